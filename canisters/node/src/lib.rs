@@ -1,0 +1,1 @@
+//! The embedded Internet Computer node.

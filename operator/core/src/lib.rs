@@ -1,0 +1,1 @@
+//! Pure decisions: graph, expressions, runs, build Pods.

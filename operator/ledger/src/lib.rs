@@ -1,0 +1,1 @@
+//! Client of the canisters: outbox recorder, receipts, certificate checks.

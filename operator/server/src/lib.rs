@@ -1,0 +1,1 @@
+//! Takes logs, results and artifacts from build Pods and serves them.

@@ -1,0 +1,1 @@
+//! Offline verification of the journal against a trust file.
