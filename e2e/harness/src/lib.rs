@@ -1,1 +1,21 @@
-//! The end-to-end tests and the bench, on a real cluster.
+//! What the end-to-end tests stand on: a real cluster, a namespace for each test, and everything kept when one fails.
+//!
+//! ```text
+//! scenario("name", |ns| async move {      namespace with the restricted profile
+//!     ns.apply(yaml).await?;              server-side apply
+//!     let run = ns.finished("r").await?;  a watch, no polling
+//!     …
+//! })                                      failure: objects, events and logs in $DCANARY_STATE/e2e/<name>/
+//! ```
+//!
+//! `DCANARY_E2E_KEEP=1` keeps the namespaces of failed tests.
+
+pub mod cli;
+pub mod cluster;
+pub mod evidence;
+pub mod namespace;
+pub mod run;
+
+pub use cluster::Cluster;
+pub use namespace::{Namespace, scenario};
+pub use run::RunView;

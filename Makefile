@@ -1,0 +1,49 @@
+# The commands people and scripts rely on. `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+CLUSTER ?= local
+export CLUSTER
+
+include e2e/cluster/cluster.mk
+
+.PHONY: help
+help: ## Lists these commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+.PHONY: up demo down test unit e2e bench soak build generate lint fmt
+up: ## Cluster, ledger node and operator; no example
+	@scripts/up.sh
+
+demo: ## Brings everything up, runs an example live and verifies its journal
+	@scripts/demo.sh
+
+down: ## Stops everything that was started here
+	@scripts/down.sh
+
+build: ## Programs, canisters and images
+	@scripts/prerequisites.sh
+	@scripts/build.sh
+
+test: ## Everything that proves the project, from unit tests to end-to-end
+	@scripts/test.sh
+
+unit: ## Unit and integration tests without a cluster
+	@scripts/test.sh unit
+
+e2e: ## End-to-end tests on the cluster
+	@scripts/test.sh e2e
+
+bench: ## Ratios against bare Pods, API calls and CPU per run, journal appends per second
+	@scripts/bench.sh
+
+soak: ## The long loops: crashes, kill -9, a million blocks
+	@scripts/soak.sh
+
+generate: ## Writes generated files (CRDs, vectors)
+	@scripts/generate.sh
+
+lint: ## Format, clippy, generated files, licences
+	@scripts/lint.sh
+
+fmt: ## Formats the Rust code
+	@cargo fmt --all

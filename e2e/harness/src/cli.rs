@@ -1,0 +1,33 @@
+//! The `dcanary` program as a user calls it.
+
+use std::{path::PathBuf, process::Output};
+
+use anyhow::{Context, Result};
+use tokio::process::Command;
+
+/// Path of the program that was built: `DCANARY_BIN`, else beside the tests.
+pub fn program() -> PathBuf {
+    std::env::var_os("DCANARY_BIN").map_or_else(
+        || {
+            let mut path = std::env::current_exe().unwrap_or_default();
+            // <target>/<profile>/deps/<test> → <target>/<profile>/dcanary
+            path.pop();
+            path.pop();
+            path.join("dcanary")
+        },
+        PathBuf::from,
+    )
+}
+
+/// Runs `dcanary` with arguments.
+///
+/// # Errors
+/// When it cannot be started.
+pub async fn dcanary(args: &[&str]) -> Result<Output> {
+    Command::new(program())
+        .args(args)
+        .env("NO_COLOR", "1")
+        .output()
+        .await
+        .with_context(|| format!("start {}", program().display()))
+}

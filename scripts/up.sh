@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Brings up the cluster, the ledger node and the operator from the chart. Running again changes only what differs.
+set -euo pipefail
+. "$(dirname "$0")/env.sh"
+cd "$ROOT"
+CLUSTER=${CLUSTER:-local}
+
+scripts/prerequisites.sh
+if [ "$CLUSTER" = local ]; then
+  e2e/cluster/build.sh
+  # the cluster starts while the programs are checked
+  step "starting the cluster" e2e/cluster/up.sh &
+  cluster=$!
+  scripts/build.sh
+  wait "$cluster"
+  KUBECONFIG=$(e2e/cluster/kubeconfig.sh)
+  export KUBECONFIG
+  PATH=$(e2e/cluster/bin.sh):$PATH
+  step "loading images" e2e/cluster/load.sh "$OUT_DIR/product.tar" "$OUT_DIR/runner.tar"
+else
+  scripts/build.sh
+fi
+scripts/install.sh
