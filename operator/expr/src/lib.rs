@@ -1,1 +1,20 @@
 //! Expressions: typed `$(…)` references and CEL conditions, evaluated alike by operator, runner and lint.
+//!
+//! ```text
+//! "tag-$(params.version)"      Template   text and references, rendered into values, never into scripts
+//! 'params.env == "prod"'       Condition  CEL, a bounded cost, a boolean
+//! ```
+
+pub mod condition;
+mod cost;
+pub mod reference;
+pub mod template;
+
+pub use condition::{Condition, ConditionError, Status, Uses};
+pub use reference::{Reference, Values};
+pub use template::{Template, TemplateError};
+
+/// Longest expression in bytes.
+pub const EXPRESSION_BYTES: usize = 4 * 1024;
+/// Highest cost of one evaluation.
+pub const COST: u64 = 100_000;

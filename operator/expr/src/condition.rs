@@ -1,0 +1,275 @@
+//! CEL conditions.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kube_cel::cel::{
+    Context, IdedExpr, Program, Value as CelValue,
+    common::ast::{EntryExpr, Expr, LiteralValue, operators},
+    to_value,
+};
+use serde_json::Value;
+use thiserror::Error;
+
+use crate::{COST, EXPRESSION_BYTES, cost};
+
+/// A parsed condition.
+#[derive(Debug)]
+pub struct Condition {
+    program: Program,
+    source: String,
+}
+
+/// What is wrong with a condition.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ConditionError {
+    /// Too long.
+    #[error("the expression has {0} bytes; at most {EXPRESSION_BYTES} are allowed")]
+    TooLong(usize),
+    /// It cannot be parsed.
+    #[error("line {line}, column {column}: {message}")]
+    Syntax {
+        /// From 1.
+        line: isize,
+        /// From 1.
+        column: isize,
+        /// What the parser says.
+        message: String,
+    },
+    /// It could take too long.
+    #[error("the expression could cost {0} steps; at most {COST} are allowed: make its loops smaller")]
+    TooExpensive(u64),
+    /// A variable cannot be given to CEL.
+    #[error("variable `{0}` cannot be used in a condition")]
+    Variable(String),
+    /// It failed.
+    #[error("{0}")]
+    Evaluation(String),
+    /// Its value is no boolean.
+    #[error("the expression gives {0}, not true or false")]
+    NotBoolean(String),
+}
+
+/// What a condition names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Uses {
+    /// Variables at the root, such as `params`, and the functions of ours.
+    pub roots: BTreeSet<String>,
+    /// `params.NAME`
+    pub params: BTreeSet<String>,
+    /// `stages.NAME` or `stages["NAME"]`
+    pub stages: BTreeSet<String>,
+}
+
+/// What `success()`, `failure()` and `always()` answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Nothing failed before.
+    Success,
+    /// Something failed before.
+    Failure,
+}
+
+impl Condition {
+    /// Parses a condition.
+    ///
+    /// # Errors
+    /// When it is too long or no CEL.
+    pub fn parse(source: &str) -> Result<Self, ConditionError> {
+        if source.len() > EXPRESSION_BYTES {
+            return Err(ConditionError::TooLong(source.len()));
+        }
+        let program = Program::compile(source).map_err(|errors| {
+            let first = errors.errors.first();
+            ConditionError::Syntax {
+                line: first.map_or(1, |e| e.pos.0.max(1)),
+                column: first.map_or(1, |e| e.pos.1.max(1)),
+                message: first.map_or_else(|| "no valid CEL expression".into(), |e| e.msg.clone()),
+            }
+        })?;
+        Ok(Self {
+            program,
+            source: source.to_owned(),
+        })
+    }
+
+    /// The text it was parsed from.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// What it names.
+    pub fn uses(&self) -> Uses {
+        let mut uses = Uses::default();
+        walk(self.program.expression(), &mut uses, &BTreeSet::new());
+        uses
+    }
+
+    /// Evaluates it.
+    ///
+    /// # Errors
+    /// When it could cost too much, fails, or gives no boolean.
+    pub fn evaluate(
+        &self,
+        variables: &BTreeMap<String, Value>,
+        status: Status,
+    ) -> Result<bool, ConditionError> {
+        let bound = variables.values().map(cost::longest).max().unwrap_or(1);
+        let cost = cost::of(self.program.expression(), bound);
+        if cost > COST {
+            return Err(ConditionError::TooExpensive(cost));
+        }
+        let mut context = Context::default();
+        for (name, value) in variables {
+            let value = to_value(value).map_err(|_| ConditionError::Variable(name.clone()))?;
+            context.add_variable_from_value(name.clone(), value);
+        }
+        context.add_function("always", || true);
+        context.add_function("success", move || status == Status::Success);
+        context.add_function("failure", move || status == Status::Failure);
+        match self.program.execute(&context) {
+            Ok(CelValue::Bool(holds)) => Ok(holds),
+            Ok(other) => Err(ConditionError::NotBoolean(other.type_of().to_string())),
+            Err(error) => Err(ConditionError::Evaluation(error.to_string())),
+        }
+    }
+}
+
+fn walk(expression: &IdedExpr, uses: &mut Uses, bound: &BTreeSet<String>) {
+    match &expression.expr {
+        Expr::Ident(name) => {
+            if !bound.contains(name) && !name.starts_with('@') {
+                uses.roots.insert(name.clone());
+            }
+        }
+        Expr::Select(select) => {
+            member(&select.operand, &select.field, uses, bound);
+            walk(&select.operand, uses, bound);
+        }
+        Expr::Call(call) => {
+            if let (operators::INDEX, [operand, index]) = (call.func_name.as_str(), call.args.as_slice())
+                && let Expr::Literal(LiteralValue::String(key)) = &index.expr
+            {
+                member(operand, key.inner(), uses, bound);
+            }
+            if let Some(target) = &call.target {
+                walk(target, uses, bound);
+            }
+            call.args.iter().for_each(|arg| walk(arg, uses, bound));
+        }
+        Expr::Comprehension(c) => {
+            walk(&c.iter_range, uses, bound);
+            walk(&c.accu_init, uses, bound);
+            let mut inner = bound.clone();
+            inner.insert(c.iter_var.clone());
+            inner.extend(c.iter_var2.clone());
+            inner.insert(c.accu_var.clone());
+            for part in [&c.loop_cond, &c.loop_step, &c.result] {
+                walk(part, uses, &inner);
+            }
+        }
+        Expr::List(list) => list.elements.iter().for_each(|e| walk(e, uses, bound)),
+        Expr::Map(map) => map.entries.iter().for_each(|e| entry(&e.expr, uses, bound)),
+        Expr::Struct(s) => s.entries.iter().for_each(|e| entry(&e.expr, uses, bound)),
+        Expr::Literal(_) | Expr::Unspecified => {}
+    }
+}
+
+fn entry(entry: &EntryExpr, uses: &mut Uses, bound: &BTreeSet<String>) {
+    match entry {
+        EntryExpr::StructField(field) => walk(&field.value, uses, bound),
+        EntryExpr::MapEntry(entry) => {
+            walk(&entry.key, uses, bound);
+            walk(&entry.value, uses, bound);
+        }
+    }
+}
+
+fn member(operand: &IdedExpr, name: &str, uses: &mut Uses, bound: &BTreeSet<String>) {
+    if let Expr::Ident(root) = &operand.expr
+        && !bound.contains(root)
+    {
+        match root.as_str() {
+            "params" => uses.params.insert(name.to_owned()),
+            "stages" => uses.stages.insert(name.to_owned()),
+            _ => false,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{Values, reference::StageValues};
+
+    fn variables() -> BTreeMap<String, Value> {
+        let mut values = Values::default();
+        values.params.insert("env".into(), "prod".into());
+        let results = BTreeMap::from([("count".to_owned(), "3".to_owned())]);
+        values.stages.insert(
+            "unit-test".into(),
+            StageValues {
+                outcome: "succeeded".into(),
+                results,
+            },
+        );
+        values.variables()
+    }
+
+    fn holds(source: &str) -> Result<bool, ConditionError> {
+        Condition::parse(source).and_then(|c| c.evaluate(&variables(), Status::Failure))
+    }
+
+    #[test]
+    fn conditions_see_params_stages_and_status_functions() {
+        assert_eq!(
+            holds(r#"params.env == "prod" && stages["unit-test"].outcome == "succeeded""#),
+            Ok(true)
+        );
+        assert_eq!(holds("int(stages['unit-test'].results.count) > 5"), Ok(false));
+        assert_eq!(holds("always() && failure() && !success()"), Ok(true));
+    }
+
+    #[test]
+    fn what_a_condition_names_is_known_before_it_is_evaluated() {
+        let uses = Condition::parse(
+            r#"params.a == "x" && stages["b-c"].outcome != stages.d.outcome && [1].all(i, i > 0)"#,
+        )
+        .unwrap()
+        .uses();
+        assert_eq!(uses.params, BTreeSet::from(["a".to_owned()]));
+        assert_eq!(uses.stages, BTreeSet::from(["b-c".to_owned(), "d".to_owned()]));
+        assert!(!uses.roots.contains("i"));
+    }
+
+    #[test]
+    fn a_mistake_is_named_with_its_place() {
+        let error = Condition::parse("params.env ==").unwrap_err();
+        assert!(matches!(error, ConditionError::Syntax { line: 1, .. }), "{error}");
+        assert!(matches!(holds("params.env"), Err(ConditionError::NotBoolean(_))));
+        assert!(matches!(
+            holds("params.nothing == 'x'"),
+            Err(ConditionError::Evaluation(_))
+        ));
+    }
+
+    #[test]
+    fn an_expression_that_could_run_for_long_is_refused_before_it_runs() {
+        let list = format!("[{}]", vec!["1"; 100].join(","));
+        let nested = format!("{list}.all(a, {list}.all(b, {list}.all(c, a + b + c > 0)))");
+        assert!(matches!(holds(&nested), Err(ConditionError::TooExpensive(_))));
+        assert!(matches!(
+            Condition::parse(&" ".repeat(5_000)),
+            Err(ConditionError::TooLong(5_000))
+        ));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_parser_or_the_evaluation_panic(text in ".{0,120}") {
+            let _ = holds(&text);
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Texts with `$(…)` references.
+
+use thiserror::Error;
+
+use crate::{EXPRESSION_BYTES, Reference, Values};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    Reference(Reference),
+}
+
+/// A text with references, parsed. Rendering replaces each reference by its value once; what a value contains is never looked at again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template(Vec<Part>);
+
+/// What is wrong with a template.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum TemplateError {
+    /// A reference that cannot be.
+    #[error("`$({text})`: {fix}")]
+    Malformed {
+        /// What was written.
+        text: String,
+        /// What to write.
+        fix: String,
+    },
+    /// A reference is too long.
+    #[error("an expression is longer than {EXPRESSION_BYTES} bytes")]
+    TooLong,
+    /// A reference without a value.
+    #[error("`$({0})` has no value")]
+    NoValue(Reference),
+}
+
+impl Template {
+    /// Parses a text. `$(…)` that does not begin with `params.`, `stages.`, `source.` or `run.` is left as it is.
+    ///
+    /// # Errors
+    /// When a reference of ours is malformed.
+    pub fn parse(text: &str) -> Result<Self, TemplateError> {
+        let mut parts = Vec::new();
+        let mut plain = String::new();
+        let mut rest = text;
+        while let Some(start) = rest.find("$(") {
+            let (before, from) = rest.split_at(start);
+            plain.push_str(before);
+            let inner = &from[2..];
+            let parsed = inner.find(')').and_then(|end| {
+                let name = inner[..end].trim();
+                Some((end, name, Reference::parse(name)?))
+            });
+            match parsed {
+                Some((_, name, _)) if name.len() > EXPRESSION_BYTES => return Err(TemplateError::TooLong),
+                Some((end, _, Ok(reference))) => {
+                    if !plain.is_empty() {
+                        parts.push(Part::Text(std::mem::take(&mut plain)));
+                    }
+                    parts.push(Part::Reference(reference));
+                    rest = &inner[end + 1..];
+                }
+                Some((_, name, Err(fix))) => {
+                    return Err(TemplateError::Malformed {
+                        text: name.to_owned(),
+                        fix,
+                    });
+                }
+                None => {
+                    plain.push_str("$(");
+                    rest = inner;
+                }
+            }
+        }
+        plain.push_str(rest);
+        if !plain.is_empty() {
+            parts.push(Part::Text(plain));
+        }
+        Ok(Self(parts))
+    }
+
+    /// References in order.
+    pub fn references(&self) -> impl Iterator<Item = &Reference> {
+        self.0.iter().filter_map(|part| match part {
+            Part::Reference(reference) => Some(reference),
+            Part::Text(_) => None,
+        })
+    }
+
+    /// The text with each reference replaced by its value.
+    ///
+    /// # Errors
+    /// When a reference has no value.
+    pub fn render(&self, values: &Values) -> Result<String, TemplateError> {
+        self.0
+            .iter()
+            .map(|part| match part {
+                Part::Text(text) => Ok(text.as_str()),
+                Part::Reference(reference) => values
+                    .get(reference)
+                    .ok_or_else(|| TemplateError::NoValue(reference.clone())),
+            })
+            .collect()
+    }
+}
+
+/// The first reference of ours in a script, which must not be there: a value pasted into a script would be executed.
+pub fn reference_in_script(script: &str) -> Option<Reference> {
+    let mut rest = script;
+    while let Some(start) = rest.find("$(") {
+        let inner = &rest[start + 2..];
+        if let Some(Some(Ok(reference))) = inner.find(')').map(|end| Reference::parse(inner[..end].trim())) {
+            return Some(reference);
+        }
+        rest = inner;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn values() -> Values {
+        let mut values = Values::default();
+        values
+            .params
+            .insert("v".into(), "\"; touch /pwned; $(id) $(params.v)".into());
+        values
+    }
+
+    #[test]
+    fn a_value_is_pasted_once_and_never_read_as_an_expression() {
+        let rendered = Template::parse("a-$(params.v)-$( params.v )")
+            .unwrap()
+            .render(&values())
+            .unwrap();
+        let value = "\"; touch /pwned; $(id) $(params.v)";
+        assert_eq!(rendered, format!("a-{value}-{value}"));
+    }
+
+    #[test]
+    fn shell_substitution_is_left_alone_and_references_in_scripts_are_found() {
+        assert_eq!(
+            Template::parse("$(id) $(date +%s)")
+                .unwrap()
+                .render(&values())
+                .unwrap(),
+            "$(id) $(date +%s)"
+        );
+        assert_eq!(reference_in_script("echo $(id); echo $((1+1))"), None);
+        let found = reference_in_script("echo $(id) \"$(stages.build.results.tag)\"").unwrap();
+        assert_eq!(found.variable(), "RESULT_build_tag");
+    }
+
+    #[test]
+    fn a_malformed_reference_says_what_to_write() {
+        let error = Template::parse("$(stages.build.tag)").unwrap_err();
+        assert!(error.to_string().contains("stages.STAGE.results.NAME"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic(text in ".{0,200}") {
+            let _ = Template::parse(&text);
+            let _ = reference_in_script(&text);
+        }
+
+        #[test]
+        fn a_text_without_references_is_rendered_as_it_is(text in "[^$]{0,100}") {
+            prop_assert_eq!(Template::parse(&text).unwrap().render(&Values::default()).unwrap(), text);
+        }
+    }
+}
