@@ -1,1 +1,23 @@
-//! The operator program.
+//! The operator program: observe → decide → persist → act → report.
+//!
+//! ```text
+//! API server ─ watches ─▶ caches, memory ─▶ run::reconcile ─▶ status, Pods, Events
+//! server ── reports ───────────▲                 │
+//! chain ◀─ recorder ◀─ outbox in the status ◀────┘
+//! ```
+//! Decisions are in `dcanary-core`, which knows no client. This crate only does what it is told there.
+
+pub mod config;
+pub mod context;
+pub mod delivery;
+pub mod failpoint;
+pub mod health;
+pub mod journal;
+pub mod ledger;
+pub mod memory;
+pub mod metrics;
+pub mod pipeline;
+pub mod pods;
+pub mod reports;
+pub mod run;
+pub mod start;

@@ -1,0 +1,71 @@
+//! What every part of the operator shares.
+
+use std::sync::{Arc, OnceLock};
+
+use dcanary_core::Settings;
+use dcanary_crds::{ClusterExecutor, Executor, Pipeline, PipelineRun};
+use dcanary_ledger::Recorder;
+use jiff::Timestamp;
+use kube::{
+    Client,
+    runtime::{
+        events::Recorder as Events,
+        reflector::{ObjectRef, Store},
+    },
+};
+use tokio::sync::{mpsc, watch};
+
+use crate::{
+    config::Config, memory::Memory, metrics::Metrics, reports::Acknowledgements, reports::ServerClient,
+};
+
+/// Caches.
+#[derive(Clone)]
+pub struct Stores {
+    /// Pipelines.
+    pub pipelines: Store<Pipeline>,
+    /// Executors.
+    pub executors: Store<Executor>,
+    /// Executors of the cluster.
+    pub cluster_executors: Store<ClusterExecutor>,
+}
+
+/// Shared by all reconcilers.
+pub struct Context {
+    /// Client of the API server.
+    pub client: Client,
+    /// Flags.
+    pub config: Config,
+    /// Settings for decisions.
+    pub settings: Arc<Settings>,
+    /// Caches.
+    pub stores: Stores,
+    /// Runs.
+    pub memory: Memory,
+    /// Publishes Events.
+    pub events: Events,
+    /// Reconciles a run soon.
+    pub wake: mpsc::UnboundedSender<ObjectRef<PipelineRun>>,
+    /// The server.
+    pub server: ServerClient,
+    /// Which reports may be acknowledged.
+    pub acknowledgements: Acknowledgements,
+    /// Since when the server does not answer.
+    pub server_away: watch::Sender<Option<Timestamp>>,
+    /// Writes to the ledger, once it is set up.
+    pub recorder: OnceLock<Recorder>,
+    /// Why the ledger is not set up yet.
+    pub ledger_waiting: watch::Sender<Option<dcanary_core::observed::Waiting>>,
+    /// Figures.
+    pub metrics: Metrics,
+}
+
+impl Context {
+    /// Reconciles a run soon, if it is known.
+    pub fn wake(&self, run_uid: &str) {
+        if let Some(object) = self.memory.object(run_uid) {
+            // the receiver lives as long as the controller
+            let _ = self.wake.send(object);
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What the recorder tells goes into the memory of the run, and wakes it.
+
+use std::sync::Arc;
+
+use dcanary_core::observed::{Conflict, Refusal, Waiting};
+use dcanary_crds::PipelineRun;
+use dcanary_ledger::{Outbox, Outcome, RunKey};
+use jiff::Timestamp;
+use kube::runtime::reflector::Store;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tracing::warn;
+
+use super::{graph, outbox, records};
+use crate::{context::Context, run::act::seal};
+
+/// Follows until the recorder is gone.
+pub async fn follow(ctx: Arc<Context>, runs: Store<PipelineRun>, mut outcomes: UnboundedReceiver<Outcome>) {
+    while let Some(outcome) = outcomes.recv().await {
+        if let Some(recorder) = ctx.recorder.get() {
+            ctx.metrics
+                .journal_pending
+                .set(i64::try_from(recorder.depth()).unwrap_or(i64::MAX));
+        }
+        let key = key(&outcome).clone();
+        match outcome {
+            Outcome::Missing { from, to, .. } => hand_back(&ctx, &runs, &key, from, to).await,
+            Outcome::GraphMissing { .. } => {
+                if let (Some(run), Some(recorder)) = (current(&ctx, &runs, &key.run), ctx.recorder.get())
+                    && let Some(outbox) = outbox(&ctx.config.domain, &run)
+                {
+                    recorder.submit(outbox);
+                }
+            }
+            told => {
+                note(&ctx, told);
+                ctx.wake(&key.run);
+            }
+        }
+    }
+}
+
+fn key(outcome: &Outcome) -> &RunKey {
+    match outcome {
+        Outcome::Recorded { key, .. }
+        | Outcome::Refused { key, .. }
+        | Outcome::Conflict { key, .. }
+        | Outcome::Missing { key, .. }
+        | Outcome::Ahead { key, .. }
+        | Outcome::GraphMissing { key }
+        | Outcome::Waiting { key, .. } => key,
+    }
+}
+
+fn note(ctx: &Context, outcome: Outcome) {
+    let run = key(&outcome).run.clone();
+    ctx.memory.with(&run, |memory| {
+        let journal = &mut memory.journal;
+        match outcome {
+            Outcome::Recorded { first, blocks, .. } => {
+                let count = u64::try_from(blocks.len()).unwrap_or(0);
+                journal.recorded = journal.recorded.max(first + count);
+                journal.block = blocks.last().copied().or(journal.block);
+                journal.waiting = None;
+            }
+            Outcome::Refused { n, hash, reason, .. } => {
+                let refusal = Refusal {
+                    n,
+                    hash: hash.unwrap_or_default(),
+                    reason,
+                };
+                if !journal.refused.contains(&refusal) {
+                    journal.refused.push(refusal);
+                }
+            }
+            Outcome::Conflict { n, have, .. } => journal.conflict = Some(Conflict { n, have }),
+            Outcome::Ahead { next, .. } => journal.ahead = Some(next),
+            Outcome::Waiting {
+                since,
+                reason,
+                message,
+                ..
+            } => {
+                let since = Timestamp::try_from(since).unwrap_or_else(|_| Timestamp::now());
+                journal.waiting = Some(Waiting {
+                    since,
+                    reason: reason.to_owned(),
+                    message,
+                });
+            }
+            Outcome::Missing { .. } | Outcome::GraphMissing { .. } => {}
+        }
+    });
+}
+
+/// The chain lacks records that were sealed: read them back and hand them over.
+async fn hand_back(ctx: &Context, runs: &Store<PipelineRun>, key: &RunKey, from: u64, to: u64) {
+    let (Some(run), Some(recorder)) = (current(ctx, runs, &key.run), ctx.recorder.get()) else {
+        return;
+    };
+    let Some(journal) = run.status.as_ref().and_then(|status| status.journal.as_ref()) else {
+        return;
+    };
+    let wanted = |n: i64| u64::try_from(n).unwrap_or(u64::MAX);
+    for sealed in journal
+        .sealed
+        .iter()
+        .filter(|sealed| wanted(sealed.first) <= to && wanted(sealed.last) >= from)
+    {
+        let answer = seal::read(ctx, &sealed.config_map).await;
+        let Ok(found) = answer else {
+            warn!(
+                config_map = sealed.config_map,
+                "sealed records cannot be read now; the recorder asks again"
+            );
+            continue;
+        };
+        let records = records(&found.unwrap_or_default());
+        let hash = dcanary_ledger::record::seal(&records).map(|hash| format!("sha256:{}", hex::encode(hash)));
+        if hash.as_deref() == Some(sealed.hash.as_str()) {
+            recorder.submit(Outbox {
+                key: key.clone(),
+                records,
+                graph: graph(journal),
+            });
+        } else {
+            warn!(
+                config_map = sealed.config_map,
+                "the ConfigMap does not hold what was sealed"
+            );
+            let swapped = dcanary_core::observed::Sealing::Swapped {
+                config_map: sealed.config_map.clone(),
+            };
+            ctx.memory.with(&key.run, |memory| {
+                if !memory.journal.sealings.contains(&swapped) {
+                    memory.journal.sealings.push(swapped);
+                }
+            });
+            ctx.wake(&key.run);
+        }
+    }
+}
+
+fn current(ctx: &Context, runs: &Store<PipelineRun>, uid: &str) -> Option<PipelineRun> {
+    let cached = runs.get(&ctx.memory.object(uid)?)?;
+    Some(ctx.memory.freshest(&cached))
+}

@@ -1,0 +1,174 @@
+//! Keys that are made once and kept in Secrets of the operator's namespace.
+
+use std::collections::BTreeMap;
+
+use dcanary_ledger::key::{self, KeyError};
+use ic_agent::identity::BasicIdentity;
+use ic_verify_bls_signature::PrivateKey;
+use k8s_openapi::{ByteString, api::core::v1::Secret};
+use kube::{Api, Client, api::PostParams};
+use rand::RngCore;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use thiserror::Error;
+
+use crate::config::Config;
+
+/// Key of the operator's identity in its Secret.
+const IDENTITY: &str = "identity.pem";
+/// Key of the node's keys in their Secret; the node is started with this file.
+const NODE: &str = "keys.json";
+/// What comes before the 96 bytes of a BLS public key in DER (interface specification, "Certificate").
+const DER_PREFIX: [u8; 37] = [
+    0x30, 0x81, 0x82, 0x30, 0x1d, 0x06, 0x0d, 0x2b, 0x06, 0x01, 0x04, 0x01, 0x82, 0xdc, 0x7c, 0x05, 0x03,
+    0x01, 0x02, 0x01, 0x06, 0x0c, 0x2b, 0x06, 0x01, 0x04, 0x01, 0x82, 0xdc, 0x7c, 0x05, 0x03, 0x02, 0x01,
+    0x03, 0x61, 0x00,
+];
+
+/// Keys cannot be had.
+#[derive(Debug, Error)]
+pub enum KeysError {
+    /// A Secret cannot be read or made.
+    #[error("{verb} Secret {name}")]
+    Secret {
+        /// `read` or `create`.
+        verb: &'static str,
+        /// The Secret.
+        name: String,
+        /// What happened.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// A Secret holds something else.
+    #[error(
+        "Secret {name} has no usable {key}: restore it from a backup; deleting it would make a new ledger"
+    )]
+    Content {
+        /// The Secret.
+        name: String,
+        /// The key in it.
+        key: &'static str,
+    },
+    /// The operator's key.
+    #[error(transparent)]
+    Operator(#[from] KeyError),
+}
+
+/// The stored form of the node's keys; secrets in hexadecimal.
+#[derive(Serialize, Deserialize)]
+struct NodeKeys {
+    root: String,
+    subnet: String,
+    node: String,
+}
+
+/// The operator's identity, made at the first start.
+pub async fn operator(client: &Client, config: &Config) -> Result<BasicIdentity, KeysError> {
+    let name = format!("{}-operator-key", config.installation);
+    let pem = get_or_create(client, config, &name, IDENTITY, || {
+        Ok(key::generate()?.into_bytes())
+    })
+    .await?;
+    let text = String::from_utf8(pem).map_err(|_| KeysError::Content {
+        name: name.clone(),
+        key: IDENTITY,
+    })?;
+    Ok(key::parse(&text, &format!("Secret {name}"))?)
+}
+
+/// DER of the root key of the embedded node, derived from the Secret that the node signs with.
+pub async fn embedded_root_key(client: &Client, config: &Config) -> Result<Vec<u8>, KeysError> {
+    let name = format!("{}-ledger-keys", config.installation);
+    let json = get_or_create(client, config, &name, NODE, node_keys).await?;
+    let unusable = || KeysError::Content {
+        name: name.clone(),
+        key: NODE,
+    };
+    let keys: NodeKeys = serde_json::from_slice(&json).map_err(|_| unusable())?;
+    let secret = hex::decode(keys.root).map_err(|_| unusable())?;
+    let root = PrivateKey::deserialize(&secret).map_err(|_| unusable())?;
+    Ok([DER_PREFIX.as_slice(), &root.public_key().serialize()].concat())
+}
+
+fn node_keys() -> Result<Vec<u8>, KeysError> {
+    let mut node = [0; 32];
+    rand::rng().fill_bytes(&mut node);
+    let keys = NodeKeys {
+        root: bls_secret(),
+        subnet: bls_secret(),
+        node: hex::encode(node),
+    };
+    Ok(serde_json::to_vec(&keys).unwrap_or_default())
+}
+
+/// A uniform BLS secret: random bytes until they are below the order of the group.
+fn bls_secret() -> String {
+    loop {
+        let mut bytes = [0; 32];
+        rand::rng().fill_bytes(&mut bytes);
+        if bytes != [0; 32] && PrivateKey::deserialize(&bytes).is_ok() {
+            return hex::encode(bytes);
+        }
+    }
+}
+
+async fn get_or_create(
+    client: &Client,
+    config: &Config,
+    name: &str,
+    key: &'static str,
+    make: impl FnOnce() -> Result<Vec<u8>, KeysError>,
+) -> Result<Vec<u8>, KeysError> {
+    let api: Api<Secret> = Api::namespaced(client.clone(), &config.namespace);
+    let error = |verb, source| KeysError::Secret {
+        verb,
+        name: name.to_owned(),
+        source: Box::new(source),
+    };
+    let content = |secret: Secret| {
+        secret
+            .data
+            .and_then(|mut data| data.remove(key))
+            .map(|bytes| bytes.0)
+            .ok_or_else(|| KeysError::Content {
+                name: name.to_owned(),
+                key,
+            })
+    };
+    if let Some(secret) = api.get_opt(name).await.map_err(|source| error("read", source))? {
+        return content(secret);
+    }
+    let secret = Secret {
+        metadata: serde_json::from_value(json!({
+            "name": name,
+            "labels": {"app.kubernetes.io/part-of": "dcanary", "app.kubernetes.io/instance": config.installation},
+        }))
+        .unwrap_or_default(),
+        immutable: Some(true),
+        data: Some(BTreeMap::from([(key.to_owned(), ByteString(make()?))])),
+        ..Secret::default()
+    };
+    match api.create(&PostParams::default(), &secret).await {
+        Ok(created) => content(created),
+        // another replica was quicker: its key counts
+        Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {
+            content(api.get(name).await.map_err(|source| error("read", source))?)
+        }
+        Err(source) => Err(error("create", source)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn made_keys_have_the_form_that_the_node_reads() {
+        let keys: NodeKeys = serde_json::from_slice(&node_keys().unwrap()).unwrap();
+        for secret in [&keys.root, &keys.subnet] {
+            assert!(PrivateKey::deserialize(&hex::decode(secret).unwrap()).is_ok());
+        }
+        assert_eq!(hex::decode(keys.node).unwrap().len(), 32);
+    }
+}

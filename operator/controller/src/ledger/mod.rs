@@ -1,0 +1,185 @@
+//! The ledger of this installation: its keys, the canister, where people find it, the operator's checkpoint.
+//!
+//! ```text
+//! Secret <installation>-ledger-keys    made once; the node mounts it and signs with it
+//! Secret <installation>-operator-key   made once; the operator's principal
+//!   └─▶ install (embedded only) ─▶ ConfigMap dcanary-ledger ─▶ recorder
+//! ```
+//! The root key is derived from the Secret that the operator made. It is never fetched from the network.
+
+mod checkpoints;
+mod keys;
+mod publish;
+
+use std::{str::FromStr, sync::Arc, time::Duration};
+
+use dcanary_core::observed::Waiting;
+use dcanary_crds::PipelineRun;
+use dcanary_ledger::{
+    IcLedger, IcLedgerConfig, LedgerError, Recorder, RecorderOptions, Transport,
+    setup::{FIRST_CANISTER, Grant, Setup, install},
+};
+use ic_agent::{Identity, export::Principal};
+use jiff::Timestamp;
+use kube::runtime::reflector::Store;
+use thiserror::Error;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{context::Context, journal};
+
+/// Why the ledger is not set up.
+#[derive(Debug, Error)]
+pub enum SetupError {
+    /// Keys.
+    #[error(transparent)]
+    Keys(#[from] keys::KeysError),
+    /// The shipped canister cannot be read.
+    #[error("the shipped canister {path} cannot be read")]
+    Wasm {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A flag.
+    #[error("{flag} is not usable: {reason}")]
+    Flag {
+        /// The flag.
+        flag: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The network or the canister.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The ConfigMap for people and the CLI.
+    #[error("publish where the ledger is")]
+    Publish(#[source] Box<kube::Error>),
+}
+
+impl SetupError {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Keys(_) => "LedgerKeys",
+            Self::Wasm { .. } | Self::Flag { .. } => "LedgerConfiguration",
+            Self::Ledger(error) => error.reason(),
+            Self::Publish(_) => "LedgerPublish",
+        }
+    }
+}
+
+/// Sets the ledger up, again and again until it works, then starts the recorder.
+pub async fn start(ctx: Arc<Context>, runs: Store<PipelineRun>, stop: CancellationToken) {
+    let Some(url) = ctx.config.ledger_url.clone() else {
+        info!("no ledger is configured: runs are not recorded");
+        return;
+    };
+    let since = Timestamp::now();
+    wait(&ctx, since, "LedgerStarting", "the ledger is being set up");
+    let mut pause = Duration::from_millis(250);
+    let ledger = loop {
+        match set_up(&ctx, &url).await {
+            Ok(ledger) => break ledger,
+            Err(error) => {
+                let text = chain(&error);
+                warn!(error = text, "the ledger is not set up yet");
+                wait(&ctx, since, error.reason(), &text);
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+        pause = (pause * 2).min(Duration::from_secs(5));
+    };
+    let (recorder, outcomes) = Recorder::start(Arc::new(ledger), RecorderOptions::default());
+    if ctx.recorder.set(recorder).is_err() {
+        return;
+    }
+    ctx.ledger_waiting.send_replace(None);
+    // outboxes that were filled before this moment
+    for run in runs.state() {
+        journal::hand_over(&ctx, &ctx.memory.freshest(&run));
+    }
+    journal::follow(ctx, runs, outcomes).await;
+}
+
+fn wait(ctx: &Context, since: Timestamp, reason: &str, message: &str) {
+    ctx.ledger_waiting.send_replace(Some(Waiting {
+        since,
+        reason: reason.into(),
+        message: message.into(),
+    }));
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+async fn set_up(ctx: &Context, url: &str) -> Result<IcLedger, SetupError> {
+    let identity: Arc<dyn Identity> = Arc::new(keys::operator(&ctx.client, &ctx.config).await?);
+    let (root_key, ledger) = if ctx.config.ledger_embedded {
+        let root_key = keys::embedded_root_key(&ctx.client, &ctx.config).await?;
+        embedded(ctx, url, &root_key, identity.clone()).await?;
+        (root_key, FIRST_CANISTER)
+    } else {
+        external(ctx)?
+    };
+    publish::publish(ctx, url, &root_key, ledger)
+        .await
+        .map_err(|source| SetupError::Publish(Box::new(source)))?;
+    let checkpoints = Arc::new(checkpoints::ConfigMapCheckpoints::new(
+        ctx.client.clone(),
+        &ctx.config,
+    ));
+    let ledger = IcLedger::connect(IcLedgerConfig::new(url, root_key, ledger, identity, checkpoints))?;
+    Ok(ledger)
+}
+
+async fn embedded(
+    ctx: &Context,
+    url: &str,
+    root_key: &[u8],
+    owner: Arc<dyn Identity>,
+) -> Result<(), SetupError> {
+    let path = ctx.config.canisters.join("orchestrator.wasm");
+    let wasm = tokio::fs::read(&path).await.map_err(|source| SetupError::Wasm {
+        path: path.display().to_string(),
+        source,
+    })?;
+    let principal = dcanary_ledger::key::principal_of(owner.as_ref()).map_err(keys::KeysError::Operator)?;
+    install(Setup {
+        transport: Transport::new(url),
+        root_key: root_key.to_vec(),
+        owner,
+        wasm,
+        ledger: FIRST_CANISTER,
+        upgrade: true,
+        grants: vec![Grant {
+            principal,
+            project: ctx.config.project.clone(),
+            domain: ctx.config.domain.clone(),
+        }],
+    })
+    .await?;
+    Ok(())
+}
+
+fn external(ctx: &Context) -> Result<(Vec<u8>, Principal), SetupError> {
+    let flag = |flag, reason: String| SetupError::Flag { flag, reason };
+    let text = ctx.config.ledger_root_key.as_deref().unwrap_or_default();
+    let root_key = hex::decode(text).map_err(|error| flag("--ledger-root-key", error.to_string()))?;
+    let canister = ctx.config.ledger_canister.as_deref().unwrap_or_default();
+    let ledger =
+        Principal::from_str(canister).map_err(|error| flag("--ledger-canister", error.to_string()))?;
+    Ok((root_key, ledger))
+}

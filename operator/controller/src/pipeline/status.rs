@@ -1,0 +1,113 @@
+//! The status of a Pipeline: a pure function of the object.
+
+use dcanary_core::{problem, settings::Settings, validate};
+use dcanary_crds::{Condition, ConditionStatus, ConditionType, Pipeline, PipelineStatus};
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+/// The status that a Pipeline should have. Conditions that did not change keep their transition time.
+pub fn of(pipeline: &Pipeline, now: Timestamp) -> PipelineStatus {
+    let definition = &pipeline.spec.definition;
+    let problems = validate::definition(definition, "spec", Settings::default().max_stages);
+    let generation = pipeline.metadata.generation.unwrap_or_default();
+    let old = pipeline
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice())
+        .unwrap_or_default();
+    let condition = |kind, holds: bool, reason: &str, message: String| {
+        let status = ConditionStatus::from(holds);
+        let before = old
+            .iter()
+            .find(|condition| condition.kind == kind && condition.status == status);
+        Condition {
+            kind,
+            status,
+            reason: reason.to_owned(),
+            message,
+            last_transition_time: before.map_or(now, |condition| condition.last_transition_time),
+            observed_generation: generation,
+        }
+    };
+    let stages = definition.stages.len() + definition.finally.len();
+    let conditions = if problems.is_empty() {
+        vec![condition(
+            ConditionType::Ready,
+            true,
+            "Valid",
+            format!("{stages} stages can be run"),
+        )]
+    } else {
+        let message = problem::summary(&problems);
+        vec![
+            condition(ConditionType::Ready, false, "InvalidDefinition", message.clone()),
+            condition(ConditionType::Stalled, true, "InvalidDefinition", message),
+        ]
+    };
+    PipelineStatus {
+        observed_generation: generation,
+        conditions,
+        definition: problems.is_empty().then(|| digest(pipeline)),
+        stages: i32::try_from(stages).ok(),
+    }
+}
+
+/// Digest of the definition as it is written: equal texts of the spec give equal digests, whatever the Pipeline is called.
+fn digest(pipeline: &Pipeline) -> String {
+    // `serde_json` writes the fields of a struct in a fixed order and sorts maps of this crate (BTreeMap)
+    let json = serde_json::to_vec(&pipeline.spec).unwrap_or_default();
+    format!("sha256:{}", hex::encode(Sha256::digest(json)))
+}
+
+/// The condition that says what is wrong, if something is.
+pub fn stalled(pipeline: &Pipeline) -> Option<&Condition> {
+    let conditions = &pipeline.status.as_ref()?.conditions;
+    conditions.iter().find(|condition| {
+        condition.kind == ConditionType::Stalled && condition.status == ConditionStatus::True
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+
+    fn pipeline(spec: &serde_json::Value) -> Pipeline {
+        serde_json::from_value(json!({
+            "apiVersion": "dcanary.dev/v1alpha1", "kind": "Pipeline",
+            "metadata": {"name": "p", "namespace": "n", "generation": 3}, "spec": spec,
+        }))
+        .unwrap()
+    }
+
+    fn stage(name: &str, needs: &[&str]) -> serde_json::Value {
+        json!({"name": name, "dependsOn": needs, "image": "busybox", "steps": [{"run": "true"}]})
+    }
+
+    #[test]
+    fn a_valid_pipeline_is_ready_with_a_digest_and_keeps_its_transition_time() {
+        let mut object = pipeline(&json!({"stages": [stage("a", &[])]}));
+        let first = of(&object, "2026-01-01T00:00:00Z".parse().unwrap());
+        assert!(first.definition.as_ref().unwrap().starts_with("sha256:"));
+        object.status = Some(first.clone());
+        assert_eq!(of(&object, "2026-01-02T00:00:00Z".parse().unwrap()), first);
+    }
+
+    #[test]
+    fn a_cycle_stalls_the_pipeline_and_is_named_stage_by_stage() {
+        let object =
+            pipeline(&json!({"stages": [stage("a", &["c"]), stage("b", &["a"]), stage("c", &["b"])]}));
+        let status = of(&object, "2026-01-01T00:00:00Z".parse().unwrap());
+        let stalled = status
+            .conditions
+            .iter()
+            .find(|condition| condition.kind == ConditionType::Stalled)
+            .unwrap();
+        for name in ["a", "b", "c"] {
+            assert!(stalled.message.contains(name), "{}", stalled.message);
+        }
+        assert_eq!(status.definition, None);
+    }
+}

@@ -1,0 +1,151 @@
+//! Build Pods: create, delete, release.
+
+use dcanary_core::{
+    CreatePod, PodRef,
+    observed::{CreateAnswer, Creation},
+};
+use dcanary_crds::{PipelineRun, labels};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
+    core::response::Status,
+};
+use serde_json::json;
+
+use super::ActError;
+use crate::context::Context;
+
+/// Pause before a creation that did not get through is repeated.
+const RETRY: SignedDuration = SignedDuration::from_secs(2);
+
+/// Creates a Pod and notes the answer for the next decision.
+pub async fn create(ctx: &Context, run: &PipelineRun, create: &CreatePod) {
+    let api = pods(ctx, run);
+    let name = create.pod.name_any();
+    let answer = match api.create(&PostParams::default(), &create.pod).await {
+        Ok(pod) => CreateAnswer::Created {
+            uid: pod.uid().unwrap_or_default(),
+            gone: false,
+        },
+        Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {
+            existing(ctx, &api, run, &name).await
+        }
+        Err(kube::Error::Api(status)) => refused(&status),
+        Err(error) => later(error.to_string()),
+    };
+    tracing::debug!(pod = name, ?answer, "create Pod");
+    ctx.memory.with(&run.uid().unwrap_or_default(), |memory| {
+        memory.creations.retain(|creation| creation.pod != name);
+        memory.creations.push(Creation { pod: name, answer });
+    });
+}
+
+/// A Pod of that name is there: ours when its controller is the run, otherwise never adopted.
+async fn existing(ctx: &Context, api: &Api<Pod>, run: &PipelineRun, name: &str) -> CreateAnswer {
+    let uid = run.uid().unwrap_or_default();
+    // the watch may know it already, which saves the request
+    let known = ctx.memory.with(&uid, |memory| memory.pods.get(name).cloned());
+    if let Some(pod) = known.filter(|pod| pod.controller.as_deref() == Some(uid.as_str())) {
+        return CreateAnswer::Created {
+            uid: pod.uid,
+            gone: false,
+        };
+    }
+    match api.get_opt(name).await {
+        Ok(Some(pod)) => {
+            let ours = pod
+                .owner_references()
+                .iter()
+                .any(|owner| owner.controller == Some(true) && owner.uid == uid);
+            if ours {
+                CreateAnswer::Created {
+                    uid: pod.uid().unwrap_or_default(),
+                    gone: false,
+                }
+            } else {
+                CreateAnswer::Foreign
+            }
+        }
+        Ok(None) => later("the Pod was there and is gone again".into()),
+        Err(error) => later(error.to_string()),
+    }
+}
+
+fn later(message: String) -> CreateAnswer {
+    CreateAnswer::Failed {
+        message,
+        retry_at: Timestamp::now() + RETRY,
+    }
+}
+
+fn refused(status: &Status) -> CreateAnswer {
+    let message = status.message.clone();
+    let terminating = status.details.as_ref().is_some_and(|details| {
+        details
+            .causes
+            .iter()
+            .any(|cause| cause.reason == "NamespaceTerminating")
+    });
+    match (status.code, status.reason.as_str()) {
+        (_, _) if terminating => CreateAnswer::NamespaceTerminating,
+        (404, _) => CreateAnswer::NamespaceTerminating,
+        (403, _) if message.contains("exceeded quota") || message.contains("must specify limits") => {
+            CreateAnswer::Quota { message }
+        }
+        (403, _) => CreateAnswer::Refused {
+            reason: "PodForbidden".into(),
+            message,
+        },
+        (400 | 422, _) => CreateAnswer::Refused {
+            reason: "PodInvalid".into(),
+            message,
+        },
+        _ => later(message),
+    }
+}
+
+/// Deletes a Pod of exactly that UID.
+pub async fn delete(ctx: &Context, run: &PipelineRun, pod: &PodRef) -> Result<(), ActError> {
+    let params = DeleteParams {
+        preconditions: Some(Preconditions {
+            uid: Some(pod.uid.clone()),
+            resource_version: None,
+        }),
+        ..DeleteParams::background()
+    };
+    match pods(ctx, run).delete(&pod.name, &params).await {
+        Ok(_) => Ok(()),
+        // gone, or another Pod has the name
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+        Err(source) => Err(ActError::Pod {
+            verb: "delete",
+            pod: pod.name.clone(),
+            source: Box::new(source),
+        }),
+    }
+}
+
+/// Takes our finalizer off a Pod.
+pub async fn release(ctx: &Context, run: &PipelineRun, pod: &PodRef) -> Result<(), ActError> {
+    // `$patch: delete` on a list merged by value takes off ours alone; the UID makes the API server refuse another Pod of that name
+    let patch =
+        json!({"metadata": {"uid": pod.uid, "$deleteFromPrimitiveList/finalizers": [labels::OBSERVED]}});
+    match pods(ctx, run)
+        .patch(&pod.name, &PatchParams::default(), &Patch::Strategic(&patch))
+        .await
+    {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+        Err(source) => Err(ActError::Pod {
+            verb: "release",
+            pod: pod.name.clone(),
+            source: Box::new(source),
+        }),
+    }
+}
+
+fn pods(ctx: &Context, run: &PipelineRun) -> Api<Pod> {
+    Api::namespaced(ctx.client.clone(), &run.namespace().unwrap_or_default())
+}

@@ -1,0 +1,60 @@
+//! Tells people: Events and figures, only after the status is persisted.
+
+use dcanary_core::Plan;
+use dcanary_crds::{ConditionStatus, ConditionType, PipelineRun};
+use kube::{
+    Resource,
+    runtime::events::{Event, EventType},
+};
+use tracing::{info, warn};
+
+use crate::{context::Context, metrics::Ended};
+
+/// Publishes the plan's Events and counts a run that ended in this step.
+pub async fn report(ctx: &Context, before: &PipelineRun, run: &PipelineRun, plan: &Plan) {
+    let reference = run.object_ref(&());
+    for event in &plan.events {
+        if event.warning {
+            warn!(reason = event.reason, "{}", event.note);
+        } else {
+            info!(reason = event.reason, "{}", event.note);
+        }
+        let published = ctx
+            .events
+            .publish(
+                &Event {
+                    type_: if event.warning {
+                        EventType::Warning
+                    } else {
+                        EventType::Normal
+                    },
+                    reason: event.reason.clone(),
+                    note: Some(event.note.clone()),
+                    action: "Reconcile".into(),
+                    secondary: None,
+                },
+                &reference,
+            )
+            .await;
+        if let Err(error) = published {
+            // an Event is a courtesy: the status has the fact, so nothing waits for it
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "the Event could not be published"
+            );
+        }
+    }
+    if let (false, Some(outcome)) = (finished(before).is_some(), finished(run)) {
+        ctx.metrics.runs.get_or_create(&Ended { outcome }).inc();
+    }
+}
+
+fn finished(run: &PipelineRun) -> Option<String> {
+    let conditions = &run.status.as_ref()?.conditions;
+    conditions
+        .iter()
+        .find(|condition| {
+            condition.kind == ConditionType::Finished && condition.status == ConditionStatus::True
+        })
+        .map(|condition| condition.reason.clone())
+}
