@@ -13,10 +13,8 @@ if [ "$CLUSTER" = local ]; then
   cluster=$!
   scripts/build.sh
   wait "$cluster"
-  KUBECONFIG=$(e2e/cluster/kubeconfig.sh)
-  export KUBECONFIG
-  PATH=$(e2e/cluster/bin.sh):$PATH
-  step "loading images" e2e/cluster/load.sh "$OUT_DIR/product.tar" "$OUT_DIR/runner.tar"
+  eval "$(e2e/cluster/env.sh)"
+  step "loading images" e2e/cluster/load.sh "$OUT_DIR/product.tar" "$OUT_DIR/product-runner.tar"
 else
   scripts/build.sh
 fi

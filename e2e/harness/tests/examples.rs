@@ -1,0 +1,86 @@
+//! Every example, applied as a user would, with real Pods: end state, logs, artifacts, journal.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use dcanary_harness::{Namespace, cli::dcanary, scenario};
+
+const LIMIT: Duration = Duration::from_secs(180);
+
+async fn logs(ns: &Namespace, run: &str) -> Result<String> {
+    let output = dcanary(&["-n", &ns.name, "logs", run]).await?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(output.status.success(), "dcanary logs: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(text)
+}
+
+async fn recorded(ns: &Namespace, run: &str) -> Result<()> {
+    ns.run_until(run, LIMIT, |view| {
+        let journal = &view.status()["journal"];
+        journal["next"].as_i64().is_some() && journal["next"] == journal["recorded"]
+    })
+    .await
+    .map(drop)
+}
+
+#[tokio::test]
+async fn hello_passes_a_parameter_and_a_result_and_is_recorded() -> Result<()> {
+    scenario("hello", |ns| async move {
+        ns.apply_dir("examples/hello").await?;
+        let run = ns.finished("hello", LIMIT).await?;
+        assert_eq!(run.state("Succeeded"), ("True", "Succeeded"), "{:#}", run.status());
+        assert_eq!(run.stage("greet")?["results"][0]["value"], "hello, canary");
+        let text = logs(&ns, "hello").await?;
+        ensure!(text.contains("I heard \"hello, canary\""), "{text}");
+        recorded(&ns, "hello").await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn diamond_skips_retries_and_survives_a_failing_optional_stage() -> Result<()> {
+    scenario("diamond", |ns| async move {
+        ns.apply_dir("examples/diamond").await?;
+        let run = ns.finished("diamond", LIMIT).await?;
+        assert_eq!(run.state("Succeeded").0, "True", "{:#}", run.status());
+        for (stage, state) in [
+            ("prepare", "Succeeded"),
+            ("left", "Succeeded"),
+            ("right", "Succeeded"),
+            ("lint", "Failed"),
+            ("docs", "Skipped"),
+            ("join", "Succeeded"),
+            ("notify", "Succeeded"),
+        ] {
+            assert_eq!(run.stage(stage)?["state"], state, "{stage}: {:#}", run.status());
+        }
+        assert_eq!(run.stage("right")?["attempts"].as_array().map(Vec::len), Some(2));
+        let total = run.stage("join")?["results"].as_array().context("results")?.iter().find(|r| r["name"] == "total");
+        assert_eq!(total.context("total")?["value"], "6");
+        // the digest of "1\n2\n3\n"
+        let numbers = &run.stage("left")?["artifacts"][0];
+        assert_eq!(numbers["digest"], "sha256:14c5e74c4b96ccef41cd94db73a9ec3348038ac094feca4fd897cecffa07cdae");
+        recorded(&ns, "diamond").await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn secrets_never_reach_logs_or_status_in_any_form() -> Result<()> {
+    scenario("secrets", |ns| async move {
+        ns.apply_dir("examples/secrets").await?;
+        let run = ns.finished("secrets", LIMIT).await?;
+        assert_eq!(run.state("Succeeded").0, "True", "{:#}", run.status());
+        let text = logs(&ns, "secrets").await?;
+        ensure!(text.contains("***"), "nothing was masked: {text}");
+        // base64 of the token, at its own alignment
+        for secret in ["s3cr3t-t0ken-of-the-example", "czNjcjN0LXQwa2VuLW9mLXRoZS1leGFtcGxl", "password=two-lines-long"] {
+            ensure!(!text.contains(secret), "{secret} is in the logs: {text}");
+            ensure!(!run.0.to_string().contains(secret), "{secret} is in the run");
+        }
+        Ok(())
+    })
+    .await
+}

@@ -1,0 +1,20 @@
+#!/usr/bin/env python3
+"""Adds up the results of all suites: the last line is `N passed, N failed, N skipped`."""
+import pathlib
+import re
+import sys
+
+passed = failed = skipped = 0
+for log in sorted(pathlib.Path(sys.argv[1]).glob("*.log")):
+    text = log.read_text(errors="replace")
+    counts = [0, 0, 0]
+    for match in re.finditer(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored", text, re.M):
+        for index in range(3):
+            counts[index] += int(match[index + 1])
+    for match in re.finditer(r"^Ran (\d+) tests? in ", text, re.M):
+        bad = sum(int(n) for n in re.findall(r"(?:failures|errors)=(\d+)", text))
+        counts[0] += int(match[1]) - bad
+        counts[1] += bad
+    print(f"{log.stem}: {counts[0]} passed, {counts[1]} failed, {counts[2]} skipped")
+    passed, failed, skipped = passed + counts[0], failed + counts[1], skipped + counts[2]
+print(f"{passed} passed, {failed} failed, {skipped} skipped")

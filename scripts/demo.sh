@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Brings everything up, runs an example live, prints its journal and verifies it.
+set -euo pipefail
+. "$(dirname "$0")/env.sh"
+cd "$ROOT"
+started=$SECONDS
+
+echo "DCanary demo: a Kubernetes, the ledger node and the operator on this machine"
+scripts/up.sh
+if [ "${CLUSTER:-local}" = local ]; then
+  eval "$(e2e/cluster/env.sh)"
+fi
+PATH=$BIN_DIR:$PATH
+export DCANARY_TRUST=$DCANARY_STATE/demo/trust.json
+mkdir -p "$(dirname "$DCANARY_TRUST")"
+printf '\nup after %ds\n\n' $((SECONDS - started))
+
+ns=demo
+kubectl create namespace "$ns" --dry-run=client -o yaml | kubectl apply -f - > /dev/null
+kubectl label namespace "$ns" pod-security.kubernetes.io/enforce=restricted --overwrite > /dev/null
+echo "\$ dcanary trust pin --yes          # once, before anything is believed"
+dcanary trust pin --yes --replace
+echo
+echo "\$ kubectl apply -n $ns -f examples/diamond/pipeline.yaml"
+kubectl apply -n "$ns" -f examples/diamond/pipeline.yaml
+run=diamond-$(date +%H%M%S)
+echo "\$ dcanary -n $ns run diamond --name $run"
+dcanary -n "$ns" run diamond --name "$run"
+echo "\$ dcanary -n $ns get run $run -w"
+# exit code 1 would be a failed run: that is for the last lines to tell
+dcanary -n "$ns" get run "$run" -w || true
+echo
+kubectl -n "$ns" wait --for=condition=Recorded "dpr/$run" --timeout=60s > /dev/null
+echo "\$ dcanary -n $ns verify run $run"
+dcanary -n "$ns" verify run "$run"
+cat <<TEXT
+
+Look further:
+  export KUBECONFIG=$KUBECONFIG DCANARY_TRUST=$DCANARY_TRUST PATH=$BIN_DIR:\$PATH
+  dcanary -n $ns logs $run                     what the steps printed
+  dcanary -n $ns get run $run -o yaml          everything that is known about the run
+  dcanary ledger export -o journal.cbor           the whole journal; verify it anywhere:
+  dcanary verify export journal.cbor
+Tear down:
+  make down
+TEXT

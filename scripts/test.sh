@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Everything that proves the project. `scripts/test.sh [unit|e2e]`; without an argument both. Ends with a plain count.
+set -euo pipefail
+. "$(dirname "$0")/env.sh"
+cd "$ROOT"
+what=${1:-all}
+results=$DCANARY_STATE/test-results
+rm -rf "$results"
+mkdir -p "$results"
+status=0
+
+# suite NAME COMMAND…: runs it with its output shown and kept for the count
+suite() {
+  local name=$1 start=$SECONDS
+  shift
+  printf '== %s\n' "$name"
+  if ! "$@" 2>&1 | tee "$results/$name.log"; then
+    printf '== %s FAILED\n' "$name"
+    status=1
+  fi
+  printf '== %s (%ds)\n' "$name" $((SECONDS - start))
+}
+
+scripts/prerequisites.sh
+scripts/build.sh
+export DCANARY_CANISTERS=$OUT_DIR/canisters
+
+if [ "$what" != e2e ]; then
+  suite unit cargo test --release --workspace --locked --exclude dcanary-harness --quiet
+  suite verifier-python docs/verifier/test.sh
+fi
+if [ "$what" != unit ]; then
+  scripts/up.sh
+  if [ "${CLUSTER:-local}" = local ]; then
+    eval "$(e2e/cluster/env.sh)"
+    step "loading the builder image" e2e/cluster/images/builder.sh
+  fi
+  export DCANARY_BIN=$BIN_DIR/dcanary
+  suite e2e cargo test --release --locked -p dcanary-harness --quiet -- --test-threads 4
+fi
+
+scripts/count.py "$results"
+exit "$status"
