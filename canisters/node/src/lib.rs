@@ -1,1 +1,31 @@
-//! The embedded Internet Computer node.
+//! The embedded Internet Computer node: real canister wasm behind the IC's HTTPS interface, with certificates that
+//! unmodified clients verify, and a state that survives crashes.
+//!
+//! ```text
+//! http ─▶ wire, auth ─▶ replica: order ─▶ log (sync) ─▶ exec (wasm, sysapi, mgmt) ─▶ state ─▶ cert ─▶ http
+//! ```
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let node = dcanary_node::Node::start(dcanary_node::Config::ephemeral()).await?;
+//! println!("{} {}", node.url(), hex::encode(node.root_key()));
+//! node.shutdown().await?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod auth;
+mod cert;
+mod exec;
+mod heap;
+mod http;
+mod log;
+mod mgmt;
+mod node;
+mod replica;
+mod state;
+mod sysapi;
+mod wasm;
+mod wire;
+
+pub use node::{Config, Node, NodeFailed, StartError};

@@ -1,0 +1,100 @@
+//! The node's own keys: root, subnet and node. Made once, kept with the data.
+
+use super::bls::{BadKey, BlsKey};
+use crate::auth::key::ed25519_der;
+use ed25519_dalek::{Signer, SigningKey};
+use ic_principal::Principal;
+use rand::RngCore;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// Stored keys that cannot be used.
+#[derive(Debug, Error)]
+pub enum KeysError {
+    /// Not the expected JSON.
+    #[error("the key file is not readable: {0}")]
+    Format(#[from] serde_json::Error),
+    /// Not hexadecimal, or of the wrong length.
+    #[error("the key `{0}` is not 32 bytes in hexadecimal")]
+    Malformed(&'static str),
+    /// Not a secret key.
+    #[error(transparent)]
+    Bls(#[from] BadKey),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    root: String,
+    subnet: String,
+    node: String,
+}
+
+/// All keys of one network of one node.
+#[derive(Debug)]
+pub struct Keys {
+    /// Signs the delegation to the subnet; what clients pin.
+    pub root: BlsKey,
+    /// Signs certificates.
+    pub subnet: BlsKey,
+    /// Signs query responses.
+    node: SigningKey,
+    /// The subnet's name.
+    pub subnet_id: Principal,
+    /// The node's name.
+    pub node_id: Principal,
+    /// The node's public key, DER.
+    pub node_der: Vec<u8>,
+}
+
+impl Keys {
+    /// Makes new keys.
+    pub fn generate() -> Result<Self, KeysError> {
+        let mut seeds = [[0u8; 32]; 3];
+        for seed in &mut seeds {
+            rand::rng().fill_bytes(seed);
+        }
+        Ok(Self::new(BlsKey::generate(&seeds[0])?, BlsKey::generate(&seeds[1])?, SigningKey::from_bytes(&seeds[2])))
+    }
+
+    fn new(root: BlsKey, subnet: BlsKey, node: SigningKey) -> Self {
+        let node_der = ed25519_der(node.verifying_key().as_bytes());
+        Self {
+            subnet_id: Principal::self_authenticating(subnet.der()),
+            node_id: Principal::self_authenticating(&node_der),
+            root,
+            subnet,
+            node,
+            node_der,
+        }
+    }
+
+    /// The stored form: JSON, secrets in hexadecimal.
+    pub fn to_json(&self) -> Result<Vec<u8>, KeysError> {
+        Ok(serde_json::to_vec(&Stored {
+            root: hex::encode(self.root.to_bytes()),
+            subnet: hex::encode(self.subnet.to_bytes()),
+            node: hex::encode(self.node.to_bytes()),
+        })?)
+    }
+
+    /// Reads the stored form.
+    pub fn from_json(json: &[u8]) -> Result<Self, KeysError> {
+        let stored: Stored = serde_json::from_slice(json)?;
+        Ok(Self::new(
+            BlsKey::from_bytes(&secret("root", &stored.root)?)?,
+            BlsKey::from_bytes(&secret("subnet", &stored.subnet)?)?,
+            SigningKey::from_bytes(&secret("node", &stored.node)?),
+        ))
+    }
+
+    /// Signs a query response: `\x0Bic-response` and its hash.
+    pub fn sign_response(&self, hash: &[u8; 32]) -> [u8; 64] {
+        self.node.sign(&[b"\x0Bic-response".as_slice(), hash].concat()).to_bytes()
+    }
+}
+
+fn secret(name: &'static str, text: &str) -> Result<[u8; 32], KeysError> {
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(text, &mut bytes).map_err(|_| KeysError::Malformed(name))?;
+    Ok(bytes)
+}

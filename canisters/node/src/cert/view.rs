@@ -1,0 +1,179 @@
+//! What readers see: a synced state and the signature under it.
+//!
+//! A [`View`] is made only from states whose batches are synced, so nothing that reads one can show more. It is replaced
+//! as a whole; whoever holds one keeps seeing the same state.
+
+use super::certificate;
+use super::keys::Keys;
+use super::topology;
+use super::tree::{Tree, Wanted};
+use super::trie::{Hash, Subtree, Trie};
+use crate::state::State;
+use crate::state::canister::Canister;
+use crate::state::request::Record;
+use crate::wire::hash::leb128;
+use ic_certification::{HashTree, pruned};
+use ic_principal::Principal;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+/// Clients refuse old certificates, so an idle node signs again when the last signature is older than this.
+const FRESH: u64 = 1_000_000_000;
+/// agent-js refuses delegations older than 30 days.
+const DELEGATION_AGE: u64 = 24 * 3_600 * 1_000_000_000;
+
+/// A child of the root of the state tree.
+#[derive(Debug, Clone)]
+enum Part {
+    Fixed(Tree),
+    Canisters(Trie<Arc<Canister>>),
+    Requests(Trie<Arc<Record>>),
+}
+
+impl Subtree for Part {
+    fn hash(&self) -> Hash {
+        match self {
+            Self::Fixed(tree) => tree.hash(),
+            Self::Canisters(canisters) => canisters.hash(),
+            Self::Requests(requests) => requests.hash(),
+        }
+    }
+}
+
+impl Part {
+    fn reveal(&self, wanted: &Wanted) -> HashTree {
+        match (self, wanted) {
+            (Self::Fixed(tree), _) => tree.reveal(wanted),
+            (Self::Canisters(canisters), Wanted::Below(labels)) => canisters
+                .witness(labels.keys().map(Vec::as_slice), &|id, canister| {
+                    wanted.below(id).map_or_else(|| pruned(canister.hash()), |below| canister.tree().reveal(below))
+                }),
+            (Self::Requests(requests), Wanted::Below(labels)) => requests
+                .witness(labels.keys().map(Vec::as_slice), &|id, record| {
+                    wanted.below(id).map_or_else(|| pruned(record.hash()), |below| record.tree().reveal(below))
+                }),
+            // Nobody may see all canisters or all requests.
+            (part, Wanted::All) => pruned(part.hash()),
+        }
+    }
+}
+
+/// See the module documentation.
+#[derive(Debug)]
+pub struct View {
+    /// The state.
+    pub state: State,
+    /// The certified time, which is later than the state's when nothing happened since.
+    pub time: u64,
+    tree: Trie<Part>,
+    signature: [u8; 48],
+    delegation: Arc<Delegation>,
+}
+
+#[derive(Debug)]
+struct Delegation {
+    subnet_id: Principal,
+    certificate: Vec<u8>,
+    time: u64,
+}
+
+impl View {
+    /// A certificate that reveals what is wanted, and the time.
+    pub fn certificate(&self, mut wanted: Wanted) -> Vec<u8> {
+        wanted.add(&[b"time"]);
+        let labels: Vec<Vec<u8>> = match &wanted {
+            Wanted::All => Vec::new(),
+            Wanted::Below(labels) => labels.keys().cloned().collect(),
+        };
+        let tree = self.tree.witness(labels.iter().map(Vec::as_slice), &|label, part| {
+            wanted.below(label).map_or_else(|| pruned(part.hash()), |below| part.reveal(below))
+        });
+        let delegation = (self.delegation.subnet_id.as_slice(), self.delegation.certificate.as_slice());
+        certificate::encode(&tree, &self.signature, Some(delegation))
+    }
+
+    /// The certificate of a request's status.
+    pub fn request_certificate(&self, id: &Hash) -> Vec<u8> {
+        let mut wanted = Wanted::default();
+        wanted.add(&[b"request_status", id]);
+        self.certificate(wanted)
+    }
+
+    /// The certificate that `data_certificate` gives to a canister.
+    pub fn data_certificate(&self, canister: &Principal) -> Vec<u8> {
+        let mut wanted = Wanted::default();
+        wanted.add(&[b"canister", canister.as_slice(), b"certified_data"]);
+        self.certificate(wanted)
+    }
+}
+
+/// Makes views and holds the current one.
+#[derive(Debug)]
+pub struct Views {
+    keys: Arc<Keys>,
+    current: RwLock<Arc<View>>,
+    /// Held while the next view is made.
+    making: Mutex<()>,
+}
+
+impl Views {
+    /// Begins with a state.
+    pub fn new(keys: Arc<Keys>, state: State, now: u64) -> Self {
+        let time = now.max(state.time);
+        let delegation = delegate(&keys, time);
+        let view = sign(&keys, state, time, delegation);
+        Self { keys, current: RwLock::new(Arc::new(view)), making: Mutex::new(()) }
+    }
+
+    /// The current view, however old its signature is.
+    pub fn latest(&self) -> Arc<View> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The current view with a signature that clients accept as fresh.
+    pub fn fresh(&self, now: u64) -> Arc<View> {
+        let view = self.latest();
+        if now < view.time.saturating_add(FRESH) {
+            return view;
+        }
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let view = self.latest();
+        if now < view.time.saturating_add(FRESH) {
+            return view;
+        }
+        self.replace(view.state.clone(), now, &view)
+    }
+
+    /// Shows a state. Its batch must be synced.
+    pub fn publish(&self, state: State) -> Arc<View> {
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = self.latest();
+        let time = state.time.max(old.time);
+        self.replace(state, time, &old)
+    }
+
+    fn replace(&self, state: State, time: u64, old: &View) -> Arc<View> {
+        let delegation = if time > old.delegation.time.saturating_add(DELEGATION_AGE) {
+            delegate(&self.keys, time)
+        } else {
+            old.delegation.clone()
+        };
+        let view = Arc::new(sign(&self.keys, state, time, delegation));
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = view.clone();
+        view
+    }
+}
+
+fn delegate(keys: &Keys, time: u64) -> Arc<Delegation> {
+    Arc::new(Delegation { subnet_id: keys.subnet_id, certificate: certificate::delegation(keys, time), time })
+}
+
+fn sign(keys: &Keys, state: State, time: u64, delegation: Arc<Delegation>) -> View {
+    let mut tree = Trie::default();
+    tree.insert(b"canister", Part::Canisters(state.canisters.clone()));
+    tree.insert(b"canister_ranges", Part::Fixed(topology::canister_ranges(keys)));
+    tree.insert(b"request_status", Part::Requests(state.requests.clone()));
+    tree.insert(b"subnet", Part::Fixed(topology::subnet(keys)));
+    tree.insert(b"time", Part::Fixed(Tree::leaf(leb128(time))));
+    let signature = keys.subnet.sign_root(&tree.hash());
+    View { state, time, tree, signature, delegation }
+}

@@ -1,0 +1,35 @@
+//! What is ordered, logged and applied.
+
+use crate::wire::hash::Hash;
+use ic_principal::Principal;
+use std::sync::Arc;
+
+/// An authenticated update call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ingress {
+    /// The request id.
+    pub id: Hash,
+    /// Who sent it.
+    pub sender: Principal,
+    /// The called canister.
+    pub canister: Principal,
+    /// The canister in whose name it is routed: the called one, or the one that a management call is about.
+    pub effective: Principal,
+    /// The called method.
+    pub method: String,
+    /// The argument.
+    pub arg: Arc<[u8]>,
+    /// Until when it is valid.
+    pub expiry: u64,
+}
+
+/// Messages that are executed together at one time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// Its number; the first is 1.
+    pub round: u64,
+    /// Its time, nanoseconds since 1970, greater than that of the batch before.
+    pub time: u64,
+    /// The messages in order.
+    pub messages: Vec<Ingress>,
+}

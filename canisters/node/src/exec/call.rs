@@ -1,0 +1,230 @@
+//! Executes calls of canister methods: updates, queries, inspection.
+
+use super::limits::Limits;
+use super::run::{Done, Entry, Job, run};
+use crate::state::canister::{Canister, Code, Status};
+use crate::state::request::Reject;
+use crate::sysapi::context::Contexts;
+use crate::sysapi::{Answer, View};
+use crate::wasm::engine::Engine;
+use crate::wasm::inspect::MethodKind;
+use ic_error_types::ErrorCode;
+use ic_principal::Principal;
+use std::sync::Arc;
+
+/// The network around the canisters, as they see it.
+#[derive(Debug, Clone)]
+pub struct Network {
+    /// The subnet.
+    pub subnet: Principal,
+    /// The root key, DER.
+    pub root_key: Arc<[u8]>,
+}
+
+/// A method call.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Who calls.
+    pub caller: Principal,
+    /// What.
+    pub method: String,
+    /// With which argument.
+    pub arg: Arc<[u8]>,
+    /// When.
+    pub time: u64,
+}
+
+/// Everything executions share.
+#[derive(Debug, Clone)]
+pub struct Executor {
+    /// The engine.
+    pub engine: Arc<Engine>,
+    /// The network.
+    pub network: Network,
+    /// The limits.
+    pub limits: Limits,
+}
+
+/// The answer to a call, and the canister after it when it changed.
+type Executed = (Result<Vec<u8>, Reject>, Option<(Canister, Changed)>);
+
+/// Pages changed by an execution: of the heap, of stable memory.
+pub type Changed = (Vec<u64>, Vec<u64>);
+
+/// The code of a canister that takes messages.
+pub fn ready(canister: &Canister) -> Result<&Arc<Code>, Reject> {
+    let id = canister.id;
+    if canister.status == Status::Stopped {
+        return Err(Reject::new(ErrorCode::CanisterStopped, format!("Canister {id} is stopped")));
+    }
+    canister.code.as_ref().ok_or_else(|| no_code(id))
+}
+
+/// The rejection of calls to an empty canister.
+pub fn no_code(id: Principal) -> Reject {
+    Reject::new(
+        ErrorCode::CanisterWasmModuleNotFound,
+        format!("Error from Canister {id}: Attempted to execute a message, but the canister contains no Wasm module"),
+    )
+}
+
+/// The rejection of calls to a canister that does not exist.
+pub fn not_found(id: Principal) -> Reject {
+    Reject::new(ErrorCode::CanisterNotFound, format!("Canister {id} not found"))
+}
+
+/// The kind of a method, or the rejection when there is none that can be called this way.
+pub fn method(code: &Code, id: Principal, name: &str, query: bool) -> Result<MethodKind, Reject> {
+    let found = code.compiled.info.methods.get(name).copied();
+    match found {
+        Some(MethodKind::CompositeQuery) if !query => Err(Reject::new(
+            ErrorCode::CompositeQueryCalledInReplicatedMode,
+            format!("Error from Canister {id}: Composite query `{name}` cannot be called in replicated mode"),
+        )),
+        Some(MethodKind::Update) if query => Err(method_not_found(id, "query", name)),
+        Some(kind) => Ok(kind),
+        None => Err(method_not_found(id, if query { "query" } else { "update" }, name)),
+    }
+}
+
+fn method_not_found(id: Principal, kind: &str, name: &str) -> Reject {
+    Reject::new(
+        ErrorCode::CanisterMethodNotFound,
+        format!("Error from Canister {id}: Canister has no {kind} method '{name}'."),
+    )
+}
+
+impl Executor {
+    /// What an execution of a canister sees.
+    pub fn view(&self, canister: &Canister, call: &Call) -> View {
+        let environment = canister
+            .settings
+            .environment_variables
+            .iter()
+            .map(|variable| (variable.name.clone(), variable.value.clone()))
+            .collect();
+        View {
+            arg: call.arg.clone(),
+            caller: call.caller,
+            canister: canister.id,
+            method: call.method.clone(),
+            time: call.time,
+            version: canister.version,
+            status: if canister.status == Status::Running { 1 } else { 3 },
+            cycles: canister.cycles,
+            controllers: canister.settings.controllers.as_slice().into(),
+            environment: Arc::new(environment),
+            subnet: self.network.subnet,
+            root_key: self.network.root_key.clone(),
+            certificate: None,
+        }
+    }
+
+    /// Executes a call in replicated mode. The canister's next version is returned only when its effects are to be kept.
+    pub fn update(&self, canister: &Canister, call: &Call) -> Executed {
+        match self.replicated(canister, call) {
+            Ok(executed) => executed,
+            Err(reject) => (Err(reject), None),
+        }
+    }
+
+    fn replicated(&self, canister: &Canister, call: &Call) -> Result<Executed, Reject> {
+        let code = ready(canister)?;
+        let kind = method(code, canister.id, &call.method, false)?;
+        let update = kind == MethodKind::Update;
+        let export = kind.export(&call.method);
+        let done = run(
+            &self.engine,
+            Job {
+                code: &code.compiled,
+                heap: &canister.heap,
+                stable: canister.stable.clone(),
+                kind: if update { Contexts::U } else { Contexts::RQ },
+                view: self.view(canister, call),
+                budget: self.limits.budget(canister, self.limits.update, false),
+                entry: Entry::Export(&export),
+                keep: update,
+            },
+        )?;
+        let answer = answer(done.answer.clone(), canister.id);
+        // A query in replicated mode changes nothing, whatever it wrote.
+        let next = update.then(|| advance(canister, done));
+        Ok((answer, next))
+    }
+
+    /// Executes a query. `certificate` is what `data_certificate` shows.
+    pub fn query(&self, canister: &Canister, call: &Call, certificate: Option<Arc<[u8]>>) -> Result<Vec<u8>, Reject> {
+        let code = ready(canister)?;
+        let kind = method(code, canister.id, &call.method, true)?;
+        let export = kind.export(&call.method);
+        let done = run(
+            &self.engine,
+            Job {
+                code: &code.compiled,
+                heap: &canister.heap,
+                stable: canister.stable.clone(),
+                kind: if kind == MethodKind::CompositeQuery { Contexts::CQ } else { Contexts::NRQ },
+                view: View { certificate, ..self.view(canister, call) },
+                budget: self.limits.budget(canister, self.limits.query, true),
+                entry: Entry::Export(&export),
+                keep: false,
+            },
+        )?;
+        answer(done.answer, canister.id)
+    }
+
+    /// Asks the canister whether it wants an ingress message, before the message is ordered.
+    pub fn inspect(&self, canister: &Canister, call: &Call) -> Result<(), Reject> {
+        const ENTRY: &str = "canister_inspect_message";
+        let code = ready(canister)?;
+        method(code, canister.id, &call.method, false)?;
+        if !code.compiled.info.entry_points.iter().any(|name| name == ENTRY) {
+            return Ok(());
+        }
+        let done = run(
+            &self.engine,
+            Job {
+                code: &code.compiled,
+                heap: &canister.heap,
+                stable: canister.stable.clone(),
+                kind: Contexts::F,
+                view: self.view(canister, call),
+                budget: self.limits.budget(canister, self.limits.inspect, true),
+                entry: Entry::Export(ENTRY),
+                keep: false,
+            },
+        )?;
+        if done.accepted {
+            return Ok(());
+        }
+        Err(Reject::new(ErrorCode::CanisterRejectedMessage, format!("Canister {} rejected the message", canister.id)))
+    }
+}
+
+fn answer(answer: Option<Answer>, id: Principal) -> Result<Vec<u8>, Reject> {
+    match answer {
+        Some(Answer::Reply(data)) => Ok(data),
+        Some(Answer::Reject(message)) => Err(Reject::new(ErrorCode::CanisterRejectedMessage, message)),
+        None => Err(Reject::new(
+            ErrorCode::CanisterDidNotReply,
+            format!("Error from Canister {id}: Canister did not produce a response"),
+        )),
+    }
+}
+
+/// The canister after a successful execution.
+pub fn advance(canister: &Canister, done: Done) -> (Canister, Changed) {
+    let mut next = canister.clone();
+    let mut changed = (Vec::new(), done.stable.1);
+    if let Some((heap, pages)) = done.heap {
+        next.heap = heap;
+        changed.0 = pages;
+    }
+    next.stable = done.stable.0;
+    if let Some(certified) = done.certified {
+        next.certified = certified;
+    }
+    next.cycles = next.cycles.saturating_sub(done.burnt);
+    next.version += 1;
+    (next, changed)
+}

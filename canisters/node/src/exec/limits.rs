@@ -1,0 +1,55 @@
+//! How much an execution may use.
+//!
+//! Source: IC resource limits. They are part of what a batch means, so a log names them (see [`Limits::fingerprint`]).
+
+use crate::heap::stable::MAX_STABLE_PAGES;
+use crate::state::canister::Canister;
+use crate::sysapi::Budget;
+use crate::wasm::engine::SEMANTICS;
+use crate::wire::hash::{Hash, sha256};
+
+/// Largest reply of an update.
+const MAX_REPLY: usize = 2 << 20;
+/// Largest reply of a query.
+const MAX_QUERY_REPLY: usize = 3 << 20;
+/// Largest heap of a 32-bit canister; 64-bit ones may use half as much again.
+const MAX_HEAP: u64 = 4 << 30;
+const MAX_HEAP_64: u64 = 6 << 30;
+
+/// Instruction limits by kind of message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// An update.
+    pub update: u64,
+    /// A query.
+    pub query: u64,
+    /// Each step of an install or upgrade.
+    pub install: u64,
+    /// `canister_inspect_message`.
+    pub inspect: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { update: 40_000_000_000, query: 5_000_000_000, install: 300_000_000_000, inspect: 200_000_000 }
+    }
+}
+
+impl Limits {
+    /// Names everything besides the batches that the state depends on.
+    pub fn fingerprint(&self) -> Hash {
+        sha256(format!("{SEMANTICS} {} {self:?}", std::env::consts::ARCH).as_bytes())
+    }
+
+    /// The budget of an execution of a canister.
+    pub fn budget(self, canister: &Canister, instructions: u64, query: bool) -> Budget {
+        let memory64 = canister.code.as_ref().is_some_and(|code| code.compiled.info.memory64);
+        let most = if memory64 { MAX_HEAP_64 } else { MAX_HEAP };
+        let heap = match canister.heap_limit() {
+            0 => most,
+            limit => limit.min(most),
+        };
+        let reply = if query { MAX_QUERY_REPLY } else { MAX_REPLY };
+        Budget { instructions, heap, stable_pages: MAX_STABLE_PAGES, reply }
+    }
+}

@@ -1,0 +1,135 @@
+//! The state machine: batches in, states out. Replaying the same batches gives the same states.
+
+use super::batch::{Batch, Ingress};
+use super::call::{Call, Changed, Executor, not_found};
+use crate::heap::pages::{PageMap, ZEROS};
+use crate::mgmt;
+use crate::state::State;
+use crate::state::canister::Canister;
+use crate::state::request::{Outcome, Record, Reject};
+use crate::wire::hash::Hash;
+use ic_principal::Principal;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// See the module documentation.
+#[derive(Debug)]
+pub struct Machine {
+    /// What executions share.
+    pub executor: Executor,
+    state: State,
+    /// Finished requests by the time until which they are remembered.
+    expiring: BTreeSet<(u64, Hash)>,
+}
+
+impl Machine {
+    /// Continues from a state.
+    pub fn new(executor: Executor, state: State) -> Self {
+        let expiring = state
+            .requests
+            .iter()
+            .filter_map(|(id, record)| Some((record.expiry, Hash::try_from(id).ok()?)))
+            .collect();
+        Self { executor, state, expiring }
+    }
+
+    /// The state after the last batch.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Applies a batch. Total: whatever is wrong with a message becomes its outcome.
+    pub fn apply(&mut self, batch: &Batch) {
+        self.state.round = batch.round;
+        self.state.time = batch.time;
+        self.forget(batch.time);
+        for message in &batch.messages {
+            // Executed once: a repetition has its answer already. An expired one could be a repetition of a forgotten one.
+            if message.expiry < batch.time || self.state.requests.get(&message.id).is_some() {
+                continue;
+            }
+            let outcome = match self.execute(message) {
+                Ok(reply) => Outcome::Replied(reply),
+                Err(reject) => Outcome::Rejected(reject),
+            };
+            let record =
+                Record { sender: message.sender, effective: message.effective, expiry: message.expiry, outcome };
+            self.expiring.insert((message.expiry, message.id));
+            self.state.requests.insert(&message.id, Arc::new(record));
+        }
+    }
+
+    fn forget(&mut self, now: u64) {
+        while let Some((expiry, id)) = self.expiring.first().copied() {
+            if expiry >= now {
+                break;
+            }
+            self.expiring.pop_first();
+            self.state.requests.remove(&id);
+        }
+    }
+
+    fn execute(&mut self, message: &Ingress) -> Result<Vec<u8>, Reject> {
+        let call = Call {
+            caller: message.sender,
+            method: message.method.clone(),
+            arg: message.arg.clone(),
+            time: self.state.time,
+        };
+        if message.canister == Principal::management_canister() {
+            return mgmt::execute(self, &call);
+        }
+        let canister = self.state.canister(&message.canister).cloned().ok_or_else(|| not_found(message.canister))?;
+        let (answer, next) = self.executor.update(&canister, &call);
+        if let Some((next, changed)) = next {
+            self.commit(next, &changed);
+        }
+        answer
+    }
+
+    /// Makes a canister's next version the current one.
+    pub fn commit(&mut self, canister: Canister, changed: &Changed) {
+        let mut hasher = Sha256::new();
+        hasher.update(self.state.effects);
+        hasher.update(canister.id.as_slice());
+        for number in [canister.version, canister.heap.size, canister.stable.size] {
+            hasher.update(number.to_le_bytes());
+        }
+        hasher.update(canister.cycles.to_le_bytes());
+        hasher.update(format!("{:?}", canister.heap.globals));
+        for (pages, changed) in [(&canister.heap.pages, &changed.0), (&canister.stable.pages, &changed.1)] {
+            hash_pages(&mut hasher, pages, changed);
+        }
+        self.state.effects = hasher.finalize().into();
+        let id = canister.id;
+        self.state.canisters.insert(id.as_slice(), Arc::new(canister));
+    }
+
+    /// Removes a canister.
+    pub fn remove(&mut self, id: &Principal) {
+        self.state.canisters.remove(id.as_slice());
+    }
+
+    /// Gives out the next free canister id.
+    pub fn next_id(&mut self) -> Principal {
+        loop {
+            let mut bytes = [0; 10];
+            bytes[..8].copy_from_slice(&self.state.next_number.to_be_bytes());
+            bytes[8..].copy_from_slice(&[1, 1]);
+            self.state.next_number += 1;
+            let id = Principal::from_slice(&bytes);
+            if self.state.canister(&id).is_none() {
+                return id;
+            }
+        }
+    }
+}
+
+fn hash_pages(hasher: &mut Sha256, pages: &PageMap, changed: &[u64]) {
+    hasher.update((changed.len() as u64).to_le_bytes());
+    for index in changed {
+        hasher.update(index.to_le_bytes());
+        hasher.update(pages.get(*index).map_or(ZEROS.as_slice(), |page| page.as_slice()));
+    }
+}

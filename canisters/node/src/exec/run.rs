@@ -1,0 +1,201 @@
+//! Runs one entry point of a canister in a fresh instance.
+
+use crate::heap::stable::Stable;
+use crate::heap::wasm_memory::{GlobalValue, Heap};
+use crate::state::request::Reject;
+use crate::sysapi::context::Contexts;
+use crate::sysapi::{Answer, Budget, Execution, SysTrap, View};
+use crate::wasm::engine::{Compiled, Engine};
+use crate::wasm::rewrite::{MEMORY, START, global_export};
+use ic_error_types::ErrorCode;
+use ic_principal::Principal;
+use wasmtime::{Error, Instance, Store, Trap, V128, Val};
+
+/// What to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entry<'a> {
+    /// An export, which may be absent when it is a system entry point.
+    Export(&'a str),
+    /// The start function and then an export.
+    StartThen(&'a str),
+}
+
+/// What a successful execution did. Nothing has taken effect yet.
+#[derive(Debug)]
+pub struct Done {
+    /// How it answered.
+    pub answer: Option<Answer>,
+    /// Whether it accepted the message, for `canister_inspect_message`.
+    pub accepted: bool,
+    /// What it set as certified data.
+    pub certified: Option<Vec<u8>>,
+    /// Cycles burnt.
+    pub burnt: u128,
+    /// The heap after it, with the pages changed; only when effects are kept.
+    pub heap: Option<(Heap, Vec<u64>)>,
+    /// Stable memory after it, with the pages changed.
+    pub stable: (Stable, Vec<u64>),
+}
+
+/// The input of one execution.
+#[derive(Debug)]
+pub struct Job<'a> {
+    /// The code.
+    pub code: &'a Compiled,
+    /// The heap before it.
+    pub heap: &'a Heap,
+    /// Stable memory before it.
+    pub stable: Stable,
+    /// The kind of execution.
+    pub kind: Contexts,
+    /// What it can see.
+    pub view: View,
+    /// What it may use.
+    pub budget: Budget,
+    /// What to run.
+    pub entry: Entry<'a>,
+    /// Whether its effects may be kept.
+    pub keep: bool,
+}
+
+/// Runs a job. A trap leaves nothing behind but the rejection.
+pub fn run(engine: &Engine, job: Job<'_>) -> Result<Done, Reject> {
+    let canister = job.view.canister;
+    let limit = job.budget.instructions;
+    let mut budget = job.budget;
+    // A canister whose limit was lowered below its size keeps running; it only cannot grow.
+    budget.heap = budget.heap.max(job.heap.bytes());
+    let overlay = crate::heap::stable::Overlay::new(job.stable);
+    let mut store = Store::new(engine.inner(), Execution::new(job.kind, job.view, budget, overlay));
+    store.limiter(|execution| execution);
+    let mut heap_limit_hit = false;
+    let result = attempt(&mut store, job.code, job.heap, job.kind, limit, job.entry).and_then(|instance| {
+        if !job.keep {
+            return Ok(None);
+        }
+        let globals = read_globals(&mut store, instance, job.code)?;
+        let memory = instance.get_memory(&mut store, MEMORY);
+        Ok(Some(match memory {
+            Some(memory) => job.heap.capture(memory.data(&store), globals),
+            None => (Heap { globals, ..job.heap.clone() }, Vec::new()),
+        }))
+    });
+    heap_limit_hit |= store.data().heap_limit_hit;
+    let heap = result.map_err(|error| explain(&error, canister, limit, heap_limit_hit))?;
+    let execution = store.into_data();
+    Ok(Done {
+        answer: execution.answer,
+        accepted: execution.accepted,
+        certified: execution.certified,
+        burnt: execution.burnt,
+        heap,
+        stable: execution.stable.commit(),
+    })
+}
+
+fn attempt(
+    store: &mut Store<Execution>,
+    code: &Compiled,
+    heap: &Heap,
+    kind: Contexts,
+    limit: u64,
+    entry: Entry<'_>,
+) -> wasmtime::Result<Instance> {
+    store.set_fuel(limit)?;
+    let instance = code.pre.instantiate(&mut *store)?;
+    if let Some(memory) = instance.get_memory(&mut *store, MEMORY) {
+        let missing = heap.size.saturating_sub(memory.size(&*store));
+        if missing > 0 {
+            memory.grow(&mut *store, missing)?;
+        }
+        heap.load(memory.data_mut(&mut *store));
+        store.data_mut().attach(Some(memory));
+    }
+    write_globals(store, instance, code, &heap.globals)?;
+    let (start, export) = match entry {
+        Entry::Export(export) => (false, export),
+        Entry::StartThen(export) => (true, export),
+    };
+    if start && code.info.start.is_some() {
+        store.data_mut().set_kind(Contexts::S);
+        call(store, instance, START)?;
+        store.data_mut().set_kind(kind);
+    }
+    call(store, instance, export)?;
+    Ok(instance)
+}
+
+fn call(store: &mut Store<Execution>, instance: Instance, export: &str) -> wasmtime::Result<()> {
+    match instance.get_func(&mut *store, export) {
+        Some(function) => function.typed::<(), ()>(&*store)?.call(&mut *store, ()),
+        // System entry points are optional; methods were looked up before.
+        None => Ok(()),
+    }
+}
+
+fn missing_global() -> Error {
+    Error::msg("an exported global is missing")
+}
+
+fn read_globals(store: &mut Store<Execution>, instance: Instance, code: &Compiled) -> wasmtime::Result<Vec<GlobalValue>> {
+    code.info
+        .globals
+        .iter()
+        .map(|(index, _)| {
+            let global = instance.get_global(&mut *store, &global_export(*index)).ok_or_else(missing_global)?;
+            match global.get(&mut *store) {
+                Val::I32(value) => Ok(GlobalValue::I32(value)),
+                Val::I64(value) => Ok(GlobalValue::I64(value)),
+                Val::F32(bits) => Ok(GlobalValue::F32(bits)),
+                Val::F64(bits) => Ok(GlobalValue::F64(bits)),
+                Val::V128(value) => Ok(GlobalValue::V128(value.as_u128())),
+                _ => Err(Error::msg("a mutable global holds a reference")),
+            }
+        })
+        .collect()
+}
+
+fn write_globals(
+    store: &mut Store<Execution>,
+    instance: Instance,
+    code: &Compiled,
+    values: &[GlobalValue],
+) -> wasmtime::Result<()> {
+    for ((index, _), value) in code.info.globals.iter().zip(values) {
+        let global = instance.get_global(&mut *store, &global_export(*index)).ok_or_else(missing_global)?;
+        let value = match *value {
+            GlobalValue::I32(value) => Val::I32(value),
+            GlobalValue::I64(value) => Val::I64(value),
+            GlobalValue::F32(bits) => Val::F32(bits),
+            GlobalValue::F64(bits) => Val::F64(bits),
+            GlobalValue::V128(value) => Val::V128(V128::from(value)),
+        };
+        global.set(&mut *store, value)?;
+    }
+    Ok(())
+}
+
+/// Turns what stopped an execution into a rejection, in the words of the replica where tools look for them.
+fn explain(error: &Error, canister: Principal, limit: u64, heap_limit_hit: bool) -> Reject {
+    let from = format!("Error from Canister {canister}: ");
+    let (code, text) = match (error.downcast_ref::<SysTrap>(), error.downcast_ref::<Trap>()) {
+        (Some(SysTrap::Explicit(message)), _) => (
+            ErrorCode::CanisterCalledTrap,
+            format!("Canister called `ic0.trap` with message: '{message}'"),
+        ),
+        (Some(SysTrap::Contract(message)), _) => {
+            (ErrorCode::CanisterContractViolation, format!("Canister violated contract: {message}"))
+        }
+        (Some(SysTrap::OutOfInstructions), _) | (_, Some(Trap::OutOfFuel)) => (
+            ErrorCode::CanisterInstructionLimitExceeded,
+            format!("Canister exceeded the limit of {limit} instructions for single message execution."),
+        ),
+        (None, Some(trap)) if heap_limit_hit => (
+            ErrorCode::CanisterWasmMemoryLimitExceeded,
+            format!("Canister exceeded its memory limit and trapped: {trap}"),
+        ),
+        (None, Some(trap)) => (ErrorCode::CanisterTrapped, format!("Canister trapped: {trap}")),
+        (None, None) => (ErrorCode::CanisterWasmEngineError, format!("Canister encountered a Wasm engine error: {error:#}")),
+    };
+    Reject::new(code, from + &text)
+}

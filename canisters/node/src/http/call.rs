@@ -1,0 +1,165 @@
+//! Update calls: v4 and v3 wait for the certificate, v2 does not.
+
+use super::{Api, HttpError, cbor, principal};
+use crate::auth::authenticate;
+use crate::cert::topology::in_range;
+use crate::exec::batch::Ingress;
+use crate::exec::call::{Call, not_found};
+use crate::mgmt;
+use crate::state::State as Replicated;
+use crate::state::request::Reject;
+use crate::wire::cbor::Value;
+use crate::wire::envelope::{Content, Envelope};
+use crate::wire::hash::Hash;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use ic_principal::Principal;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a synchronous call waits; then the client polls.
+const WAIT: Duration = Duration::from_secs(10);
+
+/// What became of a call before it was executed.
+enum Submitted {
+    /// Refused before ordering; nothing about it is in the state.
+    Rejected(Reject),
+    /// On its way.
+    Accepted(tokio::sync::oneshot::Receiver<Result<Arc<crate::cert::view::View>, crate::replica::Refused>>),
+    /// Executed before.
+    Known(Arc<crate::cert::view::View>),
+}
+
+/// `POST /api/v4/canister/<id>/call`, and v3.
+pub async fn synchronous(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Response, HttpError> {
+    let (request, submitted) = submit(&api, &id, &body).await?;
+    let view = match submitted {
+        Submitted::Rejected(reject) => return Ok(rejected(&reject, true)),
+        Submitted::Known(view) => view,
+        Submitted::Accepted(done) => match tokio::time::timeout(WAIT, done).await {
+            Err(_) => return Ok(StatusCode::ACCEPTED.into_response()),
+            Ok(Err(_)) => return Err(broken(&api)),
+            Ok(Ok(view)) => view?,
+        },
+    };
+    if view.state.requests.get(&request).is_none() {
+        // It was a repetition whose first execution has been forgotten in between.
+        return Err(crate::replica::Refused::Expired.into());
+    }
+    let certificate = view.request_certificate(&request);
+    Ok(cbor(&Value::Map(vec![("status", Value::Text("replied")), ("certificate", Value::Bytes(&certificate))])))
+}
+
+/// `POST /api/v2/canister/<id>/call`.
+pub async fn asynchronous(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Response, HttpError> {
+    match submit(&api, &id, &body).await?.1 {
+        Submitted::Rejected(reject) => Ok(rejected(&reject, false)),
+        Submitted::Accepted(_) | Submitted::Known(_) => Ok(StatusCode::ACCEPTED.into_response()),
+    }
+}
+
+fn rejected(reject: &Reject, with_status: bool) -> Response {
+    let error = reject.error.to_string();
+    let mut fields = vec![
+        ("reject_code", Value::Uint(reject.code())),
+        ("reject_message", Value::Text(&reject.message)),
+        ("error_code", Value::Text(&error)),
+    ];
+    if with_status {
+        fields.push(("status", Value::Text("non_replicated_rejection")));
+    }
+    cbor(&Value::Map(fields))
+}
+
+fn broken(api: &Api) -> HttpError {
+    HttpError::Broken(api.replica.failure.get().map_or_else(|| "it is stopping".to_owned(), |reason| reason.to_string()))
+}
+
+async fn submit(api: &Api, id: &str, body: &Bytes) -> Result<(Hash, Submitted), HttpError> {
+    let effective = principal(id)?;
+    let envelope = Envelope::decode(body)?;
+    let Content::Call(invocation) = &envelope.content else {
+        return Err(HttpError::Bad("the request is not a call".to_owned()));
+    };
+    let now = api.now();
+    authenticate(&envelope, now)?;
+    let message = Ingress {
+        id: envelope.request_id,
+        sender: envelope.sender,
+        canister: invocation.canister,
+        effective,
+        method: invocation.method.to_owned(),
+        arg: invocation.arg.into(),
+        expiry: envelope.ingress_expiry,
+    };
+    let request = message.id;
+    if let Err(reject) = check_effective(&message)? {
+        return Ok((request, Submitted::Rejected(reject)));
+    }
+    let view = api.replica.views.latest();
+    if view.state.requests.get(&request).is_some() {
+        return Ok((request, Submitted::Known(view)));
+    }
+    if let Err(reject) = admit(api, &view.state, &message, now).await? {
+        return Ok((request, Submitted::Rejected(reject)));
+    }
+    Ok((request, Submitted::Accepted(api.replica.submit(message)?)))
+}
+
+/// The canister in the path must be the one that the call is about.
+fn check_effective(message: &Ingress) -> Result<Result<(), Reject>, HttpError> {
+    let due = if message.canister == Principal::management_canister() {
+        match mgmt::target(&message.method, &message.arg) {
+            Err(reject) => return Ok(Err(reject)),
+            Ok(None) if in_range(&message.effective) || message.effective == message.canister => return Ok(Ok(())),
+            Ok(None) => return Err(HttpError::Bad(format!("{} is not in the canister range", message.effective))),
+            Ok(Some(target)) => target,
+        }
+    } else {
+        message.canister
+    };
+    if due == message.effective {
+        return Ok(Ok(()));
+    }
+    Err(HttpError::Bad(format!(
+        "the effective canister id {} in the path does not match the call, which is for {due}",
+        message.effective
+    )))
+}
+
+/// Checks that cost the caller nothing when they fail: existence, state, method, controllers, inspection.
+async fn admit(api: &Api, state: &Replicated, message: &Ingress, now: u64) -> Result<Result<(), Reject>, HttpError> {
+    let call = Call { caller: message.sender, method: message.method.clone(), arg: message.arg.clone(), time: now };
+    let executor = api.replica.executor.clone();
+    if message.canister == Principal::management_canister() {
+        if let Err(reject) = mgmt::admit(state, &call) {
+            return Ok(Err(reject));
+        }
+        // Compiling takes long and depends on nothing but the module, so it happens here and not in the batch.
+        if let Some(module) = mgmt::module_to_install(&message.method, &message.arg) {
+            let compile = move || executor.engine.compile(&module);
+            let compiled = api.replica.pool.run(message.effective, compile).await;
+            // What is wrong with a module is found again, and reported, when the batch is executed. Until then the
+            // compiled module must stay, because the engine keeps only modules that somebody holds.
+            if let Ok(Ok(compiled)) = compiled {
+                api.replica.executor.engine.keep_for_a_while(compiled);
+            }
+        }
+        return Ok(Ok(()));
+    }
+    let Some(canister) = state.canister(&message.canister).cloned() else {
+        return Ok(Err(not_found(message.canister)));
+    };
+    let inspect = move || executor.inspect(&canister, &call);
+    api.replica.pool.run(message.canister, inspect).await.map_err(|error| HttpError::Broken(error.to_string()))
+}

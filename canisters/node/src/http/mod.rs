@@ -1,0 +1,108 @@
+//! The IC's HTTPS interface.
+//!
+//! Source: IC interface specification, "HTTPS interface".
+
+mod access;
+mod call;
+mod query;
+mod read_state;
+mod status;
+
+use crate::auth::AuthError;
+use crate::cert::keys::Keys;
+use crate::replica::{Refused, Replica, now};
+use crate::wire::cbor::Value;
+use crate::wire::envelope::EnvelopeError;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use http::{StatusCode, header};
+use ic_principal::Principal;
+use std::sync::Arc;
+use thiserror::Error;
+use tower_http::cors::CorsLayer;
+
+/// Largest body. Mainnet takes 2 MiB of ingress; until modules can be installed in chunks this leaves room for them.
+const MAX_BODY: usize = 4 << 20;
+
+/// What the handlers share.
+#[derive(Debug)]
+pub struct Api {
+    /// The replica.
+    pub replica: Replica,
+    /// The node's keys.
+    pub keys: Arc<Keys>,
+}
+
+impl Api {
+    /// The node's time: never before the certified one.
+    fn now(&self) -> u64 {
+        now().max(self.replica.views.latest().time)
+    }
+}
+
+/// Why a request got no proper answer. The text is for the caller.
+#[derive(Debug, Error)]
+enum HttpError {
+    /// Not a request.
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+    /// Not authentic.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    /// Otherwise wrong.
+    #[error("{0}")]
+    Bad(String),
+    /// Not for this caller.
+    #[error("{0}")]
+    Forbidden(String),
+    /// Not now.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The node is broken.
+    #[error("the node cannot answer: {0}")]
+    Broken(String),
+}
+
+impl IntoResponse for HttpError {
+    fn into_response(self) -> Response {
+        let status = match &self {
+            Self::Envelope(_) | Self::Auth(_) | Self::Bad(_) | Self::Refused(Refused::Expired) => StatusCode::BAD_REQUEST,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::Refused(Refused::Busy) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Refused(Refused::Full) => StatusCode::INSUFFICIENT_STORAGE,
+            Self::Refused(Refused::Stopping) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Broken(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        (status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], self.to_string()).into_response()
+    }
+}
+
+/// A CBOR answer.
+fn cbor(value: &Value<'_>) -> Response {
+    ([(header::CONTENT_TYPE, "application/cbor")], value.encode()).into_response()
+}
+
+/// An id in a path.
+fn principal(text: &str) -> Result<Principal, HttpError> {
+    Principal::from_text(text).map_err(|error| HttpError::Bad(format!("`{text}` is not a principal: {error}")))
+}
+
+/// All endpoints.
+pub fn router(api: Arc<Api>) -> Router {
+    Router::new()
+        .route("/api/v2/status", get(status::status))
+        .route("/api/v2/canister/{id}/call", post(call::asynchronous))
+        .route("/api/v3/canister/{id}/call", post(call::synchronous))
+        .route("/api/v4/canister/{id}/call", post(call::synchronous))
+        .route("/api/v2/canister/{id}/query", post(query::query))
+        .route("/api/v3/canister/{id}/query", post(query::query))
+        .route("/api/v2/canister/{id}/read_state", post(read_state::canister))
+        .route("/api/v3/canister/{id}/read_state", post(read_state::canister))
+        .route("/api/v2/subnet/{id}/read_state", post(read_state::subnet))
+        .route("/api/v3/subnet/{id}/read_state", post(read_state::subnet))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(CorsLayer::permissive())
+        .with_state(api)
+}

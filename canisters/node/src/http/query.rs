@@ -1,0 +1,92 @@
+//! Queries, each answer signed by the node.
+//!
+//! Source: IC interface specification, "Request: Query call" and "Query signatures".
+
+use super::{Api, HttpError, cbor, principal};
+use crate::auth::authenticate;
+use crate::exec::call::{Call, not_found};
+use crate::state::request::Reject;
+use crate::wire::cbor::Value;
+use crate::wire::envelope::{Content, Envelope};
+use crate::wire::hash::hash_of_map;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use ic_error_types::ErrorCode;
+use ic_principal::Principal;
+use std::sync::Arc;
+
+/// `POST /api/v3/canister/<id>/query`, and v2.
+pub async fn query(State(api): State<Arc<Api>>, Path(id): Path<String>, body: Bytes) -> Result<Response, HttpError> {
+    let effective = principal(&id)?;
+    let envelope = Envelope::decode(&body)?;
+    let Content::Query(invocation) = &envelope.content else {
+        return Err(HttpError::Bad("the request is not a query".to_owned()));
+    };
+    let now = api.now();
+    authenticate(&envelope, now)?;
+    let call = Call {
+        caller: envelope.sender,
+        method: invocation.method.to_owned(),
+        arg: invocation.arg.into(),
+        time: now,
+    };
+    let answer = if invocation.canister == Principal::management_canister() {
+        Err(Reject::new(
+            ErrorCode::CanisterMethodNotFound,
+            format!("Management canister has no query method '{}' in this version of dcanary-node", call.method),
+        ))
+    } else if invocation.canister != effective {
+        return Err(HttpError::Bad(format!("the canister id in the path does not match the query for {}", invocation.canister)));
+    } else {
+        execute(&api, invocation.canister, call, now).await?
+    };
+    signed(&api, &envelope, &answer, now)
+}
+
+async fn execute(api: &Api, id: Principal, call: Call, now: u64) -> Result<Result<Vec<u8>, Reject>, HttpError> {
+    let view = api.replica.views.fresh(now);
+    let Some(canister) = view.state.canister(&id).cloned() else {
+        return Ok(Err(not_found(id)));
+    };
+    let executor = api.replica.executor.clone();
+    let run = move || {
+        let asks = canister.code.as_ref().is_some_and(|code| code.compiled.info.uses_certificate);
+        let certificate = asks.then(|| view.data_certificate(&id).into());
+        executor.query(&canister, &call, certificate)
+    };
+    api.replica.pool.run(id, run).await.map_err(|error| HttpError::Broken(error.to_string()))
+}
+
+fn signed(api: &Api, envelope: &Envelope<'_>, answer: &Result<Vec<u8>, Reject>, now: u64) -> Result<Response, HttpError> {
+    let error;
+    let mut fields = match answer {
+        Ok(reply) => vec![
+            ("status", Value::Text("replied")),
+            ("reply", Value::Map(vec![("arg", Value::Bytes(reply))])),
+        ],
+        Err(reject) => {
+            error = reject.error.to_string();
+            vec![
+                ("status", Value::Text("rejected")),
+                ("reject_code", Value::Uint(reject.code())),
+                ("reject_message", Value::Text(&reject.message)),
+                ("error_code", Value::Text(&error)),
+            ]
+        }
+    };
+    let mut signable = fields.clone();
+    signable.push(("timestamp", Value::Uint(now)));
+    signable.push(("request_id", Value::Bytes(&envelope.request_id)));
+    let hash = hash_of_map(&signable).map_err(|error| HttpError::Broken(error.to_string()))?;
+    let signature = api.keys.sign_response(&hash);
+    fields.push((
+        "signatures",
+        Value::Array(vec![Value::Map(vec![
+            ("timestamp", Value::Uint(now)),
+            ("signature", Value::Bytes(&signature)),
+            ("identity", Value::Bytes(api.keys.node_id.as_slice())),
+        ])]),
+    ));
+    Ok(cbor(&Value::Map(fields)))
+}

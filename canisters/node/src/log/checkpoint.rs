@@ -1,0 +1,151 @@
+//! Checkpoints: the whole state, or what changed of it since the checkpoint before.
+//!
+//! A checkpoint is one file, written under a temporary name, synced, renamed: it is there as a whole or not at all.
+//! Versions of memories share unchanged pages, so the difference to the last checkpoint is found by comparing pointers.
+//! A chain of differences is replaced by a whole one when it has grown as large.
+
+use super::disk::{Disk, TEMPORARY};
+use super::format::{self, FormatError};
+use super::journal::segment_round;
+use crate::state::State;
+use crate::wasm::engine::Engine;
+use std::io;
+use std::sync::Arc;
+use thiserror::Error;
+
+/// Longest chain of differences.
+const MAX_CHAIN: usize = 8;
+
+/// Why a checkpoint cannot be read or written.
+#[derive(Debug, Error)]
+pub enum CheckpointError {
+    /// A file operation failed.
+    #[error("cannot access `{file}`")]
+    Io {
+        /// The file.
+        file: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The file is damaged.
+    #[error("the checkpoint `{file}` cannot be used: {source}")]
+    Unusable {
+        /// The file.
+        file: String,
+        /// Why.
+        #[source]
+        source: Box<FormatError>,
+    },
+    /// Contents could not be synced: nobody knows what is on the disk.
+    #[error("`{file}` cannot be synced")]
+    Sync {
+        /// The file.
+        file: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// The checkpoints of a folder.
+#[derive(Debug)]
+pub struct Checkpoints {
+    disk: Arc<dyn Disk>,
+    /// The state of the last one, to find differences.
+    last: State,
+    /// Rounds and sizes from the whole one to the last.
+    chain: Vec<(u64, u64)>,
+}
+
+fn checkpoint_name(round: u64) -> String {
+    format!("checkpoint-{round:016x}")
+}
+
+fn checkpoint_round(name: &str) -> Option<u64> {
+    u64::from_str_radix(name.strip_prefix("checkpoint-")?, 16).ok()
+}
+
+/// Restores the newest checkpoint.
+pub fn restore(disk: &Arc<dyn Disk>, engine: &Engine, names: &[String]) -> Result<(State, Checkpoints), CheckpointError> {
+    let newest = names.iter().filter_map(|name| checkpoint_round(name)).max();
+    let mut chain = Vec::new();
+    let mut files = Vec::new();
+    let mut next = newest;
+    while let Some(round) = next {
+        let file = checkpoint_name(round);
+        let input = disk.open(&file).map_err(|source| CheckpointError::Io { file: file.clone(), source })?;
+        let read = format::read(input).map_err(|source| CheckpointError::Unusable { file: file.clone(), source: Box::new(source) })?;
+        next = read.base;
+        chain.push((round, read.bytes));
+        files.push((file, read));
+    }
+    chain.reverse();
+    let mut state = State::default();
+    for (file, read) in files.into_iter().rev() {
+        state = read
+            .apply(&state, engine)
+            .map_err(|source| CheckpointError::Unusable { file, source: Box::new(source) })?;
+    }
+    Ok((state.clone(), Checkpoints { disk: disk.clone(), last: state, chain }))
+}
+
+impl Checkpoints {
+    /// Writes a checkpoint and removes what it makes superfluous. Returns its size.
+    pub fn write(&mut self, state: &State) -> Result<u64, CheckpointError> {
+        if state.round == self.last.round {
+            return Ok(0);
+        }
+        let differences: u64 = self.chain.iter().skip(1).map(|(_, bytes)| bytes).sum();
+        let whole = match self.chain.first() {
+            None => true,
+            Some((_, first)) => self.chain.len() >= MAX_CHAIN || differences > *first,
+        };
+        let empty = State::default();
+        let (base, old) = if whole { (None, &empty) } else { (Some(self.last.round), &self.last) };
+        let file = checkpoint_name(state.round);
+        let temporary = format!("{TEMPORARY}{file}");
+        let io = |source| CheckpointError::Io { file: temporary.clone(), source };
+        let mut output = self.disk.create(&temporary).map_err(io)?;
+        let written = format::write(output.as_mut(), state, base, old);
+        let bytes = match written {
+            Ok(bytes) => bytes,
+            Err(source) => {
+                // Probably no room: give back what was taken. The log still has everything.
+                drop(output);
+                let _ = self.disk.remove(&temporary);
+                return Err(io(source));
+            }
+        };
+        output.sync().map_err(|source| CheckpointError::Sync { file: temporary.clone(), source })?;
+        self.disk.rename(&temporary, &file).map_err(io)?;
+        self.disk.sync_dir().map_err(|source| CheckpointError::Sync { file: file.clone(), source })?;
+        if whole {
+            self.chain.clear();
+        }
+        self.chain.push((state.round, bytes));
+        self.last = state.clone();
+        self.clean().map_err(|source| CheckpointError::Io { file, source })?;
+        Ok(bytes)
+    }
+
+    /// Removes checkpoints outside of the chain, and log segments whose every record is in the last checkpoint.
+    fn clean(&self) -> io::Result<()> {
+        let names = self.disk.list()?;
+        for name in &names {
+            if checkpoint_round(name).is_some_and(|round| !self.chain.iter().any(|(kept, _)| *kept == round)) {
+                self.disk.remove(name)?;
+            }
+        }
+        let mut segments: Vec<(u64, &String)> =
+            names.iter().filter_map(|name| Some((segment_round(name)?, name))).collect();
+        segments.sort_unstable();
+        for pair in segments.windows(2) {
+            // The last record of a segment is the one before the first of the next.
+            if pair[1].0 <= self.last.round + 1 {
+                self.disk.remove(pair[0].1)?;
+            }
+        }
+        Ok(())
+    }
+}

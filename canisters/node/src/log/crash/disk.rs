@@ -1,0 +1,313 @@
+//! A disk that misbehaves as disks may: whatever was not synced is dropped, reordered and torn.
+
+use crate::log::disk::{Disk, DiskFile};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use std::collections::{BTreeMap, HashMap};
+use std::io::{self, Read};
+use std::sync::{Arc, Mutex};
+
+/// What a crash may drop or tear.
+#[derive(Debug, Clone)]
+enum Change {
+    Write { at: usize, bytes: Vec<u8> },
+    Truncate(usize),
+}
+
+#[derive(Debug, Clone)]
+enum Naming {
+    Link(String, u64),
+    Rename(String, String),
+    Unlink(String),
+}
+
+#[derive(Debug, Clone, Default)]
+struct Inode {
+    synced: Vec<u8>,
+    current: Vec<u8>,
+    pending: Vec<Change>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    inodes: HashMap<u64, Inode>,
+    synced_names: BTreeMap<String, u64>,
+    names: BTreeMap<String, u64>,
+    naming: Vec<Naming>,
+    next_inode: u64,
+    /// Operations until the crash.
+    until_crash: Option<u64>,
+    crashed: bool,
+    /// How many writes fail for lack of room.
+    full: u32,
+    /// Whether the next sync fails.
+    sync_fails: bool,
+    /// A disk that acknowledges syncs it does not do; the tests must notice.
+    lies: bool,
+    random: StdRng,
+}
+
+/// See the module documentation.
+#[derive(Debug, Clone)]
+pub struct FaultyDisk(Arc<Mutex<Inner>>);
+
+fn crash() -> io::Error {
+    io::Error::other("crashed")
+}
+
+impl FaultyDisk {
+    pub fn new(seed: u64) -> Self {
+        Self(Arc::new(Mutex::new(Inner {
+            inodes: HashMap::new(),
+            synced_names: BTreeMap::new(),
+            names: BTreeMap::new(),
+            naming: Vec::new(),
+            next_inode: 0,
+            until_crash: None,
+            crashed: false,
+            full: 0,
+            sync_fails: false,
+            lies: false,
+            random: StdRng::seed_from_u64(seed),
+        })))
+    }
+
+    fn inner<T>(&self, action: impl FnOnce(&mut Inner) -> T) -> T {
+        action(&mut self.0.lock().unwrap())
+    }
+
+    pub fn crash_after(&self, operations: u64) {
+        self.inner(|inner| inner.until_crash = Some(operations));
+    }
+
+    pub fn crashed(&self) -> bool {
+        self.inner(|inner| inner.crashed)
+    }
+
+    pub fn fill(&self, writes: u32) {
+        self.inner(|inner| inner.full = writes);
+    }
+
+    pub fn fail_next_sync(&self) {
+        self.inner(|inner| inner.sync_fails = true);
+    }
+
+    pub fn lie(&self) {
+        self.inner(|inner| inner.lies = true);
+    }
+
+    /// Flips one bit of a synced file.
+    pub fn rot(&self, name: &str, at: usize) {
+        self.inner(|inner| {
+            let id = inner.names[name];
+            let inode = inner.inodes.get_mut(&id).unwrap();
+            inode.synced[at] ^= 1;
+            inode.current[at] ^= 1;
+        });
+    }
+
+    pub fn len(&self, name: &str) -> usize {
+        self.inner(|inner| inner.inodes[&inner.names[name]].current.len())
+    }
+
+    /// Turns the power off and on: what is on the disk now.
+    pub fn reboot(&self) {
+        self.inner(|inner| {
+            let mut names = inner.synced_names.clone();
+            let naming = std::mem::take(&mut inner.naming);
+            for change in naming {
+                // Dropping some and keeping later ones is also the effect of reordering.
+                if inner.random.random_bool(0.5) {
+                    apply(&mut names, &change);
+                }
+            }
+            let ids: Vec<u64> = inner.inodes.keys().copied().collect();
+            for id in ids {
+                let mut inode = inner.inodes.remove(&id).unwrap();
+                let mut bytes = inode.synced.clone();
+                for change in std::mem::take(&mut inode.pending) {
+                    tear(&mut bytes, &change, &mut inner.random);
+                }
+                inner.inodes.insert(id, Inode { synced: bytes.clone(), current: bytes, pending: Vec::new() });
+            }
+            inner.synced_names = names.clone();
+            inner.names = names;
+            inner.crashed = false;
+            inner.until_crash = None;
+        });
+    }
+}
+
+fn apply(names: &mut BTreeMap<String, u64>, change: &Naming) {
+    match change {
+        Naming::Link(name, inode) => drop(names.insert(name.clone(), *inode)),
+        Naming::Unlink(name) => drop(names.remove(name)),
+        Naming::Rename(from, to) => {
+            if let Some(inode) = names.remove(from) {
+                names.insert(to.clone(), inode);
+            }
+        }
+    }
+}
+
+/// Applies a change in part: sector by sector, each may be missing; the last one may be cut anywhere.
+fn tear(bytes: &mut Vec<u8>, change: &Change, random: &mut StdRng) {
+    const SECTOR: usize = 64;
+    let mood = random.random_range(0..4);
+    match change {
+        Change::Truncate(len) if mood > 1 => bytes.truncate(*len),
+        Change::Truncate(_) => {}
+        // Nothing of it.
+        Change::Write { .. } if mood == 0 => {}
+        Change::Write { at, bytes: new } => {
+            let end = at + new.len();
+            // Everything, a beginning, or any sectors.
+            let reach = if mood == 2 { at + random.random_range(0..=new.len()) } else { end };
+            if bytes.len() < reach {
+                // The size can be written before the data: then there is garbage or nothing.
+                let garbage = if random.random_bool(0.5) { 0 } else { random.random() };
+                bytes.resize(reach, garbage);
+            }
+            let mut from = *at;
+            while from < reach {
+                let to = (from + SECTOR).min(reach);
+                if mood != 3 || random.random_bool(0.5) {
+                    bytes[from..to].copy_from_slice(&new[from - at..to - at]);
+                }
+                from = to;
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// Counts an operation; the crash comes in the middle of one.
+    fn step(&mut self) -> io::Result<bool> {
+        if self.crashed {
+            return Err(crash());
+        }
+        if let Some(left) = &mut self.until_crash {
+            if *left == 0 {
+                self.crashed = true;
+                return Ok(false);
+            }
+            *left -= 1;
+        }
+        Ok(true)
+    }
+
+    fn name(&mut self, change: Naming) -> io::Result<()> {
+        let whole = self.step()?;
+        apply(&mut self.names, &change);
+        self.naming.push(change);
+        if whole { Ok(()) } else { Err(crash()) }
+    }
+}
+
+impl Disk for FaultyDisk {
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.inner(|inner| if inner.crashed { Err(crash()) } else { Ok(inner.names.keys().cloned().collect()) })
+    }
+
+    fn open(&self, name: &str) -> io::Result<Box<dyn Read + Send>> {
+        self.inner(|inner| {
+            let id = *inner.names.get(name).ok_or(io::ErrorKind::NotFound)?;
+            Ok(Box::new(io::Cursor::new(inner.inodes[&id].current.clone())) as Box<dyn Read + Send>)
+        })
+    }
+
+    fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        self.inner(|inner| {
+            if let Some(id) = inner.names.get(name).copied() {
+                inner.step()?;
+                let inode = inner.inodes.get_mut(&id).unwrap();
+                inode.current.clear();
+                inode.pending.push(Change::Truncate(0));
+                return Ok(id);
+            }
+            let id = inner.next_inode;
+            inner.next_inode += 1;
+            inner.inodes.insert(id, Inode::default());
+            inner.name(Naming::Link(name.to_owned(), id))?;
+            Ok(id)
+        })
+        .map(|inode| Box::new(File { disk: self.clone(), inode }) as Box<dyn DiskFile>)
+    }
+
+    fn append(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        let inode = self.inner(|inner| inner.names.get(name).copied().ok_or(io::ErrorKind::NotFound))?;
+        Ok(Box::new(File { disk: self.clone(), inode }))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.inner(|inner| inner.name(Naming::Rename(from.to_owned(), to.to_owned())))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.inner(|inner| inner.name(Naming::Unlink(name.to_owned())))
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        self.inner(|inner| {
+            // A crash during a sync: it may have happened, and nobody was told.
+            let told = inner.step()?;
+            if !inner.lies && (told || inner.random.random_bool(0.5)) {
+                inner.synced_names = inner.names.clone();
+                inner.naming.clear();
+            }
+            if told { Ok(()) } else { Err(crash()) }
+        })
+    }
+}
+
+#[derive(Debug)]
+struct File {
+    disk: FaultyDisk,
+    inode: u64,
+}
+
+impl DiskFile for File {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.disk.inner(|inner| {
+            let whole = inner.step()?;
+            let full = inner.full > 0;
+            inner.full = inner.full.saturating_sub(1);
+            // A full disk takes a part of it.
+            let bytes = if full { &bytes[..inner.random.random_range(0..=bytes.len())] } else { bytes };
+            let inode = inner.inodes.get_mut(&self.inode).unwrap();
+            inode.pending.push(Change::Write { at: inode.current.len(), bytes: bytes.to_vec() });
+            inode.current.extend_from_slice(bytes);
+            match (whole, full) {
+                (false, _) => Err(crash()),
+                (true, true) => Err(io::ErrorKind::StorageFull.into()),
+                (true, false) => Ok(()),
+            }
+        })
+    }
+
+    fn truncate(&mut self, len: u64) -> io::Result<()> {
+        self.disk.inner(|inner| {
+            let whole = inner.step()?;
+            let len = usize::try_from(len).unwrap();
+            let inode = inner.inodes.get_mut(&self.inode).unwrap();
+            inode.pending.push(Change::Truncate(len));
+            inode.current.truncate(len);
+            if whole { Ok(()) } else { Err(crash()) }
+        })
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.disk.inner(|inner| {
+            let told = inner.step()?;
+            if std::mem::take(&mut inner.sync_fails) {
+                return Err(io::Error::other("the device failed"));
+            }
+            if !inner.lies && (told || inner.random.random_bool(0.5)) {
+                let inode = inner.inodes.get_mut(&self.inode).unwrap();
+                inode.synced = inode.current.clone();
+                inode.pending.clear();
+            }
+            if told { Ok(()) } else { Err(crash()) }
+        })
+    }
+}

@@ -1,0 +1,235 @@
+//! Drives journal, machine and checkpoints as the replica's threads do, in one thread and with a faulty disk, and checks
+//! after each crash what clients had been told.
+
+use super::disk::FaultyDisk;
+use crate::exec::batch::{Batch, Ingress};
+use crate::exec::call::{Call, Executor, Network};
+use crate::exec::limits::Limits;
+use crate::log::codec::Entry;
+use crate::log::disk::Disk;
+use crate::log::journal::AppendError;
+use crate::log::replay::{Recovered, ReplayError, recover};
+use crate::state::State;
+use crate::state::request::Outcome;
+use crate::wasm::engine::Engine;
+use crate::wire::hash::{Hash, sha256};
+use candid::{CandidType, Encode};
+use ic_management_canister_types::CanisterInstallMode;
+use ic_principal::Principal;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock};
+
+const COUNTER: &str = include_str!("../../../tests/canisters/counter.wat");
+
+pub fn canister() -> Principal {
+    Principal::from_slice(&[0, 0, 0, 9, 0, 0, 0, 0, 1, 1])
+}
+
+/// One engine for all tests; it holds the counter's compiled code.
+pub fn executor() -> Executor {
+    static ENGINE: OnceLock<Arc<Engine>> = OnceLock::new();
+    let engine = ENGINE.get_or_init(|| {
+        let engine = Engine::new().unwrap();
+        engine.keep_for_a_while(engine.compile(&counter()).unwrap());
+        Arc::new(engine)
+    });
+    let network = Network { subnet: Principal::management_canister(), root_key: [].into() };
+    Executor { engine: engine.clone(), network, limits: Limits::default() }
+}
+
+pub fn counter() -> Vec<u8> {
+    wat::parse_str(COUNTER).unwrap()
+}
+
+#[derive(CandidType)]
+struct Create {
+    specified_id: Option<Principal>,
+}
+
+#[derive(CandidType)]
+struct Install<'a> {
+    mode: CanisterInstallMode,
+    canister_id: Principal,
+    wasm_module: &'a serde_bytes::Bytes,
+    arg: &'a serde_bytes::Bytes,
+}
+
+pub fn message(number: u64, target: Principal, method: &str, arg: Vec<u8>) -> Ingress {
+    Ingress {
+        id: sha256(&number.to_le_bytes()),
+        sender: Principal::anonymous(),
+        canister: target,
+        effective: canister(),
+        method: method.to_owned(),
+        arg: arg.into(),
+        expiry: u64::MAX,
+    }
+}
+
+/// The messages that make the counter canister.
+pub fn setup() -> Vec<Ingress> {
+    let create = Encode!(&Create { specified_id: Some(canister()) }).unwrap();
+    let wasm = counter();
+    let install = Encode!(&Install {
+        mode: CanisterInstallMode::Install,
+        canister_id: canister(),
+        wasm_module: serde_bytes::Bytes::new(&wasm),
+        arg: serde_bytes::Bytes::new(b""),
+    })
+    .unwrap();
+    let management = Principal::management_canister();
+    vec![
+        message(u64::MAX, management, "provisional_create_canister_with_cycles", create),
+        message(u64::MAX - 1, management, "install_code", install),
+    ]
+}
+
+/// The counter as a query shows it; `None` before the canister is installed.
+pub fn shown(executor: &Executor, state: &State) -> Option<u64> {
+    let canister = state.canister(&canister())?;
+    let call = Call { caller: Principal::anonymous(), method: "get".into(), arg: [].into(), time: state.time };
+    let reply = executor.query(canister, &call, None).ok()?;
+    let counts: Vec<u64> = reply.chunks(8).map(|bytes| u64::from_le_bytes(bytes.try_into().unwrap())).collect();
+    assert!(counts.windows(2).all(|pair| pair[0] == pair[1]), "heap, global and stable memory differ: {counts:?}");
+    Some(counts[0])
+}
+
+/// What clients know.
+#[derive(Default)]
+pub struct Clients {
+    /// Replies they got.
+    acknowledged: BTreeMap<Hash, Outcome>,
+    /// Increments they sent.
+    sent: BTreeSet<Hash>,
+    /// The largest counter anybody saw.
+    seen: u64,
+    /// State roots by round, as they were before crashes.
+    roots: BTreeMap<u64, Hash>,
+    next: u64,
+}
+
+pub struct Rig {
+    pub disk: FaultyDisk,
+    pub clients: Clients,
+    random: StdRng,
+}
+
+impl Rig {
+    pub fn new(seed: u64) -> Self {
+        Self { disk: FaultyDisk::new(seed), clients: Clients::default(), random: StdRng::seed_from_u64(seed ^ 0xc0ffee) }
+    }
+
+    pub fn recover(&self) -> Result<Recovered, ReplayError> {
+        let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
+        recover(&disk, executor())
+    }
+
+    fn batch(&mut self, state: &State, ahead: u64) -> Vec<Ingress> {
+        if state.round == 0 && ahead == 0 {
+            return setup();
+        }
+        (0..self.random.random_range(1..4))
+            .map(|_| {
+                // Now and then a client repeats itself.
+                let number = if self.clients.next > 0 && self.random.random_bool(0.1) {
+                    self.random.random_range(0..self.clients.next)
+                } else {
+                    self.clients.next += 1;
+                    self.clients.next - 1
+                };
+                let message = message(number, canister(), "inc", vec![7; self.random.random_range(0..300)]);
+                self.clients.sent.insert(message.id);
+                message
+            })
+            .collect()
+    }
+
+    /// Lives until the disk crashes or `batches` are done.
+    pub fn live(&mut self, node: Recovered, batches: u64) {
+        let Recovered { mut machine, mut journal, mut checkpoints, .. } = node;
+        let fingerprint = machine.executor.limits.fingerprint();
+        let mut waiting: Option<Batch> = None;
+        let (mut round, mut time) = (machine.state().round, machine.state().time);
+        let mut checked = None;
+        for _ in 0..batches {
+            let messages = self.batch(machine.state(), u64::from(waiting.is_some()));
+            let batch = Batch { round: round + 1, time: time + 1, messages };
+            let entry = Entry { semantics: std::array::from_fn(|at| fingerprint[at]), checked, batch };
+            if self.random.random_bool(0.05) {
+                self.disk.fill(1);
+            }
+            match journal.append(&entry) {
+                Ok(()) => (round, time) = (round + 1, time + 1),
+                Err(AppendError::Full(_)) => continue,
+                Err(_) => {
+                    // The thread that executes may still work on a batch that was synced before.
+                    if let Some(batch) = waiting.take() {
+                        self.execute(&mut machine, &batch);
+                    }
+                    return;
+                }
+            }
+            if let Some(before) = waiting.replace(entry.batch) {
+                self.execute(&mut machine, &before);
+                checked = Some((machine.state().round, machine.state().root()));
+            }
+            // Sometimes execution keeps up, sometimes it is one batch behind.
+            if self.random.random_bool(0.7) {
+                if let Some(batch) = waiting.take() {
+                    self.execute(&mut machine, &batch);
+                    checked = Some((machine.state().round, machine.state().root()));
+                }
+            }
+            if self.random.random_bool(0.2) {
+                journal.rotate();
+                // Errors other than a crash leave the log longer, nothing else.
+                let _ = checkpoints.write(machine.state());
+            }
+        }
+    }
+
+    fn execute(&mut self, machine: &mut crate::exec::machine::Machine, batch: &Batch) {
+        machine.apply(batch);
+        let state = machine.state();
+        self.clients.roots.insert(state.round, state.root());
+        for message in &batch.messages {
+            let outcome = state.requests.get(&message.id).unwrap().outcome.clone();
+            self.clients.acknowledged.insert(message.id, outcome);
+        }
+        if let Some(count) = shown(&machine.executor, state) {
+            self.clients.seen = self.clients.seen.max(count);
+        }
+    }
+
+    /// Whether a recovered node keeps every promise.
+    pub fn verify(&mut self, node: &Recovered) -> Result<(), String> {
+        let state = node.machine.state();
+        for (id, outcome) in &self.clients.acknowledged {
+            match state.requests.get(id) {
+                Some(record) if record.outcome == *outcome => {}
+                other => return Err(format!("acknowledged {outcome:?}, now {other:?}")),
+            }
+        }
+        let executed = state.requests.iter().filter(|(id, _)| self.clients.sent.contains(*id)).count() as u64;
+        let count = shown(&node.machine.executor, state).unwrap_or(0);
+        if count != executed {
+            return Err(format!("{executed} increments are recorded, the counter is {count}"));
+        }
+        if count < self.clients.seen {
+            return Err(format!("somebody saw {}, now it is {count}", self.clients.seen));
+        }
+        if state.requests.iter().any(|(id, _)| !self.clients.sent.contains(id) && !setup().iter().any(|m| m.id == *id)) {
+            return Err("a request that nobody sent".to_owned());
+        }
+        if let Some(root) = self.clients.roots.get(&state.round) {
+            if *root != state.root() {
+                return Err(format!("the state of round {} is another one after replay", state.round));
+            }
+        }
+        // Rounds after this one were never acknowledged; other batches may take their numbers.
+        let _ = self.clients.roots.split_off(&(state.round + 1));
+        Ok(())
+    }
+}

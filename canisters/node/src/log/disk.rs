@@ -1,0 +1,131 @@
+//! The few file operations that durability rests on, so that a test can replace the disk by one that misbehaves.
+//!
+//! All names are plain file names in one folder. Nothing is durable before `sync` (contents) and `sync_dir` (names).
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// A folder.
+pub trait Disk: Send + Sync + std::fmt::Debug {
+    /// All file names.
+    fn list(&self) -> io::Result<Vec<String>>;
+    /// Opens a file to read it from the start.
+    fn open(&self, name: &str) -> io::Result<Box<dyn Read + Send>>;
+    /// Creates a file, or empties it.
+    fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
+    /// Opens a file to append to it.
+    fn append(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
+    /// Renames a file over another.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    /// Removes a file.
+    fn remove(&self, name: &str) -> io::Result<()>;
+    /// Makes creations, renames and removals durable.
+    fn sync_dir(&self) -> io::Result<()>;
+}
+
+/// A file that is written.
+pub trait DiskFile: Send + std::fmt::Debug {
+    /// Appends bytes.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// Cuts the file to a length.
+    fn truncate(&mut self, len: u64) -> io::Result<()>;
+    /// Makes the contents durable.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+/// A real folder, locked for this process.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    /// Held for the lock on it.
+    _lock: File,
+}
+
+impl Folder {
+    /// Opens and locks a folder, creating it when it is missing. `None` when another process has it.
+    pub fn open(path: &Path) -> io::Result<Option<Self>> {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path.join("lock"))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Some(Self { path: path.to_owned(), _lock: lock })),
+            Err(std::fs::TryLockError::WouldBlock) => Ok(None),
+            Err(std::fs::TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+impl Disk for Folder {
+    fn list(&self) -> io::Result<Vec<String>> {
+        std::fs::read_dir(&self.path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    }
+
+    fn open(&self, name: &str) -> io::Result<Box<dyn Read + Send>> {
+        Ok(Box::new(io::BufReader::with_capacity(1 << 20, File::open(self.path.join(name))?)))
+    }
+
+    fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        // 0600 from the first moment: the folder holds keys, and states that only controllers may read.
+        let file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(self.path.join(name))?;
+        Ok(Box::new(FolderFile(file)))
+    }
+
+    fn append(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(FolderFile(OpenOptions::new().append(true).open(self.path.join(name))?)))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        std::fs::rename(self.path.join(from), self.path.join(to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        std::fs::remove_file(self.path.join(name))
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        File::open(&self.path)?.sync_all()
+    }
+}
+
+#[derive(Debug)]
+struct FolderFile(File);
+
+impl DiskFile for FolderFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all(bytes)
+    }
+
+    fn truncate(&mut self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)?;
+        // A file that was created, not opened to append, has a position of its own.
+        io::Seek::seek(&mut self.0, io::SeekFrom::Start(len)).map(|_| ())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+}
+
+/// Reads a whole file; `None` when there is none.
+pub fn read_all(disk: &dyn Disk, name: &str) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    match disk.open(name) {
+        Ok(mut file) => file.read_to_end(&mut bytes).map(|_| Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes a small file so that after a crash it is there as a whole or not at all.
+pub fn write_atomically(disk: &dyn Disk, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let temporary = format!("{TEMPORARY}{name}");
+    let mut file = disk.create(&temporary)?;
+    file.write(bytes)?;
+    file.sync()?;
+    disk.rename(&temporary, name)?;
+    disk.sync_dir()
+}
+
+/// Prefix of files that a crash may leave behind.
+pub const TEMPORARY: &str = "tmp-";

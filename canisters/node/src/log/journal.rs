@@ -1,0 +1,125 @@
+//! The write side of the log.
+//!
+//! [`Journal::append`] returns after the record is synced. There are three ways in which it fails, and they must not be
+//! mixed up: the disk is full (nothing was accepted, the record is undone, the node goes on), or anything else, above all
+//! a failed sync, after which nobody knows what is on the disk: the journal is broken and the process must end.
+
+use super::codec::Entry;
+use super::disk::{Disk, DiskFile};
+use super::frame::{SEGMENT_HEADER, SegmentHeader};
+use crate::wire::hash::Hash;
+use rand::RngCore;
+use std::io;
+use std::sync::Arc;
+use thiserror::Error;
+
+/// Why a batch was not accepted.
+#[derive(Debug, Error)]
+pub enum AppendError {
+    /// No room. Nothing was written; the next attempt may succeed.
+    #[error("the storage is full")]
+    Full(#[source] io::Error),
+    /// The log can no longer be trusted.
+    #[error("the log cannot be written")]
+    Broken(#[source] io::Error),
+    /// A batch beyond 4 GiB.
+    #[error("the batch is too large for one record")]
+    TooLarge,
+}
+
+/// See the module documentation.
+#[derive(Debug)]
+pub struct Journal {
+    disk: Arc<dyn Disk>,
+    fingerprint: Hash,
+    segment: Option<Segment>,
+    broken: bool,
+}
+
+#[derive(Debug)]
+struct Segment {
+    header: SegmentHeader,
+    file: Box<dyn DiskFile>,
+    len: u64,
+}
+
+/// The file name of the segment whose first record is of a round.
+pub fn segment_name(first_round: u64) -> String {
+    format!("log-{first_round:016x}")
+}
+
+/// The first round of a segment by its file name.
+pub fn segment_round(name: &str) -> Option<u64> {
+    u64::from_str_radix(name.strip_prefix("log-")?, 16).ok()
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
+}
+
+impl Journal {
+    /// A journal that begins a new segment with its first record.
+    pub fn new(disk: Arc<dyn Disk>, fingerprint: Hash) -> Self {
+        Self { disk, fingerprint, segment: None, broken: false }
+    }
+
+    /// Bytes in the current segment.
+    pub fn segment_len(&self) -> u64 {
+        self.segment.as_ref().map_or(0, |segment| segment.len)
+    }
+
+    /// Ends the current segment; the next record begins another.
+    pub fn rotate(&mut self) {
+        self.segment = None;
+    }
+
+    /// Writes a record and syncs it.
+    pub fn append(&mut self, entry: &Entry) -> Result<(), AppendError> {
+        if self.broken {
+            return Err(AppendError::Broken(io::Error::other("an earlier write failed")));
+        }
+        let result = self.try_append(entry);
+        self.broken |= matches!(result, Err(AppendError::Broken(_)));
+        result
+    }
+
+    fn try_append(&mut self, entry: &Entry) -> Result<(), AppendError> {
+        let mut segment = match self.segment.take() {
+            Some(segment) => segment,
+            None => self.begin(entry.batch.round)?,
+        };
+        let frame = segment.header.frame(entry.batch.round, &entry.encode()).ok_or(AppendError::TooLarge)?;
+        if let Err(error) = segment.file.write(&frame) {
+            if !is_full(&error) {
+                return Err(AppendError::Broken(error));
+            }
+            // Take back what was written of it. The next record lands on the same place, so that even a crash before
+            // anything is synced leaves at most one damaged record at the end.
+            segment.file.truncate(segment.len).map_err(AppendError::Broken)?;
+            self.segment = Some(segment);
+            return Err(AppendError::Full(error));
+        }
+        // Whatever sync says, "full" included, the data may be lost while the file seems whole: never try again.
+        segment.file.sync().map_err(AppendError::Broken)?;
+        segment.len += frame.len() as u64;
+        self.segment = Some(segment);
+        Ok(())
+    }
+
+    fn begin(&self, first_round: u64) -> Result<Segment, AppendError> {
+        let mut salt = [0; 16];
+        rand::rng().fill_bytes(&mut salt);
+        let header = SegmentHeader { salt, fingerprint: self.fingerprint, first_round };
+        let name = segment_name(first_round);
+        let classify = |error: io::Error| if is_full(&error) { AppendError::Full(error) } else { AppendError::Broken(error) };
+        let mut file = self.disk.create(&name).map_err(classify)?;
+        if let Err(error) = file.write(&header.encode()) {
+            // A segment without a sound header has no records; starting removes it if this does not.
+            let _ = self.disk.remove(&name);
+            return Err(classify(error));
+        }
+        file.sync().map_err(AppendError::Broken)?;
+        self.disk.sync_dir().map_err(AppendError::Broken)?;
+        Ok(Segment { header, file, len: SEGMENT_HEADER as u64 })
+    }
+}

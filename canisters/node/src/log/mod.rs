@@ -1,0 +1,19 @@
+//! Durability.
+//!
+//! ```text
+//! batch ─▶ journal (write, sync) ─▶ machine ─▶ published, answered
+//!                                     └─▶ now and then a checkpoint; then the log before it is removed
+//! start: newest checkpoint ─▶ replay the log after it, comparing state roots ─▶ go on
+//! ```
+//!
+//! Nothing is executed, answered or shown before its batch is synced, and executing depends on nothing but the batches.
+
+pub mod checkpoint;
+pub mod codec;
+#[cfg(test)]
+mod crash;
+pub mod disk;
+mod format;
+mod frame;
+pub mod journal;
+pub mod replay;

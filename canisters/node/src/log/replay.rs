@@ -1,0 +1,176 @@
+//! The read side of the log: from a checkpoint to the state of the last synced batch.
+
+use super::checkpoint::{self, CheckpointError, Checkpoints};
+use super::codec::Entry;
+use super::disk::{Disk, TEMPORARY, read_all};
+use super::frame::{Next, SEGMENT_HEADER, SegmentHeader};
+use super::journal::{Journal, segment_name, segment_round};
+use crate::exec::call::Executor;
+use crate::exec::machine::Machine;
+use crate::wire::hash::Hash;
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use thiserror::Error;
+
+/// Why a node cannot start from its data.
+#[derive(Debug, Error)]
+pub enum ReplayError {
+    /// A file operation failed.
+    #[error("cannot read `{file}`")]
+    Read {
+        /// The file.
+        file: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A synced record is damaged.
+    #[error("the log is corrupt: `{file}` at byte {offset}: {what}. The data folder has lost acknowledged calls; restore it from a copy")]
+    Corrupt {
+        /// The file.
+        file: String,
+        /// Where.
+        offset: u64,
+        /// What is wrong.
+        what: String,
+    },
+    /// Rounds are missing between the checkpoint and the log, or inside the log.
+    #[error("the log is not complete: `{file}` holds round {found} where round {expected} is due")]
+    Gap {
+        /// The file.
+        file: String,
+        /// The round found.
+        found: u64,
+        /// The round needed.
+        expected: u64,
+    },
+    /// The log was written under other rules.
+    #[error(
+        "`{file}` was written by a version of the node with other semantics, and replaying it could give other results. \
+         Start that version once and stop it cleanly: a clean stop leaves nothing to replay"
+    )]
+    OtherSemantics {
+        /// The file.
+        file: String,
+    },
+    /// Replaying gave another state.
+    #[error("replaying round {round} gave another state than the node had then; this is a defect of the node")]
+    Diverged {
+        /// The round.
+        round: u64,
+    },
+    /// A checkpoint cannot be used.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+}
+
+/// What a data folder holds.
+#[derive(Debug)]
+pub struct Recovered {
+    /// The state machine after the last synced batch.
+    pub machine: Machine,
+    /// The log, ready for the next batch.
+    pub journal: Journal,
+    /// The checkpoints.
+    pub checkpoints: Checkpoints,
+    /// How many batches were replayed.
+    pub replayed: u64,
+}
+
+/// Restores the last checkpoint and applies the log after it.
+pub fn recover(disk: &Arc<dyn Disk>, executor: Executor) -> Result<Recovered, ReplayError> {
+    let names = disk.list().map_err(read_error("."))?;
+    for name in names.iter().filter(|name| name.starts_with(TEMPORARY)) {
+        disk.remove(name).map_err(read_error(name))?;
+    }
+    let fingerprint = executor.limits.fingerprint();
+    let (state, checkpoints) = checkpoint::restore(disk, &executor.engine, &names)?;
+    let mut replay = Replay { machine: Machine::new(executor, state), fingerprint, roots: BTreeMap::new(), replayed: 0 };
+    let mut segments: Vec<u64> = names.iter().filter_map(|name| segment_round(name)).collect();
+    segments.sort_unstable();
+    for (at, first) in segments.iter().enumerate() {
+        replay.segment(disk.as_ref(), *first, at + 1 == segments.len())?;
+    }
+    let Replay { machine, replayed, .. } = replay;
+    Ok(Recovered { machine, journal: Journal::new(disk.clone(), fingerprint), checkpoints, replayed })
+}
+
+fn read_error(file: &str) -> impl FnOnce(io::Error) -> ReplayError {
+    let file = file.to_owned();
+    move |source| ReplayError::Read { file, source }
+}
+
+struct Replay {
+    machine: Machine,
+    fingerprint: Hash,
+    roots: BTreeMap<u64, Hash>,
+    replayed: u64,
+}
+
+impl Replay {
+    fn segment(&mut self, disk: &dyn Disk, first: u64, last: bool) -> Result<(), ReplayError> {
+        let file = segment_name(first);
+        let bytes = read_all(disk, &file).map_err(read_error(&file))?.unwrap_or_default();
+        let corrupt = |offset: usize, what: &str| ReplayError::Corrupt {
+            file: file.clone(),
+            offset: offset as u64,
+            what: what.to_owned(),
+        };
+        let Some(header) = SegmentHeader::decode(&bytes) else {
+            if last && bytes.len() <= SEGMENT_HEADER {
+                // Crashed while the segment was begun; records come only after the header is synced.
+                return disk.remove(&file).map_err(read_error(&file));
+            }
+            return Err(corrupt(0, "the segment's header is damaged"));
+        };
+        let mut at = SEGMENT_HEADER;
+        loop {
+            match header.next(&bytes[at..]) {
+                Next::Record { round, payload, end } => {
+                    let entry = Entry::decode(payload).map_err(|error| corrupt(at, &error.to_string()))?;
+                    if entry.batch.round != round {
+                        return Err(corrupt(at, "the record contradicts its header"));
+                    }
+                    self.apply(&file, &header, &entry)?;
+                    at += end;
+                }
+                Next::End => return Ok(()),
+                Next::Torn if last => return cut(disk, &file, at as u64).map_err(read_error(&file)),
+                Next::Torn => return Err(corrupt(at, "a record is damaged, and later segments exist")),
+                Next::Corrupt => return Err(corrupt(at, "a record is damaged, and later records exist")),
+            }
+        }
+    }
+
+    fn apply(&mut self, file: &str, header: &SegmentHeader, entry: &Entry) -> Result<(), ReplayError> {
+        let (round, expected) = (entry.batch.round, self.machine.state().round + 1);
+        if round < expected && self.replayed == 0 {
+            // Part of the checkpoint already.
+            return Ok(());
+        }
+        if round != expected {
+            return Err(ReplayError::Gap { file: file.to_owned(), found: round, expected });
+        }
+        if header.fingerprint != self.fingerprint || entry.semantics != self.fingerprint[..8] {
+            return Err(ReplayError::OtherSemantics { file: file.to_owned() });
+        }
+        if let Some((round, root)) = entry.checked {
+            if self.roots.get(&round).is_some_and(|replayed| *replayed != root) {
+                return Err(ReplayError::Diverged { round });
+            }
+            self.roots = self.roots.split_off(&round);
+        }
+        self.machine.apply(&entry.batch);
+        self.roots.insert(round, self.machine.state().root());
+        self.replayed += 1;
+        Ok(())
+    }
+}
+
+/// Cuts a record off that was never acknowledged.
+fn cut(disk: &dyn Disk, file: &str, len: u64) -> io::Result<()> {
+    let mut writer = disk.append(file)?;
+    writer.truncate(len)?;
+    writer.sync()
+}

@@ -1,0 +1,70 @@
+//! `dcanary-node`: the embedded Internet Computer node as a program.
+
+use anyhow::Context;
+use clap::{ArgGroup, Parser};
+use dcanary_node::{Config, Node};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// A small, durable Internet Computer node.
+#[derive(Debug, Parser)]
+#[command(version, group(ArgGroup::new("storage").required(true).args(["data", "ephemeral"])))]
+struct Arguments {
+    /// The address to serve at; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// The folder that holds the state and the keys.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Keep the state in memory only.
+    #[arg(long)]
+    ephemeral: bool,
+    /// A file to write `{"url", "root_key"}` to when the node serves.
+    #[arg(long)]
+    ready_file: Option<PathBuf>,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")))
+        .with_writer(std::io::stderr)
+        .init();
+    let config = match arguments.data {
+        Some(folder) => Config::durable(folder),
+        None => Config::ephemeral(),
+    };
+    // Before starting, so that a signal during a long replay is not lost.
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let node = Node::start(config.listen(arguments.listen)).await.context("the node does not start")?;
+    tracing::info!(url = node.url(), "serving");
+    if let Some(file) = &arguments.ready_file {
+        announce(file, &node).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        failure = node.failed() => return Err(failure.into()),
+    }
+    tracing::info!("stopping");
+    node.shutdown().await?;
+    Ok(())
+}
+
+/// Written beside and renamed, so that a reader never sees half of it.
+fn announce(path: &Path, node: &Node) -> anyhow::Result<()> {
+    let ready = serde_json::json!({ "url": node.url(), "root_key": hex::encode(node.root_key()) });
+    let mut name = path.file_name().context("the ready file has no name")?.to_owned();
+    name.push(".tmp");
+    let temporary = path.with_file_name(name);
+    let mut file = std::fs::File::create(&temporary)?;
+    file.write_all(ready.to_string().as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(temporary, path)?;
+    Ok(())
+}

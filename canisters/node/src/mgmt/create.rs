@@ -1,0 +1,85 @@
+//! Creating canisters and giving them cycles.
+
+use super::{decode, encode, nothing, settings};
+use crate::cert::topology::in_range;
+use crate::exec::call::Call;
+use crate::exec::machine::Machine;
+use crate::state::canister::Canister;
+use crate::state::request::Reject;
+use candid::{CandidType, Deserialize, Nat};
+use ic_error_types::ErrorCode;
+use ic_management_canister_types::{CanisterIdRecord, CanisterSettings};
+use ic_principal::Principal;
+
+/// What a canister gets when nothing else is said: 100 T.
+const DEFAULT_CYCLES: u128 = 100_000_000_000_000;
+
+#[derive(CandidType, Deserialize)]
+struct CreateArgs {
+    settings: Option<CanisterSettings>,
+}
+
+#[derive(CandidType, Deserialize)]
+struct ProvisionalArgs {
+    amount: Option<Nat>,
+    settings: Option<CanisterSettings>,
+    specified_id: Option<Principal>,
+}
+
+#[derive(CandidType, Deserialize)]
+struct TopUpArgs {
+    amount: Nat,
+}
+
+/// `create_canister` by an ingress message. Only canisters may call it on mainnet, with cycles; this node is a
+/// development network, where everybody may create, and gives the default cycles.
+pub fn create(machine: &mut Machine, call: &Call) -> Result<Vec<u8>, Reject> {
+    let args: CreateArgs = decode(&call.arg)?;
+    add(machine, call, args.settings.unwrap_or_default(), DEFAULT_CYCLES, None)
+}
+
+/// `provisional_create_canister_with_cycles`.
+pub fn provisional(machine: &mut Machine, call: &Call) -> Result<Vec<u8>, Reject> {
+    let args: ProvisionalArgs = decode(&call.arg)?;
+    let cycles = args.amount.map_or(Ok(DEFAULT_CYCLES), |amount| cycles(&amount))?;
+    add(machine, call, args.settings.unwrap_or_default(), cycles, args.specified_id)
+}
+
+fn cycles(amount: &Nat) -> Result<u128, Reject> {
+    u128::try_from(&amount.0)
+        .map_err(|_| Reject::new(ErrorCode::InvalidManagementPayload, "the amount of cycles does not fit into 128 bits"))
+}
+
+fn add(
+    machine: &mut Machine,
+    call: &Call,
+    wanted: CanisterSettings,
+    cycles: u128,
+    specified: Option<Principal>,
+) -> Result<Vec<u8>, Reject> {
+    let settings = settings::apply(settings::defaults(call.caller), wanted)?;
+    let id = match specified {
+        None => machine.next_id(),
+        Some(id) if !in_range(&id) || id.as_slice().len() != 10 => {
+            return Err(Reject::new(
+                ErrorCode::CanisterNotHostedBySubnet,
+                format!("the specified id {id} is not a canister id of this subnet"),
+            ));
+        }
+        Some(id) if machine.state().canister(&id).is_some() => {
+            return Err(Reject::new(ErrorCode::CanisterAlreadyInstalled, format!("Canister {id} is already installed.")));
+        }
+        Some(id) => id,
+    };
+    machine.commit(Canister::new(id, settings, cycles), &(Vec::new(), Vec::new()));
+    encode(&CanisterIdRecord { canister_id: id })
+}
+
+/// `provisional_top_up_canister`.
+pub fn top_up(machine: &mut Machine, canister: &Canister, call: &Call) -> Result<Vec<u8>, Reject> {
+    let args: TopUpArgs = decode(&call.arg)?;
+    let mut next = canister.clone();
+    next.cycles = next.cycles.saturating_add(cycles(&args.amount)?);
+    machine.commit(next, &(Vec::new(), Vec::new()));
+    nothing()
+}

@@ -1,0 +1,287 @@
+//! The node as a whole: data folder, keys, recovery, threads, HTTP server.
+
+use crate::cert::keys::{Keys, KeysError};
+use crate::cert::view::Views;
+use crate::exec::call::{Executor, Network};
+use crate::exec::limits::Limits;
+use crate::exec::machine::Machine;
+use crate::http::{Api, router};
+use crate::log::disk::{Disk, Folder, read_all, write_atomically};
+use crate::log::replay::{Recovered, ReplayError, recover};
+use crate::replica::{Durability, Failure, Replica, now};
+use crate::state::State;
+use crate::wasm::engine::{Engine, EngineError};
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+const KEYS: &str = "keys.json";
+const SEGMENT_BYTES: u64 = 64 << 20;
+
+/// Where the state lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Storage {
+    Memory,
+    Folder(PathBuf),
+}
+
+/// How a node runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    listen: SocketAddr,
+    storage: Storage,
+    limits: Limits,
+    segment_bytes: u64,
+}
+
+impl Config {
+    /// A node that forgets everything when it ends, on a free port of the loopback interface.
+    pub fn ephemeral() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            storage: Storage::Memory,
+            limits: Limits::default(),
+            segment_bytes: SEGMENT_BYTES,
+        }
+    }
+
+    /// A node that keeps its state in a folder, on a free port of the loopback interface.
+    pub fn durable(folder: impl Into<PathBuf>) -> Self {
+        Self { storage: Storage::Folder(folder.into()), ..Self::ephemeral() }
+    }
+
+    /// Listens at another address. Port 0 takes a free one.
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen = address;
+        self
+    }
+
+    /// Ends a log segment, and writes a checkpoint, after so many bytes (64 MiB when not set).
+    pub fn segment_bytes(mut self, bytes: u64) -> Self {
+        self.segment_bytes = bytes;
+        self
+    }
+
+    /// Limits the instructions of an update and of a query; for tests of canisters that loop. A log is replayed only
+    /// under the limits that it was written under.
+    pub fn instruction_limits(mut self, update: u64, query: u64) -> Self {
+        self.limits.update = update;
+        self.limits.query = query;
+        self
+    }
+}
+
+/// Why a node does not start.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Another process has the data folder.
+    #[error("the data folder {} is in use by another process", .0.display())]
+    InUse(PathBuf),
+    /// The data folder cannot be used.
+    #[error("cannot use the data folder {}", folder.display())]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The keys cannot be read or made.
+    #[error("the node's keys cannot be used")]
+    Keys(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The data cannot be restored.
+    #[error("the state cannot be restored: {0}")]
+    Restore(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The engine cannot be set up.
+    #[error("the engine cannot be set up: {0}")]
+    Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The address cannot be bound.
+    #[error("cannot listen at {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// No threads.
+    #[error("cannot start threads")]
+    Threads(#[source] io::Error),
+}
+
+impl From<KeysError> for StartError {
+    fn from(error: KeysError) -> Self {
+        Self::Keys(Box::new(error))
+    }
+}
+
+impl From<ReplayError> for StartError {
+    fn from(error: ReplayError) -> Self {
+        Self::Restore(Box::new(error))
+    }
+}
+
+impl From<EngineError> for StartError {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(Box::new(error))
+    }
+}
+
+/// The node stopped because it cannot go on: a sync failed, or a defect.
+#[derive(Debug, Error)]
+#[error("the node has failed: {0}")]
+pub struct NodeFailed(String);
+
+/// A running Internet Computer node. Several can run in one process.
+///
+/// Dropping it without [`Node::shutdown`] is like a crash: the log has everything that was answered.
+#[derive(Debug)]
+pub struct Node {
+    address: SocketAddr,
+    root_key: Vec<u8>,
+    api: Arc<Api>,
+    stop: Option<oneshot::Sender<()>>,
+    server: JoinHandle<()>,
+}
+
+impl Node {
+    /// Starts a node: restores its state, listens, serves. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// When the folder is in use, damaged or not accessible, or the address is taken.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let listen = config.listen;
+        let listener =
+            TcpListener::bind(listen).await.map_err(|source| StartError::Listen { address: listen, source })?;
+        let address = listener.local_addr().map_err(|source| StartError::Listen { address: listen, source })?;
+        // Restoring reads files, compiles and replays: not for an async thread, and not for its small stack.
+        let (done, restored) = oneshot::channel();
+        std::thread::Builder::new()
+            .name("restore".into())
+            .stack_size(crate::wasm::engine::THREAD_STACK)
+            .spawn(move || drop(done.send(restore(&config))))
+            .map_err(StartError::Threads)?;
+        let api = restored.await.map_err(|_| StartError::Threads(io::Error::other("restoring was interrupted")))??;
+        let api = Arc::new(api);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let service = router(api.clone());
+        let failure = api.replica.failure.clone();
+        let server = tokio::spawn(async move {
+            let stopping = async move {
+                tokio::select! {
+                    _ = stopped => {}
+                    _ = failure.wait() => {}
+                }
+            };
+            if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(stopping).await {
+                tracing::error!(%error, "the HTTP server ended");
+            }
+        });
+        Ok(Self { address, root_key: api.keys.root.der().to_vec(), api, stop: Some(stop), server })
+    }
+
+    /// Where it serves, as a URL.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Where it serves.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The root key that clients must pin, DER.
+    pub fn root_key(&self) -> &[u8] {
+        &self.root_key
+    }
+
+    /// Waits until the node cannot go on. Never returns while it works.
+    pub async fn failed(&self) -> NodeFailed {
+        NodeFailed(self.failure().wait().await.to_string())
+    }
+
+    fn failure(&self) -> Failure {
+        self.api.replica.failure.clone()
+    }
+
+    /// Stops serving, executes what was accepted, writes a checkpoint.
+    ///
+    /// # Errors
+    /// When the node failed before, or could not write what it had to.
+    pub async fn shutdown(mut self) -> Result<(), NodeFailed> {
+        if let Some(stop) = self.stop.take() {
+            // Nobody listens any more when the server has ended by itself.
+            let _ = stop.send(());
+        }
+        // Connections that stay open must not keep the node from stopping.
+        const GRACE: std::time::Duration = std::time::Duration::from_secs(2);
+        if tokio::time::timeout(GRACE, &mut self.server).await.is_err() {
+            self.server.abort();
+        }
+        let api = self.api.clone();
+        let stopped = tokio::task::spawn_blocking(move || api.replica.stop()).await;
+        match (stopped, self.failure().get()) {
+            (_, Some(reason)) => Err(NodeFailed(reason.to_string())),
+            (Err(error), None) => Err(NodeFailed(error.to_string())),
+            (Ok(()), None) => Ok(()),
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+fn restore(config: &Config) -> Result<Api, StartError> {
+    let engine = Arc::new(Engine::new()?);
+    let Storage::Folder(folder) = &config.storage else {
+        let keys = Arc::new(Keys::generate()?);
+        let machine = Machine::new(executor(engine, &keys, config.limits), State::default());
+        return assemble(keys, machine, None);
+    };
+    let unusable = |source| StartError::Folder { folder: folder.clone(), source };
+    let disk = Folder::open(folder).map_err(unusable)?.ok_or_else(|| StartError::InUse(folder.clone()))?;
+    let disk: Arc<dyn Disk> = Arc::new(disk);
+    let keys = Arc::new(load_keys(disk.as_ref()).map_err(|error| match error {
+        KeyLoadError::Io(source) => unusable(source),
+        KeyLoadError::Keys(error) => error.into(),
+    })?);
+    let Recovered { machine, journal, checkpoints, replayed } = recover(&disk, executor(engine, &keys, config.limits))?;
+    tracing::info!(round = machine.state().round, replayed, "state restored");
+    assemble(keys, machine, Some(Durability { journal, checkpoints, segment_bytes: config.segment_bytes }))
+}
+
+fn executor(engine: Arc<Engine>, keys: &Keys, limits: Limits) -> Executor {
+    let network = Network { subnet: keys.subnet_id, root_key: keys.root.der().into() };
+    Executor { engine, network, limits }
+}
+
+fn assemble(keys: Arc<Keys>, machine: Machine, durability: Option<Durability>) -> Result<Api, StartError> {
+    let views = Arc::new(Views::new(keys.clone(), machine.state().clone(), now()));
+    let replica = Replica::start(machine, views, durability).map_err(StartError::Threads)?;
+    Ok(Api { replica, keys })
+}
+
+enum KeyLoadError {
+    Io(io::Error),
+    Keys(KeysError),
+}
+
+/// The keys of the folder, made when it is new. They are durable before anybody sees a signature.
+fn load_keys(disk: &dyn Disk) -> Result<Keys, KeyLoadError> {
+    if let Some(json) = read_all(disk, KEYS).map_err(KeyLoadError::Io)? {
+        return Keys::from_json(&json).map_err(KeyLoadError::Keys);
+    }
+    let keys = Keys::generate().map_err(KeyLoadError::Keys)?;
+    let json = keys.to_json().map_err(KeyLoadError::Keys)?;
+    write_atomically(disk, KEYS, &json).map_err(KeyLoadError::Io)?;
+    Ok(keys)
+}

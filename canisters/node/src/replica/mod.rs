@@ -1,0 +1,197 @@
+//! The running replica: threads around the deterministic core. Clock, disk and waiting clients live here.
+//!
+//! ```text
+//! HTTP ─▶ inbox ─▶ orderer: batch, time, log, sync ─▶ executor: apply, sign, publish, wake clients
+//!                                                        └─▶ checkpointer (after a full log segment, and at the end)
+//! queries ─▶ pool ─▶ a snapshot of the published state
+//! ```
+//!
+//! The orderer writes the next batch while the executor works on the one before, so a sync and an execution overlap.
+
+mod checkpointer;
+mod executor;
+mod orderer;
+pub mod pool;
+
+use crate::cert::view::{View, Views};
+use crate::exec::batch::{Batch, Ingress};
+use crate::exec::call::Executor;
+use crate::exec::machine::Machine;
+use crate::log::checkpoint::Checkpoints;
+use crate::log::journal::Journal;
+use crate::wasm::engine::THREAD_STACK;
+use crate::wire::hash::Hash;
+use pool::Pool;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{SystemTime, UNIX_EPOCH};
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Calls waiting to be ordered; more are refused.
+const INBOX: usize = 4_096;
+
+/// Why a call was not executed although it was admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum Refused {
+    /// The disk is full. Nothing was accepted.
+    #[error("the node's storage is full; nothing was executed")]
+    Full,
+    /// It expired while it waited.
+    #[error("Invalid request expiry: the request expired before it was ordered")]
+    Expired,
+    /// Too many calls wait.
+    #[error("too many calls are waiting; try again")]
+    Busy,
+    /// The node is stopping or broken.
+    #[error("the node is stopping")]
+    Stopping,
+}
+
+/// A call on its way, and who waits for it.
+#[derive(Debug)]
+struct Pending {
+    message: Ingress,
+    done: oneshot::Sender<Result<Arc<View>, Refused>>,
+}
+
+/// A synced batch.
+#[derive(Debug)]
+struct Ordered {
+    batch: Batch,
+    waiting: Vec<oneshot::Sender<Result<Arc<View>, Refused>>>,
+    /// Whether the log segment ended with it.
+    checkpoint: bool,
+}
+
+/// The first reason why the node cannot go on.
+#[derive(Debug, Clone)]
+pub struct Failure(watch::Sender<Option<Arc<str>>>);
+
+impl Failure {
+    fn set(&self, reason: &str) {
+        tracing::error!(reason, "the node cannot go on");
+        self.0.send_if_modified(|current| {
+            let first = current.is_none();
+            if first {
+                *current = Some(reason.into());
+            }
+            first
+        });
+    }
+
+    /// The reason, when there is one.
+    pub fn get(&self) -> Option<Arc<str>> {
+        self.0.borrow().clone()
+    }
+
+    /// Waits for a failure.
+    pub async fn wait(&self) -> Arc<str> {
+        let mut receiver = self.0.subscribe();
+        loop {
+            if let Some(reason) = receiver.borrow_and_update().clone() {
+                return reason;
+            }
+            if receiver.changed().await.is_err() {
+                return "the node is gone".into();
+            }
+        }
+    }
+}
+
+/// Where batches become durable; `None` in an ephemeral node.
+#[derive(Debug)]
+pub struct Durability {
+    /// The log.
+    pub journal: Journal,
+    /// The checkpoints.
+    pub checkpoints: Checkpoints,
+    /// After how many bytes a log segment ends and a checkpoint is written.
+    pub segment_bytes: u64,
+}
+
+/// See the module documentation.
+#[derive(Debug)]
+pub struct Replica {
+    /// What readers see.
+    pub views: Arc<Views>,
+    /// Runs queries.
+    pub executor: Executor,
+    /// Threads for queries.
+    pub pool: Pool,
+    /// Whether something broke.
+    pub failure: Failure,
+    inbox: Mutex<Option<mpsc::Sender<Pending>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Nanoseconds since 1970.
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
+
+impl Replica {
+    /// Starts the threads.
+    pub fn start(machine: Machine, views: Arc<Views>, durability: Option<Durability>) -> io::Result<Self> {
+        let executor = machine.executor.clone();
+        let pool = Pool::start()?;
+        let failure = Failure(watch::channel(None).0);
+        let (inbox, orders) = mpsc::channel(INBOX);
+        let (ordered, batches) = std::sync::mpsc::sync_channel(1);
+        let checked: Arc<Mutex<Option<(u64, Hash)>>> = Arc::default();
+        let (journal, checkpoints) = match durability {
+            Some(durability) => (Some((durability.journal, durability.segment_bytes)), Some(durability.checkpoints)),
+            None => (None, None),
+        };
+        let orderer = orderer::Orderer {
+            inbox: orders,
+            journal,
+            next: ordered,
+            checked: checked.clone(),
+            round: machine.state().round,
+            time: machine.state().time,
+            semantics: executor.limits.fingerprint(),
+            failure: failure.clone(),
+        };
+        let worker = executor::Worker {
+            machine,
+            batches,
+            views: views.clone(),
+            checked,
+            checkpoints,
+            failure: failure.clone(),
+        };
+        thread::Builder::new().name("orderer".into()).spawn(move || orderer.run())?;
+        let thread = thread::Builder::new().name("executor".into()).stack_size(THREAD_STACK).spawn(move || worker.run())?;
+        Ok(Self {
+            views,
+            executor,
+            pool,
+            failure,
+            inbox: Mutex::new(Some(inbox)),
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// Hands a call in. The receiver gets the view that shows its outcome.
+    pub fn submit(&self, message: Ingress) -> Result<oneshot::Receiver<Result<Arc<View>, Refused>>, Refused> {
+        let (done, receiver) = oneshot::channel();
+        let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        let sender = inbox.as_ref().ok_or(Refused::Stopping)?;
+        sender.try_send(Pending { message, done }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Refused::Busy,
+            mpsc::error::TrySendError::Closed(_) => Refused::Stopping,
+        })?;
+        Ok(receiver)
+    }
+
+    /// Executes what was handed in, writes a checkpoint, ends the threads. Blocks.
+    pub fn stop(&self) {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            self.failure.set("the executor ended by a panic");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Puts calls into batches and makes the batches durable.
+
+use super::{Failure, Ordered, Pending, Refused, now};
+use crate::exec::batch::Batch;
+use crate::log::codec::Entry;
+use crate::log::journal::{AppendError, Journal};
+use crate::wire::hash::Hash;
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::mpsc;
+
+/// Most calls in a batch.
+const MAX_CALLS: usize = 1_000;
+/// Most bytes of arguments in a batch, beyond its first call.
+const MAX_BYTES: usize = 4 << 20;
+
+pub struct Orderer {
+    pub inbox: mpsc::Receiver<Pending>,
+    /// The log, and the size at which a segment ends.
+    pub journal: Option<(Journal, u64)>,
+    pub next: SyncSender<Ordered>,
+    /// The state root after the last executed batch, to be logged with the next one.
+    pub checked: Arc<Mutex<Option<(u64, Hash)>>>,
+    pub round: u64,
+    pub time: u64,
+    pub semantics: Hash,
+    pub failure: Failure,
+}
+
+impl Orderer {
+    pub fn run(mut self) {
+        while let Some(first) = self.inbox.blocking_recv() {
+            let pending = self.gather(first);
+            // Time never goes back, not even when the clock does.
+            let time = now().max(self.time + 1);
+            let (pending, expired): (Vec<_>, Vec<_>) =
+                pending.into_iter().partition(|pending| pending.message.expiry >= time);
+            refuse(expired, Refused::Expired);
+            if pending.is_empty() {
+                continue;
+            }
+            let (messages, waiting): (Vec<_>, Vec<_>) =
+                pending.into_iter().map(|pending| (pending.message, pending.done)).unzip();
+            let batch = Batch { round: self.round + 1, time, messages };
+            let (batch, checkpoint) = match self.log(batch) {
+                Ok(logged) => logged,
+                Err(AppendError::Full(error)) => {
+                    tracing::error!(%error, "the storage is full; calls are refused");
+                    waiting.into_iter().for_each(|done| drop(done.send(Err(Refused::Full))));
+                    continue;
+                }
+                Err(error) => return self.failure.set(&describe(&error)),
+            };
+            (self.round, self.time) = (batch.round, batch.time);
+            if self.next.send(Ordered { batch, waiting, checkpoint }).is_err() {
+                return self.failure.set("the executor has ended");
+            }
+        }
+    }
+
+    fn gather(&mut self, first: Pending) -> Vec<Pending> {
+        let mut bytes = 0;
+        let mut pending = vec![first];
+        while pending.len() < MAX_CALLS && bytes < MAX_BYTES {
+            let Ok(next) = self.inbox.try_recv() else {
+                break;
+            };
+            bytes += next.message.arg.len();
+            pending.push(next);
+        }
+        pending
+    }
+
+    /// Returns only when the batch is synced.
+    fn log(&mut self, batch: Batch) -> Result<(Batch, bool), AppendError> {
+        let Some((journal, segment_bytes)) = &mut self.journal else {
+            return Ok((batch, false));
+        };
+        let semantics = std::array::from_fn(|at| self.semantics[at]);
+        let checked = *self.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = Entry { semantics, checked, batch };
+        journal.append(&entry)?;
+        let full = journal.segment_len() >= *segment_bytes;
+        if full {
+            journal.rotate();
+        }
+        Ok((entry.batch, full))
+    }
+}
+
+fn refuse(pending: Vec<Pending>, reason: Refused) {
+    for pending in pending {
+        // A client that went away needs no answer.
+        let _ = pending.done.send(Err(reason));
+    }
+}
+
+fn describe(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}

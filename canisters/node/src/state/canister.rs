@@ -1,0 +1,134 @@
+//! One canister. A version never changes; executing makes the next one.
+
+use crate::cert::tree::Tree;
+use crate::cert::trie::{Hash, Subtree};
+use crate::heap::stable::Stable;
+use crate::heap::wasm_memory::Heap;
+use crate::wasm::engine::{Compiled, Engine};
+use crate::wasm::inspect::ModuleError;
+use crate::wire::cbor;
+use crate::wire::hash::sha256;
+use candid::Nat;
+use ic_management_canister_types::DefiniteCanisterSettings;
+use ic_principal::Principal;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Installed code.
+#[derive(Debug)]
+pub struct Code {
+    /// What was uploaded.
+    pub wasm: Arc<[u8]>,
+    /// SHA-256 of what was uploaded: the module hash.
+    pub hash: Hash,
+    /// Ready to run.
+    pub compiled: Arc<Compiled>,
+    /// The subtree `metadata`, or `None` when there is none.
+    metadata: Option<Tree>,
+}
+
+impl Code {
+    /// Checks and compiles a module.
+    pub fn new(wasm: Arc<[u8]>, engine: &Engine) -> Result<Self, ModuleError> {
+        let compiled = engine.compile(&wasm)?;
+        let sections = &compiled.info.metadata;
+        let metadata = (!sections.is_empty())
+            .then(|| Tree::map(sections.iter().map(|(name, section)| (name, Tree::leaf(&section.content)))));
+        Ok(Self { hash: sha256(&wasm), wasm, compiled, metadata })
+    }
+}
+
+/// Whether a canister takes messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Status {
+    /// Takes messages.
+    Running,
+    /// Takes none.
+    Stopped,
+}
+
+/// See the module documentation.
+#[derive(Debug, Clone)]
+pub struct Canister {
+    /// Its id.
+    pub id: Principal,
+    /// Its settings, all of them set.
+    pub settings: DefiniteCanisterSettings,
+    /// Whether it takes messages.
+    pub status: Status,
+    /// Counts changes.
+    pub version: u64,
+    /// Its cycles.
+    pub cycles: u128,
+    /// Its certified data.
+    pub certified: Vec<u8>,
+    /// Its code; `None` when it is empty.
+    pub code: Option<Arc<Code>>,
+    /// Its heap.
+    pub heap: Heap,
+    /// Its stable memory.
+    pub stable: Stable,
+}
+
+impl Canister {
+    /// An empty canister.
+    pub fn new(id: Principal, settings: DefiniteCanisterSettings, cycles: u128) -> Self {
+        Self {
+            id,
+            settings,
+            status: Status::Running,
+            version: 0,
+            cycles,
+            certified: Vec::new(),
+            code: None,
+            heap: Heap::default(),
+            stable: Stable::default(),
+        }
+    }
+
+    /// Whether somebody controls it.
+    pub fn is_controlled_by(&self, who: &Principal) -> bool {
+        self.settings.controllers.contains(who)
+    }
+
+    /// The subtree `/canister/<id>`.
+    ///
+    /// Source: IC interface specification, "Canister information".
+    pub fn tree(&self) -> Tree {
+        let mut labels = vec![("controllers", Tree::leaf(self.encoded_controllers()))];
+        if let Some(code) = &self.code {
+            labels.push(("certified_data", Tree::leaf(&self.certified)));
+            labels.push(("module_hash", Tree::leaf(code.hash)));
+            if let Some(metadata) = &code.metadata {
+                labels.push(("metadata", metadata.clone()));
+            }
+        }
+        Tree::map(labels)
+    }
+
+    fn encoded_controllers(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(64);
+        cbor::write_tag(&mut out);
+        cbor::write_array(&mut out, self.settings.controllers.len() as u64);
+        for controller in &self.settings.controllers {
+            cbor::write_bytes(&mut out, controller.as_slice());
+        }
+        out
+    }
+
+    /// The limit on the heap in bytes that its owner set; zero means none.
+    pub fn heap_limit(&self) -> u64 {
+        nat_to_u64(&self.settings.wasm_memory_limit)
+    }
+}
+
+/// A natural number as u64, the largest when it does not fit.
+pub fn nat_to_u64(nat: &Nat) -> u64 {
+    u64::try_from(&nat.0).unwrap_or(u64::MAX)
+}
+
+impl Subtree for Arc<Canister> {
+    fn hash(&self) -> Hash {
+        self.tree().hash()
+    }
+}

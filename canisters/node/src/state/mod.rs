@@ -1,0 +1,65 @@
+//! The replicated state: everything that messages can change, and nothing else.
+//!
+//! A value of [`State`] is a snapshot: cloning costs pointers, so readers keep the version they began with.
+
+pub mod canister;
+pub mod request;
+
+use crate::cert::trie::{Hash, Trie};
+use canister::Canister;
+use ic_principal::Principal;
+use request::Record;
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+
+/// First number of canister ids that the node gives out; those below are left to well-known canisters.
+pub const FIRST_NUMBER: u64 = 1 << 32;
+
+/// See the module documentation.
+#[derive(Debug, Clone)]
+pub struct State {
+    /// The batch after which this is the state.
+    pub round: u64,
+    /// The time of that batch, nanoseconds since 1970.
+    pub time: u64,
+    /// The number of the next canister.
+    pub next_number: u64,
+    /// All canisters by id.
+    pub canisters: Trie<Arc<Canister>>,
+    /// Finished requests by id.
+    pub requests: Trie<Arc<Record>>,
+    /// A running hash over everything written to memories, which the certified tree does not cover.
+    pub effects: Hash,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            round: 0,
+            time: 0,
+            next_number: FIRST_NUMBER,
+            canisters: Trie::default(),
+            requests: Trie::default(),
+            effects: [0; 32],
+        }
+    }
+}
+
+impl State {
+    /// A canister.
+    pub fn canister(&self, id: &Principal) -> Option<&Arc<Canister>> {
+        self.canisters.get(id.as_slice())
+    }
+
+    /// The hash that must be the same whenever the same batches are applied.
+    pub fn root(&self) -> Hash {
+        let mut hasher = Sha256::new();
+        for number in [self.round, self.time, self.next_number] {
+            hasher.update(number.to_le_bytes());
+        }
+        hasher.update(self.canisters.hash());
+        hasher.update(self.requests.hash());
+        hasher.update(self.effects);
+        hasher.finalize().into()
+    }
+}

@@ -1,0 +1,74 @@
+//! What became of a request, as clients read it under `/request_status`.
+
+use crate::cert::tree::Tree;
+use crate::cert::trie::{Hash, Subtree};
+use crate::wire::hash::leb128;
+use ic_error_types::{ErrorCode, RejectCode};
+use ic_principal::Principal;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// A rejection: the code says which kind, the message is for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{error}: {message}")]
+pub struct Reject {
+    /// The precise code; the reject code follows from it.
+    pub error: ErrorCode,
+    /// For people.
+    pub message: String,
+}
+
+impl Reject {
+    /// A rejection.
+    pub fn new(error: ErrorCode, message: impl Into<String>) -> Self {
+        Self { error, message: message.into() }
+    }
+
+    /// The reject code, 1 to 5.
+    pub fn code(&self) -> u64 {
+        RejectCode::from(self.error) as u64
+    }
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// The reply.
+    Replied(#[serde(with = "serde_bytes")] Vec<u8>),
+    /// The rejection.
+    Rejected(Reject),
+}
+
+/// A finished request. Kept until the request expires, so that it is executed once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Who sent it; nobody else may read it.
+    pub sender: Principal,
+    /// The canister through which it may be read.
+    pub effective: Principal,
+    /// Until when the request could be sent again.
+    pub expiry: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+impl Record {
+    /// The subtree `/request_status/<id>`.
+    pub fn tree(&self) -> Tree {
+        match &self.outcome {
+            Outcome::Replied(reply) => Tree::map([("status", Tree::leaf("replied")), ("reply", Tree::leaf(reply))]),
+            Outcome::Rejected(reject) => Tree::map([
+                ("status", Tree::leaf("rejected")),
+                ("reject_code", Tree::leaf(leb128(reject.code()))),
+                ("reject_message", Tree::leaf(&reject.message)),
+                ("error_code", Tree::leaf(reject.error.to_string())),
+            ]),
+        }
+    }
+}
+
+impl Subtree for Arc<Record> {
+    fn hash(&self) -> Hash {
+        self.tree().hash()
+    }
+}

@@ -1,0 +1,112 @@
+//! The canister itself and its surroundings: ids, status, cycles, time, controllers, environment.
+
+use super::access::{Call, contract, copy, define, read, read_text, write_u128};
+use super::context::{CALLBACKS, Contexts as C, REPLICATED};
+use super::{Execution, Index};
+use ic_principal::Principal;
+use wasmtime::Linker;
+
+pub fn link<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()> {
+    define!(linker, "canister_self_size", C::ANY, |call| -> I { Ok(I::of(call.data().view.canister.as_slice().len())) });
+    define!(linker, "canister_self_copy", C::ANY, |call, to: I, offset: I, size: I| -> () {
+        copy(&mut call, to.get(), offset.get(), size.get(), |execution| Ok(execution.view.canister.as_slice()))
+    });
+    define!(linker, "subnet_self_size", C::ANY, |call| -> I { Ok(I::of(call.data().view.subnet.as_slice().len())) });
+    define!(linker, "subnet_self_copy", C::ANY, |call, to: I, offset: I, size: I| -> () {
+        copy(&mut call, to.get(), offset.get(), size.get(), |execution| Ok(execution.view.subnet.as_slice()))
+    });
+    define!(linker, "subnet_self_node_count", C::ANY, |_call| -> i32 { Ok(1) });
+    define!(linker, "canister_status", C::ANY, |call| -> i32 { Ok(call.data().view.status) });
+    define!(linker, "canister_version", C::ANY, |call| -> u64 { Ok(call.data().view.version) });
+    define!(linker, "time", C::ANY, |call| -> u64 { Ok(call.data().view.time) });
+    let root_key = C::I.or(C::G).or(C::U).or(C::RQ).or(C::RY).or(C::RT).or(C::C).or(C::T);
+    define!(linker, "root_key_size", root_key, |call| -> I { Ok(I::of(call.data().view.root_key.len())) });
+    define!(linker, "root_key_copy", root_key, |call, to: I, offset: I, size: I| -> () {
+        copy(&mut call, to.get(), offset.get(), size.get(), |execution| Ok(&execution.view.root_key))
+    });
+    define!(linker, "is_controller", C::ANY, |call, from: I, size: I| -> i32 {
+        let id = read(&mut call, from.get(), size.get())?;
+        let id = Principal::try_from_slice(&id).map_err(|_| contract("is_controller: not a principal"))?;
+        Ok(i32::from(call.data().view.controllers.contains(&id)))
+    });
+    define!(linker, "in_replicated_execution", C::ANY, |call| -> i32 {
+        Ok(i32::from(REPLICATED.allows(call.data().kind)))
+    });
+    define!(linker, "performance_counter", C::ANY, |call, which: i32| -> u64 {
+        match which {
+            // Without inter-canister calls, a call context is one execution.
+            0 | 1 => Ok(call.data().budget.instructions.saturating_sub(call.get_fuel()?)),
+            _ => Err(contract(format!("performance_counter({which}) does not exist"))),
+        }
+    });
+    link_cycles::<I>(linker)?;
+    link_environment::<I>(linker)
+}
+
+/// Ingress messages carry no cycles, so none are available, accepted or refunded.
+fn link_cycles<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()> {
+    define!(linker, "canister_cycle_balance128", C::ANY, |call, to: I| -> () {
+        let balance = balance(&call);
+        write_u128(&mut call, to.get(), balance)
+    });
+    define!(linker, "canister_liquid_cycle_balance128", C::ANY, |call, to: I| -> () {
+        let balance = balance(&call);
+        write_u128(&mut call, to.get(), balance)
+    });
+    let payable = C::U.or(C::RQ).or(C::RT).or(C::RY);
+    define!(linker, "msg_cycles_available128", payable, |call, to: I| -> () { write_u128(&mut call, to.get(), 0) });
+    define!(linker, "msg_cycles_refunded128", C::RT.or(C::RY), |call, to: I| -> () {
+        write_u128(&mut call, to.get(), 0)
+    });
+    define!(linker, "msg_cycles_accept128", payable, |call, _high: u64, _low: u64, to: I| -> () {
+        write_u128(&mut call, to.get(), 0)
+    });
+    let burning = C::I.or(C::G).or(C::U).or(C::RQ).or(C::RY).or(C::RT).or(C::C).or(C::T);
+    define!(linker, "cycles_burn128", burning, |call, high: u64, low: u64, to: I| -> () {
+        let wanted = u128::from(high) << 64 | u128::from(low);
+        let burnt = wanted.min(balance(&call));
+        call.data_mut().burnt += burnt;
+        write_u128(&mut call, to.get(), burnt)
+    });
+    Ok(())
+}
+
+pub fn balance(call: &Call<'_>) -> u128 {
+    call.data().view.cycles.saturating_sub(call.data().burnt)
+}
+
+fn link_environment<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()> {
+    fn name(execution: &Execution, index: u64) -> wasmtime::Result<&[u8]> {
+        let index = usize::try_from(index).unwrap_or(usize::MAX);
+        match execution.view.environment.keys().nth(index) {
+            Some(name) => Ok(name.as_bytes()),
+            None => Err(contract(format!("there is no environment variable {index}"))),
+        }
+    }
+    fn value<'a>(execution: &'a Execution, name: &str) -> wasmtime::Result<&'a [u8]> {
+        match execution.view.environment.get(name) {
+            Some(value) => Ok(value.as_bytes()),
+            None => Err(contract(format!("there is no environment variable `{name}`"))),
+        }
+    }
+    // CALLBACKS is named to keep the list of contexts in one place when composite queries arrive.
+    let any = C::ANY.or(CALLBACKS);
+    define!(linker, "env_var_count", any, |call| -> I { Ok(I::of(call.data().view.environment.len())) });
+    define!(linker, "env_var_name_size", any, |call, index: I| -> I { Ok(I::of(name(call.data(), index.get())?.len())) });
+    define!(linker, "env_var_name_copy", any, |call, index: I, to: I, offset: I, size: I| -> () {
+        copy(&mut call, to.get(), offset.get(), size.get(), |execution| name(execution, index.get()))
+    });
+    define!(linker, "env_var_name_exists", any, |call, from: I, size: I| -> i32 {
+        let name = read_text(&mut call, from.get(), size.get())?;
+        Ok(i32::from(call.data().view.environment.contains_key(&name)))
+    });
+    define!(linker, "env_var_value_size", any, |call, from: I, size: I| -> I {
+        let name = read_text(&mut call, from.get(), size.get())?;
+        Ok(I::of(value(call.data(), &name)?.len()))
+    });
+    define!(linker, "env_var_value_copy", any, |call, from: I, len: I, to: I, offset: I, size: I| -> () {
+        let name = read_text(&mut call, from.get(), len.get())?;
+        copy(&mut call, to.get(), offset.get(), size.get(), |execution| value(execution, &name))
+    });
+    Ok(())
+}

@@ -1,0 +1,202 @@
+//! The system API: what a running canister can see and do.
+//!
+//! An [`Execution`] holds everything one entry point may read and collects everything it does. Nothing takes effect
+//! before the entry point returned; a trap drops the whole value. Time, caller and argument are inputs: nothing here
+//! reads a clock, a random source or a file.
+
+mod access;
+mod calls;
+mod canister;
+mod certified;
+pub mod context;
+mod cost;
+mod legacy;
+mod message;
+pub mod names;
+mod stable;
+
+use crate::heap::stable::Overlay;
+use context::Contexts;
+use ic_principal::Principal;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use thiserror::Error;
+use wasmtime::{Linker, Memory, ResourceLimiter, WasmTy};
+
+/// Why the system API stopped an execution.
+#[derive(Debug, Error)]
+pub enum SysTrap {
+    /// The canister called `ic0.trap`.
+    #[error("{0}")]
+    Explicit(String),
+    /// The canister broke a rule of the system API.
+    #[error("{0}")]
+    Contract(String),
+    /// No instructions left for the work asked for.
+    #[error("no instructions left")]
+    OutOfInstructions,
+}
+
+/// How an execution answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// `msg_reply` with the data appended before.
+    Reply(Vec<u8>),
+    /// `msg_reject`.
+    Reject(String),
+}
+
+/// What an execution can see.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// The argument.
+    pub arg: Arc<[u8]>,
+    /// Who called.
+    pub caller: Principal,
+    /// The canister itself.
+    pub canister: Principal,
+    /// The method, for `canister_inspect_message`.
+    pub method: String,
+    /// Nanoseconds since 1970.
+    pub time: u64,
+    /// The canister's version.
+    pub version: u64,
+    /// 1 running, 2 stopping, 3 stopped.
+    pub status: i32,
+    /// Its cycles.
+    pub cycles: u128,
+    /// Its controllers.
+    pub controllers: Arc<[Principal]>,
+    /// Its environment variables.
+    pub environment: Arc<BTreeMap<String, String>>,
+    /// The subnet.
+    pub subnet: Principal,
+    /// The network's root key, DER.
+    pub root_key: Arc<[u8]>,
+    /// The certificate of its certified data, for queries.
+    pub certificate: Option<Arc<[u8]>>,
+}
+
+/// What an execution may use.
+#[derive(Debug, Clone, Copy)]
+pub struct Budget {
+    /// Instructions.
+    pub instructions: u64,
+    /// Bytes of heap.
+    pub heap: u64,
+    /// Wasm pages of stable memory.
+    pub stable_pages: u64,
+    /// Bytes of a reply.
+    pub reply: usize,
+}
+
+/// One execution of an entry point; the data of its wasmtime store.
+#[derive(Debug)]
+pub struct Execution {
+    kind: Contexts,
+    view: View,
+    budget: Budget,
+    memory: Option<Memory>,
+    pending: Vec<u8>,
+    /// How it answered.
+    pub answer: Option<Answer>,
+    /// What it did to stable memory.
+    pub stable: Overlay,
+    /// What it set as certified data.
+    pub certified: Option<Vec<u8>>,
+    /// Whether `accept_message` was called.
+    pub accepted: bool,
+    /// Cycles burnt.
+    pub burnt: u128,
+    /// Whether a `memory.grow` failed because of the limit on the heap.
+    pub heap_limit_hit: bool,
+}
+
+impl Execution {
+    /// An execution that has not begun.
+    pub fn new(kind: Contexts, view: View, budget: Budget, stable: Overlay) -> Self {
+        Self {
+            kind,
+            view,
+            budget,
+            memory: None,
+            pending: Vec::new(),
+            answer: None,
+            stable,
+            certified: None,
+            accepted: false,
+            burnt: 0,
+            heap_limit_hit: false,
+        }
+    }
+
+    /// Tells it where the canister's memory is.
+    pub fn attach(&mut self, memory: Option<Memory>) {
+        self.memory = memory;
+    }
+
+    /// Switches from the start function to the entry point proper.
+    pub fn set_kind(&mut self, kind: Contexts) {
+        self.kind = kind;
+    }
+}
+
+impl ResourceLimiter for Execution {
+    fn memory_growing(&mut self, _current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        let fits = desired as u64 <= self.budget.heap;
+        self.heap_limit_hit |= !fits;
+        Ok(fits)
+    }
+
+    fn table_growing(&mut self, _current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        const MAX_TABLE: usize = 1_000_000;
+        Ok(desired <= MAX_TABLE && maximum.is_none_or(|maximum| desired <= maximum))
+    }
+}
+
+/// A pointer or size in the canister's memory: i32 or i64, by the memory's index type.
+pub trait Index: WasmTy + Copy {
+    /// As an unsigned number.
+    fn get(self) -> u64;
+    /// From a size that fits.
+    fn of(size: usize) -> Self;
+}
+
+impl Index for u32 {
+    fn get(self) -> u64 {
+        u64::from(self)
+    }
+
+    fn of(size: usize) -> Self {
+        // Everything that is shown to a canister is far smaller than 4 GiB.
+        Self::try_from(size).unwrap_or(Self::MAX)
+    }
+}
+
+impl Index for u64 {
+    fn get(self) -> u64 {
+        self
+    }
+
+    fn of(size: usize) -> Self {
+        size as u64
+    }
+}
+
+/// Adds every function for a memory index type.
+pub fn link<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()> {
+    message::link::<I>(linker)?;
+    canister::link::<I>(linker)?;
+    certified::link::<I>(linker)?;
+    stable::link(linker)?;
+    calls::link::<I>(linker)?;
+    cost::link::<I>(linker)
+}
+
+/// Adds the functions that exist only for 32-bit canisters.
+pub fn link_legacy(linker: &mut Linker<Execution>) -> wasmtime::Result<()> {
+    legacy::link(linker)
+}

@@ -1,0 +1,176 @@
+//! The engine that runs canisters, and compiled modules.
+//!
+//! Same input, same output, on every machine: fixed code generation target (no host features), canonical NaN, no
+//! threads, no relaxed SIMD, instructions counted by a fixed table. What a batch does may depend on nothing else,
+//! because batches are replayed after a crash.
+
+use super::inspect::{ModuleError, ModuleInfo, inspect};
+use super::rewrite::rewrite;
+use crate::sysapi::{self, Execution};
+use crate::wire::hash::{Hash, sha256};
+use std::collections::{HashMap, VecDeque};
+use std::io::Read;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use thiserror::Error;
+use wasmtime::{Config, InstancePre, Linker, Module, OperatorCost};
+
+/// Largest module after decompression.
+const MAX_MODULE: u64 = 100 << 20;
+/// Native stack for wasm; threads that run canisters must have [`THREAD_STACK`].
+const WASM_STACK: usize = 4 << 20;
+/// Stack of threads that run canisters.
+pub const THREAD_STACK: usize = 8 << 20;
+/// Names everything that the outcome of a message depends on besides the module. Change it with the engine's version,
+/// the cost table, the limits or the meaning of a system call: a log written under another name is never replayed.
+pub const SEMANTICS: &str = "dcanary-node/1 wasmtime/48.0.8 costs/1 limits/1";
+
+/// The engine could not be set up.
+#[derive(Debug, Error)]
+#[error("the WebAssembly engine cannot be set up: {0}")]
+pub struct EngineError(String);
+
+/// A module that can run.
+pub struct Compiled {
+    /// What the node knows of it.
+    pub info: ModuleInfo,
+    /// Instantiation, prepared.
+    pub pre: InstancePre<Execution>,
+}
+
+impl std::fmt::Debug for Compiled {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Compiled").field("methods", &self.info.methods.len()).finish_non_exhaustive()
+    }
+}
+
+/// See the module documentation.
+pub struct Engine {
+    engine: wasmtime::Engine,
+    linker32: Linker<Execution>,
+    linker64: Linker<Execution>,
+    /// Modules in use, by the hash of what was uploaded: compiled once for all canisters and all callers.
+    known: Mutex<HashMap<Hash, Weak<Compiled>>>,
+    /// Modules compiled ahead of the batch that installs them.
+    ahead: Mutex<VecDeque<Arc<Compiled>>>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Engine").finish_non_exhaustive()
+    }
+}
+
+fn config() -> wasmtime::Result<Config> {
+    let mut config = Config::new();
+    config
+        .target(&format!("{}-unknown-linux-gnu", std::env::consts::ARCH))?
+        .cranelift_nan_canonicalization(true)
+        .consume_fuel(true)
+        .operator_cost(costs())
+        .max_wasm_stack(WASM_STACK)
+        // Not used, but checked against the line above.
+        .async_stack_size(THREAD_STACK)
+        .wasm_backtrace_max_frames(None)
+        .memory_init_cow(false)
+        .wasm_bulk_memory(true)
+        .wasm_reference_types(true)
+        .wasm_simd(true)
+        .wasm_tail_call(true)
+        .wasm_memory64(true)
+        .wasm_multi_memory(false)
+        .wasm_relaxed_simd(false)
+        .wasm_extended_const(false)
+        .wasm_function_references(false)
+        .wasm_gc(false);
+    Ok(config)
+}
+
+/// Instruction weights, near those that the IC meters with (dfinity/ic, embedders, instrumentation).
+fn costs() -> OperatorCost {
+    let mut costs = OperatorCost::new();
+    macro_rules! set {
+        ($cost:literal: $($operator:ident)*) => { $(costs.$operator = $cost;)* };
+    }
+    set!(10: I32DivS I32DivU I32RemS I32RemU I64DivS I64DivU I64RemS I64RemU CallIndirect ReturnCallIndirect);
+    set!(5: Call ReturnCall BrTable);
+    set!(2: GlobalGet GlobalSet Br);
+    set!(3: BrIf If);
+    set!(20: F32Div F64Div F32Sqrt F64Sqrt F32Ceil F32Floor F32Trunc F32Nearest F64Ceil F64Floor F64Trunc F64Nearest);
+    set!(20: F32Min F32Max F64Min F64Max F32Add F32Sub F32Mul F64Add F64Sub F64Mul);
+    set!(100: MemoryGrow MemoryCopy MemoryFill MemoryInit TableGrow TableCopy TableFill TableInit);
+    // A grown page has to be provided, compared and stored.
+    costs.variable.memory_grow_per_page = 200;
+    costs
+}
+
+impl Engine {
+    /// Sets up the engine.
+    pub fn new() -> Result<Self, EngineError> {
+        Self::build().map_err(|error| EngineError(format!("{error:#}")))
+    }
+
+    fn build() -> wasmtime::Result<Self> {
+        let engine = wasmtime::Engine::new(&config()?)?;
+        let mut linker32 = Linker::new(&engine);
+        sysapi::link::<u32>(&mut linker32)?;
+        sysapi::link_legacy(&mut linker32)?;
+        let mut linker64 = Linker::new(&engine);
+        sysapi::link::<u64>(&mut linker64)?;
+        Ok(Self { engine, linker32, linker64, known: Mutex::default(), ahead: Mutex::default() })
+    }
+
+    /// The engine proper.
+    pub fn inner(&self) -> &wasmtime::Engine {
+        &self.engine
+    }
+
+    /// Compiles an uploaded module, or finds it among those in use. A pure function of its argument, so it may run
+    /// ahead of ordering.
+    pub fn compile(&self, uploaded: &[u8]) -> Result<Arc<Compiled>, ModuleError> {
+        let hash = sha256(uploaded);
+        if let Some(known) = self.lookup(&hash) {
+            return Ok(known);
+        }
+        let wasm = decompress(uploaded)?;
+        let info = inspect(&wasm)?;
+        let rewritten = rewrite(&wasm, &info)?;
+        let compile_error = |error: wasmtime::Error| ModuleError::Compile(format!("{error:#}"));
+        let module = Module::from_binary(&self.engine, &rewritten).map_err(compile_error)?;
+        let linker = if info.memory64 { &self.linker64 } else { &self.linker32 };
+        let pre = linker.instantiate_pre(&module).map_err(compile_error)?;
+        let compiled = Arc::new(Compiled { info, pre });
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|_, module| module.strong_count() > 0);
+        known.insert(hash, Arc::downgrade(&compiled));
+        Ok(compiled)
+    }
+
+    /// Keeps the last few modules that were compiled ahead of ordering.
+    pub fn keep_for_a_while(&self, compiled: Arc<Compiled>) {
+        const AHEAD: usize = 4;
+        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        ahead.push_back(compiled);
+        if ahead.len() > AHEAD {
+            ahead.pop_front();
+        }
+    }
+
+    fn lookup(&self, hash: &Hash) -> Option<Arc<Compiled>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(hash)?.upgrade()
+    }
+}
+
+fn decompress(uploaded: &[u8]) -> Result<Vec<u8>, ModuleError> {
+    if !uploaded.starts_with(&[0x1f, 0x8b]) {
+        return Ok(uploaded.to_vec());
+    }
+    let mut wasm = Vec::new();
+    flate2::read::GzDecoder::new(uploaded)
+        .take(MAX_MODULE + 1)
+        .read_to_end(&mut wasm)
+        .map_err(|error| ModuleError::Gzip(error.to_string()))?;
+    if wasm.len() as u64 > MAX_MODULE {
+        return Err(ModuleError::TooMany("bytes", usize::try_from(MAX_MODULE).unwrap_or(usize::MAX)));
+    }
+    Ok(wasm)
+}

@@ -1,0 +1,9 @@
+//! Modules: checking, rewriting, compiling.
+//!
+//! ```text
+//! upload ─▶ gunzip ─▶ inspect (what the IC allows) ─▶ rewrite (restorable) ─▶ compile ─▶ Compiled
+//! ```
+
+pub mod engine;
+pub mod inspect;
+pub mod rewrite;

@@ -1,0 +1,107 @@
+//! A node of its own for each test, and the official agent as its client.
+
+use candid::{CandidType, Decode, Encode, Principal};
+use dcanary_node::{Config, Node};
+use ic_agent::{Agent, Identity};
+use ic_management_canister_types::{CanisterIdRecord, CanisterInstallMode, CanisterSettings};
+use std::sync::Once;
+
+/// A running node.
+pub struct Network {
+    pub node: Node,
+}
+
+#[derive(CandidType)]
+struct Create {
+    amount: Option<candid::Nat>,
+    settings: Option<CanisterSettings>,
+    specified_id: Option<Principal>,
+}
+
+#[derive(CandidType)]
+struct Install<'a> {
+    mode: CanisterInstallMode,
+    canister_id: Principal,
+    wasm_module: &'a serde_bytes::Bytes,
+    arg: &'a serde_bytes::Bytes,
+}
+
+/// The counter canister.
+pub fn counter() -> Vec<u8> {
+    wat::parse_str(include_str!("../canisters/counter.wat")).unwrap()
+}
+
+pub fn management() -> Principal {
+    Principal::management_canister()
+}
+
+/// An agent with the default verification of certificates and query signatures.
+pub fn agent(url: &str, root_key: &[u8], identity: impl Identity + 'static) -> Agent {
+    static PROVIDER: Once = Once::new();
+    PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+    let agent = Agent::builder().with_url(url).with_identity(identity).build().unwrap();
+    agent.set_root_key(root_key.to_vec());
+    agent
+}
+
+impl Network {
+    pub async fn start() -> Self {
+        Self { node: Node::start(Config::ephemeral()).await.unwrap() }
+    }
+
+    pub fn agent(&self, identity: impl Identity + 'static) -> Agent {
+        agent(&self.node.url(), self.node.root_key(), identity)
+    }
+}
+
+/// An id that nobody has, to route the creation of canisters.
+pub fn anywhere() -> Principal {
+    Principal::from_slice(&[0, 0, 0, 1, 0, 0, 0, 0, 1, 1])
+}
+
+pub async fn create(agent: &Agent) -> Principal {
+    let arg = Encode!(&Create { amount: None, settings: None, specified_id: None }).unwrap();
+    let reply = agent
+        .update(&management(), "provisional_create_canister_with_cycles")
+        .with_effective_canister_id(anywhere())
+        .with_arg(arg)
+        .call_and_wait()
+        .await
+        .unwrap();
+    Decode!(&reply, CanisterIdRecord).unwrap().canister_id
+}
+
+pub async fn manage(agent: &Agent, canister: Principal, method: &str, arg: Vec<u8>) -> Result<Vec<u8>, ic_agent::AgentError> {
+    agent.update(&management(), method).with_effective_canister_id(canister).with_arg(arg).call_and_wait().await
+}
+
+pub async fn install(agent: &Agent, canister: Principal, wasm: &[u8], mode: CanisterInstallMode) -> Result<Vec<u8>, ic_agent::AgentError> {
+    let arg = Encode!(&Install {
+        mode,
+        canister_id: canister,
+        wasm_module: serde_bytes::Bytes::new(wasm),
+        arg: serde_bytes::Bytes::new(b""),
+    })
+    .unwrap();
+    manage(agent, canister, "install_code", arg).await
+}
+
+/// A counter canister, ready.
+pub async fn deploy(agent: &Agent) -> Principal {
+    let canister = create(agent).await;
+    install(agent, canister, &counter(), CanisterInstallMode::Install).await.unwrap();
+    canister
+}
+
+pub async fn update(agent: &Agent, canister: Principal, method: &str) -> Result<Vec<u8>, ic_agent::AgentError> {
+    agent.update(&canister, method).call_and_wait().await
+}
+
+pub async fn query(agent: &Agent, canister: Principal, method: &str) -> Result<Vec<u8>, ic_agent::AgentError> {
+    agent.query(&canister, method).call().await
+}
+
+/// The three counters of the counter canister: heap, global, stable.
+pub fn counts(reply: &[u8]) -> [u64; 3] {
+    std::array::from_fn(|at| u64::from_le_bytes(reply[at * 8..at * 8 + 8].try_into().unwrap()))
+}
