@@ -1,0 +1,219 @@
+//! Why the ledger was not believed or not reached.
+
+use std::sync::Arc;
+
+use candid::Principal;
+use dcanary_verifier::{
+    certificate::CertificateError,
+    checkpoint::{AdvanceError, LedgerForked},
+    head::HeadError,
+};
+use thiserror::Error;
+
+use crate::{checkpoint::CheckpointError, key::KeyError, transport::TransportError};
+
+/// Both certificates of a fork: what was verified before, and what the network shows now.
+pub type ForkEvidence = LedgerForked;
+
+/// What went wrong between this client and the ledger. No variant is ever treated as "probably fine".
+#[derive(Debug, Error)]
+pub enum LedgerError {
+    /// No answer came, or none from the network: connection refused, time-out, HTTP error.
+    #[error("the ledger cannot be reached: {reason}")]
+    Unreachable {
+        /// What the transport said.
+        reason: String,
+    },
+    /// The network or the canister refused the call.
+    #[error("the ledger refused `{method}`: {message}")]
+    Rejected {
+        /// Method of the canister.
+        method: String,
+        /// What it said.
+        message: String,
+    },
+    /// The signature is not the network's: wrong root key, or an impostor.
+    #[error("the answer is not certified by the pinned root key: {source}")]
+    Certificate {
+        /// What does not hold.
+        source: CertificateError,
+    },
+    /// The signer does not speak for the ledger's canister id.
+    #[error("the certificate's signer does not speak for canister {ledger}")]
+    Range {
+        /// The ledger.
+        ledger: Principal,
+    },
+    /// The certificate is older than 3 minutes or more than 1 minute ahead of this machine's clock.
+    #[error("the certificate is {} old; at most 3 minutes are accepted (is this machine's clock right?)", age(*.seconds))]
+    Stale {
+        /// Age; negative when it is ahead.
+        seconds: i64,
+    },
+    /// The certified labels are not those of a ledger, or not of this answer.
+    #[error("the ledger's certified labels do not hold: {reason}")]
+    Labels {
+        /// What does not hold.
+        reason: String,
+    },
+    /// An answer contradicts the certified head.
+    #[error("{what} is not proven by the certified head: {reason}")]
+    Unproven {
+        /// What was claimed.
+        what: String,
+        /// What does not hold.
+        reason: String,
+    },
+    /// A replica answered from an older state than was seen before.
+    #[error("the network answered with {head} blocks, older than the {seen} seen before; ask again")]
+    Lagging {
+        /// Blocks in the answer.
+        head: u64,
+        /// Blocks seen before.
+        seen: u64,
+    },
+    /// The ledger does not extend what was verified before. Both certificates are kept.
+    #[error("{0}")]
+    Forked(Arc<ForkEvidence>),
+    /// Canister and client have no version of the interface in common.
+    #[error("the ledger speaks versions {min} to {max} of the interface and this program {ours}; upgrade the older one")]
+    Version {
+        /// Oldest that the canister speaks.
+        min: u32,
+        /// Newest that the canister speaks.
+        max: u32,
+        /// What this client speaks.
+        ours: u32,
+    },
+    /// Another wasm is installed under the ledger's id.
+    #[error("canister {ledger} runs module {found}, not the shipped {expected}")]
+    OtherCode {
+        /// The ledger.
+        ledger: Principal,
+        /// Hex of the expected hash.
+        expected: String,
+        /// Hex of the installed one, or `none`.
+        found: String,
+    },
+    /// An answer is of another form than the interface says.
+    #[error("cannot read {what}: {reason}")]
+    Decode {
+        /// What was read.
+        what: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The checkpoint could not be read or kept.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The key could not be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The connection could not be set up.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+}
+
+/// What a caller does about an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// Waiting and asking again may help.
+    Later,
+    /// A person has to look; asking again every now and then does no harm.
+    Human,
+}
+
+impl LedgerError {
+    /// Short name for a condition, an Event or a metric label.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => "LedgerUnreachable",
+            Self::Rejected { .. } => "LedgerRefused",
+            Self::Certificate { .. } => "LedgerCertificateInvalid",
+            Self::Range { .. } => "LedgerOutsideRange",
+            Self::Stale { .. } => "LedgerStale",
+            Self::Labels { .. } | Self::Unproven { .. } => "LedgerUnproven",
+            Self::Lagging { .. } => "LedgerLagging",
+            Self::Forked(_) => "LedgerForked",
+            Self::Version { .. } => "LedgerVersion",
+            Self::OtherCode { .. } => "LedgerOtherCode",
+            Self::Decode { .. } => "LedgerAnswerMalformed",
+            Self::Checkpoint(_) => "CheckpointUnavailable",
+            Self::Key(_) => "LedgerKeyUnusable",
+            Self::Transport(_) => "LedgerUrlInvalid",
+        }
+    }
+
+    /// Whether waiting may help.
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::Unreachable { .. }
+            | Self::Rejected { .. }
+            | Self::Lagging { .. }
+            | Self::Stale { .. }
+            | Self::Checkpoint(_) => Retry::Later,
+            _ => Retry::Human,
+        }
+    }
+
+    pub(crate) fn decode(what: impl Into<String>, reason: impl ToString) -> Self {
+        Self::Decode { what: what.into(), reason: reason.to_string() }
+    }
+
+    pub(crate) fn unproven(what: impl Into<String>, reason: impl ToString) -> Self {
+        Self::Unproven { what: what.into(), reason: reason.to_string() }
+    }
+
+    pub(crate) fn of_certificate(source: CertificateError, ledger: Principal) -> Self {
+        match source {
+            CertificateError::OutsideRange => Self::Range { ledger },
+            source => Self::Certificate { source },
+        }
+    }
+
+    pub(crate) fn of_head(source: HeadError, ledger: Principal) -> Self {
+        match source {
+            HeadError::Certificate(source) => Self::of_certificate(source, ledger),
+            HeadError::Age { time, now } => Self::of_age(time, now),
+            HeadError::Labels(source) => Self::Labels { reason: source.to_string() },
+        }
+    }
+
+    pub(crate) fn of_age(time: u64, now: u64) -> Self {
+        let seconds = |nanos: u64| i64::try_from(nanos / 1_000_000_000).unwrap_or(i64::MAX);
+        Self::Stale { seconds: seconds(now) - seconds(time) }
+    }
+
+    pub(crate) fn of_advance(source: AdvanceError) -> Self {
+        match source {
+            AdvanceError::OtherLedger => Self::Labels { reason: source.to_string() },
+            AdvanceError::Stale { head, checkpoint } => Self::Lagging { head, seen: checkpoint },
+            AdvanceError::LedgerForked(evidence) => Self::Forked(Arc::from(evidence)),
+        }
+    }
+}
+
+fn age(seconds: i64) -> String {
+    if seconds < 0 { format!("from {} s in the future and not", -seconds) } else { format!("{seconds} s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_of_the_past_and_one_of_the_future_are_told_apart() {
+        let minute = 60 * 1_000_000_000;
+        assert!(LedgerError::of_age(0, 4 * minute).to_string().contains("is 240 s old"));
+        assert!(LedgerError::of_age(4 * minute, 0).to_string().contains("from 240 s in the future"));
+    }
+
+    #[test]
+    fn a_canister_outside_the_signers_range_has_its_own_error() {
+        let ledger = Principal::from_slice(&[1]);
+        let outside = LedgerError::of_certificate(CertificateError::OutsideRange, ledger);
+        let forged = LedgerError::of_certificate(CertificateError::Signature("root"), ledger);
+        assert_eq!(outside.reason(), "LedgerOutsideRange");
+        assert_eq!(forged.reason(), "LedgerCertificateInvalid");
+    }
+}

@@ -1,0 +1,182 @@
+//! The key with which a program signs its calls: Ed25519, PKCS#8 PEM, readable by its owner only.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::Write as _,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use candid::Principal;
+use ic_agent::{Identity, identity::BasicIdentity};
+use rand::TryRngCore as _;
+use thiserror::Error;
+
+/// Why a key could not be made or read.
+#[derive(Debug, Error)]
+pub enum KeyError {
+    /// A key is already there; it is never overwritten.
+    #[error("{0} exists already; a key is never overwritten")]
+    Exists(PathBuf),
+    /// The file could not be written.
+    #[error("cannot write the key {path}")]
+    Write {
+        /// File.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file could not be read.
+    #[error("cannot read the key {path}")]
+    Read {
+        /// File.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Others can read the file.
+    #[error("the key {path} can be read by others (mode {mode:04o}); run: chmod 600 {path}")]
+    Exposed {
+        /// File.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The text is no Ed25519 key.
+    #[error("{place} is not an Ed25519 private key in PKCS#8 PEM form: {reason}")]
+    Malformed {
+        /// Where it came from.
+        place: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The system gave no randomness.
+    #[error("the system gave no random bytes")]
+    Random,
+}
+
+/// PKCS#8 version 1 of an Ed25519 key (RFC 8410): everything before the 32 bytes of the seed.
+const PKCS8_PREFIX: [u8; 16] =
+    [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+
+/// A fresh Ed25519 key as PKCS#8 PEM.
+///
+/// # Errors
+/// When the system gives no randomness.
+pub fn generate() -> Result<String, KeyError> {
+    let mut seed = [0u8; 32];
+    rand::rngs::OsRng.try_fill_bytes(&mut seed).map_err(|_| KeyError::Random)?;
+    let mut der = PKCS8_PREFIX.to_vec();
+    der.extend_from_slice(&seed);
+    Ok(format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", BASE64_STANDARD.encode(der)))
+}
+
+/// Makes a new key in `path` with mode 0600 and answers its principal.
+///
+/// # Errors
+/// When the file exists or cannot be written.
+pub fn create(path: &Path) -> Result<Principal, KeyError> {
+    let pem = generate()?;
+    let write = |source| KeyError::Write { path: path.to_owned(), source };
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(write)?;
+    }
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|source| {
+            if source.kind() == std::io::ErrorKind::AlreadyExists {
+                KeyError::Exists(path.to_owned())
+            } else {
+                write(source)
+            }
+        })?;
+    file.write_all(pem.as_bytes()).and_then(|()| file.sync_all()).map_err(write)?;
+    principal_of(&parse(&pem, &path.display().to_string())?)
+}
+
+/// Reads a key file; refuses one that others can read.
+///
+/// # Errors
+/// When the file cannot be read, is open to others, or holds no Ed25519 key.
+pub fn load(path: &Path) -> Result<BasicIdentity, KeyError> {
+    let read = |source| KeyError::Read { path: path.to_owned(), source };
+    let mode = fs::metadata(path).map_err(read)?.permissions().mode() & 0o777;
+    if mode & 0o007 != 0 {
+        return Err(KeyError::Exposed { path: path.to_owned(), mode });
+    }
+    parse(&fs::read_to_string(path).map_err(read)?, &path.display().to_string())
+}
+
+/// Reads the key, or makes it when there is none: what a program does at its first start.
+///
+/// # Errors
+/// As [`create`] and [`load`].
+pub fn load_or_create(path: &Path) -> Result<BasicIdentity, KeyError> {
+    match create(path) {
+        Ok(_) | Err(KeyError::Exists(_)) => load(path),
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads a key from PEM text, for instance out of a Secret. `place` names it in errors.
+///
+/// # Errors
+/// When the text holds no Ed25519 key.
+pub fn parse(pem: &str, place: &str) -> Result<BasicIdentity, KeyError> {
+    BasicIdentity::from_pem(pem)
+        .map_err(|source| KeyError::Malformed { place: place.to_owned(), reason: source.to_string() })
+}
+
+/// The principal that a canister sees as the caller.
+///
+/// # Errors
+/// Never for an Ed25519 key; other identities may have none.
+pub fn principal_of(identity: &dyn Identity) -> Result<Principal, KeyError> {
+    identity.sender().map_err(|reason| KeyError::Malformed { place: "the identity".to_owned(), reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scratch() -> tempfile::TempDir {
+        tempfile::tempdir().unwrap()
+    }
+
+    #[test]
+    fn a_new_key_is_readable_by_its_owner_only_and_loads_again() {
+        let folder = scratch();
+        let path = folder.path().join("deep/operator.pem");
+        let made = create(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(principal_of(&load(&path).unwrap()).unwrap(), made);
+    }
+
+    #[test]
+    fn a_key_is_never_overwritten() {
+        let folder = scratch();
+        let path = folder.path().join("k.pem");
+        create(&path).unwrap();
+        assert!(matches!(create(&path), Err(KeyError::Exists(_))));
+        let before = fs::read(&path).unwrap();
+        load_or_create(&path).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), before);
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_is_refused_with_the_command_that_fixes_it() {
+        let folder = scratch();
+        let path = folder.path().join("k.pem");
+        create(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        let error = load(&path).unwrap_err();
+        assert!(matches!(error, KeyError::Exposed { mode: 0o644, .. }));
+        assert!(error.to_string().contains("chmod 600"));
+    }
+
+    #[test]
+    fn text_that_is_no_key_is_named_with_its_place() {
+        let error = parse("hello", "Secret dcanary-system/dcanary-key").unwrap_err();
+        assert!(error.to_string().starts_with("Secret dcanary-system/dcanary-key is not an Ed25519"));
+    }
+}

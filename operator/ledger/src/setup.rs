@@ -1,0 +1,225 @@
+//! Puts the shipped ledger canister on an embedded node: what `make up` and the operator do before the first record.
+//!
+//! Only for a network whose owner is the caller. On any other network people own the canister, and the operator's key
+//! is never a controller. Every step looks first and does only what is missing, so that it can be repeated.
+
+use std::sync::Arc;
+
+use candid::{CandidType, Encode, Principal};
+use dcanary_types::{
+    Hash, api,
+    policy::{Policy, RoleKind},
+    value,
+};
+use ic_management_canister_types::{
+    CanisterIdRecord, CanisterInstallMode, CanisterSettings, InstallCodeArgs,
+    ProvisionalCreateCanisterWithCyclesArgs,
+};
+use serde::de::DeserializeOwned;
+use tracing::info;
+
+use crate::{
+    checkpoint::MemoryCheckpoints,
+    error::LedgerError,
+    ic::{IcLedger, IcLedgerConfig},
+    ledger::Ledger as _,
+    transport::Transport,
+};
+
+use ic_agent::Identity;
+
+/// The id under which a ledger is made where none is named: the first one of a network.
+pub const FIRST_CANISTER: Principal = Principal::from_slice(&[0, 0, 0, 0, 0, 0, 0, 0, 1, 1]);
+
+/// Cycles that a new ledger gets; an embedded node makes them from nothing.
+const CYCLES: u128 = 100_000_000_000_000;
+
+/// What to set up.
+pub struct Setup {
+    /// Where the node is.
+    pub transport: Transport,
+    /// Its DER-encoded root key, read from its own files.
+    pub root_key: Vec<u8>,
+    /// The key that owns and controls the ledger.
+    pub owner: Arc<dyn Identity>,
+    /// The shipped wasm.
+    pub wasm: Vec<u8>,
+    /// The ledger's id; [`FIRST_CANISTER`] where nothing else is known.
+    pub ledger: Principal,
+    /// Whether another module under that id is upgraded to the shipped one; else it is an error that names both.
+    pub upgrade: bool,
+    /// Roles that the operators need.
+    pub grants: Vec<Grant>,
+}
+
+/// The role `operator` for a principal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// Who.
+    pub principal: Principal,
+    /// Project that it writes.
+    pub project: String,
+    /// Its domain.
+    pub domain: String,
+}
+
+/// What is there now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installed {
+    /// The ledger.
+    pub ledger: Principal,
+    /// Hash of the installed module, certified.
+    pub module_hash: Hash,
+    /// What was done, for people; empty when everything was there.
+    pub done: Vec<String>,
+}
+
+/// Creates, installs and grants what is missing, then verifies the installed code.
+///
+/// # Errors
+/// When the node refuses a step or something else is found in its place.
+pub async fn install(setup: Setup) -> Result<Installed, LedgerError> {
+    let Setup { transport, root_key, owner, wasm, ledger, upgrade, grants } = setup;
+    let config = IcLedgerConfig {
+        transport,
+        ..IcLedgerConfig::new("", root_key, ledger, owner, Arc::new(MemoryCheckpoints::default()))
+    };
+    let installer = Installer { client: IcLedger::connect(config)?, ledger };
+    let shipped = value::sha256(&wasm);
+    let mut done = Vec::new();
+    if !installer.exists().await? {
+        installer.create().await?;
+        done.push(format!("created canister {ledger}"));
+    }
+    match installer.client.module_hash().await? {
+        None => {
+            let owner = installer.client.caller();
+            installer.install(CanisterInstallMode::Install, wasm, &api::InitArg::Init { owner }).await?;
+            done.push(format!("installed the ledger, owner {owner}"));
+        }
+        Some(found) if found == shipped => {}
+        Some(_) if upgrade => {
+            installer.install(CanisterInstallMode::Upgrade(None), wasm, &api::InitArg::Upgrade).await?;
+            done.push(format!("upgraded the ledger to {}", hex::encode(shipped)));
+        }
+        Some(found) => return Err(other_code(ledger, &shipped, Some(found))),
+    }
+    installer.client.ready().await?;
+    for grant in grants {
+        if installer.grant(&grant).await? {
+            done.push(format!("granted {} the role operator in project {}", grant.principal, grant.project));
+        }
+    }
+    match installer.client.module_hash().await? {
+        Some(module_hash) if module_hash == shipped => {
+            for step in &done {
+                info!("{step}");
+            }
+            Ok(Installed { ledger, module_hash, done })
+        }
+        found => Err(other_code(ledger, &shipped, found)),
+    }
+}
+
+fn other_code(ledger: Principal, shipped: &Hash, found: Option<Hash>) -> LedgerError {
+    LedgerError::OtherCode {
+        ledger,
+        expected: hex::encode(shipped),
+        found: found.map_or_else(|| "none".to_owned(), hex::encode),
+    }
+}
+
+struct Installer {
+    client: IcLedger,
+    ledger: Principal,
+}
+
+impl Installer {
+    async fn exists(&self) -> Result<bool, LedgerError> {
+        Ok(self.client.code().await?.controllers.is_some())
+    }
+
+    async fn create(&self) -> Result<(), LedgerError> {
+        let arguments = ProvisionalCreateCanisterWithCyclesArgs {
+            amount: Some(candid::Nat::from(CYCLES)),
+            settings: Some(CanisterSettings {
+                controllers: Some(vec![self.client.caller()]),
+                ..CanisterSettings::default()
+            }),
+            specified_id: Some(self.ledger),
+            sender_canister_version: None,
+        };
+        let made: CanisterIdRecord =
+            self.manage("provisional_create_canister_with_cycles", &arguments).await?;
+        if made.canister_id == self.ledger {
+            return Ok(());
+        }
+        Err(LedgerError::Rejected {
+            method: "provisional_create_canister_with_cycles".to_owned(),
+            message: format!("made {} instead of {}", made.canister_id, self.ledger),
+        })
+    }
+
+    async fn install(
+        &self,
+        mode: CanisterInstallMode,
+        wasm_module: Vec<u8>,
+        argument: &api::InitArg,
+    ) -> Result<(), LedgerError> {
+        let arg = Encode!(argument)
+            .map_err(|source| LedgerError::decode("the argument of the installation", source))?;
+        let arguments = InstallCodeArgs {
+            mode,
+            canister_id: self.ledger,
+            wasm_module,
+            arg,
+            sender_canister_version: None,
+        };
+        self.manage::<()>("install_code", &arguments).await
+    }
+
+    async fn manage<T: CandidType + DeserializeOwned>(
+        &self,
+        method: &str,
+        arguments: &(impl CandidType + Sync),
+    ) -> Result<T, LedgerError> {
+        let encoded = Encode!(arguments)
+            .map_err(|source| LedgerError::decode(format!("the argument of `{method}`"), source))?;
+        self.client.manage(method, encoded).await
+    }
+
+    /// Grants a role unless the policy has it; the policy counts only as the head certifies it.
+    async fn grant(&self, grant: &Grant) -> Result<bool, LedgerError> {
+        let policy = self.client.proven_policy().await?;
+        let held = policy.operator_domain(&grant.project, grant.principal.as_slice());
+        if held == Some(grant.domain.as_str()) {
+            return Ok(false);
+        }
+        self.client
+            .grant_role(&api::RoleArg {
+                principal: grant.principal,
+                role: RoleKind::Operator.as_str().to_owned(),
+                project: grant.project.clone(),
+                domain: grant.domain.clone(),
+            })
+            .await?;
+        Ok(true)
+    }
+}
+
+impl IcLedger {
+    /// The policy document, equal to what the head certifies.
+    ///
+    /// # Errors
+    /// When it cannot be had, read, or is another one.
+    pub async fn proven_policy(&self) -> Result<Policy, LedgerError> {
+        let head = self.head().await?;
+        let document = self.policy().await?;
+        let policy = Policy::decode(&document)
+            .map_err(|source| LedgerError::decode("the policy document", source))?;
+        if policy.hash() == head.policy_hash {
+            return Ok(policy);
+        }
+        Err(LedgerError::unproven("the policy document", "its hash is not the certified one"))
+    }
+}

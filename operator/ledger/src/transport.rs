@@ -1,0 +1,110 @@
+//! How calls reach the network.
+//!
+//! The default transport of `ic-agent` is not used: it panics where the system has no certificate authorities (an image
+//! "FROM scratch") and waits six minutes for an answer. Nothing here is trusted: every answer is checked against the
+//! root key afterwards, so plain HTTP to the embedded node is no weaker than HTTPS.
+
+use std::{sync::Arc, time::Duration};
+
+use ic_agent::{Agent, Identity};
+use thiserror::Error;
+
+/// Where the network is and how long to wait for it.
+#[derive(Clone, Debug)]
+pub struct Transport {
+    /// Base URL, `http://…` or `https://…`.
+    pub url: String,
+    /// Longest wait for one answer. A call that takes longer counts as unreachable and is repeated.
+    pub timeout: Duration,
+}
+
+impl Transport {
+    /// A transport with the usual limits.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self { url: url.into(), timeout: Duration::from_secs(30) }
+    }
+}
+
+/// Why no connection can be set up.
+#[derive(Debug, Error)]
+pub enum TransportError {
+    /// The URL is none.
+    #[error("`{url}` is not the URL of a network; it looks like http://host:port or https://host")]
+    Url {
+        /// As given.
+        url: String,
+    },
+    /// The client could not be built.
+    #[error("cannot set up the connection to {url}: {reason}")]
+    Client {
+        /// As given.
+        url: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// Longest age of a certificate that the agent accepts; the verifier checks it again.
+pub const MAX_AGE: Duration = Duration::from_secs(180);
+/// Largest answer that is read: 500 blocks of 2.5 KiB with room for a certificate.
+const MAX_ANSWER: usize = 8 * 1024 * 1024;
+
+/// An agent that trusts `root_key` and nothing else, with certificate and query-signature verification on.
+///
+/// # Errors
+/// When the URL is none or the TLS set-up fails.
+pub fn agent(
+    transport: &Transport,
+    root_key: &[u8],
+    identity: Arc<dyn Identity>,
+) -> Result<Agent, TransportError> {
+    let url = transport.url.trim_end_matches('/');
+    let parsed = reqwest::Url::parse(url).map_err(|_| TransportError::Url { url: url.to_owned() })?;
+    if !matches!(parsed.scheme(), "http" | "https") || parsed.host_str().is_none() {
+        return Err(TransportError::Url { url: url.to_owned() });
+    }
+    let refused = |reason: String| TransportError::Client { url: url.to_owned(), reason };
+    let mut client = reqwest::Client::builder()
+        .connect_timeout(Duration::from_secs(5).min(transport.timeout))
+        .timeout(transport.timeout)
+        .redirect(reqwest::redirect::Policy::none());
+    if parsed.scheme() == "http" {
+        // No certificate authorities are loaded (there may be none) and none are needed.
+        client = client.tls_certs_only([]).no_proxy();
+    }
+    let client = client.build().map_err(|source| refused(source.to_string()))?;
+    let agent = Agent::builder()
+        .with_url(url)
+        .with_http_client(client)
+        .with_arc_identity(identity)
+        .with_ingress_expiry(MAX_AGE)
+        .with_verify_query_signatures(true)
+        .with_max_response_body_size(MAX_ANSWER)
+        .with_max_polling_time(transport.timeout)
+        .build()
+        .map_err(|source| refused(source.to_string()))?;
+    agent.set_root_key(root_key.to_vec());
+    Ok(agent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ic_agent::identity::AnonymousIdentity;
+
+    fn build(url: &str) -> Result<Agent, TransportError> {
+        agent(&Transport::new(url), b"key", Arc::new(AnonymousIdentity))
+    }
+
+    #[test]
+    fn what_is_no_url_of_a_network_is_refused_with_an_example() {
+        for url in ["", "127.0.0.1:8080", "ftp://x", "http:", "dcanary-ledger"] {
+            assert!(build(url).unwrap_err().to_string().contains("http://host:port"), "{url}");
+        }
+    }
+
+    #[test]
+    fn the_agent_holds_the_given_root_key_and_never_asks_for_one() {
+        assert_eq!(build("http://127.0.0.1:1/").unwrap().read_root_key(), b"key");
+    }
+}
