@@ -1,0 +1,139 @@
+//! The spellings of a secret that tools print.
+
+use std::fmt::Write;
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+
+use super::automaton::Builder;
+
+/// Shorter values are part of ordinary words and cannot be kept secret by masking.
+const SHORTEST: usize = 4;
+/// Longer patterns are cut, which bounds what a masker holds back; a secret printed as a whole is still masked as a whole.
+const LONGEST: usize = 128;
+/// Above this size only the lines themselves and their base64 are searched for.
+const MANY_FORMS_BYTES: usize = 64 << 10;
+
+/// Adds all spellings of one value.
+pub(super) fn add(value: &[u8], builder: &mut Builder) {
+    let trimmed = value.trim_ascii();
+    let mut texts: Vec<&[u8]> = vec![value, trimmed];
+    texts.extend(value.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii));
+    texts.sort_unstable();
+    texts.dedup();
+    for text in texts {
+        if text.len() < SHORTEST {
+            continue;
+        }
+        pattern(text, builder);
+        for alphabet in [STANDARD, URL_SAFE] {
+            pattern(alphabet.encode(text).as_bytes(), builder);
+            for shift in 0..3 {
+                pattern(&base64_inside(text, shift, &alphabet), builder);
+            }
+        }
+        if text.len() > MANY_FORMS_BYTES {
+            continue;
+        }
+        for upper in [true, false] {
+            pattern(&percent(text, b"-_.~", upper), builder);
+            pattern(&percent(text, b"-_.!~*'()", upper), builder);
+            pattern(&form_encoded(text, upper), builder);
+        }
+        let hexadecimal = hex::encode(text);
+        pattern(hexadecimal.as_bytes(), builder);
+        pattern(hexadecimal.to_uppercase().as_bytes(), builder);
+        json(&String::from_utf8_lossy(text), builder);
+        // What `set -x` of a shell prints.
+        pattern(&replace(text, b'\'', b"'\\''"), builder);
+        pattern(&replace(text, b'\'', b"'\"'\"'"), builder);
+    }
+}
+
+/// Adds a pattern without its line breaks, which the search skips in the output as well.
+fn pattern(text: &[u8], builder: &mut Builder) {
+    let text: Vec<u8> = text.iter().copied().filter(|byte| !matches!(byte, b'\n' | b'\r')).collect();
+    if text.len() < SHORTEST {
+        return;
+    }
+    let mut rest = text.as_slice();
+    while rest.len() > LONGEST {
+        let (piece, after) = rest.split_at(LONGEST / 2);
+        builder.add(piece);
+        rest = after;
+    }
+    builder.add(rest);
+}
+
+/// The characters of an encoding that hold nothing but this text when `shift` bytes come before it.
+fn base64_inside(text: &[u8], shift: usize, alphabet: &impl Engine) -> Vec<u8> {
+    let mut shifted = vec![0; shift];
+    shifted.extend_from_slice(text);
+    let encoded = alphabet.encode(&shifted).into_bytes();
+    let first = (shift * 8).div_ceil(6);
+    let last = shifted.len() * 8 / 6;
+    encoded.get(first..last).unwrap_or_default().to_vec()
+}
+
+fn percent(text: &[u8], kept: &[u8], upper: bool) -> Vec<u8> {
+    let mut encoded = Vec::with_capacity(text.len());
+    for &byte in text {
+        if byte.is_ascii_alphanumeric() || kept.contains(&byte) {
+            encoded.push(byte);
+        } else {
+            let code = if upper { format!("%{byte:02X}") } else { format!("%{byte:02x}") };
+            encoded.extend_from_slice(code.as_bytes());
+        }
+    }
+    encoded
+}
+
+/// `application/x-www-form-urlencoded`: a space is a plus.
+fn form_encoded(text: &[u8], upper: bool) -> Vec<u8> {
+    let mut encoded = Vec::with_capacity(text.len());
+    for (number, part) in text.split(|&byte| byte == b' ').enumerate() {
+        if number > 0 {
+            encoded.push(b'+');
+        }
+        encoded.extend(percent(part, b"-_.*", upper));
+    }
+    encoded
+}
+
+fn json(text: &str, builder: &mut Builder) {
+    let Ok(quoted) = serde_json::to_string(text) else { return };
+    let plain = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(&quoted);
+    pattern(plain.as_bytes(), builder);
+    pattern(plain.replace('/', "\\/").as_bytes(), builder);
+    let mut ascii = String::with_capacity(plain.len());
+    let mut html = String::with_capacity(plain.len());
+    for character in plain.chars() {
+        if character.is_ascii() {
+            ascii.push(character);
+        } else {
+            let mut units = [0; 2];
+            for unit in character.encode_utf16(&mut units) {
+                let _ = write!(ascii, "\\u{unit:04x}");
+            }
+        }
+        if matches!(character, '<' | '>' | '&') {
+            let _ = write!(html, "\\u{:04x}", u32::from(character));
+        } else {
+            html.push(character);
+        }
+    }
+    pattern(ascii.as_bytes(), builder);
+    pattern(html.as_bytes(), builder);
+}
+
+fn replace(text: &[u8], from: u8, to: &[u8]) -> Vec<u8> {
+    let mut replaced = Vec::with_capacity(text.len());
+    for &byte in text {
+        if byte == from {
+            replaced.extend_from_slice(to);
+        } else {
+            replaced.push(byte);
+        }
+    }
+    replaced
+}

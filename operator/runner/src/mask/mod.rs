@@ -1,0 +1,116 @@
+//! Keeps secret values out of everything that leaves the Pod.
+//!
+//! ```text
+//! secret ─▶ forms (raw, lines, base64, URL, JSON, …) ─▶ automaton ─▶ stream: bytes in, masked lines out
+//! ```
+
+mod automaton;
+mod forms;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use dcanary_protocol::plan::Mask;
+use thiserror::Error;
+
+pub(crate) use stream::{Line, Stream};
+
+use automaton::{Automaton, Builder};
+
+/// Secrets of Kubernetes hold at most 1 MiB.
+const SECRET_BYTES: u64 = 1 << 20;
+
+/// What is written instead of a secret.
+pub(crate) const MASKED: &str = "***";
+
+/// Why masking cannot be relied on; no step is started then.
+#[derive(Debug, Error)]
+pub(crate) enum MaskError {
+    #[error("the secret files in `{path}` cannot be read: {source}")]
+    Read { path: String, source: std::io::Error },
+    #[error("the secret file `{0}` is larger than {SECRET_BYTES} bytes")]
+    TooLarge(String),
+}
+
+/// All secrets of the attempt. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Masks {
+    automaton: Arc<Automaton>,
+}
+
+impl Masks {
+    /// Reads the values that the plan names, besides `others`.
+    pub(crate) fn read(masks: &[Mask], others: &[Vec<u8>]) -> Result<Self, MaskError> {
+        let mut values: Vec<Vec<u8>> = others.to_vec();
+        for mask in masks {
+            match mask {
+                Mask::Env { name } => {
+                    use std::os::unix::ffi::OsStringExt;
+                    values.extend(std::env::var_os(name).map(OsStringExt::into_vec));
+                }
+                Mask::Dir { path } => read_directory(Path::new(path), &mut values)
+                    .map_err(|source| MaskError::Read { path: path.clone(), source })?,
+            }
+        }
+        if values.iter().any(|value| value.len() as u64 > SECRET_BYTES) {
+            return Err(MaskError::TooLarge("of the plan".to_owned()));
+        }
+        Ok(Self::of(&values))
+    }
+
+    /// Masks the given values.
+    pub(crate) fn of(values: &[Vec<u8>]) -> Self {
+        let mut builder = Builder::default();
+        for value in values {
+            forms::add(value, &mut builder);
+        }
+        Self { automaton: Arc::new(builder.build()) }
+    }
+
+    /// A masker for one stream of output.
+    pub(crate) fn stream(&self) -> Stream {
+        Stream::new(Arc::clone(&self.automaton))
+    }
+
+    /// A text with all secrets replaced.
+    pub(crate) fn text(&self, text: &str) -> String {
+        let mut lines = Vec::new();
+        let mut stream = self.stream();
+        stream.feed(text.as_bytes(), &mut lines);
+        stream.finish(&mut lines);
+        let mut masked = String::with_capacity(text.len());
+        for (number, line) in lines.iter().enumerate() {
+            masked.push_str(&line.text);
+            if !line.partial && (number + 1 < lines.len() || text.ends_with('\n')) {
+                masked.push('\n');
+            }
+        }
+        masked
+    }
+}
+
+/// Secret volumes hold files behind symlinks (`..data`), which the kubelet swaps at an update.
+fn read_directory(path: &Path, values: &mut Vec<Vec<u8>>) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(path)? {
+        let entry = entry?.path();
+        let metadata = std::fs::metadata(&entry)?;
+        if metadata.is_dir() {
+            if !entry.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"..")) {
+                read_directory(&entry, values)?;
+            }
+        } else if metadata.is_file() {
+            use std::io::Read;
+            // Not blocking: never waits on a FIFO that took the place of the file.
+            let mut options = std::fs::OpenOptions::new();
+            let file = options.read(true).custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits()).open(&entry)?;
+            let mut value = Vec::new();
+            file.take(SECRET_BYTES + 1).read_to_end(&mut value)?;
+            values.push(value);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,160 @@
+//! The steps of a stage in order, and what the final report says about them.
+
+use std::collections::BTreeMap;
+
+use dcanary_protocol::frame::StepEnd;
+use dcanary_protocol::report::{
+    ArtifactReport, FinalReport, Outcome, ResultReport, StepOutcome, StepReport,
+};
+use sha2::{Digest, Sha256};
+
+use crate::condition;
+use crate::journal::now;
+use crate::mask::Masks;
+use crate::results::{RESULTS, StepResult};
+use crate::spool::SpoolError;
+use crate::steps::{self, Context, Done};
+use crate::stop::StopReason;
+
+/// What the stage has come to so far.
+#[derive(Debug, Default)]
+struct Progress {
+    steps: Vec<StepReport>,
+    results: BTreeMap<String, ResultReport>,
+    artifacts: Vec<ArtifactReport>,
+    /// Reason and message of the first step that failed the stage.
+    failure: Option<(&'static str, String)>,
+}
+
+/// Runs all steps. `before` is what made them impossible already.
+pub(crate) async fn run(
+    context: &Context,
+    current: &tokio::sync::watch::Sender<u32>,
+    before: Option<(&'static str, String)>,
+) -> Result<FinalReport, SpoolError> {
+    let mut progress = Progress::default();
+    let impossible = before.is_some();
+    progress.failure = before;
+    for (index, step) in (0_u32..).zip(&context.plan.steps) {
+        let mut context = context.clone();
+        context.index = index;
+        context.step = step.clone();
+        current.send_replace(index);
+        if context.stop.reason().is_some() || impossible {
+            skip(&context, &mut progress).await?;
+            continue;
+        }
+        let started = now();
+        let condition = condition::holds(step, &context.plan, &progress.steps, progress.failure.is_some());
+        let done = match condition {
+            Ok(false) => {
+                skip(&context, &mut progress).await?;
+                continue;
+            }
+            Ok(true) => {
+                context.journal.started(index, &step.name, &started).await?;
+                steps::execute(&context).await
+            }
+            Err(error) => {
+                context.journal.started(index, &step.name, &started).await?;
+                Done::failed("ConditionInvalid", error.to_string())
+            }
+        };
+        take(&context, &mut progress, started, done).await?;
+    }
+    Ok(report(&context.plan.stage, context.stop.reason(), progress))
+}
+
+async fn skip(context: &Context, progress: &mut Progress) -> Result<(), SpoolError> {
+    let step = &context.step;
+    let end = StepEnd { outcome: StepOutcome::Skipped, exit_code: None, signal: None, message: None };
+    context.journal.finished(context.index, &step.name, &now(), end).await?;
+    progress.steps.push(StepReport {
+        name: step.name.clone(),
+        outcome: StepOutcome::Skipped,
+        exit_code: None,
+        started_at: None,
+        finished_at: None,
+        message: None,
+    });
+    Ok(())
+}
+
+async fn take(
+    context: &Context,
+    progress: &mut Progress,
+    started: String,
+    mut done: Done,
+) -> Result<(), SpoolError> {
+    let masks = context.journal.masks();
+    for StepResult { name, value } in done.results {
+        let result = masked(masks, name, &value);
+        let inline = context.plan.limits.result_inline_bytes;
+        if progress.results.len() >= RESULTS && !progress.results.contains_key(&result.0) {
+            done.end.outcome = StepOutcome::Failed;
+            done.reason = "ResultsInvalid";
+            done.end.message = Some(format!("more than {RESULTS} results in this stage"));
+            break;
+        }
+        context.journal.result(&result.0, &result.1).await?;
+        progress.results.insert(result.0.clone(), describe(result, inline));
+    }
+    progress.artifacts.extend(done.artifact);
+    let finished = now();
+    let step = &context.step;
+    done.end.message = done.end.message.map(|message| masks.text(&message));
+    context.journal.finished(context.index, &step.name, &finished, done.end.clone()).await?;
+    if done.end.outcome != StepOutcome::Succeeded && !step.continue_on_error && progress.failure.is_none() {
+        let message = done.end.message.clone().unwrap_or_default();
+        progress.failure = Some((done.reason, format!("step {}: {message}", step.name)));
+    }
+    progress.steps.push(StepReport {
+        name: step.name.clone(),
+        outcome: done.end.outcome,
+        exit_code: done.end.exit_code,
+        started_at: Some(started),
+        finished_at: Some(finished),
+        message: done.end.message,
+    });
+    Ok(())
+}
+
+/// A name that holds a secret cannot be kept as a name.
+fn masked(masks: &Masks, name: String, value: &str) -> (String, String) {
+    let safe = masks.text(&name);
+    let name = if safe == name { name } else { safe.replace('*', "x") };
+    (name, masks.text(value))
+}
+
+fn describe((name, value): (String, String), inline: u64) -> ResultReport {
+    ResultReport {
+        name,
+        digest: format!("sha256:{}", hex::encode(Sha256::digest(value.as_bytes()))),
+        size: value.len() as u64,
+        value: (value.len() as u64 <= inline).then_some(value),
+    }
+}
+
+fn report(stage: &str, stop: Option<StopReason>, progress: Progress) -> FinalReport {
+    let (outcome, reason, message) = match (stop, progress.failure) {
+        (Some(StopReason::Cancelled), _) => {
+            (Outcome::Cancelled, "Cancelled", format!("stage {stage} was cancelled"))
+        }
+        (Some(StopReason::StageTimeout), _) => {
+            (Outcome::TimedOut, "StageTimedOut", format!("the time of stage {stage} is over"))
+        }
+        (Some(StopReason::Refused(message)), _) => (Outcome::Error, "Refused", message),
+        (None, Some((reason, message))) => (Outcome::Failed, reason, message),
+        (None, None) => (Outcome::Succeeded, "Succeeded", String::new()),
+    };
+    FinalReport {
+        outcome,
+        reason: reason.to_owned(),
+        message,
+        frames: 0,
+        steps: progress.steps,
+        results: progress.results.into_values().collect(),
+        artifacts: progress.artifacts,
+        second_trade: false,
+    }
+}

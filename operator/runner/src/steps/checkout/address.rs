@@ -1,0 +1,131 @@
+//! Which addresses are fetched from.
+
+use gix::bstr::ByteSlice;
+use gix::url::Scheme;
+
+use super::CheckoutError;
+
+/// A parsed address without anything secret in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Address {
+    url: gix::Url,
+}
+
+impl Address {
+    /// Parses and checks an address.
+    pub(crate) fn parse(text: &str) -> Result<Self, CheckoutError> {
+        let refused = |reason| CheckoutError::Address { url: without_password(text), reason };
+        let url = gix::url::parse(text).map_err(|_| refused("it is not a Git URL"))?;
+        match url.scheme {
+            Scheme::Https | Scheme::Http | Scheme::Ssh | Scheme::Git => {}
+            Scheme::File => {
+                return Err(refused("local repositories are not fetched, only https, http, ssh and git"));
+            }
+            _ => return Err(refused("only https, http, ssh and git are supported")),
+        }
+        if url.host().is_none_or(str::is_empty) {
+            return Err(refused("it names no host"));
+        }
+        if url.password().is_some() {
+            return Err(refused("it holds a password; give credentials by a Secret"));
+        }
+        // Both would become arguments of a program on the other side.
+        let dangerous = url.host().is_some_and(|host| host.starts_with('-'))
+            || url.user().is_some_and(|user| user.starts_with('-'))
+            || url.path.starts_with(b"-")
+            || text.chars().any(char::is_control);
+        if dangerous {
+            return Err(refused("it holds characters that are refused"));
+        }
+        Ok(Self { url })
+    }
+
+    /// An address as `.gitmodules` gives it, relative ones seen from this repository.
+    pub(crate) fn of_submodule(&self, text: &str) -> Result<Self, CheckoutError> {
+        if !(text.starts_with("./") || text.starts_with("../")) {
+            return Self::parse(text);
+        }
+        let refused = |reason| CheckoutError::Address { url: text.to_owned(), reason };
+        let mut url = self.url.clone();
+        let path = url.path.to_str().map_err(|_| refused("its parent's path is not UTF-8"))?;
+        let mut parts: Vec<&str> = path.trim_end_matches('/').split('/').collect();
+        for part in text.split('/') {
+            match part {
+                "." | "" => {}
+                ".." => {
+                    // The first part is the empty one before the leading slash.
+                    if parts.len() < 2 || parts.pop().is_none() {
+                        return Err(refused("it leads above the server"));
+                    }
+                }
+                name => parts.push(name),
+            }
+        }
+        url.path = parts.join("/").into();
+        Self::parse(&url.to_bstring().to_str_lossy())
+    }
+
+    pub(crate) fn scheme(&self) -> &Scheme {
+        &self.url.scheme
+    }
+
+    pub(crate) fn host(&self) -> &str {
+        self.url.host().unwrap_or_default()
+    }
+
+    pub(crate) fn url(&self) -> &gix::Url {
+        &self.url
+    }
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.url.to_bstring().fmt(formatter)
+    }
+}
+
+/// The text of an address that was refused, without what may be a password.
+fn without_password(text: &str) -> String {
+    match (text.find("://"), text.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme < at => format!("{}…{}", &text[..scheme + 3], &text[at..]),
+        _ => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_network_addresses_without_passwords_are_taken() {
+        for good in
+            ["https://h/a.git", "http://h:8080/a", "ssh://git@h:22/a", "git://h/a", "git@h:team/a.git"]
+        {
+            assert!(Address::parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "file:///srv/a",
+            "/srv/a",
+            "../a",
+            "ext::sh -c touch% /pwned",
+            "https://user:word@h/a",
+            "ssh://-oProxyCommand=x/a",
+            "ssh://h/-x\u{7}",
+            "",
+        ] {
+            assert!(Address::parse(bad).is_err(), "{bad}");
+        }
+        let error = Address::parse("https://user:word@h/a").unwrap_err().to_string();
+        assert!(!error.contains("word"), "{error}");
+    }
+
+    #[test]
+    fn relative_submodules_are_seen_from_their_parent() {
+        let parent = Address::parse("https://h/team/app.git").unwrap();
+        assert_eq!(parent.of_submodule("../lib.git").unwrap().to_string(), "https://h/team/lib.git");
+        assert_eq!(parent.of_submodule("../../other/lib").unwrap().to_string(), "https://h/other/lib");
+        assert!(parent.of_submodule("../../../../lib").is_err());
+        assert!(parent.of_submodule("file:///etc").is_err());
+        assert!(parent.of_submodule("/etc").is_err());
+    }
+}

@@ -1,0 +1,76 @@
+//! Credentials by host: `<directory>/<host>/{token,username,ssh-privatekey,known_hosts,ca.crt}`.
+
+use std::path::PathBuf;
+
+/// User name for tokens, which the common servers ignore.
+const TOKEN_USER: &str = "x-access-token";
+
+/// The folder that a Secret was mounted into.
+#[derive(Debug, Default)]
+pub(crate) struct Credentials {
+    directory: Option<PathBuf>,
+}
+
+/// Name and token.
+#[derive(Clone)]
+pub(crate) struct Login {
+    pub(crate) user: String,
+    pub(crate) token: String,
+}
+
+impl Credentials {
+    pub(crate) fn new(directory: Option<&str>) -> Self {
+        Self { directory: directory.map(PathBuf::from) }
+    }
+
+    /// A file for this host; names that are no host never become a path.
+    fn read(&self, host: &str, name: &str) -> Option<String> {
+        let proper = !host.is_empty()
+            && host != "."
+            && host != ".."
+            && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
+        let directory = self.directory.as_ref().filter(|_| proper)?;
+        std::fs::read_to_string(directory.join(host).join(name)).ok()
+    }
+
+    /// Token for HTTPS.
+    pub(crate) fn login(&self, host: &str) -> Option<Login> {
+        let line = |name| self.read(host, name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+        let token = line("token").or_else(|| line("password"))?;
+        Some(Login { user: line("username").unwrap_or_else(|| TOKEN_USER.to_owned()), token })
+    }
+
+    /// Private key for SSH, in PEM.
+    pub(crate) fn private_key(&self, host: &str) -> Option<String> {
+        self.read(host, "ssh-privatekey")
+    }
+
+    /// Pinned host keys, in the format of `known_hosts`.
+    pub(crate) fn known_hosts(&self, host: &str) -> Option<String> {
+        self.read(host, "known_hosts")
+    }
+
+    /// An authority for this host.
+    pub(crate) fn authority(&self, host: &str) -> Option<String> {
+        self.read(host, "ca.crt")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_gets_its_own_credentials_only() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("git.example")).unwrap();
+        std::fs::write(folder.path().join("git.example/token"), "t0ken\n").unwrap();
+        std::fs::write(folder.path().join("token"), "of nobody").unwrap();
+        let credentials = Credentials::new(folder.path().to_str());
+        let login = credentials.login("git.example").unwrap();
+        assert_eq!((login.user.as_str(), login.token.as_str()), (TOKEN_USER, "t0ken"));
+        for other in ["evil.example", "", ".", "..", "../git.example", "git.example/../git.example"] {
+            assert!(credentials.login(other).is_none(), "{other}");
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! `checkout`: a Git commit, without git in the image.
+//!
+//! ```text
+//! address (what may be fetched) ─▶ transport (HTTPS, SSH, git) ─▶ fetch ─▶ LFS? ─▶ worktree ─▶ submodules, the same way
+//! ```
+
+mod address;
+mod credentials;
+mod fetch;
+mod lfs;
+mod ssh;
+mod submodules;
+mod transport;
+mod worktree;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use thiserror::Error;
+
+use super::{Context, Done};
+use crate::workspace::PathError;
+
+pub(crate) use address::Address;
+use credentials::Credentials;
+use transport::TransportError;
+
+const REASON: &str = "CheckoutFailed";
+
+/// Why a commit is not checked out.
+#[derive(Debug, Error)]
+pub(crate) enum CheckoutError {
+    #[error("`{url}` cannot be fetched: {reason}")]
+    Address { url: String, reason: &'static str },
+    #[error("directory: {0}")]
+    Directory(#[from] PathError),
+    #[error("`{0}` is a repository already")]
+    Occupied(PathBuf),
+    #[error("the repository in `{path}` cannot be set up: {message}")]
+    Init { path: PathBuf, message: String },
+    #[error("{0}")]
+    Transport(#[from] TransportError),
+    #[error("{host} asks for credentials, and there are none for this host")]
+    NoCredentials { host: String },
+    #[error("{host} refused the credentials that it was given")]
+    Refused { host: String },
+    #[error("`{url}` cannot be fetched: {message}")]
+    Fetch { url: String, message: String },
+    #[error("`{revision}` does not exist in `{url}`")]
+    NoRevision { url: String, revision: String },
+    #[error("commit {commit} is not in `{url}`, or in none of its branches and tags")]
+    NoCommit { url: String, commit: String },
+    #[error("the commit holds a tree that is refused: {0}")]
+    Tree(String),
+    #[error(
+        "`{path}` is stored with Git LFS, which is not supported; {count} such files in the commit. Fetch them in a `run` step with git-lfs, or store them in Git"
+    )]
+    Lfs { path: String, count: usize },
+    #[error("`{0}` cannot be written, because something is there already")]
+    Collision(String),
+    #[error("the files cannot be written: {0}")]
+    Worktree(String),
+    #[error("submodule `{name}`: {source}")]
+    Submodule { name: String, source: Box<CheckoutError> },
+    #[error("submodule `{name}`: {reason}")]
+    SubmoduleRefused { name: String, reason: String },
+    #[error("more than {0} submodules")]
+    TooManySubmodules(usize),
+    #[error("interrupted")]
+    Interrupted,
+    #[error("the checkout ended: {0}")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+/// What to check out.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    pub(crate) address: Address,
+    /// A commit, or a ref.
+    pub(crate) revision: String,
+    /// 0 = everything.
+    pub(crate) depth: u32,
+    /// Levels of submodules below.
+    pub(crate) submodules: u32,
+    pub(crate) directory: PathBuf,
+}
+
+/// What all fetches of a step share.
+#[derive(Debug, Clone)]
+pub(crate) struct Session {
+    pub(crate) credentials: Arc<Credentials>,
+    pub(crate) interrupt: Arc<AtomicBool>,
+    pub(crate) tls: Arc<rustls::ClientConfig>,
+    pub(crate) runtime: tokio::runtime::Handle,
+}
+
+impl Session {
+    fn check(&self) -> Result<(), CheckoutError> {
+        if self.interrupt.load(Ordering::Relaxed) { Err(CheckoutError::Interrupted) } else { Ok(()) }
+    }
+}
+
+/// Stops the blocking work when the step is given up.
+struct InterruptOnDrop(Arc<AtomicBool>);
+
+impl Drop for InterruptOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What the plan says about a checkout.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Request<'a> {
+    pub(crate) url: &'a str,
+    pub(crate) revision: &'a str,
+    pub(crate) depth: u32,
+    pub(crate) submodules: u32,
+    pub(crate) path: &'a str,
+    pub(crate) credentials: Option<&'a str>,
+}
+
+/// Checks out one commit.
+pub(crate) async fn run(context: &Context, request: Request<'_>) -> Done {
+    match check_out(context, request).await {
+        Ok(outcome) => {
+            let _ = context.journal.note(context.index, &format!("checked out {}", outcome.commit)).await;
+            for note in outcome.notes {
+                let _ = context.journal.note(context.index, &note).await;
+            }
+            Done::succeeded()
+        }
+        Err(error) => Done::failed(REASON, error.to_string()),
+    }
+}
+
+/// What was checked out.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) commit: String,
+    pub(crate) notes: Vec<String>,
+}
+
+async fn check_out(context: &Context, request: Request<'_>) -> Result<Outcome, CheckoutError> {
+    let address = Address::parse(request.url)?;
+    let directory = context.workspace.create_directory(context.workspace.root(), request.path)?;
+    let interrupt = Arc::new(AtomicBool::new(false));
+    let _guard = InterruptOnDrop(Arc::clone(&interrupt));
+    let session = Session {
+        credentials: Arc::new(Credentials::new(request.credentials)),
+        interrupt,
+        tls: Arc::new(transport::tls(&context.environment).map_err(TransportError::from)?),
+        runtime: tokio::runtime::Handle::current(),
+    };
+    let wanted = Wanted {
+        address,
+        revision: request.revision.to_owned(),
+        depth: request.depth,
+        submodules: request.submodules,
+        directory,
+    };
+    let home = context.workspace.own("home");
+    tokio::task::spawn_blocking(move || {
+        let mut notes = Vec::new();
+        let mut count = 0;
+        let commit = one(&session, &wanted, &mut count, &mut notes)?;
+        if let Err(error) = trust(&home, &wanted.directory) {
+            notes.push(format!("git in later steps may call the directory dubious: {error}"));
+        }
+        Ok(Outcome { commit, notes })
+    })
+    .await?
+}
+
+/// Checks out one repository and, below it, its submodules.
+fn one(
+    session: &Session,
+    wanted: &Wanted,
+    count: &mut usize,
+    notes: &mut Vec<String>,
+) -> Result<String, CheckoutError> {
+    session.check()?;
+    let mut repository = worktree::init(&wanted.directory)?;
+    let commit = fetch::fetch(session, &mut repository, wanted)?;
+    session.check()?;
+    let index = worktree::check_out(session, &repository, commit)?;
+    worktree::describe(&repository, &wanted.address, commit)?;
+    submodules::check_out(session, &repository, &index, wanted, count, notes)?;
+    Ok(commit.to_string())
+}
+
+/// A volume's root belongs to root, which git in the image would refuse to work in.
+fn trust(home: &Path, directory: &Path) -> std::io::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let escaped = directory.to_string_lossy().replace('\\', "\\\\").replace('"', "\\\"");
+    std::fs::create_dir_all(home)?;
+    let flags = nix::fcntl::OFlag::O_NOFOLLOW | nix::fcntl::OFlag::O_NONBLOCK;
+    std::fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .custom_flags(flags.bits())
+        .open(home.join(".gitconfig"))?
+        .write_all(format!("[safe]\n\tdirectory = \"{escaped}\"\n").as_bytes())
+}

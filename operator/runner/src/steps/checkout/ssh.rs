@@ -1,0 +1,159 @@
+//! SSH without an `ssh` program: a library speaks the protocol, the host key must be pinned.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gix::bstr::ByteSlice;
+use gix::protocol::transport::Protocol;
+use gix::protocol::transport::client::blocking_io::Transport;
+use gix::protocol::transport::client::git::ConnectMode;
+use gix::protocol::transport::client::git::blocking_io::Connection;
+use russh::keys::PublicKeyOrCertificate;
+use russh::client::{self, Handle};
+use russh::keys::known_hosts::known_host_keys_path;
+use russh::keys::{PrivateKeyWithHashAlg, PublicKey, decode_secret_key};
+use thiserror::Error;
+use tokio::io::{ReadHalf, WriteHalf};
+use tokio_util::io::SyncIoBridge;
+
+use super::{Address, Session};
+
+const PORT: u16 = 22;
+const USER: &str = "git";
+const CONNECT: Duration = Duration::from_secs(20);
+
+/// Why there is no SSH connection.
+#[derive(Debug, Error)]
+pub(crate) enum SshError {
+    #[error("{0} needs an SSH key, and there is no `ssh-privatekey` for this host")]
+    NoKey(String),
+    #[error("{0} has no pinned host key: `known_hosts` is missing or does not name it")]
+    NotPinned(String),
+    #[error("`known_hosts` for {host} cannot be read: {message}")]
+    KnownHosts { host: String, message: String },
+    #[error("the SSH key for {0} cannot be read; keys with a passphrase are not supported")]
+    Key(String),
+    #[error("the SSH key for {0} is an RSA key; Ed25519 and ECDSA keys are supported")]
+    Rsa(String),
+    #[error("the host key of {0} is not the pinned one")]
+    HostKey(String),
+    #[error("{0} cannot be reached: {1}")]
+    Connect(String, String),
+    #[error("{0} did not answer in time")]
+    Silent(String),
+    #[error("{host} refused the SSH key for user {user}")]
+    Refused { host: String, user: String },
+    #[error("{0} does not start git-upload-pack: {1}")]
+    Exec(String, String),
+}
+
+/// Accepts the pinned keys and nothing else.
+struct Pinned {
+    keys: Vec<PublicKey>,
+}
+
+impl client::Handler for Pinned {
+    type Error = russh::Error;
+
+    async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
+        Ok(match shown {
+            PublicKeyOrCertificate::PublicKey { key, .. } => {
+                self.keys.iter().any(|pinned| pinned.key_data() == key.key_data())
+            }
+            PublicKeyOrCertificate::Certificate(_) => false,
+        })
+    }
+}
+
+type Channel = russh::ChannelStream<client::Msg>;
+
+/// Keeps the session open as long as something is read.
+struct Reader {
+    inner: SyncIoBridge<ReadHalf<Channel>>,
+    _session: Handle<Pinned>,
+}
+
+impl std::io::Read for Reader {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.inner.read(buffer)
+    }
+}
+
+/// Starts `git-upload-pack` on the other side.
+pub(crate) fn connect(session: &Session, address: &Address) -> Result<Box<dyn Transport + Send>, SshError> {
+    let connecting = async {
+        tokio::time::timeout(CONNECT, open(session, address))
+            .await
+            .unwrap_or_else(|_| Err(SshError::Silent(address.host().to_owned())))
+    };
+    let (handle, channel) = session.runtime.block_on(connecting)?;
+    let (reader, writer): (_, WriteHalf<Channel>) = tokio::io::split(channel);
+    let reader = Reader {
+        inner: SyncIoBridge::new_with_handle(reader, session.runtime.clone()),
+        _session: handle,
+    };
+    let writer = SyncIoBridge::new_with_handle(writer, session.runtime.clone());
+    let none: Option<(&str, Option<u16>)> = None;
+    let path = address.url().path.clone();
+    Ok(Box::new(Connection::new(reader, writer, Protocol::V2, path, none, ConnectMode::Process, false)))
+}
+
+async fn open(session: &Session, address: &Address) -> Result<(Handle<Pinned>, Channel), SshError> {
+    let host = address.host().to_owned();
+    let port = address.url().port.unwrap_or(PORT);
+    let user = address.url().user().unwrap_or(USER).to_owned();
+    let keys = pinned(session, &host, port)?;
+    let text = session.credentials.private_key(&host).ok_or_else(|| SshError::NoKey(host.clone()))?;
+    if text.contains("BEGIN RSA PRIVATE KEY") {
+        return Err(SshError::Rsa(host));
+    }
+    let key = decode_secret_key(&text, None).map_err(|_| SshError::Key(host.clone()))?;
+    if key.algorithm().is_rsa() {
+        return Err(SshError::Rsa(host));
+    }
+    let mut config = client::Config::default();
+    // Asks for keys of the pinned kinds only: the server would choose another one otherwise.
+    config.preferred.key = keys.iter().map(PublicKey::algorithm).collect::<Vec<_>>().into();
+    let unreachable = |error: russh::Error| match error {
+        russh::Error::UnknownKey => SshError::HostKey(host.clone()),
+        error => SshError::Connect(host.clone(), error.to_string()),
+    };
+    let handler = Pinned { keys };
+    let mut handle =
+        client::connect(Arc::new(config), (host.as_str(), port), handler).await.map_err(unreachable)?;
+    let key = PrivateKeyWithHashAlg::new(Arc::new(key), None);
+    let answer = handle.authenticate_publickey(&user, key).await.map_err(unreachable)?;
+    if !answer.success() {
+        return Err(SshError::Refused { host, user });
+    }
+    let failed = |error: russh::Error| SshError::Exec(host.clone(), error.to_string());
+    let channel = handle.channel_open_session().await.map_err(failed)?;
+    // Servers that refuse it speak the older protocol.
+    let _ = channel.set_env(false, "GIT_PROTOCOL", "version=2").await;
+    channel.exec(true, command(address)).await.map_err(failed)?;
+    Ok((handle, channel.into_stream()))
+}
+
+/// What a shell on the other side runs; the path is one word whatever it holds.
+fn command(address: &Address) -> Vec<u8> {
+    let path = address.url().path.as_bstr();
+    let path = if path.starts_with(b"/~") { &path[1..] } else { path.as_bytes() };
+    let mut command = b"git-upload-pack '".to_vec();
+    command.extend_from_slice(&path.replace("'", "'\\''"));
+    command.push(b'\'');
+    command
+}
+
+fn pinned(session: &Session, host: &str, port: u16) -> Result<Vec<PublicKey>, SshError> {
+    let text = session.credentials.known_hosts(host).ok_or_else(|| SshError::NotPinned(host.to_owned()))?;
+    let unreadable = |message: String| SshError::KnownHosts { host: host.to_owned(), message };
+    // The library reads files only.
+    let mut file = tempfile::NamedTempFile::new().map_err(|error| unreadable(error.to_string()))?;
+    file.write_all(text.as_bytes()).map_err(|error| unreadable(error.to_string()))?;
+    let keys = known_host_keys_path(host, port, file.path()).map_err(|error| unreadable(error.to_string()))?;
+    if keys.is_empty() {
+        return Err(SshError::NotPinned(host.to_owned()));
+    }
+    Ok(keys.into_iter().map(|(_, key)| key).collect())
+}

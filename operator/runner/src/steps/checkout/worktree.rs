@@ -1,0 +1,109 @@
+//! The repository on disk: made, filled, and described for git in later steps.
+
+use std::path::Path;
+
+use gix::ObjectId;
+use gix::bstr::ByteSlice;
+use gix::progress::Discard;
+use gix::refs::Target;
+use gix::refs::transaction::{Change, LogChange, PreviousValue, RefEdit, RefLog};
+use gix::worktree::stack::state::attributes::Source;
+
+use super::{Address, CheckoutError, Session, lfs};
+
+/// Threads that write files.
+const THREADS: usize = 2;
+
+/// Makes an empty repository. Nothing but its own configuration counts: no system, user or environment settings, no hooks.
+pub(crate) fn init(directory: &Path) -> Result<gix::Repository, CheckoutError> {
+    if directory.join(".git").symlink_metadata().is_ok() {
+        return Err(CheckoutError::Occupied(directory.to_owned()));
+    }
+    let create = gix::create::Options { destination_must_be_empty: Some(false), ..Default::default() };
+    let init = gix::ThreadSafeRepository::init_opts(
+        directory,
+        gix::create::Kind::WithWorktree,
+        create,
+        gix::open::Options::isolated(),
+    );
+    let failed =
+        |error: gix::Error| CheckoutError::Init { path: directory.to_owned(), message: error.to_string() };
+    let mut repository = init.map_err(failed)?.to_thread_local();
+    repository.committer_or_set_generic_fallback().map_err(failed)?;
+    Ok(repository)
+}
+
+/// Writes the files of a commit and points HEAD to it.
+pub(crate) fn check_out(
+    session: &Session,
+    repository: &gix::Repository,
+    commit: ObjectId,
+) -> Result<gix::index::File, CheckoutError> {
+    let tree = |error: gix::Error| CheckoutError::Tree(error.to_string());
+    let written = |error: gix::Error| CheckoutError::Worktree(error.to_string());
+    let tree_id = repository
+        .find_commit(commit)
+        .and_then(|commit| commit.tree_id().map(gix::Id::detach))
+        .map_err(tree)?;
+    let mut index = repository.index_from_tree(&tree_id).map_err(tree)?;
+    lfs::refuse(repository, &index)?;
+    let mut options = repository.checkout_options(Source::IdMapping).map_err(written)?;
+    options.destination_is_initially_empty = true;
+    options.thread_limit = Some(THREADS);
+    let directory = repository.workdir().unwrap_or(repository.git_dir()).to_owned();
+    let objects = repository.objects.clone().into_arc().map_err(|error| CheckoutError::Worktree(error.to_string()))?;
+    let outcome = gix::worktree::state::checkout(
+        &mut index,
+        directory,
+        objects,
+        &Discard,
+        &Discard,
+        &session.interrupt,
+        options,
+    )
+    .map_err(written)?;
+    session.check()?;
+    if let Some(collision) = outcome.collisions.first() {
+        return Err(CheckoutError::Collision(collision.path.to_str_lossy().into_owned()));
+    }
+    if let Some(error) = outcome.errors.first() {
+        return Err(CheckoutError::Worktree(format!("{}: {}", error.path, error.error)));
+    }
+    index.write(gix::index::write::Options::default()).map_err(written)?;
+    let head = RefEdit {
+        change: Change::Update {
+            log: LogChange { mode: RefLog::AndReference, force_create_reflog: false, message: "checkout".into() },
+            expected: PreviousValue::Any,
+            new: Target::Object(commit),
+        },
+        name: "HEAD".try_into().map_err(|_| CheckoutError::Worktree("HEAD".to_owned()))?,
+        deref: false,
+    };
+    repository.edit_reference(head).map_err(written)?;
+    Ok(index)
+}
+
+/// Leaves the remote and the runner's own folder in the configuration, for git in later steps.
+pub(crate) fn describe(
+    repository: &gix::Repository,
+    address: &Address,
+    commit: ObjectId,
+) -> Result<(), CheckoutError> {
+    use std::io::Write;
+    let written = |error: std::io::Error| CheckoutError::Worktree(error.to_string());
+    let url = address.to_string().replace('\\', "\\\\").replace('"', "\\\"");
+    let append = |name: &str, text: &str| {
+        let path = repository.git_dir().join(name);
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        std::fs::OpenOptions::new().append(true).create(true).open(path)?.write_all(text.as_bytes())
+    };
+    append(
+        "config",
+        &format!("[remote \"origin\"]\n\turl = \"{url}\"\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n"),
+    )
+    .map_err(written)?;
+    append("info/exclude", "/.dcanary/\n").map_err(written)?;
+    append("FETCH_HEAD", &format!("{commit}\t\t{url}\n")).map_err(written)
+}

@@ -1,0 +1,147 @@
+//! `image`: files as one layer of an OCI image, which the server completes with its base and pushes.
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
+
+use dcanary_protocol::plan::{EnvVar, ImageFile};
+use dcanary_protocol::report::{ArtifactKind, ArtifactReport};
+use serde_json::{Map, Value, json};
+use thiserror::Error;
+
+use super::{Context, Done};
+use crate::oci::{self, Description};
+use crate::server::upload::{Item, UploadError};
+use crate::tarball::archive::Body;
+use crate::tarball::select::{self, SelectError, Selection, Times};
+use crate::workspace::{PathError, Workspace, inside};
+
+const REASON: &str = "ImageFailed";
+
+/// Why an image is not built or pushed.
+#[derive(Debug, Error)]
+pub(crate) enum ImageError {
+    #[error("working directory: {0}")]
+    Directory(#[from] PathError),
+    #[error("`{0}` is no absolute path for an image")]
+    Target(String),
+    #[error(transparent)]
+    Select(#[from] SelectError),
+    #[error("the files cannot be read: {0}")]
+    Read(#[from] std::io::Error),
+    #[error("the files cannot be collected: {0}")]
+    Task(#[from] tokio::task::JoinError),
+    #[error("image {reference}: {source}")]
+    Upload { reference: String, source: UploadError },
+}
+
+/// The image that a step describes.
+#[derive(Debug)]
+pub(crate) struct Image<'a> {
+    pub(crate) artifact: &'a str,
+    pub(crate) reference: &'a str,
+    pub(crate) base: Option<&'a str>,
+    pub(crate) files: &'a [ImageFile],
+    pub(crate) entrypoint: &'a [String],
+    pub(crate) cmd: &'a [String],
+    pub(crate) env: &'a [EnvVar],
+    pub(crate) user: Option<&'a str>,
+    pub(crate) working_dir: Option<&'a str>,
+    pub(crate) labels: &'a BTreeMap<String, String>,
+}
+
+/// Builds the image and hands it to the server.
+pub(crate) async fn run(context: &Context, image: Image<'_>) -> Done {
+    match build(context, &image).await {
+        Ok(artifact) => {
+            let reference = artifact.reference.as_deref().unwrap_or(image.reference);
+            let _ = context.journal.note(context.index, &format!("pushed {reference}")).await;
+            Done { artifact: Some(artifact), ..Done::succeeded() }
+        }
+        Err(error) => Done::failed(REASON, error.to_string()),
+    }
+}
+
+async fn build(context: &Context, image: &Image<'_>) -> Result<ArtifactReport, ImageError> {
+    let base = context.workspace.directory(context.step.working_dir.as_deref())?;
+    let description = Description {
+        reference: image.reference.to_owned(),
+        base: image.base.map(ToOwned::to_owned),
+        config: config(image),
+        created: context.source_date(),
+    };
+    let (workspace, files) = (context.workspace.clone(), image.files.to_vec());
+    let building = tokio::task::spawn_blocking(move || layout(&workspace, &base, &files, &description));
+    let body = building.await??;
+    let item = Item {
+        name: image.artifact.to_owned(),
+        kind: ArtifactKind::Image,
+        media_type: "application/x-tar",
+        file_name: Some(format!("{}.oci.tar", image.artifact)),
+        reference: Some(image.reference.to_owned()),
+        body,
+    };
+    let stored = context.server.upload(item, context.plan.limits.artifact_bytes).await;
+    let stored =
+        stored.map_err(|source| ImageError::Upload { reference: image.reference.to_owned(), source })?;
+    Ok(ArtifactReport {
+        name: image.artifact.to_owned(),
+        digest: stored.manifest.unwrap_or(stored.digest),
+        size: stored.size,
+        kind: ArtifactKind::Image,
+        reference: stored.reference,
+    })
+}
+
+fn layout(
+    workspace: &Workspace,
+    base: &Path,
+    files: &[ImageFile],
+    description: &Description,
+) -> Result<Body, ImageError> {
+    let mut selection = Selection::new(workspace, Times::Fixed(description.created));
+    for ImageFile { from, to } in files {
+        let from_root = if from.starts_with('/') { workspace.root() } else { base };
+        let (real, metadata) = select::resolve(workspace, from_root, &inside(from)?, from)?;
+        let mut target = in_image(to)?;
+        if metadata.is_file() && (to.ends_with('/') || target.as_os_str().is_empty()) {
+            target.push(Path::new(from).file_name().unwrap_or_default());
+        }
+        selection.add(&real, target.as_os_str().as_encoded_bytes(), &metadata)?;
+    }
+    Ok(oci::layout(selection.finish(), description)?)
+}
+
+/// A path in the image, relative to its root.
+fn in_image(path: &str) -> Result<PathBuf, ImageError> {
+    let refused = || ImageError::Target(path.to_owned());
+    let relative = Path::new(path).strip_prefix("/").map_err(|_| refused())?;
+    if path.contains('\0') || relative.components().any(|part| !matches!(part, Component::Normal(_))) {
+        return Err(refused());
+    }
+    Ok(relative.components().collect())
+}
+
+/// Only what the step names, so that the rest stays the base's.
+fn config(image: &Image<'_>) -> Map<String, Value> {
+    let mut config = Map::new();
+    if !image.entrypoint.is_empty() {
+        config.insert("Entrypoint".into(), json!(image.entrypoint));
+    }
+    if !image.cmd.is_empty() {
+        config.insert("Cmd".into(), json!(image.cmd));
+    }
+    if !image.env.is_empty() {
+        let env: Vec<String> = image.env.iter().map(|EnvVar { name, value }| format!("{name}={value}")).collect();
+        config.insert("Env".into(), json!(env));
+    }
+    if let Some(user) = image.user {
+        config.insert("User".into(), json!(user));
+    }
+    if let Some(directory) = image.working_dir {
+        config.insert("WorkingDir".into(), json!(directory));
+    }
+    if !image.labels.is_empty() {
+        config.insert("Labels".into(), json!(image.labels));
+    }
+    config
+}

@@ -1,0 +1,155 @@
+//! What steps do. Each kind has its own file and its own errors.
+
+mod artifact;
+mod checkout;
+mod download;
+mod image;
+mod run;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dcanary_protocol::frame::StepEnd;
+use dcanary_protocol::plan::{Action, Plan, StepPlan};
+use dcanary_protocol::report::{ArtifactReport, StepOutcome};
+
+use crate::environment::Environment;
+use crate::journal::Journal;
+use crate::process::reaper::Reaper;
+use crate::results::StepResult;
+use crate::server::Server;
+use crate::stop::{Stop, StopReason};
+use crate::workspace::Workspace;
+
+/// Everything a step works with.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) index: u32,
+    pub(crate) step: StepPlan,
+    pub(crate) environment: Environment,
+    pub(crate) workspace: Workspace,
+    pub(crate) journal: Journal,
+    pub(crate) server: Server,
+    pub(crate) reaper: Reaper,
+    pub(crate) stop: Stop,
+}
+
+/// What a step leaves.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) end: StepEnd,
+    /// Reason of the final report when this step fails the stage.
+    pub(crate) reason: &'static str,
+    pub(crate) results: Vec<StepResult>,
+    pub(crate) artifact: Option<ArtifactReport>,
+}
+
+impl Done {
+    pub(crate) fn succeeded() -> Self {
+        Self {
+            end: StepEnd { outcome: StepOutcome::Succeeded, exit_code: None, signal: None, message: None },
+            reason: "",
+            results: Vec::new(),
+            artifact: None,
+        }
+    }
+
+    pub(crate) fn failed(reason: &'static str, message: impl Into<String>) -> Self {
+        Self::ended(StepOutcome::Failed, reason, message)
+    }
+
+    fn ended(outcome: StepOutcome, reason: &'static str, message: impl Into<String>) -> Self {
+        let end = StepEnd { outcome, exit_code: None, signal: None, message: Some(message.into()) };
+        Self { end, reason, results: Vec::new(), artifact: None }
+    }
+}
+
+impl Context {
+    /// Time of everything in reproducible archives.
+    fn source_date(&self) -> u64 {
+        self.environment.of_step(&self.step, "".as_ref()).map_or(0, |environment| environment.source_date())
+    }
+}
+
+/// Carries out a step within its time.
+pub(crate) async fn execute(context: &Context) -> Done {
+    match &context.step.action {
+        Action::Run { script, shell } => run::run(context, script, shell).await,
+        Action::Checkout { url, revision, depth, submodules, path, credentials } => {
+            let request = checkout::Request {
+                url,
+                revision,
+                depth: *depth,
+                submodules: *submodules,
+                path,
+                credentials: credentials.as_deref(),
+            };
+            interruptible(context, checkout::run(context, request)).await
+        }
+        Action::Artifact { artifact, paths, raw } => {
+            interruptible(context, artifact::run(context, artifact, paths, *raw)).await
+        }
+        Action::DownloadArtifact { artifact, digest, kind, file_name, path } => {
+            let wanted = download::Wanted { name: artifact, digest, kind: *kind, file_name, path };
+            interruptible(context, download::run(context, wanted)).await
+        }
+        Action::Image {
+            artifact,
+            reference,
+            base,
+            files,
+            entrypoint,
+            cmd,
+            env,
+            user,
+            working_dir,
+            labels,
+        } => {
+            let image = image::Image {
+                artifact,
+                reference,
+                base: base.as_deref(),
+                files,
+                entrypoint,
+                cmd,
+                env,
+                user: user.as_deref(),
+                working_dir: working_dir.as_deref(),
+                labels,
+            };
+            interruptible(context, image::run(context, image)).await
+        }
+    }
+}
+
+/// Ends work of the runner itself when the step's or the stage's time is over.
+async fn interruptible(context: &Context, work: impl Future<Output = Done>) -> Done {
+    let seconds = context.step.timeout_seconds;
+    tokio::select! {
+        done = work => done,
+        () = step_timeout(seconds) => timed_out(seconds),
+        reason = context.stop.requested() => stopped(&reason),
+    }
+}
+
+pub(crate) async fn step_timeout(seconds: u64) {
+    if seconds == 0 {
+        std::future::pending::<()>().await;
+    }
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+}
+
+pub(crate) fn timed_out(seconds: u64) -> Done {
+    Done::ended(StepOutcome::TimedOut, "StepTimedOut", format!("its time of {seconds} s is over"))
+}
+
+pub(crate) fn stopped(reason: &StopReason) -> Done {
+    match reason {
+        StopReason::Cancelled => Done::ended(StepOutcome::Killed, "Cancelled", "the stage was cancelled"),
+        StopReason::StageTimeout => {
+            Done::ended(StepOutcome::TimedOut, "StageTimedOut", "the stage's time is over")
+        }
+        StopReason::Refused(message) => Done::ended(StepOutcome::Killed, "Refused", message.clone()),
+    }
+}

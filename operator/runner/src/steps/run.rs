@@ -1,0 +1,193 @@
+//! `run`: a script in a shell of the image.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use dcanary_protocol::frame::{StepEnd, Stream};
+use dcanary_protocol::report::StepOutcome;
+use thiserror::Error;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::{Context, Done, step_timeout, stopped, timed_out};
+use crate::environment::BadVariable;
+use crate::output;
+use crate::process::family;
+use crate::process::reaper::{Exit, Running};
+use crate::results;
+use crate::spool::SpoolError;
+use crate::stop::StopReason;
+use crate::workspace::PathError;
+
+const REASON: &str = "StepFailed";
+/// After every process is gone the pipes end at once; a process that cannot be killed must not hold the stage.
+const DRAIN: Duration = Duration::from_secs(60);
+
+/// Why a script was not started.
+#[derive(Debug, Error)]
+pub(crate) enum RunError {
+    #[error("working directory: {0}")]
+    Directory(#[from] PathError),
+    #[error(transparent)]
+    Variable(#[from] BadVariable),
+    #[error("the files of the step cannot be written: {0}")]
+    Files(#[source] std::io::Error),
+    #[error("the shell `{0}` does not exist in this image")]
+    NoShell(String),
+    #[error("the shell `{shell}` cannot be started: {source}")]
+    Start { shell: String, source: std::io::Error },
+}
+
+enum Ended {
+    Exit(Exit),
+    TimedOut,
+    Stopped(StopReason),
+}
+
+type Reader = JoinHandle<Result<(), SpoolError>>;
+
+/// Runs a script to its end, and ends whatever it leaves behind.
+pub(crate) async fn run(context: &Context, script: &str, shell: &[String]) -> Done {
+    let folder = context.workspace.own("steps").join(context.index.to_string());
+    let results_file = folder.join("results");
+    let started = start(context, script, shell, &folder, &results_file);
+    let (mut running, readers) = match started {
+        Ok(started) => started,
+        Err(error) => return Done::failed(REASON, error.to_string()),
+    };
+    let grace = Duration::from_secs(context.plan.grace_seconds);
+    let ended = tokio::select! {
+        exit = &mut running.exit => Ended::Exit(exit.unwrap_or(Exit::Signal(0))),
+        () = step_timeout(context.step.timeout_seconds) => Ended::TimedOut,
+        reason = context.stop.requested() => Ended::Stopped(reason),
+    };
+    if !matches!(ended, Ended::Exit(_)) {
+        family::terminate(running.pid, grace).await;
+    }
+    let left = family::sweep(matches!(ended, Ended::Exit(_)).then_some(running.pid)).await;
+    for reader in readers {
+        // A reader fails only when the attempt cannot report any more, and then the sender says why.
+        let _ = timeout(DRAIN, reader).await;
+    }
+    if left > 0 && matches!(ended, Ended::Exit(_)) {
+        let processes = if left == 1 { "process" } else { "processes" };
+        let _ = context.journal.note(context.index, &format!("killed {left} {processes} that the step left behind")).await;
+    }
+    let done = match ended {
+        Ended::Exit(exit) => finished(exit),
+        Ended::TimedOut => timed_out(context.step.timeout_seconds),
+        Ended::Stopped(reason) => stopped(&reason),
+    };
+    with_results(done, &results_file, context.plan.limits.result_bytes)
+}
+
+fn start(
+    context: &Context,
+    script: &str,
+    shell: &[String],
+    folder: &Path,
+    results_file: &Path,
+) -> Result<(Running, Vec<Reader>), RunError> {
+    let directory = context.workspace.directory(context.step.working_dir.as_deref())?;
+    let environment = context.environment.of_step(&context.step, results_file)?;
+    let script_file = write_files(folder, script, results_file).map_err(RunError::Files)?;
+    let default = ["/bin/sh".to_owned(), "-eu".to_owned()];
+    let words = if shell.is_empty() { default.as_slice() } else { shell };
+    let mut command = Command::new(&words[0]);
+    command
+        .args(&words[1..])
+        .arg(script_file)
+        .current_dir(directory)
+        .env_clear()
+        .envs(environment.variables());
+    let mut running = context.reaper.spawn(&mut command).map_err(|source| {
+        if source.kind() == std::io::ErrorKind::NotFound {
+            RunError::NoShell(words[0].clone())
+        } else {
+            RunError::Start { shell: words[0].clone(), source }
+        }
+    })?;
+    let outputs: [(Option<OwnedFd>, Stream); 2] = [
+        (running.stdout.take().map(Into::into), Stream::Stdout),
+        (running.stderr.take().map(Into::into), Stream::Stderr),
+    ];
+    let readers = outputs.into_iter().filter_map(|(pipe, stream)| {
+        let journal = context.journal.clone();
+        pipe.map(|pipe| tokio::spawn(output::forward(pipe, journal, context.index, stream)))
+    });
+    Ok((running, readers.collect()))
+}
+
+/// The script is written anew for each step; what an earlier step put in its place is removed.
+fn write_files(folder: &Path, script: &str, results_file: &Path) -> std::io::Result<PathBuf> {
+    use std::io::Write;
+    if std::fs::symlink_metadata(folder).is_ok_and(|metadata| !metadata.is_dir()) {
+        std::fs::remove_file(folder)?;
+    } else if folder.exists() {
+        std::fs::remove_dir_all(folder)?;
+    }
+    std::fs::create_dir_all(folder)?;
+    let script_file = folder.join("script");
+    let create = |path: &Path, mode| {
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
+    };
+    create(&script_file, 0o700)?.write_all(script.as_bytes())?;
+    create(results_file, 0o600)?;
+    Ok(script_file)
+}
+
+fn finished(exit: Exit) -> Done {
+    match exit {
+        Exit::Code(0) => {
+            let mut done = Done::succeeded();
+            done.end.exit_code = Some(0);
+            done
+        }
+        Exit::Code(code) => {
+            let mut done = Done::failed(REASON, format!("exit code {code}"));
+            done.end.exit_code = Some(code);
+            done
+        }
+        Exit::Signal(signal) => Done {
+            end: StepEnd {
+                outcome: StepOutcome::Killed,
+                exit_code: None,
+                signal: Some(signal),
+                message: Some(killed_by(signal)),
+            },
+            reason: "StepKilled",
+            results: Vec::new(),
+            artifact: None,
+        },
+    }
+}
+
+fn killed_by(signal: i32) -> String {
+    let name = nix::sys::signal::Signal::try_from(signal).map_or("unknown", nix::sys::signal::Signal::as_str);
+    if signal == nix::sys::signal::Signal::SIGKILL as i32 {
+        format!("killed by signal {signal} ({name}), which is what happens when memory runs out")
+    } else {
+        format!("killed by signal {signal} ({name})")
+    }
+}
+
+/// Results count whatever the outcome is; a file that is not understood fails a step that succeeded.
+fn with_results(mut done: Done, file: &Path, limit: u64) -> Done {
+    match results::read(file, limit) {
+        Ok(results) => done.results = results,
+        Err(error) => {
+            if done.end.outcome == StepOutcome::Succeeded {
+                done.end.outcome = StepOutcome::Failed;
+                done.reason = "ResultsInvalid";
+                done.end.message = Some(error.to_string());
+            } else {
+                let message = done.end.message.take().unwrap_or_default();
+                done.end.message = Some(format!("{message}; {error}"));
+            }
+        }
+    }
+    done
+}

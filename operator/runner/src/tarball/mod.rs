@@ -1,0 +1,12 @@
+//! Tar archives: read at any place without being written anywhere, and unpacked without trusting them.
+//!
+//! ```text
+//! select (paths, globs) ─▶ entries ─▶ Archive ─▶ Reader::read_at ─▶ upload, resumable at any offset
+//! ```
+
+pub(crate) mod archive;
+pub(crate) mod header;
+pub(crate) mod select;
+pub(crate) mod unpack;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,18 @@
+//! Drives the real program against a double of the server that follows `docs/protocol.md`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    reason = "tests"
+)]
+
+mod artifacts;
+mod double;
+mod pod;
+mod processes;
+mod results;
+mod scripts;
+mod secrets;
+mod session;
+mod stream;

@@ -1,0 +1,140 @@
+//! Processes that steps leave behind, signals, and PID 1.
+
+use std::time::Duration;
+
+use dcanary_protocol::report::{Outcome, StepOutcome};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::pod::Pod;
+
+/// The runner below `unshare`, as this namespace numbers it.
+async fn runner_below(child: &tokio::process::Child) -> Pid {
+    let parent = child.id().unwrap();
+    let children = format!("/proc/{parent}/task/{parent}/children");
+    for _ in 0..200 {
+        let found = std::fs::read_to_string(&children).unwrap_or_default();
+        if let Some(pid) = found.split_whitespace().next() {
+            return Pid::from_raw(pid.parse().unwrap());
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("no child of unshare");
+}
+
+fn is_alive(pid: &str) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+#[tokio::test]
+async fn processes_left_behind_are_killed_also_when_they_left_their_group() {
+    let pod = Pod::new()
+        .await
+        .run_step("sleep 300 & echo $!; setsid sleep 301 & (setsid sh -c 'echo $$; exec sleep 302' &) ; sleep 0.3")
+        .run_step("echo next");
+    let end = pod.run().await;
+    assert_eq!(end.code, Some(0));
+    let output = pod.double.output(0);
+    let pids: Vec<&str> = output.lines().filter(|line| line.parse::<u32>().is_ok()).collect();
+    assert_eq!(pids.len(), 2, "{output}");
+    assert!(pids.iter().all(|pid| !is_alive(pid)));
+    assert!(output.contains("processes that the step left behind"), "{output}");
+    assert_eq!(pod.double.output(1), "next\n");
+}
+
+#[tokio::test]
+async fn orphans_are_reaped_and_no_zombie_stays() {
+    let pod = Pod::new().await.in_pid_namespace().run_step(
+        "for i in 1 2 3 4 5 6 7 8; do (sh -c 'sleep 0.1' &) ; done; sleep 0.6; grep -l 'Z (zombie)' /proc/[0-9]*/status 2>/dev/null | wc -l",
+    );
+    let end = pod.run().await;
+    assert_eq!(end.code, Some(0), "{} {}", end.stderr, pod.double.output(0));
+    assert_eq!(pod.double.output(0).trim(), "0");
+}
+
+#[tokio::test]
+async fn sigterm_from_inside_is_ignored_and_noted() {
+    // The last one forges the sender: `rt_sigqueueinfo` with si_code SI_QUEUE and si_pid 0.
+    let forged = "perl -e 'my $info = pack(\"iiii ii x104\", 15, 0, -1, 0, 0, 0); syscall(129, 1, 15, $info) == 0 or print \"refused\\n\"'";
+    let pod = Pod::new()
+        .await
+        .in_pid_namespace()
+        .run_step(&format!("test $PPID = 1; kill 1; kill -INT 1; kill -9 1; {forged}; sleep 0.3; echo alive"))
+        .run_step("echo next");
+    let end = pod.run().await;
+    assert_eq!(end.code, Some(0), "{} {}", end.stderr, pod.double.output(0));
+    assert_eq!(end.report().outcome, Outcome::Succeeded);
+    let output = pod.double.output(0);
+    assert!(output.contains("alive"), "{output}");
+    assert_eq!(output.matches("ignored signal 15").count(), 2, "{output}");
+    assert_eq!(output.matches("ignored signal 2 ").count(), 1, "{output}");
+    assert_eq!(pod.double.output(1), "next\n");
+}
+
+#[tokio::test]
+async fn sigterm_from_outside_is_passed_on_and_reported_as_cancelled() {
+    let pod = Pod::new()
+        .await
+        .in_pid_namespace()
+        .run_step("trap 'echo got TERM; exit 0' TERM; echo ready; while :; do sleep 0.05; done")
+        .run_step("echo never")
+        .with(|step| step.condition = Some("always()".into()));
+    let child = pod.start();
+    pod.wait_for(0, "ready").await;
+    kill(runner_below(&child).await, Signal::SIGTERM).unwrap();
+    let end = pod.end(child).await;
+    assert_eq!(end.code, Some(3), "{}", end.stderr);
+    assert_eq!(end.report().outcome, Outcome::Cancelled);
+    assert_eq!(end.outcomes(), [StepOutcome::Killed, StepOutcome::Skipped]);
+    assert!(pod.double.output(0).contains("got TERM"));
+}
+
+#[tokio::test]
+async fn a_step_that_ignores_a_cancellation_is_killed_after_the_grace_time() {
+    let pod = Pod::new().await.in_pid_namespace().run_step("trap '' TERM; echo ready; while :; do sleep 0.05; done");
+    let child = pod.start();
+    pod.wait_for(0, "ready").await;
+    kill(runner_below(&child).await, Signal::SIGTERM).unwrap();
+    let end = pod.end(child).await;
+    assert_eq!(end.code, Some(3), "{}", end.stderr);
+}
+
+#[tokio::test]
+async fn sigterm_counts_for_nothing_where_the_sender_can_be_seen() {
+    let pod = Pod::new().await.run_step("kill $PPID; sleep 0.3; echo alive");
+    let end = pod.run().await;
+    assert_eq!(end.code, Some(0));
+    assert!(pod.double.output(0).contains("ignored signal 15"));
+}
+
+#[tokio::test]
+async fn a_runner_that_a_step_kills_leaves_no_report() {
+    // Without a PID namespace of its own the kernel does not protect it.
+    let pod = Pod::new().await.run_step("echo $PPID; kill -9 $PPID; sleep 5; echo survived");
+    let end = pod.run().await;
+    assert_eq!(end.code, None, "ended by a signal, so the operator counts it as lost");
+    assert!(end.report.is_none());
+}
+
+#[tokio::test]
+async fn signals_start_unblocked_in_steps() {
+    let pod = Pod::new().await.run_step("grep SigBlk /proc/self/status; grep SigIgn /proc/self/status");
+    pod.run().await;
+    let output = pod.double.output(0);
+    assert!(output.starts_with("SigBlk:\t0000000000000000\n"), "{output}");
+    assert!(output.contains("SigIgn:\t0000000000000000"), "{output}");
+}
+
+#[tokio::test]
+async fn the_small_commands_answer() {
+    let program = env!("CARGO_BIN_EXE_dcanary-runner");
+    let run = |words: &[&str]| std::process::Command::new(program).args(words).env_clear().output().unwrap();
+    assert_eq!(run(&["probe"]).stdout, b"ok\n");
+    assert!(run(&["--version"]).stdout.starts_with(b"dcanary-runner 0."));
+    assert_eq!(run(&["nonsense"]).status.code(), Some(70));
+    assert_eq!(run(&[]).status.code(), Some(70));
+    let folder = tempfile::tempdir().unwrap();
+    assert!(run(&["copy", folder.path().to_str().unwrap()]).status.success());
+    let copy = std::process::Command::new(folder.path().join("dcanary-runner")).arg("probe").output().unwrap();
+    assert_eq!(copy.stdout, b"ok\n");
+}
