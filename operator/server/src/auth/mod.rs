@@ -1,0 +1,105 @@
+//! Who is asking: Kubernetes decides, behind a small interface.
+
+pub mod cached;
+pub mod kubernetes;
+
+use std::collections::HashSet;
+
+/// The API server could not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {what}")]
+pub struct ClusterError {
+    /// The intention.
+    pub what: &'static str,
+    /// Why.
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// For whom a token was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Audience {
+    /// This server.
+    Server,
+    /// The API server.
+    ApiServer,
+}
+
+/// A user of Kubernetes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct User {
+    /// Name.
+    pub name: String,
+    /// UID.
+    pub uid: String,
+    /// Groups.
+    pub groups: Vec<String>,
+    /// Further facts, such as the Pod that a token is bound to.
+    pub extra: Vec<(String, Vec<String>)>,
+}
+
+/// The Pod that a token is bound to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodIdentity {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// UID.
+    pub uid: String,
+}
+
+impl User {
+    /// The Pod of a bound service account token.
+    pub fn pod(&self) -> Option<PodIdentity> {
+        let one = |key: &str| {
+            let (_, values) = self.extra.iter().find(|(name, _)| name == key)?;
+            if let [value] = values.as_slice() { Some(value.clone()) } else { None }
+        };
+        let (namespace, _) = self.name.strip_prefix("system:serviceaccount:")?.split_once(':')?;
+        Some(PodIdentity {
+            namespace: namespace.to_owned(),
+            name: one("authentication.kubernetes.io/pod-name")?,
+            uid: one("authentication.kubernetes.io/pod-uid")?,
+        })
+    }
+}
+
+/// A PipelineRun as owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnerRun {
+    /// Name.
+    pub name: String,
+    /// UID.
+    pub uid: String,
+}
+
+/// What the server wants to know of a Pod.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PodFacts {
+    /// UID.
+    pub uid: String,
+    /// Its controller owner reference of kind PipelineRun.
+    pub owner_run: Option<OwnerRun>,
+    /// Label `dcanary.dev/run-uid`.
+    pub run_uid: Option<String>,
+    /// Label `dcanary.dev/stage`.
+    pub stage: Option<String>,
+    /// Label `dcanary.dev/attempt`.
+    pub attempt: Option<u32>,
+}
+
+/// The Kubernetes that the server asks.
+#[async_trait::async_trait]
+pub trait Cluster: Send + Sync + 'static {
+    /// Whose token it is; `None` when it is not valid for the audience.
+    async fn review(&self, token: &str, audience: Audience) -> Result<Option<User>, ClusterError>;
+    /// Whether a user may `get pipelineruns.dcanary.dev` in a namespace.
+    async fn may_read(&self, user: &User, namespace: &str) -> Result<bool, ClusterError>;
+    /// A Pod.
+    async fn pod(&self, namespace: &str, name: &str) -> Result<Option<PodFacts>, ClusterError>;
+    /// Whether the run is over: condition `Finished` is True, or no run of this name has this UID.
+    async fn run_finished(&self, namespace: &str, name: &str, uid: &str) -> Result<bool, ClusterError>;
+    /// UIDs of all PipelineRuns that exist.
+    async fn run_uids(&self) -> Result<HashSet<String>, ClusterError>;
+}

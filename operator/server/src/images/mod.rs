@@ -1,0 +1,78 @@
+//! Images: checks an OCI layout, puts it on its base, pushes it.
+
+pub mod credentials;
+pub mod layout;
+pub mod merge;
+pub mod push;
+
+use crate::digest::Digest;
+use crate::store::fault::StoreFault;
+pub use push::Registries;
+
+/// Why an image was not pushed.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// The tar is no usable OCI layout.
+    #[error("not an OCI image layout: {0}")]
+    Layout(String),
+    /// A blob of the layout has another digest than its name.
+    #[error("blob {named} of the layout has digest {stored}")]
+    Blob {
+        /// Its name.
+        named: Digest,
+        /// Its digest.
+        stored: Digest,
+    },
+    /// A reference cannot be read.
+    #[error("reference {reference:?}: {why}")]
+    Reference {
+        /// The reference.
+        reference: String,
+        /// Why.
+        why: String,
+    },
+    /// A registry refused for good.
+    #[error("cannot {what} {reference}: {why}")]
+    Refused {
+        /// The intention.
+        what: &'static str,
+        /// The image.
+        reference: String,
+        /// The answer of the registry.
+        why: String,
+    },
+    /// A registry did not work; repeating may help.
+    #[error("cannot {what} {reference}: {why}")]
+    Registry {
+        /// The intention.
+        what: &'static str,
+        /// The image.
+        reference: String,
+        /// What went wrong.
+        why: String,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreFault),
+}
+
+impl ImageError {
+    /// HTTP status and reason.
+    pub fn reason(&self) -> (u16, &'static str) {
+        match self {
+            Self::Layout(_) | Self::Blob { .. } | Self::Reference { .. } => (422, "bad-image"),
+            Self::Refused { .. } => (422, "registry-refused"),
+            Self::Registry { .. } => (503, "registry"),
+            Self::Store(fault) => fault.reason(),
+        }
+    }
+}
+
+/// A pushed image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pushed {
+    /// Digest of its manifest.
+    pub manifest: Digest,
+    /// `repository@sha256:…`, when it was pushed anywhere.
+    pub reference: Option<String>,
+}

@@ -1,0 +1,174 @@
+//! The operator's list of final reports: cursors grow and are never used again, entries go when they are acknowledged.
+//!
+//! ```text
+//! reports/<cursor>.json   one entry
+//! reports/state           highest acknowledged cursor
+//! ```
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use dcanary_protocol::report::{ReportEntry, Reports as Page};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use crate::attempts::record::now_millis;
+use crate::metrics::Metrics;
+use crate::store::Store;
+use crate::store::commit::Pending;
+use crate::store::disk::Disk;
+use crate::store::fault::StoreFault;
+use crate::store::op::Op;
+
+/// Entries of one answer.
+const PAGE: usize = 100;
+/// Bytes of one answer, roughly.
+const PAGE_BYTES: usize = 8 << 20;
+const STATE: &str = "reports/state";
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Acknowledged {
+    acked: u64,
+}
+
+#[derive(Debug, Default)]
+struct List {
+    next: u64,
+    acked: u64,
+    visible: BTreeSet<u64>,
+}
+
+/// The list.
+pub struct Reports {
+    store: Arc<Store>,
+    list: Arc<Mutex<List>>,
+    newest: watch::Sender<u64>,
+    metrics: Metrics,
+}
+
+fn path(cursor: u64) -> String {
+    format!("reports/{cursor:020}.json")
+}
+
+/// Cursors of a new start are above all of earlier ones, also when an older copy of the volume was restored. There is
+/// room for a million reports a second, and the number stays exact as a JSON number.
+fn floor() -> u64 {
+    (now_millis() / 1_000) << 20
+}
+
+impl Reports {
+    /// Reads the list of a store. Blocking.
+    ///
+    /// # Errors
+    /// When the volume fails.
+    pub fn open(store: Arc<Store>, metrics: Metrics) -> io::Result<Self> {
+        let disk: &dyn Disk = store.disk.as_ref();
+        let state = if disk.stat(STATE)?.is_some() {
+            serde_json::from_slice(&disk.read(STATE)?)?
+        } else {
+            Acknowledged::default()
+        };
+        let visible: BTreeSet<u64> = disk
+            .list("reports")?
+            .iter()
+            .filter_map(|name| name.strip_suffix(".json")?.parse().ok())
+            .filter(|cursor| *cursor > state.acked)
+            .collect();
+        let newest = visible.last().copied().unwrap_or(state.acked);
+        metrics.reports_waiting.set(i64::try_from(visible.len()).unwrap_or(i64::MAX));
+        let list = List { next: floor().max(newest + 1), acked: state.acked, visible };
+        Ok(Self { store, list: Arc::new(Mutex::new(list)), newest: watch::Sender::new(newest), metrics })
+    }
+
+    /// Adds an entry, together with other changes. It is visible once it is durable, in the order of the calls.
+    pub fn append(&self, entry: impl FnOnce(u64) -> (ReportEntry, Vec<Op>)) -> (u64, Pending) {
+        let mut list = self.list.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let cursor = list.next;
+        list.next += 1;
+        let (entry, mut ops) = entry(cursor);
+        ops.push(Op::Replace { path: path(cursor), bytes: serde_json::to_vec(&entry).unwrap_or_default() });
+        let (shown, newest, metrics) = (Arc::clone(&self.list), self.newest.clone(), self.metrics.clone());
+        let publish = move || {
+            let mut list = shown.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            list.visible.insert(cursor);
+            metrics.reports_waiting.set(i64::try_from(list.visible.len()).unwrap_or(i64::MAX));
+            newest.send_replace(cursor);
+        };
+        // Under the lock, so that the order of cursors is the order of commits.
+        (cursor, self.store.commits.enqueue(ops, Some(Box::new(publish))))
+    }
+
+    /// Entries after a cursor that are not acknowledged; waits when there is none.
+    ///
+    /// # Errors
+    /// When the volume fails.
+    pub async fn page(&self, after: u64, wait: Duration) -> Result<Page, StoreFault> {
+        let mut newest = self.newest.subscribe();
+        let deadline = tokio::time::Instant::now() + wait;
+        loop {
+            newest.mark_unchanged();
+            let page = self.read(after).await?;
+            if !page.reports.is_empty() {
+                return Ok(page);
+            }
+            match tokio::time::timeout_at(deadline, newest.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) | Err(_) => return Ok(page),
+            }
+        }
+    }
+
+    async fn read(&self, after: u64) -> Result<Page, StoreFault> {
+        let cursors: Vec<u64> = {
+            let list = self.list.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            list.visible.range(after.saturating_add(1)..).take(PAGE).copied().collect()
+        };
+        if cursors.is_empty() {
+            return Ok(Page { reports: Vec::new(), next: after });
+        }
+        let read = move |disk: &dyn Disk| {
+            let mut reports: Vec<ReportEntry> = Vec::new();
+            let mut bytes = 0;
+            for cursor in cursors {
+                match disk.read(&path(cursor)) {
+                    Ok(entry) => {
+                        bytes += entry.len();
+                        reports.push(serde_json::from_slice(&entry)?);
+                    }
+                    // Acknowledged meanwhile.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                }
+                if bytes > PAGE_BYTES {
+                    break;
+                }
+            }
+            Ok(reports)
+        };
+        let reports = self.store.blocking(read).await?;
+        let next = reports.last().map_or(after, |entry| entry.cursor);
+        Ok(Page { reports, next })
+    }
+
+    /// Forgets entries up to a cursor. Acknowledging again, or something newer than the list, changes nothing more.
+    ///
+    /// # Errors
+    /// When it could not be made durable; the entries are repeated then.
+    pub async fn acknowledge(&self, cursor: u64) -> Result<(), StoreFault> {
+        let committed = {
+            let mut list = self.list.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let Some(cursor) = list.visible.range(..=cursor).next_back().copied() else { return Ok(()) };
+            let later = list.visible.split_off(&(cursor + 1));
+            let gone = std::mem::replace(&mut list.visible, later);
+            list.acked = cursor;
+            self.metrics.reports_waiting.set(i64::try_from(list.visible.len()).unwrap_or(i64::MAX));
+            let state = serde_json::to_vec(&Acknowledged { acked: cursor }).unwrap_or_default();
+            let mut ops = vec![Op::Replace { path: STATE.to_owned(), bytes: state }];
+            ops.extend(gone.into_iter().map(|cursor| Op::Remove { path: path(cursor) }));
+            self.store.commits.enqueue(ops, None)
+        };
+        Ok(committed.durable().await?)
+    }
+}

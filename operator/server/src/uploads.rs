@@ -1,0 +1,329 @@
+//! Artifacts on their way: bytes from an offset, then completion by digest.
+//!
+//! ```text
+//! PUT … PUT … complete ─▶ digest computed ─▶ record (placed) ─▶ moved to its digest ─▶ image pushed ─▶ record (complete)
+//! ```
+//! Every step can be repeated after a crash; the record says which ones are done.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use dcanary_protocol::report::{ArtifactKind, Stored, UploadComplete};
+use futures::{FutureExt, Stream, StreamExt};
+
+use crate::attempts::Attempt;
+use crate::attempts::record::{ArtifactRecord, Record};
+use crate::core::Core;
+use crate::digest::Digest;
+use crate::images::ImageError;
+use crate::names::ItemName;
+use crate::store::blobs::{BlobError, PIECE, UploadKey};
+use crate::store::fault::StoreFault;
+
+/// Bytes after which an upload is synced, so that a lost connection costs little.
+const SYNC_EVERY: u64 = 64 << 20;
+
+/// Why an upload did not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum UploadError {
+    /// The bytes do not continue what is there.
+    #[error("{have} bytes are there")]
+    Offset {
+        /// Where to go on.
+        have: u64,
+    },
+    /// It is complete already, with other content.
+    #[error("the artifact is complete")]
+    Complete,
+    /// The final report was sent.
+    #[error("the attempt has sent its final report")]
+    Final,
+    /// A limit.
+    #[error("{limit} is limited to {most} ({flag})")]
+    Limit {
+        /// What is limited.
+        limit: &'static str,
+        /// To how much.
+        most: u64,
+        /// By which flag.
+        flag: &'static str,
+    },
+    /// Something else arrived than was sent.
+    #[error("stored bytes have digest {stored}; the upload is dropped, send it again from 0")]
+    DigestMismatch {
+        /// What was stored.
+        stored: Digest,
+    },
+    /// The digest is none.
+    #[error("digest: {0}")]
+    BadDigest(#[source] crate::digest::NotADigest),
+    /// The client paused too long.
+    #[error("no bytes for {} s", .0.as_secs())]
+    Slow(Duration),
+    /// The connection broke.
+    #[error("the connection broke")]
+    Broken,
+    /// The image.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreFault),
+}
+
+impl UploadError {
+    /// HTTP status and reason.
+    pub fn reason(&self) -> (u16, &'static str) {
+        match self {
+            Self::Offset { .. } => (409, "offset"),
+            Self::Complete => (409, "complete"),
+            Self::Final => (409, "final"),
+            Self::Limit { .. } => (413, "too-large"),
+            Self::DigestMismatch { .. } => (409, "digest-mismatch"),
+            Self::BadDigest(_) => (422, "bad-digest"),
+            Self::Slow(_) => (408, "slow"),
+            Self::Broken => (400, "broken"),
+            Self::Image(error) => error.reason(),
+            Self::Store(fault) => fault.reason(),
+        }
+    }
+}
+
+fn fault(error: BlobError) -> UploadError {
+    match error {
+        BlobError::Offset { have } => UploadError::Offset { have },
+        other => UploadError::Store(other.into()),
+    }
+}
+
+/// Uploads under way: one request at a time changes each.
+#[derive(Default)]
+pub struct Uploads {
+    locks: Mutex<HashMap<UploadKey, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+impl Uploads {
+    fn lock(&self, key: &UploadKey) -> Arc<tokio::sync::Mutex<()>> {
+        let mut locks = self.locks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        locks.retain(|other, lock| other == key || Arc::strong_count(lock) > 1);
+        Arc::clone(locks.entry(key.clone()).or_default())
+    }
+}
+
+fn key(attempt: &Attempt, name: &ItemName) -> UploadKey {
+    UploadKey { attempt: attempt.id.to_string(), name: name.to_string() }
+}
+
+fn writable<'a>(
+    record: &'a Record,
+    core: &Core,
+    name: &ItemName,
+) -> Result<Option<&'a ArtifactRecord>, UploadError> {
+    let known = record.artifacts.get(name);
+    if record.end.is_some() {
+        return Err(UploadError::Final);
+    }
+    if known.is_none() && record.artifacts.len() >= core.limits.artifacts {
+        let most = core.limits.artifacts as u64;
+        return Err(UploadError::Limit { limit: "the number of artifacts", most, flag: "--max-artifacts" });
+    }
+    Ok(known)
+}
+
+/// Bytes that are there.
+///
+/// # Errors
+/// When the store fails.
+pub async fn offset(core: &Core, attempt: &Attempt, name: &ItemName) -> Result<u64, UploadError> {
+    if let Some(known) = attempt.state.lock().await.record.artifacts.get(name)
+        && known.complete
+    {
+        return Ok(known.size);
+    }
+    core.store.blobs.upload_len(&key(attempt, name)).await.map_err(fault)
+}
+
+/// Adds bytes from `offset` on. What has arrived when the stream ends or breaks is kept and durable.
+///
+/// # Errors
+/// A wrong offset, a limit, or a slow or broken connection.
+pub async fn append<S, E>(
+    core: &Core,
+    attempt: &Attempt,
+    name: &ItemName,
+    offset: u64,
+    bytes: &mut S,
+) -> Result<u64, UploadError>
+where
+    S: Stream<Item = Result<Bytes, E>> + Unpin + Send,
+{
+    if writable(&attempt.state.lock().await.record, core, name)?.is_some_and(|known| known.complete) {
+        return Err(UploadError::Complete);
+    }
+    let key = key(attempt, name);
+    let lock = core.uploads.lock(&key);
+    let mut at = offset;
+    let mut synced = offset;
+    if core.store.blobs.upload_len(&key).await.map_err(fault)? != offset {
+        let have = core.store.blobs.upload_len(&key).await.map_err(fault)?;
+        return Err(UploadError::Offset { have });
+    }
+    let ended = loop {
+        let idle = core.limits.upload_idle;
+        let piece = match tokio::time::timeout(idle, bytes.next()).await {
+            Ok(Some(Ok(piece))) => piece,
+            Ok(None) => break Ok(()),
+            Ok(Some(Err(_))) => break Err(UploadError::Broken),
+            Err(_) => break Err(UploadError::Slow(idle)),
+        };
+        let piece = gather(piece, bytes);
+        let most = core.limits.artifact_bytes;
+        if at + piece.len() as u64 > most {
+            break Err(UploadError::Limit { limit: "an artifact", most, flag: "--max-artifact-bytes" });
+        }
+        if !core.store.space.has_room().await {
+            break Err(StoreFault::Full.into());
+        }
+        let len = piece.len() as u64;
+        // Only while it changes: a stalled connection must not keep out the one that takes its place.
+        let one_at_a_time = lock.lock().await;
+        match core.store.blobs.upload_append(&key, at, piece).await {
+            Ok(end) => at = end,
+            Err(error) => break Err(fault(error)),
+        }
+        if at - synced >= SYNC_EVERY {
+            core.store.blobs.upload_sync(&key).await.map_err(fault)?;
+            synced = at;
+        }
+        drop(one_at_a_time);
+        core.metrics.upload_bytes.inc_by(len);
+    };
+    core.store.blobs.upload_sync(&key).await.map_err(fault)?;
+    ended.map(|()| at)
+}
+
+/// Joins what has arrived already, up to a size that is worth a write.
+fn gather<S, E>(first: Bytes, bytes: &mut S) -> Bytes
+where
+    S: Stream<Item = Result<Bytes, E>> + Unpin,
+{
+    let mut joined = bytes::BytesMut::from(first);
+    while joined.len() < PIECE
+        && let Some(Some(Ok(more))) = bytes.next().now_or_never()
+    {
+        joined.extend_from_slice(&more);
+    }
+    joined.freeze()
+}
+
+/// Ends an upload. Repeating it waits for the first and is answered alike.
+///
+/// # Errors
+/// When what is stored is not what was sent, or an image cannot be pushed.
+pub async fn complete(
+    core: &Core,
+    attempt: &Attempt,
+    name: &ItemName,
+    request: UploadComplete,
+) -> Result<Stored, UploadError> {
+    let expected: Digest = request.digest.parse().map_err(UploadError::BadDigest)?;
+    let key = key(attempt, name);
+    let lock = core.uploads.lock(&key);
+    let _one_at_a_time = lock.lock().await;
+    let known = attempt.state.lock().await.record.artifacts.get(name).cloned();
+    let same = known.filter(|known| known.digest == expected && known.size == request.size);
+    if let Some(known) = same.as_ref().filter(|known| known.complete && known.kind == request.kind) {
+        return Ok(stored(known));
+    }
+    if writable(&attempt.state.lock().await.record, core, name)?.is_some_and(|known| known.complete) {
+        return Err(UploadError::Complete);
+    }
+    let mut artifact = match same {
+        Some(placed) => ArtifactRecord { kind: request.kind, ..placed },
+        None => place(core, attempt, name, &key, expected, &request).await?,
+    };
+    let _pin = match core.store.blobs.upload_finish(&key, &artifact.digest).await {
+        Ok(pin) => pin,
+        Err(BlobError::Absent) => return Err(UploadError::Offset { have: 0 }),
+        Err(error) => return Err(fault(error)),
+    };
+    if request.kind == ArtifactKind::Image {
+        let pushed = core.registries.push(&core.store.blobs, &artifact.digest, artifact.size, request.reference);
+        let pushed = pushed.await;
+        crate::metrics::Metrics::count(
+            &core.metrics.image_pushes,
+            pushed.as_ref().map_or_else(|error| error.reason().1, |_| "ok"),
+        );
+        let pushed = pushed?;
+        artifact.manifest = Some(pushed.manifest);
+        artifact.reference = pushed.reference;
+    }
+    artifact.complete = true;
+    commit(core, attempt, name, &artifact).await?;
+    Ok(stored(&artifact))
+}
+
+/// Computes the digest of what arrived and records it, before the content is moved.
+async fn place(
+    core: &Core,
+    attempt: &Attempt,
+    name: &ItemName,
+    key: &UploadKey,
+    expected: Digest,
+    request: &UploadComplete,
+) -> Result<ArtifactRecord, UploadError> {
+    let have = core.store.blobs.upload_len(key).await.map_err(fault)?;
+    if have != request.size {
+        return Err(UploadError::Offset { have });
+    }
+    let (digest, size) = core.store.blobs.upload_digest(key).await.map_err(fault)?;
+    if digest != expected {
+        core.store.blobs.upload_drop(key).await.map_err(fault)?;
+        return Err(UploadError::DigestMismatch { stored: digest });
+    }
+    let artifact = ArtifactRecord {
+        kind: request.kind,
+        digest,
+        size,
+        media_type: request.media_type.clone(),
+        file_name: request.file_name.clone(),
+        manifest: None,
+        reference: None,
+        complete: false,
+    };
+    commit(core, attempt, name, &artifact).await?;
+    Ok(artifact)
+}
+
+async fn commit(
+    core: &Core,
+    attempt: &Attempt,
+    name: &ItemName,
+    artifact: &ArtifactRecord,
+) -> Result<(), UploadError> {
+    let mut state = attempt.state.lock().await;
+    writable(&state.record, core, name)?;
+    let mut next = state.clone();
+    next.record.artifacts.insert(name.clone(), artifact.clone());
+    let mut ops = vec![attempt.store(&next.record)];
+    if artifact.complete {
+        for digest in [Some(artifact.digest), artifact.manifest].into_iter().flatten() {
+            let file_name = artifact.file_name.clone();
+            ops.push(core.grant(&next.record, &digest, &artifact.digest, file_name, &artifact.media_type));
+        }
+    }
+    core.store.commits.commit(ops).await.map_err(StoreFault::from)?;
+    *state = next;
+    Ok(())
+}
+
+fn stored(artifact: &ArtifactRecord) -> Stored {
+    Stored {
+        digest: artifact.digest.to_string(),
+        size: artifact.size,
+        manifest: artifact.manifest.map(|digest| digest.to_string()),
+        reference: artifact.reference.clone(),
+    }
+}

@@ -1,0 +1,156 @@
+//! Uploads: offsets, digests, limits, inputs of later stages.
+
+use dcanary_server::digest::Digest;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::support::{Options, Runner, TestServer, completion, refused, report};
+
+fn content(len: usize) -> Vec<u8> {
+    (0..len).map(|n| u8::try_from(n * 7 % 251).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn an_upload_in_pieces_ends_with_the_digest_of_what_is_stored() {
+    let server = TestServer::start().await;
+    let runner = server.runner("uid-1").await;
+    let bytes = content(3_000_000);
+    assert_eq!(runner.offset("dist").await, 0);
+    assert_eq!(runner.put("dist", 0, bytes[..1_000_000].to_vec()).await.status(), StatusCode::OK);
+    assert_eq!(runner.offset("dist").await, 1_000_000);
+    let wrong = runner.put("dist", 10, vec![1]).await;
+    assert_eq!(wrong.headers()["upload-offset"], "1000000");
+    assert_eq!(refused(wrong).await, (409, "offset".into()));
+    let early = runner.complete("dist", &completion(&bytes)).await;
+    assert_eq!(refused(early).await, (409, "offset".into()));
+    assert_eq!(runner.put("dist", 1_000_000, bytes[1_000_000..].to_vec()).await.status(), StatusCode::OK);
+    let stored: Value = runner.complete("dist", &completion(&bytes)).await.json().await.unwrap();
+    assert_eq!(stored, json!({"digest": Digest::of(&bytes).to_string(), "size": 3_000_000}));
+    let again: Value = runner.complete("dist", &completion(&bytes)).await.json().await.unwrap();
+    assert_eq!(again, stored, "repeated");
+    assert_eq!(refused(runner.put("dist", 0, vec![1]).await).await, (409, "complete".into()));
+    assert_eq!(refused(runner.complete("dist", &completion(b"x")).await).await, (409, "complete".into()));
+}
+
+#[tokio::test]
+async fn an_upload_with_another_digest_than_the_runner_says_is_dropped() {
+    let server = TestServer::start().await;
+    let runner = server.runner("uid-1").await;
+    runner.put("dist", 0, b"changed on the way".to_vec()).await;
+    let body = json!({"kind": "file", "size": 18, "digest": Digest::of(b"as it was sent").to_string(),
+        "mediaType": "text/plain"});
+    assert_eq!(refused(runner.complete("dist", &body).await).await, (409, "digest-mismatch".into()));
+    assert_eq!(runner.offset("dist").await, 0);
+    runner.store("dist", b"as it was sent").await;
+}
+
+#[tokio::test]
+async fn an_empty_artifact_is_an_artifact() {
+    let server = TestServer::start().await;
+    let runner = server.runner("uid-1").await;
+    let stored = runner.complete("empty", &completion(b"")).await;
+    assert_eq!(stored.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_restart_between_pieces_goes_on_at_the_offset() {
+    let server = TestServer::start().await;
+    let runner = server.runner("uid-1").await;
+    let bytes = content(500_000);
+    runner.put("dist", 0, bytes[..200_000].to_vec()).await;
+    let server = server.restart(Options::default()).await;
+    let runner = Runner { http: server.http(), ..runner };
+    assert_eq!(runner.offset("dist").await, 200_000);
+    runner.put("dist", 200_000, bytes[200_000..].to_vec()).await;
+    assert_eq!(runner.complete("dist", &completion(&bytes)).await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn artifacts_beyond_the_limits_are_refused_by_name() {
+    let mut options = Options::default();
+    options.limits.artifact_bytes = 1_000;
+    options.limits.artifacts = 2;
+    let server = TestServer::with(options).await;
+    let runner = server.runner("uid-1").await;
+    let large = runner.put("a", 0, content(100_000)).await;
+    let text = large.text().await.unwrap();
+    assert!(text.contains("--max-artifact-bytes") && text.contains("1000"), "{text}");
+    runner.store("a", b"1").await;
+    runner.store("b", b"2").await;
+    let third = runner.put("c", 0, vec![3]).await.text().await.unwrap();
+    assert!(third.contains("--max-artifacts"), "{third}");
+}
+
+#[tokio::test]
+async fn names_that_leave_their_directory_are_refused() {
+    let server = TestServer::start().await;
+    let runner = server.runner("uid-1").await;
+    for name in ["..%2F..%2Fx", "%2e%2e", ".hidden", "a%00b", "a%2Fb", "%2Fetc%2Fpasswd"] {
+        let answer = runner.put(name, 0, vec![1]).await;
+        assert_eq!(refused(answer).await, (400, "bad-name".into()), "{name}");
+    }
+    let http = server.http();
+    for path in ["/v1/attempts/..%2F..%2Fx/frames", "/v1/attempts/%2e%2e/frames"] {
+        let answer = http.request(Method::POST, path, &runner.session()).json(&json!({})).send().await.unwrap();
+        assert!(answer.status().is_client_error(), "{path}");
+    }
+    for path in ["/v1/namespaces/..%2Fbuilds/runs/run-1/logs", "/v1/namespaces/builds/runs/..%2F..%2F/attempts"] {
+        assert_eq!(refused(http.get(path, "reader/a/builds").await).await, (400, "bad-name".into()), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn later_stages_of_the_same_run_get_what_earlier_ones_stored_and_nobody_else_does() {
+    let server = TestServer::start().await;
+    let build = server.runner("uid-1").await;
+    let artifact = build.store("dist", b"the artifact").await;
+    let value = "v".repeat(100_000);
+    build.frames(1, vec![json!({"kind": "result", "name": "large", "value": value})]).await;
+    build.frames(2, vec![json!({"kind": "result", "name": "small", "value": "tiny"})]).await;
+    let test = server.runner_of("builds", "uid-2", "run-1", "test", 1).await;
+    let input = async |runner: &Runner, digest: &str| {
+        runner.request(Method::GET, &format!("inputs/{digest}")).send().await.unwrap()
+    };
+    assert_eq!(input(&test, &artifact).await.bytes().await.unwrap(), b"the artifact"[..]);
+    let large = Digest::of(value.as_bytes()).to_string();
+    assert_eq!(input(&test, &large).await.text().await.unwrap(), value);
+    assert_eq!(input(&test, &Digest::of(b"tiny").to_string()).await.text().await.unwrap(), "tiny");
+    let other = server.runner_of("builds", "uid-3", "run-2", "test", 1).await;
+    assert_eq!(refused(input(&other, &artifact).await).await, (404, "not-found".into()));
+    assert_eq!(refused(input(&test, "sha256:zz").await).await, (400, "bad-digest".into()));
+}
+
+#[tokio::test]
+async fn a_digest_cannot_be_claimed_without_its_bytes() {
+    let server = TestServer::start().await;
+    let owner = server.runner_of("secret", "uid-1", "run-1", "build", 1).await;
+    owner.store("dist", b"not yours").await;
+    let thief = server.runner_of("builds", "uid-2", "run-2", "build", 1).await;
+    let claim = thief.complete("dist", &completion(b"not yours")).await;
+    assert_eq!(refused(claim).await, (409, "offset".into()));
+    assert_eq!(thief.finish(&report(0)).await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_new_connection_takes_over_an_upload_from_a_stalled_one() {
+    let server = TestServer::start().await;
+    let runner = server.runner("uid-1").await;
+    let (to, pieces) = tokio::sync::mpsc::channel::<Result<Vec<u8>, std::io::Error>>(1);
+    to.send(Ok(vec![1; 1_000])).await.unwrap();
+    let stalled = {
+        let runner = runner.clone();
+        let body = reqwest::Body::wrap_stream(tokio_stream::wrappers::ReceiverStream::new(pieces));
+        tokio::spawn(async move {
+            runner.request(Method::PUT, "uploads/dist?offset=0").body(body).send().await
+        })
+    };
+    while runner.offset("dist").await < 1_000 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    assert_eq!(runner.put("dist", 1_000, vec![2; 500]).await.status(), StatusCode::OK);
+    to.send(Ok(vec![3; 10])).await.unwrap();
+    drop(to);
+    assert_eq!(refused(stalled.await.unwrap().unwrap()).await, (409, "offset".into()));
+    let whole = [vec![1; 1_000], vec![2; 500]].concat();
+    assert_eq!(runner.complete("dist", &completion(&whole)).await.status(), StatusCode::OK);
+}
