@@ -1,1 +1,101 @@
-//! The dcanary command.
+//! The `dcanary` command.
+//!
+//! ```text
+//! args ─▶ cmd/<verb> ─ fetch ─▶ cluster (Kubernetes), dcanary-ledger (journal)
+//!                    ─ decide ▶ pure functions
+//!                    ─ show ──▶ render (text from values), output (colours, tables, JSON)
+//! ```
+//! Fetching and rendering never meet, so that every output is pinned by a golden test without a cluster.
+
+pub mod args;
+pub mod cluster;
+pub mod cmd;
+pub mod exit;
+pub mod journal;
+pub mod lint;
+pub mod output;
+pub mod render;
+pub mod trust_file;
+
+use std::{
+    ffi::{OsStr, OsString},
+    path::Path,
+    process::ExitCode,
+};
+
+use clap::{CommandFactory as _, FromArgMatches as _};
+
+use args::Cli;
+use exit::{Exit, Failure};
+
+/// Runs the command line and answers the exit code.
+pub fn main(arguments: Vec<OsString>) -> ExitCode {
+    let called = called(arguments.first().map(OsString::as_os_str));
+    let command = Cli::command().name(called).bin_name(called);
+    let matches = match command.try_get_matches_from(arguments) {
+        Ok(matches) => matches,
+        Err(shown) => {
+            let code = u8::try_from(shown.exit_code()).unwrap_or(2);
+            let _ = shown.print();
+            return ExitCode::from(code);
+        }
+    };
+    let done = Cli::from_arg_matches(&matches)
+        .map_err(|source| Failure::usage(source.to_string()))
+        .and_then(|cli| run(cli, called));
+    match done {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            output::note(&format!("{called}: {failure}"));
+            failure.exit.into()
+        }
+    }
+}
+
+/// The name in usage and messages: by what the program was called.
+fn called(program: Option<&OsStr>) -> &'static str {
+    let stem = program.and_then(|path| Path::new(path).file_stem()).and_then(OsStr::to_str);
+    match stem {
+        Some("kubectl-dcanary" | "kubectl_dcanary") => "kubectl dcanary",
+        Some("mody") => "mody",
+        _ => "dcanary",
+    }
+}
+
+fn run(cli: Cli, called: &'static str) -> Result<Exit, Failure> {
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("DCANARY_LOG")
+                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("off")),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    // Fails only when a provider is installed already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|source| Failure::cannot_tell(format!("cannot start: {source}")))?
+        .block_on(cmd::run(cli, called))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usage_names_the_program_as_it_was_called() {
+        let cases = [
+            ("/usr/bin/dcanary", "dcanary"),
+            ("kubectl-dcanary", "kubectl dcanary"),
+            ("./mody", "mody"),
+            ("something-else", "dcanary"),
+        ];
+        for (program, name) in cases {
+            assert_eq!(called(Some(OsStr::new(program))), name);
+        }
+        let mut command = Cli::command().name("kubectl dcanary").bin_name("kubectl dcanary");
+        assert!(command.render_usage().to_string().contains("kubectl dcanary [OPTIONS] <COMMAND>"));
+    }
+}

@@ -1,0 +1,134 @@
+//! The cluster, as the kubeconfig names it.
+
+pub mod forward;
+pub mod ledger_config;
+pub mod token;
+
+use dcanary_crds::PipelineRun;
+use kube::{
+    Api, Client, Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+
+use crate::{args::Global, exit::Failure};
+
+/// A connection to the API server, and where things are.
+#[derive(Clone)]
+pub struct Cluster {
+    /// The client.
+    pub client: Client,
+    /// Namespace that commands are about.
+    pub namespace: String,
+    /// Whether all namespaces were asked for.
+    pub all: bool,
+    /// Namespace of the operator.
+    pub operator_namespace: String,
+    /// Name of the user of a client certificate cannot be told from a token; this is the token, if there is one.
+    pub config: Config,
+}
+
+impl Cluster {
+    /// Connects as kubectl would.
+    ///
+    /// # Errors
+    /// When there is no usable kubeconfig.
+    pub async fn connect(global: &Global) -> Result<Self, Failure> {
+        let options = KubeConfigOptions { context: global.context.clone(), ..KubeConfigOptions::default() };
+        let config = match &global.kubeconfig {
+            Some(path) => {
+                let file = Kubeconfig::read_from(path).map_err(|source| {
+                    Failure::cannot_tell(format!("cannot read the kubeconfig {}: {source}", path.display()))
+                })?;
+                Config::from_custom_kubeconfig(file, &options).await
+            }
+            None => match Config::from_kubeconfig(&options).await {
+                Err(_) if global.context.is_none() && in_cluster() => {
+                    let config = Config::incluster().map_err(|source| {
+                        Failure::cannot_tell(format!("cannot use the Pod's own access to the cluster: {source}"))
+                    })?;
+                    return Self::with(config, global);
+                }
+                other => other,
+            },
+        }
+        .map_err(|source| {
+            Failure::cannot_tell(format!(
+                "no usable kubeconfig: {source}; name one with --kubeconfig FILE or $KUBECONFIG"
+            ))
+        })?;
+        Self::with(config, global)
+    }
+
+    fn with(config: Config, global: &Global) -> Result<Self, Failure> {
+        let client = Client::try_from(config.clone())
+            .map_err(|source| Failure::cannot_tell(format!("cannot use the kubeconfig: {source}")))?;
+        Ok(Self {
+            namespace: global.namespace.clone().unwrap_or_else(|| config.default_namespace.clone()),
+            all: global.all_namespaces,
+            operator_namespace: global.operator_namespace.clone(),
+            client,
+            config,
+        })
+    }
+
+    /// Runs of the namespace.
+    pub fn runs(&self) -> Api<PipelineRun> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// Reads one run.
+    ///
+    /// # Errors
+    /// When there is none, or the API server refuses.
+    pub async fn run(&self, name: &str) -> Result<PipelineRun, Failure> {
+        self.runs().get(name).await.map_err(|source| self.explain(&source, &format!("run {name}")))
+    }
+
+    /// What a failed request means, with place and fix.
+    pub fn explain(&self, source: &kube::Error, what: &str) -> Failure {
+        let namespace = &self.namespace;
+        match source {
+            kube::Error::Api(status) if status.code == 404 && status.message.contains("could not find") => {
+                Failure::cannot_tell(
+                    "the cluster does not know pipelineruns.dcanary.dev; install the dcanary chart first",
+                )
+            }
+            kube::Error::Api(status) if status.code == 404 => Failure::cannot_tell(format!(
+                "{what} is not in namespace {namespace}; see `dcanary get runs -A` for all"
+            )),
+            kube::Error::Api(status) if status.code == 403 => {
+                Failure::cannot_tell(format!("not allowed: {}", status.message))
+            }
+            kube::Error::Api(status) if status.code == 409 => {
+                Failure::usage(format!("{what} exists already in namespace {namespace}"))
+            }
+            kube::Error::Api(status) if status.code == 422 || status.code == 400 => {
+                Failure::usage(status.message.clone())
+            }
+            kube::Error::Api(status) => Failure::cannot_tell(format!("{what}: {}", status.message)),
+            other => Failure::cannot_tell(format!(
+                "cannot reach the cluster at {}: {}",
+                self.config.cluster_url,
+                causes(other)
+            )),
+        }
+    }
+}
+
+fn in_cluster() -> bool {
+    std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
+}
+
+/// An error and its causes in one line.
+pub fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let said = inner.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = inner.source();
+    }
+    text
+}

@@ -1,0 +1,168 @@
+//! `ledger export`, `ledger status`, `ledger init-key`
+
+use std::{
+    fs::File,
+    io::{BufWriter, Write},
+    path::PathBuf,
+};
+
+use dcanary_ledger::{Head, IcLedger, Ledger as _, LedgerError, key};
+use dcanary_verifier::{
+    ExportError, ExportWriter,
+    export::{Header, Trailer},
+};
+use serde_json::json;
+
+use crate::{
+    args::{Format, Global, LedgerAt, LedgerCommand},
+    cluster::Cluster,
+    exit::{Exit, Failure},
+    journal::{self, Access},
+    output::{age::instant, machine, note, print},
+    trust_file::{self, Folders},
+};
+
+/// Blocks asked for at once; the ledger gives fewer where they are large.
+const AT_ONCE: u64 = 500;
+
+/// Runs the subcommand.
+pub async fn run(global: &Global, command: LedgerCommand) -> Result<Exit, Failure> {
+    match command {
+        LedgerCommand::InitKey { file } => {
+            let made = key::create(&file).map_err(|source| Failure::usage(source.to_string()))?;
+            print(&format!("{made}\n"));
+            Ok(Exit::Succeeded)
+        }
+        LedgerCommand::Status { at } => status(global, &at).await,
+        LedgerCommand::Export { at } => export(global, &at).await,
+    }
+}
+
+async fn reach(global: &Global, at: &LedgerAt) -> Result<Access, Failure> {
+    let folders = Folders::of_process();
+    let pinned = trust_file::load(at.trust.as_deref(), &folders)?;
+    let trust = pinned.as_ref().map(|(_, trust)| trust);
+    // The cluster is asked only for what is not known without it.
+    let (cluster, hints) = if trust.is_some() && at.network.is_some() {
+        (None, None)
+    } else {
+        let cluster = Cluster::connect(global).await?;
+        let hints = cluster.ledger_config().await?;
+        (Some(cluster), Some(hints))
+    };
+    let target = journal::target(trust, hints.as_ref(), at.network.as_deref())?;
+    if trust.is_none() {
+        note("no trust file: root key and ledger are what the cluster names");
+    }
+    journal::access(&target, cluster.as_ref(), &folders).await
+}
+
+fn explain(source: &LedgerError) -> Failure {
+    match journal::failed_check(source) {
+        Some(check) => Failure::failed(format!("{}: {source}", check.as_str())),
+        None => Failure::cannot_tell(source.to_string()),
+    }
+}
+
+async fn status(global: &Global, at: &LedgerAt) -> Result<Exit, Failure> {
+    let format = global.format()?;
+    let access = reach(global, at).await?;
+    access.ledger.ready().await.map_err(|source| explain(&source))?;
+    let head = access.ledger.head().await.map_err(|source| explain(&source))?;
+    let module = access.ledger.module_hash().await.map_err(|source| explain(&source))?;
+    let module = module.map_or_else(|| "none".to_owned(), hex::encode);
+    match format {
+        Some(format @ (Format::Json | Format::Yaml)) => print(&machine(
+            &json!({
+                "ledger": access.ledger.id().to_text(),
+                "network": access.route.url,
+                "blocks": head.size,
+                "root": hex::encode(head.root),
+                "lastBlock": hex::encode(head.last_hash),
+                "policy": hex::encode(head.policy_hash),
+                "module": module,
+                "certifiedAt": instant(head.time),
+            }),
+            format,
+        )?),
+        Some(Format::Name) => print(&format!("{}\n", access.ledger.id())),
+        _ => print(&render(&access.ledger.id().to_text(), &access.route.url, &head, &module)),
+    }
+    Ok(Exit::Succeeded)
+}
+
+fn render(ledger: &str, network: &str, head: &Head, module: &str) -> String {
+    let rows = [
+        ("ledger", ledger.to_owned()),
+        ("network", network.to_owned()),
+        ("blocks", head.size.to_string()),
+        ("root", hex::encode(head.root)),
+        ("last block", hex::encode(head.last_hash)),
+        ("policy", hex::encode(head.policy_hash)),
+        ("module", module.to_owned()),
+        ("certified", instant(head.time)),
+    ];
+    rows.iter().map(|(name, value)| format!("{name:<12} {value}\n")).collect()
+}
+
+async fn export(global: &Global, at: &LedgerAt) -> Result<Exit, Failure> {
+    let file = global.output.as_deref().filter(|name| *name != "-").map(PathBuf::from);
+    let access = reach(global, at).await?;
+    match file {
+        Some(path) => {
+            let cannot = |source: std::io::Error| {
+                Failure::usage(format!("cannot write {}: {source}", path.display()))
+            };
+            // A half-written export never stands under the name that was asked for.
+            let beside = path.with_extension("part");
+            let output = BufWriter::new(File::create(&beside).map_err(cannot)?);
+            let size = match write(&access.ledger, output).await {
+                Ok(size) => size,
+                Err(failure) => {
+                    let _ = std::fs::remove_file(&beside);
+                    return Err(failure);
+                }
+            };
+            std::fs::rename(&beside, &path).map_err(cannot)?;
+            note(&format!(
+                "{size} blocks in {}; check it with `dcanary verify export {}`",
+                path.display(),
+                path.display()
+            ));
+        }
+        None => {
+            write(&access.ledger, BufWriter::new(std::io::stdout())).await?;
+        }
+    }
+    Ok(Exit::Succeeded)
+}
+
+/// Writes the journal up to the present head.
+async fn write(ledger: &IcLedger, output: impl Write) -> Result<u64, Failure> {
+    let broken = |source: ExportError| Failure::cannot_tell(source.to_string());
+    let refused = |source: LedgerError| explain(&source);
+    ledger.ready().await.map_err(refused)?;
+    let head = ledger.head().await.map_err(refused)?;
+    let policy = ledger.policy().await.map_err(refused)?;
+    let code = ledger.code_certificate().await.map_err(refused)?;
+    let header = Header { ledger: ledger.id().as_slice().to_vec(), size: head.size };
+    let mut export = ExportWriter::new(output, &header).map_err(broken)?;
+    let mut next = 0;
+    while next < head.size {
+        let blocks = ledger.blocks(next, AT_ONCE.min(head.size - next)).await.map_err(refused)?;
+        if blocks.is_empty() {
+            return Err(Failure::cannot_tell(format!(
+                "the ledger hands out no block {next} though it has {}",
+                head.size
+            )));
+        }
+        for block in blocks.iter().take(usize::try_from(head.size - next).unwrap_or(usize::MAX)) {
+            export.block(block).map_err(broken)?;
+            next += 1;
+        }
+    }
+    let trailer =
+        Trailer { certificate: head.certificate, hash_tree: head.hash_tree, policy, code: Some(code) };
+    export.finish(&trailer).map_err(broken)?;
+    Ok(head.size)
+}

@@ -1,0 +1,62 @@
+//! `lint FILE…`
+
+use std::{
+    fs,
+    io::{Read as _, stdin},
+    path::Path,
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    args::{Format, Global, LintArgs},
+    exit::{Exit, Failure},
+    lint::{Findings, lint},
+    output::{Style, machine, print},
+    render,
+};
+
+/// Checks the files; exit code 1 when there is a mistake.
+pub fn run(global: &Global, args: &LintArgs) -> Result<Exit, Failure> {
+    let format = global.format()?;
+    let mut all = Vec::new();
+    for file in &args.files {
+        all.push((file.display().to_string(), lint(&read(file)?)));
+    }
+    match format {
+        Some(format @ (Format::Json | Format::Yaml)) => {
+            let value: Vec<Value> = all.iter().flat_map(|(file, found)| objects(file, found)).collect();
+            print(&machine(&value, format)?);
+        }
+        _ => {
+            let style = Style::detect(global);
+            for (file, found) in &all {
+                print(&render::lint::findings(file, found, style));
+            }
+        }
+    }
+    let wrong = all.iter().any(|(_, found)| !found.mistakes.is_empty());
+    Ok(if wrong { Exit::Failed } else { Exit::Succeeded })
+}
+
+fn objects(file: &str, found: &Findings) -> Vec<Value> {
+    let object = |mistake: &crate::lint::Mistake| {
+        json!({
+            "file": file,
+            "line": mistake.place.line,
+            "column": mistake.place.column,
+            "message": mistake.message,
+        })
+    };
+    found.mistakes.iter().map(object).collect()
+}
+
+fn read(file: &Path) -> Result<String, Failure> {
+    let cannot = |source: std::io::Error| Failure::usage(format!("cannot read {}: {source}", file.display()));
+    if file == Path::new("-") {
+        let mut text = String::new();
+        stdin().read_to_string(&mut text).map_err(cannot)?;
+        return Ok(text);
+    }
+    fs::read_to_string(file).map_err(cannot)
+}

@@ -1,0 +1,176 @@
+//! Whether a run's status says what its journal says: pure.
+//!
+//! The status may be ahead (records wait in the outbox) and never behind by more than a write; it may never contradict.
+
+use dcanary_crds::{
+    ArtifactStatus, ConditionStatus, ConditionType, PipelineRun, PipelineRunStatus, ResultStatus,
+    StageState, StageStatus,
+};
+use dcanary_types::{
+    Hash,
+    record::{Artifact, Outcome, Outputs, Record, ResultDigest, Transition},
+};
+use dcanary_verifier::Status;
+
+/// Compares a run's object with its verified records.
+pub fn compare(run: &PipelineRun, records: &[Record]) -> (Status, String) {
+    match differences(run, records) {
+        Ok(Agreement::Whole) => {
+            (Status::Passed, format!("the status agrees with all {} records", records.len()))
+        }
+        Ok(Agreement::Behind(what)) => (Status::Unchecked, what),
+        Err(difference) => (Status::Failed, difference),
+    }
+}
+
+enum Agreement {
+    Whole,
+    /// Something is not recorded yet.
+    Behind(String),
+}
+
+fn differences(run: &PipelineRun, records: &[Record]) -> Result<Agreement, String> {
+    let nothing = PipelineRunStatus::default();
+    let status = run.status.as_ref().unwrap_or(&nothing);
+    let journal = status.journal.clone().unwrap_or_default();
+    let held = records.len();
+    let count = |number: i64| usize::try_from(number).unwrap_or(0);
+    if count(journal.recorded) > held {
+        return Err(format!("the status says {} records are recorded, the ledger holds {held}", journal.recorded));
+    }
+    opened(run, status, records)?;
+    for stage in &status.stages {
+        compare_stage(stage, records, count(journal.next) > held)?;
+    }
+    let known = |name: &str| status.stages.iter().any(|stage| stage.name == name);
+    if let Some(name) = records.iter().filter_map(|record| record.transition.stage()).find(|name| !known(name)) {
+        return Err(format!("the ledger holds records of stage {name}, which the status does not have"));
+    }
+    compare_end(status, records, count(journal.next) > held)?;
+    let waiting = count(journal.next).saturating_sub(held);
+    if waiting > 0 {
+        return Ok(Agreement::Behind(format!("{waiting} records are not in the ledger yet")));
+    }
+    Ok(Agreement::Whole)
+}
+
+fn opened(run: &PipelineRun, status: &PipelineRunStatus, records: &[Record]) -> Result<(), String> {
+    let Some(Transition::RunOpened { name, definition, .. }) = records.first().map(|first| &first.transition)
+    else {
+        return Ok(());
+    };
+    let here = format!(
+        "{}/{}",
+        run.metadata.namespace.as_deref().unwrap_or_default(),
+        run.metadata.name.as_deref().unwrap_or_default()
+    );
+    if *name != here {
+        return Err(format!("the ledger holds this run as {name}, the cluster as {here}"));
+    }
+    match &status.definition {
+        Some(digest) if parse(digest) != Some(*definition) => {
+            Err("the status names another definition than the ledger".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn compare_stage(stage: &StageStatus, records: &[Record], more_to_come: bool) -> Result<(), String> {
+    let name = &stage.name;
+    let ours = |record: &&Record| record.transition.stage() == Some(name);
+    let end = records.iter().filter(ours).find_map(|record| ended(&record.transition));
+    let said = format!("{:?}", stage.state);
+    match end {
+        Some((state, _, _)) if state != stage.state => {
+            Err(format!("stage {name} is {said} in the cluster and {state:?} in the ledger"))
+        }
+        None if stage.state.ended() && !more_to_come => {
+            Err(format!("stage {name} is {said} in the cluster and has not ended in the ledger"))
+        }
+        Some((StageState::Succeeded, attempt, Some(outputs))) => {
+            let tried = stage.attempts.last().map_or(0, |last| u64::try_from(last.number).unwrap_or(0));
+            if tried != 0 && tried != attempt {
+                return Err(format!("stage {name} succeeded at attempt {tried} in the cluster and {attempt} in the ledger"));
+            }
+            match outputs_digest(&stage.artifacts, &stage.results) {
+                Some(digest) if digest == outputs => Ok(()),
+                Some(_) => Err(format!("results or artifacts of stage {name} are not those in the ledger")),
+                None => Err(format!("a digest in the status of stage {name} is malformed")),
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+fn ended(transition: &Transition) -> Option<(StageState, u64, Option<Hash>)> {
+    match transition {
+        Transition::StageSucceeded { attempt, outputs, .. } => {
+            Some((StageState::Succeeded, *attempt, Some(*outputs)))
+        }
+        Transition::StageFailed { attempt, .. } => Some((StageState::Failed, *attempt, None)),
+        Transition::StageSkipped { .. } => Some((StageState::Skipped, 0, None)),
+        Transition::StageCancelled { .. } => Some((StageState::Cancelled, 0, None)),
+        _ => None,
+    }
+}
+
+fn compare_end(status: &PipelineRunStatus, records: &[Record], more_to_come: bool) -> Result<(), String> {
+    let recorded = records.iter().find_map(|record| match record.transition {
+        Transition::RunFinished { outcome } => Some(outcome),
+        _ => None,
+    });
+    let shown = outcome(status);
+    match (shown, recorded) {
+        (Some(shown), Some(recorded)) if shown != recorded => {
+            Err(format!("the run {} in the cluster and {} in the ledger", shown.as_str(), recorded.as_str()))
+        }
+        (None, Some(recorded)) => {
+            Err(format!("the run goes on in the cluster and {} in the ledger", recorded.as_str()))
+        }
+        (Some(shown), None) if !more_to_come => {
+            Err(format!("the run {} in the cluster and has not ended in the ledger", shown.as_str()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// How a run ended, by its conditions.
+pub fn outcome(status: &PipelineRunStatus) -> Option<Outcome> {
+    let of = |kind| status.conditions.iter().find(|condition| condition.kind == kind);
+    if of(ConditionType::Finished)?.status != ConditionStatus::True {
+        return None;
+    }
+    let succeeded = of(ConditionType::Succeeded)?;
+    Some(match (succeeded.status, succeeded.reason.as_str()) {
+        (ConditionStatus::True, _) => Outcome::Succeeded,
+        (_, reason) if reason.contains("Cancel") => Outcome::Cancelled,
+        (_, reason) if reason.contains("TimedOut") || reason.contains("Timeout") => Outcome::TimedOut,
+        _ => Outcome::Failed,
+    })
+}
+
+fn outputs_digest(artifacts: &[ArtifactStatus], results: &[ResultStatus]) -> Option<Hash> {
+    let artifacts: Option<Vec<Artifact>> = artifacts
+        .iter()
+        .map(|one| {
+            let size = u64::try_from(one.size).ok()?;
+            Some(Artifact { name: one.name.clone(), digest: parse(&one.digest)?, size })
+        })
+        .collect();
+    let results: Option<Vec<(String, ResultDigest)>> = results
+        .iter()
+        .map(|one| {
+            let size = u64::try_from(one.size).ok()?;
+            Some((one.name.clone(), ResultDigest { digest: parse(&one.digest)?, size }))
+        })
+        .collect();
+    Some(Outputs::new(artifacts?, results?).digest())
+}
+
+fn parse(digest: &str) -> Option<Hash> {
+    hex::decode(digest.strip_prefix("sha256:")?).ok()?.try_into().ok()
+}
+
+#[cfg(test)]
+#[path = "compare_tests.rs"]
+mod tests;

@@ -1,0 +1,110 @@
+use super::*;
+
+fn record(n: u64, transition: Transition) -> Record {
+    Record { run: "uid-1".to_owned(), n, claimed_ts: 0, transition }
+}
+
+fn journal() -> Vec<Record> {
+    let outputs = Outputs::new(
+        [Artifact { name: "app".to_owned(), digest: [1; 32], size: 7 }],
+        [("version".to_owned(), ResultDigest { digest: [2; 32], size: 3 })],
+    )
+    .digest();
+    vec![
+        record(0, Transition::RunOpened {
+            name: "team/web-1".to_owned(),
+            definition: [3; 32],
+            graph: [4; 32],
+            params: [5; 32],
+            source: None,
+        }),
+        record(1, Transition::StageStarted { stage: "build".to_owned(), attempt: 1, image: "i".to_owned() }),
+        record(2, Transition::StageSucceeded {
+            stage: "build".to_owned(),
+            attempt: 1,
+            outputs,
+            artifacts: None,
+        }),
+        record(3, Transition::RunFinished { outcome: Outcome::Succeeded }),
+    ]
+}
+
+fn run() -> PipelineRun {
+    let one = "01".repeat(32);
+    let two = "02".repeat(32);
+    let three = "03".repeat(32);
+    serde_saphyr::from_str(&format!(
+        "apiVersion: dcanary.dev/v1alpha1
+kind: PipelineRun
+metadata: {{name: web-1, namespace: team, uid: uid-1}}
+spec: {{pipelineRef: {{name: web}}}}
+status:
+  definition: 'sha256:{three}'
+  conditions:
+  - {{type: Succeeded, status: 'True', reason: Succeeded, message: '', lastTransitionTime: '2026-01-01T00:00:00Z'}}
+  - {{type: Finished, status: 'True', reason: Succeeded, message: '', lastTransitionTime: '2026-01-01T00:00:00Z'}}
+  journal: {{next: 4, recorded: 4, pending: []}}
+  stages:
+  - name: build
+    state: Succeeded
+    attempts: [{{number: 1, pod: p}}]
+    artifacts: [{{name: app, digest: 'sha256:{one}', size: 7, kind: file}}]
+    results: [{{name: version, digest: 'sha256:{two}', size: 3}}]
+"
+    ))
+    .unwrap()
+}
+
+fn changed(change: impl FnOnce(&mut PipelineRunStatus)) -> (Status, String) {
+    let mut run = run();
+    change(run.status.as_mut().unwrap());
+    compare(&run, &journal())
+}
+
+#[test]
+fn a_status_that_says_what_the_ledger_says_passes() {
+    let (status, detail) = compare(&run(), &journal());
+    assert_eq!((status, detail.as_str()), (Status::Passed, "the status agrees with all 4 records"));
+}
+
+#[test]
+fn each_contradiction_fails_with_its_place() {
+    let cases: Vec<(&str, (Status, String))> = vec![
+        ("stage build is Failed", changed(|status| status.stages[0].state = StageState::Failed)),
+        ("artifacts of stage build", changed(|status| status.stages[0].artifacts[0].size = 8)),
+        ("artifacts of stage build", changed(|status| status.stages[0].results.clear())),
+        ("is malformed", changed(|status| status.stages[0].results[0].digest = "x".to_owned())),
+        ("attempt 2", changed(|status| status.stages[0].attempts[0].number = 2)),
+        ("another definition", changed(|status| status.definition = Some(format!("sha256:{}", "00".repeat(32))))),
+        ("the run failed in the cluster", changed(|status| status.conditions[0].status = ConditionStatus::False)),
+        ("goes on in the cluster", changed(|status| status.conditions.clear())),
+        ("which the status does not have", changed(|status| status.stages.clear())),
+        ("says 5 records", changed(|status| status.journal.as_mut().unwrap().recorded = 5)),
+    ];
+    for (said, (status, detail)) in cases {
+        assert_eq!(status, Status::Failed, "{said}");
+        assert!(detail.contains(said), "{detail}");
+    }
+}
+
+#[test]
+fn another_name_in_the_ledger_fails() {
+    let mut other = run();
+    other.metadata.name = Some("web-2".to_owned());
+    assert!(compare(&other, &journal()).1.contains("as team/web-1, the cluster as team/web-2"));
+}
+
+#[test]
+fn records_that_wait_leave_it_open_and_a_silent_ledger_fails() {
+    let journal = journal();
+    let mut behind = run();
+    behind.status.as_mut().unwrap().journal.as_mut().unwrap().recorded = 2;
+    let (status, detail) = compare(&behind, &journal[..2]);
+    assert_eq!((status, detail.as_str()), (Status::Unchecked, "2 records are not in the ledger yet"));
+    // Nothing waits, and still the ledger lacks the end.
+    let journal_status = behind.status.as_mut().unwrap().journal.as_mut().unwrap();
+    journal_status.next = 2;
+    let (status, detail) = compare(&behind, &journal[..2]);
+    assert_eq!(status, Status::Failed);
+    assert!(detail.contains("has not ended in the ledger"), "{detail}");
+}

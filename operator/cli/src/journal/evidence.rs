@@ -1,0 +1,129 @@
+//! Fetches what proves a run.
+
+use dcanary_ledger::{Ledger as _, LedgerError, RunKey};
+use dcanary_verifier::{Check, Report, RunEvidence, Status, TrustFile, VerifiedRun, verify_run};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+
+use super::{Access, compare_names, failed_check};
+use crate::cluster::ledger_config::LedgerConfig;
+
+/// Proofs asked for at once.
+const AT_ONCE: usize = 8;
+
+/// What came out of a verification.
+pub struct Verification {
+    /// The findings.
+    pub report: Report,
+    /// The run, when nothing failed.
+    pub run: Option<VerifiedRun>,
+    /// Why not everything could be checked, in one sentence.
+    pub incomplete: Option<String>,
+}
+
+/// Fetches and verifies a run. Failures become findings wherever they say something about the ledger.
+pub async fn verify(
+    access: &Access,
+    key: &RunKey,
+    trust: Option<&TrustFile>,
+    hints: &LedgerConfig,
+    now: u64,
+) -> Verification {
+    let mut early = Report::new(trust);
+    if let Some(trust) = trust {
+        compare_names(&mut early, trust, hints);
+    }
+    let before = access.checkpoints.load(access.ledger.id()).await.ok().flatten();
+    let code = match access.ledger.code_certificate().await {
+        Ok(code) => code,
+        Err(error) => return broken(early, &error),
+    };
+    judge_code(&mut early, access, trust).await;
+    match fetch(access, key, hints, code).await {
+        Ok(None) => {
+            let incomplete = Some(format!("run {} is not in the ledger", key.run));
+            Verification { report: early, run: None, incomplete }
+        }
+        Ok(Some(evidence)) => {
+            let (mut report, run) = verify_run(&evidence, trust, Some(now));
+            for finding in early.failed() {
+                report.record(finding.check, Status::Failed, finding.detail.clone());
+            }
+            match before {
+                Some(before) => report.record(
+                    Check::Consistency,
+                    Status::Passed,
+                    format!("extends the {} blocks that were verified before", before.size),
+                ),
+                None => report.record(
+                    Check::Consistency,
+                    Status::Unchecked,
+                    "first look at this ledger from here; remembered for the next",
+                ),
+            }
+            let run = run.filter(|_| report.failed().next().is_none());
+            Verification { report, run, incomplete: None }
+        }
+        Err(error) => broken(early, &error),
+    }
+}
+
+fn broken(mut report: Report, error: &LedgerError) -> Verification {
+    match failed_check(error) {
+        Some(check) => {
+            report.record(check, Status::Failed, error.to_string());
+            Verification { report, run: None, incomplete: None }
+        }
+        None => Verification { report, run: None, incomplete: Some(error.to_string()) },
+    }
+}
+
+/// Another wasm under the ledger's id answers nothing that a ledger would, so its code is judged before it is asked.
+async fn judge_code(report: &mut Report, access: &Access, trust: Option<&TrustFile>) {
+    let Some(trust) = trust.filter(|trust| !trust.module_hashes.is_empty()) else { return };
+    let Ok(found) = access.ledger.module_hash().await else { return };
+    if !found.is_some_and(|hash| trust.module_hashes.contains(&hash)) {
+        let shown = found.map_or_else(|| "no module".to_owned(), hex::encode);
+        report.record(
+            Check::Code,
+            Status::Failed,
+            format!("canister {} runs {shown}, which is not among the accepted modules", trust.ledger),
+        );
+    }
+}
+
+async fn fetch(
+    access: &Access,
+    key: &RunKey,
+    hints: &LedgerConfig,
+    code: Vec<u8>,
+) -> Result<Option<RunEvidence>, LedgerError> {
+    let ledger = &access.ledger;
+    ledger.ready().await?;
+    let indexes = ledger.run_blocks(key).await?;
+    if indexes.is_empty() {
+        return Ok(None);
+    }
+    let graph = ledger.run_graph(key).await?;
+    let head = ledger.head().await?;
+    let policy = ledger.policy().await?;
+    let indexes: Vec<u64> = indexes.into_iter().filter(|index| *index < head.size).collect();
+    let size = head.size;
+    let blocks = stream::iter(indexes)
+        .map(|index| async move {
+            let block = ledger.blocks(index, 1).await?.into_iter().next().unwrap_or_default();
+            Ok::<_, LedgerError>((index, block, ledger.inclusion(index, size).await?))
+        })
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await?;
+    Ok(Some(RunEvidence {
+        ledger: hints.ledger.as_slice().to_vec(),
+        root_key: Some(hints.root_key.clone()),
+        certificate: head.certificate,
+        hash_tree: head.hash_tree,
+        blocks,
+        graph,
+        policy,
+        code: Some(code),
+    }))
+}

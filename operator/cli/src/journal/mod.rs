@@ -1,0 +1,192 @@
+//! The journal as a reader sees it: found through trust file and cluster, fetched, compared.
+
+pub mod compare;
+pub mod evidence;
+
+use std::{path::PathBuf, sync::Arc};
+
+use dcanary_ledger::{
+    CheckpointStore, FileCheckpoints, IcLedger, IcLedgerConfig, LedgerError, MemoryCheckpoints,
+};
+use dcanary_types::value::sha256;
+use dcanary_verifier::{Check, HeadError, Report, Status, TrustFile};
+use ic_agent::{export::Principal, identity::AnonymousIdentity};
+
+use crate::{
+    cluster::{
+        Cluster,
+        ledger_config::{LedgerConfig, Route},
+    },
+    exit::Failure,
+    trust_file::Folders,
+};
+
+/// Where a reader looks, and by which key it believes.
+pub struct Access {
+    /// The ledger.
+    pub ledger: Arc<IcLedger>,
+    /// What this reader remembered before it looked.
+    pub checkpoints: Arc<dyn CheckpointStore>,
+    /// Keeps the way to the network open.
+    pub route: Route,
+}
+
+/// Anchors and address, from the trust file first and the cluster's hints where there is none.
+pub struct Target {
+    /// DER-encoded root key.
+    pub root_key: Vec<u8>,
+    /// Canister id.
+    pub ledger: Principal,
+    /// URL of the network.
+    pub network: String,
+}
+
+/// Decides where to look: pure.
+///
+/// # Errors
+/// When neither side names something that is needed.
+pub fn target(
+    trust: Option<&TrustFile>,
+    hints: Option<&LedgerConfig>,
+    network: Option<&str>,
+) -> Result<Target, Failure> {
+    let missing = |what: &str| {
+        Failure::cannot_tell(format!("nobody names {what}: give a kubeconfig of the cluster, or --network URL and a trust file"))
+    };
+    Ok(Target {
+        root_key: trust
+            .map(|trust| trust.root_key.to_der())
+            .or_else(|| hints.map(|hints| hints.root_key.clone()))
+            .ok_or_else(|| missing("the root key of the network"))?,
+        ledger: trust
+            .map(|trust| trust.ledger)
+            .or_else(|| hints.map(|hints| hints.ledger))
+            .ok_or_else(|| missing("the ledger"))?,
+        network: network
+            .map(str::to_owned)
+            .or_else(|| hints.map(|hints| hints.network.clone()))
+            .ok_or_else(|| missing("the network"))?,
+    })
+}
+
+/// Sets up the way to a ledger.
+///
+/// # Errors
+/// When the network cannot be reached through the cluster, or root key or URL cannot be used.
+pub async fn access(
+    target: &Target,
+    cluster: Option<&Cluster>,
+    folders: &Folders,
+) -> Result<Access, Failure> {
+    let route = match cluster {
+        Some(cluster) => cluster.route(&target.network).await?,
+        None => Route::direct(target.network.clone()),
+    };
+    let checkpoints: Arc<dyn CheckpointStore> = match checkpoint_folder(target, folders) {
+        Some(folder) => Arc::new(FileCheckpoints::new(folder)),
+        None => Arc::new(MemoryCheckpoints::default()),
+    };
+    let mut config = IcLedgerConfig::new(
+        route.url.clone(),
+        target.root_key.clone(),
+        target.ledger,
+        Arc::new(AnonymousIdentity),
+        checkpoints.clone(),
+    );
+    config.save_every = std::time::Duration::ZERO;
+    let ledger = IcLedger::connect(config).map_err(|source| Failure::cannot_tell(source.to_string()))?;
+    Ok(Access { ledger: Arc::new(ledger), checkpoints, route })
+}
+
+/// One folder for each root key: the same canister id lives on many networks.
+fn checkpoint_folder(target: &Target, folders: &Folders) -> Option<PathBuf> {
+    let network = hex::encode(&sha256(&target.root_key)[..8]);
+    folders.checkpoints().map(|folder| folder.join(network))
+}
+
+/// The check that an error of the ledger client fails; `None` when it only says that nothing could be checked.
+pub fn failed_check(error: &LedgerError) -> Option<Check> {
+    Some(match error {
+        LedgerError::Certificate { source } => HeadError::Certificate(source.clone()).check(),
+        LedgerError::Range { .. } => Check::Range,
+        LedgerError::Stale { .. } => Check::Age,
+        LedgerError::Labels { .. } => Check::Labels,
+        LedgerError::Unproven { .. } => Check::Root,
+        LedgerError::Forked(_) => Check::Consistency,
+        LedgerError::OtherCode { .. } => Check::Code,
+        _ => return None,
+    })
+}
+
+/// Compares what the cluster names with what is pinned.
+pub fn compare_names(report: &mut Report, trust: &TrustFile, hints: &LedgerConfig) {
+    let mut wrong = Vec::new();
+    if hints.ledger != trust.ledger {
+        wrong.push(format!("the cluster names ledger {}, the trust file {}", hints.ledger, trust.ledger));
+    }
+    if hints.root_key != trust.root_key.to_der() {
+        wrong.push("the cluster names another root key than the trust file".to_owned());
+    }
+    if let Some(project) = trust.project.as_ref().filter(|project| **project != hints.project) {
+        wrong.push(format!("the cluster names project {}, the trust file {project}", hints.project));
+    }
+    if wrong.is_empty() {
+        report.record(Check::Trust, Status::Passed, "the ids are the trust file's");
+    } else {
+        report.record(Check::Trust, Status::Failed, wrong.join("; "));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dcanary_verifier::RootKey;
+
+    fn trust() -> TrustFile {
+        TrustFile {
+            root_key: RootKey::mainnet(),
+            ledger: Principal::from_slice(&[1]),
+            project: Some("shop".to_owned()),
+            module_hashes: vec![],
+            controllers: None,
+            domains: None,
+        }
+    }
+
+    fn hints() -> LedgerConfig {
+        LedgerConfig {
+            network: "http://n".to_owned(),
+            root_key: RootKey::mainnet().to_der(),
+            ledger: Principal::from_slice(&[1]),
+            project: "shop".to_owned(),
+            domain: "east".to_owned(),
+        }
+    }
+
+    fn named(hints: &LedgerConfig) -> (Status, String) {
+        let mut report = Report::new(Some(&trust()));
+        compare_names(&mut report, &trust(), hints);
+        let finding = report.findings().iter().find(|finding| finding.check == Check::Trust).unwrap();
+        (finding.status, finding.detail.clone())
+    }
+
+    #[test]
+    fn a_swapped_config_map_fails_by_name() {
+        assert_eq!(named(&hints()).0, Status::Passed);
+        let (status, detail) = named(&LedgerConfig { ledger: Principal::from_slice(&[2]), ..hints() });
+        assert_eq!(status, Status::Failed);
+        assert!(detail.starts_with("the cluster names ledger"), "{detail}");
+        assert_eq!(named(&LedgerConfig { root_key: vec![1], ..hints() }).0, Status::Failed);
+        assert!(named(&LedgerConfig { project: "x".to_owned(), ..hints() }).1.contains("project x"));
+    }
+
+    #[test]
+    fn the_trust_file_is_asked_before_the_cluster() {
+        let swapped = LedgerConfig { ledger: Principal::from_slice(&[2]), root_key: vec![1], ..hints() };
+        let found = target(Some(&trust()), Some(&swapped), None).unwrap();
+        assert_eq!((found.ledger, found.root_key), (trust().ledger, trust().root_key.to_der()));
+        assert_eq!(target(Some(&trust()), Some(&hints()), Some("http://m")).unwrap().network, "http://m");
+        assert!(target(Some(&trust()), None, None).is_err());
+        assert!(target(None, None, Some("http://m")).is_err());
+    }
+}

@@ -1,0 +1,121 @@
+//! Pipeline files, read strictly: what the API server would prune silently is a mistake here.
+//!
+//! ```text
+//! text ─▶ place: a tree of values with their places
+//!           ├─▶ fields: names that the schema of the kind does not have, with the nearest one that it has
+//!           ├─▶ the kind's own type: wrong or missing values
+//!           └─▶ dcanary-core: the same validation as the operator's, its paths looked up in the tree
+//! ```
+
+pub mod fields;
+pub mod place;
+
+use dcanary_core::{problem::Problem, validate};
+use dcanary_crds::{ClusterExecutor, Executor, Pipeline, PipelineDefinition, PipelineRun};
+use kube::CustomResourceExt as _;
+use serde::de::DeserializeOwned;
+
+use place::{Node, Place};
+
+/// Most stages that a run may have; the operator may be set to fewer.
+const MAX_STAGES: usize = 256;
+
+/// One mistake in a file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mistake {
+    /// Where.
+    pub place: Place,
+    /// What, and what to do.
+    pub message: String,
+}
+
+/// What was found in one file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// Objects that were checked: kind and name.
+    pub checked: Vec<String>,
+    /// Mistakes, in the order of the file.
+    pub mistakes: Vec<Mistake>,
+}
+
+/// Checks the text of a file: pure.
+pub fn lint(text: &str) -> Findings {
+    let mut findings = Findings::default();
+    let documents = match place::read(text) {
+        Ok(documents) => documents,
+        Err(mistake) => {
+            findings.mistakes.push(mistake);
+            return findings;
+        }
+    };
+    for document in &documents {
+        check(document, &mut findings);
+    }
+    if findings.checked.is_empty() && findings.mistakes.is_empty() {
+        let message = "there is no object of dcanary.dev/v1alpha1 in this file".to_owned();
+        findings.mistakes.push(Mistake { place: Place { line: 1, column: 1 }, message });
+    }
+    findings.mistakes.sort();
+    findings.mistakes.dedup();
+    findings
+}
+
+fn check(document: &Node, findings: &mut Findings) {
+    let group = document.text("apiVersion").unwrap_or_default();
+    if !group.starts_with("dcanary.dev/") {
+        return;
+    }
+    if group != "dcanary.dev/v1alpha1" {
+        let message = format!("`{group}` is no version of dcanary.dev; use dcanary.dev/v1alpha1");
+        findings.mistakes.push(Mistake { place: document.place_of("apiVersion"), message });
+        return;
+    }
+    let kind = document.text("kind").unwrap_or_default();
+    let mistakes = match kind {
+        "Pipeline" => one::<Pipeline>(document, &Pipeline::crd(), |pipeline| {
+            judge(&pipeline.spec.definition, "spec")
+        }),
+        "PipelineRun" => one::<PipelineRun>(document, &PipelineRun::crd(), |run| {
+            let inline = run.spec.pipeline_spec.as_ref();
+            inline.map(|inline| judge(inline, "spec.pipelineSpec")).unwrap_or_default()
+        }),
+        "Executor" => one::<Executor>(document, &Executor::crd(), |_| Vec::new()),
+        "ClusterExecutor" => one::<ClusterExecutor>(document, &ClusterExecutor::crd(), |_| Vec::new()),
+        other => {
+            let kinds = ["Pipeline", "PipelineRun", "Executor", "ClusterExecutor"];
+            let near = dcanary_core::problem::suggestion(other, kinds);
+            let message = format!("`{other}` is no kind of dcanary.dev{near}");
+            vec![Mistake { place: document.place_of("kind"), message }]
+        }
+    };
+    findings.checked.push(format!("{kind} {}", document.name()));
+    findings.mistakes.extend(mistakes);
+}
+
+fn one<T: DeserializeOwned>(
+    document: &Node,
+    crd: &k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+    judge: impl Fn(&T) -> Vec<Problem>,
+) -> Vec<Mistake> {
+    let mut mistakes = fields::check(document, crd);
+    match serde_json::from_value::<T>(document.to_json()) {
+        Ok(object) => mistakes.extend(
+            judge(&object)
+                .into_iter()
+                .map(|problem| Mistake { place: document.find(&problem.path), message: problem.to_string() }),
+        ),
+        // What is missing or of a wrong type; the field check has named what it can.
+        Err(source) if mistakes.is_empty() => {
+            mistakes.push(Mistake { place: document.place, message: source.to_string() });
+        }
+        Err(_) => {}
+    }
+    mistakes
+}
+
+fn judge(definition: &PipelineDefinition, root: &str) -> Vec<Problem> {
+    validate::definition(definition, root, MAX_STAGES)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,24 @@
+//! Mistakes as compilers print them.
+
+use crate::{
+    lint::Findings,
+    output::{Style, Tone},
+};
+
+/// `file:line:column: message`, one a line; then what was checked.
+pub fn findings(file: &str, found: &Findings, style: Style) -> String {
+    let mut text = String::new();
+    for mistake in &found.mistakes {
+        let place = format!("{file}:{}:{}:", mistake.place.line, mistake.place.column);
+        text.push_str(&format!(
+            "{} {} {}\n",
+            style.paint(Tone::Strong, &place),
+            style.paint(Tone::Bad, "✖"),
+            mistake.message
+        ));
+    }
+    if found.mistakes.is_empty() {
+        text.push_str(&format!("{file}: {} {}\n", style.paint(Tone::Good, "✔"), found.checked.join(", ")));
+    }
+    text
+}

@@ -1,0 +1,41 @@
+use super::*;
+
+fn plain(run: &PipelineRun) -> String {
+    tree(run, fixtures::at("2026-03-01T12:10:00Z"), Style::PLAIN)
+}
+
+#[test]
+fn a_failed_run_shows_what_failed_and_what_it_left() {
+    insta::assert_snapshot!("tree_failed", plain(&fixtures::failed()));
+}
+
+#[test]
+fn a_running_run_shows_attempts_and_what_waits() {
+    insta::assert_snapshot!("tree_running", plain(&fixtures::running()));
+}
+
+#[test]
+fn a_run_without_status_is_pending() {
+    let mut run = fixtures::running();
+    run.status = None;
+    insta::assert_snapshot!("tree_pending", plain(&run));
+}
+
+#[test]
+fn colours_are_only_where_they_are_wanted() {
+    let run = fixtures::failed();
+    assert!(!plain(&run).contains('\u{1b}'));
+    let colored = tree(&run, fixtures::at("2026-03-01T12:10:00Z"), Style { color: true });
+    assert!(colored.contains("\u{1b}[31m✖\u{1b}[0m"));
+}
+
+#[test]
+fn a_result_with_newlines_and_escapes_stays_one_harmless_line() {
+    let result = ResultStatus {
+        name: "x".to_owned(),
+        value: Some("a\nb\u{1b}[31m\"; touch /pwned; $(id)".to_owned()),
+        ..ResultStatus::default()
+    };
+    let line = result_line(&result);
+    assert!(!line.contains('\n') && !line.contains('\u{1b}'), "{line:?}");
+}
