@@ -173,7 +173,7 @@ class Run:
         need(name is None or g is None or name in g, "stage is not in the graph")
         state, last = self.state(name)
         names, broken = g or self.stages, not g or not name or any(self.ended(x) and not self.met(x) for x in g[name][0])
-        need({"stage_started": lambda: state in ("pending", "retried") and k == last + 1 and self.ready(name) and (not g or k <= g[name][1]),
+        need({"stage_started": lambda: state in ("pending", "retried") and k - 1 == last and (not g or k <= g[name][1]) and self.ready(name),
               **dict.fromkeys(("stage_succeeded", "stage_retried"), lambda: state == "started" and k == last),
               "stage_failed": lambda: state in ("started", "retried") and k == last, "stage_disputed": lambda: k <= last,
               "stage_skipped": lambda: state == "pending" and (broken if reason == "needs" else reason == "ended" or self.ready(name)),
@@ -258,8 +258,7 @@ def verify(raw, t):
         return first, [decode(b)[0] for b in encoded], trailer, decode(trailer["policy"])[0]
     r = Report(t)
     first, blocks, trailer, policy = r.attempt("format", form) or (None,) * 4
-    if first is None:
-        return r
+    if first is None: return r
     key, ledger = (bytes.fromhex(t["root_key"])[37:], principal(t["ledger"])) if t else (None, first["ledger"])
     if t:
         r.attempt("trust", lambda: need(first["ledger"] == ledger, "the export names another ledger"))
