@@ -22,6 +22,9 @@ struct Arguments {
     /// Keep the state in memory only.
     #[arg(long)]
     ephemeral: bool,
+    /// A file with the keys to sign with (`{"root", "subnet", "node"}`, secrets in hexadecimal), instead of keys made in the data folder.
+    #[arg(long, conflicts_with = "ephemeral")]
+    keys: Option<PathBuf>,
     /// A file to write `{"url", "root_key"}` to when the node serves.
     #[arg(long)]
     ready_file: Option<PathBuf>,
@@ -34,14 +37,19 @@ async fn main() -> anyhow::Result<()> {
         .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")))
         .with_writer(std::io::stderr)
         .init();
-    let config = match arguments.data {
+    let mut config = match arguments.data {
         Some(folder) => Config::durable(folder),
         None => Config::ephemeral(),
     };
+    if let Some(file) = arguments.keys {
+        config = config.keys(file);
+    }
     // Before starting, so that a signal during a long replay is not lost.
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
-    let node = Node::start(config.listen(arguments.listen)).await.context("the node does not start")?;
+    let node = Node::start(config.listen(arguments.listen))
+        .await
+        .context("the node does not start")?;
     tracing::info!(url = node.url(), "serving");
     if let Some(file) = &arguments.ready_file {
         announce(file, &node).with_context(|| format!("cannot write {}", file.display()))?;

@@ -13,7 +13,7 @@ use crate::state::State;
 use crate::wasm::engine::{Engine, EngineError};
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -21,7 +21,10 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 const KEYS: &str = "keys.json";
+const ROOT_KEY: &str = "root_key.der";
 const SEGMENT_BYTES: u64 = 64 << 20;
+/// How long open connections may keep a node from stopping.
+const GRACE: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Where the state lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +40,7 @@ pub struct Config {
     storage: Storage,
     limits: Limits,
     segment_bytes: u64,
+    keys: Option<PathBuf>,
 }
 
 impl Config {
@@ -47,17 +51,28 @@ impl Config {
             storage: Storage::Memory,
             limits: Limits::default(),
             segment_bytes: SEGMENT_BYTES,
+            keys: None,
         }
     }
 
     /// A node that keeps its state in a folder, on a free port of the loopback interface.
     pub fn durable(folder: impl Into<PathBuf>) -> Self {
-        Self { storage: Storage::Folder(folder.into()), ..Self::ephemeral() }
+        Self {
+            storage: Storage::Folder(folder.into()),
+            ..Self::ephemeral()
+        }
     }
 
     /// Listens at another address. Port 0 takes a free one.
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.listen = address;
+        self
+    }
+
+    /// Signs with the keys in this file instead of keys in the data folder. The folder notes the root key: with another one it
+    /// refuses to start.
+    pub fn keys(mut self, file: impl Into<PathBuf>) -> Self {
+        self.keys = Some(file.into());
         self
     }
 
@@ -95,6 +110,18 @@ pub enum StartError {
     /// The keys cannot be read or made.
     #[error("the node's keys cannot be used")]
     Keys(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The key file cannot be read.
+    #[error("cannot read the keys in {}", path.display())]
+    KeyFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The data belongs to another network.
+    #[error("the data folder {} holds the state of another root key: give the keys that it was made with", .0.display())]
+    OtherKeys(PathBuf),
     /// The data cannot be restored.
     #[error("the state cannot be restored: {0}")]
     Restore(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -140,7 +167,7 @@ pub struct NodeFailed(String);
 
 /// A running Internet Computer node. Several can run in one process.
 ///
-/// Dropping it without [`Node::shutdown`] is like a crash: the log has everything that was answered.
+/// Dropping it stops it in the background; only [`Node::shutdown`] tells when the data folder is free again.
 #[derive(Debug)]
 pub struct Node {
     address: SocketAddr,
@@ -157,9 +184,16 @@ impl Node {
     /// When the folder is in use, damaged or not accessible, or the address is taken.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let listen = config.listen;
-        let listener =
-            TcpListener::bind(listen).await.map_err(|source| StartError::Listen { address: listen, source })?;
-        let address = listener.local_addr().map_err(|source| StartError::Listen { address: listen, source })?;
+        let listener = TcpListener::bind(listen)
+            .await
+            .map_err(|source| StartError::Listen {
+                address: listen,
+                source,
+            })?;
+        let address = listener.local_addr().map_err(|source| StartError::Listen {
+            address: listen,
+            source,
+        })?;
         // Restoring reads files, compiles and replays: not for an async thread, and not for its small stack.
         let (done, restored) = oneshot::channel();
         std::thread::Builder::new()
@@ -167,7 +201,9 @@ impl Node {
             .stack_size(crate::wasm::engine::THREAD_STACK)
             .spawn(move || drop(done.send(restore(&config))))
             .map_err(StartError::Threads)?;
-        let api = restored.await.map_err(|_| StartError::Threads(io::Error::other("restoring was interrupted")))??;
+        let api = restored
+            .await
+            .map_err(|_| StartError::Threads(io::Error::other("restoring was interrupted")))??;
         let api = Arc::new(api);
         let (stop, stopped) = oneshot::channel::<()>();
         let service = router(api.clone());
@@ -179,11 +215,20 @@ impl Node {
                     _ = failure.wait() => {}
                 }
             };
-            if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(stopping).await {
+            if let Err(error) = axum::serve(listener, service)
+                .with_graceful_shutdown(stopping)
+                .await
+            {
                 tracing::error!(%error, "the HTTP server ended");
             }
         });
-        Ok(Self { address, root_key: api.keys.root.der().to_vec(), api, stop: Some(stop), server })
+        Ok(Self {
+            address,
+            root_key: api.keys.root.der().to_vec(),
+            api,
+            stop: Some(stop),
+            server,
+        })
     }
 
     /// Where it serves, as a URL.
@@ -219,8 +264,6 @@ impl Node {
             // Nobody listens any more when the server has ended by itself.
             let _ = stop.send(());
         }
-        // Connections that stay open must not keep the node from stopping.
-        const GRACE: std::time::Duration = std::time::Duration::from_secs(2);
         if tokio::time::timeout(GRACE, &mut self.server).await.is_err() {
             self.server.abort();
         }
@@ -247,21 +290,50 @@ fn restore(config: &Config) -> Result<Api, StartError> {
         let machine = Machine::new(executor(engine, &keys, config.limits), State::default());
         return assemble(keys, machine, None);
     };
-    let unusable = |source| StartError::Folder { folder: folder.clone(), source };
-    let disk = Folder::open(folder).map_err(unusable)?.ok_or_else(|| StartError::InUse(folder.clone()))?;
+    let unusable = |source| StartError::Folder {
+        folder: folder.clone(),
+        source,
+    };
+    let disk = Folder::open(folder)
+        .map_err(unusable)?
+        .ok_or_else(|| StartError::InUse(folder.clone()))?;
     let disk: Arc<dyn Disk> = Arc::new(disk);
-    let keys = Arc::new(load_keys(disk.as_ref()).map_err(|error| match error {
-        KeyLoadError::Io(source) => unusable(source),
-        KeyLoadError::Keys(error) => error.into(),
-    })?);
-    let Recovered { machine, journal, checkpoints, replayed } = recover(&disk, executor(engine, &keys, config.limits))?;
+    let keys = Arc::new(
+        load_keys(disk.as_ref(), config.keys.as_deref()).map_err(|error| match error {
+            KeyLoadError::Io(source) => unusable(source),
+            KeyLoadError::Keys(error) => error.into(),
+            KeyLoadError::File { path, source } => StartError::KeyFile { path, source },
+            KeyLoadError::Other => StartError::OtherKeys(folder.clone()),
+        })?,
+    );
+    let Recovered {
+        machine,
+        journal,
+        checkpoints,
+        replayed,
+    } = recover(&disk, executor(engine, &keys, config.limits))?;
     tracing::info!(round = machine.state().round, replayed, "state restored");
-    assemble(keys, machine, Some(Durability { journal, checkpoints, segment_bytes: config.segment_bytes }))
+    assemble(
+        keys,
+        machine,
+        Some(Durability {
+            journal,
+            checkpoints,
+            segment_bytes: config.segment_bytes,
+        }),
+    )
 }
 
 fn executor(engine: Arc<Engine>, keys: &Keys, limits: Limits) -> Executor {
-    let network = Network { subnet: keys.subnet_id, root_key: keys.root.der().into() };
-    Executor { engine, network, limits }
+    let network = Network {
+        subnet: keys.subnet_id,
+        root_key: keys.root.der().into(),
+    };
+    Executor {
+        engine,
+        network,
+        limits,
+    }
 }
 
 fn assemble(keys: Arc<Keys>, machine: Machine, durability: Option<Durability>) -> Result<Api, StartError> {
@@ -273,15 +345,33 @@ fn assemble(keys: Arc<Keys>, machine: Machine, durability: Option<Durability>) -
 enum KeyLoadError {
     Io(io::Error),
     Keys(KeysError),
+    File { path: PathBuf, source: io::Error },
+    Other,
 }
 
-/// The keys of the folder, made when it is new. They are durable before anybody sees a signature.
-fn load_keys(disk: &dyn Disk) -> Result<Keys, KeyLoadError> {
-    if let Some(json) = read_all(disk, KEYS).map_err(KeyLoadError::Io)? {
-        return Keys::from_json(&json).map_err(KeyLoadError::Keys);
+/// The keys of the folder, made when it is new, or those of a file beside it. They are durable before anybody sees a signature.
+/// The folder notes whose state it holds, so that it is never served under another root key.
+fn load_keys(disk: &dyn Disk, file: Option<&Path>) -> Result<Keys, KeyLoadError> {
+    let keys = if let Some(path) = file {
+        let json = std::fs::read(path).map_err(|source| KeyLoadError::File {
+            path: path.to_owned(),
+            source,
+        })?;
+        Keys::from_json(&json).map_err(KeyLoadError::Keys)?
+    } else if let Some(json) = read_all(disk, KEYS).map_err(KeyLoadError::Io)? {
+        Keys::from_json(&json).map_err(KeyLoadError::Keys)?
+    } else {
+        let keys = Keys::generate().map_err(KeyLoadError::Keys)?;
+        let json = keys.to_json().map_err(KeyLoadError::Keys)?;
+        write_atomically(disk, KEYS, &json).map_err(KeyLoadError::Io)?;
+        keys
+    };
+    match read_all(disk, ROOT_KEY).map_err(KeyLoadError::Io)? {
+        Some(noted) if noted != keys.root.der() => Err(KeyLoadError::Other),
+        Some(_) => Ok(keys),
+        None => {
+            write_atomically(disk, ROOT_KEY, keys.root.der()).map_err(KeyLoadError::Io)?;
+            Ok(keys)
+        }
     }
-    let keys = Keys::generate().map_err(KeyLoadError::Keys)?;
-    let json = keys.to_json().map_err(KeyLoadError::Keys)?;
-    write_atomically(disk, KEYS, &json).map_err(KeyLoadError::Io)?;
-    Ok(keys)
 }

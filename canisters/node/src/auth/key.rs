@@ -6,14 +6,16 @@ use ed25519_dalek::{Signature as EdSignature, VerifyingKey};
 use k256::ecdsa::signature::Verifier;
 use thiserror::Error;
 
-const ED25519: &[u8] = &[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+const ED25519: &[u8] = &[
+    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
+];
 const SECP256K1: &[u8] = &[
-    0x30, 0x56, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x0a,
-    0x03, 0x42, 0x00,
+    0x30, 0x56, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81,
+    0x04, 0x00, 0x0a, 0x03, 0x42, 0x00,
 ];
 const P256: &[u8] = &[
-    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d,
-    0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
+    0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
 
 /// Why a key or a signature was not accepted.
@@ -46,7 +48,9 @@ impl PublicKey {
     pub fn from_der(der: &[u8]) -> Result<Self, KeyError> {
         if let Some(raw) = der.strip_prefix(ED25519) {
             let raw: &[u8; 32] = raw.try_into().map_err(|_| KeyError::InvalidKey)?;
-            return VerifyingKey::from_bytes(raw).map(Self::Ed25519).map_err(|_| KeyError::InvalidKey);
+            return VerifyingKey::from_bytes(raw)
+                .map(Self::Ed25519)
+                .map_err(|_| KeyError::InvalidKey);
         }
         if let Some(point) = der.strip_prefix(SECP256K1) {
             let key = k256::ecdsa::VerifyingKey::from_sec1_bytes(point).map_err(|_| KeyError::InvalidKey)?;
@@ -67,13 +71,15 @@ impl PublicKey {
                 key.verify_strict(message, &signature).is_ok()
             }
             Self::Secp256k1(key) => {
-                let signature = k256::ecdsa::Signature::from_slice(signature).map_err(|_| KeyError::BadSignature)?;
+                let signature =
+                    k256::ecdsa::Signature::from_slice(signature).map_err(|_| KeyError::BadSignature)?;
                 // Both halves of s are valid on the IC; this library accepts only the low one.
                 let signature = signature.normalize_s().unwrap_or(signature);
                 key.verify(message, &signature).is_ok()
             }
             Self::P256(key) => {
-                let signature = p256::ecdsa::Signature::from_slice(signature).map_err(|_| KeyError::BadSignature)?;
+                let signature =
+                    p256::ecdsa::Signature::from_slice(signature).map_err(|_| KeyError::BadSignature)?;
                 key.verify(message, &signature).is_ok()
             }
         };

@@ -53,7 +53,11 @@ impl Keys {
         for seed in &mut seeds {
             rand::rng().fill_bytes(seed);
         }
-        Ok(Self::new(BlsKey::generate(&seeds[0])?, BlsKey::generate(&seeds[1])?, SigningKey::from_bytes(&seeds[2])))
+        Ok(Self::new(
+            BlsKey::generate(&seeds[0])?,
+            BlsKey::generate(&seeds[1])?,
+            SigningKey::from_bytes(&seeds[2]),
+        ))
     }
 
     fn new(root: BlsKey, subnet: BlsKey, node: SigningKey) -> Self {
@@ -89,7 +93,9 @@ impl Keys {
 
     /// Signs a query response: `\x0Bic-response` and its hash.
     pub fn sign_response(&self, hash: &[u8; 32]) -> [u8; 64] {
-        self.node.sign(&[b"\x0Bic-response".as_slice(), hash].concat()).to_bytes()
+        self.node
+            .sign(&[b"\x0Bic-response".as_slice(), hash].concat())
+            .to_bytes()
     }
 }
 

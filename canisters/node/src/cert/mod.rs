@@ -10,6 +10,8 @@
 pub mod bls;
 pub mod certificate;
 pub mod keys;
+#[cfg(test)]
+mod tests;
 pub mod topology;
 pub mod tree;
 pub mod trie;

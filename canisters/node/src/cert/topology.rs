@@ -29,7 +29,10 @@ pub fn in_range(id: &Principal) -> bool {
 
 /// `/canister_ranges`: one shard, because agent-js picks the first shard at or below an id.
 pub fn canister_ranges(keys: &Keys) -> Tree {
-    Tree::map([(keys.subnet_id.as_slice(), Tree::map([(FIRST_CANISTER, Tree::leaf(ranges()))]))])
+    Tree::map([(
+        keys.subnet_id.as_slice(),
+        Tree::map([(FIRST_CANISTER, Tree::leaf(ranges()))]),
+    )])
 }
 
 /// `/subnet` as the subnet certifies it. The legacy `canister_ranges` below it serves older clients.

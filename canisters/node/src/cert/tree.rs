@@ -46,11 +46,13 @@ impl Tree {
                 let all: Vec<&[u8]> = children.iter().map(|(label, _)| label).collect();
                 children.witness(all, &|_, child| child.reveal(&Wanted::All))
             }
-            (Self::Map(children), Wanted::Below(labels)) => children
-                .witness(labels.keys().map(Vec::as_slice), &|label, child| match labels.get(label) {
+            (Self::Map(children), Wanted::Below(labels)) => children.witness(
+                labels.keys().map(Vec::as_slice),
+                &|label, child| match labels.get(label) {
                     Some(below) => child.reveal(below),
                     None => ic_certification::pruned(child.hash()),
-                }),
+                },
+            ),
         }
     }
 }

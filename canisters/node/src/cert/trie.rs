@@ -28,8 +28,17 @@ pub struct Trie<V>(Option<Arc<Node<V>>>);
 
 #[derive(Debug)]
 enum Node<V> {
-    Leaf { label: Box<[u8]>, value: V, hash: Hash },
-    Fork { bit: usize, left: Arc<Node<V>>, right: Arc<Node<V>>, hash: Hash },
+    Leaf {
+        label: Box<[u8]>,
+        value: V,
+        hash: Hash,
+    },
+    Fork {
+        bit: usize,
+        left: Arc<Node<V>>,
+        right: Arc<Node<V>>,
+        hash: Hash,
+    },
 }
 
 impl<V> Clone for Trie<V> {
@@ -76,7 +85,12 @@ impl<V> Node<V> {
 
     fn fork(bit: usize, left: Arc<Self>, right: Arc<Self>) -> Arc<Self> {
         let hash = fork_hash(&left.hash(), &right.hash());
-        Arc::new(Self::Fork { bit, left, right, hash })
+        Arc::new(Self::Fork {
+            bit,
+            left,
+            right,
+            hash,
+        })
     }
 }
 
@@ -86,8 +100,12 @@ impl<V> Trie<V> {
         let mut node = self.0.as_deref()?;
         loop {
             match node {
-                Node::Leaf { label: found, value, .. } => return (**found == *label).then_some(value),
-                Node::Fork { bit: at, left, right, .. } => node = if bit(label, *at) { right } else { left },
+                Node::Leaf {
+                    label: found, value, ..
+                } => return (**found == *label).then_some(value),
+                Node::Fork {
+                    bit: at, left, right, ..
+                } => node = if bit(label, *at) { right } else { left },
             }
         }
     }
@@ -109,7 +127,10 @@ impl<V> Trie<V> {
             return [None, None];
         };
         let mut closest = root;
-        while let Node::Fork { bit: at, left, right, .. } = closest {
+        while let Node::Fork {
+            bit: at, left, right, ..
+        } = closest
+        {
             closest = if bit(label, *at) { right } else { left };
         }
         let Node::Leaf { label: found, .. } = closest else {
@@ -119,7 +140,10 @@ impl<V> Trie<V> {
             return [None, None];
         };
         let mut node = root;
-        while let Node::Fork { bit: at, left, right, .. } = node {
+        while let Node::Fork {
+            bit: at, left, right, ..
+        } = node
+        {
             if *at > critical {
                 break;
             }
@@ -136,7 +160,10 @@ impl<V> Trie<V> {
         } else {
             after = Some(node);
         }
-        [before.map(|node| edge(node, true)), after.map(|node| edge(node, false))]
+        [
+            before.map(|node| edge(node, true)),
+            after.map(|node| edge(node, false)),
+        ]
     }
 }
 
@@ -153,13 +180,20 @@ impl<V: Subtree + Clone> Trie<V> {
     /// Sets the value at a label and returns the one before.
     pub fn insert(&mut self, label: &[u8], value: V) -> Option<V> {
         let hash = labeled_hash(label, &value.hash());
-        let leaf = Arc::new(Node::Leaf { label: label.into(), value, hash });
+        let leaf = Arc::new(Node::Leaf {
+            label: label.into(),
+            value,
+            hash,
+        });
         let old = self.get(label).cloned();
         let critical = match &self.0 {
             None => None,
             Some(root) => {
                 let mut node = &**root;
-                while let Node::Fork { bit: at, left, right, .. } = node {
+                while let Node::Fork {
+                    bit: at, left, right, ..
+                } = node
+                {
                     node = if bit(label, *at) { right } else { left };
                 }
                 match node {
@@ -187,7 +221,11 @@ impl<V: Subtree + Clone> Trie<V> {
     /// The part of the tree that proves the wanted labels, or that they are absent.
     ///
     /// `show` turns the value of a wanted label into the tree to show below it.
-    pub fn witness<'a>(&self, wanted: impl IntoIterator<Item = &'a [u8]>, show: &dyn Fn(&[u8], &V) -> HashTree) -> HashTree {
+    pub fn witness<'a>(
+        &self,
+        wanted: impl IntoIterator<Item = &'a [u8]>,
+        show: &dyn Fn(&[u8], &V) -> HashTree,
+    ) -> HashTree {
         let Some(root) = self.0.as_deref() else {
             return empty();
         };
@@ -203,14 +241,23 @@ impl<V: Subtree + Clone> Trie<V> {
         let all: BTreeSet<&[u8]> = present.iter().copied().chain(beside).collect();
         let all: Vec<&[u8]> = all.into_iter().collect();
         reveal(root, &all, &|label, value: &V| {
-            if present.contains(label) { show(label, value) } else { pruned(value.hash()) }
+            if present.contains(label) {
+                show(label, value)
+            } else {
+                pruned(value.hash())
+            }
         })
     }
 }
 
 fn place<V>(node: &Arc<Node<V>>, label: &[u8], critical: Option<usize>, leaf: Arc<Node<V>>) -> Arc<Node<V>> {
     match (&**node, critical) {
-        (Node::Fork { bit: at, left, right, .. }, critical) if critical.is_none_or(|critical| *at < critical) => {
+        (
+            Node::Fork {
+                bit: at, left, right, ..
+            },
+            critical,
+        ) if critical.is_none_or(|critical| *at < critical) => {
             if bit(label, *at) {
                 Node::fork(*at, left.clone(), place(right, label, critical, leaf))
             } else {
@@ -227,11 +274,15 @@ fn place<V>(node: &Arc<Node<V>>, label: &[u8], critical: Option<usize>, leaf: Ar
 fn without<V>(node: &Arc<Node<V>>, label: &[u8]) -> Option<Arc<Node<V>>> {
     match &**node {
         Node::Leaf { .. } => None,
-        Node::Fork { bit: at, left, right, .. } if bit(label, *at) => Some(match without(right, label) {
+        Node::Fork {
+            bit: at, left, right, ..
+        } if bit(label, *at) => Some(match without(right, label) {
             Some(right) => Node::fork(*at, left.clone(), right),
             None => left.clone(),
         }),
-        Node::Fork { bit: at, left, right, .. } => Some(match without(left, label) {
+        Node::Fork {
+            bit: at, left, right, ..
+        } => Some(match without(left, label) {
             Some(left) => Node::fork(*at, left, right.clone()),
             None => right.clone(),
         }),
@@ -245,9 +296,14 @@ fn reveal<V>(node: &Node<V>, labels: &[&[u8]], show: &dyn Fn(&[u8], &V) -> HashT
     }
     match node {
         Node::Leaf { label, value, .. } => labeled(&**label, show(label, value)),
-        Node::Fork { bit: at, left, right, .. } => {
+        Node::Fork {
+            bit: at, left, right, ..
+        } => {
             let split = labels.partition_point(|label| !bit(label, *at));
-            fork(reveal(left, &labels[..split], show), reveal(right, &labels[split..], show))
+            fork(
+                reveal(left, &labels[..split], show),
+                reveal(right, &labels[split..], show),
+            )
         }
     }
 }
@@ -273,71 +329,4 @@ impl<'a, V> Iterator for Iter<'a, V> {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use ic_certification::{LookupResult, leaf};
-    use proptest::prelude::*;
-    use std::collections::BTreeMap;
-
-    #[derive(Debug, Clone, PartialEq)]
-    struct Text(Vec<u8>);
-
-    impl Subtree for Text {
-        fn hash(&self) -> Hash {
-            leaf(self.0.clone()).digest()
-        }
-    }
-
-    fn labels() -> impl Strategy<Value = Vec<Vec<u8>>> {
-        // Few letters and short labels, so that prefixes and neighbours are frequent.
-        proptest::collection::vec(proptest::collection::vec(prop_oneof![Just(0u8), Just(1), Just(97), Just(255)], 0..4), 0..24)
-    }
-
-    proptest! {
-        #[test]
-        fn it_behaves_like_an_ordered_map(inserted in labels(), removed in labels()) {
-            let mut trie = Trie::default();
-            let mut model = BTreeMap::new();
-            for (number, label) in inserted.iter().enumerate() {
-                let value = Text(vec![u8::try_from(number).unwrap()]);
-                prop_assert_eq!(trie.insert(label, value.clone()), model.insert(label.clone(), value));
-            }
-            for label in &removed {
-                prop_assert_eq!(trie.remove(label), model.remove(label));
-            }
-            let listed: Vec<_> = trie.iter().map(|(label, value)| (label.to_vec(), value.clone())).collect();
-            prop_assert_eq!(listed, model.into_iter().collect::<Vec<_>>());
-        }
-
-        #[test]
-        fn the_root_does_not_depend_on_history(inserted in labels(), removed in labels()) {
-            let mut one = Trie::default();
-            for label in inserted.iter().chain(&removed) {
-                one.insert(label, Text(label.clone()));
-            }
-            for label in &removed {
-                one.remove(label);
-            }
-            let mut two = Trie::default();
-            for label in inserted.iter().rev().filter(|label| !removed.contains(label)) {
-                two.insert(label, Text(label.clone()));
-            }
-            prop_assert_eq!(one.hash(), two.hash());
-        }
-
-        #[test]
-        fn a_witness_has_the_root_and_proves_presence_and_absence(inserted in labels(), wanted in labels()) {
-            let mut trie = Trie::default();
-            for label in &inserted {
-                trie.insert(label, Text(label.clone()));
-            }
-            let witness = trie.witness(wanted.iter().map(Vec::as_slice), &|_, value| leaf(value.0.clone()));
-            prop_assert_eq!(witness.digest(), trie.hash());
-            for label in &wanted {
-                let expected = if inserted.contains(label) { LookupResult::Found(label) } else { LookupResult::Absent };
-                prop_assert_eq!(witness.lookup_path([label]), expected);
-            }
-        }
-    }
-}
+mod tests;

@@ -43,14 +43,20 @@ impl Part {
     fn reveal(&self, wanted: &Wanted) -> HashTree {
         match (self, wanted) {
             (Self::Fixed(tree), _) => tree.reveal(wanted),
-            (Self::Canisters(canisters), Wanted::Below(labels)) => canisters
-                .witness(labels.keys().map(Vec::as_slice), &|id, canister| {
-                    wanted.below(id).map_or_else(|| pruned(canister.hash()), |below| canister.tree().reveal(below))
-                }),
-            (Self::Requests(requests), Wanted::Below(labels)) => requests
-                .witness(labels.keys().map(Vec::as_slice), &|id, record| {
-                    wanted.below(id).map_or_else(|| pruned(record.hash()), |below| record.tree().reveal(below))
-                }),
+            (Self::Canisters(canisters), Wanted::Below(labels)) => {
+                canisters.witness(labels.keys().map(Vec::as_slice), &|id, canister| {
+                    wanted
+                        .below(id)
+                        .map_or_else(|| pruned(canister.hash()), |below| canister.tree().reveal(below))
+                })
+            }
+            (Self::Requests(requests), Wanted::Below(labels)) => {
+                requests.witness(labels.keys().map(Vec::as_slice), &|id, record| {
+                    wanted
+                        .below(id)
+                        .map_or_else(|| pruned(record.hash()), |below| record.tree().reveal(below))
+                })
+            }
             // Nobody may see all canisters or all requests.
             (part, Wanted::All) => pruned(part.hash()),
         }
@@ -84,10 +90,17 @@ impl View {
             Wanted::All => Vec::new(),
             Wanted::Below(labels) => labels.keys().cloned().collect(),
         };
-        let tree = self.tree.witness(labels.iter().map(Vec::as_slice), &|label, part| {
-            wanted.below(label).map_or_else(|| pruned(part.hash()), |below| part.reveal(below))
-        });
-        let delegation = (self.delegation.subnet_id.as_slice(), self.delegation.certificate.as_slice());
+        let tree = self
+            .tree
+            .witness(labels.iter().map(Vec::as_slice), &|label, part| {
+                wanted
+                    .below(label)
+                    .map_or_else(|| pruned(part.hash()), |below| part.reveal(below))
+            });
+        let delegation = (
+            self.delegation.subnet_id.as_slice(),
+            self.delegation.certificate.as_slice(),
+        );
         certificate::encode(&tree, &self.signature, Some(delegation))
     }
 
@@ -110,6 +123,8 @@ impl View {
 #[derive(Debug)]
 pub struct Views {
     keys: Arc<Keys>,
+    /// `/subnet` and `/canister_ranges`, which never change; cloning them shares them.
+    fixed: [Tree; 2],
     current: RwLock<Arc<View>>,
     /// Held while the next view is made.
     making: Mutex<()>,
@@ -120,13 +135,22 @@ impl Views {
     pub fn new(keys: Arc<Keys>, state: State, now: u64) -> Self {
         let time = now.max(state.time);
         let delegation = delegate(&keys, time);
-        let view = sign(&keys, state, time, delegation);
-        Self { keys, current: RwLock::new(Arc::new(view)), making: Mutex::new(()) }
+        let fixed = [topology::subnet(&keys), topology::canister_ranges(&keys)];
+        let view = sign(&keys, &fixed, state, time, delegation);
+        Self {
+            keys,
+            fixed,
+            current: RwLock::new(Arc::new(view)),
+            making: Mutex::new(()),
+        }
     }
 
     /// The current view, however old its signature is.
     pub fn latest(&self) -> Arc<View> {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.current
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// The current view with a signature that clients accept as fresh.
@@ -157,23 +181,34 @@ impl Views {
         } else {
             old.delegation.clone()
         };
-        let view = Arc::new(sign(&self.keys, state, time, delegation));
+        let view = Arc::new(sign(&self.keys, &self.fixed, state, time, delegation));
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = view.clone();
         view
     }
 }
 
 fn delegate(keys: &Keys, time: u64) -> Arc<Delegation> {
-    Arc::new(Delegation { subnet_id: keys.subnet_id, certificate: certificate::delegation(keys, time), time })
+    Arc::new(Delegation {
+        subnet_id: keys.subnet_id,
+        certificate: certificate::delegation(keys, time),
+        time,
+    })
 }
 
-fn sign(keys: &Keys, state: State, time: u64, delegation: Arc<Delegation>) -> View {
+fn sign(keys: &Keys, fixed: &[Tree; 2], state: State, time: u64, delegation: Arc<Delegation>) -> View {
+    let [subnet, ranges] = fixed.clone();
     let mut tree = Trie::default();
     tree.insert(b"canister", Part::Canisters(state.canisters.clone()));
-    tree.insert(b"canister_ranges", Part::Fixed(topology::canister_ranges(keys)));
+    tree.insert(b"canister_ranges", Part::Fixed(ranges));
     tree.insert(b"request_status", Part::Requests(state.requests.clone()));
-    tree.insert(b"subnet", Part::Fixed(topology::subnet(keys)));
+    tree.insert(b"subnet", Part::Fixed(subnet));
     tree.insert(b"time", Part::Fixed(Tree::leaf(leb128(time))));
     let signature = keys.subnet.sign_root(&tree.hash());
-    View { state, time, tree, signature, delegation }
+    View {
+        state,
+        time,
+        tree,
+        signature,
+        delegation,
+    }
 }

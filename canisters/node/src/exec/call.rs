@@ -1,6 +1,6 @@
 //! Executes calls of canister methods: updates, queries, inspection.
 
-use super::limits::Limits;
+use super::limits::{Limits, budget};
 use super::run::{Done, Entry, Job, run};
 use crate::state::canister::{Canister, Code, Status};
 use crate::state::request::Reject;
@@ -45,6 +45,17 @@ pub struct Executor {
     pub limits: Limits,
 }
 
+/// The hook that decides about ingress messages.
+const INSPECT: &str = "canister_inspect_message";
+
+/// Whether a canister has a hook that decides about ingress messages.
+pub fn inspects(canister: &Canister) -> bool {
+    canister
+        .code
+        .as_ref()
+        .is_some_and(|code| code.compiled.info.entry_points.iter().any(|name| name == INSPECT))
+}
+
 /// The answer to a call, and the canister after it when it changed.
 type Executed = (Result<Vec<u8>, Reject>, Option<(Canister, Changed)>);
 
@@ -55,7 +66,10 @@ pub type Changed = (Vec<u64>, Vec<u64>);
 pub fn ready(canister: &Canister) -> Result<&Arc<Code>, Reject> {
     let id = canister.id;
     if canister.status == Status::Stopped {
-        return Err(Reject::new(ErrorCode::CanisterStopped, format!("Canister {id} is stopped")));
+        return Err(Reject::new(
+            ErrorCode::CanisterStopped,
+            format!("Canister {id} is stopped"),
+        ));
     }
     canister.code.as_ref().ok_or_else(|| no_code(id))
 }
@@ -64,7 +78,9 @@ pub fn ready(canister: &Canister) -> Result<&Arc<Code>, Reject> {
 pub fn no_code(id: Principal) -> Reject {
     Reject::new(
         ErrorCode::CanisterWasmModuleNotFound,
-        format!("Error from Canister {id}: Attempted to execute a message, but the canister contains no Wasm module"),
+        format!(
+            "Error from Canister {id}: Attempted to execute a message, but the canister contains no Wasm module"
+        ),
     )
 }
 
@@ -141,7 +157,7 @@ impl Executor {
                 stable: canister.stable.clone(),
                 kind: if update { Contexts::U } else { Contexts::RQ },
                 view: self.view(canister, call),
-                budget: self.limits.budget(canister, self.limits.update, false),
+                budget: budget(canister, self.limits.update, false),
                 entry: Entry::Export(&export),
                 keep: update,
             },
@@ -153,7 +169,12 @@ impl Executor {
     }
 
     /// Executes a query. `certificate` is what `data_certificate` shows.
-    pub fn query(&self, canister: &Canister, call: &Call, certificate: Option<Arc<[u8]>>) -> Result<Vec<u8>, Reject> {
+    pub fn query(
+        &self,
+        canister: &Canister,
+        call: &Call,
+        certificate: Option<Arc<[u8]>>,
+    ) -> Result<Vec<u8>, Reject> {
         let code = ready(canister)?;
         let kind = method(code, canister.id, &call.method, true)?;
         let export = kind.export(&call.method);
@@ -163,9 +184,16 @@ impl Executor {
                 code: &code.compiled,
                 heap: &canister.heap,
                 stable: canister.stable.clone(),
-                kind: if kind == MethodKind::CompositeQuery { Contexts::CQ } else { Contexts::NRQ },
-                view: View { certificate, ..self.view(canister, call) },
-                budget: self.limits.budget(canister, self.limits.query, true),
+                kind: if kind == MethodKind::CompositeQuery {
+                    Contexts::CQ
+                } else {
+                    Contexts::NRQ
+                },
+                view: View {
+                    certificate,
+                    ..self.view(canister, call)
+                },
+                budget: budget(canister, self.limits.query, true),
                 entry: Entry::Export(&export),
                 keep: false,
             },
@@ -175,10 +203,9 @@ impl Executor {
 
     /// Asks the canister whether it wants an ingress message, before the message is ordered.
     pub fn inspect(&self, canister: &Canister, call: &Call) -> Result<(), Reject> {
-        const ENTRY: &str = "canister_inspect_message";
         let code = ready(canister)?;
         method(code, canister.id, &call.method, false)?;
-        if !code.compiled.info.entry_points.iter().any(|name| name == ENTRY) {
+        if !inspects(canister) {
             return Ok(());
         }
         let done = run(
@@ -189,15 +216,18 @@ impl Executor {
                 stable: canister.stable.clone(),
                 kind: Contexts::F,
                 view: self.view(canister, call),
-                budget: self.limits.budget(canister, self.limits.inspect, true),
-                entry: Entry::Export(ENTRY),
+                budget: budget(canister, self.limits.inspect, true),
+                entry: Entry::Export(INSPECT),
                 keep: false,
             },
         )?;
         if done.accepted {
             return Ok(());
         }
-        Err(Reject::new(ErrorCode::CanisterRejectedMessage, format!("Canister {} rejected the message", canister.id)))
+        Err(Reject::new(
+            ErrorCode::CanisterRejectedMessage,
+            format!("Canister {} rejected the message", canister.id),
+        ))
     }
 }
 

@@ -31,25 +31,40 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { update: 40_000_000_000, query: 5_000_000_000, install: 300_000_000_000, inspect: 200_000_000 }
+        Self {
+            update: 40_000_000_000,
+            query: 5_000_000_000,
+            install: 300_000_000_000,
+            inspect: 200_000_000,
+        }
     }
 }
 
 impl Limits {
     /// Names everything besides the batches that the state depends on.
     pub fn fingerprint(&self) -> Hash {
-        sha256(format!("{SEMANTICS} {} {self:?}", std::env::consts::ARCH).as_bytes())
+        // The version, because a message's text is part of the state too.
+        let version = env!("CARGO_PKG_VERSION");
+        sha256(format!("{SEMANTICS} {version} {} {self:?}", std::env::consts::ARCH).as_bytes())
     }
+}
 
-    /// The budget of an execution of a canister.
-    pub fn budget(self, canister: &Canister, instructions: u64, query: bool) -> Budget {
-        let memory64 = canister.code.as_ref().is_some_and(|code| code.compiled.info.memory64);
-        let most = if memory64 { MAX_HEAP_64 } else { MAX_HEAP };
-        let heap = match canister.heap_limit() {
-            0 => most,
-            limit => limit.min(most),
-        };
-        let reply = if query { MAX_QUERY_REPLY } else { MAX_REPLY };
-        Budget { instructions, heap, stable_pages: MAX_STABLE_PAGES, reply }
+/// The budget of an execution of a canister.
+pub fn budget(canister: &Canister, instructions: u64, query: bool) -> Budget {
+    let memory64 = canister
+        .code
+        .as_ref()
+        .is_some_and(|code| code.compiled.info.memory64);
+    let most = if memory64 { MAX_HEAP_64 } else { MAX_HEAP };
+    let heap = match canister.heap_limit() {
+        0 => most,
+        limit => limit.min(most),
+    };
+    let reply = if query { MAX_QUERY_REPLY } else { MAX_REPLY };
+    Budget {
+        instructions,
+        heap,
+        stable_pages: MAX_STABLE_PAGES,
+        reply,
     }
 }

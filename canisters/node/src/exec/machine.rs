@@ -31,7 +31,11 @@ impl Machine {
             .iter()
             .filter_map(|(id, record)| Some((record.expiry, Hash::try_from(id).ok()?)))
             .collect();
-        Self { executor, state, expiring }
+        Self {
+            executor,
+            state,
+            expiring,
+        }
     }
 
     /// The state after the last batch.
@@ -53,8 +57,12 @@ impl Machine {
                 Ok(reply) => Outcome::Replied(reply),
                 Err(reject) => Outcome::Rejected(reject),
             };
-            let record =
-                Record { sender: message.sender, effective: message.effective, expiry: message.expiry, outcome };
+            let record = Record {
+                sender: message.sender,
+                effective: message.effective,
+                expiry: message.expiry,
+                outcome,
+            };
             self.expiring.insert((message.expiry, message.id));
             self.state.requests.insert(&message.id, Arc::new(record));
         }
@@ -80,7 +88,11 @@ impl Machine {
         if message.canister == Principal::management_canister() {
             return mgmt::execute(self, &call);
         }
-        let canister = self.state.canister(&message.canister).cloned().ok_or_else(|| not_found(message.canister))?;
+        let canister = self
+            .state
+            .canister(&message.canister)
+            .cloned()
+            .ok_or_else(|| not_found(message.canister))?;
         let (answer, next) = self.executor.update(&canister, &call);
         if let Some((next, changed)) = next {
             self.commit(next, &changed);
@@ -98,7 +110,10 @@ impl Machine {
         }
         hasher.update(canister.cycles.to_le_bytes());
         hasher.update(format!("{:?}", canister.heap.globals));
-        for (pages, changed) in [(&canister.heap.pages, &changed.0), (&canister.stable.pages, &changed.1)] {
+        for (pages, changed) in [
+            (&canister.heap.pages, &changed.0),
+            (&canister.stable.pages, &changed.1),
+        ] {
             hash_pages(&mut hasher, pages, changed);
         }
         self.state.effects = hasher.finalize().into();

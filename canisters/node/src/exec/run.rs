@@ -66,7 +66,10 @@ pub fn run(engine: &Engine, job: Job<'_>) -> Result<Done, Reject> {
     // A canister whose limit was lowered below its size keeps running; it only cannot grow.
     budget.heap = budget.heap.max(job.heap.bytes());
     let overlay = crate::heap::stable::Overlay::new(job.stable);
-    let mut store = Store::new(engine.inner(), Execution::new(job.kind, job.view, budget, overlay));
+    let mut store = Store::new(
+        engine.inner(),
+        Execution::new(job.kind, job.view, budget, overlay),
+    );
     store.limiter(|execution| execution);
     let mut heap_limit_hit = false;
     let result = attempt(&mut store, job.code, job.heap, job.kind, limit, job.entry).and_then(|instance| {
@@ -77,7 +80,13 @@ pub fn run(engine: &Engine, job: Job<'_>) -> Result<Done, Reject> {
         let memory = instance.get_memory(&mut store, MEMORY);
         Ok(Some(match memory {
             Some(memory) => job.heap.capture(memory.data(&store), globals),
-            None => (Heap { globals, ..job.heap.clone() }, Vec::new()),
+            None => (
+                Heap {
+                    globals,
+                    ..job.heap.clone()
+                },
+                Vec::new(),
+            ),
         }))
     });
     heap_limit_hit |= store.data().heap_limit_hit;
@@ -137,12 +146,18 @@ fn missing_global() -> Error {
     Error::msg("an exported global is missing")
 }
 
-fn read_globals(store: &mut Store<Execution>, instance: Instance, code: &Compiled) -> wasmtime::Result<Vec<GlobalValue>> {
+fn read_globals(
+    store: &mut Store<Execution>,
+    instance: Instance,
+    code: &Compiled,
+) -> wasmtime::Result<Vec<GlobalValue>> {
     code.info
         .globals
         .iter()
         .map(|(index, _)| {
-            let global = instance.get_global(&mut *store, &global_export(*index)).ok_or_else(missing_global)?;
+            let global = instance
+                .get_global(&mut *store, &global_export(*index))
+                .ok_or_else(missing_global)?;
             match global.get(&mut *store) {
                 Val::I32(value) => Ok(GlobalValue::I32(value)),
                 Val::I64(value) => Ok(GlobalValue::I64(value)),
@@ -162,7 +177,9 @@ fn write_globals(
     values: &[GlobalValue],
 ) -> wasmtime::Result<()> {
     for ((index, _), value) in code.info.globals.iter().zip(values) {
-        let global = instance.get_global(&mut *store, &global_export(*index)).ok_or_else(missing_global)?;
+        let global = instance
+            .get_global(&mut *store, &global_export(*index))
+            .ok_or_else(missing_global)?;
         let value = match *value {
             GlobalValue::I32(value) => Val::I32(value),
             GlobalValue::I64(value) => Val::I64(value),
@@ -183,9 +200,10 @@ fn explain(error: &Error, canister: Principal, limit: u64, heap_limit_hit: bool)
             ErrorCode::CanisterCalledTrap,
             format!("Canister called `ic0.trap` with message: '{message}'"),
         ),
-        (Some(SysTrap::Contract(message)), _) => {
-            (ErrorCode::CanisterContractViolation, format!("Canister violated contract: {message}"))
-        }
+        (Some(SysTrap::Contract(message)), _) => (
+            ErrorCode::CanisterContractViolation,
+            format!("Canister violated contract: {message}"),
+        ),
         (Some(SysTrap::OutOfInstructions), _) | (_, Some(Trap::OutOfFuel)) => (
             ErrorCode::CanisterInstructionLimitExceeded,
             format!("Canister exceeded the limit of {limit} instructions for single message execution."),
@@ -195,7 +213,10 @@ fn explain(error: &Error, canister: Principal, limit: u64, heap_limit_hit: bool)
             format!("Canister exceeded its memory limit and trapped: {trap}"),
         ),
         (None, Some(trap)) => (ErrorCode::CanisterTrapped, format!("Canister trapped: {trap}")),
-        (None, None) => (ErrorCode::CanisterWasmEngineError, format!("Canister encountered a Wasm engine error: {error:#}")),
+        (None, None) => (
+            ErrorCode::CanisterWasmEngineError,
+            format!("Canister encountered a Wasm engine error: {error:#}"),
+        ),
     };
     Reject::new(code, from + &text)
 }

@@ -31,22 +31,29 @@ impl PageMap {
     /// Replaces a page.
     pub fn set(&mut self, index: u64, page: Option<Arc<Page>>) {
         let chunks = Arc::make_mut(&mut self.0);
-        let chunk = chunks.entry(index / CHUNK).or_insert_with(|| Arc::new(vec![None; place(CHUNK - 1) + 1]));
+        let chunk = chunks
+            .entry(index / CHUNK)
+            .or_insert_with(|| Arc::new(vec![None; place(CHUNK - 1) + 1]));
         Arc::make_mut(chunk)[place(index)] = page;
     }
 
     /// All pages that hold something else than zeros, in order.
     pub fn iter(&self) -> impl Iterator<Item = (u64, &Arc<Page>)> {
         self.0.iter().flat_map(|(at, chunk)| {
-            (at * CHUNK..).zip(chunk.iter()).filter_map(|(index, page)| page.as_ref().map(|page| (index, page)))
+            (at * CHUNK..)
+                .zip(chunk.iter())
+                .filter_map(|(index, page)| page.as_ref().map(|page| (index, page)))
         })
     }
 
     /// The pages in which this version differs from an older one; `None` means zeros now.
     pub fn changes_since<'a>(&'a self, old: &'a Self) -> impl Iterator<Item = (u64, Option<&'a Arc<Page>>)> {
         let same_map = Arc::ptr_eq(&self.0, &old.0);
-        let keys: std::collections::BTreeSet<u64> =
-            if same_map { std::collections::BTreeSet::new() } else { self.0.keys().chain(old.0.keys()).copied().collect() };
+        let keys: std::collections::BTreeSet<u64> = if same_map {
+            std::collections::BTreeSet::new()
+        } else {
+            self.0.keys().chain(old.0.keys()).copied().collect()
+        };
         keys.into_iter()
             .filter(|at| match (self.0.get(at), old.0.get(at)) {
                 (Some(new), Some(old)) => !Arc::ptr_eq(new, old),
@@ -78,7 +85,10 @@ mod tests {
         let mut new = old.clone();
         new.set(3, None);
         new.set(4, Some(Arc::new([3; PAGE])));
-        let changes: Vec<_> = new.changes_since(&old).map(|(index, page)| (index, page.map(|page| page[0]))).collect();
+        let changes: Vec<_> = new
+            .changes_since(&old)
+            .map(|(index, page)| (index, page.map(|page| page[0])))
+            .collect();
         assert_eq!(changes, [(3, None), (4, Some(3))]);
         assert_eq!(old.iter().map(|(index, _)| index).collect::<Vec<_>>(), [3, 600]);
     }

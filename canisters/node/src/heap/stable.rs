@@ -40,7 +40,11 @@ pub struct Overlay {
 impl Overlay {
     /// Starts from a version.
     pub fn new(base: Stable) -> Self {
-        Self { size: base.size, base, dirty: BTreeMap::new() }
+        Self {
+            size: base.size,
+            base,
+            dirty: BTreeMap::new(),
+        }
     }
 
     /// The size in wasm pages.
@@ -50,7 +54,10 @@ impl Overlay {
 
     /// Grows by wasm pages and returns the size before, or `None` when the limit is in the way.
     pub fn grow(&mut self, by: u64, limit: u64) -> Option<u64> {
-        let new = self.size.checked_add(by).filter(|new| *new <= limit.min(MAX_STABLE_PAGES))?;
+        let new = self
+            .size
+            .checked_add(by)
+            .filter(|new| *new <= limit.min(MAX_STABLE_PAGES))?;
         Some(std::mem::replace(&mut self.size, new))
     }
 
@@ -94,9 +101,22 @@ impl Overlay {
         let mut pages = self.base.pages;
         let changed = self.dirty.keys().copied().collect();
         for (index, page) in self.dirty {
-            pages.set(index, if *page == ZEROS { None } else { Some(Arc::from(page)) });
+            pages.set(
+                index,
+                if *page == ZEROS {
+                    None
+                } else {
+                    Some(Arc::from(page))
+                },
+            );
         }
-        (Stable { pages, size: self.size }, changed)
+        (
+            Stable {
+                pages,
+                size: self.size,
+            },
+            changed,
+        )
     }
 }
 

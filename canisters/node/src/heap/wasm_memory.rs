@@ -50,15 +50,28 @@ impl Heap {
         let mut pages = self.pages.clone();
         let mut changed = Vec::new();
         for (index, now) in (0u64..).zip(memory.chunks_exact(PAGE)) {
-            let before = self.pages.get(index).map_or(ZEROS.as_slice(), |page| page.as_slice());
+            let before = self
+                .pages
+                .get(index)
+                .map_or(ZEROS.as_slice(), |page| page.as_slice());
             if now == before {
                 continue;
             }
             changed.push(index);
-            let page = <&[u8; PAGE]>::try_from(now).ok().filter(|page| **page != ZEROS).map(|page| Arc::new(*page));
+            let page = <&[u8; PAGE]>::try_from(now)
+                .ok()
+                .filter(|page| **page != ZEROS)
+                .map(|page| Arc::new(*page));
             pages.set(index, page);
         }
-        (Self { pages, size: memory.len() as u64 / WASM_PAGE, globals }, changed)
+        (
+            Self {
+                pages,
+                size: memory.len() as u64 / WASM_PAGE,
+                globals,
+            },
+            changed,
+        )
     }
 
     /// The size in bytes.

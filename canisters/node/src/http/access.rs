@@ -17,12 +17,17 @@ pub enum Scope {
 }
 
 /// Checks every path and returns what to reveal.
-pub fn select(state: &State, scope: Scope, sender: &Principal, paths: &[Vec<&[u8]>]) -> Result<Wanted, HttpError> {
+pub fn select(
+    state: &State,
+    scope: Scope,
+    sender: &Principal,
+    paths: &[Vec<&[u8]>],
+) -> Result<Wanted, HttpError> {
     let mut wanted = Wanted::default();
     let mut request = None;
     for path in paths {
         match (path.as_slice(), scope) {
-            ([b"time"], _) | ([b"subnet", ..], _) | ([b"canister_ranges", _], _) => {}
+            ([b"time"] | [b"subnet", ..] | [b"canister_ranges", _], _) => {}
             ([b"canister", id, rest @ ..], Scope::Canister(effective)) if *id == effective.as_slice() => {
                 canister(state, &effective, sender, rest)?;
             }
@@ -65,12 +70,16 @@ fn canister(state: &State, id: &Principal, sender: &Principal, rest: &[&[u8]]) -
                 .and_then(|code| code.compiled.info.metadata.get(std::str::from_utf8(name).ok()?))
                 .is_some_and(|section| !section.public);
             if private && !found.is_some_and(|canister| canister.is_controlled_by(sender)) {
-                return Err(HttpError::Forbidden("only controllers may read this metadata".to_owned()));
+                return Err(HttpError::Forbidden(
+                    "only controllers may read this metadata".to_owned(),
+                ));
             }
             Ok(())
         }
         // Certified data in particular: only the canister itself gives it out.
-        _ => Err(forbidden(&[&[b"canister".as_slice(), id.as_slice()], rest].concat())),
+        _ => Err(forbidden(
+            &[&[b"canister".as_slice(), id.as_slice()], rest].concat(),
+        )),
     }
 }
 
@@ -80,10 +89,14 @@ fn status(state: &State, effective: &Principal, sender: &Principal, id: &[u8]) -
         return Ok(());
     };
     if record.sender != *sender {
-        return Err(HttpError::Forbidden("the request was sent by somebody else".to_owned()));
+        return Err(HttpError::Forbidden(
+            "the request was sent by somebody else".to_owned(),
+        ));
     }
     if record.effective != *effective {
-        return Err(HttpError::Forbidden("the request was sent to another canister".to_owned()));
+        return Err(HttpError::Forbidden(
+            "the request was sent to another canister".to_owned(),
+        ));
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use super::{Api, HttpError, cbor, principal};
 use crate::auth::authenticate;
 use crate::cert::topology::in_range;
 use crate::exec::batch::Ingress;
-use crate::exec::call::{Call, not_found};
+use crate::exec::call::{Call, inspects, not_found};
 use crate::mgmt;
 use crate::state::State as Replicated;
 use crate::state::request::Reject;
@@ -53,7 +53,10 @@ pub async fn synchronous(
         return Err(crate::replica::Refused::Expired.into());
     }
     let certificate = view.request_certificate(&request);
-    Ok(cbor(&Value::Map(vec![("status", Value::Text("replied")), ("certificate", Value::Bytes(&certificate))])))
+    Ok(cbor(&Value::Map(vec![
+        ("status", Value::Text("replied")),
+        ("certificate", Value::Bytes(&certificate)),
+    ])))
 }
 
 /// `POST /api/v2/canister/<id>/call`.
@@ -82,7 +85,12 @@ fn rejected(reject: &Reject, with_status: bool) -> Response {
 }
 
 fn broken(api: &Api) -> HttpError {
-    HttpError::Broken(api.replica.failure.get().map_or_else(|| "it is stopping".to_owned(), |reason| reason.to_string()))
+    HttpError::Broken(
+        api.replica
+            .failure
+            .get()
+            .map_or_else(|| "it is stopping".to_owned(), |reason| reason.to_string()),
+    )
 }
 
 async fn submit(api: &Api, id: &str, body: &Bytes) -> Result<(Hash, Submitted), HttpError> {
@@ -121,8 +129,15 @@ fn check_effective(message: &Ingress) -> Result<Result<(), Reject>, HttpError> {
     let due = if message.canister == Principal::management_canister() {
         match mgmt::target(&message.method, &message.arg) {
             Err(reject) => return Ok(Err(reject)),
-            Ok(None) if in_range(&message.effective) || message.effective == message.canister => return Ok(Ok(())),
-            Ok(None) => return Err(HttpError::Bad(format!("{} is not in the canister range", message.effective))),
+            Ok(None) if in_range(&message.effective) || message.effective == message.canister => {
+                return Ok(Ok(()));
+            }
+            Ok(None) => {
+                return Err(HttpError::Bad(format!(
+                    "{} is not in the canister range",
+                    message.effective
+                )));
+            }
             Ok(Some(target)) => target,
         }
     } else {
@@ -138,8 +153,18 @@ fn check_effective(message: &Ingress) -> Result<Result<(), Reject>, HttpError> {
 }
 
 /// Checks that cost the caller nothing when they fail: existence, state, method, controllers, inspection.
-async fn admit(api: &Api, state: &Replicated, message: &Ingress, now: u64) -> Result<Result<(), Reject>, HttpError> {
-    let call = Call { caller: message.sender, method: message.method.clone(), arg: message.arg.clone(), time: now };
+async fn admit(
+    api: &Api,
+    state: &Replicated,
+    message: &Ingress,
+    now: u64,
+) -> Result<Result<(), Reject>, HttpError> {
+    let call = Call {
+        caller: message.sender,
+        method: message.method.clone(),
+        arg: message.arg.clone(),
+        time: now,
+    };
     let executor = api.replica.executor.clone();
     if message.canister == Principal::management_canister() {
         if let Err(reject) = mgmt::admit(state, &call) {
@@ -160,6 +185,13 @@ async fn admit(api: &Api, state: &Replicated, message: &Ingress, now: u64) -> Re
     let Some(canister) = state.canister(&message.canister).cloned() else {
         return Ok(Err(not_found(message.canister)));
     };
+    if !inspects(&canister) {
+        return Ok(executor.inspect(&canister, &call));
+    }
     let inspect = move || executor.inspect(&canister, &call);
-    api.replica.pool.run(message.canister, inspect).await.map_err(|error| HttpError::Broken(error.to_string()))
+    api.replica
+        .pool
+        .run(message.canister, inspect)
+        .await
+        .map_err(|error| HttpError::Broken(error.to_string()))
 }

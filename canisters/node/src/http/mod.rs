@@ -68,14 +68,21 @@ enum HttpError {
 impl IntoResponse for HttpError {
     fn into_response(self) -> Response {
         let status = match &self {
-            Self::Envelope(_) | Self::Auth(_) | Self::Bad(_) | Self::Refused(Refused::Expired) => StatusCode::BAD_REQUEST,
+            Self::Envelope(_) | Self::Auth(_) | Self::Bad(_) | Self::Refused(Refused::Expired) => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::Refused(Refused::Busy) => StatusCode::TOO_MANY_REQUESTS,
             Self::Refused(Refused::Full) => StatusCode::INSUFFICIENT_STORAGE,
             Self::Refused(Refused::Stopping) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Broken(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        (status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], self.to_string()).into_response()
+        (
+            status,
+            [(header::CONTENT_TYPE, "text/plain; charset=utf-8")],
+            self.to_string(),
+        )
+            .into_response()
     }
 }
 
@@ -86,7 +93,8 @@ fn cbor(value: &Value<'_>) -> Response {
 
 /// An id in a path.
 fn principal(text: &str) -> Result<Principal, HttpError> {
-    Principal::from_text(text).map_err(|error| HttpError::Bad(format!("`{text}` is not a principal: {error}")))
+    Principal::from_text(text)
+        .map_err(|error| HttpError::Bad(format!("`{text}` is not a principal: {error}")))
 }
 
 /// All endpoints.

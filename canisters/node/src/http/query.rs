@@ -17,7 +17,11 @@ use ic_principal::Principal;
 use std::sync::Arc;
 
 /// `POST /api/v3/canister/<id>/query`, and v2.
-pub async fn query(State(api): State<Arc<Api>>, Path(id): Path<String>, body: Bytes) -> Result<Response, HttpError> {
+pub async fn query(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Response, HttpError> {
     let effective = principal(&id)?;
     let envelope = Envelope::decode(&body)?;
     let Content::Query(invocation) = &envelope.content else {
@@ -34,31 +38,54 @@ pub async fn query(State(api): State<Arc<Api>>, Path(id): Path<String>, body: By
     let answer = if invocation.canister == Principal::management_canister() {
         Err(Reject::new(
             ErrorCode::CanisterMethodNotFound,
-            format!("Management canister has no query method '{}' in this version of dcanary-node", call.method),
+            format!(
+                "Management canister has no query method '{}' in this version of dcanary-node",
+                call.method
+            ),
         ))
     } else if invocation.canister != effective {
-        return Err(HttpError::Bad(format!("the canister id in the path does not match the query for {}", invocation.canister)));
+        return Err(HttpError::Bad(format!(
+            "the canister id in the path does not match the query for {}",
+            invocation.canister
+        )));
     } else {
         execute(&api, invocation.canister, call, now).await?
     };
     signed(&api, &envelope, &answer, now)
 }
 
-async fn execute(api: &Api, id: Principal, call: Call, now: u64) -> Result<Result<Vec<u8>, Reject>, HttpError> {
+async fn execute(
+    api: &Api,
+    id: Principal,
+    call: Call,
+    now: u64,
+) -> Result<Result<Vec<u8>, Reject>, HttpError> {
     let view = api.replica.views.fresh(now);
     let Some(canister) = view.state.canister(&id).cloned() else {
         return Ok(Err(not_found(id)));
     };
     let executor = api.replica.executor.clone();
     let run = move || {
-        let asks = canister.code.as_ref().is_some_and(|code| code.compiled.info.uses_certificate);
+        let asks = canister
+            .code
+            .as_ref()
+            .is_some_and(|code| code.compiled.info.uses_certificate);
         let certificate = asks.then(|| view.data_certificate(&id).into());
         executor.query(&canister, &call, certificate)
     };
-    api.replica.pool.run(id, run).await.map_err(|error| HttpError::Broken(error.to_string()))
+    api.replica
+        .pool
+        .run(id, run)
+        .await
+        .map_err(|error| HttpError::Broken(error.to_string()))
 }
 
-fn signed(api: &Api, envelope: &Envelope<'_>, answer: &Result<Vec<u8>, Reject>, now: u64) -> Result<Response, HttpError> {
+fn signed(
+    api: &Api,
+    envelope: &Envelope<'_>,
+    answer: &Result<Vec<u8>, Reject>,
+    now: u64,
+) -> Result<Response, HttpError> {
     let error;
     let mut fields = match answer {
         Ok(reply) => vec![

@@ -11,12 +11,20 @@ use axum::response::Response;
 use std::sync::Arc;
 
 /// `POST /api/v3/canister/<id>/read_state`, and v2.
-pub async fn canister(State(api): State<Arc<Api>>, Path(id): Path<String>, body: Bytes) -> Result<Response, HttpError> {
+pub async fn canister(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Response, HttpError> {
     read(&api, Scope::Canister(principal(&id)?), &body)
 }
 
 /// `POST /api/v3/subnet/<id>/read_state`, and v2.
-pub async fn subnet(State(api): State<Arc<Api>>, Path(id): Path<String>, body: Bytes) -> Result<Response, HttpError> {
+pub async fn subnet(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Response, HttpError> {
     let id = principal(&id)?;
     if id != api.keys.subnet_id {
         return Err(HttpError::Bad(format!("{id} is not the subnet of this node")));
@@ -34,5 +42,8 @@ fn read(api: &Api, scope: Scope, body: &Bytes) -> Result<Response, HttpError> {
     let view = api.replica.views.fresh(now);
     let wanted = select(&view.state, scope, &envelope.sender, paths)?;
     let certificate = view.certificate(wanted);
-    Ok(cbor(&Value::Map(vec![("certificate", Value::Bytes(&certificate))])))
+    Ok(cbor(&Value::Map(vec![(
+        "certificate",
+        Value::Bytes(&certificate),
+    )])))
 }

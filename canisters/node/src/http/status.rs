@@ -11,7 +11,10 @@ pub async fn status(State(api): State<Arc<Api>>) -> Result<Response, HttpError> 
         return Err(HttpError::Broken(reason.to_string()));
     }
     Ok(cbor(&Value::Map(vec![
-        ("impl_version", Value::Text(concat!("dcanary-node ", env!("CARGO_PKG_VERSION")))),
+        (
+            "impl_version",
+            Value::Text(concat!("dcanary-node ", env!("CARGO_PKG_VERSION"))),
+        ),
         ("replica_health_status", Value::Text("healthy")),
         ("root_key", Value::Bytes(api.keys.root.der())),
     ])))

@@ -67,15 +67,25 @@ fn checkpoint_round(name: &str) -> Option<u64> {
 }
 
 /// Restores the newest checkpoint.
-pub fn restore(disk: &Arc<dyn Disk>, engine: &Engine, names: &[String]) -> Result<(State, Checkpoints), CheckpointError> {
+pub fn restore(
+    disk: &Arc<dyn Disk>,
+    engine: &Engine,
+    names: &[String],
+) -> Result<(State, Checkpoints), CheckpointError> {
     let newest = names.iter().filter_map(|name| checkpoint_round(name)).max();
     let mut chain = Vec::new();
     let mut files = Vec::new();
     let mut next = newest;
     while let Some(round) = next {
         let file = checkpoint_name(round);
-        let input = disk.open(&file).map_err(|source| CheckpointError::Io { file: file.clone(), source })?;
-        let read = format::read(input).map_err(|source| CheckpointError::Unusable { file: file.clone(), source: Box::new(source) })?;
+        let input = disk.open(&file).map_err(|source| CheckpointError::Io {
+            file: file.clone(),
+            source,
+        })?;
+        let read = format::read(input).map_err(|source| CheckpointError::Unusable {
+            file: file.clone(),
+            source: Box::new(source),
+        })?;
         next = read.base;
         chain.push((round, read.bytes));
         files.push((file, read));
@@ -85,12 +95,27 @@ pub fn restore(disk: &Arc<dyn Disk>, engine: &Engine, names: &[String]) -> Resul
     for (file, read) in files.into_iter().rev() {
         state = read
             .apply(&state, engine)
-            .map_err(|source| CheckpointError::Unusable { file, source: Box::new(source) })?;
+            .map_err(|source| CheckpointError::Unusable {
+                file,
+                source: Box::new(source),
+            })?;
     }
-    Ok((state.clone(), Checkpoints { disk: disk.clone(), last: state, chain }))
+    Ok((
+        state.clone(),
+        Checkpoints {
+            disk: disk.clone(),
+            last: state,
+            chain,
+        },
+    ))
 }
 
 impl Checkpoints {
+    /// The round of the last one, 0 when there is none.
+    pub fn round(&self) -> u64 {
+        self.last.round
+    }
+
     /// Writes a checkpoint and removes what it makes superfluous. Returns its size.
     pub fn write(&mut self, state: &State) -> Result<u64, CheckpointError> {
         if state.round == self.last.round {
@@ -102,10 +127,17 @@ impl Checkpoints {
             Some((_, first)) => self.chain.len() >= MAX_CHAIN || differences > *first,
         };
         let empty = State::default();
-        let (base, old) = if whole { (None, &empty) } else { (Some(self.last.round), &self.last) };
+        let (base, old) = if whole {
+            (None, &empty)
+        } else {
+            (Some(self.last.round), &self.last)
+        };
         let file = checkpoint_name(state.round);
         let temporary = format!("{TEMPORARY}{file}");
-        let io = |source| CheckpointError::Io { file: temporary.clone(), source };
+        let io = |source| CheckpointError::Io {
+            file: temporary.clone(),
+            source,
+        };
         let mut output = self.disk.create(&temporary).map_err(io)?;
         let written = format::write(output.as_mut(), state, base, old);
         let bytes = match written {
@@ -117,15 +149,22 @@ impl Checkpoints {
                 return Err(io(source));
             }
         };
-        output.sync().map_err(|source| CheckpointError::Sync { file: temporary.clone(), source })?;
+        output.sync().map_err(|source| CheckpointError::Sync {
+            file: temporary.clone(),
+            source,
+        })?;
         self.disk.rename(&temporary, &file).map_err(io)?;
-        self.disk.sync_dir().map_err(|source| CheckpointError::Sync { file: file.clone(), source })?;
+        self.disk.sync_dir().map_err(|source| CheckpointError::Sync {
+            file: file.clone(),
+            source,
+        })?;
         if whole {
             self.chain.clear();
         }
         self.chain.push((state.round, bytes));
         self.last = state.clone();
-        self.clean().map_err(|source| CheckpointError::Io { file, source })?;
+        self.clean()
+            .map_err(|source| CheckpointError::Io { file, source })?;
         Ok(bytes)
     }
 
@@ -133,12 +172,15 @@ impl Checkpoints {
     fn clean(&self) -> io::Result<()> {
         let names = self.disk.list()?;
         for name in &names {
-            if checkpoint_round(name).is_some_and(|round| !self.chain.iter().any(|(kept, _)| *kept == round)) {
+            if checkpoint_round(name).is_some_and(|round| !self.chain.iter().any(|(kept, _)| *kept == round))
+            {
                 self.disk.remove(name)?;
             }
         }
-        let mut segments: Vec<(u64, &String)> =
-            names.iter().filter_map(|name| Some((segment_round(name)?, name))).collect();
+        let mut segments: Vec<(u64, &String)> = names
+            .iter()
+            .filter_map(|name| Some((segment_round(name)?, name)))
+            .collect();
         segments.sort_unstable();
         for pair in segments.windows(2) {
             // The last record of a segment is the one before the first of the next.

@@ -27,7 +27,12 @@ pub struct Entry {
 impl Entry {
     /// Writes the payload.
     pub fn encode(&self) -> Vec<u8> {
-        let size: usize = self.batch.messages.iter().map(|message| message.arg.len() + message.method.len() + 160).sum();
+        let size: usize = self
+            .batch
+            .messages
+            .iter()
+            .map(|message| message.arg.len() + message.method.len() + 160)
+            .sum();
         let mut out = Vec::with_capacity(size + 96);
         out.extend_from_slice(&self.semantics);
         let (round, root) = self.checked.unwrap_or_default();
@@ -40,7 +45,11 @@ impl Entry {
             out.extend_from_slice(&message.id);
             out.extend_from_slice(&message.expiry.to_le_bytes());
             let principals = [&message.sender, &message.canister, &message.effective];
-            for bytes in principals.map(Principal::as_slice).into_iter().chain([message.method.as_bytes(), &message.arg]) {
+            for bytes in principals
+                .map(Principal::as_slice)
+                .into_iter()
+                .chain([message.method.as_bytes(), &message.arg])
+            {
                 out.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
                 out.extend_from_slice(bytes);
             }
@@ -70,7 +79,15 @@ impl Entry {
             return Err(Malformed);
         }
         let checked = (checked.0 != 0).then_some(checked);
-        Ok(Self { semantics, checked, batch: Batch { round, time, messages } })
+        Ok(Self {
+            semantics,
+            checked,
+            batch: Batch {
+                round,
+                time,
+                messages,
+            },
+        })
     }
 }
 
@@ -110,8 +127,16 @@ mod tests {
     }
 
     fn message() -> impl Strategy<Value = Ingress> {
-        (any::<Hash>(), principal(), principal(), principal(), any::<String>(), any::<Vec<u8>>(), any::<u64>()).prop_map(
-            |(id, sender, canister, effective, method, arg, expiry)| Ingress {
+        (
+            any::<Hash>(),
+            principal(),
+            principal(),
+            principal(),
+            any::<String>(),
+            any::<Vec<u8>>(),
+            any::<u64>(),
+        )
+            .prop_map(|(id, sender, canister, effective, method, arg, expiry)| Ingress {
                 id,
                 sender,
                 canister,
@@ -119,15 +144,22 @@ mod tests {
                 method,
                 arg: arg.into(),
                 expiry,
-            },
-        )
+            })
     }
 
     fn entry() -> impl Strategy<Value = Entry> {
         let checked = proptest::option::of((1..u64::MAX, any::<Hash>()));
         let messages = proptest::collection::vec(message(), 0..4);
         (any::<[u8; 8]>(), checked, any::<u64>(), any::<u64>(), messages).prop_map(
-            |(semantics, checked, round, time, messages)| Entry { semantics, checked, batch: Batch { round, time, messages } },
+            |(semantics, checked, round, time, messages)| Entry {
+                semantics,
+                checked,
+                batch: Batch {
+                    round,
+                    time,
+                    messages,
+                },
+            },
         )
     }
 

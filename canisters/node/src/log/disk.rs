@@ -46,10 +46,30 @@ pub struct Folder {
 impl Folder {
     /// Opens and locks a folder, creating it when it is missing. `None` when another process has it.
     pub fn open(path: &Path) -> io::Result<Option<Self>> {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path.join("lock"))?;
+        let missing: Vec<&Path> = path
+            .ancestors()
+            .take_while(|part| !part.as_os_str().is_empty() && !part.exists())
+            .collect();
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)?;
+        // A new folder is itself a name in its parent, and would be lost with everything in it.
+        for parent in missing.iter().filter_map(|part| part.parent()) {
+            let here = parent.as_os_str().is_empty();
+            File::open(if here { Path::new(".") } else { parent })?.sync_all()?;
+        }
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(path.join("lock"))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Some(Self { path: path.to_owned(), _lock: lock })),
+            Ok(()) => Ok(Some(Self {
+                path: path.to_owned(),
+                _lock: lock,
+            })),
             Err(std::fs::TryLockError::WouldBlock) => Ok(None),
             Err(std::fs::TryLockError::Error(error)) => Err(error),
         }
@@ -58,21 +78,33 @@ impl Folder {
 
 impl Disk for Folder {
     fn list(&self) -> io::Result<Vec<String>> {
-        std::fs::read_dir(&self.path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+        std::fs::read_dir(&self.path)?
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect()
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn Read + Send>> {
-        Ok(Box::new(io::BufReader::with_capacity(1 << 20, File::open(self.path.join(name))?)))
+        Ok(Box::new(io::BufReader::with_capacity(
+            1 << 20,
+            File::open(self.path.join(name))?,
+        )))
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
         // 0600 from the first moment: the folder holds keys, and states that only controllers may read.
-        let file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(self.path.join(name))?;
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .mode(0o600)
+            .open(self.path.join(name))?;
         Ok(Box::new(FolderFile(file)))
     }
 
     fn append(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(FolderFile(OpenOptions::new().append(true).open(self.path.join(name))?)))
+        Ok(Box::new(FolderFile(
+            OpenOptions::new().append(true).open(self.path.join(name))?,
+        )))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

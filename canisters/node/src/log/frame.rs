@@ -95,7 +95,9 @@ impl SegmentHeader {
         }
         let Some((len, round)) = self.record_header(bytes) else {
             // The header itself is damaged. A later sound header proves that this record was synced once.
-            let later = (1..bytes.len()).any(|at| bytes[at..].starts_with(&RECORD_MAGIC) && self.record_header(&bytes[at..]).is_some());
+            let later = (1..bytes.len()).any(|at| {
+                bytes[at..].starts_with(&RECORD_MAGIC) && self.record_header(&bytes[at..]).is_some()
+            });
             return if later { Next::Corrupt } else { Next::Torn };
         };
         let end = RECORD_HEADER + len + RECORD_TRAILER;
@@ -107,7 +109,11 @@ impl SegmentHeader {
             }
         }
         // Bytes after its end were written after it was synced.
-        if bytes.len() > end { Next::Corrupt } else { Next::Torn }
+        if bytes.len() > end {
+            Next::Corrupt
+        } else {
+            Next::Torn
+        }
     }
 }
 
@@ -138,7 +144,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn segment() -> SegmentHeader {
-        SegmentHeader { salt: [7; 16], fingerprint: [1; 32], first_round: 1 }
+        SegmentHeader {
+            salt: [7; 16],
+            fingerprint: [1; 32],
+            first_round: 1,
+        }
     }
 
     proptest! {
@@ -169,7 +179,10 @@ mod tests {
     #[test]
     fn a_record_inside_a_message_does_not_count() {
         let header = segment();
-        let other = SegmentHeader { salt: [8; 16], ..header };
+        let other = SegmentHeader {
+            salt: [8; 16],
+            ..header
+        };
         let forged = other.frame(2, b"forged").unwrap();
         let mut bytes = header.frame(1, &forged).unwrap();
         bytes[0] ^= 1;

@@ -54,13 +54,21 @@ pub fn segment_round(name: &str) -> Option<u64> {
 }
 
 fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    )
 }
 
 impl Journal {
     /// A journal that begins a new segment with its first record.
     pub fn new(disk: Arc<dyn Disk>, fingerprint: Hash) -> Self {
-        Self { disk, fingerprint, segment: None, broken: false }
+        Self {
+            disk,
+            fingerprint,
+            segment: None,
+            broken: false,
+        }
     }
 
     /// Bytes in the current segment.
@@ -88,14 +96,18 @@ impl Journal {
             Some(segment) => segment,
             None => self.begin(entry.batch.round)?,
         };
-        let frame = segment.header.frame(entry.batch.round, &entry.encode()).ok_or(AppendError::TooLarge)?;
+        let frame = segment
+            .header
+            .frame(entry.batch.round, &entry.encode())
+            .ok_or(AppendError::TooLarge)?;
         if let Err(error) = segment.file.write(&frame) {
             if !is_full(&error) {
                 return Err(AppendError::Broken(error));
             }
-            // Take back what was written of it. The next record lands on the same place, so that even a crash before
-            // anything is synced leaves at most one damaged record at the end.
+            // Take back what was written of it, durably: otherwise a crash during the next record could leave the end
+            // of this one behind the beginning of that one, which looks like damage to a synced record.
             segment.file.truncate(segment.len).map_err(AppendError::Broken)?;
+            segment.file.sync().map_err(AppendError::Broken)?;
             self.segment = Some(segment);
             return Err(AppendError::Full(error));
         }
@@ -109,9 +121,19 @@ impl Journal {
     fn begin(&self, first_round: u64) -> Result<Segment, AppendError> {
         let mut salt = [0; 16];
         rand::rng().fill_bytes(&mut salt);
-        let header = SegmentHeader { salt, fingerprint: self.fingerprint, first_round };
+        let header = SegmentHeader {
+            salt,
+            fingerprint: self.fingerprint,
+            first_round,
+        };
         let name = segment_name(first_round);
-        let classify = |error: io::Error| if is_full(&error) { AppendError::Full(error) } else { AppendError::Broken(error) };
+        let classify = |error: io::Error| {
+            if is_full(&error) {
+                AppendError::Full(error)
+            } else {
+                AppendError::Broken(error)
+            }
+        };
         let mut file = self.disk.create(&name).map_err(classify)?;
         if let Err(error) = file.write(&header.encode()) {
             // A segment without a sound header has no records; starting removes it if this does not.
@@ -120,6 +142,10 @@ impl Journal {
         }
         file.sync().map_err(AppendError::Broken)?;
         self.disk.sync_dir().map_err(AppendError::Broken)?;
-        Ok(Segment { header, file, len: SEGMENT_HEADER as u64 })
+        Ok(Segment {
+            header,
+            file,
+            len: SEGMENT_HEADER as u64,
+        })
     }
 }

@@ -26,7 +26,9 @@ pub enum ReplayError {
         source: io::Error,
     },
     /// A synced record is damaged.
-    #[error("the log is corrupt: `{file}` at byte {offset}: {what}. The data folder has lost acknowledged calls; restore it from a copy")]
+    #[error(
+        "the log is corrupt: `{file}` at byte {offset}: {what}. The data folder has lost acknowledged calls; restore it from a copy"
+    )]
     Corrupt {
         /// The file.
         file: String,
@@ -55,7 +57,9 @@ pub enum ReplayError {
         file: String,
     },
     /// Replaying gave another state.
-    #[error("replaying round {round} gave another state than the node had then; this is a defect of the node")]
+    #[error(
+        "replaying round {round} gave another state than the node had then; this is a defect of the node"
+    )]
     Diverged {
         /// The round.
         round: u64,
@@ -86,14 +90,28 @@ pub fn recover(disk: &Arc<dyn Disk>, executor: Executor) -> Result<Recovered, Re
     }
     let fingerprint = executor.limits.fingerprint();
     let (state, checkpoints) = checkpoint::restore(disk, &executor.engine, &names)?;
-    let mut replay = Replay { machine: Machine::new(executor, state), fingerprint, roots: BTreeMap::new(), replayed: 0 };
+    // Later records name the root of this round too, so restoring is checked like replaying.
+    let roots = BTreeMap::from([(state.round, state.root())]);
+    let mut replay = Replay {
+        machine: Machine::new(executor, state),
+        fingerprint,
+        roots,
+        replayed: 0,
+    };
     let mut segments: Vec<u64> = names.iter().filter_map(|name| segment_round(name)).collect();
     segments.sort_unstable();
     for (at, first) in segments.iter().enumerate() {
         replay.segment(disk.as_ref(), *first, at + 1 == segments.len())?;
     }
-    let Replay { machine, replayed, .. } = replay;
-    Ok(Recovered { machine, journal: Journal::new(disk.clone(), fingerprint), checkpoints, replayed })
+    let Replay {
+        machine, replayed, ..
+    } = replay;
+    Ok(Recovered {
+        machine,
+        journal: Journal::new(disk.clone(), fingerprint),
+        checkpoints,
+        replayed,
+    })
 }
 
 fn read_error(file: &str) -> impl FnOnce(io::Error) -> ReplayError {
@@ -111,7 +129,9 @@ struct Replay {
 impl Replay {
     fn segment(&mut self, disk: &dyn Disk, first: u64, last: bool) -> Result<(), ReplayError> {
         let file = segment_name(first);
-        let bytes = read_all(disk, &file).map_err(read_error(&file))?.unwrap_or_default();
+        let bytes = read_all(disk, &file)
+            .map_err(read_error(&file))?
+            .unwrap_or_default();
         let corrupt = |offset: usize, what: &str| ReplayError::Corrupt {
             file: file.clone(),
             offset: offset as u64,
@@ -150,10 +170,16 @@ impl Replay {
             return Ok(());
         }
         if round != expected {
-            return Err(ReplayError::Gap { file: file.to_owned(), found: round, expected });
+            return Err(ReplayError::Gap {
+                file: file.to_owned(),
+                found: round,
+                expected,
+            });
         }
         if header.fingerprint != self.fingerprint || entry.semantics != self.fingerprint[..8] {
-            return Err(ReplayError::OtherSemantics { file: file.to_owned() });
+            return Err(ReplayError::OtherSemantics {
+                file: file.to_owned(),
+            });
         }
         if let Some((round, root)) = entry.checked {
             if self.roots.get(&round).is_some_and(|replayed| *replayed != root) {

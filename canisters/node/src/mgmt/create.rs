@@ -35,19 +35,35 @@ struct TopUpArgs {
 /// development network, where everybody may create, and gives the default cycles.
 pub fn create(machine: &mut Machine, call: &Call) -> Result<Vec<u8>, Reject> {
     let args: CreateArgs = decode(&call.arg)?;
-    add(machine, call, args.settings.unwrap_or_default(), DEFAULT_CYCLES, None)
+    add(
+        machine,
+        call,
+        args.settings.unwrap_or_default(),
+        DEFAULT_CYCLES,
+        None,
+    )
 }
 
 /// `provisional_create_canister_with_cycles`.
 pub fn provisional(machine: &mut Machine, call: &Call) -> Result<Vec<u8>, Reject> {
     let args: ProvisionalArgs = decode(&call.arg)?;
     let cycles = args.amount.map_or(Ok(DEFAULT_CYCLES), |amount| cycles(&amount))?;
-    add(machine, call, args.settings.unwrap_or_default(), cycles, args.specified_id)
+    add(
+        machine,
+        call,
+        args.settings.unwrap_or_default(),
+        cycles,
+        args.specified_id,
+    )
 }
 
 fn cycles(amount: &Nat) -> Result<u128, Reject> {
-    u128::try_from(&amount.0)
-        .map_err(|_| Reject::new(ErrorCode::InvalidManagementPayload, "the amount of cycles does not fit into 128 bits"))
+    u128::try_from(&amount.0).map_err(|_| {
+        Reject::new(
+            ErrorCode::InvalidManagementPayload,
+            "the amount of cycles does not fit into 128 bits",
+        )
+    })
 }
 
 fn add(
@@ -67,7 +83,10 @@ fn add(
             ));
         }
         Some(id) if machine.state().canister(&id).is_some() => {
-            return Err(Reject::new(ErrorCode::CanisterAlreadyInstalled, format!("Canister {id} is already installed.")));
+            return Err(Reject::new(
+                ErrorCode::CanisterAlreadyInstalled,
+                format!("Canister {id} is already installed."),
+            ));
         }
         Some(id) => id,
     };

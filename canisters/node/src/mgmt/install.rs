@@ -4,6 +4,7 @@
 
 use super::{decode, nothing};
 use crate::exec::call::{Call, Changed, advance, no_code};
+use crate::exec::limits::budget;
 use crate::exec::machine::Machine;
 use crate::exec::run::{Done, Entry, Job, run};
 use crate::heap::stable::Stable;
@@ -26,7 +27,9 @@ struct InstallArgs {
 
 /// The module inside an argument.
 pub fn module(arg: &[u8]) -> Option<Vec<u8>> {
-    decode::<InstallArgs>(arg).ok().map(|args| args.wasm_module.into_vec())
+    decode::<InstallArgs>(arg)
+        .ok()
+        .map(|args| args.wasm_module.into_vec())
 }
 
 /// `install_code`.
@@ -35,20 +38,33 @@ pub fn install(machine: &mut Machine, canister: &Canister, call: &Call) -> Resul
     let code = Code::new(args.wasm_module.into_vec().into(), &machine.executor.engine).map_err(|error| {
         Reject::new(
             ErrorCode::CanisterInvalidWasm,
-            format!("Error from Canister {}: Canister's Wasm module is not valid: {error}", canister.id),
+            format!(
+                "Error from Canister {}: Canister's Wasm module is not valid: {error}",
+                canister.id
+            ),
         )
     })?;
     let code = Arc::new(code);
-    let call = Call { arg: args.arg.into_vec().into(), ..call.clone() };
+    let call = Call {
+        arg: args.arg.into_vec().into(),
+        ..call.clone()
+    };
     let (next, changed) = match args.mode {
         CanisterInstallMode::Install if canister.code.is_some() => {
             return Err(Reject::new(
                 ErrorCode::CanisterNonEmpty,
-                format!("Canister {} cannot be installed because the canister is not empty.", canister.id),
+                format!(
+                    "Canister {} cannot be installed because the canister is not empty.",
+                    canister.id
+                ),
             ));
         }
-        CanisterInstallMode::Install | CanisterInstallMode::Reinstall => begin(machine, canister, code, &call)?,
-        CanisterInstallMode::Upgrade(flags) => upgrade(machine, canister, code, &call, flags.unwrap_or_default())?,
+        CanisterInstallMode::Install | CanisterInstallMode::Reinstall => {
+            begin(machine, canister, code, &call)?
+        }
+        CanisterInstallMode::Upgrade(flags) => {
+            upgrade(machine, canister, code, &call, flags.unwrap_or_default())?
+        }
     };
     machine.commit(next, &changed);
     nothing()
@@ -56,7 +72,11 @@ pub fn install(machine: &mut Machine, canister: &Canister, call: &Call) -> Resul
 
 fn initial_heap(code: &Code) -> Heap {
     let info = &code.compiled.info;
-    Heap { pages: info.initial.clone(), size: info.min_pages, globals: Vec::new() }
+    Heap {
+        pages: info.initial.clone(),
+        size: info.min_pages,
+        globals: Vec::new(),
+    }
 }
 
 fn step(
@@ -76,7 +96,7 @@ fn step(
             stable: canister.stable.clone(),
             kind,
             view: executor.view(canister, call),
-            budget: executor.limits.budget(canister, executor.limits.install, false),
+            budget: budget(canister, executor.limits.install, false),
             entry,
             keep: true,
         },
@@ -85,13 +105,24 @@ fn step(
 }
 
 /// A canister with fresh code: everything wiped, then the start function and `canister_init`.
-fn begin(machine: &Machine, canister: &Canister, code: Arc<Code>, call: &Call) -> Result<(Canister, Changed), Reject> {
+fn begin(
+    machine: &Machine,
+    canister: &Canister,
+    code: Arc<Code>,
+    call: &Call,
+) -> Result<(Canister, Changed), Reject> {
     let mut fresh = canister.clone();
     fresh.heap = initial_heap(&code);
     fresh.stable = Stable::default();
     fresh.certified = Vec::new();
     fresh.code = Some(code);
-    let done = step(machine, &fresh, call, Contexts::I, Entry::StartThen("canister_init"))?;
+    let done = step(
+        machine,
+        &fresh,
+        call,
+        Contexts::I,
+        Entry::StartThen("canister_init"),
+    )?;
     Ok(advance(&fresh, done))
 }
 
@@ -109,7 +140,13 @@ fn upgrade(
     let mut current = canister.clone();
     let mut stable_changed = Vec::new();
     if flags.skip_pre_upgrade != Some(true) {
-        let done = step(machine, canister, call, Contexts::G, Entry::Export("canister_pre_upgrade"))?;
+        let done = step(
+            machine,
+            canister,
+            call,
+            Contexts::G,
+            Entry::Export("canister_pre_upgrade"),
+        )?;
         let (after, changed) = advance(canister, done);
         (current, stable_changed) = (after, changed.1);
         // An upgrade is one change, however many steps it takes.
@@ -118,13 +155,21 @@ fn upgrade(
     let fresh = initial_heap(&code);
     current.heap = match flags.wasm_memory_persistence {
         // Enhanced orthogonal persistence: the contents stay, globals and tables begin anew.
-        Some(WasmMemoryPersistence::Keep) => {
-            Heap { size: current.heap.size.max(fresh.size), globals: Vec::new(), ..current.heap }
-        }
+        Some(WasmMemoryPersistence::Keep) => Heap {
+            size: current.heap.size.max(fresh.size),
+            globals: Vec::new(),
+            ..current.heap
+        },
         _ => fresh,
     };
     current.code = Some(code);
-    let done = step(machine, &current, call, Contexts::I, Entry::StartThen("canister_post_upgrade"))?;
+    let done = step(
+        machine,
+        &current,
+        call,
+        Contexts::I,
+        Entry::StartThen("canister_post_upgrade"),
+    )?;
     let (next, (heap_changed, more)) = advance(&current, done);
     stable_changed.extend(more);
     Ok((next, (heap_changed, stable_changed)))

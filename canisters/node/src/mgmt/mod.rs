@@ -70,26 +70,48 @@ struct Target {
 
 /// Decodes an argument; decoding work is bounded because the argument comes from a stranger.
 fn decode<T: CandidType + for<'de> Deserialize<'de>>(arg: &[u8]) -> Result<T, Reject> {
+    // The work is bounded by the length: skipping costs candid 50 units a byte, and a module is skipped by those who
+    // look for the canister's id only. A short argument that pretends to hold much gets no further than this either.
+    let work = 1_000_000 + 60 * arg.len();
     let mut config = candid::de::DecoderConfig::new();
-    config.set_decoding_quota(50_000_000).set_skipping_quota(1_000_000);
-    candid::utils::decode_one_with_config(arg, &config)
-        .map_err(|error| Reject::new(ErrorCode::InvalidManagementPayload, format!("Error decoding candid: {error:#}")))
+    config
+        .set_decoding_quota(work)
+        .set_skipping_quota(work)
+        .set_full_error_message(false);
+    candid::utils::decode_one_with_config(arg, &config).map_err(|error| {
+        Reject::new(
+            ErrorCode::InvalidManagementPayload,
+            format!("Error decoding candid: {error}"),
+        )
+    })
 }
 
 fn encode<T: CandidType>(value: &T) -> Result<Vec<u8>, Reject> {
-    candid::encode_one(value)
-        .map_err(|error| Reject::new(ErrorCode::InvalidManagementPayload, format!("Error encoding candid: {error:#}")))
+    candid::encode_one(value).map_err(|error| {
+        Reject::new(
+            ErrorCode::InvalidManagementPayload,
+            format!("Error encoding candid: {error:#}"),
+        )
+    })
 }
 
 /// The reply of methods without a result.
 fn nothing() -> Result<Vec<u8>, Reject> {
-    candid::encode_args(())
-        .map_err(|error| Reject::new(ErrorCode::InvalidManagementPayload, format!("Error encoding candid: {error:#}")))
+    candid::encode_args(()).map_err(|error| {
+        Reject::new(
+            ErrorCode::InvalidManagementPayload,
+            format!("Error encoding candid: {error:#}"),
+        )
+    })
 }
 
 /// The canister that a management call is about; `None` for those that create one.
 pub fn target(method: &str, arg: &[u8]) -> Result<Option<Principal>, Reject> {
-    if Method::of(method)?.has_target() { Ok(Some(decode::<Target>(arg)?.canister_id)) } else { Ok(None) }
+    if Method::of(method)?.has_target() {
+        Ok(Some(decode::<Target>(arg)?.canister_id))
+    } else {
+        Ok(None)
+    }
 }
 
 /// Checks before ordering what executing would check first.
@@ -103,11 +125,18 @@ pub fn admit(state: &State, call: &Call) -> Result<(), Reject> {
 }
 
 /// Finds the canister and checks that the caller may do this to it.
-fn authorize<'a>(state: &'a State, method: Method, id: &Principal, call: &Call) -> Result<&'a Arc<Canister>, Reject> {
+fn authorize<'a>(
+    state: &'a State,
+    method: Method,
+    id: &Principal,
+    call: &Call,
+) -> Result<&'a Arc<Canister>, Reject> {
     let canister = state.canister(id).ok_or_else(|| not_found(*id))?;
     let allowed = match method {
         Method::ProvisionalTopUp => true,
-        Method::Status => canister.is_controlled_by(&call.caller) || status::is_visible(canister, &call.caller),
+        Method::Status => {
+            canister.is_controlled_by(&call.caller) || status::is_visible(canister, &call.caller)
+        }
         _ => canister.is_controlled_by(&call.caller),
     };
     if allowed {
@@ -115,7 +144,10 @@ fn authorize<'a>(state: &'a State, method: Method, id: &Principal, call: &Call) 
     }
     Err(Reject::new(
         ErrorCode::CanisterInvalidController,
-        format!("Only controllers of canister {id} can call ic00 method {}", call.method),
+        format!(
+            "Only controllers of canister {id} can call ic00 method {}",
+            call.method
+        ),
     ))
 }
 
@@ -145,5 +177,7 @@ pub fn execute(machine: &mut Machine, call: &Call) -> Result<Vec<u8>, Reject> {
 
 /// The module of an `install_code` argument, so that it can be compiled ahead of ordering.
 pub fn module_to_install(method: &str, arg: &[u8]) -> Option<Vec<u8>> {
-    (Method::of(method).ok()? == Method::Install).then(|| install::module(arg)).flatten()
+    (Method::of(method).ok()? == Method::Install)
+        .then(|| install::module(arg))
+        .flatten()
 }

@@ -10,7 +10,8 @@ use crate::state::request::Reject;
 use candid::{CandidType, Deserialize, Nat};
 use ic_error_types::ErrorCode;
 use ic_management_canister_types::{
-    CanisterSettings, DefiniteCanisterSettings, EnvironmentVariable, LogVisibility, SnapshotVisibility, StatusVisibility,
+    CanisterSettings, DefiniteCanisterSettings, EnvironmentVariable, LogVisibility, SnapshotVisibility,
+    StatusVisibility,
 };
 use ic_principal::Principal;
 use std::collections::BTreeSet;
@@ -58,28 +59,65 @@ fn invalid(message: String) -> Reject {
 
 fn bounded(name: &str, value: Nat, most: u64) -> Result<Nat, Reject> {
     if value.0 > most.into() {
-        return Err(invalid(format!("The setting {name} must be at most {most}, but {value} was given")));
+        return Err(invalid(format!(
+            "The setting {name} must be at most {most}, but {value} was given"
+        )));
     }
     Ok(value)
 }
 
 /// The settings after the wanted changes, or why they are out of bounds.
-pub fn apply(mut settings: DefiniteCanisterSettings, wanted: CanisterSettings) -> Result<DefiniteCanisterSettings, Reject> {
+pub fn apply(
+    mut settings: DefiniteCanisterSettings,
+    wanted: CanisterSettings,
+) -> Result<DefiniteCanisterSettings, Reject> {
     if let Some(controllers) = wanted.controllers {
         // A set, in a fixed order, because the state tree shows it.
         let controllers: BTreeSet<Principal> = controllers.into_iter().collect();
         if controllers.len() > MAX_CONTROLLERS {
-            return Err(invalid(format!("A canister can have at most {MAX_CONTROLLERS} controllers")));
+            return Err(invalid(format!(
+                "A canister can have at most {MAX_CONTROLLERS} controllers"
+            )));
         }
         settings.controllers = controllers.into_iter().collect();
     }
     let numbers = [
-        ("compute_allocation", wanted.compute_allocation, &mut settings.compute_allocation, 100),
-        ("memory_allocation", wanted.memory_allocation, &mut settings.memory_allocation, MAX_MEMORY),
-        ("freezing_threshold", wanted.freezing_threshold, &mut settings.freezing_threshold, u64::MAX),
-        ("wasm_memory_limit", wanted.wasm_memory_limit, &mut settings.wasm_memory_limit, MAX_MEMORY),
-        ("wasm_memory_threshold", wanted.wasm_memory_threshold, &mut settings.wasm_memory_threshold, MAX_MEMORY),
-        ("log_memory_limit", wanted.log_memory_limit, &mut settings.log_memory_limit, 2 << 20),
+        (
+            "compute_allocation",
+            wanted.compute_allocation,
+            &mut settings.compute_allocation,
+            100,
+        ),
+        (
+            "memory_allocation",
+            wanted.memory_allocation,
+            &mut settings.memory_allocation,
+            MAX_MEMORY,
+        ),
+        (
+            "freezing_threshold",
+            wanted.freezing_threshold,
+            &mut settings.freezing_threshold,
+            u64::MAX,
+        ),
+        (
+            "wasm_memory_limit",
+            wanted.wasm_memory_limit,
+            &mut settings.wasm_memory_limit,
+            MAX_MEMORY,
+        ),
+        (
+            "wasm_memory_threshold",
+            wanted.wasm_memory_threshold,
+            &mut settings.wasm_memory_threshold,
+            MAX_MEMORY,
+        ),
+        (
+            "log_memory_limit",
+            wanted.log_memory_limit,
+            &mut settings.log_memory_limit,
+            2 << 20,
+        ),
     ];
     for (name, value, place, most) in numbers {
         if let Some(value) = value {
@@ -103,9 +141,14 @@ pub fn apply(mut settings: DefiniteCanisterSettings, wanted: CanisterSettings) -
 
 fn environment(mut variables: Vec<EnvironmentVariable>) -> Result<Vec<EnvironmentVariable>, Reject> {
     if variables.len() > MAX_ENVIRONMENT {
-        return Err(invalid(format!("A canister can have at most {MAX_ENVIRONMENT} environment variables")));
+        return Err(invalid(format!(
+            "A canister can have at most {MAX_ENVIRONMENT} environment variables"
+        )));
     }
-    if variables.iter().any(|variable| variable.name.len().max(variable.value.len()) > MAX_ENVIRONMENT_TEXT) {
+    if variables
+        .iter()
+        .any(|variable| variable.name.len().max(variable.value.len()) > MAX_ENVIRONMENT_TEXT)
+    {
         return Err(invalid(format!(
             "Names and values of environment variables can have at most {MAX_ENVIRONMENT_TEXT} bytes"
         )));

@@ -26,7 +26,12 @@ pub fn status(canister: &Canister) -> Result<Vec<u8>, Reject> {
     let zero = || Nat::from(0u8);
     let wasm = canister.code.as_ref().map_or(0, |code| code.wasm.len() as u64);
     let custom: u64 = canister.code.as_ref().map_or(0, |code| {
-        code.compiled.info.metadata.values().map(|section| section.content.len() as u64).sum()
+        code.compiled
+            .info
+            .metadata
+            .values()
+            .map(|section| section.content.len() as u64)
+            .sum()
     });
     let globals = (canister.heap.globals.len() * size_of::<u64>()) as u64;
     let (heap, stable) = (canister.heap.bytes(), canister.stable.size * WASM_PAGE);

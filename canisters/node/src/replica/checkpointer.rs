@@ -17,13 +17,19 @@ impl Checkpointer {
     pub fn start(mut checkpoints: Checkpoints, failure: Failure) -> io::Result<Self> {
         let (states, receiver) = sync_channel::<State>(1);
         let reporting = failure.clone();
-        let thread = thread::Builder::new().name("checkpointer".into()).spawn(move || {
-            for state in receiver {
-                write(&mut checkpoints, &state, &reporting);
-            }
-            checkpoints
-        })?;
-        Ok(Self { states, thread, failure })
+        let thread = thread::Builder::new()
+            .name("checkpointer".into())
+            .spawn(move || {
+                for state in receiver {
+                    write(&mut checkpoints, &state, &reporting);
+                }
+                checkpoints
+            })?;
+        Ok(Self {
+            states,
+            thread,
+            failure,
+        })
     }
 
     /// Asks for a checkpoint. When one is being written and another waits, the log simply stays longer.
@@ -51,6 +57,9 @@ fn write(checkpoints: &mut Checkpoints, state: &State, failure: &Failure) {
         Ok(bytes) => tracing::info!(round = state.round, bytes, "checkpoint written"),
         Err(error @ CheckpointError::Sync { .. }) => failure.set(&error.to_string()),
         // The log has everything; the next checkpoint may succeed.
-        Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "no checkpoint could be written"),
+        Err(error) => tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "no checkpoint could be written"
+        ),
     }
 }

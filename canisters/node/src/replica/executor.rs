@@ -20,6 +20,11 @@ pub struct Worker {
 
 impl Worker {
     pub fn run(mut self) {
+        // What had to be replayed is not replayed again, however often the node crashes from now on.
+        let replayed = self
+            .checkpoints
+            .as_ref()
+            .is_some_and(|last| last.round() < self.machine.state().round);
         let checkpointer = match self.checkpoints.take() {
             None => None,
             Some(checkpoints) => match Checkpointer::start(checkpoints, self.failure.clone()) {
@@ -27,11 +32,20 @@ impl Worker {
                 Err(error) => return self.failure.set(&format!("no thread for checkpoints: {error}")),
             },
         };
-        while let Ok(Ordered { batch, waiting, checkpoint }) = self.batches.recv() {
+        if let Some(checkpointer) = checkpointer.as_ref().filter(|_| replayed) {
+            checkpointer.offer(self.machine.state().clone());
+        }
+        while let Ok(Ordered {
+            batch,
+            waiting,
+            checkpoint,
+        }) = self.batches.recv()
+        {
             self.machine.apply(&batch);
             let state = self.machine.state();
             if checkpointer.is_some() {
-                *self.checked.lock().unwrap_or_else(PoisonError::into_inner) = Some((state.round, state.root()));
+                *self.checked.lock().unwrap_or_else(PoisonError::into_inner) =
+                    Some((state.round, state.root()));
             }
             let view = self.views.publish(state.clone());
             for done in waiting {

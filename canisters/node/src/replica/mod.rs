@@ -128,7 +128,9 @@ pub struct Replica {
 
 /// Nanoseconds since 1970.
 pub fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
 
 impl Replica {
@@ -141,7 +143,10 @@ impl Replica {
         let (ordered, batches) = std::sync::mpsc::sync_channel(1);
         let checked: Arc<Mutex<Option<(u64, Hash)>>> = Arc::default();
         let (journal, checkpoints) = match durability {
-            Some(durability) => (Some((durability.journal, durability.segment_bytes)), Some(durability.checkpoints)),
+            Some(durability) => (
+                Some((durability.journal, durability.segment_bytes)),
+                Some(durability.checkpoints),
+            ),
             None => (None, None),
         };
         let orderer = orderer::Orderer {
@@ -162,8 +167,13 @@ impl Replica {
             checkpoints,
             failure: failure.clone(),
         };
-        thread::Builder::new().name("orderer".into()).spawn(move || orderer.run())?;
-        let thread = thread::Builder::new().name("executor".into()).stack_size(THREAD_STACK).spawn(move || worker.run())?;
+        thread::Builder::new()
+            .name("orderer".into())
+            .spawn(move || orderer.run())?;
+        let thread = thread::Builder::new()
+            .name("executor".into())
+            .stack_size(THREAD_STACK)
+            .spawn(move || worker.run())?;
         Ok(Self {
             views,
             executor,
@@ -179,10 +189,12 @@ impl Replica {
         let (done, receiver) = oneshot::channel();
         let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         let sender = inbox.as_ref().ok_or(Refused::Stopping)?;
-        sender.try_send(Pending { message, done }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Refused::Busy,
-            mpsc::error::TrySendError::Closed(_) => Refused::Stopping,
-        })?;
+        sender
+            .try_send(Pending { message, done })
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => Refused::Busy,
+                mpsc::error::TrySendError::Closed(_) => Refused::Stopping,
+            })?;
         Ok(receiver)
     }
 

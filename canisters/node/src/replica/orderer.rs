@@ -33,26 +33,44 @@ impl Orderer {
             let pending = self.gather(first);
             // Time never goes back, not even when the clock does.
             let time = now().max(self.time + 1);
-            let (pending, expired): (Vec<_>, Vec<_>) =
-                pending.into_iter().partition(|pending| pending.message.expiry >= time);
+            let (pending, expired): (Vec<_>, Vec<_>) = pending
+                .into_iter()
+                .partition(|pending| pending.message.expiry >= time);
             refuse(expired, Refused::Expired);
             if pending.is_empty() {
                 continue;
             }
-            let (messages, waiting): (Vec<_>, Vec<_>) =
-                pending.into_iter().map(|pending| (pending.message, pending.done)).unzip();
-            let batch = Batch { round: self.round + 1, time, messages };
+            let (messages, waiting): (Vec<_>, Vec<_>) = pending
+                .into_iter()
+                .map(|pending| (pending.message, pending.done))
+                .unzip();
+            let batch = Batch {
+                round: self.round + 1,
+                time,
+                messages,
+            };
             let (batch, checkpoint) = match self.log(batch) {
                 Ok(logged) => logged,
                 Err(AppendError::Full(error)) => {
                     tracing::error!(%error, "the storage is full; calls are refused");
-                    waiting.into_iter().for_each(|done| drop(done.send(Err(Refused::Full))));
+                    for done in waiting {
+                        // A client that went away needs no answer.
+                        let _ = done.send(Err(Refused::Full));
+                    }
                     continue;
                 }
                 Err(error) => return self.failure.set(&describe(&error)),
             };
             (self.round, self.time) = (batch.round, batch.time);
-            if self.next.send(Ordered { batch, waiting, checkpoint }).is_err() {
+            if self
+                .next
+                .send(Ordered {
+                    batch,
+                    waiting,
+                    checkpoint,
+                })
+                .is_err()
+            {
                 return self.failure.set("the executor has ended");
             }
         }
@@ -78,7 +96,11 @@ impl Orderer {
         };
         let semantics = std::array::from_fn(|at| self.semantics[at]);
         let checked = *self.checked.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = Entry { semantics, checked, batch };
+        let entry = Entry {
+            semantics,
+            checked,
+            batch,
+        };
         journal.append(&entry)?;
         let full = journal.segment_len() >= *segment_bytes;
         if full {

@@ -40,7 +40,11 @@ impl Pool {
                 .stack_size(THREAD_STACK)
                 .spawn(move || work(&receiver))?;
         }
-        Ok(Self { tasks: Mutex::new(tasks), share: threads / 2, shares: Mutex::default() })
+        Ok(Self {
+            tasks: Mutex::new(tasks),
+            share: threads / 2,
+            shares: Mutex::default(),
+        })
     }
 
     /// Runs a task for a canister that exists.
@@ -51,7 +55,10 @@ impl Pool {
     ) -> Result<T, Interrupted> {
         let share = {
             let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
-            shares.entry(canister).or_insert_with(|| Arc::new(Semaphore::new(self.share))).clone()
+            shares
+                .entry(canister)
+                .or_insert_with(|| Arc::new(Semaphore::new(self.share)))
+                .clone()
         };
         let permit = share.acquire_owned().await.map_err(|_| Interrupted)?;
         let (done, result) = oneshot::channel();
@@ -60,7 +67,11 @@ impl Pool {
             let _permit = permit;
             let _ = done.send(task());
         });
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).send(task).map_err(|_| Interrupted)?;
+        self.tasks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .send(task)
+            .map_err(|_| Interrupted)?;
         result.await.map_err(|_| Interrupted)
     }
 }

@@ -32,9 +32,19 @@ impl Code {
     pub fn new(wasm: Arc<[u8]>, engine: &Engine) -> Result<Self, ModuleError> {
         let compiled = engine.compile(&wasm)?;
         let sections = &compiled.info.metadata;
-        let metadata = (!sections.is_empty())
-            .then(|| Tree::map(sections.iter().map(|(name, section)| (name, Tree::leaf(&section.content)))));
-        Ok(Self { hash: sha256(&wasm), wasm, compiled, metadata })
+        let metadata = (!sections.is_empty()).then(|| {
+            Tree::map(
+                sections
+                    .iter()
+                    .map(|(name, section)| (name, Tree::leaf(&section.content))),
+            )
+        });
+        Ok(Self {
+            hash: sha256(&wasm),
+            wasm,
+            compiled,
+            metadata,
+        })
     }
 }
 

@@ -8,6 +8,9 @@ use ic_principal::Principal;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
+/// Longest message of a rejection in bytes, as in the replica.
+const MAX_MESSAGE: usize = 8 * 1024;
+
 /// A rejection: the code says which kind, the message is for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{error}: {message}")]
@@ -19,9 +22,11 @@ pub struct Reject {
 }
 
 impl Reject {
-    /// A rejection.
+    /// A rejection. A long message is cut, because it is kept and shown until the request expires.
     pub fn new(error: ErrorCode, message: impl Into<String>) -> Self {
-        Self { error, message: message.into() }
+        let mut message = message.into();
+        message.truncate(message.floor_char_boundary(MAX_MESSAGE));
+        Self { error, message }
     }
 
     /// The reject code, 1 to 5.
@@ -56,7 +61,9 @@ impl Record {
     /// The subtree `/request_status/<id>`.
     pub fn tree(&self) -> Tree {
         match &self.outcome {
-            Outcome::Replied(reply) => Tree::map([("status", Tree::leaf("replied")), ("reply", Tree::leaf(reply))]),
+            Outcome::Replied(reply) => {
+                Tree::map([("status", Tree::leaf("replied")), ("reply", Tree::leaf(reply))])
+            }
             Outcome::Rejected(reject) => Tree::map([
                 ("status", Tree::leaf("rejected")),
                 ("reject_code", Tree::leaf(leb128(reject.code()))),

@@ -49,7 +49,9 @@ pub fn charge(call: &mut Call<'_>, instructions: u64) -> Result<()> {
 }
 
 fn out_of_bounds(at: u64, len: u64) -> Error {
-    contract(format!("access of {len} bytes at {at} is outside of the canister's memory"))
+    contract(format!(
+        "access of {len} bytes at {at} is outside of the canister's memory"
+    ))
 }
 
 /// The canister's memory and the execution, both writable.
@@ -62,7 +64,10 @@ pub fn split<'a>(call: &'a mut Call<'_>) -> (&'a mut [u8], &'a mut Execution) {
 
 /// Checks a range of the canister's memory.
 pub fn range(memory: &[u8], at: u64, len: u64) -> Result<std::ops::Range<usize>> {
-    let end = at.checked_add(len).filter(|end| *end <= memory.len() as u64).ok_or_else(|| out_of_bounds(at, len))?;
+    let end = at
+        .checked_add(len)
+        .filter(|end| *end <= memory.len() as u64)
+        .ok_or_else(|| out_of_bounds(at, len))?;
     let (Ok(at), Ok(end)) = (usize::try_from(at), usize::try_from(end)) else {
         return Err(out_of_bounds(at, len));
     };
@@ -94,8 +99,12 @@ pub fn copy(
     let (memory, execution) = split(call);
     let to = range(memory, to, len)?;
     let source = source(execution)?;
-    let from = range(source, offset, len)
-        .map_err(|_| contract(format!("reading {len} bytes at {offset} of a value of {} bytes", source.len())))?;
+    let from = range(source, offset, len).map_err(|_| {
+        contract(format!(
+            "reading {len} bytes at {offset} of a value of {} bytes",
+            source.len()
+        ))
+    })?;
     memory[to].copy_from_slice(&source[from]);
     Ok(())
 }

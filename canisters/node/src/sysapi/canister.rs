@@ -7,22 +7,59 @@ use ic_principal::Principal;
 use wasmtime::Linker;
 
 pub fn link<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()> {
-    define!(linker, "canister_self_size", C::ANY, |call| -> I { Ok(I::of(call.data().view.canister.as_slice().len())) });
-    define!(linker, "canister_self_copy", C::ANY, |call, to: I, offset: I, size: I| -> () {
-        copy(&mut call, to.get(), offset.get(), size.get(), |execution| Ok(execution.view.canister.as_slice()))
+    define!(linker, "canister_self_size", C::ANY, |call| -> I {
+        Ok(I::of(call.data().view.canister.as_slice().len()))
     });
-    define!(linker, "subnet_self_size", C::ANY, |call| -> I { Ok(I::of(call.data().view.subnet.as_slice().len())) });
-    define!(linker, "subnet_self_copy", C::ANY, |call, to: I, offset: I, size: I| -> () {
-        copy(&mut call, to.get(), offset.get(), size.get(), |execution| Ok(execution.view.subnet.as_slice()))
+    define!(linker, "canister_self_copy", C::ANY, |call,
+                                                   to: I,
+                                                   offset: I,
+                                                   size: I|
+     -> () {
+        copy(&mut call, to.get(), offset.get(), size.get(), |execution| {
+            Ok(execution.view.canister.as_slice())
+        })
+    });
+    define!(linker, "subnet_self_size", C::ANY, |call| -> I {
+        Ok(I::of(call.data().view.subnet.as_slice().len()))
+    });
+    define!(linker, "subnet_self_copy", C::ANY, |call,
+                                                 to: I,
+                                                 offset: I,
+                                                 size: I|
+     -> () {
+        copy(&mut call, to.get(), offset.get(), size.get(), |execution| {
+            Ok(execution.view.subnet.as_slice())
+        })
     });
     define!(linker, "subnet_self_node_count", C::ANY, |_call| -> i32 { Ok(1) });
-    define!(linker, "canister_status", C::ANY, |call| -> i32 { Ok(call.data().view.status) });
-    define!(linker, "canister_version", C::ANY, |call| -> u64 { Ok(call.data().view.version) });
-    define!(linker, "time", C::ANY, |call| -> u64 { Ok(call.data().view.time) });
-    let root_key = C::I.or(C::G).or(C::U).or(C::RQ).or(C::RY).or(C::RT).or(C::C).or(C::T);
-    define!(linker, "root_key_size", root_key, |call| -> I { Ok(I::of(call.data().view.root_key.len())) });
-    define!(linker, "root_key_copy", root_key, |call, to: I, offset: I, size: I| -> () {
-        copy(&mut call, to.get(), offset.get(), size.get(), |execution| Ok(&execution.view.root_key))
+    define!(linker, "canister_status", C::ANY, |call| -> i32 {
+        Ok(call.data().view.status)
+    });
+    define!(linker, "canister_version", C::ANY, |call| -> u64 {
+        Ok(call.data().view.version)
+    });
+    define!(linker, "time", C::ANY, |call| -> u64 {
+        Ok(call.data().view.time)
+    });
+    let root_key = C::I
+        .or(C::G)
+        .or(C::U)
+        .or(C::RQ)
+        .or(C::RY)
+        .or(C::RT)
+        .or(C::C)
+        .or(C::T);
+    define!(linker, "root_key_size", root_key, |call| -> I {
+        Ok(I::of(call.data().view.root_key.len()))
+    });
+    define!(linker, "root_key_copy", root_key, |call,
+                                                to: I,
+                                                offset: I,
+                                                size: I|
+     -> () {
+        copy(&mut call, to.get(), offset.get(), size.get(), |execution| {
+            Ok(&execution.view.root_key)
+        })
     });
     define!(linker, "is_controller", C::ANY, |call, from: I, size: I| -> i32 {
         let id = read(&mut call, from.get(), size.get())?;
@@ -49,20 +86,41 @@ fn link_cycles<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()>
         let balance = balance(&call);
         write_u128(&mut call, to.get(), balance)
     });
-    define!(linker, "canister_liquid_cycle_balance128", C::ANY, |call, to: I| -> () {
+    define!(linker, "canister_liquid_cycle_balance128", C::ANY, |call,
+                                                                 to: I|
+     -> () {
         let balance = balance(&call);
         write_u128(&mut call, to.get(), balance)
     });
     let payable = C::U.or(C::RQ).or(C::RT).or(C::RY);
-    define!(linker, "msg_cycles_available128", payable, |call, to: I| -> () { write_u128(&mut call, to.get(), 0) });
-    define!(linker, "msg_cycles_refunded128", C::RT.or(C::RY), |call, to: I| -> () {
+    define!(linker, "msg_cycles_available128", payable, |call, to: I| -> () {
         write_u128(&mut call, to.get(), 0)
     });
-    define!(linker, "msg_cycles_accept128", payable, |call, _high: u64, _low: u64, to: I| -> () {
+    define!(linker, "msg_cycles_refunded128", C::RT.or(C::RY), |call,
+                                                                to: I|
+     -> () {
         write_u128(&mut call, to.get(), 0)
     });
-    let burning = C::I.or(C::G).or(C::U).or(C::RQ).or(C::RY).or(C::RT).or(C::C).or(C::T);
-    define!(linker, "cycles_burn128", burning, |call, high: u64, low: u64, to: I| -> () {
+    define!(linker, "msg_cycles_accept128", payable, |call,
+                                                      _high: u64,
+                                                      _low: u64,
+                                                      to: I|
+     -> () {
+        write_u128(&mut call, to.get(), 0)
+    });
+    let burning = C::I
+        .or(C::G)
+        .or(C::U)
+        .or(C::RQ)
+        .or(C::RY)
+        .or(C::RT)
+        .or(C::C)
+        .or(C::T);
+    define!(linker, "cycles_burn128", burning, |call,
+                                                high: u64,
+                                                low: u64,
+                                                to: I|
+     -> () {
         let wanted = u128::from(high) << 64 | u128::from(low);
         let burnt = wanted.min(balance(&call));
         call.data_mut().burnt += burnt;
@@ -91,12 +149,26 @@ fn link_environment<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Resul
     }
     // CALLBACKS is named to keep the list of contexts in one place when composite queries arrive.
     let any = C::ANY.or(CALLBACKS);
-    define!(linker, "env_var_count", any, |call| -> I { Ok(I::of(call.data().view.environment.len())) });
-    define!(linker, "env_var_name_size", any, |call, index: I| -> I { Ok(I::of(name(call.data(), index.get())?.len())) });
-    define!(linker, "env_var_name_copy", any, |call, index: I, to: I, offset: I, size: I| -> () {
-        copy(&mut call, to.get(), offset.get(), size.get(), |execution| name(execution, index.get()))
+    define!(linker, "env_var_count", any, |call| -> I {
+        Ok(I::of(call.data().view.environment.len()))
     });
-    define!(linker, "env_var_name_exists", any, |call, from: I, size: I| -> i32 {
+    define!(linker, "env_var_name_size", any, |call, index: I| -> I {
+        Ok(I::of(name(call.data(), index.get())?.len()))
+    });
+    define!(linker, "env_var_name_copy", any, |call,
+                                               index: I,
+                                               to: I,
+                                               offset: I,
+                                               size: I|
+     -> () {
+        copy(&mut call, to.get(), offset.get(), size.get(), |execution| {
+            name(execution, index.get())
+        })
+    });
+    define!(linker, "env_var_name_exists", any, |call,
+                                                 from: I,
+                                                 size: I|
+     -> i32 {
         let name = read_text(&mut call, from.get(), size.get())?;
         Ok(i32::from(call.data().view.environment.contains_key(&name)))
     });
@@ -104,9 +176,17 @@ fn link_environment<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Resul
         let name = read_text(&mut call, from.get(), size.get())?;
         Ok(I::of(value(call.data(), &name)?.len()))
     });
-    define!(linker, "env_var_value_copy", any, |call, from: I, len: I, to: I, offset: I, size: I| -> () {
+    define!(linker, "env_var_value_copy", any, |call,
+                                                from: I,
+                                                len: I,
+                                                to: I,
+                                                offset: I,
+                                                size: I|
+     -> () {
         let name = read_text(&mut call, from.get(), len.get())?;
-        copy(&mut call, to.get(), offset.get(), size.get(), |execution| value(execution, &name))
+        copy(&mut call, to.get(), offset.get(), size.get(), |execution| {
+            value(execution, &name)
+        })
     });
     Ok(())
 }

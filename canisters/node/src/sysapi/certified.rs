@@ -12,9 +12,15 @@ pub const MAX_CERTIFIED_DATA: u64 = 32;
 
 pub fn link<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()> {
     let setting = C::I.or(C::G).or(C::U).or(C::RY).or(C::RT).or(C::T);
-    define!(linker, "certified_data_set", setting, |call, from: I, size: I| -> () {
+    define!(linker, "certified_data_set", setting, |call,
+                                                    from: I,
+                                                    size: I|
+     -> () {
         if size.get() > MAX_CERTIFIED_DATA {
-            return Err(contract(format!("certified data of {} bytes is longer than {MAX_CERTIFIED_DATA}", size.get())));
+            return Err(contract(format!(
+                "certified data of {} bytes is longer than {MAX_CERTIFIED_DATA}",
+                size.get()
+            )));
         }
         let data = read(&mut call, from.get(), size.get())?;
         call.data_mut().certified = Some(data);
@@ -24,13 +30,23 @@ pub fn link<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()> {
         Ok(i32::from(call.data().view.certificate.is_some()))
     });
     let reading = C::NRQ.or(C::CQ);
-    define!(linker, "data_certificate_size", reading, |call| -> I { Ok(I::of(certificate(call.data())?.len())) });
-    define!(linker, "data_certificate_copy", reading, |call, to: I, offset: I, size: I| -> () {
+    define!(linker, "data_certificate_size", reading, |call| -> I {
+        Ok(I::of(certificate(call.data())?.len()))
+    });
+    define!(linker, "data_certificate_copy", reading, |call,
+                                                       to: I,
+                                                       offset: I,
+                                                       size: I|
+     -> () {
         copy(&mut call, to.get(), offset.get(), size.get(), certificate)
     });
     Ok(())
 }
 
 fn certificate(execution: &Execution) -> wasmtime::Result<&[u8]> {
-    execution.view.certificate.as_deref().ok_or_else(|| contract("no data certificate is present"))
+    execution
+        .view
+        .certificate
+        .as_deref()
+        .ok_or_else(|| contract("no data certificate is present"))
 }

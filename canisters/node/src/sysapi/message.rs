@@ -7,21 +7,52 @@ use crate::sysapi::Execution;
 use wasmtime::{Error, Linker};
 
 pub fn link<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()> {
-    let argument =
-        C::I.or(C::U).or(C::RQ).or(C::NRQ).or(C::TQ).or(C::CQ).or(C::RY).or(C::CRY).or(C::F);
-    define!(linker, "msg_arg_data_size", argument, |call| -> I { Ok(I::of(call.data().view.arg.len())) });
-    define!(linker, "msg_arg_data_copy", argument, |call, to: I, offset: I, size: I| -> () {
-        copy(&mut call, to.get(), offset.get(), size.get(), |execution| Ok(&execution.view.arg))
+    let argument = C::I
+        .or(C::U)
+        .or(C::RQ)
+        .or(C::NRQ)
+        .or(C::TQ)
+        .or(C::CQ)
+        .or(C::RY)
+        .or(C::CRY)
+        .or(C::F);
+    define!(linker, "msg_arg_data_size", argument, |call| -> I {
+        Ok(I::of(call.data().view.arg.len()))
     });
-    define!(linker, "msg_caller_size", C::ANY, |call| -> I { Ok(I::of(call.data().view.caller.as_slice().len())) });
-    define!(linker, "msg_caller_copy", C::ANY, |call, to: I, offset: I, size: I| -> () {
-        copy(&mut call, to.get(), offset.get(), size.get(), |execution| Ok(execution.view.caller.as_slice()))
+    define!(linker, "msg_arg_data_copy", argument, |call,
+                                                    to: I,
+                                                    offset: I,
+                                                    size: I|
+     -> () {
+        copy(&mut call, to.get(), offset.get(), size.get(), |execution| {
+            Ok(&execution.view.arg)
+        })
+    });
+    define!(linker, "msg_caller_size", C::ANY, |call| -> I {
+        Ok(I::of(call.data().view.caller.as_slice().len()))
+    });
+    define!(linker, "msg_caller_copy", C::ANY, |call,
+                                                to: I,
+                                                offset: I,
+                                                size: I|
+     -> () {
+        copy(&mut call, to.get(), offset.get(), size.get(), |execution| {
+            Ok(execution.view.caller.as_slice())
+        })
     });
     link_caller_info::<I>(linker)?;
     let rejected = C::RT.or(C::CRT);
-    define!(linker, "msg_reject_code", CALLBACKS.or(C::C), |_call| -> i32 { Ok(0) });
-    define!(linker, "msg_reject_msg_size", rejected, |_call| -> I { Ok(I::of(0)) });
-    define!(linker, "msg_reject_msg_copy", rejected, |call, to: I, offset: I, size: I| -> () {
+    define!(linker, "msg_reject_code", CALLBACKS.or(C::C), |_call| -> i32 {
+        Ok(0)
+    });
+    define!(linker, "msg_reject_msg_size", rejected, |_call| -> I {
+        Ok(I::of(0))
+    });
+    define!(linker, "msg_reject_msg_copy", rejected, |call,
+                                                      to: I,
+                                                      offset: I,
+                                                      size: I|
+     -> () {
         copy(&mut call, to.get(), offset.get(), size.get(), |_| Ok(&[]))
     });
     let deadline = C::U.or(C::RQ).or(C::NRQ).or(C::CQ).or(CALLBACKS);
@@ -38,32 +69,59 @@ pub fn link<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()> {
     });
     define!(linker, "trap", C::ALWAYS, |call, from: I, size: I| -> () {
         let text = read(&mut call, from.get(), size.get().min(8 * 1024))?;
-        Err(Error::new(SysTrap::Explicit(String::from_utf8_lossy(&text).into_owned())))
+        Err(Error::new(SysTrap::Explicit(
+            String::from_utf8_lossy(&text).into_owned(),
+        )))
     });
     Ok(())
 }
 
 /// `sender_info` is not accepted in requests, so there is never any.
 fn link_caller_info<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()> {
-    let info = C::U.or(C::RQ).or(C::NRQ).or(C::CQ).or(CALLBACKS).or(C::C).or(C::CC).or(C::F);
-    define!(linker, "msg_caller_info_data_size", info, |_call| -> I { Ok(I::of(0)) });
-    define!(linker, "msg_caller_info_data_copy", info, |call, to: I, offset: I, size: I| -> () {
+    let info = C::U
+        .or(C::RQ)
+        .or(C::NRQ)
+        .or(C::CQ)
+        .or(CALLBACKS)
+        .or(C::C)
+        .or(C::CC)
+        .or(C::F);
+    define!(linker, "msg_caller_info_data_size", info, |_call| -> I {
+        Ok(I::of(0))
+    });
+    define!(linker, "msg_caller_info_data_copy", info, |call,
+                                                        to: I,
+                                                        offset: I,
+                                                        size: I|
+     -> () {
         copy(&mut call, to.get(), offset.get(), size.get(), |_| Ok(&[]))
     });
-    define!(linker, "msg_caller_info_signer_size", info, |_call| -> I { Ok(I::of(0)) });
-    define!(linker, "msg_caller_info_signer_copy", info, |call, to: I, offset: I, size: I| -> () {
+    define!(linker, "msg_caller_info_signer_size", info, |_call| -> I {
+        Ok(I::of(0))
+    });
+    define!(linker, "msg_caller_info_signer_copy", info, |call,
+                                                          to: I,
+                                                          offset: I,
+                                                          size: I|
+     -> () {
         copy(&mut call, to.get(), offset.get(), size.get(), |_| Ok(&[]))
     });
     Ok(())
 }
 
 fn link_answer<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()> {
-    define!(linker, "msg_reply_data_append", ANSWERING, |call, from: I, size: I| -> () {
+    define!(linker, "msg_reply_data_append", ANSWERING, |call,
+                                                         from: I,
+                                                         size: I|
+     -> () {
         let data = read(&mut call, from.get(), size.get())?;
         let execution = call.data_mut();
         unanswered(execution)?;
         if execution.pending.len() + data.len() > execution.budget.reply {
-            return Err(contract(format!("the reply is larger than {} bytes", execution.budget.reply)));
+            return Err(contract(format!(
+                "the reply is larger than {} bytes",
+                execution.budget.reply
+            )));
         }
         execution.pending.extend_from_slice(&data);
         Ok(())
@@ -77,7 +135,10 @@ fn link_answer<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()>
     define!(linker, "msg_reject", ANSWERING, |call, from: I, size: I| -> () {
         unanswered(call.data())?;
         if size.get() > call.data().budget.reply as u64 {
-            return Err(contract(format!("the reject message is larger than {} bytes", call.data().budget.reply)));
+            return Err(contract(format!(
+                "the reject message is larger than {} bytes",
+                call.data().budget.reply
+            )));
         }
         let text = read_text(&mut call, from.get(), size.get())?;
         let execution = call.data_mut();
@@ -96,9 +157,17 @@ fn unanswered(execution: &Execution) -> wasmtime::Result<()> {
 }
 
 fn link_inspect<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()> {
-    define!(linker, "msg_method_name_size", C::F, |call| -> I { Ok(I::of(call.data().view.method.len())) });
-    define!(linker, "msg_method_name_copy", C::F, |call, to: I, offset: I, size: I| -> () {
-        copy(&mut call, to.get(), offset.get(), size.get(), |execution| Ok(execution.view.method.as_bytes()))
+    define!(linker, "msg_method_name_size", C::F, |call| -> I {
+        Ok(I::of(call.data().view.method.len()))
+    });
+    define!(linker, "msg_method_name_copy", C::F, |call,
+                                                   to: I,
+                                                   offset: I,
+                                                   size: I|
+     -> () {
+        copy(&mut call, to.get(), offset.get(), size.get(), |execution| {
+            Ok(execution.view.method.as_bytes())
+        })
     });
     define!(linker, "accept_message", C::F, |call| -> () {
         let (_, execution) = split(&mut call);

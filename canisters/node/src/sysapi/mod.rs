@@ -142,7 +142,12 @@ impl Execution {
 }
 
 impl ResourceLimiter for Execution {
-    fn memory_growing(&mut self, _current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
@@ -151,7 +156,12 @@ impl ResourceLimiter for Execution {
         Ok(fits)
     }
 
-    fn table_growing(&mut self, _current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         const MAX_TABLE: usize = 1_000_000;
         Ok(desired <= MAX_TABLE && maximum.is_none_or(|maximum| desired <= maximum))
     }

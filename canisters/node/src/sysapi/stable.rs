@@ -6,12 +6,24 @@ use super::context::Contexts as C;
 use wasmtime::Linker;
 
 pub fn link(linker: &mut Linker<Execution>) -> wasmtime::Result<()> {
-    define!(linker, "stable64_size", C::ANY, |call| -> u64 { Ok(call.data().stable.size()) });
-    define!(linker, "stable64_grow", C::ANY, |call, by: u64| -> u64 { Ok(grow(&mut call, by).unwrap_or(u64::MAX)) });
-    define!(linker, "stable64_read", C::ANY, |call, to: u64, offset: u64, size: u64| -> () {
+    define!(linker, "stable64_size", C::ANY, |call| -> u64 {
+        Ok(call.data().stable.size())
+    });
+    define!(linker, "stable64_grow", C::ANY, |call, by: u64| -> u64 {
+        Ok(grow(&mut call, by).unwrap_or(u64::MAX))
+    });
+    define!(linker, "stable64_read", C::ANY, |call,
+                                              to: u64,
+                                              offset: u64,
+                                              size: u64|
+     -> () {
         read(&mut call, to, offset, size)
     });
-    define!(linker, "stable64_write", C::ANY, |call, offset: u64, from: u64, size: u64| -> () {
+    define!(linker, "stable64_write", C::ANY, |call,
+                                               offset: u64,
+                                               from: u64,
+                                               size: u64|
+     -> () {
         write(&mut call, offset, from, size)
     });
     Ok(())
@@ -26,12 +38,18 @@ pub fn read(call: &mut Call<'_>, to: u64, offset: u64, size: u64) -> wasmtime::R
     charge(call, size)?;
     let (memory, execution) = split(call);
     let to = range(memory, to, size)?;
-    execution.stable.read(offset, &mut memory[to]).map_err(|error| contract(error.to_string()))
+    execution
+        .stable
+        .read(offset, &mut memory[to])
+        .map_err(|error| contract(error.to_string()))
 }
 
 pub fn write(call: &mut Call<'_>, offset: u64, from: u64, size: u64) -> wasmtime::Result<()> {
     charge(call, size)?;
     let (memory, execution) = split(call);
     let from = range(memory, from, size)?;
-    execution.stable.write(offset, &memory[from]).map_err(|error| contract(error.to_string()))
+    execution
+        .stable
+        .write(offset, &memory[from])
+        .map_err(|error| contract(error.to_string()))
 }

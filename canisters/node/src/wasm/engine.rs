@@ -39,13 +39,16 @@ pub struct Compiled {
 
 impl std::fmt::Debug for Compiled {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Compiled").field("methods", &self.info.methods.len()).finish_non_exhaustive()
+        formatter
+            .debug_struct("Compiled")
+            .field("methods", &self.info.methods.len())
+            .finish_non_exhaustive()
     }
 }
 
 /// See the module documentation.
 pub struct Engine {
-    engine: wasmtime::Engine,
+    wasmtime: wasmtime::Engine,
     linker32: Linker<Execution>,
     linker64: Linker<Execution>,
     /// Modules in use, by the hash of what was uploaded: compiled once for all canisters and all callers.
@@ -116,12 +119,18 @@ impl Engine {
         sysapi::link_legacy(&mut linker32)?;
         let mut linker64 = Linker::new(&engine);
         sysapi::link::<u64>(&mut linker64)?;
-        Ok(Self { engine, linker32, linker64, known: Mutex::default(), ahead: Mutex::default() })
+        Ok(Self {
+            wasmtime: engine,
+            linker32,
+            linker64,
+            known: Mutex::default(),
+            ahead: Mutex::default(),
+        })
     }
 
     /// The engine proper.
     pub fn inner(&self) -> &wasmtime::Engine {
-        &self.engine
+        &self.wasmtime
     }
 
     /// Compiles an uploaded module, or finds it among those in use. A pure function of its argument, so it may run
@@ -135,8 +144,12 @@ impl Engine {
         let info = inspect(&wasm)?;
         let rewritten = rewrite(&wasm, &info)?;
         let compile_error = |error: wasmtime::Error| ModuleError::Compile(format!("{error:#}"));
-        let module = Module::from_binary(&self.engine, &rewritten).map_err(compile_error)?;
-        let linker = if info.memory64 { &self.linker64 } else { &self.linker32 };
+        let module = Module::from_binary(&self.wasmtime, &rewritten).map_err(compile_error)?;
+        let linker = if info.memory64 {
+            &self.linker64
+        } else {
+            &self.linker32
+        };
         let pre = linker.instantiate_pre(&module).map_err(compile_error)?;
         let compiled = Arc::new(Compiled { info, pre });
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -156,7 +169,11 @@ impl Engine {
     }
 
     fn lookup(&self, hash: &Hash) -> Option<Arc<Compiled>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(hash)?.upgrade()
+        self.known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(hash)?
+            .upgrade()
     }
 }
 
@@ -170,7 +187,10 @@ fn decompress(uploaded: &[u8]) -> Result<Vec<u8>, ModuleError> {
         .read_to_end(&mut wasm)
         .map_err(|error| ModuleError::Gzip(error.to_string()))?;
     if wasm.len() as u64 > MAX_MODULE {
-        return Err(ModuleError::TooMany("bytes", usize::try_from(MAX_MODULE).unwrap_or(usize::MAX)));
+        return Err(ModuleError::TooMany(
+            "bytes",
+            usize::try_from(MAX_MODULE).unwrap_or(usize::MAX),
+        ));
     }
     Ok(wasm)
 }

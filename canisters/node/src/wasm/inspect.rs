@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use thiserror::Error;
 use wasmparser::{
-    BinaryReaderError, DataKind, ExternalKind, Operator, Parser, Payload, TypeRef, ValType, Validator, WasmFeatures,
+    BinaryReaderError, DataKind, ExternalKind, Operator, Parser, Payload, TypeRef, ValType, Validator,
+    WasmFeatures,
 };
 
 const MAX_FUNCTIONS: u32 = 50_000;
@@ -161,7 +162,8 @@ pub fn inspect(wasm: &[u8]) -> Result<ModuleInfo, ModuleError> {
             Payload::MemorySection(section) => {
                 for memory in section {
                     let memory = memory?;
-                    (info.has_memory, info.memory64, info.min_pages) = (true, memory.memory64, memory.initial);
+                    (info.has_memory, info.memory64, info.min_pages) =
+                        (true, memory.memory64, memory.initial);
                 }
             }
             Payload::GlobalSection(section) => {
@@ -198,7 +200,8 @@ pub fn inspect(wasm: &[u8]) -> Result<ModuleInfo, ModuleError> {
                     let segment = segment?;
                     if let DataKind::Active { offset_expr, .. } = segment.kind {
                         let offset = match offset_expr.get_operators_reader().read()? {
-                            #[allow(clippy::cast_sign_loss)] // Offsets are unsigned in the memory's index type.
+                            #[allow(clippy::cast_sign_loss)]
+                            // Offsets are unsigned in the memory's index type.
                             Operator::I32Const { value } => u64::from(value as u32),
                             #[allow(clippy::cast_sign_loss)]
                             Operator::I64Const { value } => value as u64,
@@ -215,7 +218,10 @@ pub fn inspect(wasm: &[u8]) -> Result<ModuleInfo, ModuleError> {
         }
     }
     if custom_bytes > MAX_CUSTOM_BYTES {
-        return Err(ModuleError::TooMany("bytes of icp: custom sections", MAX_CUSTOM_BYTES));
+        return Err(ModuleError::TooMany(
+            "bytes of icp: custom sections",
+            MAX_CUSTOM_BYTES,
+        ));
     }
     info.place(&data)?;
     Ok(info)
@@ -270,7 +276,10 @@ impl ModuleInfo {
             return Err(ModuleError::TooMany("methods", MAX_METHODS));
         }
         if self.methods.keys().map(String::len).sum::<usize>() > MAX_METHOD_NAMES {
-            return Err(ModuleError::TooMany("characters in names of methods", MAX_METHOD_NAMES));
+            return Err(ModuleError::TooMany(
+                "characters in names of methods",
+                MAX_METHOD_NAMES,
+            ));
         }
         Ok(())
     }
@@ -284,7 +293,10 @@ impl ModuleInfo {
             Some(("private", key)) => (false, key),
             _ => return Err(ModuleError::CustomSection(name.to_owned())),
         };
-        let metadata = Metadata { public, content: content.into() };
+        let metadata = Metadata {
+            public,
+            content: content.into(),
+        };
         if self.metadata.insert(key.to_owned(), metadata).is_some() {
             return Err(ModuleError::CustomSection(name.to_owned()));
         }
@@ -296,7 +308,10 @@ impl ModuleInfo {
 
     /// Applies the active data segments to the initial memory.
     fn place(&mut self, segments: &[(u64, &[u8])]) -> Result<(), ModuleError> {
-        let size = self.min_pages.checked_mul(WASM_PAGE).ok_or(ModuleError::DataSegment)?;
+        let size = self
+            .min_pages
+            .checked_mul(WASM_PAGE)
+            .ok_or(ModuleError::DataSegment)?;
         let mut pages: BTreeMap<u64, Box<[u8; PAGE]>> = BTreeMap::new();
         for (offset, data) in segments {
             if offset.checked_add(data.len() as u64).is_none_or(|end| end > size) {

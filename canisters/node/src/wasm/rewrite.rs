@@ -41,10 +41,9 @@ pub fn rewrite(wasm: &[u8], info: &ModuleInfo) -> Result<Vec<u8>, ModuleError> {
         let Some((id, range)) = payload.as_section() else {
             continue;
         };
-        if id >= SectionId::Export as u8 && id != SectionId::Tag as u8 {
-            if let Some(exports) = exports.take() {
-                module.section(&exports);
-            }
+        let exports_are_due = id >= SectionId::Export as u8 && id != SectionId::Tag as u8;
+        if let Some(exports) = exports.take_if(|_| exports_are_due) {
+            module.section(&exports);
         }
         match payload {
             Payload::ExportSection(_) | Payload::StartSection { .. } | Payload::CustomSection(_) => {}
@@ -60,7 +59,9 @@ pub fn rewrite(wasm: &[u8], info: &ModuleInfo) -> Result<Vec<u8>, ModuleError> {
                 module.section(&data);
             }
             _ => {
-                let data = wasm.get(range).ok_or_else(|| ModuleError::Compile("a section ends early".to_owned()))?;
+                let data = wasm
+                    .get(range)
+                    .ok_or_else(|| ModuleError::Compile("a section ends early".to_owned()))?;
                 module.section(&RawSection { id, data });
             }
         }

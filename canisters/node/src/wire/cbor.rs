@@ -66,7 +66,11 @@ pub enum Value<'a> {
 impl<'a> Value<'a> {
     /// Reads exactly one value, with or without the self-describing tag.
     pub fn decode(input: &'a [u8]) -> Result<Self, CborError> {
-        let mut reader = Reader { input, at: 0, items: 0 };
+        let mut reader = Reader {
+            input,
+            at: 0,
+            items: 0,
+        };
         let value = reader.value(0, true)?;
         let rest = input.len() - reader.at;
         if rest > 0 {
@@ -147,17 +151,17 @@ fn head(out: &mut Vec<u8>, major: u8, value: u64) {
     let major = major << 5;
     match value {
         0..=23 => out.push(major | value as u8),
-        24..=0xff => out.extend_from_slice(&[major | 24, value as u8]),
+        24..=0xff => out.extend_from_slice(&[major | 0x18, value as u8]),
         0x100..=0xffff => {
-            out.push(major | 25);
+            out.push(major | 0x19);
             out.extend_from_slice(&(value as u16).to_be_bytes());
         }
         0x1_0000..=0xffff_ffff => {
-            out.push(major | 26);
+            out.push(major | 0x1a);
             out.extend_from_slice(&(value as u32).to_be_bytes());
         }
         _ => {
-            out.push(major | 27);
+            out.push(major | 0x1b);
             out.extend_from_slice(&value.to_be_bytes());
         }
     }
@@ -195,7 +199,9 @@ impl<'a> Reader<'a> {
             31 => return Ok(None),
             _ => return Err(CborError::Unsupported(initial)),
         };
-        Ok(Some(bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte))))
+        Ok(Some(
+            bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)),
+        ))
     }
 
     fn value(&mut self, depth: usize, outermost: bool) -> Result<Value<'a>, CborError> {
@@ -222,7 +228,11 @@ impl<'a> Reader<'a> {
     }
 
     fn argument_unless_simple(&mut self, initial: u8) -> Result<Option<u64>, CborError> {
-        if initial >> 5 == 7 { Ok(None) } else { self.argument(initial) }
+        if initial >> 5 == 7 {
+            Ok(None)
+        } else {
+            self.argument(initial)
+        }
     }
 
     fn text(&mut self, len: u64) -> Result<&'a str, CborError> {
@@ -230,14 +240,14 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether one more element follows, given the declared length and how many were read.
-    fn more(&mut self, len: Option<u64>, read: usize) -> Result<bool, CborError> {
+    fn more(&mut self, len: Option<u64>, read: usize) -> bool {
         match len {
-            Some(len) => Ok((read as u64) < len),
+            Some(len) => (read as u64) < len,
             None if self.input.get(self.at) == Some(&0xff) => {
                 self.at += 1;
-                Ok(false)
+                false
             }
-            None => Ok(true),
+            None => true,
         }
     }
 
@@ -246,7 +256,7 @@ impl<'a> Reader<'a> {
             return Err(CborError::TooDeep);
         }
         let mut items = Vec::new();
-        while self.more(len, items.len())? {
+        while self.more(len, items.len()) {
             items.push(self.value(depth + 1, false)?);
         }
         Ok(Value::Array(items))
@@ -257,7 +267,7 @@ impl<'a> Reader<'a> {
             return Err(CborError::TooDeep);
         }
         let mut entries: Vec<(&str, Value<'a>)> = Vec::new();
-        while self.more(len, entries.len())? {
+        while self.more(len, entries.len()) {
             let initial = self.byte()?;
             let key = match (initial >> 5, self.argument_unless_simple(initial)?) {
                 (3, Some(len)) => self.text(len)?,
@@ -289,8 +299,14 @@ mod tests {
 
     #[test]
     fn a_length_beyond_the_input_allocates_nothing() {
-        assert_eq!(Value::decode(&[0x5b, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]), Err(CborError::Truncated));
-        assert_eq!(Value::decode(&[0x9b, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]), Err(CborError::Truncated));
+        assert_eq!(
+            Value::decode(&[0x5b, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]),
+            Err(CborError::Truncated)
+        );
+        assert_eq!(
+            Value::decode(&[0x9b, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]),
+            Err(CborError::Truncated)
+        );
     }
 
     #[test]
@@ -310,13 +326,19 @@ mod tests {
 
     #[test]
     fn a_tag_inside_is_refused() {
-        assert_eq!(Value::decode(&[0x81, 0xd9, 0xd9, 0xf7, 0]), Err(CborError::Unsupported(0xd9)));
+        assert_eq!(
+            Value::decode(&[0x81, 0xd9, 0xd9, 0xf7, 0]),
+            Err(CborError::Unsupported(0xd9))
+        );
     }
 
     #[test]
     fn indefinite_arrays_and_maps_are_read() {
         let value = Value::decode(&[0xbf, 0x61, b'a', 0x9f, 1, 2, 0xff, 0xff]).unwrap();
-        assert_eq!(value, Value::Map(vec![("a", Value::Array(vec![Value::Uint(1), Value::Uint(2)]))]));
+        assert_eq!(
+            value,
+            Value::Map(vec![("a", Value::Array(vec![Value::Uint(1), Value::Uint(2)]))])
+        );
     }
 
     proptest! {

@@ -126,7 +126,10 @@ impl<'a> Envelope<'a> {
         };
         let request_id = hash_of_map(&content)?;
         let mut content = Fields(content);
-        if content.optional_bytes("nonce")?.is_some_and(|nonce| nonce.len() > MAX_NONCE) {
+        if content
+            .optional_bytes("nonce")?
+            .is_some_and(|nonce| nonce.len() > MAX_NONCE)
+        {
             return Err(EnvelopeError::Malformed("nonce"));
         }
         if content.take("sender_info").is_some() {
@@ -142,7 +145,15 @@ impl<'a> Envelope<'a> {
             "read_state" => Content::ReadState(content.paths()?),
             other => return Err(EnvelopeError::WrongType(other.chars().take(32).collect())),
         };
-        Ok(Self { content, request_id, sender, ingress_expiry, pubkey, signature, delegations })
+        Ok(Self {
+            content,
+            request_id,
+            sender,
+            ingress_expiry,
+            pubkey,
+            signature,
+            delegations,
+        })
     }
 }
 
@@ -190,7 +201,11 @@ impl<'a> Fields<'a> {
         if method.len() > MAX_METHOD_NAME {
             return Err(EnvelopeError::Malformed("method_name"));
         }
-        Ok(Invocation { canister, method, arg: self.bytes("arg")? })
+        Ok(Invocation {
+            canister,
+            method,
+            arg: self.bytes("arg")?,
+        })
     }
 
     fn paths(&mut self) -> Result<Vec<Vec<&'a [u8]>>, EnvelopeError> {
@@ -261,7 +276,9 @@ fn delegation(value: Value<'_>) -> Result<SignedDelegation<'_>, EnvelopeError> {
 
 fn target(value: &Value<'_>) -> Result<Principal, EnvelopeError> {
     match value {
-        Value::Bytes(bytes) => Principal::try_from_slice(bytes).map_err(|_| EnvelopeError::Malformed("targets")),
+        Value::Bytes(bytes) => {
+            Principal::try_from_slice(bytes).map_err(|_| EnvelopeError::Malformed("targets"))
+        }
         _ => Err(EnvelopeError::Malformed("targets")),
     }
 }
@@ -289,13 +306,19 @@ mod tests {
     fn unknown_fields_change_the_request_id() {
         let plain = call(vec![]).encode();
         let more = call(vec![("future", Value::Text("field"))]).encode();
-        assert_ne!(Envelope::decode(&plain).unwrap().request_id, Envelope::decode(&more).unwrap().request_id);
+        assert_ne!(
+            Envelope::decode(&plain).unwrap().request_id,
+            Envelope::decode(&more).unwrap().request_id
+        );
     }
 
     #[test]
     fn an_oversized_nonce_is_refused() {
         let body = call(vec![("nonce", Value::Bytes(&[0; 33]))]).encode();
-        assert_eq!(Envelope::decode(&body).unwrap_err(), EnvelopeError::Malformed("nonce"));
+        assert_eq!(
+            Envelope::decode(&body).unwrap_err(),
+            EnvelopeError::Malformed("nonce")
+        );
     }
 
     proptest! {

@@ -85,7 +85,10 @@ mod tests {
             ("arg", Value::Bytes(b"DIDL\x00\xfd*")),
         ];
         let id = hex::encode(hash_of_map(&content).unwrap());
-        assert_eq!(id, "1d1091364d6bb8a6c16b203ee75467d59ead468f523eb058880ae8ec80e2b101");
+        assert_eq!(
+            id,
+            "1d1091364d6bb8a6c16b203ee75467d59ead468f523eb058880ae8ec80e2b101"
+        );
     }
 
     #[test]

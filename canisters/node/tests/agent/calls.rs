@@ -20,7 +20,10 @@ async fn a_client_that_pins_another_root_key_refuses_every_answer() {
     let other = Network::start().await;
     let canister = deploy(&network.agent(AnonymousIdentity)).await;
     let fooled = agent(&network.node.url(), other.node.root_key(), AnonymousIdentity);
-    assert!(matches!(update(&fooled, canister, "inc").await, Err(AgentError::CertificateVerificationFailed())));
+    assert!(matches!(
+        update(&fooled, canister, "inc").await,
+        Err(AgentError::CertificateVerificationFailed())
+    ));
     assert!(query(&fooled, canister, "get").await.is_err());
     assert!(fooled.read_state_canister_module_hash(canister).await.is_err());
 }
@@ -30,11 +33,18 @@ async fn every_key_type_is_authenticated_as_its_principal() {
     let network = Network::start().await;
     let canister = deploy(&network.agent(AnonymousIdentity)).await;
     let ed25519 = network.agent(BasicIdentity::from_raw_key(&[7; 32]));
-    let secp256k1 = network.agent(Secp256k1Identity::from_private_key(k256::SecretKey::from_slice(&[8; 32]).unwrap()));
-    let p256 = network.agent(Prime256v1Identity::from_private_key(p256::SecretKey::from_slice(&[9; 32]).unwrap()));
+    let secp256k1 = network.agent(Secp256k1Identity::from_private_key(
+        k256::SecretKey::from_slice(&[8; 32]).unwrap(),
+    ));
+    let p256 = network.agent(Prime256v1Identity::from_private_key(
+        p256::SecretKey::from_slice(&[9; 32]).unwrap(),
+    ));
     for agent in [ed25519, secp256k1, p256, network.agent(AnonymousIdentity)] {
         let expected = agent.get_principal().unwrap();
-        assert_eq!(update(&agent, canister, "whoami").await.unwrap(), expected.as_slice());
+        assert_eq!(
+            update(&agent, canister, "whoami").await.unwrap(),
+            expected.as_slice()
+        );
     }
 }
 
@@ -44,14 +54,23 @@ async fn the_state_tree_shows_module_hash_controllers_and_metadata_that_is_absen
     let owner = network.agent(BasicIdentity::from_raw_key(&[7; 32]));
     let canister = deploy(&owner).await;
     let anybody = network.agent(AnonymousIdentity);
-    let hash: [u8; 32] = sha2::Digest::finalize(sha2::Digest::chain_update(<sha2::Sha256 as sha2::Digest>::new(), counter())).into();
-    assert_eq!(anybody.read_state_canister_module_hash(canister).await.unwrap(), hash);
+    let hash: [u8; 32] = sha2::Digest::finalize(sha2::Digest::chain_update(
+        <sha2::Sha256 as sha2::Digest>::new(),
+        counter(),
+    ))
+    .into();
+    assert_eq!(
+        anybody.read_state_canister_module_hash(canister).await.unwrap(),
+        hash
+    );
     assert_eq!(
         anybody.read_state_canister_controllers(canister).await.unwrap(),
         [owner.get_principal().unwrap()]
     );
     assert!(matches!(
-        anybody.read_state_canister_metadata(canister, "candid:service").await,
+        anybody
+            .read_state_canister_metadata(canister, "candid:service")
+            .await,
         Err(AgentError::LookupPathAbsent(_))
     ));
 }
@@ -72,7 +91,11 @@ async fn a_rejection_carries_its_code_and_certificate() {
             panic!("{method} was not rejected with a certificate");
         };
         assert_eq!(reject.error_code.as_deref(), Some(code), "{method}");
-        assert!(reject.reject_message.contains(text), "{method}: {}", reject.reject_message);
+        assert!(
+            reject.reject_message.contains(text),
+            "{method}: {}",
+            reject.reject_message
+        );
     }
     // Only the one that rejected by itself has changed anything.
     assert_eq!(counts(&query(&agent, canister, "get").await.unwrap()), [1, 1, 1]);
@@ -87,11 +110,12 @@ async fn what_cannot_be_executed_is_refused_before_ordering() {
     let absent = update(&agent, anywhere(), "inc").await;
     for (result, code) in [(missing, "IC0536"), (absent, "IC0301")] {
         let Err(AgentError::UncertifiedReject { reject, .. }) = result else {
-            panic!("not rejected");
+            panic!("not rejected: {result:?}");
         };
         assert_eq!(reject.error_code.as_deref(), Some(code));
     }
-    let Err(AgentError::UncertifiedReject { reject, .. }) = query(&agent, canister, "trap_in_query").await else {
+    let Err(AgentError::UncertifiedReject { reject, .. }) = query(&agent, canister, "trap_in_query").await
+    else {
         panic!("not rejected");
     };
     assert_eq!(reject.error_code.as_deref(), Some("IC0503"));

@@ -39,14 +39,20 @@ pub fn management() -> Principal {
 pub fn agent(url: &str, root_key: &[u8], identity: impl Identity + 'static) -> Agent {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
-    let agent = Agent::builder().with_url(url).with_identity(identity).build().unwrap();
+    let agent = Agent::builder()
+        .with_url(url)
+        .with_identity(identity)
+        .build()
+        .unwrap();
     agent.set_root_key(root_key.to_vec());
     agent
 }
 
 impl Network {
     pub async fn start() -> Self {
-        Self { node: Node::start(Config::ephemeral()).await.unwrap() }
+        Self {
+            node: Node::start(Config::ephemeral()).await.unwrap(),
+        }
     }
 
     pub fn agent(&self, identity: impl Identity + 'static) -> Agent {
@@ -56,11 +62,16 @@ impl Network {
 
 /// An id that nobody has, to route the creation of canisters.
 pub fn anywhere() -> Principal {
-    Principal::from_slice(&[0, 0, 0, 1, 0, 0, 0, 0, 1, 1])
+    Principal::from_slice(&[0, 0, 0, 2, 0, 0, 0, 0, 1, 1])
 }
 
 pub async fn create(agent: &Agent) -> Principal {
-    let arg = Encode!(&Create { amount: None, settings: None, specified_id: None }).unwrap();
+    let arg = Encode!(&Create {
+        amount: None,
+        settings: None,
+        specified_id: None
+    })
+    .unwrap();
     let reply = agent
         .update(&management(), "provisional_create_canister_with_cycles")
         .with_effective_canister_id(anywhere())
@@ -71,11 +82,26 @@ pub async fn create(agent: &Agent) -> Principal {
     Decode!(&reply, CanisterIdRecord).unwrap().canister_id
 }
 
-pub async fn manage(agent: &Agent, canister: Principal, method: &str, arg: Vec<u8>) -> Result<Vec<u8>, ic_agent::AgentError> {
-    agent.update(&management(), method).with_effective_canister_id(canister).with_arg(arg).call_and_wait().await
+pub async fn manage(
+    agent: &Agent,
+    canister: Principal,
+    method: &str,
+    arg: Vec<u8>,
+) -> Result<Vec<u8>, ic_agent::AgentError> {
+    agent
+        .update(&management(), method)
+        .with_effective_canister_id(canister)
+        .with_arg(arg)
+        .call_and_wait()
+        .await
 }
 
-pub async fn install(agent: &Agent, canister: Principal, wasm: &[u8], mode: CanisterInstallMode) -> Result<Vec<u8>, ic_agent::AgentError> {
+pub async fn install(
+    agent: &Agent,
+    canister: Principal,
+    wasm: &[u8],
+    mode: CanisterInstallMode,
+) -> Result<Vec<u8>, ic_agent::AgentError> {
     let arg = Encode!(&Install {
         mode,
         canister_id: canister,
@@ -89,15 +115,25 @@ pub async fn install(agent: &Agent, canister: Principal, wasm: &[u8], mode: Cani
 /// A counter canister, ready.
 pub async fn deploy(agent: &Agent) -> Principal {
     let canister = create(agent).await;
-    install(agent, canister, &counter(), CanisterInstallMode::Install).await.unwrap();
+    install(agent, canister, &counter(), CanisterInstallMode::Install)
+        .await
+        .unwrap();
     canister
 }
 
-pub async fn update(agent: &Agent, canister: Principal, method: &str) -> Result<Vec<u8>, ic_agent::AgentError> {
+pub async fn update(
+    agent: &Agent,
+    canister: Principal,
+    method: &str,
+) -> Result<Vec<u8>, ic_agent::AgentError> {
     agent.update(&canister, method).call_and_wait().await
 }
 
-pub async fn query(agent: &Agent, canister: Principal, method: &str) -> Result<Vec<u8>, ic_agent::AgentError> {
+pub async fn query(
+    agent: &Agent,
+    canister: Principal,
+    method: &str,
+) -> Result<Vec<u8>, ic_agent::AgentError> {
     agent.query(&canister, method).call().await
 }
 

@@ -128,7 +128,14 @@ impl FaultyDisk {
                 for change in std::mem::take(&mut inode.pending) {
                     tear(&mut bytes, &change, &mut inner.random);
                 }
-                inner.inodes.insert(id, Inode { synced: bytes.clone(), current: bytes, pending: Vec::new() });
+                inner.inodes.insert(
+                    id,
+                    Inode {
+                        synced: bytes.clone(),
+                        current: bytes,
+                        pending: Vec::new(),
+                    },
+                );
             }
             inner.synced_names = names.clone();
             inner.names = names;
@@ -162,10 +169,18 @@ fn tear(bytes: &mut Vec<u8>, change: &Change, random: &mut StdRng) {
         Change::Write { at, bytes: new } => {
             let end = at + new.len();
             // Everything, a beginning, or any sectors.
-            let reach = if mood == 2 { at + random.random_range(0..=new.len()) } else { end };
+            let reach = if mood == 2 {
+                at + random.random_range(0..=new.len())
+            } else {
+                end
+            };
             if bytes.len() < reach {
                 // The size can be written before the data: then there is garbage or nothing.
-                let garbage = if random.random_bool(0.5) { 0 } else { random.random() };
+                let garbage = if random.random_bool(0.5) {
+                    0
+                } else {
+                    random.random()
+                };
                 bytes.resize(reach, garbage);
             }
             let mut from = *at;
@@ -206,7 +221,13 @@ impl Inner {
 
 impl Disk for FaultyDisk {
     fn list(&self) -> io::Result<Vec<String>> {
-        self.inner(|inner| if inner.crashed { Err(crash()) } else { Ok(inner.names.keys().cloned().collect()) })
+        self.inner(|inner| {
+            if inner.crashed {
+                Err(crash())
+            } else {
+                Ok(inner.names.keys().cloned().collect())
+            }
+        })
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn Read + Send>> {
@@ -231,12 +252,20 @@ impl Disk for FaultyDisk {
             inner.name(Naming::Link(name.to_owned(), id))?;
             Ok(id)
         })
-        .map(|inode| Box::new(File { disk: self.clone(), inode }) as Box<dyn DiskFile>)
+        .map(|inode| {
+            Box::new(File {
+                disk: self.clone(),
+                inode,
+            }) as Box<dyn DiskFile>
+        })
     }
 
     fn append(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
         let inode = self.inner(|inner| inner.names.get(name).copied().ok_or(io::ErrorKind::NotFound))?;
-        Ok(Box::new(File { disk: self.clone(), inode }))
+        Ok(Box::new(File {
+            disk: self.clone(),
+            inode,
+        }))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -273,9 +302,16 @@ impl DiskFile for File {
             let full = inner.full > 0;
             inner.full = inner.full.saturating_sub(1);
             // A full disk takes a part of it.
-            let bytes = if full { &bytes[..inner.random.random_range(0..=bytes.len())] } else { bytes };
+            let bytes = if full {
+                &bytes[..inner.random.random_range(0..=bytes.len())]
+            } else {
+                bytes
+            };
             let inode = inner.inodes.get_mut(&self.inode).unwrap();
-            inode.pending.push(Change::Write { at: inode.current.len(), bytes: bytes.to_vec() });
+            inode.pending.push(Change::Write {
+                at: inode.current.len(),
+                bytes: bytes.to_vec(),
+            });
             inode.current.extend_from_slice(bytes);
             match (whole, full) {
                 (false, _) => Err(crash()),

@@ -31,7 +31,9 @@ fn crashes(seed: u64, lying: bool) -> Result<u64, String> {
         }
         crashes += u64::from(rig.disk.crashed());
         rig.disk.reboot();
-        let node = rig.recover().map_err(|error| format!("does not start after a crash: {error}"))?;
+        let node = rig
+            .recover()
+            .map_err(|error| format!("does not start after a crash: {error}"))?;
         rig.verify(&node)?;
     }
     Ok(crashes)
@@ -64,8 +66,16 @@ fn a_disk_that_only_pretends_to_sync_is_noticed() {
 
 fn entry(round: u64, messages: Vec<crate::exec::batch::Ingress>) -> Entry {
     let fingerprint = executor().limits.fingerprint();
-    let batch = Batch { round, time: round * 10, messages };
-    Entry { semantics: std::array::from_fn(|at| fingerprint[at]), checked: None, batch }
+    let batch = Batch {
+        round,
+        time: round * 10,
+        messages,
+    };
+    Entry {
+        semantics: std::array::from_fn(|at| fingerprint[at]),
+        checked: None,
+        batch,
+    }
 }
 
 /// A log of several increments, and the length of the file after each record.
@@ -73,8 +83,11 @@ fn logged(rig: &Rig, records: u64) -> Vec<usize> {
     let mut journal = Journal::new(Arc::new(rig.disk.clone()), executor().limits.fingerprint());
     let mut lengths = Vec::new();
     for round in 1..=records {
-        let messages =
-            if round == 1 { setup() } else { vec![rig::message(round, rig::canister(), "inc", vec![])] };
+        let messages = if round == 1 {
+            setup()
+        } else {
+            vec![rig::message(round, rig::canister(), "inc", vec![])]
+        };
         journal.append(&entry(round, messages)).unwrap();
         lengths.push(rig.disk.len(FIRST));
     }
@@ -101,7 +114,10 @@ fn damage_in_the_header_of_a_log_refuses_to_start() {
     let rig = Rig::new(1);
     logged(&rig, 2);
     rig.disk.rot(FIRST, 20);
-    assert!(matches!(rig.recover(), Err(ReplayError::Corrupt { offset: 0, .. })));
+    assert!(matches!(
+        rig.recover(),
+        Err(ReplayError::Corrupt { offset: 0, .. })
+    ));
 }
 
 #[test]
@@ -111,7 +127,14 @@ fn a_missing_segment_is_a_gap() {
     let mut journal = Journal::new(Arc::new(rig.disk.clone()), executor().limits.fingerprint());
     journal.append(&entry(3, vec![])).unwrap();
     rig.disk.remove(FIRST).unwrap();
-    assert!(matches!(rig.recover(), Err(ReplayError::Gap { found: 3, expected: 1, .. })));
+    assert!(matches!(
+        rig.recover(),
+        Err(ReplayError::Gap {
+            found: 3,
+            expected: 1,
+            ..
+        })
+    ));
 }
 
 #[test]
@@ -121,14 +144,22 @@ fn a_damaged_checkpoint_refuses_to_start() {
     let mut node = rig.recover().unwrap();
     node.checkpoints.write(node.machine.state()).unwrap();
     rig.disk.rot("checkpoint-0000000000000003", 300);
-    assert!(rig.recover().unwrap_err().to_string().contains("checkpoint-0000000000000003"));
+    assert!(
+        rig.recover()
+            .unwrap_err()
+            .to_string()
+            .contains("checkpoint-0000000000000003")
+    );
 }
 
 #[test]
 fn a_log_of_other_semantics_is_not_replayed_unless_a_checkpoint_covers_it() {
     let rig = Rig::new(1);
     let mut journal = Journal::new(Arc::new(rig.disk.clone()), [9; 32]);
-    let other = Entry { semantics: [9; 8], ..entry(1, setup()) };
+    let other = Entry {
+        semantics: [9; 8],
+        ..entry(1, setup())
+    };
     journal.append(&other).unwrap();
     assert!(matches!(rig.recover(), Err(ReplayError::OtherSemantics { .. })));
 }
@@ -138,7 +169,12 @@ fn a_log_that_disagrees_with_the_replay_is_refused() {
     let rig = Rig::new(1);
     let mut journal = Journal::new(Arc::new(rig.disk.clone()), executor().limits.fingerprint());
     journal.append(&entry(1, setup())).unwrap();
-    journal.append(&Entry { checked: Some((1, [3; 32])), ..entry(2, vec![]) }).unwrap();
+    journal
+        .append(&Entry {
+            checked: Some((1, [3; 32])),
+            ..entry(2, vec![])
+        })
+        .unwrap();
     assert!(matches!(rig.recover(), Err(ReplayError::Diverged { round: 1 })));
 }
 
@@ -148,9 +184,15 @@ fn after_a_failed_sync_nothing_is_written_any_more() {
     let mut journal = Journal::new(Arc::new(rig.disk.clone()), executor().limits.fingerprint());
     journal.append(&entry(1, setup())).unwrap();
     rig.disk.fail_next_sync();
-    assert!(matches!(journal.append(&entry(2, vec![])), Err(AppendError::Broken(_))));
+    assert!(matches!(
+        journal.append(&entry(2, vec![])),
+        Err(AppendError::Broken(_))
+    ));
     let len = rig.disk.len(FIRST);
-    assert!(matches!(journal.append(&entry(2, vec![])), Err(AppendError::Broken(_))));
+    assert!(matches!(
+        journal.append(&entry(2, vec![])),
+        Err(AppendError::Broken(_))
+    ));
     assert_eq!(rig.disk.len(FIRST), len);
 }
 
@@ -162,7 +204,10 @@ fn a_full_disk_refuses_the_batch_and_the_next_one_is_taken() {
     let len = rig.disk.len(FIRST);
     rig.disk.fill(1);
     let inc = |number| vec![rig::message(number, rig::canister(), "inc", vec![])];
-    assert!(matches!(journal.append(&entry(2, inc(1))), Err(AppendError::Full(_))));
+    assert!(matches!(
+        journal.append(&entry(2, inc(1))),
+        Err(AppendError::Full(_))
+    ));
     assert_eq!(rig.disk.len(FIRST), len);
     journal.append(&entry(2, inc(2))).unwrap();
     let node = rig.recover().unwrap();
@@ -175,13 +220,19 @@ fn a_checkpoint_removes_the_log_before_it_and_later_ones_hold_only_changes() {
     logged(&rig, 4);
     let mut node = rig.recover().unwrap();
     let whole = node.checkpoints.write(node.machine.state()).unwrap();
-    node.journal.append(&entry(5, vec![rig::message(5, rig::canister(), "inc", vec![])])).unwrap();
-    node.machine.apply(&entry(5, vec![rig::message(5, rig::canister(), "inc", vec![])]).batch);
+    node.journal
+        .append(&entry(5, vec![rig::message(5, rig::canister(), "inc", vec![])]))
+        .unwrap();
+    node.machine
+        .apply(&entry(5, vec![rig::message(5, rig::canister(), "inc", vec![])]).batch);
     let difference = node.checkpoints.write(node.machine.state()).unwrap();
     assert!(difference < whole, "{difference} of {whole} bytes");
     let names = rig.disk.list().unwrap();
     assert!(!names.iter().any(|name| name == FIRST), "{names:?}");
     let again = rig.recover().unwrap();
-    assert_eq!((again.replayed, again.machine.state().root()), (0, node.machine.state().root()));
+    assert_eq!(
+        (again.replayed, again.machine.state().root()),
+        (0, node.machine.state().root())
+    );
     assert_eq!(shown(&again.machine.executor, again.machine.state()), Some(4));
 }

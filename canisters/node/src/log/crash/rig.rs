@@ -35,8 +35,15 @@ pub fn executor() -> Executor {
         engine.keep_for_a_while(engine.compile(&counter()).unwrap());
         Arc::new(engine)
     });
-    let network = Network { subnet: Principal::management_canister(), root_key: [].into() };
-    Executor { engine: engine.clone(), network, limits: Limits::default() }
+    let network = Network {
+        subnet: Principal::management_canister(),
+        root_key: [].into(),
+    };
+    Executor {
+        engine: engine.clone(),
+        network,
+        limits: Limits::default(),
+    }
 }
 
 pub fn counter() -> Vec<u8> {
@@ -70,7 +77,10 @@ pub fn message(number: u64, target: Principal, method: &str, arg: Vec<u8>) -> In
 
 /// The messages that make the counter canister.
 pub fn setup() -> Vec<Ingress> {
-    let create = Encode!(&Create { specified_id: Some(canister()) }).unwrap();
+    let create = Encode!(&Create {
+        specified_id: Some(canister())
+    })
+    .unwrap();
     let wasm = counter();
     let install = Encode!(&Install {
         mode: CanisterInstallMode::Install,
@@ -81,7 +91,12 @@ pub fn setup() -> Vec<Ingress> {
     .unwrap();
     let management = Principal::management_canister();
     vec![
-        message(u64::MAX, management, "provisional_create_canister_with_cycles", create),
+        message(
+            u64::MAX,
+            management,
+            "provisional_create_canister_with_cycles",
+            create,
+        ),
         message(u64::MAX - 1, management, "install_code", install),
     ]
 }
@@ -89,10 +104,21 @@ pub fn setup() -> Vec<Ingress> {
 /// The counter as a query shows it; `None` before the canister is installed.
 pub fn shown(executor: &Executor, state: &State) -> Option<u64> {
     let canister = state.canister(&canister())?;
-    let call = Call { caller: Principal::anonymous(), method: "get".into(), arg: [].into(), time: state.time };
+    let call = Call {
+        caller: Principal::anonymous(),
+        method: "get".into(),
+        arg: [].into(),
+        time: state.time,
+    };
     let reply = executor.query(canister, &call, None).ok()?;
-    let counts: Vec<u64> = reply.chunks(8).map(|bytes| u64::from_le_bytes(bytes.try_into().unwrap())).collect();
-    assert!(counts.windows(2).all(|pair| pair[0] == pair[1]), "heap, global and stable memory differ: {counts:?}");
+    let counts: Vec<u64> = reply
+        .chunks(8)
+        .map(|bytes| u64::from_le_bytes(bytes.try_into().unwrap()))
+        .collect();
+    assert!(
+        counts.windows(2).all(|pair| pair[0] == pair[1]),
+        "heap, global and stable memory differ: {counts:?}"
+    );
     Some(counts[0])
 }
 
@@ -118,7 +144,11 @@ pub struct Rig {
 
 impl Rig {
     pub fn new(seed: u64) -> Self {
-        Self { disk: FaultyDisk::new(seed), clients: Clients::default(), random: StdRng::seed_from_u64(seed ^ 0xc0ffee) }
+        Self {
+            disk: FaultyDisk::new(seed),
+            clients: Clients::default(),
+            random: StdRng::seed_from_u64(seed ^ 0x00c0_ffee),
+        }
     }
 
     pub fn recover(&self) -> Result<Recovered, ReplayError> {
@@ -139,7 +169,12 @@ impl Rig {
                     self.clients.next += 1;
                     self.clients.next - 1
                 };
-                let message = message(number, canister(), "inc", vec![7; self.random.random_range(0..300)]);
+                let message = message(
+                    number,
+                    canister(),
+                    "inc",
+                    vec![7; self.random.random_range(0..300)],
+                );
                 self.clients.sent.insert(message.id);
                 message
             })
@@ -148,15 +183,28 @@ impl Rig {
 
     /// Lives until the disk crashes or `batches` are done.
     pub fn live(&mut self, node: Recovered, batches: u64) {
-        let Recovered { mut machine, mut journal, mut checkpoints, .. } = node;
+        let Recovered {
+            mut machine,
+            mut journal,
+            mut checkpoints,
+            ..
+        } = node;
         let fingerprint = machine.executor.limits.fingerprint();
         let mut waiting: Option<Batch> = None;
         let (mut round, mut time) = (machine.state().round, machine.state().time);
         let mut checked = None;
         for _ in 0..batches {
             let messages = self.batch(machine.state(), u64::from(waiting.is_some()));
-            let batch = Batch { round: round + 1, time: time + 1, messages };
-            let entry = Entry { semantics: std::array::from_fn(|at| fingerprint[at]), checked, batch };
+            let batch = Batch {
+                round: round + 1,
+                time: time + 1,
+                messages,
+            };
+            let entry = Entry {
+                semantics: std::array::from_fn(|at| fingerprint[at]),
+                checked,
+                batch,
+            };
             if self.random.random_bool(0.05) {
                 self.disk.fill(1);
             }
@@ -176,11 +224,10 @@ impl Rig {
                 checked = Some((machine.state().round, machine.state().root()));
             }
             // Sometimes execution keeps up, sometimes it is one batch behind.
-            if self.random.random_bool(0.7) {
-                if let Some(batch) = waiting.take() {
-                    self.execute(&mut machine, &batch);
-                    checked = Some((machine.state().round, machine.state().root()));
-                }
+            let keeps_up = self.random.random_bool(0.7);
+            if let Some(batch) = waiting.take_if(|_| keeps_up) {
+                self.execute(&mut machine, &batch);
+                checked = Some((machine.state().round, machine.state().root()));
             }
             if self.random.random_bool(0.2) {
                 journal.rotate();
@@ -212,21 +259,37 @@ impl Rig {
                 other => return Err(format!("acknowledged {outcome:?}, now {other:?}")),
             }
         }
-        let executed = state.requests.iter().filter(|(id, _)| self.clients.sent.contains(*id)).count() as u64;
+        let executed = state
+            .requests
+            .iter()
+            .filter(|(id, _)| self.clients.sent.contains(*id))
+            .count() as u64;
         let count = shown(&node.machine.executor, state).unwrap_or(0);
         if count != executed {
-            return Err(format!("{executed} increments are recorded, the counter is {count}"));
+            return Err(format!(
+                "{executed} increments are recorded, the counter is {count}"
+            ));
         }
         if count < self.clients.seen {
             return Err(format!("somebody saw {}, now it is {count}", self.clients.seen));
         }
-        if state.requests.iter().any(|(id, _)| !self.clients.sent.contains(id) && !setup().iter().any(|m| m.id == *id)) {
+        if state
+            .requests
+            .iter()
+            .any(|(id, _)| !self.clients.sent.contains(id) && !setup().iter().any(|m| m.id == *id))
+        {
             return Err("a request that nobody sent".to_owned());
         }
-        if let Some(root) = self.clients.roots.get(&state.round) {
-            if *root != state.root() {
-                return Err(format!("the state of round {} is another one after replay", state.round));
-            }
+        if self
+            .clients
+            .roots
+            .get(&state.round)
+            .is_some_and(|root| *root != state.root())
+        {
+            return Err(format!(
+                "the state of round {} is another one after replay",
+                state.round
+            ));
         }
         // Rounds after this one were never acknowledged; other batches may take their numbers.
         let _ = self.clients.roots.split_off(&(state.round + 1));

@@ -1,0 +1,192 @@
+//! Reading a checkpoint.
+
+use super::{Description, FormatError, MAGIC, PageChange, decode_global};
+use crate::heap::pages::PageMap;
+use crate::heap::stable::Stable;
+use crate::heap::wasm_memory::Heap;
+use crate::state::State;
+use crate::state::canister::{Canister, Code};
+use crate::wasm::engine::Engine;
+use crate::wire::hash::Hash;
+use ic_management_canister_types::DefiniteCanisterSettings;
+use ic_principal::Principal;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::sync::Arc;
+
+/// A checkpoint as read; [`Self::apply`] makes the state of it.
+#[derive(Debug)]
+pub struct Contents {
+    /// The round of the checkpoint that this one is a difference to.
+    pub base: Option<u64>,
+    /// How long the file is.
+    pub bytes: u64,
+    description: Vec<u8>,
+    modules: BTreeMap<Hash, Arc<[u8]>>,
+    /// Per canister: changes of the heap, of stable memory.
+    pages: Vec<[Vec<PageChange>; 2]>,
+}
+
+struct Reader<R> {
+    input: R,
+    hasher: Sha256,
+    bytes: u64,
+}
+
+impl<R: Read> Reader<R> {
+    fn take<const N: usize>(&mut self) -> io::Result<[u8; N]> {
+        let mut bytes = [0; N];
+        self.input.read_exact(&mut bytes)?;
+        self.hasher.update(bytes);
+        self.bytes += N as u64;
+        Ok(bytes)
+    }
+
+    fn number(&mut self) -> io::Result<u64> {
+        self.take().map(u64::from_le_bytes)
+    }
+
+    /// Reads a length and that many bytes, without trusting the length before the bytes are there.
+    fn blob(&mut self) -> io::Result<Vec<u8>> {
+        let len = self.number()?;
+        let mut bytes = Vec::new();
+        (&mut self.input).take(len).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 != len {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.hasher.update(&bytes);
+        self.bytes += len;
+        Ok(bytes)
+    }
+
+    fn pages(&mut self) -> io::Result<Vec<PageChange>> {
+        let count = self.number()?;
+        let mut pages = Vec::new();
+        for _ in 0..count {
+            let index = self.number()?;
+            let page = match self.take::<1>()? {
+                [0] => None,
+                _ => Some(Arc::new(self.take()?)),
+            };
+            pages.push((index, page));
+        }
+        Ok(pages)
+    }
+}
+
+/// Reads a checkpoint and checks its sum.
+pub fn read(input: impl Read) -> Result<Contents, FormatError> {
+    let mut reader = Reader {
+        input,
+        hasher: Sha256::new(),
+        bytes: 0,
+    };
+    if reader.take::<8>()? != *MAGIC {
+        return Err(FormatError::Magic);
+    }
+    let description = reader.blob()?;
+    let decoded = decode(&description)?;
+    let mut modules = BTreeMap::new();
+    for _ in 0..reader.number()? {
+        let hash = reader.take()?;
+        modules.insert(hash, reader.blob()?.into());
+    }
+    let mut pages = Vec::new();
+    for _ in &decoded.canisters {
+        pages.push([reader.pages()?, reader.pages()?]);
+    }
+    let expected: Hash = reader.hasher.clone().finalize().into();
+    if reader.take::<32>()? != expected {
+        return Err(FormatError::Checksum);
+    }
+    Ok(Contents {
+        base: decoded.base,
+        bytes: reader.bytes,
+        description,
+        modules,
+        pages,
+    })
+}
+
+fn decode(description: &[u8]) -> Result<Description, FormatError> {
+    ciborium::from_reader(description).map_err(|error| FormatError::Description(error.to_string()))
+}
+
+impl Contents {
+    /// The state that the checkpoint describes; `base` is the one that it is a difference to.
+    pub fn apply(self, base: &State, engine: &Engine) -> Result<State, FormatError> {
+        let description = decode(&self.description)?;
+        let mut state = State {
+            round: description.round,
+            time: description.time,
+            next_number: description.next_number,
+            effects: description.effects,
+            ..State::default()
+        };
+        for (described, [heap, stable]) in description.canisters.into_iter().zip(self.pages) {
+            let before = base.canister(&described.id);
+            let code = match described.module {
+                None => None,
+                Some(hash) => Some(find_code(&self.modules, base, &hash, described.id, engine)?),
+            };
+            let pages = |before: Option<&PageMap>, changes: Vec<PageChange>| {
+                let mut pages = before.cloned().unwrap_or_default();
+                for (index, page) in changes {
+                    pages.set(index, page);
+                }
+                pages
+            };
+            let globals = described.globals.iter().map(decode_global).collect::<Option<_>>();
+            let cycles = described.cycles.as_slice().try_into().map(u128::from_le_bytes);
+            let settings: DefiniteCanisterSettings = candid::decode_one(&described.settings)
+                .map_err(|error| FormatError::Description(error.to_string()))?;
+            let canister = Canister {
+                id: described.id,
+                settings,
+                status: described.status,
+                version: described.version,
+                cycles: cycles.map_err(|_| FormatError::Missing("cycles"))?,
+                certified: described.certified.into_vec(),
+                code,
+                heap: Heap {
+                    pages: pages(before.map(|before| &before.heap.pages), heap),
+                    size: described.heap_size,
+                    globals: globals.ok_or(FormatError::Missing("a global"))?,
+                },
+                stable: Stable {
+                    pages: pages(before.map(|before| &before.stable.pages), stable),
+                    size: described.stable_size,
+                },
+            };
+            state
+                .canisters
+                .insert(described.id.as_slice(), Arc::new(canister));
+        }
+        for (id, record) in description.requests {
+            state.requests.insert(&id, Arc::new(record));
+        }
+        Ok(state)
+    }
+}
+
+fn find_code(
+    modules: &BTreeMap<Hash, Arc<[u8]>>,
+    base: &State,
+    hash: &Hash,
+    canister: Principal,
+    engine: &Engine,
+) -> Result<Arc<Code>, FormatError> {
+    let in_base = base
+        .canisters
+        .iter()
+        .filter_map(|(_, canister)| canister.code.as_ref())
+        .find(|code| code.hash == *hash);
+    if let Some(code) = in_base {
+        return Ok(code.clone());
+    }
+    let wasm = modules.get(hash).ok_or(FormatError::Missing("a module"))?;
+    Code::new(wasm.clone(), engine)
+        .map(Arc::new)
+        .map_err(|error| FormatError::Module(canister, error))
+}
