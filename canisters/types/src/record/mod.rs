@@ -3,10 +3,12 @@
 mod ledger;
 mod outputs;
 mod transition;
+mod words;
 
 pub use ledger::LedgerEvent;
 pub use outputs::{Artifact, Outputs, ResultDigest};
-pub use transition::{Outcome, SkipReason, Source, Transition};
+pub use transition::{Source, Transition};
+pub use words::{Outcome, SkipReason};
 
 use thiserror::Error;
 

@@ -1,0 +1,11 @@
+//! The laws of the journal, natively, over a memory on the heap.
+
+mod appending;
+mod ceilings;
+mod garbage;
+mod memory;
+mod offers;
+mod reading;
+mod roles;
+mod story;
+mod world;

@@ -1,0 +1,65 @@
+//! A stable memory that takes room only for pages that were written, so that a test may have hundreds of them.
+
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+
+use ic_stable_structures::Memory;
+
+const PAGE: u64 = 65_536;
+
+#[derive(Clone, Default)]
+pub struct SparseMemory(Rc<RefCell<Pages>>);
+
+#[derive(Default)]
+struct Pages {
+    size: u64,
+    written: BTreeMap<u64, Vec<u8>>,
+}
+
+impl SparseMemory {
+    fn each_page(offset: u64, length: usize, mut part: impl FnMut(u64, usize, std::ops::Range<usize>)) {
+        let mut done = 0;
+        while done < length {
+            let at = offset + done as u64;
+            let from = usize::try_from(at % PAGE).unwrap();
+            let here = (usize::try_from(PAGE).unwrap() - from).min(length - done);
+            part(at / PAGE, from, done..done + here);
+            done += here;
+        }
+    }
+}
+
+impl Memory for SparseMemory {
+    fn size(&self) -> u64 {
+        self.0.borrow().size
+    }
+
+    fn grow(&self, pages: u64) -> i64 {
+        let mut inner = self.0.borrow_mut();
+        let before = inner.size;
+        inner.size += pages;
+        i64::try_from(before).unwrap()
+    }
+
+    fn read(&self, offset: u64, into: &mut [u8]) {
+        let inner = self.0.borrow();
+        assert!(offset + into.len() as u64 <= inner.size * PAGE);
+        Self::each_page(offset, into.len(), |page, from, range| {
+            match inner.written.get(&page) {
+                Some(bytes) => into[range.clone()].copy_from_slice(&bytes[from..from + range.len()]),
+                None => into[range].fill(0),
+            }
+        });
+    }
+
+    fn write(&self, offset: u64, bytes: &[u8]) {
+        let mut inner = self.0.borrow_mut();
+        assert!(offset + bytes.len() as u64 <= inner.size * PAGE);
+        Self::each_page(offset, bytes.len(), |page, from, range| {
+            let kept = inner
+                .written
+                .entry(page)
+                .or_insert_with(|| vec![0; usize::try_from(PAGE).unwrap()]);
+            kept[from..from + range.len()].copy_from_slice(&bytes[range]);
+        });
+    }
+}
