@@ -1,0 +1,228 @@
+//! The outbox: records of a run on their way to the chain.
+//!
+//! ```text
+//! emit ─▶ pending (≤ 64) ─▶ recorder ─▶ chain ─▶ recorded
+//!             └─ at 48 the oldest 32 ─▶ SealOutbox ─▶ sealed {first, last, hash} ─▶ recorder …
+//! ```
+//! Records leave `pending` only when the chain or a ConfigMap is known to hold them.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use dcanary_crds::{JournalStatus, PendingRecord, SealedRecords};
+use dcanary_types::{
+    Hash,
+    record::{Record, Transition},
+    value::sha256,
+};
+use jiff::Timestamp;
+
+use crate::{
+    definition,
+    effect::SealOutbox,
+    observed::{JournalSeen, Refusal, Sealing},
+    text,
+    time::nanoseconds,
+};
+
+/// Most records in the outbox.
+pub const CAPACITY: usize = 64;
+/// From this many on the oldest are put aside.
+pub const SEAL_AT: usize = 48;
+/// How many are put aside at once.
+pub const SEAL: usize = 32;
+
+/// How many further records fit.
+pub fn room(journal: &JournalStatus) -> usize {
+    CAPACITY.saturating_sub(journal.pending.len())
+}
+
+/// Adds a record under the next number.
+pub fn push(journal: &mut JournalStatus, run: &str, transition: Transition, now: Timestamp) -> Record {
+    let record = Record {
+        run: run.to_owned(),
+        n: u64::try_from(journal.next).unwrap_or_default(),
+        claimed_ts: nanoseconds(now),
+        transition,
+    };
+    journal.next += 1;
+    journal.pending.push(pending(&record));
+    record
+}
+
+/// A record as the outbox keeps it.
+pub fn pending(record: &Record) -> PendingRecord {
+    PendingRecord {
+        n: i64::try_from(record.n).unwrap_or(i64::MAX),
+        btype: record.btype().to_owned(),
+        claimed_ts: i64::try_from(record.claimed_ts).unwrap_or(i64::MAX),
+        body: STANDARD.encode(record.encode_body()),
+    }
+}
+
+/// Reads a record of the outbox; `None` when somebody changed it.
+pub fn read(pending: &PendingRecord) -> Option<Record> {
+    let body = STANDARD.decode(&pending.body).ok()?;
+    let record = Record::decode(&pending.btype, u64::try_from(pending.claimed_ts).ok()?, &body).ok()?;
+    (i64::try_from(record.n) == Ok(pending.n)).then_some(record)
+}
+
+/// Hash over records that are put aside: `sha256:…` of their content hashes in order.
+pub fn seal_hash(records: &[PendingRecord]) -> String {
+    let mut all: Vec<u8> = Vec::with_capacity(records.len() * 32);
+    for record in records {
+        let hash: Hash = read(record).map_or([0; 32], |record| record.content_hash());
+        all.extend(hash);
+    }
+    definition::text(&sha256(&all))
+}
+
+/// Name of the ConfigMap for records from `first` on.
+pub fn config_map(run: &str, first: i64) -> String {
+    format!("dcanary-journal-{run}-{first}")
+}
+
+/// What is to be put aside now: at 48 the oldest 32, or everything when the run is about to go.
+pub fn to_seal(journal: &JournalStatus, run: &str, everything: bool) -> Option<SealOutbox> {
+    let count = match journal.pending.len() {
+        0 => return None,
+        all if everything => all.min(SEAL),
+        many if many >= SEAL_AT => SEAL,
+        _ => return None,
+    };
+    let records = journal.pending[..count].to_vec();
+    let (first, last) = (records.first()?.n, records.last()?.n);
+    Some(SealOutbox {
+        config_map: config_map(run, first),
+        first,
+        last,
+        hash: seal_hash(&records),
+        records,
+    })
+}
+
+/// Takes over what the recorder told. Returns the ConfigMaps that are not needed any more.
+pub fn update(journal: &mut JournalStatus, seen: &JournalSeen, run: &str, now: Timestamp) -> Vec<String> {
+    let mut unneeded = take_sealings(journal, seen, run);
+    for refusal in &seen.refused {
+        replace(journal, refusal, run, now);
+    }
+    // a chain that holds more than the run ever had is shown, not followed
+    let recorded = i64::try_from(seen.recorded).unwrap_or(i64::MAX).min(journal.next);
+    if recorded > journal.recorded
+        && seen.ahead.is_none()
+        && seen
+            .conflict
+            .is_none_or(|c| i64::try_from(c.n).is_ok_and(|n| n >= recorded))
+    {
+        journal.recorded = recorded;
+        journal.block = seen
+            .block
+            .and_then(|block| i64::try_from(block).ok())
+            .or(journal.block);
+        journal.pending.retain(|record| record.n >= recorded);
+        let (done, open) = std::mem::take(&mut journal.sealed)
+            .into_iter()
+            .partition(|sealed| sealed.last < recorded);
+        let done: Vec<SealedRecords> = done;
+        journal.sealed = open;
+        unneeded.extend(done.into_iter().map(|sealed| sealed.config_map));
+        if recorded > 0 {
+            journal.graph = None;
+        }
+    }
+    unneeded
+}
+
+fn take_sealings(journal: &mut JournalStatus, seen: &JournalSeen, run: &str) -> Vec<String> {
+    let mut unneeded = Vec::new();
+    for sealing in &seen.sealings {
+        let Sealing::Sealed { first, last, hash } = sealing else {
+            continue;
+        };
+        let known = journal
+            .sealed
+            .iter()
+            .any(|sealed| sealed.first == *first && sealed.last == *last);
+        let count = journal
+            .pending
+            .iter()
+            .take_while(|record| record.n <= *last)
+            .count();
+        let matches = journal.pending.first().is_some_and(|record| record.n == *first)
+            && journal
+                .pending
+                .get(count.saturating_sub(1))
+                .is_some_and(|record| record.n == *last)
+            && seal_hash(&journal.pending[..count]) == *hash;
+        if matches {
+            journal.pending.drain(..count);
+            journal.sealed.push(SealedRecords {
+                first: *first,
+                last: *last,
+                hash: hash.clone(),
+                config_map: config_map(run, *first),
+            });
+        } else if !known && *last < journal.recorded {
+            // the chain was quicker
+            unneeded.push(config_map(run, *first));
+        }
+    }
+    unneeded
+}
+
+/// Puts a note in the place of a record that the chain refused, so that the numbers go on without a gap.
+fn replace(journal: &mut JournalStatus, refusal: &Refusal, run: &str, now: Timestamp) {
+    let Ok(n) = i64::try_from(refusal.n) else { return };
+    if n < journal.recorded || n >= journal.next {
+        return;
+    }
+    let place = journal.pending.iter().position(|record| record.n == n);
+    let current = place.and_then(|at| read(&journal.pending[at]));
+    match &current {
+        Some(record) if record.content_hash() != refusal.hash => return,
+        None if place.is_some()
+            || !journal
+                .sealed
+                .iter()
+                .any(|sealed| (sealed.first..=sealed.last).contains(&n)) =>
+        {
+            return;
+        }
+        _ => {}
+    }
+    let what = current.as_ref().map_or("a sealed record", Record::btype);
+    let shown = format!(
+        "record {n} ({what}, content {}) was refused: {}",
+        definition::text(&refusal.hash),
+        refusal.reason
+    );
+    journal.refused = Some(text::cut(&shown, 1024));
+    let note = pending(&Record {
+        run: run.to_owned(),
+        n: refusal.n,
+        claimed_ts: nanoseconds(now),
+        transition: Transition::RecordRefused {
+            hash: refusal.hash,
+            reason: refusal_reason(&refusal.reason),
+        },
+    });
+    match place {
+        Some(at) => journal.pending[at] = note,
+        // it was put aside: the note goes along in the outbox and wins over the sealed one
+        None => {
+            let at = journal.pending.iter().take_while(|record| record.n < n).count();
+            journal.pending.insert(at, note);
+        }
+    }
+}
+
+/// A reason of 1 to 64 bytes.
+fn refusal_reason(reason: &str) -> String {
+    if reason.is_empty() {
+        "Refused".to_owned()
+    } else {
+        text::cut(reason, 64)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,158 @@
+//! Final reports: the claim of one attempt, taken over with limits.
+
+use dcanary_crds::{ArtifactStatus, ResultStatus, StepStatus};
+use dcanary_protocol::{
+    exit,
+    report::{ArtifactKind, FinalReport, Outcome, StepOutcome},
+};
+use dcanary_types::record::{Artifact, Outputs, ResultDigest};
+
+use crate::{definition::parse_digest, text::cut};
+
+const STEPS: usize = 50;
+const RESULTS: usize = 256;
+const ARTIFACTS: usize = 256;
+const NAME_BYTES: usize = 128;
+const MESSAGE_BYTES: usize = 1024;
+/// Largest result that is kept by value.
+const INLINE_BYTES: usize = 4 * 1024;
+/// All results of a run.
+const RUN_RESULT_BYTES: u64 = 16 << 20;
+/// All results of a run that are kept by value.
+const STATUS_RESULT_BYTES: usize = 64 * 1024;
+
+/// What a report leaves in the status of its stage.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outcomes {
+    /// Results in order of name.
+    pub results: Vec<ResultStatus>,
+    /// Artifacts in order of name.
+    pub artifacts: Vec<ArtifactStatus>,
+}
+
+/// Steps of a report.
+pub fn steps(report: &FinalReport) -> Vec<StepStatus> {
+    let cut_some = |text: &Option<String>, max| text.as_ref().map(|text| cut(text, max));
+    let steps = report.steps.iter().take(STEPS).map(|step| StepStatus {
+        name: cut(&step.name, NAME_BYTES),
+        outcome: match step.outcome {
+            StepOutcome::Succeeded => "succeeded",
+            StepOutcome::Failed => "failed",
+            StepOutcome::Skipped => "skipped",
+            StepOutcome::TimedOut => "timedOut",
+            StepOutcome::Killed => "killed",
+        }
+        .to_owned(),
+        exit_code: step.exit_code,
+        started_at: cut_some(&step.started_at, 40),
+        finished_at: cut_some(&step.finished_at, 40),
+        message: cut_some(&step.message, 256),
+    });
+    steps.collect()
+}
+
+/// Results and artifacts of a successful report.
+///
+/// # Errors
+/// What a correct runner and server never send; the attempt then fails.
+pub fn outcomes(report: &FinalReport, inline: usize, total: u64) -> Result<Outcomes, String> {
+    if report.results.len() > RESULTS || report.artifacts.len() > ARTIFACTS {
+        return Err(format!(
+            "it has more than {RESULTS} results or {ARTIFACTS} artifacts"
+        ));
+    }
+    let mut all = Outcomes::default();
+    let mut inline_left = STATUS_RESULT_BYTES.saturating_sub(inline);
+    let mut sum = total;
+    for result in &report.results {
+        check_name(&result.name)?;
+        parse_digest(&result.digest).ok_or_else(|| format!("result `{}` has no digest", result.name))?;
+        sum = sum.saturating_add(result.size);
+        if sum > RUN_RESULT_BYTES {
+            return Err("all results of the run together are larger than 16 MiB".to_owned());
+        }
+        let value = result
+            .value
+            .clone()
+            .filter(|value| value.len() <= INLINE_BYTES.min(inline_left) && !value.contains('\0'));
+        inline_left -= value.as_ref().map_or(0, String::len);
+        all.results.push(ResultStatus {
+            name: result.name.clone(),
+            value,
+            digest: result.digest.clone(),
+            size: i64::try_from(result.size).unwrap_or(i64::MAX),
+        });
+    }
+    for artifact in &report.artifacts {
+        check_name(&artifact.name)?;
+        parse_digest(&artifact.digest)
+            .ok_or_else(|| format!("artifact `{}` has no digest", artifact.name))?;
+        all.artifacts.push(ArtifactStatus {
+            name: artifact.name.clone(),
+            digest: artifact.digest.clone(),
+            size: i64::try_from(artifact.size).unwrap_or(i64::MAX),
+            kind: match artifact.kind {
+                ArtifactKind::File => "file",
+                ArtifactKind::Directory => "directory",
+                ArtifactKind::Image => "image",
+                ArtifactKind::Report => "report",
+            }
+            .to_owned(),
+            reference: artifact
+                .reference
+                .as_ref()
+                .map(|reference| cut(reference, MESSAGE_BYTES)),
+        });
+    }
+    all.results.sort_by(|a, b| a.name.cmp(&b.name));
+    all.artifacts.sort_by(|a, b| a.name.cmp(&b.name));
+    let repeated = all.results.windows(2).any(|pair| pair[0].name == pair[1].name)
+        || all.artifacts.windows(2).any(|pair| pair[0].name == pair[1].name);
+    if repeated {
+        Err("it names a result or an artifact twice".to_owned())
+    } else {
+        Ok(all)
+    }
+}
+
+fn check_name(name: &str) -> Result<(), String> {
+    if (1..=NAME_BYTES).contains(&name.len()) && !name.chars().any(char::is_control) {
+        Ok(())
+    } else {
+        Err("it has a name that is not allowed".to_owned())
+    }
+}
+
+/// The outputs document of a stage.
+pub fn outputs(all: &Outcomes) -> Outputs {
+    let size = |size: i64| u64::try_from(size).unwrap_or_default();
+    let artifacts = all.artifacts.iter().filter_map(|artifact| {
+        Some(Artifact {
+            name: artifact.name.clone(),
+            digest: parse_digest(&artifact.digest)?,
+            size: size(artifact.size),
+        })
+    });
+    let results = all.results.iter().filter_map(|result| {
+        Some((
+            result.name.clone(),
+            ResultDigest {
+                digest: parse_digest(&result.digest)?,
+                size: size(result.size),
+            },
+        ))
+    });
+    Outputs::new(artifacts, results)
+}
+
+/// Whether an exit code is the one that the runner gives after such a report.
+pub fn agrees(outcome: Outcome, exit_code: i32) -> bool {
+    let expected = match outcome {
+        Outcome::Succeeded => exit::SUCCEEDED,
+        Outcome::Failed => exit::FAILED,
+        Outcome::TimedOut => exit::TIMED_OUT,
+        Outcome::Cancelled => exit::CANCELLED,
+        Outcome::Error => exit::RUNNER_ERROR,
+    };
+    exit_code == expected
+}

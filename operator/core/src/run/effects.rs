@@ -1,0 +1,256 @@
+//! What is to be done, given the status that is persisted when it is done. Computed from that status and what was seen alone, so
+//! that a crash anywhere leads to the same effects again.
+
+use std::collections::BTreeSet;
+
+use dcanary_crds::{AttemptStatus, PipelineRun, PipelineRunStatus, StageStatus};
+use jiff::Timestamp;
+
+use super::step::{creation_of, pod_of, uid_of};
+use crate::{
+    definition::Definition,
+    effect::{CreatePod, Effect, PodRef},
+    journal,
+    observed::{CreateAnswer, Observed, SeenReport},
+    outcome::STUCK,
+    plan::Subject,
+    pod,
+    seen_pod::SeenPod,
+    time::later,
+};
+
+/// How long a Pod whose runner has reported may take to end by itself, in seconds.
+const LINGER: u64 = 30;
+
+/// What effects are computed from.
+pub(super) struct Scene<'a> {
+    pub(super) run: &'a PipelineRun,
+    pub(super) uid: &'a str,
+    pub(super) seen: &'a Observed,
+    pub(super) now: Timestamp,
+    /// The status that is persisted before.
+    pub(super) status: &'a PipelineRunStatus,
+    pub(super) definition: Option<&'a Definition>,
+}
+
+/// Effects in order, and whether one of them must not be carried out on a stale view.
+pub(super) fn effects(scene: &Scene<'_>, unneeded: Vec<String>) -> (Vec<Effect>, bool) {
+    let mut effects = Vec::new();
+    let mut fence = false;
+    for (index, stage) in scene.status.stages.iter().enumerate() {
+        for attempt in &stage.attempts {
+            if attempt.outcome.is_none() {
+                if let Some(create) = scene.creation(index, stage, attempt) {
+                    // one that was intended in this very pass is fenced by the write of the intention
+                    fence |= !scene.is_new(index, attempt);
+                    effects.push(create);
+                }
+            } else {
+                effects.extend(scene.aftermath(attempt));
+            }
+        }
+    }
+    let cursors = scene.settled_reports();
+    if !cursors.is_empty() {
+        effects.push(Effect::AckReports { cursors });
+    }
+    effects.extend(scene.seal().map(Effect::SealOutbox));
+    effects.extend(
+        unneeded
+            .into_iter()
+            .map(|config_map| Effect::DropSealed { config_map }),
+    );
+    if scene.may_go() {
+        effects.push(Effect::ReleaseRun);
+    }
+    (effects, fence)
+}
+
+impl Scene<'_> {
+    fn finished(&self) -> bool {
+        self.status.finished_at.is_some()
+    }
+
+    fn deleting(&self) -> bool {
+        self.run.metadata.deletion_timestamp.is_some()
+    }
+
+    /// Whether an attempt was not in the status that was observed.
+    fn is_new(&self, index: usize, attempt: &AttemptStatus) -> bool {
+        let before = self
+            .run
+            .status
+            .as_ref()
+            .and_then(|status| status.stages.get(index));
+        before.is_none_or(|stage| stage.attempts.iter().all(|other| other.number != attempt.number))
+    }
+
+    /// Effects for a run whose status cannot be followed any more: when it is being deleted, nothing of it may keep it from going.
+    pub(super) fn leave(&self) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if !self.deleting() {
+            return effects;
+        }
+        let ours = || {
+            self.seen
+                .pods
+                .iter()
+                .filter(|pod| pod.controller.as_deref() == Some(self.uid))
+        };
+        for pod in ours() {
+            let reference = PodRef {
+                name: pod.name.clone(),
+                uid: pod.uid.clone(),
+            };
+            if pod.is_live() && pod.deleting_since.is_none() {
+                effects.push(Effect::DeletePod(reference.clone()));
+            }
+            if pod.held {
+                effects.push(Effect::ReleasePod(reference));
+            }
+        }
+        let sealing = self
+            .status
+            .journal
+            .as_ref()
+            .and_then(|journal| journal::to_seal(journal, self.uid, true));
+        if effects.is_empty() && sealing.is_none() && self.held() {
+            effects.push(Effect::ReleaseRun);
+        }
+        effects.extend(sealing.map(Effect::SealOutbox));
+        effects
+    }
+
+    fn held(&self) -> bool {
+        self.run
+            .metadata
+            .finalizers
+            .iter()
+            .flatten()
+            .any(|name| name == dcanary_crds::labels::RECORDED)
+    }
+
+    fn creation(&self, index: usize, stage: &StageStatus, attempt: &AttemptStatus) -> Option<Effect> {
+        let asked = match creation_of(self.seen, attempt) {
+            None => true,
+            Some(CreateAnswer::Failed { retry_at, .. }) => self.now >= *retry_at,
+            // the shell forgets these after a pause, then it is asked again
+            Some(CreateAnswer::Quota { .. } | CreateAnswer::Foreign | CreateAnswer::NamespaceTerminating) => {
+                false
+            }
+            Some(CreateAnswer::Created { .. } | CreateAnswer::Refused { .. }) => false,
+        };
+        if !asked
+            || self.seen.namespace_terminating
+            || attempt.pod_uid.is_some()
+            || pod_of(self.seen, self.uid, attempt).is_some()
+        {
+            return None;
+        }
+        let subject = Subject {
+            run: self.run,
+            definition: self.definition?,
+            status: self.status,
+            index,
+            attempt: attempt.number,
+        };
+        let pod = pod::pod(subject, &self.seen.settings).ok()?;
+        Some(Effect::CreatePod(Box::new(CreatePod {
+            stage: stage.name.clone(),
+            attempt: attempt.number,
+            pod,
+        })))
+    }
+
+    /// What follows for the Pod of an attempt that has its outcome.
+    fn aftermath(&self, attempt: &AttemptStatus) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let Some(pod) = pod_of(self.seen, self.uid, attempt) else {
+            return effects;
+        };
+        let reference = || PodRef {
+            name: pod.name.clone(),
+            uid: pod.uid.clone(),
+        };
+        let ended_at = attempt.finished_at.unwrap_or(self.now);
+        let by_report = attempt.report.is_some();
+        if pod.held && !by_report {
+            // whatever it still says counts no more
+            effects.push(Effect::RevokeSession {
+                attempt: pod.uid.clone(),
+            });
+        }
+        if pod.is_live()
+            && pod.deleting_since.is_none()
+            && (!by_report || self.now >= later(ended_at, LINGER))
+        {
+            effects.push(Effect::DeletePod(reference()));
+        }
+        if pod.held && self.may_release(attempt, pod) {
+            effects.push(Effect::ReleasePod(reference()));
+        }
+        effects
+    }
+
+    /// A Pod may go when the status has all that it tells.
+    fn may_release(&self, attempt: &AttemptStatus, pod: &SeenPod) -> bool {
+        match &pod.ended {
+            Some(ended) => self.finished() || attempt.exit_code.is_some() || ended.exit_code.is_none(),
+            // its node does not answer; the object must not keep a namespace from going
+            None => pod
+                .deleting_since
+                .is_some_and(|deadline| self.now >= later(deadline, STUCK)),
+        }
+    }
+
+    /// Cursors of reports that the status holds, or that are of no concern.
+    fn settled_reports(&self) -> Vec<u64> {
+        let attempts = || self.status.stages.iter().flat_map(|stage| &stage.attempts);
+        let known = |attempt: &AttemptStatus| uid_of(self.seen, self.uid, attempt).map(str::to_owned);
+        let waiting_unknown = attempts().any(|attempt| attempt.outcome.is_none() && known(attempt).is_none());
+        let settled = |report: &&SeenReport| {
+            let entry = &report.entry;
+            if self.finished() {
+                return true;
+            }
+            match attempts().find(|attempt| known(attempt).as_deref() == Some(entry.attempt.as_str())) {
+                Some(attempt) if entry.report.is_some() => attempt.outcome.is_some(),
+                Some(attempt) => attempt.disputed.is_some(),
+                // perhaps of a Pod that the cache does not have yet
+                None => !waiting_unknown,
+            }
+        };
+        let cursors: BTreeSet<u64> = self
+            .seen
+            .reports
+            .iter()
+            .filter(settled)
+            .map(|report| report.entry.cursor)
+            .collect();
+        cursors.into_iter().collect()
+    }
+
+    fn seal(&self) -> Option<crate::effect::SealOutbox> {
+        let journal = self.status.journal.as_ref()?;
+        journal::to_seal(journal, self.uid, self.deleting() && self.finished())
+    }
+
+    /// Whether nothing of the run can be lost any more: its records are on chain, or put aside when it is being deleted.
+    fn may_go(&self) -> bool {
+        let never_began = self.deleting() && self.status.started_at.is_none();
+        if !self.held()
+            || !(self.finished() || never_began)
+            || self
+                .seen
+                .pods
+                .iter()
+                .any(|pod| pod.held && pod.controller.as_deref() == Some(self.uid))
+        {
+            return false;
+        }
+        self.status.journal.as_ref().is_none_or(|journal| {
+            let on_chain = journal.recorded >= journal.next;
+            on_chain || (self.deleting() && journal.pending.is_empty())
+        })
+    }
+}

@@ -1,0 +1,262 @@
+//! Stages that can begin: needs, conditions, limits, the next attempt.
+
+use dcanary_crds::{AttemptOutcome, AttemptStatus, StageState};
+use dcanary_expr::condition::{Condition, ConditionError, Status};
+use dcanary_types::record::{SkipReason, Transition};
+
+use super::step::Step;
+use crate::{
+    plan::{PlanError, Subject},
+    pod::{self, pod_name},
+    text::cut,
+    values,
+};
+
+/// Whether a stage may begin.
+enum Gate {
+    Open,
+    Skip(SkipReason, String),
+    Refuse { reason: &'static str, message: String },
+}
+
+impl Step<'_> {
+    /// Starts, repeats or skips every stage that can be, in the order of the definition.
+    pub(super) fn start_stages(&mut self) {
+        let mut slots = self.slots();
+        for index in 0..self.status.stages.len() {
+            if self.full || self.stopping(index).is_some() {
+                continue;
+            }
+            match self.status.stages[index].state {
+                StageState::Pending => self.begin(index, &mut slots),
+                StageState::Retrying => self.repeat(index, &mut slots),
+                StageState::Running
+                | StageState::Succeeded
+                | StageState::Failed
+                | StageState::Skipped
+                | StageState::Cancelled => {}
+            }
+        }
+    }
+
+    /// How many further stages may run.
+    fn slots(&self) -> usize {
+        let running = self
+            .status
+            .stages
+            .iter()
+            .filter(|stage| stage.state == StageState::Running)
+            .count();
+        let limit = self
+            .definition
+            .parallelism
+            .and_then(|limit| usize::try_from(limit).ok());
+        let own = limit.map_or(usize::MAX, |limit| limit.saturating_sub(running));
+        own.min(self.seen.slots.unwrap_or(usize::MAX))
+    }
+
+    fn begin(&mut self, index: usize, slots: &mut usize) {
+        if let Some(need) = self.machine.broken_need(index) {
+            let need = self
+                .status
+                .stages
+                .get(need)
+                .map(|stage| stage.name.clone())
+                .unwrap_or_default();
+            self.skip(
+                index,
+                SkipReason::Needs,
+                &format!("stage {need} did not end well"),
+            );
+            return;
+        }
+        if self.machine.ready(index).is_err() || (self.status.stages[index].finally && self.waits_for_pods())
+        {
+            return;
+        }
+        // a gate costs a whole Pod to try, so it is looked at only when there is room behind it
+        if *slots == 0 {
+            return;
+        }
+        match self.gate(index) {
+            Gate::Skip(reason, message) => {
+                self.skip(index, reason, &message);
+            }
+            Gate::Refuse { reason, message } => self.refuse(index, reason, &message),
+            Gate::Open => {
+                if self.start(index) {
+                    *slots -= 1;
+                }
+            }
+        }
+    }
+
+    fn repeat(&mut self, index: usize, slots: &mut usize) {
+        let stage = &self.status.stages[index];
+        if let Some(at) = stage.retry_at.filter(|at| self.now < *at) {
+            self.wake_at(at);
+            return;
+        }
+        if let Some(until) = stage
+            .attempts
+            .last()
+            .and_then(|attempt| self.still_running(attempt))
+        {
+            self.wake_at(until);
+            return;
+        }
+        if *slots > 0 && self.start(index) {
+            *slots -= 1;
+        }
+    }
+
+    /// `finally` stages begin when nothing else of the run is running any more, not even a Pod that is being stopped.
+    fn waits_for_pods(&mut self) -> bool {
+        let attempts = self
+            .status
+            .stages
+            .iter()
+            .filter(|stage| !stage.finally)
+            .flat_map(|stage| &stage.attempts);
+        let until = attempts.filter_map(|attempt| self.still_running(attempt)).max();
+        if let Some(until) = until {
+            self.wake_at(until);
+        }
+        until.is_some()
+    }
+
+    fn subject(&self, index: usize, attempt: i32) -> Subject<'_> {
+        Subject {
+            run: self.run,
+            definition: self.definition,
+            status: &self.status,
+            index,
+            attempt,
+        }
+    }
+
+    fn gate(&self, index: usize) -> Gate {
+        let when = self
+            .definition
+            .stages
+            .get(index)
+            .and_then(|stage| stage.stage.when.as_deref());
+        match when.map(|when| self.holds(index, when)) {
+            Some(Ok(false)) => return Gate::Skip(SkipReason::Condition, "its condition is false".to_owned()),
+            Some(Err(ConditionError::Evaluation(message))) if message.starts_with("No such key") => {
+                return Gate::Skip(
+                    SkipReason::Results,
+                    cut(
+                        &format!("its condition names a result that is missing: {message}"),
+                        512,
+                    ),
+                );
+            }
+            Some(Err(error)) => {
+                return Gate::Refuse {
+                    reason: "ConditionFailed",
+                    message: cut(&format!("when: {error}"), 512),
+                };
+            }
+            Some(Ok(true)) | None => {}
+        }
+        match pod::pod(self.subject(index, 1), &self.seen.settings) {
+            Ok(_) => Gate::Open,
+            Err(PlanError::Missing(message)) => Gate::Skip(SkipReason::Results, cut(&message, 512)),
+            Err(PlanError::Refused { reason, message }) => Gate::Refuse {
+                reason,
+                message: cut(&message, 512),
+            },
+        }
+    }
+
+    fn holds(&self, index: usize, when: &str) -> Result<bool, ConditionError> {
+        // only what is upstream counts, so that the answer does not depend on how far other branches are
+        let upstream = values::upstream(self.definition, index);
+        let failed = upstream
+            .iter()
+            .filter_map(|i| self.status.stages.get(*i))
+            .any(|stage| matches!(stage.state, StageState::Failed | StageState::Cancelled));
+        let status = if failed { Status::Failure } else { Status::Success };
+        let variables = values::values(self.run, self.definition, &self.status, index).variables();
+        Condition::parse(when)?.evaluate(&variables, status)
+    }
+
+    /// The next attempt of a stage.
+    fn start(&mut self, index: usize) -> bool {
+        let Some((name, number, image)) = self.next_attempt(index) else {
+            return false;
+        };
+        let attempt = u64::try_from(number).unwrap_or(1);
+        if !self.emit(Transition::StageStarted {
+            stage: name.clone(),
+            attempt,
+            image: cut(&image, 1024),
+        }) {
+            return false;
+        }
+        self.add_attempt(index, &name, number, image);
+        true
+    }
+
+    /// A stage that cannot run as it is written fails with an attempt that has no Pod.
+    fn refuse(&mut self, index: usize, reason: &'static str, message: &str) {
+        let Some((name, number, image)) = self.next_attempt(index) else {
+            return;
+        };
+        let attempt = u64::try_from(number).unwrap_or(1);
+        if !self.has_room(2)
+            || !self.emit(Transition::StageStarted {
+                stage: name.clone(),
+                attempt,
+                image: cut(&image, 1024),
+            })
+        {
+            return;
+        }
+        self.add_attempt(index, &name, number, image);
+        if self.emit(Transition::StageFailed {
+            stage: name.clone(),
+            attempt,
+            reason: reason.to_owned(),
+        }) {
+            let now = self.now;
+            let stage = &mut self.status.stages[index];
+            stage.state = StageState::Failed;
+            reason.clone_into(&mut stage.reason);
+            message.clone_into(&mut stage.message);
+            stage.finished_at = Some(now);
+            if let Some(attempt) = stage.attempts.last_mut() {
+                attempt.outcome = Some(AttemptOutcome::Refused);
+                attempt.finished_at = Some(now);
+                reason.clone_into(&mut attempt.reason);
+                message.clone_into(&mut attempt.message);
+            }
+            self.tell(true, "StageFailed", &format!("stage {name}: {reason} {message}"));
+        }
+    }
+
+    fn next_attempt(&self, index: usize) -> Option<(String, i32, String)> {
+        let stage = self.definition.stages.get(index)?;
+        let number = i32::try_from(self.status.stages[index].attempts.len() + 1).ok()?;
+        Some((stage.stage.name.clone(), number, stage.image.clone()))
+    }
+
+    fn add_attempt(&mut self, index: usize, name: &str, number: i32, image: String) {
+        let run = self.run.metadata.name.as_deref().unwrap_or_default();
+        let attempt = AttemptStatus {
+            number,
+            pod: pod_name(run, self.uid, name, number),
+            image: Some(image),
+            created_at: Some(self.now),
+            ..AttemptStatus::default()
+        };
+        let stage = &mut self.status.stages[index];
+        stage.state = StageState::Running;
+        stage.reason.clear();
+        stage.message.clear();
+        stage.retry_at = None;
+        stage.started_at = stage.started_at.or(Some(self.now));
+        stage.attempts.push(attempt);
+    }
+}

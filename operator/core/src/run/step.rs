@@ -1,0 +1,174 @@
+//! One pass over a run: the status as it is becoming, and the records that lead there.
+
+use std::collections::BTreeSet;
+
+use dcanary_crds::{AttemptStatus, Ending, PipelineRun, PipelineRunStatus};
+use dcanary_types::{
+    machine::RunMachine,
+    record::{Record, Transition},
+};
+use jiff::Timestamp;
+
+use crate::{
+    definition::Definition,
+    effect::{Event, Wake},
+    journal,
+    observed::{CreateAnswer, Observed, SeenReport},
+    outcome::STUCK,
+    pod::POD_GRACE,
+    seen_pod::SeenPod,
+    text::cut,
+    time::later,
+};
+
+/// A pass.
+pub(super) struct Step<'a> {
+    pub(super) run: &'a PipelineRun,
+    pub(super) uid: &'a str,
+    pub(super) seen: &'a Observed,
+    pub(super) now: Timestamp,
+    pub(super) definition: &'a Definition,
+    /// Cursors of reports that are left for later.
+    pub(super) hidden: &'a BTreeSet<u64>,
+    pub(super) status: PipelineRunStatus,
+    pub(super) machine: RunMachine,
+    pub(super) records: Vec<Record>,
+    pub(super) events: Vec<Event>,
+    pub(super) wake: Wake,
+    /// The outbox has no room: nothing further is decided in this pass.
+    pub(super) full: bool,
+    /// The machine refused a record. Never happens; if it does the run stops instead of writing something wrong.
+    pub(super) illegal: Option<String>,
+}
+
+impl<'a> Step<'a> {
+    /// Whether so many records can be written.
+    pub(super) fn has_room(&mut self, count: usize) -> bool {
+        let fits = self.illegal.is_none()
+            && self
+                .status
+                .journal
+                .as_ref()
+                .is_none_or(|journal| journal::room(journal) >= count);
+        self.full |= !fits;
+        fits
+    }
+
+    /// Writes a record, if it fits and the machine takes it. Nothing may be changed in the status when it does not.
+    pub(super) fn emit(&mut self, transition: Transition) -> bool {
+        if !self.has_room(1) {
+            return false;
+        }
+        if let Err(error) = self.machine.apply(&transition) {
+            self.illegal.get_or_insert(error.to_string());
+            return false;
+        }
+        self.write(transition);
+        true
+    }
+
+    /// Puts a record into the outbox.
+    pub(super) fn write(&mut self, transition: Transition) {
+        if let Some(journal) = &mut self.status.journal {
+            self.records
+                .push(journal::push(journal, self.uid, transition, self.now));
+        }
+    }
+
+    pub(super) fn tell(&mut self, warning: bool, reason: &str, note: &str) {
+        self.events.push(Event {
+            warning,
+            reason: reason.to_owned(),
+            note: cut(note, 1000),
+        });
+    }
+
+    pub(super) fn wake_at(&mut self, at: Timestamp) {
+        if at < Timestamp::MAX {
+            self.wake = self.wake.earlier(at);
+        }
+    }
+
+    /// Why a stage is being stopped, if it is.
+    pub(super) fn stopping(&self, index: usize) -> Option<&'static str> {
+        let finally = self
+            .definition
+            .stages
+            .get(index)
+            .is_some_and(|stage| stage.finally);
+        match self.status.ending {
+            Some(Ending::Deleted) => Some("RunDeleted"),
+            Some(Ending::Cancelled) if !finally => Some("RunCancelled"),
+            Some(Ending::TimedOut) if !finally => Some("RunTimedOut"),
+            _ if finally && self.finally_is_over() => Some("FinallyTimedOut"),
+            _ => None,
+        }
+    }
+
+    /// Whether the time for `finally` stages is over.
+    pub(super) fn finally_is_over(&self) -> bool {
+        let end = self
+            .status
+            .finally_at
+            .map(|at| later(at, self.definition.timeouts.finally));
+        end.is_some_and(|end| self.now >= end)
+    }
+
+    /// Until when the Pod of an ended attempt may still be running steps, if it may: further steps of the same stage, `finally`
+    /// stages and the end of the run wait for it, but not for ever.
+    pub(super) fn still_running(&self, attempt: &AttemptStatus) -> Option<Timestamp> {
+        if attempt.outcome.is_none() || attempt.report.is_some() {
+            return None;
+        }
+        let pod = pod_of(self.seen, self.uid, attempt).filter(|pod| pod.is_live())?;
+        let from = attempt
+            .finished_at
+            .unwrap_or(self.now)
+            .max(pod.deleting_since.unwrap_or(Timestamp::MIN));
+        let end = later(from, POD_GRACE + STUCK);
+        (self.now < end).then_some(end)
+    }
+
+    /// The report of an attempt among those that may be looked at.
+    pub(super) fn report_of(&self, uid: Option<&str>) -> Option<&'a SeenReport> {
+        let uid = uid?;
+        let of = |report: &&SeenReport| report.entry.attempt == uid && report.entry.report.is_some();
+        self.seen
+            .reports
+            .iter()
+            .filter(of)
+            .find(|report| !self.hidden.contains(&report.entry.cursor))
+    }
+}
+
+/// The Pod of an attempt: of its name, made by us for this run, and the one that was seen before.
+pub(super) fn pod_of<'a>(seen: &'a Observed, run_uid: &str, attempt: &AttemptStatus) -> Option<&'a SeenPod> {
+    let known = attempt.pod_uid.as_deref().or_else(|| created_uid(seen, attempt));
+    seen.pods.iter().find(|pod| {
+        pod.name == attempt.pod
+            && pod.controller.as_deref() == Some(run_uid)
+            && known.is_none_or(|uid| uid == pod.uid)
+    })
+}
+
+/// The answer to the creation of an attempt's Pod.
+pub(super) fn creation_of<'a>(seen: &'a Observed, attempt: &AttemptStatus) -> Option<&'a CreateAnswer> {
+    seen.creations
+        .iter()
+        .rev()
+        .find(|creation| creation.pod == attempt.pod)
+        .map(|creation| &creation.answer)
+}
+
+fn created_uid<'a>(seen: &'a Observed, attempt: &AttemptStatus) -> Option<&'a str> {
+    match creation_of(seen, attempt) {
+        Some(CreateAnswer::Created { uid, .. }) => Some(uid),
+        _ => None,
+    }
+}
+
+/// The UID of an attempt's Pod, from wherever it is known.
+pub(super) fn uid_of<'a>(seen: &'a Observed, run_uid: &str, attempt: &'a AttemptStatus) -> Option<&'a str> {
+    let known = attempt.pod_uid.as_deref().or_else(|| created_uid(seen, attempt));
+    known.or_else(|| pod_of(seen, run_uid, attempt).map(|pod| pod.uid.as_str()))
+}

@@ -1,0 +1,103 @@
+//! Counts and sizes of the whole definition. The schema refuses most of this at the API server; files that are linted have no schema.
+
+use std::collections::BTreeSet;
+
+use dcanary_types::{graph, limits::MAX_GRAPH_BYTES};
+
+use super::{Context, all};
+
+const PARAMS: usize = 100;
+const VALUE_BYTES: usize = 32 * 1024;
+
+pub(super) fn check(context: &mut Context<'_>, root: &str, max_stages: usize) {
+    let definition = context.definition;
+    let count = definition.stages.len() + definition.finally.len();
+    if definition.stages.is_empty() {
+        context.tell(format!("{root}.stages"), "there is no stage");
+    }
+    if count > max_stages {
+        context.tell(
+            format!("{root}.stages"),
+            format!("there are {count} stages, at most {max_stages} are allowed"),
+        );
+    }
+    if definition.params.len() > PARAMS {
+        context.tell(
+            format!("{root}.params"),
+            format!(
+                "there are {} parameters, at most {PARAMS} are allowed",
+                definition.params.len()
+            ),
+        );
+    }
+    let mut names = BTreeSet::new();
+    for (i, param) in definition.params.iter().enumerate() {
+        let path = format!("{root}.params[{i}]");
+        if !is_variable(&param.name) || param.name.len() > 63 {
+            context.tell(
+                format!("{path}.name"),
+                format!(
+                    "`{}` is no parameter name: use 1 to 63 letters, digits and `_`, no digit first",
+                    param.name
+                ),
+            );
+        }
+        if !names.insert(&param.name) {
+            context.tell(
+                format!("{path}.name"),
+                format!("parameter `{}` is defined twice", param.name),
+            );
+        }
+        if param
+            .default
+            .as_ref()
+            .is_some_and(|value| value.len() > VALUE_BYTES)
+        {
+            context.tell(format!("{path}.default"), "the value is longer than 32 KiB");
+        }
+    }
+    if definition.parallelism.is_some_and(|limit| limit < 1) {
+        context.tell(format!("{root}.parallelism"), "must be at least 1");
+    }
+    if let Some(timeouts) = &definition.timeouts {
+        for (name, value) in [
+            ("pending", timeouts.pending),
+            ("run", timeouts.run),
+            ("finally", timeouts.finally),
+        ] {
+            if value.is_some_and(|value| value.as_secs() == 0) {
+                context.tell(format!("{root}.timeouts.{name}"), "must be longer than 0s");
+            }
+        }
+    }
+    let longest = graph_bytes(context);
+    if longest > MAX_GRAPH_BYTES {
+        context.tell(
+            format!("{root}.stages"),
+            format!("names and `dependsOn` of all stages take {longest} bytes in the journal, at most {MAX_GRAPH_BYTES} are allowed: use shorter names or fewer dependencies"),
+        );
+    }
+}
+
+/// Length of the graph document; it does not depend on the order of the stages by more than a few bytes, so each need counts as the longest index.
+fn graph_bytes(context: &Context<'_>) -> usize {
+    let index_bytes = if context.definition.stages.len() > 256 {
+        3
+    } else {
+        2
+    };
+    let stages = all(context.definition, "").map(|(_, stage, _)| {
+        // array head, name with head, needs with head, attempts, flags, gates
+        1 + 2 + stage.name.len() + 3 + stage.depends_on.len() * index_bytes + 2 + 1 + 1
+    });
+    let empty = graph::GraphDoc::new(Vec::new()).map_or(0, |graph| graph.encode().len());
+    empty + 3 + stages.sum::<usize>()
+}
+
+/// Whether it can be the name of an environment variable.
+pub(super) fn is_variable(name: &str) -> bool {
+    name.chars()
+        .next()
+        .is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}

@@ -1,0 +1,73 @@
+//! Whether a definition can be run: all mistakes at once, each with its place.
+//!
+//! ```text
+//! names ─▶ graph ─▶ stages ─▶ steps ─▶ expressions      (the same code for the controller, the webhook and `dcanary lint`)
+//! ```
+
+mod expressions;
+mod graph;
+mod limits;
+mod stage;
+mod step;
+
+use std::collections::BTreeSet;
+
+use dcanary_crds::{PipelineDefinition, Stage};
+
+use crate::problem::Problem;
+
+pub use graph::needs;
+
+/// What is being looked at: the whole definition and what is upstream of each stage.
+pub(crate) struct Context<'a> {
+    pub(crate) definition: &'a PipelineDefinition,
+    /// Names of the stages upstream of each stage; `stages` first, then `finally`.
+    pub(crate) upstream: Vec<BTreeSet<&'a str>>,
+    pub(crate) problems: Vec<Problem>,
+}
+
+impl Context<'_> {
+    pub(crate) fn tell(&mut self, path: impl Into<String>, message: impl Into<String>) {
+        self.problems.push(Problem::new(path, message));
+    }
+}
+
+/// All mistakes of a definition that is found at `root` (`spec` for a Pipeline, `spec.pipelineSpec` for a run). Empty: it can be run.
+pub fn definition(definition: &PipelineDefinition, root: &str, max_stages: usize) -> Vec<Problem> {
+    let mut context = Context {
+        definition,
+        upstream: Vec::new(),
+        problems: Vec::new(),
+    };
+    limits::check(&mut context, root, max_stages);
+    graph::check(&mut context, root);
+    for (index, (path, stage, finally)) in all(definition, root).enumerate() {
+        stage::check(&mut context, &path, stage, index, finally);
+    }
+    let mut problems = context.problems;
+    problems.sort();
+    problems.dedup();
+    problems
+}
+
+/// All stages with their path and whether they are `finally` stages; `stages` first.
+pub(crate) fn all<'a>(
+    definition: &'a PipelineDefinition,
+    root: &str,
+) -> impl Iterator<Item = (String, &'a Stage, bool)> + use<'a> {
+    let path = |list: &str, i: usize| format!("{root}.{list}[{i}]");
+    let stages = definition
+        .stages
+        .iter()
+        .enumerate()
+        .map(|(i, stage)| (path("stages", i), stage, false));
+    let finally = definition
+        .finally
+        .iter()
+        .enumerate()
+        .map(|(i, stage)| (path("finally", i), stage, true));
+    stages.chain(finally).collect::<Vec<_>>().into_iter()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,184 @@
+//! One stage.
+
+use std::collections::BTreeSet;
+
+use dcanary_crds::{EnvVar, Resources, Stage};
+
+use super::{Context, expressions, limits, step};
+
+const STEPS: usize = 50;
+const ENV: usize = 100;
+/// Prefixes of variables that the operator sets.
+const RESERVED: [&str; 3] = ["DCANARY_", "PARAM_", "RESULT_"];
+
+pub(super) fn check(context: &mut Context<'_>, path: &str, stage: &Stage, index: usize, finally: bool) {
+    match (&stage.image, &stage.executor) {
+        (Some(_), Some(_)) => context.tell(path, "give `image` or `executor`, not both"),
+        (None, None) => context.tell(path, "give `image` or `executor`"),
+        (Some(image), None) if image.contains("$(") => {
+            context.tell(
+                format!("{path}.image"),
+                "expressions are not replaced here; write the image as it is, or use an executor",
+            );
+        }
+        _ => {}
+    }
+    if stage.steps.is_empty() || stage.steps.len() > STEPS {
+        context.tell(
+            format!("{path}.steps"),
+            format!("there are {} steps; 1 to {STEPS} are allowed", stage.steps.len()),
+        );
+    }
+    if let Some(retries) = &stage.retries
+        && !(0..=10).contains(&retries.count)
+    {
+        context.tell(format!("{path}.retries.count"), "must be 0 to 10");
+    }
+    for (name, value) in [
+        ("timeout", stage.timeout),
+        ("pendingTimeout", stage.pending_timeout),
+    ] {
+        if value.is_some_and(|value| value.as_secs() == 0) {
+            context.tell(format!("{path}.{name}"), "must be longer than 0s");
+        }
+    }
+    if let Some(when) = &stage.when {
+        expressions::condition(context, &format!("{path}.when"), when, index, false);
+    }
+    env(context, &format!("{path}.env"), &stage.env, index);
+    let mut mounted = BTreeSet::new();
+    for (i, secret) in stage.secrets.iter().enumerate() {
+        if !mounted.insert(&secret.name) {
+            context.tell(
+                format!("{path}.secrets[{i}]"),
+                format!("Secret `{}` is named twice", secret.name),
+            );
+        }
+    }
+    if let Some(resources) = &stage.resources {
+        quantities(context, &format!("{path}.resources"), resources);
+    }
+    let mut names = BTreeSet::new();
+    let mut artifacts = BTreeSet::new();
+    let mut secrets = stage.env.iter().filter_map(secret).collect::<Vec<_>>();
+    for (i, one) in stage.steps.iter().enumerate() {
+        let place = format!("{path}.steps[{i}]");
+        step::check(context, &place, one, index, finally);
+        let name = step::name(one, i);
+        if !names.insert(name.clone()) {
+            context.tell(
+                format!("{place}.name"),
+                format!("step `{name}` is already defined in this stage"),
+            );
+        }
+        if let Some(artifact) = step::stored(one)
+            && !artifacts.insert(artifact.clone())
+        {
+            context.tell(place.clone(), format!("artifact `{artifact}` is already stored by an earlier step of this stage: give it another `name`"));
+        }
+        // a Secret becomes a variable of the container, so all steps of the stage see it
+        for (j, (name, key)) in one
+            .env
+            .iter()
+            .enumerate()
+            .filter_map(|(j, var)| Some((j, secret(var)?)))
+        {
+            if secrets.iter().any(|(other, from)| *other == name && *from != key) {
+                context.tell(
+                    format!("{place}.env[{j}]"),
+                    format!("`{name}` comes from another Secret elsewhere in this stage: use another name"),
+                );
+            }
+            secrets.push((name, key));
+        }
+    }
+}
+
+fn secret(var: &EnvVar) -> Option<(&str, &dcanary_crds::SecretKey)> {
+    Some((var.name.as_str(), var.secret.as_ref()?))
+}
+
+pub(super) fn env(context: &mut Context<'_>, path: &str, list: &[EnvVar], index: usize) {
+    if list.len() > ENV {
+        context.tell(
+            path,
+            format!("there are {} variables, at most {ENV} are allowed", list.len()),
+        );
+    }
+    let mut names = BTreeSet::new();
+    for (i, var) in list.iter().enumerate() {
+        let place = format!("{path}[{i}]");
+        if !limits::is_variable(&var.name) {
+            context.tell(
+                format!("{place}.name"),
+                format!("`{}` is no name of a variable", var.name),
+            );
+        }
+        if RESERVED.iter().any(|prefix| var.name.starts_with(prefix)) {
+            context.tell(
+                format!("{place}.name"),
+                format!(
+                    "`{}` is set by DCanary: names must not begin with {}",
+                    var.name,
+                    RESERVED.join(", ")
+                ),
+            );
+        }
+        if !names.insert(&var.name) {
+            context.tell(format!("{place}.name"), format!("`{}` is set twice", var.name));
+        }
+        if var.value.is_some() == var.secret.is_some() {
+            context.tell(&place, "give exactly one of `value` and `secret`");
+        }
+        if let Some(value) = &var.value {
+            expressions::template(context, &format!("{place}.value"), value, index);
+        }
+    }
+}
+
+fn quantities(context: &mut Context<'_>, path: &str, resources: &Resources) {
+    for (list, values) in [("requests", &resources.requests), ("limits", &resources.limits)] {
+        for (name, value) in values {
+            if !is_quantity(value) {
+                context.tell(
+                    format!("{path}.{list}.{name}"),
+                    format!("`{value}` is no quantity, write for example 500m, 2 or 1Gi"),
+                );
+            }
+        }
+    }
+}
+
+/// The form of Kubernetes quantities: a decimal number and a suffix.
+fn is_quantity(text: &str) -> bool {
+    let end = text
+        .find(|c: char| !(c.is_ascii_digit() || c == '.'))
+        .unwrap_or(text.len());
+    let (number, suffix) = text.split_at(end);
+    let digits = number.chars().filter(char::is_ascii_digit).count();
+    let exponent = |suffix: &str| {
+        suffix
+            .strip_prefix(['e', 'E'])
+            .is_some_and(|n| n.trim_start_matches(['+', '-']).parse::<u8>().is_ok())
+    };
+    digits > 0
+        && number.matches('.').count() <= 1
+        && (matches!(
+            suffix,
+            "" | "n"
+                | "u"
+                | "m"
+                | "k"
+                | "M"
+                | "G"
+                | "T"
+                | "P"
+                | "E"
+                | "Ki"
+                | "Mi"
+                | "Gi"
+                | "Ti"
+                | "Pi"
+                | "Ei"
+        ) || exponent(suffix))
+}

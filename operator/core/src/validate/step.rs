@@ -1,0 +1,174 @@
+//! One step.
+
+use dcanary_crds::Step;
+use dcanary_expr::template::reference_in_script;
+
+use super::{Context, expressions, stage};
+use crate::plan::{artifact_name, image_name};
+
+const SCRIPT_BYTES: usize = 256 * 1024;
+
+pub(super) fn check(context: &mut Context<'_>, path: &str, step: &Step, index: usize, finally: bool) {
+    let given = [
+        step.run.is_some(),
+        step.checkout.is_some(),
+        step.artifact.is_some(),
+        step.download_artifact.is_some(),
+        step.image.is_some(),
+    ];
+    if given.iter().filter(|given| **given).count() != 1 {
+        context.tell(
+            path,
+            "give exactly one of run, checkout, artifact, downloadArtifact and image",
+        );
+    }
+    if let Some(script) = &step.run {
+        check_script(context, &format!("{path}.run"), script);
+    }
+    if let Some(condition) = &step.condition {
+        expressions::condition(context, &format!("{path}.if"), condition, index, true);
+    }
+    if step.timeout.is_some_and(|timeout| timeout.as_secs() == 0) {
+        context.tell(format!("{path}.timeout"), "must be longer than 0s");
+    }
+    stage::env(context, &format!("{path}.env"), &step.env, index);
+    if let Some(checkout) = &step.checkout {
+        for (name, value) in [("repo", &checkout.repo), ("ref", &checkout.reference)] {
+            if let Some(value) = value {
+                expressions::template(context, &format!("{path}.checkout.{name}"), value, index);
+            }
+        }
+    }
+    if let Some(image) = &step.image {
+        let place = format!("{path}.image");
+        expressions::template(context, &format!("{place}.push"), &image.push, index);
+        if let Some(base) = &image.base {
+            expressions::template(context, &format!("{place}.base"), base, index);
+        }
+        for (list, values) in [("env", &image.env), ("labels", &image.labels)] {
+            for (name, value) in values {
+                expressions::template(context, &format!("{place}.{list}.{name}"), value, index);
+            }
+        }
+    }
+    if let Some(download) = &step.download_artifact {
+        let place = format!("{path}.downloadArtifact");
+        check_download(
+            context,
+            &place,
+            &download.name,
+            download.stage.as_deref(),
+            index,
+            finally,
+        );
+    }
+}
+
+fn check_script(context: &mut Context<'_>, path: &str, script: &str) {
+    if script.len() > SCRIPT_BYTES {
+        context.tell(path, "the script is longer than 256 KiB");
+    }
+    // `$(id)` is the shell's; what is ours must come in as a variable, never as text of the program
+    if let Some(reference) = reference_in_script(script) {
+        let (line, column) = place(script, &reference.to_string());
+        context.tell(
+            path,
+            format!(
+                "line {line}, column {column}: `$({reference})` is not replaced in scripts, because its value could run as a command; write \"${}\" instead",
+                reference.variable()
+            ),
+        );
+    }
+}
+
+/// Line and column, from 1, of `$(reference)` in a script.
+fn place(script: &str, reference: &str) -> (usize, usize) {
+    let is_it = |(at, _): &(usize, &str)| {
+        let inner = &script[at + 2..];
+        inner
+            .find(')')
+            .is_some_and(|end| inner[..end].trim() == reference)
+    };
+    let at = script.match_indices("$(").find(is_it).map_or(0, |(at, _)| at);
+    let start = script[..at].rfind('\n').map_or(0, |newline| newline + 1);
+    (
+        script[..at].matches('\n').count() + 1,
+        script[start..at].chars().count() + 1,
+    )
+}
+
+fn check_download(
+    context: &mut Context<'_>,
+    path: &str,
+    artifact: &str,
+    from: Option<&str>,
+    index: usize,
+    finally: bool,
+) {
+    if let Some(from) = from {
+        if !expressions::stage_is_upstream(context, &format!("{path}.stage"), from, index) {
+            return;
+        }
+        let stage = context.definition.stages.iter().find(|stage| stage.name == from);
+        let names: Vec<String> = stage
+            .iter()
+            .flat_map(|stage| stage.steps.iter())
+            .filter_map(stored)
+            .collect();
+        if !names.iter().any(|name| name == artifact) {
+            let hint = crate::problem::suggestion(artifact, names.iter().map(String::as_str));
+            context.tell(
+                format!("{path}.name"),
+                format!("stage `{from}` stores no artifact `{artifact}`{hint}"),
+            );
+        }
+        return;
+    }
+    match makers(context, artifact, index).as_slice() {
+        [_] => {}
+        [] => {
+            let which = if finally {
+                "no stage"
+            } else {
+                "no stage that this one depends on"
+            };
+            context.tell(
+                format!("{path}.name"),
+                format!("{which} stores an artifact `{artifact}`"),
+            );
+        }
+        several => context.tell(
+            format!("{path}.stage"),
+            format!(
+                "several stages store an artifact `{artifact}`: name one of {}",
+                several.join(", ")
+            ),
+        ),
+    }
+}
+
+/// Stages upstream that store an artifact of this name.
+fn makers(context: &Context<'_>, artifact: &str, index: usize) -> Vec<String> {
+    let upstream = context.upstream.get(index);
+    context
+        .definition
+        .stages
+        .iter()
+        .filter(|stage| upstream.is_some_and(|upstream| upstream.contains(stage.name.as_str())))
+        .filter(|stage| stage.steps.iter().filter_map(stored).any(|name| name == artifact))
+        .map(|stage| stage.name.clone())
+        .collect()
+}
+
+/// Name of the artifact that a step stores.
+pub(super) fn stored(step: &Step) -> Option<String> {
+    step.artifact
+        .as_ref()
+        .map(artifact_name)
+        .or_else(|| step.image.as_ref().map(image_name))
+}
+
+/// Name of a step: its own, or its kind and number.
+pub(super) fn name(step: &Step, index: usize) -> String {
+    crate::plan::step_name(step, index)
+}

@@ -1,0 +1,217 @@
+#![allow(clippy::unwrap_used)]
+
+use dcanary_crds::PipelineDefinition;
+
+use super::definition;
+
+fn problems(yaml: &str) -> Vec<String> {
+    let parsed: PipelineDefinition = serde_saphyr::from_str(yaml).unwrap();
+    definition(&parsed, "spec", 256)
+        .into_iter()
+        .map(|problem| problem.to_string())
+        .collect()
+}
+
+fn has(yaml: &str, path: &str, words: &str) {
+    let found = problems(yaml);
+    assert!(
+        found
+            .iter()
+            .any(|problem| problem.starts_with(&format!("{path}: ")) && problem.contains(words)),
+        "expected {path} … {words}\nin {found:#?}"
+    );
+}
+
+const DIAMOND: &str = r#"
+params: [{name: version, default: "1"}, {name: deploy}]
+source: {repo: "https://git.example.com/web.git"}
+stages:
+  - name: build
+    image: busybox
+    steps:
+      - checkout: {}
+      - run: |
+          make "$PARAM_version" $(id -u)
+      - artifact: {paths: [out/web.tar]}
+  - name: unit-test
+    image: busybox
+    dependsOn: [build]
+    when: params.deploy == "yes" && stages.build.results.ok == "1"
+    env: [{name: TAG, value: "$(params.version)-$(stages.build.results.digest)"}]
+    steps: [{run: "true", if: 'always() && steps["run-1"] != ""'}]
+  - name: package
+    image: busybox
+    dependsOn: [unit-test]
+    when: stages["unit-test"].outcome == "succeeded"
+    steps: [{downloadArtifact: {name: web.tar}}, {image: {push: "r.example.com/web:$(source.commit)"}}]
+finally:
+  - {name: notify, image: busybox, when: 'stages["unit-test"].outcome != ""', steps: [{run: "true"}]}
+"#;
+
+#[test]
+fn a_good_definition_has_no_problem() {
+    assert_eq!(problems(DIAMOND), Vec::<String>::new());
+}
+
+#[test]
+fn a_cycle_is_named_stage_by_stage() {
+    let yaml = "stages:
+  - {name: a, image: i, dependsOn: [b], steps: [{run: x}]}
+  - {name: b, image: i, dependsOn: [c], steps: [{run: x}]}
+  - {name: c, image: i, dependsOn: [a], steps: [{run: x}]}";
+    has(yaml, "spec.stages[0].dependsOn", "a → b → c → a");
+    let own = "stages: [{name: a, image: i, dependsOn: [a], steps: [{run: x}]}]";
+    has(own, "spec.stages[0].dependsOn", "a → a");
+}
+
+#[test]
+fn names_are_checked_and_suggested() {
+    has(
+        &DIAMOND.replace("dependsOn: [build]", "dependsOn: [biuld]"),
+        "spec.stages[1].dependsOn[0]",
+        "did you mean `build`?",
+    );
+    has(
+        &DIAMOND.replace("name: package", "name: build"),
+        "spec.stages[2].name",
+        "already defined at spec.stages[0]",
+    );
+    has(
+        &DIAMOND.replace("dependsOn: [unit-test]", "dependsOn: [notify]"),
+        "spec.stages[2].dependsOn[0]",
+        "`finally` stage",
+    );
+    has(
+        &DIAMOND.replace("name: notify,", "name: notify, dependsOn: [build],"),
+        "spec.finally[0].dependsOn",
+        "remove it",
+    );
+    has(
+        &DIAMOND.replace("name: package", "name: Package_1"),
+        "spec.stages[2].name",
+        "is no stage name",
+    );
+}
+
+#[test]
+fn expressions_name_only_what_is_there_and_upstream() {
+    has(
+        &DIAMOND.replace("$(params.version)", "$(params.versoin)"),
+        "spec.stages[1].env[0].value",
+        "did you mean `version`?",
+    );
+    has(
+        &DIAMOND.replace("$(stages.build.results.digest)", "$(stages.build.digest)"),
+        "spec.stages[1].env[0].value",
+        "stages.STAGE.results.NAME",
+    );
+    has(
+        &DIAMOND.replace("$(stages.build.results.digest)", "$(stages.package.results.x)"),
+        "spec.stages[1].env[0].value",
+        "add it to `dependsOn`",
+    );
+    has(
+        &DIAMOND.replace("params.deploy ==", "params.deploy = ="),
+        "spec.stages[1].when",
+        "line 1, column",
+    );
+    has(
+        &DIAMOND.replace("params.deploy ==", "parms.deploy =="),
+        "spec.stages[1].when",
+        "did you mean `params`?",
+    );
+    has(
+        &DIAMOND.replace(
+            "stages[\"unit-test\"].outcome == ",
+            "stages.unit-test.outcome == ",
+        ),
+        "spec.stages[2].when",
+        "stages[\"unit-test\"]",
+    );
+    has(
+        &DIAMOND.replace("{name: web.tar}", "{name: web.tgz}"),
+        "spec.stages[2].steps[0].downloadArtifact.name",
+        "web.tgz",
+    );
+}
+
+#[test]
+fn a_reference_in_a_script_is_refused_with_the_fix_and_shell_substitution_is_not() {
+    let yaml = DIAMOND.replace("\"$PARAM_version\"", "$(params.version)");
+    has(
+        &yaml,
+        "spec.stages[0].steps[1].run",
+        "line 1, column 6: `$(params.version)` is not replaced in scripts",
+    );
+    has(&yaml, "spec.stages[0].steps[1].run", "\"$PARAM_version\"");
+    let result = DIAMOND.replace("$(id -u)", "$(stages.build.results.x)");
+    has(&result, "spec.stages[0].steps[1].run", "\"$RESULT_build_x\"");
+}
+
+#[test]
+fn limits_have_their_field_in_the_message() {
+    has("stages: []", "spec.stages", "there is no stage");
+    let many: String = (0..257)
+        .map(|i| format!("\n  - {{name: s{i}, image: i, steps: [{{run: x}}]}}"))
+        .collect();
+    has(&format!("stages:{many}"), "spec.stages", "at most 256");
+    let wide: String = (0..250)
+        .map(|i| {
+            let needs: Vec<String> = (0..i).map(|j| format!("s{j}")).collect();
+            format!(
+                "\n  - {{name: s{i}, image: i, dependsOn: [{}], steps: [{{run: x}}]}}",
+                needs.join(", ")
+            )
+        })
+        .collect();
+    has(&format!("stages:{wide}"), "spec.stages", "in the journal");
+    let script = "x".repeat(256 * 1024 + 1);
+    has(
+        &format!("stages: [{{name: a, image: i, steps: [{{run: {script}}}]}}]"),
+        "spec.stages[0].steps[0].run",
+        "256 KiB",
+    );
+    let steps = "{run: x},".repeat(51);
+    has(
+        &format!("stages: [{{name: a, image: i, steps: [{steps}]}}]"),
+        "spec.stages[0].steps",
+        "1 to 50",
+    );
+    has(
+        "stages: [{name: a, image: i, retries: {count: 11}, steps: [{run: x}]}]",
+        "spec.stages[0].retries.count",
+        "0 to 10",
+    );
+    has(
+        "stages: [{name: a, image: i, timeout: 0s, steps: [{run: x}]}]",
+        "spec.stages[0].timeout",
+        "longer than 0s",
+    );
+    has(
+        "stages: [{name: a, steps: [{run: x}]}]",
+        "spec.stages[0]",
+        "give `image` or `executor`",
+    );
+    has(
+        "stages: [{name: a, image: i, steps: [{name: only}]}]",
+        "spec.stages[0].steps[0]",
+        "exactly one of",
+    );
+    has(
+        "stages: [{name: a, image: i, resources: {limits: {memory: 1 GB}}, steps: [{run: x}]}]",
+        "spec.stages[0].resources.limits.memory",
+        "no quantity",
+    );
+    has(
+        "stages: [{name: a, image: i, env: [{name: PARAM_x, value: y}], steps: [{run: x}]}]",
+        "spec.stages[0].env[0].name",
+        "set by DCanary",
+    );
+}
+
+#[test]
+fn all_mistakes_are_told_at_once() {
+    let yaml = "stages:
+  - {name: a, image: i, dependsOn: [x, y], when: '(', steps: [{run: 'echo $(params.z)'}, {}]}";
+    assert_eq!(problems(yaml).len(), 5, "{:#?}", problems(yaml));
+}

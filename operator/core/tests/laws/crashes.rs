@@ -1,0 +1,129 @@
+//! A process that dies before or after any effect or status write: the same final status, the same journal.
+
+use std::collections::BTreeMap;
+
+use dcanary_crds::PipelineRunStatus;
+
+use crate::{
+    drive::{Event, drive},
+    scenario::{Behaviour, Scenario, Stage, stage},
+    world::World,
+};
+
+fn scenarios() -> Vec<(&'static str, Scenario, Vec<Event>)> {
+    let cancel: Event = (1, |world| {
+        world.run.spec.cancel = true;
+        world.version += 1;
+    });
+    let delete: Event = (1, World::delete_run);
+    let finally = || Stage {
+        finally: true,
+        ..stage("tidy", &[], &[Behaviour::Succeed])
+    };
+    let away = Scenario {
+        chain_away: true,
+        parallelism: Some(20),
+        ..Scenario::of(
+            (0..30)
+                .map(|i| stage(&format!("s{i}"), &[], &[Behaviour::Succeed]))
+                .collect(),
+        )
+    };
+    let back: Event = (40, |world| world.chain_away = false);
+    vec![
+        (
+            "one stage",
+            Scenario::of(vec![stage("a", &[], &[Behaviour::Succeed])]),
+            vec![],
+        ),
+        (
+            "three in a row",
+            Scenario::of(vec![
+                stage("a", &[], &[]),
+                stage("b", &[0], &[]),
+                stage("c", &[1], &[]),
+                finally(),
+            ]),
+            vec![],
+        ),
+        (
+            "retries and losses",
+            Scenario::of(vec![
+                Stage {
+                    retries: 2,
+                    ..stage(
+                        "a",
+                        &[],
+                        &[
+                            Behaviour::Fail,
+                            Behaviour::Evicted,
+                            Behaviour::Killed,
+                            Behaviour::Succeed,
+                        ],
+                    )
+                },
+                Stage {
+                    optional: true,
+                    ..stage("b", &[], &[Behaviour::OutOfMemory])
+                },
+                stage("c", &[0, 1], &[Behaviour::Disputed]),
+                stage("d", &[2], &[Behaviour::Refused]),
+                stage("e", &[3], &[]),
+                finally(),
+            ]),
+            vec![],
+        ),
+        (
+            "cancelled",
+            Scenario::of(vec![
+                stage("a", &[], &[Behaviour::Hangs]),
+                stage("b", &[0], &[]),
+                finally(),
+            ]),
+            vec![cancel],
+        ),
+        (
+            "deleted",
+            Scenario::of(vec![stage("a", &[], &[Behaviour::Hangs]), stage("b", &[0], &[])]),
+            vec![delete],
+        ),
+        ("chain away", away, vec![back]),
+    ]
+}
+
+/// What must be equal whatever died: everything but which report cursors were seen first.
+fn essence(world: &World) -> (PipelineRunStatus, Vec<(i64, String, String)>) {
+    let mut status = world.status();
+    if let Some(journal) = &mut status.journal {
+        journal.block = None;
+    }
+    let journal = world
+        .log
+        .values()
+        .map(|record| (record.n, record.btype.clone(), record.body.clone()))
+        .collect();
+    (status, journal)
+}
+
+#[test]
+fn a_crash_at_any_boundary_gives_the_same_final_status_and_journal() {
+    let mut table: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    for (name, scenario, events) in scenarios() {
+        let undisturbed = drive(scenario.clone(), &events, None);
+        let expected = essence(&undisturbed.world);
+        for die_at in 0..undisturbed.boundaries {
+            let world = drive(scenario.clone(), &events, Some(die_at)).world;
+            let found = essence(&world);
+            assert_eq!(
+                found.1, expected.1,
+                "{name}: journal after a crash at boundary {die_at}"
+            );
+            assert_eq!(
+                found.0, expected.0,
+                "{name}: status after a crash at boundary {die_at}"
+            );
+        }
+        table.insert(name, (undisturbed.boundaries, undisturbed.boundaries));
+    }
+    println!("boundaries x equal outcomes: {table:?}");
+}

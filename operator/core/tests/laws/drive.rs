@@ -1,0 +1,130 @@
+//! Drives a world to its end with one process, which may be killed at any boundary.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    replica::{Failpoints, Replica},
+    scenario::Scenario,
+    world::World,
+};
+
+/// What came out.
+#[derive(Debug)]
+pub struct Result {
+    pub world: World,
+    pub boundaries: usize,
+    pub effects: BTreeMap<&'static str, u32>,
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "World at {} {:#?}", self.now, self.status().stages)
+    }
+}
+
+/// Something that happens from outside, before the n-th round.
+pub type Event = (usize, fn(&mut World));
+
+/// Runs until the run has ended and everything is recorded and released. Time passes only when nothing else happens, so that a
+/// killed process does not shift it.
+pub fn drive(scenario: Scenario, events: &[Event], die_at: Option<usize>) -> Result {
+    let mut world = World::new(scenario);
+    let mut points = Failpoints { done: 0, die_at };
+    let mut effects: BTreeMap<&'static str, u32> = BTreeMap::new();
+    let mut replica = Replica::started(&world);
+    let mut round = 0;
+    for turn in 0..20_000 {
+        assert!(turn < 19_999, "it does not come to an end: {world:?}");
+        let mut wake = None;
+        // everything that the operator can do
+        for spin in 0.. {
+            assert!(spin < 500, "reconciles without end: {world:?}");
+            replica.sync_run(&world);
+            replica.sync_pods(&world);
+            world.record();
+            replica.sync_recorder(&world);
+            match replica.reconcile(&mut world, &mut points) {
+                Ok(did) => {
+                    for effect in &did.effects {
+                        *effects.entry(effect).or_insert(0) += 1;
+                    }
+                    if world.trace {
+                        println!("{} round {round}: {did:?}", world.now);
+                    }
+                    wake = did.wake;
+                    if did.nothing || world.run_gone {
+                        break;
+                    }
+                    // effects on sessions and reports alone are no reason to look again
+                    if did
+                        .effects
+                        .iter()
+                        .all(|effect| matches!(*effect, "RevokeSession" | "CreatePod"))
+                        && spin > 3
+                    {
+                        break;
+                    }
+                }
+                Err(_) => replica = Replica::started(&world),
+            }
+        }
+        check_idempotence(&mut replica, &world);
+        if world.run_gone || (world.finished() && settled(&world)) {
+            break;
+        }
+        let at = events.iter().position(|(when, _)| *when == round);
+        round += 1;
+        if let Some(at) = at {
+            events[at].1(&mut world);
+            continue;
+        }
+        // then the Pods go on, one step each
+        let before = format!("{:?}", world.pods);
+        let names: Vec<String> = world.pods.keys().cloned().collect();
+        for name in names {
+            world.advance(&name);
+        }
+        if format!("{:?}", world.pods) == before {
+            let pause = wake.map_or(30, |wake| wake.duration_since(world.now).as_secs().clamp(1, 600));
+            world.pass(pause);
+        }
+    }
+    world.check_journal();
+    Result {
+        world,
+        boundaries: points.done,
+        effects,
+    }
+}
+
+fn settled(world: &World) -> bool {
+    let recorded = world
+        .status()
+        .journal
+        .is_none_or(|journal| journal.recorded >= journal.next);
+    (recorded || world.chain_away)
+        && world
+            .pods
+            .values()
+            .all(|pod| !pod.seen.held || pod.seen.ended.is_none())
+}
+
+/// Deciding again on one's own result changes nothing and records nothing.
+fn check_idempotence(replica: &mut Replica, world: &World) {
+    if world.run_gone {
+        return;
+    }
+    replica.sync_run(world);
+    replica.sync_pods(world);
+    let (run, _, plan) = replica.plan(world).unwrap();
+    assert!(
+        plan.journal.is_empty(),
+        "deciding again records {:?}",
+        plan.journal
+    );
+    assert_eq!(
+        run.status.unwrap_or_default(),
+        plan.status,
+        "deciding again changes the status"
+    );
+}

@@ -1,0 +1,12 @@
+//! The laws of a run, in a simulated cluster.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod crashes;
+mod drive;
+mod faults;
+mod random;
+mod replica;
+mod replicas;
+mod scenario;
+mod world;

@@ -1,0 +1,94 @@
+//! Two processes with caches that are behind by any amount: no attempt's steps run twice, and the journal stays whole.
+
+use proptest::prelude::*;
+
+use crate::{
+    random::scenario,
+    replica::{Failpoints, Replica},
+    scenario::Scenario,
+    world::World,
+};
+
+#[derive(Debug, Clone, Copy)]
+enum Move {
+    SyncRun(usize),
+    SyncPods(usize),
+    SyncRecorder(usize),
+    Reconcile(usize),
+    Crash(usize, usize),
+    Advance(prop::sample::Index),
+    DeletePod(prop::sample::Index),
+    Record,
+    Pass(i64),
+    Cancel,
+}
+
+fn moves() -> impl Strategy<Value = Vec<Move>> {
+    let replica = || 0_usize..2;
+    let one = prop_oneof![
+        6 => replica().prop_map(Move::SyncRun),
+        6 => replica().prop_map(Move::SyncPods),
+        2 => replica().prop_map(Move::SyncRecorder),
+        14 => replica().prop_map(Move::Reconcile),
+        2 => (replica(), 0_usize..6).prop_map(|(replica, at)| Move::Crash(replica, at)),
+        12 => any::<prop::sample::Index>().prop_map(Move::Advance),
+        1 => any::<prop::sample::Index>().prop_map(Move::DeletePod),
+        2 => Just(Move::Record),
+        4 => (1_i64..90).prop_map(Move::Pass),
+        1 => Just(Move::Cancel),
+    ];
+    proptest::collection::vec(one, 20..160)
+}
+
+fn play(scenario: Scenario, moves: &[Move]) -> World {
+    let mut world = World::new(scenario);
+    let mut replicas = [Replica::started(&world), Replica::started(&world)];
+    for one in moves {
+        match *one {
+            Move::SyncRun(i) => replicas[i].sync_run(&world),
+            Move::SyncPods(i) => replicas[i].sync_pods(&world),
+            Move::SyncRecorder(i) => replicas[i].sync_recorder(&world),
+            Move::Reconcile(i) => {
+                replicas[i]
+                    .reconcile(&mut world, &mut Failpoints::default())
+                    .unwrap();
+            }
+            Move::Crash(i, at) => {
+                let mut points = Failpoints {
+                    done: 0,
+                    die_at: Some(at),
+                };
+                if replicas[i].reconcile(&mut world, &mut points).is_err() {
+                    replicas[i] = Replica::started(&world);
+                }
+            }
+            Move::Advance(index) if !world.pods.is_empty() => {
+                let name = index.get(&world.pods.keys().cloned().collect::<Vec<_>>()).clone();
+                world.advance(&name);
+            }
+            Move::DeletePod(index) if !world.pods.is_empty() => {
+                let name = index.get(&world.pods.keys().cloned().collect::<Vec<_>>()).clone();
+                world.delete_pod(&name);
+            }
+            Move::Advance(_) | Move::DeletePod(_) => {}
+            Move::Record => world.record(),
+            Move::Pass(seconds) => world.pass(seconds),
+            Move::Cancel => {
+                world.run.spec.cancel = true;
+                world.version += 1;
+            }
+        }
+    }
+    world.check_journal();
+    world
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn two_replicas_with_delayed_caches_never_run_an_attempt_twice(scenario in scenario(), moves in moves()) {
+        let world = play(scenario, &moves);
+        prop_assert!(world.executions.values().all(|times| *times == 1));
+    }
+}

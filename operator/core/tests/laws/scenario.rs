@@ -1,0 +1,153 @@
+//! What a run looks like and what happens to its attempts.
+
+use std::collections::BTreeMap;
+
+use dcanary_crds::PipelineRun;
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::world::UID;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Behaviour {
+    Succeed,
+    Fail,
+    RunnerError,
+    Disputed,
+    SilentZero,
+    Killed,
+    OutOfMemory,
+    Evicted,
+    SecondTrade,
+    NodeGone,
+    Hangs,
+    IgnoresSigterm,
+    ImageMissing,
+    NeverScheduled,
+    Refused,
+}
+
+impl Behaviour {
+    pub const ALL: [Self; 15] = [
+        Self::Succeed,
+        Self::Fail,
+        Self::RunnerError,
+        Self::Disputed,
+        Self::SilentZero,
+        Self::Killed,
+        Self::OutOfMemory,
+        Self::Evicted,
+        Self::SecondTrade,
+        Self::NodeGone,
+        Self::Hangs,
+        Self::IgnoresSigterm,
+        Self::ImageMissing,
+        Self::NeverScheduled,
+        Self::Refused,
+    ];
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stage {
+    pub name: String,
+    pub needs: Vec<usize>,
+    pub optional: bool,
+    pub finally: bool,
+    pub retries: u32,
+    pub when: Option<String>,
+    /// Of each attempt; the last one stays.
+    pub behaviours: Vec<Behaviour>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Scenario {
+    pub stages: Vec<Stage>,
+    pub parallelism: Option<u32>,
+    pub ledger_off: bool,
+    pub chain_away: bool,
+    pub quota_refusals: u32,
+}
+
+pub fn stage(name: &str, needs: &[usize], behaviours: &[Behaviour]) -> Stage {
+    Stage {
+        name: name.into(),
+        needs: needs.to_vec(),
+        behaviours: behaviours.to_vec(),
+        ..Stage::default()
+    }
+}
+
+impl Scenario {
+    pub fn of(stages: Vec<Stage>) -> Self {
+        Self {
+            stages,
+            ..Self::default()
+        }
+    }
+
+    pub fn behaviour(&self, stage: &str, attempt: i32) -> Behaviour {
+        let stage = self.stages.iter().find(|other| other.name == stage).unwrap();
+        let at = usize::try_from(attempt - 1).unwrap();
+        stage
+            .behaviours
+            .get(at)
+            .or(stage.behaviours.last())
+            .copied()
+            .unwrap_or(Behaviour::Succeed)
+    }
+
+    pub fn needs(&self, stage: &str) -> Vec<String> {
+        let stage = self.stages.iter().find(|other| other.name == stage).unwrap();
+        stage
+            .needs
+            .iter()
+            .map(|need| self.stages[*need].name.clone())
+            .collect()
+    }
+
+    pub fn run(&self, now: Timestamp) -> PipelineRun {
+        let stage = |stage: &Stage| {
+            let mut value = json!({
+                "name": stage.name, "image": "busybox:1", "optional": stage.optional,
+                "retries": {"count": stage.retries, "backoff": "2s"}, "timeout": "5m",
+                "steps": [{"run": "echo version=1.2 >> \"$DCANARY_RESULTS\""}],
+            });
+            if !stage.needs.is_empty() {
+                value["dependsOn"] = stage
+                    .needs
+                    .iter()
+                    .map(|need| self.stages[*need].name.clone())
+                    .collect();
+            }
+            if let Some(when) = &stage.when {
+                value["when"] = when.clone().into();
+            }
+            value
+        };
+        let list = |finally: bool| -> Vec<_> {
+            self.stages
+                .iter()
+                .filter(|s| s.finally == finally)
+                .map(stage)
+                .collect()
+        };
+        let mut spec = json!({"stages": list(false), "finally": list(true)});
+        if let Some(limit) = self.parallelism {
+            spec["parallelism"] = limit.into();
+        }
+        if self.ledger_off {
+            spec["ledger"] = json!({"mode": "off"});
+        }
+        serde_json::from_value(json!({
+            "apiVersion": "dcanary.dev/v1alpha1", "kind": "PipelineRun",
+            "metadata": {"name": "web-1", "namespace": "team-a", "uid": UID, "generation": 1, "creationTimestamp": now.to_string()},
+            "spec": {"pipelineSpec": spec, "source": {"repo": "https://git.example.com/web.git", "commit": "0123456789012345678901234567890123456789"}},
+        }))
+        .unwrap()
+    }
+
+    /// How many attempts end in each way, for printing.
+    pub fn tally(counts: &mut BTreeMap<String, u32>, key: impl Into<String>) {
+        *counts.entry(key.into()).or_insert(0) += 1;
+    }
+}
