@@ -14,7 +14,7 @@ use kube::{
         controller::{Config as ControllerConfig, Error as ControllerError},
         events::{Recorder as Events, Reporter},
         reflector::{self, ObjectRef, Store},
-        watcher,
+        watcher::{self, watcher},
     },
 };
 use serde::de::DeserializeOwned;
@@ -127,19 +127,19 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<()> {
 
     // a run is decided on only when the caches that it looks at are filled
     wait_for_caches(&ctx, pods_ready, &stop).await?;
-    let runs = Api::<PipelineRun>::all(client);
     let changes = settings_changes(&ctx);
-    let controller = Controller::new(runs, watcher::Config::default())
+    let (runs_listed, runs_ready) = watch::channel(false);
+    let (store, runs) = listed_cache(Api::<PipelineRun>::all(client), runs_listed);
+    let controller = Controller::for_stream(runs, store.clone())
         .with_config(ControllerConfig::default().concurrency(WORKERS))
         .reconcile_on(UnboundedReceiverStream::new(woken))
         .reconcile_all_on(changes)
         .graceful_shutdown_on(stop.clone().cancelled_owned());
-    let store = controller.store();
     tasks.spawn({
-        let (ctx, store, stop) = (ctx.clone(), store.clone(), stop.clone());
+        let (ctx, store, stop, mut listed) = (ctx.clone(), store.clone(), stop.clone(), runs_ready.clone());
         async move {
             // reports of runs that the cache does not know yet would be taken for reports of runs that are gone
-            if store.wait_until_ready().await.is_ok() {
+            if listed.wait_for(|listed| *listed).await.is_ok() {
                 reports::follow(ctx, store, stop).await;
             }
             Ok(())
@@ -152,7 +152,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<()> {
             Ok(())
         }
     });
-    tasks.spawn(sweep(ctx.clone(), store));
+    tasks.spawn(sweep(ctx.clone(), store, runs_ready));
     ready.send_replace(true);
     info!(version = env!("CARGO_PKG_VERSION"), "serving");
     controller
@@ -213,6 +213,31 @@ where
     (reader, stream)
 }
 
+/// A cache that tells when it holds the first list. `Store::wait_until_ready` wakes only one waiter (kube 5.0), and the controller is one.
+fn listed_cache<K>(
+    api: Api<K>,
+    listed: watch::Sender<bool>,
+) -> (
+    Store<K>,
+    impl Stream<Item = Result<K, watcher::Error>> + Send + 'static,
+)
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
+{
+    let (reader, writer) = reflector::store();
+    let stream = watcher(api, watcher::Config::default())
+        .default_backoff()
+        .modify(|object| object.meta_mut().managed_fields = None)
+        .reflect(writer)
+        .inspect(move |event| {
+            if matches!(event, Ok(watcher::Event::InitDone)) {
+                listed.send_replace(true);
+            }
+        })
+        .touched_objects();
+    (reader, stream)
+}
+
 async fn drain<K>(stream: impl Stream<Item = Result<K, watcher::Error>> + Send) -> std::io::Result<()> {
     stream
         .for_each(|result| async {
@@ -234,9 +259,13 @@ fn settings_changes(ctx: &Arc<Context>) -> impl Stream<Item = ()> + Send + 'stat
     futures::stream::select(server, ledger)
 }
 
-async fn sweep(ctx: Arc<Context>, store: Store<PipelineRun>) -> std::io::Result<()> {
-    if store.wait_until_ready().await.is_err() {
-        error!("the cache of runs was dropped");
+async fn sweep(
+    ctx: Arc<Context>,
+    store: Store<PipelineRun>,
+    mut listed: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    if listed.wait_for(|listed| *listed).await.is_err() {
+        error!("the watch on runs ended");
         return Ok(());
     }
     let mut ticks = tokio::time::interval(SWEEP);

@@ -114,7 +114,8 @@ fn wait(ctx: &Context, since: Timestamp, reason: &str, message: &str) {
     }));
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+/// An error with all of its causes in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
