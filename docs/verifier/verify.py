@@ -217,8 +217,7 @@ class Replay:
         need(body.get("incarnation", self.incarnation) == self.incarnation and body.get("have", -1) < i, f"block {i}")
     def policy(self, i, v, body):
         caller, t, granted = v["caller"], self.r.trust or {}, v["btype"] == "dcanary_role_granted"
-        if i == 0:
-            self.roles["", body["owner"], "owner"] = ""
+        if i == 0: self.roles["", body["owner"], "owner"] = ""
         need(v["policy"] == self.version, f"block {i}: policy version")
         if "role" in body:
             held = self.roles.get(key := (v["project"], body["principal"], body["role"]))
@@ -237,8 +236,9 @@ def policy_document(raw):
     need(all(role_fits(x["role"], x["project"], x["domain"]) for x in doc["roles"]) and keys == sorted(set(keys)), "roles")
     return doc["version"], dict(zip(keys, [x["domain"] for x in doc["roles"]]))
 def labels(raw):
-    digest, leaves = tree(tagged(raw))
-    need(list(leaves) == LABELS, "not exactly the labels")
+    flat = lambda t: all(map(flat, t[1:])) if t[0] == 1 else t[0] in (0, 2)
+    (digest, leaves), shown = tree(tagged(raw)), flat(tagged(raw))
+    need(list(leaves) == LABELS and shown, "not exactly the labels")
     policy, revoked, root, size, last, index = [x[1] for x in leaves.values()]
     need(all(KINDS["H"](x) for x in (policy, revoked, root, last)) and unleb(index) + 1 == unleb(size), "a label's value")
     return digest, policy, root, unleb(size), last

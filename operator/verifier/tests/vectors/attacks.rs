@@ -7,7 +7,7 @@ use dcanary_verifier::Check;
 
 use crate::exports::Cases;
 use crate::forge::{Key, Ranges, canister, leaf, level, principals};
-use crate::records::{NOW, ledger, operator, owner};
+use crate::records::{NOW, ledger, operator, other_operator, owner};
 use crate::world::{World, role};
 
 pub fn add(c: &mut Cases) {
@@ -61,9 +61,16 @@ fn labels(c: &mut Cases) {
     without("one is missing", |w| {
         w.labels.remove(1);
     });
+    without("one is named otherwise", |w| {
+        w.labels[1].0 = b"dcanary_revokee".to_vec()
+    });
     without("one too many", |w| w.labels.push((b"zebra".to_vec(), vec![1])));
     without("one is pruned", |w| {
         w.witness = |tree| tree.prune(&[b"dcanary_revoked"])
+    });
+    without("one too many, and pruned", |w| {
+        w.labels.push((b"zebra".to_vec(), vec![1]));
+        w.witness = |tree| tree.prune(&[b"zebra"]);
     });
     without("the root is 31 bytes", |w| w.set_label("dcanary_root", &[1; 31]));
     without("the size is padded", |w| {
@@ -128,6 +135,24 @@ fn blocks(c: &mut Cases) {
             },
         );
     });
+    let mut twice = World::smallest();
+    twice.event(
+        &owner(),
+        "",
+        &LedgerEvent::Opened {
+            owner: owner(),
+            incarnation: 0,
+        },
+    );
+    c.add(
+        "blocks: opened twice",
+        &twice.export(),
+        Some(&twice.bare_trust()),
+        &[Blocks],
+    );
+    c.bad(Blocks, "block 0 links to a block before it", |w| {
+        w.change(0, put("phash", vec![1; 32]))
+    });
     c.bad(Blocks, "an incarnation is left out", |w| {
         w.event(&owner(), "", &LedgerEvent::Restored { incarnation: 3 });
     });
@@ -186,6 +211,9 @@ fn laws(c: &mut Cases) {
         policy.grant(role(&owner(), "shop", "east"));
         w.policy_bytes = Some(policy.encode());
     });
+    c.bad(Policy, "another document is certified", |w| {
+        w.set_label("dcanary_policy", &[9; 32]);
+    });
     c.bad(
         Policy,
         "the certified document is not what the blocks lead to",
@@ -196,16 +224,38 @@ fn laws(c: &mut Cases) {
     c.bad(Policy, "a policy version ahead of its grant", |w| {
         w.change(4, put("policy", 3))
     });
-    c.bad(Policy, "a record by somebody without role", |w| {
+    // Any writer is trusted, so only the roles in force can tell.
+    let mut bare = |name: &str, change: fn(&mut World)| {
+        let mut world = World::full();
+        change(&mut world);
+        c.add(
+            &format!("policy: {name}"),
+            &world.export(),
+            Some(&world.bare_trust()),
+            &[Policy],
+        );
+    };
+    bare("a record by somebody without role", |w| {
         w.change(4, put("caller", vec![1, 2, 3]))
     });
-    c.bad(Policy, "a record under another domain than the writer's", |w| {
+    bare("a record by an operator of another project", |w| {
+        w.change(4, put("caller", other_operator()))
+    });
+    bare("a record under another domain than the writer's", |w| {
         let i = find(w, "dcanary_conflict");
         w.change(i, put("domain", "west"));
     });
     c.bad(Policy, "a role granted by an operator", |w| {
         w.change(2, put("caller", operator()))
     });
+    c.bad(
+        Policy,
+        "a principal moves to another domain without being revoked first",
+        |w| {
+            w.grant(&operator(), "shop", "north");
+            w.revoke(&operator(), "shop", "east");
+        },
+    );
     c.bad(Policy, "a principal with two domains of a project", |w| {
         let principal = operator();
         let grant = dcanary_types::policy::RoleBody {

@@ -4,7 +4,7 @@ use dcanary_verifier::{Certificate, CertificateError, RootKey, Status};
 use ic_principal::Principal;
 use serde_json::{Value as Json, json};
 
-use crate::forge::{Key, Network, Ranges, canister, leaf, level};
+use crate::forge::{Key, Network, Ranges, Tree, canister, leaf, level};
 use crate::records::{NOW, ledger};
 
 /// Recorded answers of the network: package, version and file they were published in.
@@ -87,7 +87,7 @@ pub fn key(key: &Key) -> RootKey {
     RootKey::from_der(&key.der()).unwrap()
 }
 
-fn simple_tree() -> crate::forge::Tree {
+fn simple_tree() -> Tree {
     level([("time", leaf(dcanary_types::value::leb128(NOW)))])
 }
 
@@ -193,6 +193,18 @@ pub fn make_certificates() -> Json {
         &here,
         "ufu",
     );
+    let rooted = n
+        .root
+        .certify(&n.subnet_tree(Ranges::Both, NOW), Some((id, &inner)));
+    let deep = n.subnet.certify(&tree, Some((id, &rooted)));
+    c.add(
+        "two deep, the middle one by the root key",
+        None,
+        &deep,
+        &test,
+        &here,
+        "ufu",
+    );
     let forged = Key::seeded(9).certify(&n.subnet_tree(Ranges::Both, NOW), None);
     c.add(
         "delegation by nobody",
@@ -214,6 +226,21 @@ pub fn make_certificates() -> Json {
         &here,
         "ufu",
     );
+    let time = || leaf(dcanary_types::value::leb128(NOW));
+    let label = |name: &str| Box::new(Tree::Label(name.into(), Box::new(time())));
+    for (name, tree) in [
+        (
+            "labels out of order",
+            Tree::Fork(label("time"), label("canister")),
+        ),
+        ("a label twice", Tree::Fork(label("time"), label("time"))),
+        (
+            "a leaf beside a label",
+            Tree::Fork(Box::new(time()), label("time")),
+        ),
+    ] {
+        c.add(name, None, &n.root.certify(&tree, None), &test, &here, "fuu");
+    }
     let mut other = direct.clone();
     let last = other.len() - 1;
     other[last] ^= 1;

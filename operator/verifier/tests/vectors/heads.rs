@@ -247,3 +247,29 @@ fn replace_time(tree: crate::forge::Tree, time: u64) -> crate::forge::Tree {
         other => other,
     }
 }
+
+#[test]
+fn a_head_of_another_ledger_is_refused_and_accuses_nobody() {
+    let other = World {
+        ledger: canister(0x20_000c),
+        ..grown(3)
+    };
+    let mut checkpoint = Checkpoint::of(&head_of(&grown(3)));
+    assert_eq!(
+        checkpoint.advance(&head_of(&other), &[]),
+        Err(AdvanceError::OtherLedger)
+    );
+}
+
+#[test]
+fn a_fork_keeps_the_evidence_of_both_heads_and_leaves_the_checkpoint() {
+    let (old, new) = (head_of(&grown(7)), head_of(&grown(3)));
+    let mut checkpoint = Checkpoint::of(&old);
+    let Err(AdvanceError::LedgerForked(fork)) = checkpoint.advance(&new, &[]) else {
+        panic!("no fork")
+    };
+    assert_eq!((&fork.old, &fork.new), (old.evidence(), new.evidence()));
+    assert_eq!(checkpoint, Checkpoint::of(&old));
+    let kept = serde_json::to_string(&checkpoint).unwrap();
+    assert_eq!(serde_json::from_str::<Checkpoint>(&kept).unwrap(), checkpoint);
+}

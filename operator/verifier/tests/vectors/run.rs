@@ -7,8 +7,8 @@ use dcanary_verifier::{Check, Report, RootKey, RunEvidence, Status, TrustFile, v
 
 use crate::forge::{Key, Ranges};
 use crate::heads::nodes;
-use crate::records::{NOW, graph, operator};
-use crate::world::World;
+use crate::records::{NOW, graph, operator, other_operator};
+use crate::world::{World, role};
 
 const MINUTE: u64 = 60_000_000_000;
 
@@ -214,6 +214,47 @@ fn blocks_that_are_not_of_the_run_fail_blocks() {
     assert_eq!(bad(|e| e.blocks.insert(0, stranger)), [Check::Blocks]);
     assert_eq!(bad(|e| e.blocks.swap(3, 4)), [Check::Blocks]);
     assert_eq!(bad(|e| e.blocks.clear()), [Check::Blocks]);
+}
+
+#[test]
+fn a_record_of_another_run_fails_blocks() {
+    let world = World::full();
+    let index = world
+        .blocks
+        .iter()
+        .position(|b| b.as_map().unwrap()["project"].as_text() == Some("docs"));
+    let index = index.unwrap() + 7;
+    let Value::Map(block) = &world.blocks[index] else {
+        panic!("no block")
+    };
+    assert_eq!(block["domain"].as_text(), Some("west"));
+    let proof = tree::inclusion(&nodes(&world), index as u64, world.blocks.len() as u64).unwrap();
+    let stranger = (index as u64, cbor::encode(&world.blocks[index]), proof);
+    let at = |e: &RunEvidence| e.blocks.iter().position(|(i, _, _)| *i > index as u64).unwrap();
+    assert_eq!(bad(|e| e.blocks.insert(at(e), stranger)), [Check::Blocks]);
+}
+
+#[test]
+fn a_record_that_links_to_nothing_fails_blocks() {
+    let mut world = World::full();
+    let last = world.blocks.len() - 2;
+    world.change(last, |block| drop(block.remove("phash")));
+    let (report, run) = verify_run(&evidence(&world), Some(&world.trust()), None);
+    assert_eq!((failed(&report), run.is_none()), (vec![Check::Blocks], true));
+}
+
+#[test]
+fn a_writer_who_is_no_operator_under_the_certified_policy_fails_policy() {
+    let mut world = World::full();
+    world.blocks.pop();
+    world.policy.grant(role(&other_operator(), "docs", "west"));
+    world.policy.version = 2;
+    let last = world.blocks.len() - 1;
+    world.change(last, |block| {
+        drop(block.insert("caller".to_owned(), vec![1].into()))
+    });
+    let (report, run) = verify_run(&evidence(&world), Some(&world.bare_trust()), None);
+    assert_eq!((failed(&report), run.is_none()), (vec![Check::Policy], true));
 }
 
 #[test]

@@ -128,6 +128,12 @@ pub fn make() -> Json {
         &[whole(Succeeded), vec![disputed(build, 1)]].concat(),
         both(12),
     );
+    let late = [
+        vec![skipped("other", Ended), finished(Cancelled)],
+        vec![started("late", 1)],
+    ]
+    .concat();
+    c.run("a stage starts after the end", &late, [Some(1), Some(3)]);
     c.run("opened twice", &[transitions().swap_remove(0)], both(1));
     c.run(
         "finished while a stage is pending",
