@@ -65,9 +65,11 @@ impl Global {
     /// When there is no such form.
     pub fn format(&self) -> Result<Option<Format>, Failure> {
         let Some(form) = &self.output else { return Ok(None) };
-        Format::from_str(form, false)
-            .map(Some)
-            .map_err(|_| Failure::usage(format!("`-o {form}` is no form of output; use json, yaml, wide or name")))
+        Format::from_str(form, false).map(Some).map_err(|_| {
+            Failure::usage(format!(
+                "`-o {form}` is no form of output; use json, yaml, wide or name"
+            ))
+        })
     }
 }
 
@@ -311,7 +313,10 @@ mod tests {
 
     #[test]
     fn values_of_parameters_may_hold_equal_signs_and_anything_else() {
-        assert_eq!(param("a=b=c; rm -rf /").unwrap(), ("a".to_owned(), "b=c; rm -rf /".to_owned()));
+        assert_eq!(
+            param("a=b=c; rm -rf /").unwrap(),
+            ("a".to_owned(), "b=c; rm -rf /".to_owned())
+        );
         assert_eq!(param("a=").unwrap(), ("a".to_owned(), String::new()));
         assert!(param("a").is_err() && param("=b").is_err());
     }

@@ -53,17 +53,26 @@ pub struct Failure {
 impl Failure {
     /// The command line or a file is wrong.
     pub fn usage(message: impl Into<String>) -> Self {
-        Self { exit: Exit::Usage, message: message.into() }
+        Self {
+            exit: Exit::Usage,
+            message: message.into(),
+        }
     }
 
     /// It could not be found out.
     pub fn cannot_tell(message: impl Into<String>) -> Self {
-        Self { exit: Exit::CannotTell, message: message.into() }
+        Self {
+            exit: Exit::CannotTell,
+            message: message.into(),
+        }
     }
 
     /// The command found something wrong.
     pub fn failed(message: impl Into<String>) -> Self {
-        Self { exit: Exit::Failed, message: message.into() }
+        Self {
+            exit: Exit::Failed,
+            message: message.into(),
+        }
     }
 
     /// The same sentence with another exit code.

@@ -15,6 +15,7 @@ pub mod journal;
 pub mod lint;
 pub mod output;
 pub mod render;
+pub mod server;
 pub mod trust_file;
 
 use std::{
@@ -54,7 +55,9 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
 
 /// The name in usage and messages: by what the program was called.
 fn called(program: Option<&OsStr>) -> &'static str {
-    let stem = program.and_then(|path| Path::new(path).file_stem()).and_then(OsStr::to_str);
+    let stem = program
+        .and_then(|path| Path::new(path).file_stem())
+        .and_then(OsStr::to_str);
     match stem {
         Some("kubectl-dcanary" | "kubectl_dcanary") => "kubectl dcanary",
         Some("mody") => "mody",
@@ -96,6 +99,11 @@ mod tests {
             assert_eq!(called(Some(OsStr::new(program))), name);
         }
         let mut command = Cli::command().name("kubectl dcanary").bin_name("kubectl dcanary");
-        assert!(command.render_usage().to_string().contains("kubectl dcanary [OPTIONS] <COMMAND>"));
+        assert!(
+            command
+                .render_usage()
+                .to_string()
+                .contains("kubectl dcanary [OPTIONS] <COMMAND>")
+        );
     }
 }

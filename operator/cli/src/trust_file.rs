@@ -36,7 +36,9 @@ impl Folders {
     }
 
     fn under(&self, named: Option<&OsString>, otherwise: &str) -> Option<PathBuf> {
-        let folder = named.map(PathBuf::from).or_else(|| self.home.as_ref().map(|home| Path::new(home).join(otherwise)))?;
+        let folder = named
+            .map(PathBuf::from)
+            .or_else(|| self.home.as_ref().map(|home| Path::new(home).join(otherwise)))?;
         Some(folder.join("dcanary"))
     }
 
@@ -51,14 +53,19 @@ impl Folders {
         if let Some(path) = &self.trust {
             return Ok(path.into());
         }
-        self.under(self.config.as_ref(), ".config").map(|folder| folder.join("trust.json")).ok_or_else(|| {
-            Failure::usage("there is no home folder for the trust file; name it with --trust FILE or $DCANARY_TRUST")
-        })
+        self.under(self.config.as_ref(), ".config")
+            .map(|folder| folder.join("trust.json"))
+            .ok_or_else(|| {
+                Failure::usage(
+                    "there is no home folder for the trust file; name it with --trust FILE or $DCANARY_TRUST",
+                )
+            })
     }
 
     /// Where checkpoints are kept: beside nothing that people edit.
     pub fn checkpoints(&self) -> Option<PathBuf> {
-        self.under(self.state.as_ref(), ".local/state").map(|folder| folder.join("checkpoints"))
+        self.under(self.state.as_ref(), ".local/state")
+            .map(|folder| folder.join("checkpoints"))
     }
 }
 
@@ -73,15 +80,15 @@ pub fn load(flag: Option<&Path>, folders: &Folders) -> Result<Option<(PathBuf, T
         Ok(text) => text,
         Err(source) if source.kind() == io::ErrorKind::NotFound && !named => return Ok(None),
         Err(source) => {
-            return Err(Failure::usage(format!("cannot read the trust file {}: {source}", path.display()))
-                .with(Exit::Unchecked));
+            return Err(
+                Failure::usage(format!("cannot read the trust file {}: {source}", path.display()))
+                    .with(Exit::Unchecked),
+            );
         }
     };
     match TrustFile::parse(&text) {
         Ok(trust) => Ok(Some((path, trust))),
-        Err(source) => {
-            Err(Failure::usage(format!("{}: {source}", path.display())).with(Exit::Unchecked))
-        }
+        Err(source) => Err(Failure::usage(format!("{}: {source}", path.display())).with(Exit::Unchecked)),
     }
 }
 
@@ -90,15 +97,24 @@ mod tests {
     use super::*;
 
     fn folders(home: &Path) -> Folders {
-        Folders { home: Some(home.into()), ..Folders::default() }
+        Folders {
+            home: Some(home.into()),
+            ..Folders::default()
+        }
     }
 
     #[test]
     fn the_flag_wins_over_the_variable_and_that_over_the_folder() {
         let mut folders = folders(Path::new("/home/ada"));
-        assert_eq!(folders.trust_file(None).unwrap(), Path::new("/home/ada/.config/dcanary/trust.json"));
+        assert_eq!(
+            folders.trust_file(None).unwrap(),
+            Path::new("/home/ada/.config/dcanary/trust.json")
+        );
         folders.config = Some("/cfg".into());
-        assert_eq!(folders.trust_file(None).unwrap(), Path::new("/cfg/dcanary/trust.json"));
+        assert_eq!(
+            folders.trust_file(None).unwrap(),
+            Path::new("/cfg/dcanary/trust.json")
+        );
         folders.trust = Some("/t.json".into());
         assert_eq!(folders.trust_file(None).unwrap(), Path::new("/t.json"));
         assert_eq!(folders.trust_file(Some(Path::new("x"))).unwrap(), Path::new("x"));
@@ -110,7 +126,12 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         assert_eq!(load(None, &folders(home.path())).unwrap(), None);
         let missing = home.path().join("t.json");
-        assert!(load(Some(&missing), &folders(home.path())).unwrap_err().message.contains("cannot read"));
+        assert!(
+            load(Some(&missing), &folders(home.path()))
+                .unwrap_err()
+                .message
+                .contains("cannot read")
+        );
     }
 
     #[test]
@@ -119,7 +140,10 @@ mod tests {
         let path = home.path().join("t.json");
         fs::write(&path, "{\"format\": \"dcanary-trust/1\"}").unwrap();
         let failure = load(Some(&path), &folders(home.path())).unwrap_err();
-        assert!(failure.message.contains("t.json") && failure.message.contains("root_key"), "{failure}");
+        assert!(
+            failure.message.contains("t.json") && failure.message.contains("root_key"),
+            "{failure}"
+        );
         assert_eq!(failure.exit, Exit::Unchecked);
     }
 }

@@ -43,11 +43,19 @@ pub struct MemoryCheckpoints(Mutex<BTreeMap<Principal, Checkpoint>>);
 #[async_trait]
 impl CheckpointStore for MemoryCheckpoints {
     async fn load(&self, ledger: Principal) -> Result<Option<Checkpoint>, CheckpointError> {
-        Ok(self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&ledger).cloned())
+        Ok(self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&ledger)
+            .cloned())
     }
 
     async fn save(&self, ledger: Principal, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(ledger, checkpoint.clone());
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(ledger, checkpoint.clone());
         Ok(())
     }
 }
@@ -61,7 +69,9 @@ pub struct FileCheckpoints {
 impl FileCheckpoints {
     /// Keeps checkpoints in `folder`, which is made when first needed.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into() }
+        Self {
+            folder: folder.into(),
+        }
     }
 
     fn path(&self, ledger: Principal) -> PathBuf {
@@ -73,11 +83,16 @@ impl FileCheckpoints {
 impl CheckpointStore for FileCheckpoints {
     async fn load(&self, ledger: Principal) -> Result<Option<Checkpoint>, CheckpointError> {
         let path = self.path(ledger);
-        let failed =
-            |reason: String| CheckpointError { verb: "read", place: path.display().to_string(), reason };
+        let failed = |reason: String| CheckpointError {
+            verb: "read",
+            place: path.display().to_string(),
+            reason,
+        };
         match fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|source| {
-                failed(format!("{source}; delete the file to start again without a memory"))
+                failed(format!(
+                    "{source}; delete the file to start again without a memory"
+                ))
             }),
             Err(source) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(failed(source.to_string())),
@@ -86,8 +101,11 @@ impl CheckpointStore for FileCheckpoints {
 
     async fn save(&self, ledger: Principal, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
         let path = self.path(ledger);
-        let failed =
-            |reason: String| CheckpointError { verb: "write", place: path.display().to_string(), reason };
+        let failed = |reason: String| CheckpointError {
+            verb: "write",
+            place: path.display().to_string(),
+            reason,
+        };
         let bytes = serde_json::to_vec_pretty(checkpoint).map_err(|source| failed(source.to_string()))?;
         let beside = self.folder.join(format!(".{ledger}.{}", std::process::id()));
         let write = || -> std::io::Result<()> {
@@ -137,6 +155,9 @@ mod tests {
         let ledger = Principal::from_slice(&[1]);
         fs::write(folder.path().join(format!("{ledger}.json")), "{\"size\": 1").unwrap();
         let error = store.load(ledger).await.unwrap_err().to_string();
-        assert!(error.contains("cannot read the checkpoint") && error.contains("delete the file"), "{error}");
+        assert!(
+            error.contains("cannot read the checkpoint") && error.contains("delete the file"),
+            "{error}"
+        );
     }
 }

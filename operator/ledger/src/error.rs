@@ -76,7 +76,9 @@ pub enum LedgerError {
     #[error("{0}")]
     Forked(Arc<ForkEvidence>),
     /// Canister and client have no version of the interface in common.
-    #[error("the ledger speaks versions {min} to {max} of the interface and this program {ours}; upgrade the older one")]
+    #[error(
+        "the ledger speaks versions {min} to {max} of the interface and this program {ours}; upgrade the older one"
+    )]
     Version {
         /// Oldest that the canister speaks.
         min: u32,
@@ -157,11 +159,17 @@ impl LedgerError {
     }
 
     pub(crate) fn decode(what: impl Into<String>, reason: impl ToString) -> Self {
-        Self::Decode { what: what.into(), reason: reason.to_string() }
+        Self::Decode {
+            what: what.into(),
+            reason: reason.to_string(),
+        }
     }
 
     pub(crate) fn unproven(what: impl Into<String>, reason: impl ToString) -> Self {
-        Self::Unproven { what: what.into(), reason: reason.to_string() }
+        Self::Unproven {
+            what: what.into(),
+            reason: reason.to_string(),
+        }
     }
 
     pub(crate) fn of_certificate(source: CertificateError, ledger: Principal) -> Self {
@@ -175,26 +183,39 @@ impl LedgerError {
         match source {
             HeadError::Certificate(source) => Self::of_certificate(source, ledger),
             HeadError::Age { time, now } => Self::of_age(time, now),
-            HeadError::Labels(source) => Self::Labels { reason: source.to_string() },
+            HeadError::Labels(source) => Self::Labels {
+                reason: source.to_string(),
+            },
         }
     }
 
     pub(crate) fn of_age(time: u64, now: u64) -> Self {
         let seconds = |nanos: u64| i64::try_from(nanos / 1_000_000_000).unwrap_or(i64::MAX);
-        Self::Stale { seconds: seconds(now) - seconds(time) }
+        Self::Stale {
+            seconds: seconds(now) - seconds(time),
+        }
     }
 
     pub(crate) fn of_advance(source: AdvanceError) -> Self {
         match source {
-            AdvanceError::OtherLedger => Self::Labels { reason: source.to_string() },
-            AdvanceError::Stale { head, checkpoint } => Self::Lagging { head, seen: checkpoint },
+            AdvanceError::OtherLedger => Self::Labels {
+                reason: source.to_string(),
+            },
+            AdvanceError::Stale { head, checkpoint } => Self::Lagging {
+                head,
+                seen: checkpoint,
+            },
             AdvanceError::LedgerForked(evidence) => Self::Forked(Arc::from(evidence)),
         }
     }
 }
 
 fn age(seconds: i64) -> String {
-    if seconds < 0 { format!("from {} s in the future and not", -seconds) } else { format!("{seconds} s") }
+    if seconds < 0 {
+        format!("from {} s in the future and not", -seconds)
+    } else {
+        format!("{seconds} s")
+    }
 }
 
 #[cfg(test)]
@@ -204,8 +225,16 @@ mod tests {
     #[test]
     fn a_certificate_of_the_past_and_one_of_the_future_are_told_apart() {
         let minute = 60 * 1_000_000_000;
-        assert!(LedgerError::of_age(0, 4 * minute).to_string().contains("is 240 s old"));
-        assert!(LedgerError::of_age(4 * minute, 0).to_string().contains("from 240 s in the future"));
+        assert!(
+            LedgerError::of_age(0, 4 * minute)
+                .to_string()
+                .contains("is 240 s old")
+        );
+        assert!(
+            LedgerError::of_age(4 * minute, 0)
+                .to_string()
+                .contains("from 240 s in the future")
+        );
     }
 
     #[test]

@@ -57,8 +57,9 @@ pub enum KeyError {
 }
 
 /// PKCS#8 version 1 of an Ed25519 key (RFC 8410): everything before the 32 bytes of the seed.
-const PKCS8_PREFIX: [u8; 16] =
-    [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+const PKCS8_PREFIX: [u8; 16] = [
+    0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
+];
 
 /// A fresh Ed25519 key as PKCS#8 PEM.
 ///
@@ -66,10 +67,15 @@ const PKCS8_PREFIX: [u8; 16] =
 /// When the system gives no randomness.
 pub fn generate() -> Result<String, KeyError> {
     let mut seed = [0u8; 32];
-    rand::rngs::OsRng.try_fill_bytes(&mut seed).map_err(|_| KeyError::Random)?;
+    rand::rngs::OsRng
+        .try_fill_bytes(&mut seed)
+        .map_err(|_| KeyError::Random)?;
     let mut der = PKCS8_PREFIX.to_vec();
     der.extend_from_slice(&seed);
-    Ok(format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", BASE64_STANDARD.encode(der)))
+    Ok(format!(
+        "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+        BASE64_STANDARD.encode(der)
+    ))
 }
 
 /// Makes a new key in `path` with mode 0600 and answers its principal.
@@ -78,19 +84,28 @@ pub fn generate() -> Result<String, KeyError> {
 /// When the file exists or cannot be written.
 pub fn create(path: &Path) -> Result<Principal, KeyError> {
     let pem = generate()?;
-    let write = |source| KeyError::Write { path: path.to_owned(), source };
+    let write = |source| KeyError::Write {
+        path: path.to_owned(),
+        source,
+    };
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(write)?;
     }
-    let mut file =
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|source| {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|source| {
             if source.kind() == std::io::ErrorKind::AlreadyExists {
                 KeyError::Exists(path.to_owned())
             } else {
                 write(source)
             }
         })?;
-    file.write_all(pem.as_bytes()).and_then(|()| file.sync_all()).map_err(write)?;
+    file.write_all(pem.as_bytes())
+        .and_then(|()| file.sync_all())
+        .map_err(write)?;
     principal_of(&parse(&pem, &path.display().to_string())?)
 }
 
@@ -99,12 +114,21 @@ pub fn create(path: &Path) -> Result<Principal, KeyError> {
 /// # Errors
 /// When the file cannot be read, is open to others, or holds no Ed25519 key.
 pub fn load(path: &Path) -> Result<BasicIdentity, KeyError> {
-    let read = |source| KeyError::Read { path: path.to_owned(), source };
+    let read = |source| KeyError::Read {
+        path: path.to_owned(),
+        source,
+    };
     let mode = fs::metadata(path).map_err(read)?.permissions().mode() & 0o777;
     if mode & 0o007 != 0 {
-        return Err(KeyError::Exposed { path: path.to_owned(), mode });
+        return Err(KeyError::Exposed {
+            path: path.to_owned(),
+            mode,
+        });
     }
-    parse(&fs::read_to_string(path).map_err(read)?, &path.display().to_string())
+    parse(
+        &fs::read_to_string(path).map_err(read)?,
+        &path.display().to_string(),
+    )
 }
 
 /// Reads the key, or makes it when there is none: what a program does at its first start.
@@ -123,8 +147,10 @@ pub fn load_or_create(path: &Path) -> Result<BasicIdentity, KeyError> {
 /// # Errors
 /// When the text holds no Ed25519 key.
 pub fn parse(pem: &str, place: &str) -> Result<BasicIdentity, KeyError> {
-    BasicIdentity::from_pem(pem)
-        .map_err(|source| KeyError::Malformed { place: place.to_owned(), reason: source.to_string() })
+    BasicIdentity::from_pem(pem).map_err(|source| KeyError::Malformed {
+        place: place.to_owned(),
+        reason: source.to_string(),
+    })
 }
 
 /// The principal that a canister sees as the caller.
@@ -132,7 +158,10 @@ pub fn parse(pem: &str, place: &str) -> Result<BasicIdentity, KeyError> {
 /// # Errors
 /// Never for an Ed25519 key; other identities may have none.
 pub fn principal_of(identity: &dyn Identity) -> Result<Principal, KeyError> {
-    identity.sender().map_err(|reason| KeyError::Malformed { place: "the identity".to_owned(), reason })
+    identity.sender().map_err(|reason| KeyError::Malformed {
+        place: "the identity".to_owned(),
+        reason,
+    })
 }
 
 #[cfg(test)]
@@ -177,6 +206,10 @@ mod tests {
     #[test]
     fn text_that_is_no_key_is_named_with_its_place() {
         let error = parse("hello", "Secret dcanary-system/dcanary-key").unwrap_err();
-        assert!(error.to_string().starts_with("Secret dcanary-system/dcanary-key is not an Ed25519"));
+        assert!(
+            error
+                .to_string()
+                .starts_with("Secret dcanary-system/dcanary-key is not an Ed25519")
+        );
     }
 }

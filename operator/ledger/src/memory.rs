@@ -66,7 +66,10 @@ impl MemoryLedger {
     pub fn records(&self, key: &RunKey) -> Vec<Record> {
         let inner = self.inner();
         let indexes = inner.runs.get(key).cloned().unwrap_or_default();
-        indexes.iter().filter_map(|i| block(&inner, *i).map(|(_, record)| record.clone())).collect()
+        indexes
+            .iter()
+            .filter_map(|i| block(&inner, *i).map(|(_, record)| record.clone()))
+            .collect()
     }
 
     /// Records in each append that arrived.
@@ -91,7 +94,9 @@ fn block(inner: &Inner, index: u64) -> Option<&(RunKey, Record)> {
 impl Inner {
     fn reach(&self) -> Result<(), LedgerError> {
         match self.weather {
-            Weather::Away => Err(LedgerError::Unreachable { reason: "the test said so".to_owned() }),
+            Weather::Away => Err(LedgerError::Unreachable {
+                reason: "the test said so".to_owned(),
+            }),
             _ => Ok(()),
         }
     }
@@ -112,11 +117,16 @@ impl Inner {
 
     fn append(&mut self, segment: &Segment) -> Answer {
         if let Weather::Later(reason, message) = &self.weather {
-            return Answer::Later { reason, message: message.clone() };
+            return Answer::Later {
+                reason,
+                message: message.clone(),
+            };
         }
         let have = self.runs.get(&segment.key).cloned().unwrap_or_default();
         let next = have.len() as u64;
-        let Some(first) = segment.records.first() else { return Answer::Recorded(Vec::new()) };
+        let Some(first) = segment.records.first() else {
+            return Answer::Recorded(Vec::new());
+        };
         if first.n > next {
             return Answer::Gap { expected: next };
         }
@@ -127,12 +137,18 @@ impl Inner {
                 Some(index) if block(self, *index).is_some_and(|(_, old)| old == record) => {
                     blocks.push(*index);
                 }
-                Some(index) => return Answer::Conflict { n: record.n, have: *index },
+                Some(index) => {
+                    return Answer::Conflict {
+                        n: record.n,
+                        have: *index,
+                    };
+                }
                 None => {
                     if let Some(reason) = self.refused.remove(&(segment.key.clone(), record.n)) {
                         // The same content would be refused again.
                         if !record.btype.ends_with("record_refused") {
-                            self.refused.insert((segment.key.clone(), record.n), reason.clone());
+                            self.refused
+                                .insert((segment.key.clone(), record.n), reason.clone());
                             return Answer::Refused { n: record.n, reason };
                         }
                     }
@@ -148,7 +164,10 @@ impl Inner {
             self.graphs.insert(segment.key.clone(), graph.clone());
         }
         for record in fresh {
-            self.runs.entry(segment.key.clone()).or_default().push(self.blocks.len() as u64);
+            self.runs
+                .entry(segment.key.clone())
+                .or_default()
+                .push(self.blocks.len() as u64);
             self.blocks.push((segment.key.clone(), record));
         }
         Answer::Recorded(blocks)
@@ -164,12 +183,19 @@ impl Ledger for MemoryLedger {
     async fn append(&self, batch: &[Segment]) -> Result<Appended, LedgerError> {
         let mut inner = self.inner();
         inner.reach()?;
-        inner.appends.push(batch.iter().map(|segment| segment.records.len()).sum());
+        inner
+            .appends
+            .push(batch.iter().map(|segment| segment.records.len()).sum());
         let answers = batch.iter().map(|segment| inner.append(segment)).collect();
         if inner.weather == Weather::AnswerLost {
-            return Err(LedgerError::Unreachable { reason: "the answer was lost".to_owned() });
+            return Err(LedgerError::Unreachable {
+                reason: "the answer was lost".to_owned(),
+            });
         }
-        Ok(Appended { answers, head: inner.head() })
+        Ok(Appended {
+            answers,
+            head: inner.head(),
+        })
     }
 
     async fn position(&self, key: &RunKey) -> Result<Position, LedgerError> {
@@ -181,7 +207,10 @@ impl Ledger for MemoryLedger {
         let last = indexes.last().and_then(|index| {
             block(&inner, *index).map(|(_, record)| (*index, record.content_hash().unwrap_or_default()))
         });
-        Ok(Position { next: indexes.len() as u64, last })
+        Ok(Position {
+            next: indexes.len() as u64,
+            last,
+        })
     }
 
     async fn head(&self) -> Result<Head, LedgerError> {

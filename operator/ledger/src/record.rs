@@ -17,7 +17,11 @@ pub struct RunKey {
 impl RunKey {
     /// A run of `project`, written by `domain`.
     pub fn new(project: impl Into<String>, domain: impl Into<String>, run: impl Into<String>) -> Self {
-        Self { project: project.into(), domain: domain.into(), run: run.into() }
+        Self {
+            project: project.into(),
+            domain: domain.into(),
+            run: run.into(),
+        }
     }
 }
 

@@ -79,12 +79,29 @@ pub struct Installed {
 /// # Errors
 /// When the node refuses a step or something else is found in its place.
 pub async fn install(setup: Setup) -> Result<Installed, LedgerError> {
-    let Setup { transport, root_key, owner, wasm, ledger, upgrade, grants } = setup;
+    let Setup {
+        transport,
+        root_key,
+        owner,
+        wasm,
+        ledger,
+        upgrade,
+        grants,
+    } = setup;
     let config = IcLedgerConfig {
         transport,
-        ..IcLedgerConfig::new("", root_key, ledger, owner, Arc::new(MemoryCheckpoints::default()))
+        ..IcLedgerConfig::new(
+            "",
+            root_key,
+            ledger,
+            owner,
+            Arc::new(MemoryCheckpoints::default()),
+        )
     };
-    let installer = Installer { client: IcLedger::connect(config)?, ledger };
+    let installer = Installer {
+        client: IcLedger::connect(config)?,
+        ledger,
+    };
     let shipped = value::sha256(&wasm);
     let mut done = Vec::new();
     if !installer.exists().await? {
@@ -94,12 +111,16 @@ pub async fn install(setup: Setup) -> Result<Installed, LedgerError> {
     match installer.client.module_hash().await? {
         None => {
             let owner = installer.client.caller();
-            installer.install(CanisterInstallMode::Install, wasm, &api::InitArg::Init { owner }).await?;
+            installer
+                .install(CanisterInstallMode::Install, wasm, &api::InitArg::Init { owner })
+                .await?;
             done.push(format!("installed the ledger, owner {owner}"));
         }
         Some(found) if found == shipped => {}
         Some(_) if upgrade => {
-            installer.install(CanisterInstallMode::Upgrade(None), wasm, &api::InitArg::Upgrade).await?;
+            installer
+                .install(CanisterInstallMode::Upgrade(None), wasm, &api::InitArg::Upgrade)
+                .await?;
             done.push(format!("upgraded the ledger to {}", hex::encode(shipped)));
         }
         Some(found) => return Err(other_code(ledger, &shipped, Some(found))),
@@ -107,7 +128,10 @@ pub async fn install(setup: Setup) -> Result<Installed, LedgerError> {
     installer.client.ready().await?;
     for grant in grants {
         if installer.grant(&grant).await? {
-            done.push(format!("granted {} the role operator in project {}", grant.principal, grant.project));
+            done.push(format!(
+                "granted {} the role operator in project {}",
+                grant.principal, grant.project
+            ));
         }
     }
     match installer.client.module_hash().await? {
@@ -115,7 +139,11 @@ pub async fn install(setup: Setup) -> Result<Installed, LedgerError> {
             for step in &done {
                 info!("{step}");
             }
-            Ok(Installed { ledger, module_hash, done })
+            Ok(Installed {
+                ledger,
+                module_hash,
+                done,
+            })
         }
         found => Err(other_code(ledger, &shipped, found)),
     }
@@ -149,8 +177,9 @@ impl Installer {
             specified_id: Some(self.ledger),
             sender_canister_version: None,
         };
-        let made: CanisterIdRecord =
-            self.manage("provisional_create_canister_with_cycles", &arguments).await?;
+        let made: CanisterIdRecord = self
+            .manage("provisional_create_canister_with_cycles", &arguments)
+            .await?;
         if made.canister_id == self.ledger {
             return Ok(());
         }
@@ -215,11 +244,14 @@ impl IcLedger {
     pub async fn proven_policy(&self) -> Result<Policy, LedgerError> {
         let head = self.head().await?;
         let document = self.policy().await?;
-        let policy = Policy::decode(&document)
-            .map_err(|source| LedgerError::decode("the policy document", source))?;
+        let policy =
+            Policy::decode(&document).map_err(|source| LedgerError::decode("the policy document", source))?;
         if policy.hash() == head.policy_hash {
             return Ok(policy);
         }
-        Err(LedgerError::unproven("the policy document", "its hash is not the certified one"))
+        Err(LedgerError::unproven(
+            "the policy document",
+            "its hash is not the certified one",
+        ))
     }
 }

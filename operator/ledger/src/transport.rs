@@ -21,7 +21,10 @@ pub struct Transport {
 impl Transport {
     /// A transport with the usual limits.
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), timeout: Duration::from_secs(30) }
+        Self {
+            url: url.into(),
+            timeout: Duration::from_secs(30),
+        }
     }
 }
 
@@ -63,7 +66,10 @@ pub fn agent(
     if !matches!(parsed.scheme(), "http" | "https") || parsed.host_str().is_none() {
         return Err(TransportError::Url { url: url.to_owned() });
     }
-    let refused = |reason: String| TransportError::Client { url: url.to_owned(), reason };
+    let refused = |reason: String| TransportError::Client {
+        url: url.to_owned(),
+        reason,
+    };
     let mut client = reqwest::Client::builder()
         .connect_timeout(Duration::from_secs(5).min(transport.timeout))
         .timeout(transport.timeout)
@@ -99,7 +105,10 @@ mod tests {
     #[test]
     fn what_is_no_url_of_a_network_is_refused_with_an_example() {
         for url in ["", "127.0.0.1:8080", "ftp://x", "http:", "dcanary-ledger"] {
-            assert!(build(url).unwrap_err().to_string().contains("http://host:port"), "{url}");
+            assert!(
+                build(url).unwrap_err().to_string().contains("http://host:port"),
+                "{url}"
+            );
         }
     }
 

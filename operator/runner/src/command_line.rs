@@ -24,7 +24,10 @@ pub fn main() -> ExitCode {
         std::process::exit(exit::RUNNER_ERROR);
     }));
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let words: Vec<&str> = arguments.iter().map(|word| word.to_str().unwrap_or_default()).collect();
+    let words: Vec<&str> = arguments
+        .iter()
+        .map(|word| word.to_str().unwrap_or_default())
+        .collect();
     match words.as_slice() {
         [] => match run::run() {
             Ok(code) => u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from),
@@ -70,8 +73,11 @@ pub(crate) fn with_sources(error: &dyn std::error::Error) -> String {
 
 /// Copies the running program to `destination`, which may be a directory. The file appears complete or not at all.
 fn copy(destination: &Path) -> std::io::Result<()> {
-    let target: PathBuf =
-        if destination.is_dir() { destination.join("dcanary-runner") } else { destination.to_path_buf() };
+    let target: PathBuf = if destination.is_dir() {
+        destination.join("dcanary-runner")
+    } else {
+        destination.to_path_buf()
+    };
     let partial = target.with_extension("partial");
     std::fs::copy(std::env::current_exe()?, &partial)?;
     std::fs::set_permissions(&partial, std::fs::Permissions::from_mode(0o755))?;

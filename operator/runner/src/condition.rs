@@ -1,27 +1,39 @@
 //! Whether a step runs.
 
+use std::collections::BTreeMap;
+
+use dcanary_expr::{Condition, ConditionError, Status};
 use dcanary_protocol::plan::{Plan, StepPlan};
 use dcanary_protocol::report::StepReport;
-use thiserror::Error;
+use serde_json::{Map, Value, json};
 
-/// A condition that gives no answer; the step fails.
-#[derive(Debug, Error)]
-#[error("its `if` cannot be evaluated: {0}")]
-pub(crate) struct ConditionError(String);
+/// Names with which a condition speaks about earlier steps itself.
+const ABOUT_STEPS: [&str; 4] = ["always(", "failure(", "success(", "steps"];
 
-/// Evaluates `if`; without one a step runs when no earlier step failed.
+/// Evaluates `if`. Without one, or with one that says nothing about earlier steps, a step runs only when none of them failed.
 pub(crate) fn holds(
     step: &StepPlan,
     plan: &Plan,
     earlier: &[StepReport],
     failed: bool,
 ) -> Result<bool, ConditionError> {
-    let Some(expression) = &step.condition else { return Ok(!failed) };
-    let _ = (plan, earlier);
-    match expression.trim() {
-        "always()" => Ok(true),
-        "failure()" => Ok(failed),
-        "success()" => Ok(!failed),
-        other => Err(ConditionError(format!("`{other}` is not understood"))),
+    let Some(source) = &step.condition else {
+        return Ok(!failed);
+    };
+    let condition = Condition::parse(source)?;
+    let squeezed: String = source
+        .chars()
+        .filter(|character| !character.is_whitespace())
+        .collect();
+    if failed && !ABOUT_STEPS.iter().any(|name| squeezed.contains(name)) {
+        return Ok(false);
     }
+    let mut variables: BTreeMap<String, Value> = plan.variables.clone();
+    variables.insert("steps".to_owned(), outcomes(earlier));
+    condition.evaluate(&variables, if failed { Status::Failure } else { Status::Success })
+}
+
+fn outcomes(earlier: &[StepReport]) -> Value {
+    let outcome = |step: &StepReport| (step.name.clone(), json!({"outcome": step.outcome}));
+    Value::Object(earlier.iter().map(outcome).collect::<Map<_, _>>())
 }

@@ -28,7 +28,9 @@ impl Environment {
     pub(crate) fn of_stage(plan: &Plan, workspace: &Workspace) -> Result<Self, BadVariable> {
         let mut variables: BTreeMap<OsString, OsString> = std::env::vars_os()
             .filter(|(name, _)| {
-                !HIDDEN.iter().any(|hidden| name.as_encoded_bytes().starts_with(hidden.as_bytes()))
+                !HIDDEN
+                    .iter()
+                    .any(|hidden| name.as_encoded_bytes().starts_with(hidden.as_bytes()))
             })
             .collect();
         variables.entry("PATH".into()).or_insert_with(|| PATH.into());
@@ -68,6 +70,9 @@ impl Environment {
     /// `SOURCE_DATE_EPOCH`, when it is a number: the time of everything in reproducible archives.
     pub(crate) fn source_date(&self) -> u64 {
         let value = self.variables.get(OsStr::new("SOURCE_DATE_EPOCH"));
-        value.and_then(|value| value.to_str()).and_then(|value| value.parse().ok()).unwrap_or_default()
+        value
+            .and_then(|value| value.to_str())
+            .and_then(|value| value.parse().ok())
+            .unwrap_or_default()
     }
 }

@@ -33,24 +33,30 @@ impl Journal {
     pub(crate) fn new(spool: Arc<Spool>, masks: Masks) -> std::io::Result<Self> {
         let (console, mut texts) = mpsc::channel(CONSOLE_LINES);
         // A thread of its own: the container log may block, the tasks of the runtime may not.
-        std::thread::Builder::new().name("console".into()).spawn(move || {
-            use std::io::Write;
-            let mut output = std::io::BufWriter::new(std::io::stdout());
-            while let Some(text) = texts.blocking_recv() {
-                match text {
-                    // Nobody may be reading; the stream to the server counts.
-                    Console::Text(text) => drop(output.write_all(text.as_bytes())),
-                    Console::Flush(done) => {
+        std::thread::Builder::new()
+            .name("console".into())
+            .spawn(move || {
+                use std::io::Write;
+                let mut output = std::io::BufWriter::new(std::io::stdout());
+                while let Some(text) = texts.blocking_recv() {
+                    match text {
+                        // Nobody may be reading; the stream to the server counts.
+                        Console::Text(text) => drop(output.write_all(text.as_bytes())),
+                        Console::Flush(done) => {
+                            let _ = output.flush();
+                            let _ = done.send(());
+                        }
+                    }
+                    if texts.is_empty() {
                         let _ = output.flush();
-                        let _ = done.send(());
                     }
                 }
-                if texts.is_empty() {
-                    let _ = output.flush();
-                }
-            }
-        })?;
-        Ok(Self { spool, masks, console })
+            })?;
+        Ok(Self {
+            spool,
+            masks,
+            console,
+        })
     }
 
     pub(crate) fn masks(&self) -> &Masks {
@@ -70,7 +76,15 @@ impl Journal {
                 console.push('\n');
             }
             let Line { text, partial } = line;
-            self.spool.push(&Frame::Log { step, stream, time: time.clone(), line: text, partial }).await?;
+            self.spool
+                .push(&Frame::Log {
+                    step,
+                    stream,
+                    time: time.clone(),
+                    line: text,
+                    partial,
+                })
+                .await?;
         }
         self.print(console).await;
         Ok(())
@@ -79,13 +93,25 @@ impl Journal {
     /// A remark of the runner.
     pub(crate) async fn note(&self, step: u32, text: &str) -> Result<(), SpoolError> {
         let text = self.masks.text(&format!("dcanary: {text}"));
-        let lines = text.lines().map(|line| Line { text: line.to_owned(), partial: false }).collect();
+        let lines = text
+            .lines()
+            .map(|line| Line {
+                text: line.to_owned(),
+                partial: false,
+            })
+            .collect();
         self.lines(step, Stream::Stderr, lines).await
     }
 
     pub(crate) async fn started(&self, step: u32, name: &str, time: &str) -> Result<(), SpoolError> {
         self.print(format!("dcanary: step {name}\n")).await;
-        self.spool.push(&Frame::StepStarted { step, name: name.to_owned(), time: time.to_owned() }).await
+        self.spool
+            .push(&Frame::StepStarted {
+                step,
+                name: name.to_owned(),
+                time: time.to_owned(),
+            })
+            .await
     }
 
     pub(crate) async fn finished(
@@ -99,11 +125,23 @@ impl Journal {
             self.print(format!("dcanary: step {name}: {message}\n")).await;
         }
         let (name, time) = (name.to_owned(), time.to_owned());
-        self.spool.push(&Frame::StepFinished { step, name, time, end }).await
+        self.spool
+            .push(&Frame::StepFinished {
+                step,
+                name,
+                time,
+                end,
+            })
+            .await
     }
 
     pub(crate) async fn result(&self, name: &str, value: &str) -> Result<(), SpoolError> {
-        self.spool.push(&Frame::Result { name: name.to_owned(), value: value.to_owned() }).await
+        self.spool
+            .push(&Frame::Result {
+                name: name.to_owned(),
+                value: value.to_owned(),
+            })
+            .await
     }
 
     async fn print(&self, text: String) {

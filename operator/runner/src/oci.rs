@@ -70,18 +70,34 @@ pub(crate) fn layout(files: Vec<Entry>, description: &Description) -> std::io::R
         body,
     };
     let folder = |path: &str| {
-        Entry::empty(Meta::normalized(path.as_bytes().to_vec(), Kind::Directory, false, description.created))
+        Entry::empty(Meta::normalized(
+            path.as_bytes().to_vec(),
+            Kind::Directory,
+            false,
+            description.created,
+        ))
     };
-    let mut blobs = vec![(layer_digest, layer), (config_digest, bytes(config)), (manifest_digest, bytes(manifest))];
+    let mut blobs = vec![
+        (layer_digest, layer),
+        (config_digest, bytes(config)),
+        (manifest_digest, bytes(manifest)),
+    ];
     blobs.sort_by(|one, other| one.0.cmp(&other.0));
     blobs.dedup_by(|one, other| one.0 == other.0);
     let mut entries = vec![
-        file("oci-layout".into(), bytes(to_bytes(&json!({"imageLayoutVersion": "1.0.0"})))),
+        file(
+            "oci-layout".into(),
+            bytes(to_bytes(&json!({"imageLayoutVersion": "1.0.0"}))),
+        ),
         file("index.json".into(), bytes(index)),
         folder("blobs"),
         folder("blobs/sha256"),
     ];
-    entries.extend(blobs.into_iter().map(|(digest, body)| file(format!("blobs/sha256/{digest}"), body)));
+    entries.extend(
+        blobs
+            .into_iter()
+            .map(|(digest, body)| file(format!("blobs/sha256/{digest}"), body)),
+    );
     Ok(Body::Archive(Arc::new(Archive::new(entries))))
 }
 

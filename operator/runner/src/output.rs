@@ -12,7 +12,7 @@ use crate::journal::Journal;
 use crate::spool::SpoolError;
 
 /// How long a complete line waits for a decision whether its end is the beginning of a secret.
-const HOLD: Duration = Duration::from_millis(200);
+const HOLD: Duration = Duration::from_millis(100);
 const BUFFER: usize = 64 << 10;
 
 /// Copies everything that arrives into the journal.
@@ -22,7 +22,9 @@ pub(crate) async fn forward(
     step: u32,
     stream: Stream,
 ) -> Result<(), SpoolError> {
-    let Ok(mut pipe) = Receiver::from_owned_fd(pipe) else { return Ok(()) };
+    let Ok(mut pipe) = Receiver::from_owned_fd(pipe) else {
+        return Ok(());
+    };
     let mut masker = journal.masks().stream();
     let mut buffer = vec![0; BUFFER];
     let mut deadline: Option<Instant> = None;
@@ -42,7 +44,9 @@ pub(crate) async fn forward(
                 Ok(length) => masker.feed(&buffer[..length], &mut lines),
             },
         }
-        deadline = masker.holds_line().then(|| deadline.filter(|at| *at > Instant::now()))
+        deadline = masker
+            .holds_line()
+            .then(|| deadline.filter(|at| *at > Instant::now()))
             .map(|at| at.unwrap_or_else(|| Instant::now() + HOLD));
         journal.lines(step, stream, lines).await?;
     }

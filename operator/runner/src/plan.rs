@@ -53,7 +53,10 @@ fn decode(encoded: &str) -> Result<Plan, PlanError> {
     let value: serde_json::Value =
         serde_json::from_slice(&json).map_err(|error| PlanError::Json(error.to_string()))?;
     // The version first: a plan of another version may have fields that this build does not know.
-    let protocol = value.get("protocol").and_then(serde_json::Value::as_u64).unwrap_or_default();
+    let protocol = value
+        .get("protocol")
+        .and_then(serde_json::Value::as_u64)
+        .unwrap_or_default();
     let protocol = u32::try_from(protocol).unwrap_or(u32::MAX);
     if protocol.abs_diff(PROTOCOL) > 1 {
         return Err(PlanError::Protocol(protocol));

@@ -17,7 +17,7 @@ const FILE_BYTES: u64 = 64 << 20;
 /// Why a results file is refused. Values are never part of a message.
 #[derive(Debug, PartialEq, Eq, Error)]
 pub(crate) enum ResultsError {
-    #[error("the results file is gone or cannot be read: {0}")]
+    #[error("the results file cannot be read: {0}")]
     Read(String),
     #[error("the results file is not a plain file any more")]
     NotAFile,
@@ -37,8 +37,15 @@ pub(crate) enum ResultsError {
     Unended { line: usize, word: String },
     #[error("the value of `{name}` in line {line} of the results file holds a zero byte")]
     Zero { line: usize, name: String },
-    #[error("the value of `{name}` in line {line} of the results file has {size} bytes; the limit is {limit}")]
-    TooLarge { line: usize, name: String, size: usize, limit: u64 },
+    #[error(
+        "the value of `{name}` in line {line} of the results file has {size} bytes; the limit is {limit}"
+    )]
+    TooLarge {
+        line: usize,
+        name: String,
+        size: usize,
+        limit: u64,
+    },
     #[error("more than {RESULTS} results")]
     TooMany,
 }
@@ -54,13 +61,22 @@ pub(crate) struct StepResult {
 pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<StepResult>, ResultsError> {
     let failed = |error: std::io::Error| ResultsError::Read(error.to_string());
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-    let file =
-        std::fs::OpenOptions::new().read(true).custom_flags(flags.bits()).open(path).map_err(failed)?;
+    let file = match std::fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits())
+        .open(path)
+    {
+        // A step that removes its file has no results.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        opened => opened.map_err(failed)?,
+    };
     if !file.metadata().map_err(failed)?.is_file() {
         return Err(ResultsError::NotAFile);
     }
     let mut bytes = Vec::new();
-    file.take(FILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+    file.take(FILE_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
     if bytes.len() as u64 > FILE_BYTES {
         return Err(ResultsError::FileTooLarge);
     }
@@ -79,9 +95,7 @@ fn parse(bytes: &[u8], limit: u64) -> Result<Vec<StepResult>, ResultsError> {
         }
         let (equals, here) = (line.find('='), line.find("<<"));
         let (name, value) = match (equals, here) {
-            (Some(at), here) if here.is_none_or(|here| at < here) => {
-                (&line[..at], line[at + 1..].to_owned())
-            }
+            (Some(at), here) if here.is_none_or(|here| at < here) => (&line[..at], line[at + 1..].to_owned()),
             (_, Some(at)) => {
                 let word = &line[at + 2..];
                 if word.trim().is_empty() {
@@ -90,7 +104,10 @@ fn parse(bytes: &[u8], limit: u64) -> Result<Vec<StepResult>, ResultsError> {
                 let mut value: Option<String> = None;
                 loop {
                     let Some((inner, text)) = lines.next() else {
-                        return Err(ResultsError::Unended { line: number, word: word.to_owned() });
+                        return Err(ResultsError::Unended {
+                            line: number,
+                            word: word.to_owned(),
+                        });
                     };
                     let text = std::str::from_utf8(text).map_err(|_| ResultsError::NotText(inner + 1))?;
                     if text == word {
@@ -111,7 +128,10 @@ fn parse(bytes: &[u8], limit: u64) -> Result<Vec<StepResult>, ResultsError> {
         check(number, name, &value, limit)?;
         // The last one of a name counts.
         results.retain(|result| result.name != name);
-        results.push(StepResult { name: name.to_owned(), value });
+        results.push(StepResult {
+            name: name.to_owned(),
+            value,
+        });
         if results.len() > RESULTS {
             return Err(ResultsError::TooMany);
         }
@@ -123,13 +143,24 @@ fn check(line: usize, name: &str, value: &str, limit: u64) -> Result<(), Results
     let begins = name.starts_with(|character: char| character.is_ascii_alphanumeric());
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     if !begins || name.len() > NAME_BYTES || !name.bytes().all(allowed) {
-        return Err(ResultsError::Name { line, name: name.chars().take(64).collect() });
+        return Err(ResultsError::Name {
+            line,
+            name: name.chars().take(64).collect(),
+        });
     }
     if value.contains('\0') {
-        return Err(ResultsError::Zero { line, name: name.to_owned() });
+        return Err(ResultsError::Zero {
+            line,
+            name: name.to_owned(),
+        });
     }
     if value.len() as u64 > limit {
-        return Err(ResultsError::TooLarge { line, name: name.to_owned(), size: value.len(), limit });
+        return Err(ResultsError::TooLarge {
+            line,
+            name: name.to_owned(),
+            size: value.len(),
+            limit,
+        });
     }
     Ok(())
 }
@@ -140,7 +171,10 @@ mod tests {
 
     fn pairs(text: &str) -> Vec<(String, String)> {
         let results = parse(text.as_bytes(), 1 << 20).unwrap();
-        results.into_iter().map(|result| (result.name, result.value)).collect()
+        results
+            .into_iter()
+            .map(|result| (result.name, result.value))
+            .collect()
     }
 
     fn pair(name: &str, value: &str) -> (String, String) {
@@ -176,14 +210,49 @@ mod tests {
         assert_eq!(error(b"a=1\nnonsense\n"), ResultsError::NoSeparator(2));
         assert_eq!(error(b"a=1\n\xff=\n"), ResultsError::NotText(2));
         assert_eq!(error(b"a<<\n"), ResultsError::NoWord(1));
-        assert_eq!(error(b"a<<E\nx\n"), ResultsError::Unended { line: 1, word: "E".into() });
-        assert_eq!(error(b"a b=1"), ResultsError::Name { line: 1, name: "a b".into() });
-        assert_eq!(error(b"=1"), ResultsError::Name { line: 1, name: String::new() });
-        assert_eq!(error(b"../x=1"), ResultsError::Name { line: 1, name: "../x".into() });
-        assert_eq!(error(b"a=x\0"), ResultsError::Zero { line: 1, name: "a".into() });
+        assert_eq!(
+            error(b"a<<E\nx\n"),
+            ResultsError::Unended {
+                line: 1,
+                word: "E".into()
+            }
+        );
+        assert_eq!(
+            error(b"a b=1"),
+            ResultsError::Name {
+                line: 1,
+                name: "a b".into()
+            }
+        );
+        assert_eq!(
+            error(b"=1"),
+            ResultsError::Name {
+                line: 1,
+                name: String::new()
+            }
+        );
+        assert_eq!(
+            error(b"../x=1"),
+            ResultsError::Name {
+                line: 1,
+                name: "../x".into()
+            }
+        );
+        assert_eq!(
+            error(b"a=x\0"),
+            ResultsError::Zero {
+                line: 1,
+                name: "a".into()
+            }
+        );
         assert_eq!(
             error(b"a=123456789"),
-            ResultsError::TooLarge { line: 1, name: "a".into(), size: 9, limit: 8 }
+            ResultsError::TooLarge {
+                line: 1,
+                name: "a".into(),
+                size: 9,
+                limit: 8
+            }
         );
     }
 

@@ -82,7 +82,9 @@ async fn attempt(
 ) -> Result<i32, RunError> {
     let settings = Settings::from_environment()?;
     let plan = Arc::new(plan::from_environment()?);
-    let Some(first) = plan.steps.first().cloned() else { return Err(RunError::NoSteps) };
+    let Some(first) = plan.steps.first().cloned() else {
+        return Err(RunError::NoSteps);
+    };
     let workspace = Workspace::open(&settings.workspace).map_err(RunError::Workspace)?;
     let environment = Environment::of_stage(&plan, &workspace)?;
     let token = session::read_token(&settings.token_file)?;
@@ -123,8 +125,12 @@ async fn attempt(
 
 async fn stage(context: &Context, current: &watch::Sender<u32>) -> Result<FinalReport, SpoolError> {
     let plan = &context.plan;
-    let provided =
-        inputs::provide(&context.server, &context.workspace, &plan.inputs, plan.limits.result_bytes);
+    let provided = inputs::provide(
+        &context.server,
+        &context.workspace,
+        &plan.inputs,
+        plan.limits.result_bytes,
+    );
     let before = tokio::select! {
         provided = provided => provided.err().map(|message| ("InputFailed", message)),
         _ = context.stop.requested() => None,
@@ -142,9 +148,13 @@ async fn report_end(
     if let Ok(Err(error)) = sending.await {
         return Err(error.into());
     }
-    let Some(mut report) = report else { return Ok(exit::RUNNER_ERROR) };
+    let Some(mut report) = report else {
+        return Ok(exit::RUNNER_ERROR);
+    };
     report.frames = frames;
-    final_report::deliver(server, &report).await.map_err(RunError::Final)?;
+    final_report::deliver(server, &report)
+        .await
+        .map_err(RunError::Final)?;
     Ok(match report.outcome {
         Outcome::Succeeded => exit::SUCCEEDED,
         Outcome::Failed => exit::FAILED,

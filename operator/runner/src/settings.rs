@@ -34,7 +34,9 @@ impl Settings {
     pub(crate) fn from_environment() -> Result<Self, SettingsError> {
         let text = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         let path = |name, default: &str| {
-            std::env::var_os(name).filter(|value| !value.is_empty()).map_or(PathBuf::from(default), PathBuf::from)
+            std::env::var_os(name)
+                .filter(|value| !value.is_empty())
+                .map_or(PathBuf::from(default), PathBuf::from)
         };
         let server = text("DCANARY_SERVER").ok_or(SettingsError::Missing("DCANARY_SERVER"))?;
         let server = Url::parse(&server).map_err(|_| SettingsError::Url)?;

@@ -152,17 +152,26 @@ impl Spool {
                 at += u64::from(length);
             }
         }
-        Ok((!frames.is_empty()).then(|| Batch { first: state.acked + 1, frames }))
+        Ok((!frames.is_empty()).then(|| Batch {
+            first: state.acked + 1,
+            frames,
+        }))
     }
 
     /// Forgets everything up to frame `acked`.
     pub(crate) fn acknowledge(&self, acked: u64) -> Result<(), SpoolError> {
         let mut state = self.state();
         if acked > state.pushed {
-            return Err(SpoolError::AckedTooMuch { acked, known: state.pushed });
+            return Err(SpoolError::AckedTooMuch {
+                acked,
+                known: state.pushed,
+            });
         }
         if acked < state.acked {
-            return Err(SpoolError::AckedWentBack { acked, before: state.acked });
+            return Err(SpoolError::AckedWentBack {
+                acked,
+                before: state.acked,
+            });
         }
         while state.acked < acked {
             state.forget_one();
@@ -180,7 +189,11 @@ impl Spool {
 
     pub(crate) fn waiting(&self) -> Waiting {
         let state = self.state();
-        Waiting { bytes: state.bytes, since: state.oldest, finished: state.finished }
+        Waiting {
+            bytes: state.bytes,
+            since: state.oldest,
+            finished: state.finished,
+        }
     }
 
     /// Waits until a frame arrives or the stream is over. A frame that arrived since the last call counts.
@@ -199,9 +212,17 @@ impl Spool {
 
 impl State {
     fn write(&mut self, json: &[u8], directory: &PathBuf) -> bool {
-        let Ok(length) = u32::try_from(json.len()) else { return false };
-        if self.segments.back().is_none_or(|segment| segment.end >= SEGMENT_BYTES)
-            || !self.segments.back_mut().is_some_and(|segment| segment.append(json))
+        let Ok(length) = u32::try_from(json.len()) else {
+            return false;
+        };
+        if self
+            .segments
+            .back()
+            .is_none_or(|segment| segment.end >= SEGMENT_BYTES)
+            || !self
+                .segments
+                .back_mut()
+                .is_some_and(|segment| segment.append(json))
         {
             // The folder may have been removed by a step.
             let _ = std::fs::create_dir_all(directory);
@@ -228,7 +249,11 @@ impl State {
     }
 
     fn forget_one(&mut self) {
-        while self.segments.front().is_some_and(|segment| segment.frames.is_empty()) {
+        while self
+            .segments
+            .front()
+            .is_some_and(|segment| segment.frames.is_empty())
+        {
             self.segments.pop_front();
         }
         if let Some(segment) = self.segments.front_mut() {
@@ -248,7 +273,12 @@ impl State {
 
 impl Segment {
     fn new(store: Store) -> Self {
-        Self { store, frames: VecDeque::new(), start: 0, end: 0 }
+        Self {
+            store,
+            frames: VecDeque::new(),
+            start: 0,
+            end: 0,
+        }
     }
 
     fn append(&mut self, json: &[u8]) -> bool {

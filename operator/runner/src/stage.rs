@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use dcanary_protocol::frame::StepEnd;
-use dcanary_protocol::report::{
-    ArtifactReport, FinalReport, Outcome, ResultReport, StepOutcome, StepReport,
-};
+use dcanary_protocol::report::{ArtifactReport, FinalReport, Outcome, ResultReport, StepOutcome, StepReport};
 use sha2::{Digest, Sha256};
 
 use crate::condition;
@@ -57,7 +55,7 @@ pub(crate) async fn run(
             }
             Err(error) => {
                 context.journal.started(index, &step.name, &started).await?;
-                Done::failed("ConditionInvalid", error.to_string())
+                Done::failed("ConditionInvalid", format!("its `if` gives no answer: {error}"))
             }
         };
         take(&context, &mut progress, started, done).await?;
@@ -67,8 +65,16 @@ pub(crate) async fn run(
 
 async fn skip(context: &Context, progress: &mut Progress) -> Result<(), SpoolError> {
     let step = &context.step;
-    let end = StepEnd { outcome: StepOutcome::Skipped, exit_code: None, signal: None, message: None };
-    context.journal.finished(context.index, &step.name, &now(), end).await?;
+    let end = StepEnd {
+        outcome: StepOutcome::Skipped,
+        exit_code: None,
+        signal: None,
+        message: None,
+    };
+    context
+        .journal
+        .finished(context.index, &step.name, &now(), end)
+        .await?;
     progress.steps.push(StepReport {
         name: step.name.clone(),
         outcome: StepOutcome::Skipped,
@@ -97,13 +103,18 @@ async fn take(
             break;
         }
         context.journal.result(&result.0, &result.1).await?;
-        progress.results.insert(result.0.clone(), describe(result, inline));
+        progress
+            .results
+            .insert(result.0.clone(), describe(result, inline));
     }
     progress.artifacts.extend(done.artifact);
     let finished = now();
     let step = &context.step;
     done.end.message = done.end.message.map(|message| masks.text(&message));
-    context.journal.finished(context.index, &step.name, &finished, done.end.clone()).await?;
+    context
+        .journal
+        .finished(context.index, &step.name, &finished, done.end.clone())
+        .await?;
     if done.end.outcome != StepOutcome::Succeeded && !step.continue_on_error && progress.failure.is_none() {
         let message = done.end.message.clone().unwrap_or_default();
         progress.failure = Some((done.reason, format!("step {}: {message}", step.name)));
@@ -122,7 +133,11 @@ async fn take(
 /// A name that holds a secret cannot be kept as a name.
 fn masked(masks: &Masks, name: String, value: &str) -> (String, String) {
     let safe = masks.text(&name);
-    let name = if safe == name { name } else { safe.replace('*', "x") };
+    let name = if safe == name {
+        name
+    } else {
+        safe.replace('*', "x")
+    };
     (name, masks.text(value))
 }
 
@@ -137,12 +152,16 @@ fn describe((name, value): (String, String), inline: u64) -> ResultReport {
 
 fn report(stage: &str, stop: Option<StopReason>, progress: Progress) -> FinalReport {
     let (outcome, reason, message) = match (stop, progress.failure) {
-        (Some(StopReason::Cancelled), _) => {
-            (Outcome::Cancelled, "Cancelled", format!("stage {stage} was cancelled"))
-        }
-        (Some(StopReason::StageTimeout), _) => {
-            (Outcome::TimedOut, "StageTimedOut", format!("the time of stage {stage} is over"))
-        }
+        (Some(StopReason::Cancelled), _) => (
+            Outcome::Cancelled,
+            "Cancelled",
+            format!("stage {stage} was cancelled"),
+        ),
+        (Some(StopReason::StageTimeout), _) => (
+            Outcome::TimedOut,
+            "StageTimedOut",
+            format!("the time of stage {stage} is over"),
+        ),
         (Some(StopReason::Refused(message)), _) => (Outcome::Error, "Refused", message),
         (None, Some((reason, message))) => (Outcome::Failed, reason, message),
         (None, None) => (Outcome::Succeeded, "Succeeded", String::new()),

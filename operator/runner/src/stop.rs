@@ -23,7 +23,9 @@ pub(crate) struct Stop {
 
 impl Stop {
     pub(crate) fn new() -> Self {
-        Self { sender: Arc::new(watch::channel(None).0) }
+        Self {
+            sender: Arc::new(watch::channel(None).0),
+        }
     }
 
     pub(crate) fn request(&self, reason: StopReason) {

@@ -23,11 +23,18 @@ impl Workspace {
     /// Opens the workspace and creates the runner's folders.
     pub(crate) fn open(root: &Path) -> std::io::Result<Self> {
         std::fs::create_dir_all(root)?;
-        let workspace = Self { root: root.canonicalize()? };
-        for name in ["home", "spool", "steps", "inputs", "tmp"] {
-            std::fs::create_dir_all(workspace.own(name))?;
-        }
+        let workspace = Self {
+            root: root.canonicalize()?,
+        };
+        workspace.make_own()?;
         Ok(workspace)
+    }
+
+    /// Creates the runner's folders, which steps may have removed.
+    pub(crate) fn make_own(&self) -> std::io::Result<()> {
+        ["home", "spool", "steps", "inputs", "tmp"]
+            .into_iter()
+            .try_for_each(|name| std::fs::create_dir_all(self.own(name)))
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -41,9 +48,14 @@ impl Workspace {
 
     /// An existing directory, given relative to the workspace; symlinks may not lead out of it.
     pub(crate) fn directory(&self, relative: Option<&str>) -> Result<PathBuf, PathError> {
-        let Some(relative) = relative else { return Ok(self.root.clone()) };
+        let Some(relative) = relative else {
+            return Ok(self.root.clone());
+        };
         let path = self.root.join(inside(relative)?);
-        let unusable = |source| PathError::Unusable { path: relative.to_owned(), source };
+        let unusable = |source| PathError::Unusable {
+            path: relative.to_owned(),
+            source,
+        };
         let real = path.canonicalize().map_err(unusable)?;
         if !real.starts_with(&self.root) {
             return Err(PathError::Outside(relative.to_owned()));
@@ -57,11 +69,16 @@ impl Workspace {
     /// A directory to be created, given relative to `base`, which lies inside the workspace.
     pub(crate) fn create_directory(&self, base: &Path, relative: &str) -> Result<PathBuf, PathError> {
         let mut path = base.to_path_buf();
-        let unusable = |source| PathError::Unusable { path: relative.to_owned(), source };
+        let unusable = |source| PathError::Unusable {
+            path: relative.to_owned(),
+            source,
+        };
         for part in inside(relative)?.components() {
             path.push(part);
             match std::fs::create_dir(&path) {
-                Err(source) if source.kind() != std::io::ErrorKind::AlreadyExists => return Err(unusable(source)),
+                Err(source) if source.kind() != std::io::ErrorKind::AlreadyExists => {
+                    return Err(unusable(source));
+                }
                 _ => {}
             }
             let real = path.canonicalize().map_err(unusable)?;
@@ -80,7 +97,9 @@ impl Workspace {
 
 /// A relative path without `..`, or an absolute one below `/workspace` taken relative to it.
 pub(crate) fn inside(path: &str) -> Result<PathBuf, PathError> {
-    let relative = Path::new(path).strip_prefix("/workspace").unwrap_or(Path::new(path));
+    let relative = Path::new(path)
+        .strip_prefix("/workspace")
+        .unwrap_or(Path::new(path));
     let mut clean = PathBuf::new();
     for component in relative.components() {
         match component {
@@ -112,11 +131,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let workspace = Workspace::open(folder.path()).unwrap();
         std::os::unix::fs::symlink("/etc", folder.path().join("out")).unwrap();
-        assert!(matches!(workspace.directory(Some("out")), Err(PathError::Outside(_))));
+        assert!(matches!(
+            workspace.directory(Some("out")),
+            Err(PathError::Outside(_))
+        ));
         assert!(matches!(
             workspace.create_directory(workspace.root(), "out/made"),
             Err(PathError::Outside(_))
         ));
-        assert!(matches!(workspace.directory(Some("absent")), Err(PathError::Unusable { .. })));
+        assert!(matches!(
+            workspace.directory(Some("absent")),
+            Err(PathError::Unusable { .. })
+        ));
     }
 }

@@ -28,10 +28,18 @@ pub struct Config {
     #[arg(long, env = "DCANARY_SERVER_METRICS_LISTEN", default_value = "[::]:9090")]
     pub metrics_listen: SocketAddr,
     /// Certificate chain, PEM; read again when it changes.
-    #[arg(long, env = "DCANARY_SERVER_TLS_CERT", default_value = "/etc/dcanary/tls/tls.crt")]
+    #[arg(
+        long,
+        env = "DCANARY_SERVER_TLS_CERT",
+        default_value = "/etc/dcanary/tls/tls.crt"
+    )]
     pub tls_cert: PathBuf,
     /// Key, PEM; read again when it changes.
-    #[arg(long, env = "DCANARY_SERVER_TLS_KEY", default_value = "/etc/dcanary/tls/tls.key")]
+    #[arg(
+        long,
+        env = "DCANARY_SERVER_TLS_KEY",
+        default_value = "/etc/dcanary/tls/tls.key"
+    )]
     pub tls_key: PathBuf,
     /// Service account of the operator, NAMESPACE:NAME.
     #[arg(long, env = "DCANARY_SERVER_OPERATOR")]
@@ -48,6 +56,10 @@ pub struct Config {
     /// Certificate authorities of registries, PEM files.
     #[arg(long, env = "DCANARY_SERVER_REGISTRY_CA", value_delimiter = ',')]
     pub registry_ca: Vec<PathBuf>,
+    /// Seconds that a failing registry is tried again before the image step fails.
+    #[arg(long, env = "DCANARY_SERVER_REGISTRY_SECONDS", default_value_t = 300,
+        value_parser = clap::value_parser!(u64).range(..=3600))]
+    pub registry_seconds: u64,
     /// Space in bytes that is kept for final reports; default 5 % of the volume, at most 256 MiB.
     #[arg(long, env = "DCANARY_SERVER_RESERVE_BYTES")]
     pub reserve_bytes: Option<u64>,
@@ -131,6 +143,7 @@ impl Config {
             reader_cache: Duration::from_secs(10),
             retention: Duration::from_secs(self.retention * 24 * 3600),
             retry_wait: Duration::from_secs(30),
+            registry_patience: Duration::from_secs(self.registry_seconds),
         }
     }
 
@@ -154,7 +167,10 @@ impl Config {
 
     /// Files of the certificate.
     pub fn tls(&self) -> TlsFiles {
-        TlsFiles { certificate: self.tls_cert.clone(), key: self.tls_key.clone() }
+        TlsFiles {
+            certificate: self.tls_cert.clone(),
+            key: self.tls_key.clone(),
+        }
     }
 
     /// Registries.
@@ -166,7 +182,11 @@ impl Config {
             credentials: self.registry_credentials.clone(),
             insecure: self.insecure_registries.clone(),
             allowed: self.allowed_repositories.clone(),
-            authorities: self.registry_ca.iter().map(std::fs::read).collect::<Result<_, _>>()?,
+            authorities: self
+                .registry_ca
+                .iter()
+                .map(std::fs::read)
+                .collect::<Result<_, _>>()?,
         })
     }
 }
@@ -188,7 +208,13 @@ mod tests {
 
     #[test]
     fn limits_have_ceilings() {
-        let flags = ["dcanary-server", "--operator", "a:b", "--max-result-bytes", "99999999"];
+        let flags = [
+            "dcanary-server",
+            "--operator",
+            "a:b",
+            "--max-result-bytes",
+            "99999999",
+        ];
         assert!(Config::try_parse_from(flags).is_err());
     }
 }

@@ -33,6 +33,8 @@ pub struct Settings {
     pub retention: Duration,
     /// A stage whose newest attempt failed counts as over when no other attempt came for this long.
     pub retry_wait: Duration,
+    /// A registry that fails for this long counts as one that refuses.
+    pub registry_patience: Duration,
 }
 
 /// A server without its listeners.
@@ -104,7 +106,9 @@ impl Core {
             metrics,
             cluster,
             registries,
-            trades: std::iter::repeat_with(tokio::sync::Mutex::default).take(TRADE_LOCKS).collect(),
+            trades: std::iter::repeat_with(tokio::sync::Mutex::default)
+                .take(TRADE_LOCKS)
+                .collect(),
             stopping: CancellationToken::new(),
             store,
         })
@@ -119,7 +123,11 @@ impl Core {
         file_name: Option<String>,
         media_type: &str,
     ) -> Op {
-        let grant = Grant { content: *content, file_name, media_type: media_type.to_owned() };
+        let grant = Grant {
+            content: *content,
+            file_name,
+            media_type: media_type.to_owned(),
+        };
         Op::Replace {
             path: grant_path(&record.namespace, digest),
             bytes: serde_json::to_vec(&grant).unwrap_or_default(),
@@ -132,6 +140,9 @@ impl Core {
     /// When the volume fails.
     pub async fn granted(&self, namespace: &Namespace, digest: &Digest) -> Result<Option<Grant>, StoreFault> {
         let found = self.store.read(grant_path(namespace, digest)).await?;
-        Ok(found.map(|bytes| serde_json::from_slice(&bytes)).transpose().map_err(std::io::Error::from)?)
+        Ok(found
+            .map(|bytes| serde_json::from_slice(&bytes))
+            .transpose()
+            .map_err(std::io::Error::from)?)
     }
 }

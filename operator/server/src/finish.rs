@@ -50,11 +50,17 @@ impl FinalError {
 pub fn check(record: &Record, acked: u64, report: &FinalReport) -> Result<(), FinalError> {
     let mut missing = Vec::new();
     if report.frames != acked {
-        missing.push(format!("frames: {} are reported, {acked} are stored", report.frames));
+        missing.push(format!(
+            "frames: {} are reported, {acked} are stored",
+            report.frames
+        ));
     }
     for result in &report.results {
         check_value(result)?;
-        let stored = record.results.iter().find(|(name, _)| name.as_str() == result.name);
+        let stored = record
+            .results
+            .iter()
+            .find(|(name, _)| name.as_str() == result.name);
         let same = stored.is_some_and(|(_, stored)| {
             stored.digest.to_string() == result.digest && stored.size == result.size
         });
@@ -63,7 +69,10 @@ pub fn check(record: &Record, acked: u64, report: &FinalReport) -> Result<(), Fi
         }
     }
     for artifact in &report.artifacts {
-        let stored = record.artifacts.iter().find(|(name, _)| name.as_str() == artifact.name);
+        let stored = record
+            .artifacts
+            .iter()
+            .find(|(name, _)| name.as_str() == artifact.name);
         let same = stored.is_some_and(|(_, stored)| {
             stored.complete
                 && stored.named().to_string() == artifact.digest
@@ -71,17 +80,24 @@ pub fn check(record: &Record, acked: u64, report: &FinalReport) -> Result<(), Fi
                 && stored.kind == artifact.kind
         });
         if !same {
-            missing.push(format!("artifact {:?} with digest {}", artifact.name, artifact.digest));
+            missing.push(format!(
+                "artifact {:?} with digest {}",
+                artifact.name, artifact.digest
+            ));
         }
     }
-    if missing.is_empty() { Ok(()) } else { Err(FinalError::Incomplete { missing }) }
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(FinalError::Incomplete { missing })
+    }
 }
 
 fn check_value(result: &ResultReport) -> Result<(), FinalError> {
     match &result.value {
-        Some(value) if Digest::of(value.as_bytes()).to_string() != result.digest => {
-            Err(FinalError::Bad(format!("result {:?}: value and digest do not agree", result.name)))
-        }
+        Some(value) if Digest::of(value.as_bytes()).to_string() != result.digest => Err(FinalError::Bad(
+            format!("result {:?}: value and digest do not agree", result.name),
+        )),
         _ => Ok(()),
     }
 }
@@ -89,11 +105,21 @@ fn check_value(result: &ResultReport) -> Result<(), FinalError> {
 /// What the runner says of itself counts only where the server does not know better.
 fn as_known(record: &Record, report: FinalReport) -> FinalReport {
     let artifacts = report.artifacts.into_iter().map(|artifact| {
-        let stored = record.artifacts.iter().find(|(name, _)| name.as_str() == artifact.name);
+        let stored = record
+            .artifacts
+            .iter()
+            .find(|(name, _)| name.as_str() == artifact.name);
         let reference = stored.and_then(|(_, stored)| stored.reference.clone());
-        ArtifactReport { reference, ..artifact }
+        ArtifactReport {
+            reference,
+            ..artifact
+        }
     });
-    FinalReport { artifacts: artifacts.collect(), second_trade: false, ..report }
+    FinalReport {
+        artifacts: artifacts.collect(),
+        second_trade: false,
+        ..report
+    }
 }
 
 /// Takes a final report and returns its cursor. The same one again is answered alike.
@@ -104,13 +130,24 @@ pub async fn take(core: &Core, attempt: &Arc<Attempt>, report: FinalReport) -> R
     let mut state = attempt.state.lock().await;
     let report = as_known(&state.record, report);
     if let Some(end) = &state.record.end {
-        return if end.report == report { Ok(end.cursor) } else { Err(FinalError::Different) };
+        return if end.report == report {
+            Ok(end.cursor)
+        } else {
+            Err(FinalError::Different)
+        };
     }
     check(&state.record, state.acked(), &report)?;
     let mut next = state.clone();
     let (cursor, committed) = core.reports.append(|cursor| {
-        next.record.end = Some(EndRecord { cursor, at: now_millis(), report: report.clone() });
-        let shown = FinalReport { second_trade: next.record.second_trade, ..report };
+        next.record.end = Some(EndRecord {
+            cursor,
+            at: now_millis(),
+            report: report.clone(),
+        });
+        let shown = FinalReport {
+            second_trade: next.record.second_trade,
+            ..report
+        };
         let mut entry = entry(cursor, &next.record);
         entry.report = Some(shown);
         (entry, vec![attempt.store(&next.record)])

@@ -16,9 +16,11 @@ use crate::names::ItemName;
 use crate::store::fault::StoreFault;
 use crate::store::op::Op;
 
-/// Values of at most this length stay in the record.
+/// Values of at most this length stay in the record,
 const INLINE: usize = 4 << 10;
-/// Longest name, time or message of a frame, in bytes.
+/// as long as they have no more than this together.
+const INLINE_SUM: usize = 64 << 10;
+/// Longest name or time of a frame, and kept length of a message, in bytes.
 const SHORT: usize = 4 << 10;
 
 /// Why frames were not taken.
@@ -106,7 +108,10 @@ pub fn accept(
         return Err(FramesError::Zero);
     }
     if request.first > acked + 1 {
-        return Err(FramesError::Gap { first: request.first, acked });
+        return Err(FramesError::Gap {
+            first: request.first,
+            acked,
+        });
     }
     let known = acked + 1 - request.first;
     let last = request.first.saturating_add(request.frames.len() as u64) - 1;
@@ -124,27 +129,55 @@ pub fn accept(
         new: last - acked,
     };
     let mut lines = Vec::new();
-    for (n, frame) in (request.first..).zip(request.frames).skip(usize::try_from(known).unwrap_or(usize::MAX)) {
+    for (n, frame) in (request.first..)
+        .zip(request.frames)
+        .skip(usize::try_from(known).unwrap_or(usize::MAX))
+    {
         check(n, &frame, limits)?;
         match frame {
-            Frame::Log { step, stream, time, line, partial } => {
-                lines.push(Line { n, step, stream, time: time.into(), line: line.into(), partial });
+            Frame::Log {
+                step,
+                stream,
+                time,
+                line,
+                partial,
+            } => {
+                lines.push(Line {
+                    n,
+                    step,
+                    stream,
+                    time: time.into(),
+                    line: line.into(),
+                    partial,
+                });
             }
             Frame::StepStarted { step, name, time } => {
-                let started = StepRecord { name, started_at: Some(time), ..StepRecord::default() };
+                let started = StepRecord {
+                    name,
+                    started_at: Some(time),
+                    ..StepRecord::default()
+                };
                 next.state.record.steps.insert(step, started);
                 next.record_changed = true;
             }
-            Frame::StepFinished { step, name, time, end } => {
+            Frame::StepFinished {
+                step,
+                name,
+                time,
+                end,
+            } => {
                 let record = next.state.record.steps.entry(step).or_default();
                 record.name = name;
                 record.finished_at = Some(time);
                 record.outcome = Some(end.outcome);
                 record.exit_code = end.exit_code;
+                record.message = end.message.map(shortened);
                 next.record_changed = true;
             }
             Frame::Result { name, value } => {
-                let Ok(name) = name.parse::<ItemName>() else { continue };
+                let Ok(name) = name.parse::<ItemName>() else {
+                    continue;
+                };
                 add_result(&mut next, n, name, value, limits)?;
             }
         }
@@ -165,6 +198,18 @@ pub fn accept(
     Ok(Some(next))
 }
 
+/// A message of any length is kept as far as it is useful.
+fn shortened(mut message: String) -> String {
+    if message.len() > SHORT {
+        let cut = (0..=SHORT)
+            .rev()
+            .find(|at| message.is_char_boundary(*at))
+            .unwrap_or(0);
+        message.truncate(cut);
+    }
+    message
+}
+
 fn add_result(
     next: &mut Accepted,
     n: u64,
@@ -175,16 +220,33 @@ fn add_result(
     let results = &mut next.state.record.results;
     if results.len() >= limits.results && !results.contains_key(&name) {
         let most = limits.results as u64;
-        return Err(FramesError::Limit { n, limit: "the number of results", most, flag: "--max-results" });
+        return Err(FramesError::Limit {
+            n,
+            limit: "the number of results",
+            most,
+            flag: "--max-results",
+        });
     }
     let (digest, size) = (Digest::of(value.as_bytes()), value.len() as u64);
-    let inline = if value.len() <= INLINE {
+    let others = results.iter().filter(|(other, _)| **other != name);
+    let sum: usize = others
+        .filter_map(|(_, other)| other.value.as_ref())
+        .map(String::len)
+        .sum();
+    let inline = if value.len() <= INLINE && sum + value.len() <= INLINE_SUM {
         Some(value)
     } else {
         next.values.push(value);
         None
     };
-    results.insert(name, ResultRecord { digest, size, value: inline });
+    results.insert(
+        name,
+        ResultRecord {
+            digest,
+            size,
+            value: inline,
+        },
+    );
     next.record_changed = true;
     Ok(())
 }
@@ -192,7 +254,11 @@ fn add_result(
 fn check(n: u64, frame: &Frame, limits: &Limits) -> Result<(), FramesError> {
     let bad = |what: String| Err(FramesError::Bad { n, what });
     let short = |what: &str, text: &str| {
-        if text.len() > SHORT { bad(format!("{what} is longer than {SHORT} bytes")) } else { Ok(()) }
+        if text.len() > SHORT {
+            bad(format!("{what} is longer than {SHORT} bytes"))
+        } else {
+            Ok(())
+        }
     };
     match frame {
         Frame::Log { step, time, .. } => {
@@ -204,11 +270,10 @@ fn check(n: u64, frame: &Frame, limits: &Limits) -> Result<(), FramesError> {
             short("name", name)?;
             short("time", time)
         }
-        Frame::StepFinished { step, name, time, end } => {
+        Frame::StepFinished { step, name, time, .. } => {
             check_step(n, *step, limits)?;
             short("name", name)?;
-            short("time", time)?;
-            short("message", end.message.as_deref().unwrap_or_default())
+            short("time", time)
         }
         Frame::Result { name, value } => {
             if let Err(error) = name.parse::<ItemName>() {
@@ -216,7 +281,12 @@ fn check(n: u64, frame: &Frame, limits: &Limits) -> Result<(), FramesError> {
             }
             if value.len() as u64 > limits.result_bytes {
                 let most = limits.result_bytes;
-                return Err(FramesError::Limit { n, limit: "a result", most, flag: "--max-result-bytes" });
+                return Err(FramesError::Limit {
+                    n,
+                    limit: "a result",
+                    most,
+                    flag: "--max-result-bytes",
+                });
             }
             Ok(())
         }
@@ -228,7 +298,12 @@ fn check_step(n: u64, step: u32, limits: &Limits) -> Result<(), FramesError> {
         return Ok(());
     }
     let most = u64::from(limits.steps);
-    Err(FramesError::Limit { n, limit: "the number of steps", most, flag: "--max-steps" })
+    Err(FramesError::Limit {
+        n,
+        limit: "the number of steps",
+        most,
+        flag: "--max-steps",
+    })
 }
 
 /// Takes frames: afterwards everything up to the answered number is durable.
@@ -237,7 +312,9 @@ fn check_step(n: u64, step: u32, limits: &Limits) -> Result<(), FramesError> {
 /// Nothing of the request counts then.
 pub async fn take(core: &Core, attempt: &Arc<Attempt>, request: FramesRequest) -> Result<u64, FramesError> {
     let mut state = attempt.state.lock().await;
-    let Some(accepted) = accept(&state, &attempt.dir, request, &core.limits)? else { return Ok(state.acked()) };
+    let Some(accepted) = accept(&state, &attempt.dir, request, &core.limits)? else {
+        return Ok(state.acked());
+    };
     if !core.store.space.has_room().await {
         return Err(StoreFault::Full.into());
     }
@@ -245,15 +322,28 @@ pub async fn take(core: &Core, attempt: &Arc<Attempt>, request: FramesRequest) -
     if let (Some(run), Some(place)) = (&attempt.run, &record.run) {
         let bytes = record.result_bytes();
         let most = core.limits.run_result_bytes;
-        if bytes > state.record.result_bytes() && run.result_bytes_with(&attempt.id, &place.stage, bytes) > most {
+        if bytes > state.record.result_bytes()
+            && run.result_bytes_with(&attempt.id, &place.stage, bytes) > most
+        {
             let n = state.acked() + 1;
             let limit = "the sum of the results of a run";
-            return Err(FramesError::Limit { n, limit, most, flag: "--max-run-result-bytes" });
+            return Err(FramesError::Limit {
+                n,
+                limit,
+                most,
+                flag: "--max-run-result-bytes",
+            });
         }
     }
     let mut pins = Vec::new();
     for value in accepted.values {
-        pins.push(core.store.blobs.put(value.into()).await.map_err(StoreFault::from)?);
+        pins.push(
+            core.store
+                .blobs
+                .put(value.into())
+                .await
+                .map_err(StoreFault::from)?,
+        );
     }
     let mut ops = accepted.ops;
     if accepted.record_changed {

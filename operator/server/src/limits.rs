@@ -54,6 +54,7 @@ impl Limits {
     /// Largest body of a `frames` request: one result whose every byte is escaped in JSON.
     pub fn largest_frames_body(&self) -> usize {
         let result = usize::try_from(self.result_bytes).unwrap_or(usize::MAX);
-        self.frames_bytes.max(result.saturating_mul(6).saturating_add(4 << 10))
+        self.frames_bytes
+            .max(result.saturating_mul(6).saturating_add(4 << 10))
     }
 }

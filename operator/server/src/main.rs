@@ -27,7 +27,10 @@ async fn main() -> anyhow::Result<()> {
         .with_env_filter(tracing_subscriber::EnvFilter::new(&config.log))
         .with_writer(std::io::stderr)
         .init();
-    if rustls::crypto::ring::default_provider().install_default().is_err() {
+    if rustls::crypto::ring::default_provider()
+        .install_default()
+        .is_err()
+    {
         tracing::debug!("a cryptography provider was installed before");
     }
     let metrics = Metrics::default();
@@ -35,11 +38,18 @@ async fn main() -> anyhow::Result<()> {
     let gate = Arc::new(Gate::new(stopping.clone()));
     let tls = Arc::new(Tls::load(config.tls()).context("load the certificate")?);
     let listener = TcpListener::bind(config.listen).await.context("listen")?;
-    let plain = TcpListener::bind(config.metrics_listen).await.context("listen for metrics")?;
+    let plain = TcpListener::bind(config.metrics_listen)
+        .await
+        .context("listen for metrics")?;
     tokio::spawn(Arc::clone(&tls).watch());
     tokio::spawn(serve::metrics(plain, metrics.clone(), Arc::clone(&gate)));
     stop_on_signal(stopping.clone())?;
-    let serving = tokio::spawn(serve::protocol(listener, tls, Arc::clone(&gate), config.serving()));
+    let serving = tokio::spawn(serve::protocol(
+        listener,
+        tls,
+        Arc::clone(&gate),
+        config.serving(),
+    ));
     let core = tokio::select! {
         core = open(&config, metrics, stopping.clone()) => core?,
         () = stopping.cancelled() => return Ok(()),
@@ -53,7 +63,9 @@ async fn main() -> anyhow::Result<()> {
         () = broken(&core) => anyhow::bail!("the volume failed; a restart recovers what was acknowledged"),
     }
     let store = Arc::clone(&core.store);
-    tokio::task::spawn_blocking(move || store.commits.close()).await.context("close the store")?;
+    tokio::task::spawn_blocking(move || store.commits.close())
+        .await
+        .context("close the store")?;
     tracing::info!("stopped");
     Ok(())
 }
@@ -62,7 +74,9 @@ async fn open(config: &Config, metrics: Metrics, stopping: CancellationToken) ->
     let cluster = Kubernetes::new(kube::Client::try_default().await.context("find the API server")?);
     let config = config.clone();
     let core = tokio::task::spawn_blocking(move || -> anyhow::Result<Core> {
-        let registries = config.registries().context("read certificate authorities of registries")?;
+        let registries = config
+            .registries()
+            .context("read certificate authorities of registries")?;
         // The one before may still be ending.
         let volume = loop {
             match Volume::open(&config.data) {
@@ -73,10 +87,22 @@ async fn open(config: &Config, metrics: Metrics, stopping: CancellationToken) ->
                 other => break other.context("open the volume")?,
             }
         };
-        let store = Store::open(Arc::new(volume), config.commits(), config.reserve(), metrics.store.clone())?;
+        let store = Store::open(
+            Arc::new(volume),
+            config.commits(),
+            config.reserve(),
+            metrics.store.clone(),
+        )?;
         let (limits, settings) = (config.limits(), config.settings());
-        let core = Core::new(Arc::new(store), Arc::new(cluster), registries, limits, settings, metrics)
-            .context("read the volume")?;
+        let core = Core::new(
+            Arc::new(store),
+            Arc::new(cluster),
+            registries,
+            limits,
+            settings,
+            metrics,
+        )
+        .context("read the volume")?;
         Ok(Core { stopping, ..core })
     });
     Ok(Arc::new(core.await.context("open the volume")??))

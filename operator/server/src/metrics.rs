@@ -48,7 +48,8 @@ impl StoreMetrics {
 
     /// Space of the volume.
     pub fn room(&self, room: Room) {
-        self.available.set(i64::try_from(room.available).unwrap_or(i64::MAX));
+        self.available
+            .set(i64::try_from(room.available).unwrap_or(i64::MAX));
         self.total.set(i64::try_from(room.total).unwrap_or(i64::MAX));
     }
 
@@ -112,7 +113,11 @@ impl Default for Metrics {
         };
         let s = &metrics.store;
         registry.register("commits", "Group commits", s.commits.clone());
-        registry.register("commit_changes", "Changes in group commits", s.commit_changes.clone());
+        registry.register(
+            "commit_changes",
+            "Changes in group commits",
+            s.commit_changes.clone(),
+        );
         registry.register_with_unit(
             "commit_duration",
             "Time of a group commit",
@@ -134,7 +139,11 @@ impl Default for Metrics {
             metrics.upload_bytes.clone(),
         );
         registry.register("reports", "Final reports stored", metrics.reports.clone());
-        registry.register("reports_waiting", "Reports not acknowledged", metrics.reports_waiting.clone());
+        registry.register(
+            "reports_waiting",
+            "Reports not acknowledged",
+            metrics.reports_waiting.clone(),
+        );
         registry.register("sessions", "Trades of tokens", metrics.sessions.clone());
         registry.register("image_pushes", "Images pushed", metrics.image_pushes.clone());
         registry.register("requests", "Requests", metrics.requests.clone());
@@ -144,7 +153,10 @@ impl Default for Metrics {
             Unit::Seconds,
             metrics.request_seconds.clone(),
         );
-        Self { registry: Arc::new(registry), ..metrics }
+        Self {
+            registry: Arc::new(registry),
+            ..metrics
+        }
     }
 }
 
@@ -161,6 +173,10 @@ impl Metrics {
 
     /// Counts how something went.
     pub fn count(family: &Family<ResultLabels, Counter>, result: &str) {
-        family.get_or_create(&ResultLabels { result: result.to_owned() }).inc();
+        family
+            .get_or_create(&ResultLabels {
+                result: result.to_owned(),
+            })
+            .inc();
     }
 }

@@ -79,13 +79,19 @@ mod tests {
 
     #[test]
     fn names_never_leave_their_directory() {
-        for bad in ["", ".", "..", "../x", "a/b", "a\\b", "/", "a\0b", "-a", ".hidden", "a b", "é", "%2e%2e"] {
+        for bad in [
+            "", ".", "..", "../x", "a/b", "a\\b", "/", "a\0b", "-a", ".hidden", "a b", "é", "%2e%2e",
+        ] {
             assert!(bad.parse::<ItemName>().is_err(), "{bad:?}");
             assert!(bad.parse::<AttemptId>().is_err(), "{bad:?}");
             assert!(bad.parse::<Namespace>().is_err(), "{bad:?}");
         }
         assert!("a".repeat(129).parse::<ItemName>().is_err());
         assert!("dist_1.2-x".parse::<ItemName>().is_ok());
-        assert!("0f9c7a1e-1111-4222-8333-444455556666".parse::<AttemptId>().is_ok());
+        assert!(
+            "0f9c7a1e-1111-4222-8333-444455556666"
+                .parse::<AttemptId>()
+                .is_ok()
+        );
     }
 }

@@ -77,23 +77,42 @@ impl Reports {
             .filter(|cursor| *cursor > state.acked)
             .collect();
         let newest = visible.last().copied().unwrap_or(state.acked);
-        metrics.reports_waiting.set(i64::try_from(visible.len()).unwrap_or(i64::MAX));
-        let list = List { next: floor().max(newest + 1), acked: state.acked, visible };
-        Ok(Self { store, list: Arc::new(Mutex::new(list)), newest: watch::Sender::new(newest), metrics })
+        metrics
+            .reports_waiting
+            .set(i64::try_from(visible.len()).unwrap_or(i64::MAX));
+        let list = List {
+            next: floor().max(newest + 1),
+            acked: state.acked,
+            visible,
+        };
+        Ok(Self {
+            store,
+            list: Arc::new(Mutex::new(list)),
+            newest: watch::Sender::new(newest),
+            metrics,
+        })
     }
 
     /// Adds an entry, together with other changes. It is visible once it is durable, in the order of the calls.
     pub fn append(&self, entry: impl FnOnce(u64) -> (ReportEntry, Vec<Op>)) -> (u64, Pending) {
-        let mut list = self.list.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut list = self
+            .list
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let cursor = list.next;
         list.next += 1;
         let (entry, mut ops) = entry(cursor);
-        ops.push(Op::Replace { path: path(cursor), bytes: serde_json::to_vec(&entry).unwrap_or_default() });
+        ops.push(Op::Replace {
+            path: path(cursor),
+            bytes: serde_json::to_vec(&entry).unwrap_or_default(),
+        });
         let (shown, newest, metrics) = (Arc::clone(&self.list), self.newest.clone(), self.metrics.clone());
         let publish = move || {
             let mut list = shown.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             list.visible.insert(cursor);
-            metrics.reports_waiting.set(i64::try_from(list.visible.len()).unwrap_or(i64::MAX));
+            metrics
+                .reports_waiting
+                .set(i64::try_from(list.visible.len()).unwrap_or(i64::MAX));
             newest.send_replace(cursor);
         };
         // Under the lock, so that the order of cursors is the order of commits.
@@ -122,11 +141,21 @@ impl Reports {
 
     async fn read(&self, after: u64) -> Result<Page, StoreFault> {
         let cursors: Vec<u64> = {
-            let list = self.list.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            list.visible.range(after.saturating_add(1)..).take(PAGE).copied().collect()
+            let list = self
+                .list
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            list.visible
+                .range(after.saturating_add(1)..)
+                .take(PAGE)
+                .copied()
+                .collect()
         };
         if cursors.is_empty() {
-            return Ok(Page { reports: Vec::new(), next: after });
+            return Ok(Page {
+                reports: Vec::new(),
+                next: after,
+            });
         }
         let read = move |disk: &dyn Disk| {
             let mut reports: Vec<ReportEntry> = Vec::new();
@@ -158,14 +187,24 @@ impl Reports {
     /// When it could not be made durable; the entries are repeated then.
     pub async fn acknowledge(&self, cursor: u64) -> Result<(), StoreFault> {
         let committed = {
-            let mut list = self.list.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            let Some(cursor) = list.visible.range(..=cursor).next_back().copied() else { return Ok(()) };
+            let mut list = self
+                .list
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            let Some(cursor) = list.visible.range(..=cursor).next_back().copied() else {
+                return Ok(());
+            };
             let later = list.visible.split_off(&(cursor + 1));
             let gone = std::mem::replace(&mut list.visible, later);
             list.acked = cursor;
-            self.metrics.reports_waiting.set(i64::try_from(list.visible.len()).unwrap_or(i64::MAX));
+            self.metrics
+                .reports_waiting
+                .set(i64::try_from(list.visible.len()).unwrap_or(i64::MAX));
             let state = serde_json::to_vec(&Acknowledged { acked: cursor }).unwrap_or_default();
-            let mut ops = vec![Op::Replace { path: STATE.to_owned(), bytes: state }];
+            let mut ops = vec![Op::Replace {
+                path: STATE.to_owned(),
+                bytes: state,
+            }];
             ops.extend(gone.into_iter().map(|cursor| Op::Remove { path: path(cursor) }));
             self.store.commits.enqueue(ops, None)
         };

@@ -91,8 +91,14 @@ pub async fn trade(core: &Core, pod: &PodIdentity, key: &str) -> Result<(Attempt
             Ok((id, acked))
         }
         Found::Unknown => {
-            let facts = core.cluster.pod(&pod.namespace, &pod.name).await.map_err(SessionError::Cluster)?;
-            let facts = facts.filter(|facts| facts.uid == pod.uid).ok_or(SessionError::PodGone)?;
+            let facts = core
+                .cluster
+                .pod(&pod.namespace, &pod.name)
+                .await
+                .map_err(SessionError::Cluster)?;
+            let facts = facts
+                .filter(|facts| facts.uid == pod.uid)
+                .ok_or(SessionError::PodGone)?;
             let record = first_record(&id, namespace, pod, &facts, key);
             let pointer = Pointer::At {
                 namespace: record.namespace.clone(),
@@ -110,7 +116,13 @@ pub async fn trade(core: &Core, pod: &PodIdentity, key: &str) -> Result<(Attempt
 }
 
 /// Labels count only together with a controller owner reference of the same UID.
-fn first_record(id: &AttemptId, namespace: Namespace, pod: &PodIdentity, facts: &PodFacts, key: Digest) -> Record {
+fn first_record(
+    id: &AttemptId,
+    namespace: Namespace,
+    pod: &PodIdentity,
+    facts: &PodFacts,
+    key: Digest,
+) -> Record {
     let run = facts.owner_run.as_ref().and_then(|owner| {
         let uid = facts.run_uid.as_ref().filter(|uid| **uid == owner.uid)?;
         let run = RunPlace {
@@ -141,7 +153,10 @@ fn first_record(id: &AttemptId, namespace: Namespace, pod: &PodIdentity, facts: 
 }
 
 fn replace<T: serde::Serialize>(path: String, value: &T) -> Op {
-    Op::Replace { path, bytes: serde_json::to_vec_pretty(value).unwrap_or_default() }
+    Op::Replace {
+        path,
+        bytes: serde_json::to_vec_pretty(value).unwrap_or_default(),
+    }
 }
 
 /// The same key again is harmless; another one is an attack that everybody shall see.
@@ -159,7 +174,9 @@ async fn repeat(core: &Core, attempt: &Arc<Attempt>, key: &Digest) -> Result<u64
         let record = next.record.clone();
         let attempt_op = attempt.store(&record);
         let committed = if record.end.is_some() {
-            core.reports.append(|cursor| (notice(cursor, &record), vec![attempt_op])).1
+            core.reports
+                .append(|cursor| (notice(cursor, &record), vec![attempt_op]))
+                .1
         } else {
             core.store.commits.enqueue(vec![attempt_op], None)
         };
@@ -186,7 +203,10 @@ pub fn entry(cursor: u64, record: &Record) -> ReportEntry {
 }
 
 fn notice(cursor: u64, record: &Record) -> ReportEntry {
-    ReportEntry { second_trade: true, ..entry(cursor, record) }
+    ReportEntry {
+        second_trade: true,
+        ..entry(cursor, record)
+    }
 }
 
 /// Finds the attempt of a session, from `<attempt>:<hex key>`.
@@ -212,7 +232,11 @@ pub async fn open(core: &Core, shown: &str, attempt: &AttemptId) -> Result<Arc<A
             return Err(SessionError::Revoked);
         }
     }
-    if id == *attempt { Ok(found) } else { Err(SessionError::Other) }
+    if id == *attempt {
+        Ok(found)
+    } else {
+        Err(SessionError::Other)
+    }
 }
 
 /// Closes a session for ever, also one that was not opened yet.

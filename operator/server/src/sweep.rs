@@ -65,7 +65,10 @@ pub struct Ages {
 
 impl Default for Ages {
     fn default() -> Self {
-        Self { content: CONTENT_AGE, uploads: UPLOAD_AGE }
+        Self {
+            content: CONTENT_AGE,
+            uploads: UPLOAD_AGE,
+        }
     }
 }
 
@@ -89,7 +92,10 @@ pub async fn sweep(core: &Core, ages: Ages) -> Result<Swept, SweepError> {
     let alive = core.cluster.run_uids().await.map_err(SweepError::Runs)?;
     let mut swept = Swept::default();
     for folder in core.store.blocking(|disk| folders(disk)).await? {
-        let is_alive = folder.uid.as_ref().is_some_and(|uid| alive.contains(uid.as_str()));
+        let is_alive = folder
+            .uid
+            .as_ref()
+            .is_some_and(|uid| alive.contains(uid.as_str()));
         let retention = u64::try_from(core.settings.retention.as_millis()).unwrap_or(u64::MAX);
         match (is_alive, folder.gone_since) {
             (true, None) => {}
@@ -105,16 +111,29 @@ pub async fn sweep(core: &Core, ages: Ages) -> Result<Swept, SweepError> {
         }
     }
     let (contents, grants) = core.store.blocking(references).await?;
-    let stale = core.store.blocking(move |disk| stale_grants(disk, &grants)).await?;
+    let stale = core
+        .store
+        .blocking(move |disk| stale_grants(disk, &grants))
+        .await?;
     for some in stale.chunks(100) {
-        let ops = some.iter().map(|path| Op::Remove { path: path.clone() }).collect();
+        let ops = some
+            .iter()
+            .map(|path| Op::Remove { path: path.clone() })
+            .collect();
         core.store.commits.commit(ops).await.map_err(SweepError::Remove)?;
         swept.grants += some.len() as u64;
     }
-    let before = started.checked_sub(ages.content).unwrap_or(SystemTime::UNIX_EPOCH);
+    let before = started
+        .checked_sub(ages.content)
+        .unwrap_or(SystemTime::UNIX_EPOCH);
     for digest in core.store.blobs.list().await.map_err(SweepError::Content)? {
         if !contents.contains(&digest)
-            && core.store.blobs.delete(&digest, before).await.map_err(SweepError::Content)?
+            && core
+                .store
+                .blobs
+                .delete(&digest, before)
+                .await
+                .map_err(SweepError::Content)?
         {
             swept.blobs += 1;
         }
@@ -127,7 +146,9 @@ pub async fn sweep(core: &Core, ages: Ages) -> Result<Swept, SweepError> {
 fn folders(disk: &dyn Disk) -> io::Result<Vec<RunFolder>> {
     let mut folders = Vec::new();
     for namespace in disk.list("runs")? {
-        let Ok(namespace) = namespace.parse::<Namespace>() else { continue };
+        let Ok(namespace) = namespace.parse::<Namespace>() else {
+            continue;
+        };
         for name in disk.list(&format!("runs/{namespace}"))? {
             let dir = format!("runs/{namespace}/{name}");
             let mut folder = RunFolder {
@@ -141,7 +162,9 @@ fn folders(disk: &dyn Disk) -> io::Result<Vec<RunFolder>> {
             for name in disk.list(&folder.dir)? {
                 if name == "gone" {
                     let since = disk.read(&format!("{}/gone", folder.dir))?;
-                    folder.gone_since = std::str::from_utf8(&since).ok().and_then(|text| text.parse().ok());
+                    folder.gone_since = std::str::from_utf8(&since)
+                        .ok()
+                        .and_then(|text| text.parse().ok());
                 } else if let Ok(attempt) = name.parse::<AttemptId>() {
                     if let Some(record) = record(disk, &format!("{}/{name}", folder.dir))? {
                         let last = record.end.map_or(record.opened, |end| end.at);
@@ -167,21 +190,36 @@ fn record(disk: &dyn Disk, dir: &str) -> io::Result<Option<Record>> {
 async fn mark(core: &Core, folder: &RunFolder, gone: Option<u64>) -> Result<(), SweepError> {
     let path = format!("{}/gone", folder.dir);
     let op = match gone {
-        Some(since) => Op::Replace { path, bytes: since.to_string().into_bytes() },
+        Some(since) => Op::Replace {
+            path,
+            bytes: since.to_string().into_bytes(),
+        },
         None => Op::Remove { path },
     };
-    core.store.commits.commit(vec![op]).await.map_err(SweepError::Remove)
+    core.store
+        .commits
+        .commit(vec![op])
+        .await
+        .map_err(SweepError::Remove)
 }
 
 async fn remove(core: &Core, folder: &RunFolder) -> Result<(), SweepError> {
-    let mut ops = vec![Op::RemoveTree { path: folder.dir.clone() }];
+    let mut ops = vec![Op::RemoveTree {
+        path: folder.dir.clone(),
+    }];
     for attempt in &folder.attempts {
         // Closed for ever: a Pod that outlives its run gets no second first trade.
         let revoked = serde_json::to_vec(&Pointer::Revoked).unwrap_or_default();
-        ops.push(Op::Replace { path: pointer_path(attempt), bytes: revoked });
+        ops.push(Op::Replace {
+            path: pointer_path(attempt),
+            bytes: revoked,
+        });
     }
     core.store.commits.commit(ops).await.map_err(SweepError::Remove)?;
-    let key = folder.uid.clone().map(|uid| RunKey { namespace: folder.namespace.clone(), uid });
+    let key = folder.uid.clone().map(|uid| RunKey {
+        namespace: folder.namespace.clone(),
+        uid,
+    });
     core.attempts.forget(&folder.attempts, key.as_ref());
     Ok(())
 }
@@ -193,9 +231,15 @@ fn references(disk: &dyn Disk) -> io::Result<References> {
     let (mut contents, mut grants) = (HashSet::new(), HashSet::new());
     for folder in folders(disk)? {
         for attempt in &folder.attempts {
-            let Some(record) = record(disk, &format!("{}/{attempt}", folder.dir))? else { continue };
+            let Some(record) = record(disk, &format!("{}/{attempt}", folder.dir))? else {
+                continue;
+            };
             let results = record.results.values().map(|result| result.digest);
-            let artifacts = record.artifacts.values().flat_map(|a| [Some(a.digest), a.manifest]).flatten();
+            let artifacts = record
+                .artifacts
+                .values()
+                .flat_map(|a| [Some(a.digest), a.manifest])
+                .flatten();
             for digest in results.chain(artifacts) {
                 contents.insert(digest);
                 grants.insert(grant_path(&folder.namespace, &digest));
@@ -220,8 +264,13 @@ fn stale_grants(disk: &dyn Disk, live: &HashSet<String>) -> io::Result<Vec<Strin
 
 /// A grant that was committed while the references were read.
 fn is_fresh(disk: &dyn Disk, path: &str) -> io::Result<bool> {
-    let Some(stat) = disk.stat(path)? else { return Ok(false) };
-    Ok(stat.modified.elapsed().is_ok_and(|age| age < Duration::from_secs(60)))
+    let Some(stat) = disk.stat(path)? else {
+        return Ok(false);
+    };
+    Ok(stat
+        .modified
+        .elapsed()
+        .is_ok_and(|age| age < Duration::from_secs(60)))
 }
 
 async fn give_up_uploads(core: &Core, age: Duration) -> Result<(), SweepError> {
@@ -242,7 +291,11 @@ async fn give_up_uploads(core: &Core, age: Duration) -> Result<(), SweepError> {
             })
             .await?;
         if over && old {
-            core.store.blobs.upload_discard(&name).await.map_err(SweepError::Content)?;
+            core.store
+                .blobs
+                .upload_discard(&name)
+                .await
+                .map_err(SweepError::Content)?;
         }
     }
     Ok(())
@@ -268,7 +321,10 @@ async fn forget_closed(core: &Core) -> Result<(), SweepError> {
         })
         .await?;
     for some in old.chunks(100) {
-        let ops = some.iter().map(|path| Op::Remove { path: path.clone() }).collect();
+        let ops = some
+            .iter()
+            .map(|path| Op::Remove { path: path.clone() })
+            .collect();
         core.store.commits.commit(ops).await.map_err(SweepError::Remove)?;
     }
     Ok(())

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use dcanary_protocol::report::{ArtifactKind, Stored, UploadComplete};
@@ -102,18 +102,44 @@ fn fault(error: BlobError) -> UploadError {
 #[derive(Default)]
 pub struct Uploads {
     locks: Mutex<HashMap<UploadKey, Arc<tokio::sync::Mutex<()>>>>,
+    /// Pushes that fail, and since when.
+    failing: Mutex<HashMap<UploadKey, Instant>>,
 }
 
 impl Uploads {
     fn lock(&self, key: &UploadKey) -> Arc<tokio::sync::Mutex<()>> {
-        let mut locks = self.locks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut locks = self
+            .locks
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         locks.retain(|other, lock| other == key || Arc::strong_count(lock) > 1);
         Arc::clone(locks.entry(key.clone()).or_default())
+    }
+
+    /// A registry that does not work for too long counts as one that refuses: runners repeat for ever otherwise.
+    fn patience(&self, key: &UploadKey, error: ImageError, patience: Duration) -> ImageError {
+        let mut failing = self
+            .failing
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        failing.retain(|other, since| other == key || since.elapsed() < patience * 2);
+        match error {
+            ImageError::Registry { what, reference, why }
+                if failing.entry(key.clone()).or_insert_with(Instant::now).elapsed() >= patience =>
+            {
+                failing.remove(key);
+                ImageError::Refused { what, reference, why }
+            }
+            other => other,
+        }
     }
 }
 
 fn key(attempt: &Attempt, name: &ItemName) -> UploadKey {
-    UploadKey { attempt: attempt.id.to_string(), name: name.to_string() }
+    UploadKey {
+        attempt: attempt.id.to_string(),
+        name: name.to_string(),
+    }
 }
 
 fn writable<'a>(
@@ -127,7 +153,11 @@ fn writable<'a>(
     }
     if known.is_none() && record.artifacts.len() >= core.limits.artifacts {
         let most = core.limits.artifacts as u64;
-        return Err(UploadError::Limit { limit: "the number of artifacts", most, flag: "--max-artifacts" });
+        return Err(UploadError::Limit {
+            limit: "the number of artifacts",
+            most,
+            flag: "--max-artifacts",
+        });
     }
     Ok(known)
 }
@@ -142,7 +172,11 @@ pub async fn offset(core: &Core, attempt: &Attempt, name: &ItemName) -> Result<u
     {
         return Ok(known.size);
     }
-    core.store.blobs.upload_len(&key(attempt, name)).await.map_err(fault)
+    core.store
+        .blobs
+        .upload_len(&key(attempt, name))
+        .await
+        .map_err(fault)
 }
 
 /// Adds bytes from `offset` on. What has arrived when the stream ends or breaks is kept and durable.
@@ -181,7 +215,11 @@ where
         let piece = gather(piece, bytes);
         let most = core.limits.artifact_bytes;
         if at + piece.len() as u64 > most {
-            break Err(UploadError::Limit { limit: "an artifact", most, flag: "--max-artifact-bytes" });
+            break Err(UploadError::Limit {
+                limit: "an artifact",
+                most,
+                flag: "--max-artifact-bytes",
+            });
         }
         if !core.store.space.has_room().await {
             break Err(StoreFault::Full.into());
@@ -234,14 +272,20 @@ pub async fn complete(
     let _one_at_a_time = lock.lock().await;
     let known = attempt.state.lock().await.record.artifacts.get(name).cloned();
     let same = known.filter(|known| known.digest == expected && known.size == request.size);
-    if let Some(known) = same.as_ref().filter(|known| known.complete && known.kind == request.kind) {
+    if let Some(known) = same
+        .as_ref()
+        .filter(|known| known.complete && known.kind == request.kind)
+    {
         return Ok(stored(known));
     }
     if writable(&attempt.state.lock().await.record, core, name)?.is_some_and(|known| known.complete) {
         return Err(UploadError::Complete);
     }
     let mut artifact = match same {
-        Some(placed) => ArtifactRecord { kind: request.kind, ..placed },
+        Some(placed) => ArtifactRecord {
+            kind: request.kind,
+            ..placed
+        },
         None => place(core, attempt, name, &key, expected, &request).await?,
     };
     let _pin = match core.store.blobs.upload_finish(&key, &artifact.digest).await {
@@ -250,13 +294,21 @@ pub async fn complete(
         Err(error) => return Err(fault(error)),
     };
     if request.kind == ArtifactKind::Image {
-        let pushed = core.registries.push(&core.store.blobs, &artifact.digest, artifact.size, request.reference);
+        let pushed = core.registries.push(
+            &core.store.blobs,
+            &artifact.digest,
+            artifact.size,
+            request.reference,
+        );
         let pushed = pushed.await;
         crate::metrics::Metrics::count(
             &core.metrics.image_pushes,
             pushed.as_ref().map_or_else(|error| error.reason().1, |_| "ok"),
         );
-        let pushed = pushed?;
+        let pushed = pushed.map_err(|error| {
+            core.uploads
+                .patience(&key, error, core.settings.registry_patience)
+        })?;
         artifact.manifest = Some(pushed.manifest);
         artifact.reference = pushed.reference;
     }
@@ -311,7 +363,13 @@ async fn commit(
     if artifact.complete {
         for digest in [Some(artifact.digest), artifact.manifest].into_iter().flatten() {
             let file_name = artifact.file_name.clone();
-            ops.push(core.grant(&next.record, &digest, &artifact.digest, file_name, &artifact.media_type));
+            ops.push(core.grant(
+                &next.record,
+                &digest,
+                &artifact.digest,
+                file_name,
+                &artifact.media_type,
+            ));
         }
     }
     core.store.commits.commit(ops).await.map_err(StoreFault::from)?;

@@ -43,11 +43,16 @@ pub fn pick(service: &Service, pods: &[Pod]) -> Option<Backend> {
         Some(IntOrString::Int(number)) => *number,
         Some(IntOrString::String(name)) => {
             let containers = &pod.spec.as_ref()?.containers;
-            let mut ports = containers.iter().flat_map(|container| container.ports.iter().flatten());
+            let mut ports = containers
+                .iter()
+                .flat_map(|container| container.ports.iter().flatten());
             ports.find(|one| one.name.as_ref() == Some(name))?.container_port
         }
     };
-    Some(Backend { pod: pod.metadata.name.clone()?, port: u16::try_from(number).ok()? })
+    Some(Backend {
+        pod: pod.metadata.name.clone()?,
+        port: u16::try_from(number).ok()?,
+    })
 }
 
 impl Cluster {
@@ -58,20 +63,29 @@ impl Cluster {
     pub async fn backend(&self, service: &str) -> Result<Backend, Failure> {
         let namespace = &self.operator_namespace;
         let refused = |source: &kube::Error| {
-            Self { namespace: namespace.clone(), ..self.clone() }.explain(source, &format!("Service {service}"))
+            Self {
+                namespace: namespace.clone(),
+                ..self.clone()
+            }
+            .explain(source, &format!("Service {service}"))
         };
         let services: Api<Service> = Api::namespaced(self.client.clone(), namespace);
         let found = services.get(service).await.map_err(|source| refused(&source))?;
         let selector = found.spec.as_ref().and_then(|spec| spec.selector.as_ref());
-        let labels: Vec<String> =
-            selector.into_iter().flatten().map(|(key, value)| format!("{key}={value}")).collect();
+        let labels: Vec<String> = selector
+            .into_iter()
+            .flatten()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
         let listed = pods
             .list(&ListParams::default().labels(&labels.join(",")))
             .await
             .map_err(|source| refused(&source))?;
         pick(&found, &listed.items).ok_or_else(|| {
-            Failure::cannot_tell(format!("Service {service} in namespace {namespace} has no ready Pod"))
+            Failure::cannot_tell(format!(
+                "Service {service} in namespace {namespace} has no ready Pod"
+            ))
         })
     }
 
@@ -84,15 +98,21 @@ impl Cluster {
         backend: &Backend,
     ) -> Result<impl AsyncRead + AsyncWrite + Send + Unpin + use<>, Failure> {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.operator_namespace);
-        let mut forwarder = pods.portforward(&backend.pod, &[backend.port]).await.map_err(|source| {
-            Failure::cannot_tell(format!(
-                "cannot reach Pod {} through the API server: {}",
-                backend.pod,
-                super::causes(&source)
-            ))
-        })?;
+        let mut forwarder = pods
+            .portforward(&backend.pod, &[backend.port])
+            .await
+            .map_err(|source| {
+                Failure::cannot_tell(format!(
+                    "cannot reach Pod {} through the API server: {}",
+                    backend.pod,
+                    super::causes(&source)
+                ))
+            })?;
         forwarder.take_stream(backend.port).ok_or_else(|| {
-            Failure::cannot_tell(format!("Pod {} takes no connection on port {}", backend.pod, backend.port))
+            Failure::cannot_tell(format!(
+                "Pod {} takes no connection on port {}",
+                backend.pod, backend.port
+            ))
         })
     }
 
@@ -102,7 +122,8 @@ impl Cluster {
     /// When the Service cannot be reached.
     pub async fn forward(&self, service: &str) -> Result<Forward, Failure> {
         let backend = self.backend(service).await?;
-        let cannot = |source: std::io::Error| Failure::cannot_tell(format!("cannot listen on 127.0.0.1: {source}"));
+        let cannot =
+            |source: std::io::Error| Failure::cannot_tell(format!("cannot listen on 127.0.0.1: {source}"));
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
         let cluster = Arc::new(self.clone());
@@ -164,7 +185,13 @@ mod tests {
     fn the_first_ready_pod_and_its_named_port_are_taken() {
         let service: Service = read("spec: {ports: [{port: 80, targetPort: api}]}");
         let pods = [pod("a", "False"), pod("b", "True")];
-        assert_eq!(pick(&service, &pods), Some(Backend { pod: "b".to_owned(), port: 8080 }));
+        assert_eq!(
+            pick(&service, &pods),
+            Some(Backend {
+                pod: "b".to_owned(),
+                port: 8080
+            })
+        );
     }
 
     #[test]

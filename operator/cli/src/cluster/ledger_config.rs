@@ -12,7 +12,7 @@ use kube::Api;
 use super::{Cluster, forward::Forward};
 use crate::exit::Failure;
 
-/// Name of the ConfigMap and of the Service of the embedded node.
+/// Name of the ConfigMap.
 pub const NAME: &str = "dcanary-ledger";
 
 /// What the ConfigMap says.
@@ -37,9 +37,14 @@ pub struct LedgerConfig {
 pub fn read(data: &BTreeMap<String, String>, namespace: &str) -> Result<LedgerConfig, Failure> {
     let place = format!("ConfigMap {namespace}/{NAME}");
     let text = |key: &str| {
-        data.get(key).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty()).ok_or_else(|| {
-            Failure::cannot_tell(format!("{place} lacks `{key}`; the operator writes it when the ledger is set up"))
-        })
+        data.get(key)
+            .map(|value| value.trim().to_owned())
+            .filter(|value| !value.is_empty())
+            .ok_or_else(|| {
+                Failure::cannot_tell(format!(
+                    "{place} lacks `{key}`; the operator writes it when the ledger is set up"
+                ))
+            })
     };
     let wrong = |key: &str, what: &str| Failure::cannot_tell(format!("{place}: `{key}` is not {what}"));
     let root_key = hex::decode(text("rootKey")?).map_err(|_| wrong("rootKey", "hex of a DER-encoded key"))?;
@@ -63,6 +68,12 @@ pub fn is_in_cluster(url: &str) -> bool {
     inside || (!host.contains('.') && host != "localhost" && !host.starts_with('['))
 }
 
+/// The Service that an in-cluster URL names: pure.
+fn service_of(url: &str) -> Option<&str> {
+    let host = url.split_once("://").map_or(url, |(_, rest)| rest);
+    host.split(['/', ':', '.']).next().filter(|name| !name.is_empty())
+}
+
 /// A URL to reach the network, with the port-forward that serves it.
 pub struct Route {
     /// URL.
@@ -73,7 +84,10 @@ pub struct Route {
 impl Route {
     /// A URL that needs no help.
     pub fn direct(url: impl Into<String>) -> Self {
-        Self { url: url.into(), _forward: None }
+        Self {
+            url: url.into(),
+            _forward: None,
+        }
     }
 }
 
@@ -102,8 +116,11 @@ impl Cluster {
         if !is_in_cluster(network) {
             return Ok(Route::direct(network));
         }
-        let forward = self.forward(NAME).await?;
-        Ok(Route { url: format!("http://{}", forward.address()), _forward: Some(forward) })
+        let forward = self.forward(service_of(network).unwrap_or(NAME)).await?;
+        Ok(Route {
+            url: format!("http://{}", forward.address()),
+            _forward: Some(forward),
+        })
     }
 }
 
@@ -127,7 +144,10 @@ mod tests {
     fn the_config_map_is_read() {
         let config = read(&data(), "ops").unwrap();
         assert_eq!(config.root_key, [0x30, 0x81]);
-        assert_eq!((config.project.as_str(), config.domain.as_str()), ("shop", "east"));
+        assert_eq!(
+            (config.project.as_str(), config.domain.as_str()),
+            ("shop", "east")
+        );
     }
 
     #[test]
@@ -140,16 +160,35 @@ mod tests {
             let mut data = data();
             data.insert(key.to_owned(), value.to_owned());
             let message = read(&data, "ops").unwrap_err().message;
-            assert!(message.starts_with("ConfigMap ops/dcanary-ledger") && message.contains(said), "{message}");
+            assert!(
+                message.starts_with("ConfigMap ops/dcanary-ledger") && message.contains(said),
+                "{message}"
+            );
         }
     }
 
     #[test]
+    fn the_service_is_the_first_part_of_an_in_cluster_name() {
+        assert_eq!(service_of("http://ci-ledger.ops.svc:8080"), Some("ci-ledger"));
+        assert_eq!(service_of("http://dcanary-ledger:8080/x"), Some("dcanary-ledger"));
+        assert_eq!(service_of("http://"), None);
+    }
+
+    #[test]
     fn names_of_the_cluster_are_told_from_those_outside() {
-        for inside in ["http://dcanary-ledger:8080", "http://x.ns.svc", "http://x.ns.svc.cluster.local:1/a"] {
+        for inside in [
+            "http://dcanary-ledger:8080",
+            "http://x.ns.svc",
+            "http://x.ns.svc.cluster.local:1/a",
+        ] {
             assert!(is_in_cluster(inside), "{inside}");
         }
-        for outside in ["http://127.0.0.1:8080", "https://icp-api.io", "http://localhost:1", "http://[::1]:1"] {
+        for outside in [
+            "http://127.0.0.1:8080",
+            "https://icp-api.io",
+            "http://localhost:1",
+            "http://[::1]:1",
+        ] {
             assert!(!is_in_cluster(outside), "{outside}");
         }
     }

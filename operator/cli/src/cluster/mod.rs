@@ -33,7 +33,10 @@ impl Cluster {
     /// # Errors
     /// When there is no usable kubeconfig.
     pub async fn connect(global: &Global) -> Result<Self, Failure> {
-        let options = KubeConfigOptions { context: global.context.clone(), ..KubeConfigOptions::default() };
+        let options = KubeConfigOptions {
+            context: global.context.clone(),
+            ..KubeConfigOptions::default()
+        };
         let config = match &global.kubeconfig {
             Some(path) => {
                 let file = Kubeconfig::read_from(path).map_err(|source| {
@@ -44,7 +47,9 @@ impl Cluster {
             None => match Config::from_kubeconfig(&options).await {
                 Err(_) if global.context.is_none() && in_cluster() => {
                     let config = Config::incluster().map_err(|source| {
-                        Failure::cannot_tell(format!("cannot use the Pod's own access to the cluster: {source}"))
+                        Failure::cannot_tell(format!(
+                            "cannot use the Pod's own access to the cluster: {source}"
+                        ))
                     })?;
                     return Self::with(config, global);
                 }
@@ -63,7 +68,10 @@ impl Cluster {
         let client = Client::try_from(config.clone())
             .map_err(|source| Failure::cannot_tell(format!("cannot use the kubeconfig: {source}")))?;
         Ok(Self {
-            namespace: global.namespace.clone().unwrap_or_else(|| config.default_namespace.clone()),
+            namespace: global
+                .namespace
+                .clone()
+                .unwrap_or_else(|| config.default_namespace.clone()),
             all: global.all_namespaces,
             operator_namespace: global.operator_namespace.clone(),
             client,
@@ -81,7 +89,10 @@ impl Cluster {
     /// # Errors
     /// When there is none, or the API server refuses.
     pub async fn run(&self, name: &str) -> Result<PipelineRun, Failure> {
-        self.runs().get(name).await.map_err(|source| self.explain(&source, &format!("run {name}")))
+        self.runs()
+            .get(name)
+            .await
+            .map_err(|source| self.explain(&source, &format!("run {name}")))
     }
 
     /// What a failed request means, with place and fix.

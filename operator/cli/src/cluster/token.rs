@@ -19,7 +19,9 @@ fn own(auth: &AuthInfo) -> Option<String> {
         return Some(token.expose_secret().to_owned());
     }
     let file = auth.token_file.as_ref()?;
-    std::fs::read_to_string(file).ok().map(|text| text.trim().to_owned())
+    std::fs::read_to_string(file)
+        .ok()
+        .map(|text| text.trim().to_owned())
 }
 
 impl Cluster {
@@ -50,8 +52,14 @@ impl Cluster {
                     super::causes(&source)
                 ))
             })?;
-        answer.status.map(|status| status.token).filter(|token| !token.is_empty()).ok_or_else(|| {
-            Failure::cannot_tell(format!("the API server gave no token for service account {namespace}/{READER}"))
-        })
+        answer
+            .status
+            .map(|status| status.token)
+            .filter(|token| !token.is_empty())
+            .ok_or_else(|| {
+                Failure::cannot_tell(format!(
+                    "the API server gave no token for service account {namespace}/{READER}"
+                ))
+            })
     }
 }

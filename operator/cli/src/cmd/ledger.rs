@@ -69,7 +69,11 @@ async fn status(global: &Global, at: &LedgerAt) -> Result<Exit, Failure> {
     let access = reach(global, at).await?;
     access.ledger.ready().await.map_err(|source| explain(&source))?;
     let head = access.ledger.head().await.map_err(|source| explain(&source))?;
-    let module = access.ledger.module_hash().await.map_err(|source| explain(&source))?;
+    let module = access
+        .ledger
+        .module_hash()
+        .await
+        .map_err(|source| explain(&source))?;
     let module = module.map_or_else(|| "none".to_owned(), hex::encode);
     match format {
         Some(format @ (Format::Json | Format::Yaml)) => print(&machine(
@@ -86,7 +90,12 @@ async fn status(global: &Global, at: &LedgerAt) -> Result<Exit, Failure> {
             format,
         )?),
         Some(Format::Name) => print(&format!("{}\n", access.ledger.id())),
-        _ => print(&render(&access.ledger.id().to_text(), &access.route.url, &head, &module)),
+        _ => print(&render(
+            &access.ledger.id().to_text(),
+            &access.route.url,
+            &head,
+            &module,
+        )),
     }
     Ok(Exit::Succeeded)
 }
@@ -102,17 +111,22 @@ fn render(ledger: &str, network: &str, head: &Head, module: &str) -> String {
         ("module", module.to_owned()),
         ("certified", instant(head.time)),
     ];
-    rows.iter().map(|(name, value)| format!("{name:<12} {value}\n")).collect()
+    rows.iter()
+        .map(|(name, value)| format!("{name:<12} {value}\n"))
+        .collect()
 }
 
 async fn export(global: &Global, at: &LedgerAt) -> Result<Exit, Failure> {
-    let file = global.output.as_deref().filter(|name| *name != "-").map(PathBuf::from);
+    let file = global
+        .output
+        .as_deref()
+        .filter(|name| *name != "-")
+        .map(PathBuf::from);
     let access = reach(global, at).await?;
     match file {
         Some(path) => {
-            let cannot = |source: std::io::Error| {
-                Failure::usage(format!("cannot write {}: {source}", path.display()))
-            };
+            let cannot =
+                |source: std::io::Error| Failure::usage(format!("cannot write {}: {source}", path.display()));
             // A half-written export never stands under the name that was asked for.
             let beside = path.with_extension("part");
             let output = BufWriter::new(File::create(&beside).map_err(cannot)?);
@@ -145,24 +159,37 @@ async fn write(ledger: &IcLedger, output: impl Write) -> Result<u64, Failure> {
     let head = ledger.head().await.map_err(refused)?;
     let policy = ledger.policy().await.map_err(refused)?;
     let code = ledger.code_certificate().await.map_err(refused)?;
-    let header = Header { ledger: ledger.id().as_slice().to_vec(), size: head.size };
+    let header = Header {
+        ledger: ledger.id().as_slice().to_vec(),
+        size: head.size,
+    };
     let mut export = ExportWriter::new(output, &header).map_err(broken)?;
     let mut next = 0;
     while next < head.size {
-        let blocks = ledger.blocks(next, AT_ONCE.min(head.size - next)).await.map_err(refused)?;
+        let blocks = ledger
+            .blocks(next, AT_ONCE.min(head.size - next))
+            .await
+            .map_err(refused)?;
         if blocks.is_empty() {
             return Err(Failure::cannot_tell(format!(
                 "the ledger hands out no block {next} though it has {}",
                 head.size
             )));
         }
-        for block in blocks.iter().take(usize::try_from(head.size - next).unwrap_or(usize::MAX)) {
+        for block in blocks
+            .iter()
+            .take(usize::try_from(head.size - next).unwrap_or(usize::MAX))
+        {
             export.block(block).map_err(broken)?;
             next += 1;
         }
     }
-    let trailer =
-        Trailer { certificate: head.certificate, hash_tree: head.hash_tree, policy, code: Some(code) };
+    let trailer = Trailer {
+        certificate: head.certificate,
+        hash_tree: head.hash_tree,
+        policy,
+        code: Some(code),
+    };
     export.finish(&trailer).map_err(broken)?;
     Ok(head.size)
 }

@@ -25,7 +25,10 @@ pub fn run(global: &Global, args: &LintArgs) -> Result<Exit, Failure> {
     }
     match format {
         Some(format @ (Format::Json | Format::Yaml)) => {
-            let value: Vec<Value> = all.iter().flat_map(|(file, found)| objects(file, found)).collect();
+            let value: Vec<Value> = all
+                .iter()
+                .flat_map(|(file, found)| objects(file, found))
+                .collect();
             print(&machine(&value, format)?);
         }
         _ => {

@@ -10,7 +10,7 @@ use std::{
     sync::Arc,
 };
 
-use dcanary_ledger::{Transport, transport};
+use dcanary_ledger::{Ledger as _, Transport, transport};
 use dcanary_types::policy::{Policy, RoleKind};
 use dcanary_verifier::{RootKey, TrustFile, TrustedDomain};
 use ic_agent::{export::Principal, identity::AnonymousIdentity};
@@ -59,9 +59,16 @@ async fn pin(global: &Global, args: &PinArgs, folders: &Folders) -> Result<Exit,
     };
     let found = look(args, cluster.as_ref(), hints.as_ref(), folders).await?;
     let before = fs::read(&path).ok();
-    let same = before.as_deref().and_then(|text| TrustFile::parse(text).ok()).is_some_and(|old| old == found);
+    let same = before
+        .as_deref()
+        .and_then(|text| TrustFile::parse(text).ok())
+        .is_some_and(|old| old == found);
     if same {
-        print(&format!("{} pins this already:\n{}", path.display(), pins(&found)));
+        print(&format!(
+            "{} pins this already:\n{}",
+            path.display(),
+            pins(&found)
+        ));
         return Ok(Exit::Succeeded);
     }
     print(&format!("{} will pin:\n{}", path.display(), pins(&found)));
@@ -96,7 +103,9 @@ async fn look(
     let ledger = match &args.ledger {
         Some(text) => Principal::from_text(text)
             .map_err(|_| Failure::usage(format!("--ledger {text} is not the text form of a canister id")))?,
-        None => hints.map(|hints| hints.ledger).ok_or_else(|| missing("the ledger with --ledger ID"))?,
+        None => hints
+            .map(|hints| hints.ledger)
+            .ok_or_else(|| missing("the ledger with --ledger ID"))?,
     };
     let route = match cluster {
         Some(cluster) => cluster.route(&network).await?,
@@ -113,16 +122,25 @@ async fn look(
     }
     let pinned = RootKey::from_der(&root_key)
         .map_err(|_| Failure::usage("the root key is not a DER-encoded BLS key of 133 bytes"))?;
-    let target = Target { root_key, ledger, network: route.url.clone() };
+    let target = Target {
+        root_key,
+        ledger,
+        network: route.url.clone(),
+    };
     let access = journal::access(&target, None, folders).await?;
     let refused = |source: dcanary_ledger::LedgerError| Failure::cannot_tell(source.to_string());
     let code = access.ledger.code().await.map_err(refused)?;
     let module = code.module_hash.ok_or_else(|| {
-        Failure::cannot_tell(format!("nothing is installed under canister {ledger} of that network"))
+        Failure::cannot_tell(format!(
+            "nothing is installed under canister {ledger} of that network"
+        ))
     })?;
     access.ledger.ready().await.map_err(refused)?;
     let policy = access.ledger.proven_policy().await.map_err(refused)?;
-    let project = args.project.clone().or_else(|| hints.map(|hints| hints.project.clone()));
+    let project = args
+        .project
+        .clone()
+        .or_else(|| hints.map(|hints| hints.project.clone()));
     Ok(TrustFile {
         root_key: pinned,
         ledger,
@@ -138,7 +156,10 @@ async fn fetch_root_key(url: &str) -> Result<Vec<u8>, Failure> {
     let agent = transport::agent(&Transport::new(url), &[], Arc::new(AnonymousIdentity))
         .map_err(|source| Failure::usage(source.to_string()))?;
     let status = agent.status().await.map_err(|source| {
-        Failure::cannot_tell(format!("cannot reach the network at {url}: {}", crate::cluster::causes(&source)))
+        Failure::cannot_tell(format!(
+            "cannot reach the network at {url}: {}",
+            crate::cluster::causes(&source)
+        ))
     })?;
     // The mainnet's boundary nodes give none: its key is known to everybody.
     Ok(status.root_key.unwrap_or_else(|| RootKey::mainnet().to_der()))
@@ -159,7 +180,9 @@ fn domains(policy: &Policy, project: &str) -> Vec<TrustedDomain> {
 
 fn confirmed() -> Result<bool, Failure> {
     if !stdin().is_terminal() {
-        return Err(Failure::usage("there is nobody to ask; give --yes to pin without a question"));
+        return Err(Failure::usage(
+            "there is nobody to ask; give --yes to pin without a question",
+        ));
     }
     let mut err = std::io::stderr();
     let _ = write!(err, "Pin this? [y/N] ").and_then(|()| err.flush());

@@ -74,7 +74,11 @@ async fn live(
         .unwrap_or_else(|| hints.project.clone());
     let key = RunKey::new(project, hints.domain.clone(), uid);
     let found = evidence::verify(&access, &key, trust, &hints, now()).await;
-    let evidence::Verification { mut report, run: verified, mut incomplete } = found;
+    let evidence::Verification {
+        mut report,
+        run: verified,
+        mut incomplete,
+    } = found;
     if let Some(verified) = verified {
         let records: Vec<Record> = verified.records().iter().map(|one| one.record.clone()).collect();
         let (status, detail) = compare(&run, &records);
@@ -96,12 +100,7 @@ async fn live(
     Ok((report, incomplete))
 }
 
-fn show(
-    global: &Global,
-    found: &Report,
-    subject: &str,
-    incomplete: Option<String>,
-) -> Result<Exit, Failure> {
+fn show(global: &Global, found: &Report, subject: &str, incomplete: Option<String>) -> Result<Exit, Failure> {
     let exit = match (found.exit_code(), &incomplete) {
         (1, _) => Exit::Failed,
         (0, None) => Exit::Succeeded,
@@ -118,7 +117,12 @@ fn show(
             print(&machine(&value, format)?);
         }
         Some(Format::Name | Format::Wide) | None => {
-            print(&report::report(found, subject, incomplete.as_deref(), Style::detect(global)));
+            print(&report::report(
+                found,
+                subject,
+                incomplete.as_deref(),
+                Style::detect(global),
+            ));
         }
     }
     Ok(exit)

@@ -3,8 +3,8 @@
 //! The status may be ahead (records wait in the outbox) and never behind by more than a write; it may never contradict.
 
 use dcanary_crds::{
-    ArtifactStatus, ConditionStatus, ConditionType, PipelineRun, PipelineRunStatus, ResultStatus,
-    StageState, StageStatus,
+    ArtifactStatus, ConditionStatus, ConditionType, PipelineRun, PipelineRunStatus, ResultStatus, StageState,
+    StageStatus,
 };
 use dcanary_types::{
     Hash,
@@ -15,9 +15,10 @@ use dcanary_verifier::Status;
 /// Compares a run's object with its verified records.
 pub fn compare(run: &PipelineRun, records: &[Record]) -> (Status, String) {
     match differences(run, records) {
-        Ok(Agreement::Whole) => {
-            (Status::Passed, format!("the status agrees with all {} records", records.len()))
-        }
+        Ok(Agreement::Whole) => (
+            Status::Passed,
+            format!("the status agrees with all {} records", records.len()),
+        ),
         Ok(Agreement::Behind(what)) => (Status::Unchecked, what),
         Err(difference) => (Status::Failed, difference),
     }
@@ -36,20 +37,31 @@ fn differences(run: &PipelineRun, records: &[Record]) -> Result<Agreement, Strin
     let held = records.len();
     let count = |number: i64| usize::try_from(number).unwrap_or(0);
     if count(journal.recorded) > held {
-        return Err(format!("the status says {} records are recorded, the ledger holds {held}", journal.recorded));
+        return Err(format!(
+            "the status says {} records are recorded, the ledger holds {held}",
+            journal.recorded
+        ));
     }
     opened(run, status, records)?;
     for stage in &status.stages {
         compare_stage(stage, records, count(journal.next) > held)?;
     }
     let known = |name: &str| status.stages.iter().any(|stage| stage.name == name);
-    if let Some(name) = records.iter().filter_map(|record| record.transition.stage()).find(|name| !known(name)) {
-        return Err(format!("the ledger holds records of stage {name}, which the status does not have"));
+    if let Some(name) = records
+        .iter()
+        .filter_map(|record| record.transition.stage())
+        .find(|name| !known(name))
+    {
+        return Err(format!(
+            "the ledger holds records of stage {name}, which the status does not have"
+        ));
     }
     compare_end(status, records, count(journal.next) > held)?;
     let waiting = count(journal.next).saturating_sub(held);
     if waiting > 0 {
-        return Ok(Agreement::Behind(format!("{waiting} records are not in the ledger yet")));
+        return Ok(Agreement::Behind(format!(
+            "{waiting} records are not in the ledger yet"
+        )));
     }
     Ok(Agreement::Whole)
 }
@@ -65,7 +77,9 @@ fn opened(run: &PipelineRun, status: &PipelineRunStatus, records: &[Record]) -> 
         run.metadata.name.as_deref().unwrap_or_default()
     );
     if *name != here {
-        return Err(format!("the ledger holds this run as {name}, the cluster as {here}"));
+        return Err(format!(
+            "the ledger holds this run as {name}, the cluster as {here}"
+        ));
     }
     match &status.definition {
         Some(digest) if parse(digest) != Some(*definition) => {
@@ -78,23 +92,33 @@ fn opened(run: &PipelineRun, status: &PipelineRunStatus, records: &[Record]) -> 
 fn compare_stage(stage: &StageStatus, records: &[Record], more_to_come: bool) -> Result<(), String> {
     let name = &stage.name;
     let ours = |record: &&Record| record.transition.stage() == Some(name);
-    let end = records.iter().filter(ours).find_map(|record| ended(&record.transition));
+    let end = records
+        .iter()
+        .filter(ours)
+        .find_map(|record| ended(&record.transition));
     let said = format!("{:?}", stage.state);
     match end {
-        Some((state, _, _)) if state != stage.state => {
-            Err(format!("stage {name} is {said} in the cluster and {state:?} in the ledger"))
-        }
-        None if stage.state.ended() && !more_to_come => {
-            Err(format!("stage {name} is {said} in the cluster and has not ended in the ledger"))
-        }
+        Some((state, _, _)) if state != stage.state => Err(format!(
+            "stage {name} is {said} in the cluster and {state:?} in the ledger"
+        )),
+        None if stage.state.ended() && !more_to_come => Err(format!(
+            "stage {name} is {said} in the cluster and has not ended in the ledger"
+        )),
         Some((StageState::Succeeded, attempt, Some(outputs))) => {
-            let tried = stage.attempts.last().map_or(0, |last| u64::try_from(last.number).unwrap_or(0));
+            let tried = stage
+                .attempts
+                .last()
+                .map_or(0, |last| u64::try_from(last.number).unwrap_or(0));
             if tried != 0 && tried != attempt {
-                return Err(format!("stage {name} succeeded at attempt {tried} in the cluster and {attempt} in the ledger"));
+                return Err(format!(
+                    "stage {name} succeeded at attempt {tried} in the cluster and {attempt} in the ledger"
+                ));
             }
             match outputs_digest(&stage.artifacts, &stage.results) {
                 Some(digest) if digest == outputs => Ok(()),
-                Some(_) => Err(format!("results or artifacts of stage {name} are not those in the ledger")),
+                Some(_) => Err(format!(
+                    "results or artifacts of stage {name} are not those in the ledger"
+                )),
                 None => Err(format!("a digest in the status of stage {name} is malformed")),
             }
         }
@@ -121,15 +145,19 @@ fn compare_end(status: &PipelineRunStatus, records: &[Record], more_to_come: boo
     });
     let shown = outcome(status);
     match (shown, recorded) {
-        (Some(shown), Some(recorded)) if shown != recorded => {
-            Err(format!("the run {} in the cluster and {} in the ledger", shown.as_str(), recorded.as_str()))
-        }
-        (None, Some(recorded)) => {
-            Err(format!("the run goes on in the cluster and {} in the ledger", recorded.as_str()))
-        }
-        (Some(shown), None) if !more_to_come => {
-            Err(format!("the run {} in the cluster and has not ended in the ledger", shown.as_str()))
-        }
+        (Some(shown), Some(recorded)) if shown != recorded => Err(format!(
+            "the run {} in the cluster and {} in the ledger",
+            shown.as_str(),
+            recorded.as_str()
+        )),
+        (None, Some(recorded)) => Err(format!(
+            "the run goes on in the cluster and {} in the ledger",
+            recorded.as_str()
+        )),
+        (Some(shown), None) if !more_to_come => Err(format!(
+            "the run {} in the cluster and has not ended in the ledger",
+            shown.as_str()
+        )),
         _ => Ok(()),
     }
 }
@@ -154,14 +182,24 @@ fn outputs_digest(artifacts: &[ArtifactStatus], results: &[ResultStatus]) -> Opt
         .iter()
         .map(|one| {
             let size = u64::try_from(one.size).ok()?;
-            Some(Artifact { name: one.name.clone(), digest: parse(&one.digest)?, size })
+            Some(Artifact {
+                name: one.name.clone(),
+                digest: parse(&one.digest)?,
+                size,
+            })
         })
         .collect();
     let results: Option<Vec<(String, ResultDigest)>> = results
         .iter()
         .map(|one| {
             let size = u64::try_from(one.size).ok()?;
-            Some((one.name.clone(), ResultDigest { digest: parse(&one.digest)?, size }))
+            Some((
+                one.name.clone(),
+                ResultDigest {
+                    digest: parse(&one.digest)?,
+                    size,
+                },
+            ))
         })
         .collect();
     Some(Outputs::new(artifacts?, results?).digest())

@@ -1,31 +1,64 @@
 use super::*;
 
 fn record(n: u64, transition: Transition) -> Record {
-    Record { run: "uid-1".to_owned(), n, claimed_ts: 0, transition }
+    Record {
+        run: "uid-1".to_owned(),
+        n,
+        claimed_ts: 0,
+        transition,
+    }
 }
 
 fn journal() -> Vec<Record> {
     let outputs = Outputs::new(
-        [Artifact { name: "app".to_owned(), digest: [1; 32], size: 7 }],
-        [("version".to_owned(), ResultDigest { digest: [2; 32], size: 3 })],
+        [Artifact {
+            name: "app".to_owned(),
+            digest: [1; 32],
+            size: 7,
+        }],
+        [(
+            "version".to_owned(),
+            ResultDigest {
+                digest: [2; 32],
+                size: 3,
+            },
+        )],
     )
     .digest();
     vec![
-        record(0, Transition::RunOpened {
-            name: "team/web-1".to_owned(),
-            definition: [3; 32],
-            graph: [4; 32],
-            params: [5; 32],
-            source: None,
-        }),
-        record(1, Transition::StageStarted { stage: "build".to_owned(), attempt: 1, image: "i".to_owned() }),
-        record(2, Transition::StageSucceeded {
-            stage: "build".to_owned(),
-            attempt: 1,
-            outputs,
-            artifacts: None,
-        }),
-        record(3, Transition::RunFinished { outcome: Outcome::Succeeded }),
+        record(
+            0,
+            Transition::RunOpened {
+                name: "team/web-1".to_owned(),
+                definition: [3; 32],
+                graph: [4; 32],
+                params: [5; 32],
+                source: None,
+            },
+        ),
+        record(
+            1,
+            Transition::StageStarted {
+                stage: "build".to_owned(),
+                attempt: 1,
+                image: "i".to_owned(),
+            },
+        ),
+        record(
+            2,
+            Transition::StageSucceeded {
+                stage: "build".to_owned(),
+                attempt: 1,
+                outputs,
+                artifacts: None,
+            },
+        ),
+        record(
+            3,
+            Transition::RunFinished {
+                outcome: Outcome::Succeeded,
+            },
+        ),
     ]
 }
 
@@ -64,22 +97,55 @@ fn changed(change: impl FnOnce(&mut PipelineRunStatus)) -> (Status, String) {
 #[test]
 fn a_status_that_says_what_the_ledger_says_passes() {
     let (status, detail) = compare(&run(), &journal());
-    assert_eq!((status, detail.as_str()), (Status::Passed, "the status agrees with all 4 records"));
+    assert_eq!(
+        (status, detail.as_str()),
+        (Status::Passed, "the status agrees with all 4 records")
+    );
 }
 
 #[test]
 fn each_contradiction_fails_with_its_place() {
     let cases: Vec<(&str, (Status, String))> = vec![
-        ("stage build is Failed", changed(|status| status.stages[0].state = StageState::Failed)),
-        ("artifacts of stage build", changed(|status| status.stages[0].artifacts[0].size = 8)),
-        ("artifacts of stage build", changed(|status| status.stages[0].results.clear())),
-        ("is malformed", changed(|status| status.stages[0].results[0].digest = "x".to_owned())),
-        ("attempt 2", changed(|status| status.stages[0].attempts[0].number = 2)),
-        ("another definition", changed(|status| status.definition = Some(format!("sha256:{}", "00".repeat(32))))),
-        ("the run failed in the cluster", changed(|status| status.conditions[0].status = ConditionStatus::False)),
-        ("goes on in the cluster", changed(|status| status.conditions.clear())),
-        ("which the status does not have", changed(|status| status.stages.clear())),
-        ("says 5 records", changed(|status| status.journal.as_mut().unwrap().recorded = 5)),
+        (
+            "stage build is Failed",
+            changed(|status| status.stages[0].state = StageState::Failed),
+        ),
+        (
+            "artifacts of stage build",
+            changed(|status| status.stages[0].artifacts[0].size = 8),
+        ),
+        (
+            "artifacts of stage build",
+            changed(|status| status.stages[0].results.clear()),
+        ),
+        (
+            "is malformed",
+            changed(|status| status.stages[0].results[0].digest = "x".to_owned()),
+        ),
+        (
+            "attempt 2",
+            changed(|status| status.stages[0].attempts[0].number = 2),
+        ),
+        (
+            "another definition",
+            changed(|status| status.definition = Some(format!("sha256:{}", "00".repeat(32)))),
+        ),
+        (
+            "the run failed in the cluster",
+            changed(|status| status.conditions[0].status = ConditionStatus::False),
+        ),
+        (
+            "goes on in the cluster",
+            changed(|status| status.conditions.clear()),
+        ),
+        (
+            "which the status does not have",
+            changed(|status| status.stages.clear()),
+        ),
+        (
+            "says 5 records",
+            changed(|status| status.journal.as_mut().unwrap().recorded = 5),
+        ),
     ];
     for (said, (status, detail)) in cases {
         assert_eq!(status, Status::Failed, "{said}");
@@ -91,7 +157,11 @@ fn each_contradiction_fails_with_its_place() {
 fn another_name_in_the_ledger_fails() {
     let mut other = run();
     other.metadata.name = Some("web-2".to_owned());
-    assert!(compare(&other, &journal()).1.contains("as team/web-1, the cluster as team/web-2"));
+    assert!(
+        compare(&other, &journal())
+            .1
+            .contains("as team/web-1, the cluster as team/web-2")
+    );
 }
 
 #[test]
@@ -100,7 +170,10 @@ fn records_that_wait_leave_it_open_and_a_silent_ledger_fails() {
     let mut behind = run();
     behind.status.as_mut().unwrap().journal.as_mut().unwrap().recorded = 2;
     let (status, detail) = compare(&behind, &journal[..2]);
-    assert_eq!((status, detail.as_str()), (Status::Unchecked, "2 records are not in the ledger yet"));
+    assert_eq!(
+        (status, detail.as_str()),
+        (Status::Unchecked, "2 records are not in the ledger yet")
+    );
     // Nothing waits, and still the ledger lacks the end.
     let journal_status = behind.status.as_mut().unwrap().journal.as_mut().unwrap();
     journal_status.next = 2;

@@ -41,7 +41,11 @@ pub async fn verify(
     match fetch(access, key, hints, code).await {
         Ok(None) => {
             let incomplete = Some(format!("run {} is not in the ledger", key.run));
-            Verification { report: early, run: None, incomplete }
+            Verification {
+                report: early,
+                run: None,
+                incomplete,
+            }
         }
         Ok(Some(evidence)) => {
             let (mut report, run) = verify_run(&evidence, trust, Some(now));
@@ -61,7 +65,11 @@ pub async fn verify(
                 ),
             }
             let run = run.filter(|_| report.failed().next().is_none());
-            Verification { report, run, incomplete: None }
+            Verification {
+                report,
+                run,
+                incomplete: None,
+            }
         }
         Err(error) => broken(early, &error),
     }
@@ -71,22 +79,37 @@ fn broken(mut report: Report, error: &LedgerError) -> Verification {
     match failed_check(error) {
         Some(check) => {
             report.record(check, Status::Failed, error.to_string());
-            Verification { report, run: None, incomplete: None }
+            Verification {
+                report,
+                run: None,
+                incomplete: None,
+            }
         }
-        None => Verification { report, run: None, incomplete: Some(error.to_string()) },
+        None => Verification {
+            report,
+            run: None,
+            incomplete: Some(error.to_string()),
+        },
     }
 }
 
 /// Another wasm under the ledger's id answers nothing that a ledger would, so its code is judged before it is asked.
 async fn judge_code(report: &mut Report, access: &Access, trust: Option<&TrustFile>) {
-    let Some(trust) = trust.filter(|trust| !trust.module_hashes.is_empty()) else { return };
-    let Ok(found) = access.ledger.module_hash().await else { return };
+    let Some(trust) = trust.filter(|trust| !trust.module_hashes.is_empty()) else {
+        return;
+    };
+    let Ok(found) = access.ledger.module_hash().await else {
+        return;
+    };
     if !found.is_some_and(|hash| trust.module_hashes.contains(&hash)) {
         let shown = found.map_or_else(|| "no module".to_owned(), hex::encode);
         report.record(
             Check::Code,
             Status::Failed,
-            format!("canister {} runs {shown}, which is not among the accepted modules", trust.ledger),
+            format!(
+                "canister {} runs {shown}, which is not among the accepted modules",
+                trust.ledger
+            ),
         );
     }
 }
@@ -110,7 +133,12 @@ async fn fetch(
     let size = head.size;
     let blocks = stream::iter(indexes)
         .map(|index| async move {
-            let block = ledger.blocks(index, 1).await?.into_iter().next().unwrap_or_default();
+            let block = ledger
+                .blocks(index, 1)
+                .await?
+                .into_iter()
+                .next()
+                .unwrap_or_default();
             Ok::<_, LedgerError>((index, block, ledger.inclusion(index, size).await?))
         })
         .buffered(AT_ONCE)

@@ -51,7 +51,9 @@ pub fn target(
     network: Option<&str>,
 ) -> Result<Target, Failure> {
     let missing = |what: &str| {
-        Failure::cannot_tell(format!("nobody names {what}: give a kubeconfig of the cluster, or --network URL and a trust file"))
+        Failure::cannot_tell(format!(
+            "nobody names {what}: give a kubeconfig of the cluster, or --network URL and a trust file"
+        ))
     };
     Ok(Target {
         root_key: trust
@@ -95,7 +97,11 @@ pub async fn access(
     );
     config.save_every = std::time::Duration::ZERO;
     let ledger = IcLedger::connect(config).map_err(|source| Failure::cannot_tell(source.to_string()))?;
-    Ok(Access { ledger: Arc::new(ledger), checkpoints, route })
+    Ok(Access {
+        ledger: Arc::new(ledger),
+        checkpoints,
+        route,
+    })
 }
 
 /// One folder for each root key: the same canister id lives on many networks.
@@ -122,13 +128,23 @@ pub fn failed_check(error: &LedgerError) -> Option<Check> {
 pub fn compare_names(report: &mut Report, trust: &TrustFile, hints: &LedgerConfig) {
     let mut wrong = Vec::new();
     if hints.ledger != trust.ledger {
-        wrong.push(format!("the cluster names ledger {}, the trust file {}", hints.ledger, trust.ledger));
+        wrong.push(format!(
+            "the cluster names ledger {}, the trust file {}",
+            hints.ledger, trust.ledger
+        ));
     }
     if hints.root_key != trust.root_key.to_der() {
         wrong.push("the cluster names another root key than the trust file".to_owned());
     }
-    if let Some(project) = trust.project.as_ref().filter(|project| **project != hints.project) {
-        wrong.push(format!("the cluster names project {}, the trust file {project}", hints.project));
+    if let Some(project) = trust
+        .project
+        .as_ref()
+        .filter(|project| **project != hints.project)
+    {
+        wrong.push(format!(
+            "the cluster names project {}, the trust file {project}",
+            hints.project
+        ));
     }
     if wrong.is_empty() {
         report.record(Check::Trust, Status::Passed, "the ids are the trust file's");
@@ -166,26 +182,59 @@ mod tests {
     fn named(hints: &LedgerConfig) -> (Status, String) {
         let mut report = Report::new(Some(&trust()));
         compare_names(&mut report, &trust(), hints);
-        let finding = report.findings().iter().find(|finding| finding.check == Check::Trust).unwrap();
+        let finding = report
+            .findings()
+            .iter()
+            .find(|finding| finding.check == Check::Trust)
+            .unwrap();
         (finding.status, finding.detail.clone())
     }
 
     #[test]
     fn a_swapped_config_map_fails_by_name() {
         assert_eq!(named(&hints()).0, Status::Passed);
-        let (status, detail) = named(&LedgerConfig { ledger: Principal::from_slice(&[2]), ..hints() });
+        let (status, detail) = named(&LedgerConfig {
+            ledger: Principal::from_slice(&[2]),
+            ..hints()
+        });
         assert_eq!(status, Status::Failed);
         assert!(detail.starts_with("the cluster names ledger"), "{detail}");
-        assert_eq!(named(&LedgerConfig { root_key: vec![1], ..hints() }).0, Status::Failed);
-        assert!(named(&LedgerConfig { project: "x".to_owned(), ..hints() }).1.contains("project x"));
+        assert_eq!(
+            named(&LedgerConfig {
+                root_key: vec![1],
+                ..hints()
+            })
+            .0,
+            Status::Failed
+        );
+        assert!(
+            named(&LedgerConfig {
+                project: "x".to_owned(),
+                ..hints()
+            })
+            .1
+            .contains("project x")
+        );
     }
 
     #[test]
     fn the_trust_file_is_asked_before_the_cluster() {
-        let swapped = LedgerConfig { ledger: Principal::from_slice(&[2]), root_key: vec![1], ..hints() };
+        let swapped = LedgerConfig {
+            ledger: Principal::from_slice(&[2]),
+            root_key: vec![1],
+            ..hints()
+        };
         let found = target(Some(&trust()), Some(&swapped), None).unwrap();
-        assert_eq!((found.ledger, found.root_key), (trust().ledger, trust().root_key.to_der()));
-        assert_eq!(target(Some(&trust()), Some(&hints()), Some("http://m")).unwrap().network, "http://m");
+        assert_eq!(
+            (found.ledger, found.root_key),
+            (trust().ledger, trust().root_key.to_der())
+        );
+        assert_eq!(
+            target(Some(&trust()), Some(&hints()), Some("http://m"))
+                .unwrap()
+                .network,
+            "http://m"
+        );
         assert!(target(Some(&trust()), None, None).is_err());
         assert!(target(None, None, Some("http://m")).is_err());
     }

@@ -20,12 +20,23 @@ pub fn check(document: &Node, crd: &CustomResourceDefinition) -> Vec<Mistake> {
         .and_then(|version| version.schema.as_ref())
         .and_then(|schema| schema.open_api_v3_schema.as_ref());
     let mut mistakes = Vec::new();
-    let Some(properties) = schema.and_then(|schema| schema.properties.as_ref()) else { return mistakes };
-    let Shape::Fields(fields) = &document.shape else { return mistakes };
+    let Some(properties) = schema.and_then(|schema| schema.properties.as_ref()) else {
+        return mistakes;
+    };
+    let Shape::Fields(fields) = &document.shape else {
+        return mistakes;
+    };
     // The frame is Kubernetes' own; its metadata is left to the API server.
-    let mut known: BTreeMap<&str, Option<&JSONSchemaProps>> =
-        ["apiVersion", "kind", "metadata"].into_iter().map(|name| (name, None)).collect();
-    known.extend(properties.iter().filter(|(name, _)| *name != "metadata").map(|(name, inner)| (name.as_str(), Some(inner))));
+    let mut known: BTreeMap<&str, Option<&JSONSchemaProps>> = ["apiVersion", "kind", "metadata"]
+        .into_iter()
+        .map(|name| (name, None))
+        .collect();
+    known.extend(
+        properties
+            .iter()
+            .filter(|(name, _)| *name != "metadata")
+            .map(|(name, inner)| (name.as_str(), Some(inner))),
+    );
     for (name, place, value) in fields {
         match known.get(name.as_str()) {
             Some(Some(inner)) => walk(value, inner, name, &mut mistakes),
@@ -43,11 +54,15 @@ fn unknown<'a>(
     place: super::Place,
 ) -> Mistake {
     let near = suggestion(name, known);
-    Mistake { place, message: format!("unknown field `{name}` in {parent}{near}") }
+    Mistake {
+        place,
+        message: format!("unknown field `{name}` in {parent}{near}"),
+    }
 }
 
 fn walk(node: &Node, schema: &JSONSchemaProps, path: &str, mistakes: &mut Vec<Mistake>) {
-    if schema.x_kubernetes_preserve_unknown_fields == Some(true) || schema.x_kubernetes_int_or_string == Some(true)
+    if schema.x_kubernetes_preserve_unknown_fields == Some(true)
+        || schema.x_kubernetes_int_or_string == Some(true)
     {
         return;
     }
@@ -63,7 +78,9 @@ fn walk(node: &Node, schema: &JSONSchemaProps, path: &str, mistakes: &mut Vec<Mi
                 match (properties.and_then(|known| known.get(name)), additional) {
                     (Some(inner), _) | (None, Some(inner)) => walk(value, inner, &inner_path, mistakes),
                     (None, None) => {
-                        let known = properties.into_iter().flat_map(|known| known.keys().map(String::as_str));
+                        let known = properties
+                            .into_iter()
+                            .flat_map(|known| known.keys().map(String::as_str));
                         mistakes.push(unknown(name, &format!("`{path}`"), known, *place));
                     }
                 }
@@ -71,7 +88,10 @@ fn walk(node: &Node, schema: &JSONSchemaProps, path: &str, mistakes: &mut Vec<Mi
             for name in schema.required.iter().flatten() {
                 if !fields.iter().any(|(found, _, _)| found == name) {
                     let message = format!("`{path}` lacks `{name}`");
-                    mistakes.push(Mistake { place: node.place, message });
+                    mistakes.push(Mistake {
+                        place: node.place,
+                        message,
+                    });
                 }
             }
         }
@@ -85,7 +105,10 @@ fn walk(node: &Node, schema: &JSONSchemaProps, path: &str, mistakes: &mut Vec<Mi
         (Shape::Scalar(Value::Null), _) => {}
         (shape, Some(wanted)) if !fits(shape, wanted) => {
             let message = format!("`{path}` must be {}, found {}", article(wanted), kind(shape));
-            mistakes.push(Mistake { place: node.place, message });
+            mistakes.push(Mistake {
+                place: node.place,
+                message,
+            });
         }
         (Shape::Scalar(value), _) => choose(value, schema, path, node, mistakes),
         _ => {}
@@ -101,7 +124,10 @@ fn choose(value: &Value, schema: &JSONSchemaProps, path: &str, node: &Node, mist
     let words: Vec<&str> = allowed.iter().filter_map(|one| one.0.as_str()).collect();
     let near = suggestion(value.as_str().unwrap_or_default(), words.iter().copied());
     let message = format!("`{path}` must be one of {}{near}", words.join(", "));
-    mistakes.push(Mistake { place: node.place, message });
+    mistakes.push(Mistake {
+        place: node.place,
+        message,
+    });
 }
 
 fn fits(shape: &Shape, wanted: &str) -> bool {

@@ -53,7 +53,10 @@ pub fn lint(text: &str) -> Findings {
     }
     if findings.checked.is_empty() && findings.mistakes.is_empty() {
         let message = "there is no object of dcanary.dev/v1alpha1 in this file".to_owned();
-        findings.mistakes.push(Mistake { place: Place { line: 1, column: 1 }, message });
+        findings.mistakes.push(Mistake {
+            place: Place { line: 1, column: 1 },
+            message,
+        });
     }
     findings.mistakes.sort();
     findings.mistakes.dedup();
@@ -67,7 +70,10 @@ fn check(document: &Node, findings: &mut Findings) {
     }
     if group != "dcanary.dev/v1alpha1" {
         let message = format!("`{group}` is no version of dcanary.dev; use dcanary.dev/v1alpha1");
-        findings.mistakes.push(Mistake { place: document.place_of("apiVersion"), message });
+        findings.mistakes.push(Mistake {
+            place: document.place_of("apiVersion"),
+            message,
+        });
         return;
     }
     let kind = document.text("kind").unwrap_or_default();
@@ -77,7 +83,9 @@ fn check(document: &Node, findings: &mut Findings) {
         }),
         "PipelineRun" => one::<PipelineRun>(document, &PipelineRun::crd(), |run| {
             let inline = run.spec.pipeline_spec.as_ref();
-            inline.map(|inline| judge(inline, "spec.pipelineSpec")).unwrap_or_default()
+            inline
+                .map(|inline| judge(inline, "spec.pipelineSpec"))
+                .unwrap_or_default()
         }),
         "Executor" => one::<Executor>(document, &Executor::crd(), |_| Vec::new()),
         "ClusterExecutor" => one::<ClusterExecutor>(document, &ClusterExecutor::crd(), |_| Vec::new()),
@@ -85,7 +93,10 @@ fn check(document: &Node, findings: &mut Findings) {
             let kinds = ["Pipeline", "PipelineRun", "Executor", "ClusterExecutor"];
             let near = dcanary_core::problem::suggestion(other, kinds);
             let message = format!("`{other}` is no kind of dcanary.dev{near}");
-            vec![Mistake { place: document.place_of("kind"), message }]
+            vec![Mistake {
+                place: document.place_of("kind"),
+                message,
+            }]
         }
     };
     findings.checked.push(format!("{kind} {}", document.name()));
@@ -99,14 +110,16 @@ fn one<T: DeserializeOwned>(
 ) -> Vec<Mistake> {
     let mut mistakes = fields::check(document, crd);
     match serde_json::from_value::<T>(document.to_json()) {
-        Ok(object) => mistakes.extend(
-            judge(&object)
-                .into_iter()
-                .map(|problem| Mistake { place: document.find(&problem.path), message: problem.to_string() }),
-        ),
+        Ok(object) => mistakes.extend(judge(&object).into_iter().map(|problem| Mistake {
+            place: document.find(&problem.path),
+            message: problem.to_string(),
+        })),
         // What is missing or of a wrong type; the field check has named what it can.
         Err(source) if mistakes.is_empty() => {
-            mistakes.push(Mistake { place: document.place, message: source.to_string() });
+            mistakes.push(Mistake {
+                place: document.place,
+                message: source.to_string(),
+            });
         }
         Err(_) => {}
     }

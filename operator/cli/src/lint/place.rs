@@ -48,7 +48,10 @@ pub fn read(text: &str) -> Result<Vec<Node>, Mistake> {
     let documents: Vec<Spanned<Raw>> = serde_saphyr::from_multiple(text).map_err(|source| {
         let place = source
             .location()
-            .map_or(Place { line: 1, column: 1 }, |at| Place { line: at.line(), column: at.column() });
+            .map_or(Place { line: 1, column: 1 }, |at| Place {
+                line: at.line(),
+                column: at.column(),
+            });
         let said = source.without_snippet().to_string();
         let message = said.lines().next().unwrap_or("this is no YAML").to_owned();
         Mistake { place, message }
@@ -59,9 +62,10 @@ pub fn read(text: &str) -> Result<Vec<Node>, Mistake> {
 impl Node {
     fn field(&self, name: &str) -> Option<(&Place, &Node)> {
         match &self.shape {
-            Shape::Fields(fields) => {
-                fields.iter().find(|(found, _, _)| found == name).map(|(_, place, node)| (place, node))
-            }
+            Shape::Fields(fields) => fields
+                .iter()
+                .find(|(found, _, _)| found == name)
+                .map(|(_, place, node)| (place, node)),
             _ => None,
         }
     }
@@ -81,7 +85,9 @@ impl Node {
 
     /// `metadata.name`, or nothing.
     pub fn name(&self) -> &str {
-        self.field("metadata").and_then(|(_, node)| node.text("name")).unwrap_or("(no name)")
+        self.field("metadata")
+            .and_then(|(_, node)| node.text("name"))
+            .unwrap_or("(no name)")
     }
 
     /// The place of a path such as `spec.stages[2].dependsOn[0]`: as deep as it exists.
@@ -105,8 +111,10 @@ impl Node {
             Shape::Scalar(value) => value.clone(),
             Shape::List(items) => Value::Array(items.iter().map(Self::to_json).collect()),
             Shape::Fields(fields) => {
-                let fields: Map<String, Value> =
-                    fields.iter().map(|(name, _, node)| (name.clone(), node.to_json())).collect();
+                let fields: Map<String, Value> = fields
+                    .iter()
+                    .map(|(name, _, node)| (name.clone(), node.to_json()))
+                    .collect();
                 Value::Object(fields)
             }
         }
@@ -121,7 +129,10 @@ enum Raw {
 }
 
 fn place<T>(spanned: &Spanned<T>) -> Place {
-    Place { line: spanned.referenced.line(), column: spanned.referenced.column() }
+    Place {
+        line: spanned.referenced.line(),
+        column: spanned.referenced.column(),
+    }
 }
 
 impl From<Spanned<Raw>> for Node {
@@ -184,7 +195,9 @@ impl<'de> Visitor<'de> for RawVisitor {
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Raw, E> {
-        Ok(Raw::Scalar(Number::from_f64(value).map_or(Value::Null, Value::Number)))
+        Ok(Raw::Scalar(
+            Number::from_f64(value).map_or(Value::Null, Value::Number),
+        ))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Raw, E> {

@@ -24,12 +24,20 @@ spec:
 
 #[test]
 fn a_good_file_has_no_mistakes() {
-    assert_eq!(lint(GOOD), Findings { checked: vec!["Pipeline web".to_owned()], mistakes: vec![] });
+    assert_eq!(
+        lint(GOOD),
+        Findings {
+            checked: vec!["Pipeline web".to_owned()],
+            mistakes: vec![]
+        }
+    );
 }
 
 #[test]
 fn unknown_fields_are_refused_with_place_and_suggestion() {
-    let text = GOOD.replace("dependsOn", "dependOn").replace("spec:\n", "spec:\n  stagse: []\n");
+    let text = GOOD
+        .replace("dependsOn", "dependOn")
+        .replace("spec:\n", "spec:\n  stagse: []\n");
     insta::assert_snapshot!("unknown_fields", shown(&text));
 }
 
@@ -58,14 +66,25 @@ fn other_kinds_are_left_alone_and_misspelt_ones_are_not() {
     let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n---\n";
     assert_eq!(lint(&format!("{secret}{GOOD}")).mistakes, []);
     let findings = lint(&GOOD.replace("kind: Pipeline", "kind: Pipelin"));
-    assert!(findings.mistakes[0].message.contains("did you mean `Pipeline`?"), "{findings:?}");
+    assert!(
+        findings.mistakes[0].message.contains("did you mean `Pipeline`?"),
+        "{findings:?}"
+    );
     assert_eq!(findings.mistakes[0].place, Place { line: 2, column: 7 });
-    assert!(lint(secret).mistakes[0].message.contains("no object of dcanary.dev"));
+    assert!(
+        lint(secret).mistakes[0]
+            .message
+            .contains("no object of dcanary.dev")
+    );
 }
 
 #[test]
 fn the_second_document_keeps_its_lines() {
     let text = format!("{GOOD}---\n{}", GOOD.replace("image: busybox", "imgae: busybox"));
-    let lines: Vec<u64> = lint(&text).mistakes.iter().map(|mistake| mistake.place.line).collect();
+    let lines: Vec<u64> = lint(&text)
+        .mistakes
+        .iter()
+        .map(|mistake| mistake.place.line)
+        .collect();
     assert!(lines.iter().all(|line| *line > 16), "{lines:?}");
 }

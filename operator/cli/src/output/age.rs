@@ -7,7 +7,11 @@ pub fn span(seconds: i64) -> String {
     let seconds = seconds.max(0);
     let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
     let two = |big: i64, unit: char, small: i64, small_unit: char| {
-        if small == 0 { format!("{big}{unit}") } else { format!("{big}{unit}{small}{small_unit}") }
+        if small == 0 {
+            format!("{big}{unit}")
+        } else {
+            format!("{big}{unit}{small}{small_unit}")
+        }
     };
     match seconds {
         0..60 => format!("{seconds}s"),
@@ -20,7 +24,9 @@ pub fn span(seconds: i64) -> String {
 
 /// From `start` to `end`, or to `now` while there is no end. Empty before the start.
 pub fn between(start: Option<Timestamp>, end: Option<Timestamp>, now: Timestamp) -> String {
-    start.map_or_else(String::new, |start| span(end.unwrap_or(now).as_second() - start.as_second()))
+    start.map_or_else(String::new, |start| {
+        span(end.unwrap_or(now).as_second() - start.as_second())
+    })
 }
 
 /// Nanoseconds since 1970 as a date and time, UTC, in seconds.
@@ -37,8 +43,17 @@ mod tests {
 
     #[test]
     fn spans_have_at_most_two_units() {
-        let cases = [(0, "0s"), (59, "59s"), (60, "1m"), (133, "2m13s"), (18_120, "5h2m"), (86_400, "1d"),
-            (273_600, "3d4h"), (864_000, "10d"), (-5, "0s")];
+        let cases = [
+            (0, "0s"),
+            (59, "59s"),
+            (60, "1m"),
+            (133, "2m13s"),
+            (18_120, "5h2m"),
+            (86_400, "1d"),
+            (273_600, "3d4h"),
+            (864_000, "10d"),
+            (-5, "0s"),
+        ];
         for (seconds, text) in cases {
             assert_eq!(span(seconds), text);
         }

@@ -44,7 +44,9 @@ impl Style {
     pub fn detect(global: &Global) -> Self {
         let unwanted = global.no_color || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        Self { color: !unwanted && !dumb && std::io::stdout().is_terminal() }
+        Self {
+            color: !unwanted && !dumb && std::io::stdout().is_terminal(),
+        }
     }
 
     /// The text in a tone.
@@ -97,7 +99,10 @@ mod tests {
     #[test]
     fn without_colour_there_are_no_escapes() {
         assert_eq!(Style::PLAIN.paint(Tone::Bad, "x"), "x");
-        assert_eq!(Style { color: true }.paint(Tone::Bad, "x"), "\u{1b}[31mx\u{1b}[0m");
+        assert_eq!(
+            Style { color: true }.paint(Tone::Bad, "x"),
+            "\u{1b}[31mx\u{1b}[0m"
+        );
         assert_eq!(Style { color: true }.paint(Tone::Bad, ""), "");
     }
 

@@ -8,7 +8,12 @@ pub fn table(heading: &[&str], rows: Vec<Vec<String>>) -> String {
     let lines: Vec<Vec<String>> = std::iter::once(heading).chain(rows).collect();
     let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
     let widest = |column: usize| {
-        lines.iter().filter_map(|line| line.get(column)).map(|cell| width(cell)).max().unwrap_or(0)
+        lines
+            .iter()
+            .filter_map(|line| line.get(column))
+            .map(|cell| width(cell))
+            .max()
+            .unwrap_or(0)
     };
     let widths: Vec<usize> = (0..columns).map(widest).collect();
     let mut text = String::new();
@@ -48,13 +53,22 @@ mod tests {
 
     #[test]
     fn columns_are_aligned_and_lines_have_no_trailing_space() {
-        let rows = vec![vec!["a-long-name".into(), "3s".into()], vec!["b".into(), "12m".into()]];
-        assert_eq!(table(&["NAME", "AGE"], rows), "NAME          AGE\na-long-name   3s\nb             12m\n");
+        let rows = vec![
+            vec!["a-long-name".into(), "3s".into()],
+            vec!["b".into(), "12m".into()],
+        ];
+        assert_eq!(
+            table(&["NAME", "AGE"], rows),
+            "NAME          AGE\na-long-name   3s\nb             12m\n"
+        );
     }
 
     #[test]
     fn colours_take_no_room() {
         let rows = vec![vec!["\u{1b}[32m✔\u{1b}[0m ok".into(), "x".into()]];
-        assert_eq!(table(&["ST", "A"], rows), "ST     A\n\u{1b}[32m✔\u{1b}[0m ok   x\n");
+        assert_eq!(
+            table(&["ST", "A"], rows),
+            "ST     A\n\u{1b}[32m✔\u{1b}[0m ok   x\n"
+        );
     }
 }

@@ -18,7 +18,11 @@ pub fn findings(file: &str, found: &Findings, style: Style) -> String {
         ));
     }
     if found.mistakes.is_empty() {
-        text.push_str(&format!("{file}: {} {}\n", style.paint(Tone::Good, "✔"), found.checked.join(", ")));
+        text.push_str(&format!(
+            "{file}: {} {}\n",
+            style.paint(Tone::Good, "✔"),
+            found.checked.join(", ")
+        ));
     }
     text
 }

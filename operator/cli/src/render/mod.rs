@@ -1,6 +1,7 @@
 //! Text from values: no clock, no cluster, no terminal.
 
 pub mod lint;
+pub mod logs;
 pub mod pin;
 pub mod report;
 pub mod runs;

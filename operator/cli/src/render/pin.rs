@@ -6,7 +6,10 @@ use dcanary_verifier::{Level, TrustFile};
 /// The first 16 bytes of a SHA-256, in groups of four hex digits.
 pub fn fingerprint(bytes: &[u8]) -> String {
     let hex = hex::encode(&sha256(bytes)[..16]);
-    let groups: Vec<&str> = (0..hex.len()).step_by(4).map(|start| &hex[start..start + 4]).collect();
+    let groups: Vec<&str> = (0..hex.len())
+        .step_by(4)
+        .map(|start| &hex[start..start + 4])
+        .collect();
     groups.join(" ")
 }
 
@@ -15,9 +18,16 @@ pub fn pins(trust: &TrustFile) -> String {
     let level = Level::of(trust);
     let mut text = String::new();
     let mut line = |name: &str, value: &str| text.push_str(&format!("  {name:<13} {value}\n"));
-    let network = if trust.root_key.is_mainnet() { "the Internet Computer's mainnet" } else { "an embedded or private network" };
+    let network = if trust.root_key.is_mainnet() {
+        "the Internet Computer's mainnet"
+    } else {
+        "an embedded or private network"
+    };
     line("network", network);
-    line("root key", &format!("fingerprint {}", fingerprint(&trust.root_key.to_der())));
+    line(
+        "root key",
+        &format!("fingerprint {}", fingerprint(&trust.root_key.to_der())),
+    );
     line("ledger", &trust.ledger.to_text());
     line("project", trust.project.as_deref().unwrap_or("any"));
     if trust.module_hashes.is_empty() {
@@ -39,7 +49,10 @@ pub fn pins(trust: &TrustFile) -> String {
         None => line("writers", "any with a role: not checked"),
         Some(domains) => {
             for domain in domains {
-                line("writer", &format!("{} of {} ({})", domain.principal, domain.domain, domain.owner));
+                line(
+                    "writer",
+                    &format!("{} of {} ({})", domain.principal, domain.domain, domain.owner),
+                );
             }
         }
     }

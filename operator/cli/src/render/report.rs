@@ -16,19 +16,31 @@ pub fn report(report: &Report, subject: &str, incomplete: Option<&str>, style: S
             Status::Failed => ("✖", Tone::Bad),
             Status::Unchecked => ("◌", Tone::Faint),
         };
-        let line = format!("  {} {:<12} {}", style.paint(tone, icon), finding.check.as_str(), finding.detail);
+        let line = format!(
+            "  {} {:<12} {}",
+            style.paint(tone, icon),
+            finding.check.as_str(),
+            finding.detail
+        );
         text.push_str(line.trim_end());
         text.push('\n');
     }
     if let Some(time) = report.as_of() {
-        text.push_str(&format!("As of {}. Revocation after that time: not checked.\n", instant(time)));
+        text.push_str(&format!(
+            "As of {}. Revocation after that time: not checked.\n",
+            instant(time)
+        ));
     }
     if let Some(level) = report.level() {
         text.push_str(&format!("Level {level:?}: {}.\n", level.meaning()));
     }
     if !report.to_pin().is_empty() {
-        text.push_str("Nothing is pinned: this says only that the parts fit together, not whose ledger it is.\n");
-        text.push_str("Compare with what its owner tells you on another way, then run `dcanary trust pin`:\n");
+        text.push_str(
+            "Nothing is pinned: this says only that the parts fit together, not whose ledger it is.\n",
+        );
+        text.push_str(
+            "Compare with what its owner tells you on another way, then run `dcanary trust pin`:\n",
+        );
         for line in report.to_pin() {
             text.push_str(&format!("  {line}\n"));
         }
@@ -72,4 +84,85 @@ pub fn machine(report: &Report, subject: &str) -> Value {
         "checks": checks,
         "toPin": report.to_pin(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dcanary_verifier::{Check, RootKey, TrustFile};
+
+    fn trust() -> TrustFile {
+        TrustFile {
+            root_key: RootKey::mainnet(),
+            ledger: ic_agent::export::Principal::from_slice(&[1]),
+            project: None,
+            module_hashes: vec![],
+            controllers: None,
+            domains: None,
+        }
+    }
+
+    fn all(status: Status, trust: Option<&TrustFile>) -> Report {
+        let mut report = Report::new(trust);
+        for check in Check::ALL {
+            report.record(check, status, "as it should be");
+        }
+        report
+    }
+
+    #[test]
+    fn what_was_verified_is_told_with_its_level() {
+        let text = super::report(
+            &all(Status::Passed, Some(&trust())),
+            "Run web-1",
+            None,
+            Style::PLAIN,
+        );
+        insta::assert_snapshot!("verify_good", text);
+    }
+
+    #[test]
+    fn what_is_false_is_named_in_the_last_line() {
+        let mut found = all(Status::Passed, Some(&trust()));
+        found.record(
+            Check::Code,
+            Status::Failed,
+            "0102 is not among the accepted modules",
+        );
+        found.record(
+            Check::Cluster,
+            Status::Unchecked,
+            "2 records are not in the ledger yet",
+        );
+        insta::assert_snapshot!(
+            "verify_false",
+            super::report(&found, "Run web-1", None, Style::PLAIN)
+        );
+    }
+
+    #[test]
+    fn without_trust_file_it_says_what_to_pin() {
+        let text = super::report(&all(Status::Unchecked, None), "Export x.cbor", None, Style::PLAIN);
+        insta::assert_snapshot!("verify_unpinned", text);
+    }
+
+    #[test]
+    fn what_is_incomplete_is_never_called_verified() {
+        let found = all(Status::Passed, Some(&trust()));
+        let text = super::report(&found, "Run x", Some("run u is not in the ledger"), Style::PLAIN);
+        assert!(
+            text.ends_with("NOT VERIFIED: run u is not in the ledger\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn programs_get_each_check_by_name() {
+        let value = machine(&all(Status::Passed, Some(&trust())), "Run x");
+        assert_eq!(value["checks"].as_array().map(Vec::len), Some(Check::ALL.len()));
+        assert_eq!(
+            (value["verified"].as_bool(), value["level"].as_str()),
+            (Some(true), Some("L2"))
+        );
+    }
 }

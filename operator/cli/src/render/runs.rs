@@ -25,7 +25,10 @@ pub fn runs(runs: &[PipelineRun], namespaces: bool, wide: bool, now: Timestamp, 
     if wide {
         heading.extend(["COMMIT", "RECORDED", "BLOCK", "MESSAGE"]);
     }
-    let rows = runs.iter().map(|run| row(run, namespaces, wide, now, style)).collect();
+    let rows = runs
+        .iter()
+        .map(|run| row(run, namespaces, wide, now, style))
+        .collect();
     table(&heading, rows)
 }
 
@@ -36,7 +39,10 @@ fn row(run: &PipelineRun, namespaces: bool, wide: bool, now: Timestamp, style: S
     let created = run.metadata.creation_timestamp.as_ref().map(|time| time.0);
     let mut row = vec![
         run.metadata.name.clone().unwrap_or_default(),
-        run.spec.pipeline_ref.as_ref().map_or_else(|| "(inline)".to_owned(), |named| named.name.clone()),
+        run.spec
+            .pipeline_ref
+            .as_ref()
+            .map_or_else(|| "(inline)".to_owned(), |named| named.name.clone()),
         format!("{} {word}", style.paint(tone, icon)),
         status.progress.clone().unwrap_or_default(),
         between(status.started_at, status.finished_at, now),
@@ -47,12 +53,31 @@ fn row(run: &PipelineRun, namespaces: bool, wide: bool, now: Timestamp, style: S
     }
     if wide {
         let commit = run.spec.source.as_ref().and_then(|source| source.commit.as_ref());
-        row.push(commit.map(|commit| commit.chars().take(12).collect()).unwrap_or_default());
+        row.push(
+            commit
+                .map(|commit| commit.chars().take(12).collect())
+                .unwrap_or_default(),
+        );
         let journal = status.journal.as_ref();
-        row.push(journal.map(|journal| format!("{}/{}", journal.recorded, journal.next)).unwrap_or_default());
-        row.push(journal.and_then(|journal| journal.block).map(|block| block.to_string()).unwrap_or_default());
-        let said = status.conditions.iter().find(|condition| condition.kind == ConditionType::Succeeded);
-        row.push(said.map(|condition| condition.message.clone()).unwrap_or_default());
+        row.push(
+            journal
+                .map(|journal| format!("{}/{}", journal.recorded, journal.next))
+                .unwrap_or_default(),
+        );
+        row.push(
+            journal
+                .and_then(|journal| journal.block)
+                .map(|block| block.to_string())
+                .unwrap_or_default(),
+        );
+        let said = status
+            .conditions
+            .iter()
+            .find(|condition| condition.kind == ConditionType::Succeeded);
+        row.push(
+            said.map(|condition| condition.message.clone())
+                .unwrap_or_default(),
+        );
     }
     row
 }
@@ -67,7 +92,10 @@ mod tests {
         let now = fixtures::at("2026-03-01T12:10:00Z");
         let all = sorted(vec![fixtures::running(), fixtures::failed()], None);
         insta::assert_snapshot!("runs", runs(&all, false, false, now, Style::PLAIN));
-        insta::assert_snapshot!("runs_wide_all_namespaces", runs(&all, true, true, now, Style::PLAIN));
+        insta::assert_snapshot!(
+            "runs_wide_all_namespaces",
+            runs(&all, true, true, now, Style::PLAIN)
+        );
     }
 
     #[test]

@@ -21,7 +21,11 @@ pub fn tree(run: &PipelineRun, now: Timestamp, style: Style) -> String {
     let mut text = heading(run, status, now, style);
     let last = status.stages.len().saturating_sub(1);
     for (i, stage) in status.stages.iter().enumerate() {
-        let (branch, under) = if i == last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+        let (branch, under) = if i == last {
+            ("└─ ", "   ")
+        } else {
+            ("├─ ", "│  ")
+        };
         text.push_str(&stage_line(stage, now, branch, style));
         for line in below(stage, now, style) {
             text.push_str(format!("{under}{line}").trim_end());
@@ -51,10 +55,19 @@ fn heading(run: &PipelineRun, status: &PipelineRunStatus, now: Timestamp, style:
         }
     };
     line("namespace", namespace);
-    line("pipeline", run.spec.pipeline_ref.as_ref().map_or("(inline)", |named| named.name.as_str()));
+    line(
+        "pipeline",
+        run.spec
+            .pipeline_ref
+            .as_ref()
+            .map_or("(inline)", |named| named.name.as_str()),
+    );
     if let Some(source) = &run.spec.source {
         let parts = [&source.repo, &source.reference, &source.commit];
-        line("source", &parts.into_iter().flatten().cloned().collect::<Vec<_>>().join(" "));
+        line(
+            "source",
+            &parts.into_iter().flatten().cloned().collect::<Vec<_>>().join(" "),
+        );
     }
     line("reason", &reason(status));
     line("ledger", &ledger(status, style));
@@ -75,13 +88,18 @@ fn reason(status: &PipelineRunStatus) -> String {
 }
 
 fn ledger(status: &PipelineRunStatus, style: Style) -> String {
-    let Some(journal) = &status.journal else { return String::new() };
+    let Some(journal) = &status.journal else {
+        return String::new();
+    };
     let mut text = match journal.block {
         Some(block) => format!("{} of {} records, block {block}", journal.recorded, journal.next),
         None => format!("{} of {} records", journal.recorded, journal.next),
     };
     if let Some(refused) = &journal.refused {
-        text.push_str(&format!("  {}", style.paint(Tone::Bad, &format!("⚠ refused: {refused}"))));
+        text.push_str(&format!(
+            "  {}",
+            style.paint(Tone::Bad, &format!("⚠ refused: {refused}"))
+        ));
     }
     let waiting = status.conditions.iter().find(|condition| {
         condition.kind == ConditionType::Recorded && condition.status == ConditionStatus::False
@@ -96,7 +114,10 @@ fn ledger(status: &PipelineRunStatus, style: Style) -> String {
 /// Icon, tone and word of a whole run.
 pub fn run_mark(status: &PipelineRunStatus) -> Mark {
     let is = |kind, wanted| {
-        status.conditions.iter().any(|condition| condition.kind == kind && condition.status == wanted)
+        status
+            .conditions
+            .iter()
+            .any(|condition| condition.kind == kind && condition.status == wanted)
     };
     if is(ConditionType::Finished, ConditionStatus::True) {
         return match crate::journal::compare::outcome(status) {
@@ -109,7 +130,11 @@ pub fn run_mark(status: &PipelineRunStatus) -> Mark {
     if is(ConditionType::Stalled, ConditionStatus::True) {
         return ("⚠", Tone::Bad, "Stalled");
     }
-    if status.started_at.is_some() { ("◷", Tone::Busy, "Running") } else { ("◌", Tone::Faint, "Pending") }
+    if status.started_at.is_some() {
+        ("◷", Tone::Busy, "Running")
+    } else {
+        ("◌", Tone::Faint, "Pending")
+    }
 }
 
 fn stage_mark(stage: &StageStatus) -> Mark {
@@ -135,7 +160,12 @@ fn stage_line(stage: &StageStatus, now: Timestamp, branch: &str, style: Style) -
     }
     if stage.state != StageState::Succeeded && !stage.reason.is_empty() {
         let said = [stage.reason.as_str(), stage.message.as_str()];
-        notes.push(said.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": "));
+        notes.push(
+            said.into_iter()
+                .filter(|part| !part.is_empty())
+                .collect::<Vec<_>>()
+                .join(": "),
+        );
     }
     if let Some(at) = stage.retry_at.filter(|_| stage.state == StageState::Retrying) {
         notes.push(format!("again in {}", span(at.as_second() - now.as_second())));
@@ -145,7 +175,11 @@ fn stage_line(stage: &StageStatus, now: Timestamp, branch: &str, style: Style) -
         style.paint(tone, icon),
         stage.name,
         word,
-        between(stage.started_at, stage.finished_at.filter(|_| stage.state.ended()), now),
+        between(
+            stage.started_at,
+            stage.finished_at.filter(|_| stage.state.ended()),
+            now
+        ),
         style.paint(Tone::Faint, &notes.join(", ")),
     );
     format!("{}\n", line.trim_end())
@@ -158,18 +192,37 @@ fn below(stage: &StageStatus, now: Timestamp, style: Style) -> Vec<String> {
     for attempt in &stage.attempts {
         let steps: Vec<String> = attempt.steps.iter().map(|step| step_line(step, style)).collect();
         if single {
-            items.extend(dispute(attempt, style).into_iter().chain(steps).map(|line| (line, Vec::new())));
+            items.extend(
+                dispute(attempt, style)
+                    .into_iter()
+                    .chain(steps)
+                    .map(|line| (line, Vec::new())),
+            );
         } else {
             let inner = dispute(attempt, style).into_iter().chain(steps).collect();
             items.push((attempt_line(attempt, now, style), inner));
         }
     }
-    items.extend(stage.results.iter().map(|result| (result_line(result), Vec::new())));
-    items.extend(stage.artifacts.iter().map(|artifact| (artifact_line(artifact), Vec::new())));
+    items.extend(
+        stage
+            .results
+            .iter()
+            .map(|result| (result_line(result), Vec::new())),
+    );
+    items.extend(
+        stage
+            .artifacts
+            .iter()
+            .map(|artifact| (artifact_line(artifact), Vec::new())),
+    );
     let mut lines = Vec::new();
     let last = items.len().saturating_sub(1);
     for (i, (line, inner)) in items.into_iter().enumerate() {
-        let (branch, under) = if i == last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+        let (branch, under) = if i == last {
+            ("└─ ", "   ")
+        } else {
+            ("├─ ", "│  ")
+        };
         lines.push(format!("{branch}{line}"));
         let end = inner.len().saturating_sub(1);
         for (j, line) in inner.into_iter().enumerate() {
@@ -192,10 +245,19 @@ fn attempt_line(attempt: &AttemptStatus, now: Timestamp, style: Style) -> String
         Some(O::Lost | O::Cancelled) => ("⚠", Tone::Warn),
         Some(O::Failed | O::TimedOut | O::Refused) => ("✖", Tone::Bad),
     };
-    let took = between(attempt.started_at.or(attempt.created_at), attempt.finished_at, now);
-    format!("{} attempt {} {took} {}", style.paint(tone, icon), attempt.number, attempt.reason)
-        .trim_end()
-        .to_owned()
+    let took = between(
+        attempt.started_at.or(attempt.created_at),
+        attempt.finished_at,
+        now,
+    );
+    format!(
+        "{} attempt {} {took} {}",
+        style.paint(tone, icon),
+        attempt.number,
+        attempt.reason
+    )
+    .trim_end()
+    .to_owned()
 }
 
 fn step_line(step: &StepStatus, style: Style) -> String {
@@ -213,9 +275,14 @@ fn step_line(step: &StepStatus, style: Style) -> String {
         notes.push(format!("exit code {code}"));
     }
     notes.extend(step.message.clone());
-    format!("{} {:<18} {took:<7} {}", style.paint(tone, icon), step.name, notes.join(", "))
-        .trim_end()
-        .to_owned()
+    format!(
+        "{} {:<18} {took:<7} {}",
+        style.paint(tone, icon),
+        step.name,
+        notes.join(", ")
+    )
+    .trim_end()
+    .to_owned()
 }
 
 fn result_line(result: &ResultStatus) -> String {
@@ -228,13 +295,24 @@ fn result_line(result: &ResultStatus) -> String {
             let more = if cut.len() < line.len() { "…" } else { "" };
             format!("= {} {cut}{more}", result.name)
         }
-        None => format!("= {} {} ({} bytes)", result.name, short(&result.digest), result.size),
+        None => format!(
+            "= {} {} ({} bytes)",
+            result.name,
+            short(&result.digest),
+            result.size
+        ),
     }
 }
 
 fn artifact_line(artifact: &ArtifactStatus) -> String {
-    let place = artifact.reference.clone().unwrap_or_else(|| short(&artifact.digest));
-    format!("+ {} {} {} bytes, {place}", artifact.name, artifact.kind, artifact.size)
+    let place = artifact
+        .reference
+        .clone()
+        .unwrap_or_else(|| short(&artifact.digest));
+    format!(
+        "+ {} {} {} bytes, {place}",
+        artifact.name, artifact.kind, artifact.size
+    )
 }
 
 /// Enough of a digest to tell two apart.

@@ -34,7 +34,10 @@ impl IcLedger {
                 api::RoleError::NotAuthorised => format!("{} is no owner of the ledger", self.caller),
                 api::RoleError::Malformed { reason } => reason,
                 api::RoleError::OtherDomain { have } => {
-                    format!("{} writes that project under domain {have}; revoke that first", role.principal)
+                    format!(
+                        "{} writes that project under domain {have}; revoke that first",
+                        role.principal
+                    )
                 }
                 api::RoleError::LastOwner => "the only owner cannot be taken away".to_owned(),
                 api::RoleError::TooManyRoles { limit } => format!("there are {limit} roles already"),
@@ -60,11 +63,8 @@ impl IcLedger {
             .map_err(refused)?;
         let answer = match sent {
             CallResponse::Response((answer, _)) => answer,
-            CallResponse::Poll(request) => {
-                self.agent.wait(&request, self.ledger).await.map_err(refused)?.0
-            }
+            CallResponse::Poll(request) => self.agent.wait(&request, self.ledger).await.map_err(refused)?.0,
         };
-        Decode!(&answer, T)
-            .map_err(|source| LedgerError::decode(format!("the answer of `{method}`"), source))
+        Decode!(&answer, T).map_err(|source| LedgerError::decode(format!("the answer of `{method}`"), source))
     }
 }

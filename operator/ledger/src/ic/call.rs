@@ -31,8 +31,7 @@ impl IcLedger {
             .call()
             .await
             .map_err(|source| explain(source, method, self.ledger))?;
-        Decode!(&answer, T)
-            .map_err(|source| LedgerError::decode(format!("the answer of `{method}`"), source))
+        Decode!(&answer, T).map_err(|source| LedgerError::decode(format!("the answer of `{method}`"), source))
     }
 
     /// Calls an update method; the answer comes out of a certificate that was checked twice.
@@ -42,7 +41,12 @@ impl IcLedger {
         argument: Vec<u8>,
     ) -> Result<T, LedgerError> {
         let refused = |source| explain(source, method, self.ledger);
-        let sent = self.agent.update(&self.ledger, method).with_arg(argument).call().await;
+        let sent = self
+            .agent
+            .update(&self.ledger, method)
+            .with_arg(argument)
+            .call()
+            .await;
         let (answer, certificate) = match sent.map_err(refused)? {
             CallResponse::Response(certified) => certified,
             CallResponse::Poll(request) => self.agent.wait(&request, self.ledger).await.map_err(refused)?,
@@ -51,8 +55,7 @@ impl IcLedger {
         ciborium::into_writer(&certificate, &mut bytes)
             .map_err(|source| LedgerError::decode("the certificate of an answer", source))?;
         self.decode(&bytes)?;
-        Decode!(&answer, T)
-            .map_err(|source| LedgerError::decode(format!("the answer of `{method}`"), source))
+        Decode!(&answer, T).map_err(|source| LedgerError::decode(format!("the answer of `{method}`"), source))
     }
 
     pub(super) async fn append_batch(&self, batch: &[Segment]) -> Result<Vec<Answer>, LedgerError> {
@@ -69,19 +72,28 @@ impl IcLedger {
             other => other,
         })?;
         let later = |reason, message: String| {
-            Ok(batch.iter().map(|_| Answer::Later { reason, message: message.clone() }).collect())
+            Ok(batch
+                .iter()
+                .map(|_| Answer::Later {
+                    reason,
+                    message: message.clone(),
+                })
+                .collect())
         };
         match result {
-            Ok(results) if results.len() == batch.len() => {
-                batch.iter().zip(results).map(|(segment, result)| self.answer(segment, result)).collect()
-            }
+            Ok(results) if results.len() == batch.len() => batch
+                .iter()
+                .zip(results)
+                .map(|(segment, result)| self.answer(segment, result))
+                .collect(),
             Ok(results) => Err(LedgerError::decode(
                 "the answer of `append`",
                 format!("{} results for {} segments", results.len(), batch.len()),
             )),
-            Err(api::BatchError::NotAuthorised) => {
-                later("NotAuthorised", format!("{} holds no role on ledger {}", self.caller, self.ledger))
-            }
+            Err(api::BatchError::NotAuthorised) => later(
+                "NotAuthorised",
+                format!("{} holds no role on ledger {}", self.caller, self.ledger),
+            ),
             Err(api::BatchError::RateLimited { retry_after_s }) => later("RateLimited", rate(retry_after_s)),
             Err(api::BatchError::Malformed { reason }) => Err(rejected("append", reason)),
             Err(api::BatchError::TooManyRecords { limit }) => {
@@ -101,7 +113,11 @@ impl IcLedger {
             Ok(receipt) => {
                 return Err(LedgerError::decode(
                     "a receipt",
-                    format!("{} blocks for {} records", receipt.blocks.len(), segment.records.len()),
+                    format!(
+                        "{} blocks for {} records",
+                        receipt.blocks.len(),
+                        segment.records.len()
+                    ),
                 ));
             }
             Err(E::Conflict { n, have }) => Answer::Conflict { n, have },
@@ -114,7 +130,10 @@ impl IcLedger {
             },
             Err(E::NotAuthorised) => Answer::Later {
                 reason: "NotAuthorised",
-                message: format!("{} may not write runs of project {}", self.caller, segment.key.project),
+                message: format!(
+                    "{} may not write runs of project {}",
+                    self.caller, segment.key.project
+                ),
             },
             Err(E::JournalFull) => Answer::Later {
                 reason: "JournalFull",
@@ -124,9 +143,10 @@ impl IcLedger {
                 reason: "RunLimit",
                 message: format!("{limit} runs of project {} are open already", segment.key.project),
             },
-            Err(E::RateLimited { retry_after_s }) => {
-                Answer::Later { reason: "RateLimited", message: rate(retry_after_s) }
-            }
+            Err(E::RateLimited { retry_after_s }) => Answer::Later {
+                reason: "RateLimited",
+                message: rate(retry_after_s),
+            },
         })
     }
 }
@@ -154,7 +174,10 @@ fn candid_segment(segment: &Segment) -> api::Segment {
 }
 
 fn rejected(method: &str, message: impl Into<String>) -> LedgerError {
-    LedgerError::Rejected { method: method.to_owned(), message: message.into() }
+    LedgerError::Rejected {
+        method: method.to_owned(),
+        message: message.into(),
+    }
 }
 
 /// What a failure of the agent means. Whatever looks forged is named as such, never as "unreachable".
@@ -175,18 +198,24 @@ pub(crate) fn explain(source: AgentError, method: &str, ledger: Principal) -> Le
         | AgentError::MalformedSignature
         | AgentError::MalformedPublicKey
         | AgentError::DerKeyLengthMismatch { .. }
-        | AgentError::DerPrefixMismatch { .. } => {
-            LedgerError::unproven(format!("the answer of `{method}`"), "no node of the subnet signed it")
-        }
+        | AgentError::DerPrefixMismatch { .. } => LedgerError::unproven(
+            format!("the answer of `{method}`"),
+            "no node of the subnet signed it",
+        ),
         AgentError::LookupPathAbsent(_)
         | AgentError::LookupPathUnknown(_)
         | AgentError::LookupPathError(_)
         | AgentError::InvalidRequestStatus(..)
-        | AgentError::RequestStatusDoneNoReply(_) => {
-            LedgerError::unproven(format!("the answer of `{method}`"), "the certificate does not reveal it")
+        | AgentError::RequestStatusDoneNoReply(_) => LedgerError::unproven(
+            format!("the answer of `{method}`"),
+            "the certificate does not reveal it",
+        ),
+        AgentError::InvalidCborData(source) => {
+            LedgerError::decode(format!("the answer of `{method}`"), source)
         }
-        AgentError::InvalidCborData(source) => LedgerError::decode(format!("the answer of `{method}`"), source),
-        other => LedgerError::Unreachable { reason: chain(&other) },
+        other => LedgerError::Unreachable {
+            reason: chain(&other),
+        },
     }
 }
 

@@ -47,10 +47,15 @@ impl IcLedger {
                 } else {
                     Vec::new()
                 };
-                checkpoint.advance(&head, &proof).map_err(LedgerError::of_advance)?;
+                checkpoint
+                    .advance(&head, &proof)
+                    .map_err(LedgerError::of_advance)?;
             }
             None => {
-                info!(size = head.size(), "first look at the ledger: nothing to compare with");
+                info!(
+                    size = head.size(),
+                    "first look at the ledger: nothing to compare with"
+                );
                 memory.checkpoint = Some(Checkpoint::of(&head));
             }
         }
@@ -61,8 +66,9 @@ impl IcLedger {
     /// The head without looking at the checkpoint.
     async fn certified_head(&self) -> Result<CertifiedHead, LedgerError> {
         let tip: Option<Tip> = self.query("icrc3_get_tip_certificate", ()).await?;
-        let tip =
-            tip.ok_or_else(|| LedgerError::Labels { reason: "the ledger has no certificate".to_owned() })?;
+        let tip = tip.ok_or_else(|| LedgerError::Labels {
+            reason: "the ledger has no certificate".to_owned(),
+        })?;
         check_head(&tip.certificate, &tip.hash_tree, &self.anchors, Some(now()))
             .map_err(|source| LedgerError::of_head(source, self.ledger))
     }
@@ -77,7 +83,9 @@ impl IcLedger {
     }
 
     async fn save(&self, memory: &mut Memory, now: bool) -> Result<(), LedgerError> {
-        let Some(checkpoint) = &memory.checkpoint else { return Ok(()) };
+        let Some(checkpoint) = &memory.checkpoint else {
+            return Ok(());
+        };
         if let Some((at, size)) = memory.saved
             && (size == checkpoint.size || (!now && at.elapsed() < self.save_every))
         {
@@ -90,7 +98,13 @@ impl IcLedger {
 
     /// The head that was checked last, if it holds block `index`; else a fresh one.
     pub(super) async fn head_over(&self, index: u64) -> Result<Head, LedgerError> {
-        let known = self.memory.lock().await.checkpoint.clone().filter(|known| index < known.size);
+        let known = self
+            .memory
+            .lock()
+            .await
+            .checkpoint
+            .clone()
+            .filter(|known| index < known.size);
         match known {
             Some(known) => Ok(Head {
                 size: known.size,

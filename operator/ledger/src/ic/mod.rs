@@ -61,7 +61,14 @@ impl IcLedgerConfig {
         checkpoints: Arc<dyn CheckpointStore>,
     ) -> Self {
         let transport = Transport::new(url);
-        Self { transport, root_key, ledger, identity, checkpoints, save_every: Duration::from_secs(30) }
+        Self {
+            transport,
+            root_key,
+            ledger,
+            identity,
+            checkpoints,
+            save_every: Duration::from_secs(30),
+        }
     }
 }
 
@@ -87,7 +94,10 @@ impl IcLedger {
         let caller = key::principal_of(config.identity.as_ref())?;
         Ok(Self {
             agent: transport::agent(&config.transport, &config.root_key, config.identity)?,
-            anchors: Anchors { root_key, ledger: config.ledger.as_slice().to_vec() },
+            anchors: Anchors {
+                root_key,
+                ledger: config.ledger.as_slice().to_vec(),
+            },
             ledger: config.ledger,
             caller,
             checkpoints: config.checkpoints,
@@ -139,7 +149,11 @@ impl Ledger for IcLedger {
             return Ok(());
         }
         let short = |version| u32::try_from(version).unwrap_or(u32::MAX);
-        Err(LedgerError::Version { min: short(spoken.min), max: short(spoken.max), ours: PROTOCOL })
+        Err(LedgerError::Version {
+            min: short(spoken.min),
+            max: short(spoken.max),
+            ours: PROTOCOL,
+        })
     }
 
     async fn append(&self, batch: &[Segment]) -> Result<Appended, LedgerError> {

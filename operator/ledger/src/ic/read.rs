@@ -41,8 +41,9 @@ impl IcLedger {
         let mut indexes: Vec<u64> = Vec::new();
         loop {
             let from = indexes.len() as u64;
-            let more: Vec<u64> =
-                self.query("run_blocks", (&key.project, &key.domain, &key.run, from, INDEXES)).await?;
+            let more: Vec<u64> = self
+                .query("run_blocks", (&key.project, &key.domain, &key.run, from, INDEXES))
+                .await?;
             let last = (more.len() as u64) < INDEXES;
             indexes.extend(more);
             if last {
@@ -52,8 +53,9 @@ impl IcLedger {
     }
 
     pub(super) async fn read_run_graph(&self, key: &RunKey) -> Result<Option<Vec<u8>>, LedgerError> {
-        let graph: Option<ByteBuf> =
-            self.query("run_graph", (&key.project, &key.domain, &key.run)).await?;
+        let graph: Option<ByteBuf> = self
+            .query("run_graph", (&key.project, &key.domain, &key.run))
+            .await?;
         Ok(graph.map(ByteBuf::into_vec))
     }
 
@@ -63,8 +65,9 @@ impl IcLedger {
     }
 
     pub(super) async fn proven_position(&self, key: &RunKey) -> Result<Position, LedgerError> {
-        let claimed: Option<api::RunPosition> =
-            self.query("run_position", (&key.project, &key.domain, &key.run)).await?;
+        let claimed: Option<api::RunPosition> = self
+            .query("run_position", (&key.project, &key.domain, &key.run))
+            .await?;
         let Some(claimed) = claimed.filter(|claimed| claimed.next > 0) else {
             return Ok(Position::default());
         };
@@ -82,7 +85,10 @@ impl IcLedger {
                 format!("block {index} holds something else"),
             ));
         }
-        Ok(Position { next: claimed.next, last: Some((index, block.content_hash())) })
+        Ok(Position {
+            next: claimed.next,
+            last: Some((index, block.content_hash())),
+        })
     }
 
     /// One block, with its inclusion proof under `head` checked.
@@ -94,8 +100,8 @@ impl IcLedger {
         let bytes = blocks
             .first()
             .ok_or_else(|| LedgerError::unproven(format!("block {index}"), "the ledger hands out none"))?;
-        let block = Block::decode(bytes)
-            .map_err(|source| LedgerError::decode(format!("block {index}"), source))?;
+        let block =
+            Block::decode(bytes).map_err(|source| LedgerError::decode(format!("block {index}"), source))?;
         let proof = self.inclusion(index, head.size).await?;
         check_inclusion(&block.hash(), index, head, &proof)?;
         Ok(block)
@@ -107,7 +113,11 @@ impl IcLedger {
     /// When it cannot be had or is not certified for the ledger.
     pub async fn code_certificate(&self) -> Result<Vec<u8>, LedgerError> {
         let path = |leaf: &str| {
-            vec!["canister".into(), ic_certification::Label::from_bytes(self.ledger.as_slice()), leaf.into()]
+            vec![
+                "canister".into(),
+                ic_certification::Label::from_bytes(self.ledger.as_slice()),
+                leaf.into(),
+            ]
         };
         let paths = vec![path("module_hash"), path("controllers")];
         let certificate = self
@@ -132,9 +142,9 @@ impl IcLedger {
         let look = |leaf: &[u8]| verified.lookup(&[b"canister", self.ledger.as_slice(), leaf]);
         let unrevealed = || LedgerError::unproven("the ledger's code", "the certificate does not reveal it");
         let module_hash = match look(b"module_hash") {
-            Lookup::Found(hash) => Some(
-                Hash::try_from(hash).map_err(|_| LedgerError::decode("a module hash", "not 32 bytes"))?,
-            ),
+            Lookup::Found(hash) => {
+                Some(Hash::try_from(hash).map_err(|_| LedgerError::decode("a module hash", "not 32 bytes"))?)
+            }
             Lookup::Absent => None,
             Lookup::Unknown | Lookup::NotLeaf => return Err(unrevealed()),
         };
@@ -143,7 +153,11 @@ impl IcLedger {
             Lookup::Absent => None,
             Lookup::Unknown | Lookup::NotLeaf => return Err(unrevealed()),
         };
-        Ok(CertifiedCode { certificate, module_hash, controllers })
+        Ok(CertifiedCode {
+            certificate,
+            module_hash,
+            controllers,
+        })
     }
 
     /// The certified module hash of the ledger, `None` when nothing is installed.

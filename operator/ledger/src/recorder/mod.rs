@@ -177,7 +177,14 @@ impl Recorder {
         let (state, reachability) = watch::channel(Reachability::Unknown);
         let (length, depth) = watch::channel(0);
         tokio::spawn(task::Task::new(ledger, options, inbox, tell, state, length).run());
-        (Self { commands, reachability, depth }, outcomes)
+        (
+            Self {
+                commands,
+                reachability,
+                depth,
+            },
+            outcomes,
+        )
     }
 
     /// Hands over the outbox of a run. Never blocks.

@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Outcome, Outbox};
+use super::{Outbox, Outcome};
 use crate::{
     ledger::Position,
     record::{Answer, Record, RunKey, Segment},
@@ -95,10 +95,15 @@ impl Queue {
             if matches!(&run.state, State::Ready { next } if n < *next) {
                 run.state = State::Unread;
             }
-            if matches!(&run.state, State::Halted { n: at, offered: Some(old) } if *at == n && *old != record) {
+            if matches!(&run.state, State::Halted { n: at, offered: Some(old) } if *at == n && *old != record)
+            {
                 run.state = State::Ready { next: n };
             }
-            if run.bad.as_ref().is_some_and(|(at, _)| *at == n && run.records.get(&n) != Some(&record)) {
+            if run
+                .bad
+                .as_ref()
+                .is_some_and(|(at, _)| *at == n && run.records.get(&n) != Some(&record))
+            {
                 run.bad = None;
             }
             run.records.insert(n, record);
@@ -124,13 +129,21 @@ impl Queue {
     /// Runs whose position on the chain has to be read first.
     pub(crate) fn unread(&self) -> Vec<RunKey> {
         let waiting = |run: &Run| run.state == State::Unread && !run.records.is_empty();
-        self.runs.iter().filter(|(_, run)| waiting(run)).map(|(key, _)| key.clone()).collect()
+        self.runs
+            .iter()
+            .filter(|(_, run)| waiting(run))
+            .map(|(key, _)| key.clone())
+            .collect()
     }
 
     /// Runs that wait for the chain.
     pub(crate) fn waiting(&self) -> BTreeSet<RunKey> {
         let waiting = |run: &Run| !run.records.is_empty() && !matches!(run.state, State::Halted { .. });
-        self.runs.iter().filter(|(_, run)| waiting(run)).map(|(key, _)| key.clone()).collect()
+        self.runs
+            .iter()
+            .filter(|(_, run)| waiting(run))
+            .map(|(key, _)| key.clone())
+            .collect()
     }
 
     /// Records that wait, over all runs.
@@ -141,18 +154,29 @@ impl Queue {
     /// Takes over where the chain stands. Records that the chain has already are offered again: same content gives the
     /// first receipt, other content the conflict.
     pub(crate) fn place(&mut self, key: &RunKey, position: &Position) -> Vec<Outcome> {
-        let Some(run) = self.runs.get_mut(key) else { return Vec::new() };
+        let Some(run) = self.runs.get_mut(key) else {
+            return Vec::new();
+        };
         let (Some(&first), Some(&last)) = (run.records.keys().next(), run.records.keys().next_back()) else {
             return Vec::new();
         };
-        run.state = State::Ready { next: first.min(position.next) };
+        run.state = State::Ready {
+            next: first.min(position.next),
+        };
         let mut told = Vec::new();
         if position.next > last + 1 {
-            told.push(Outcome::Ahead { key: key.clone(), next: position.next });
+            told.push(Outcome::Ahead {
+                key: key.clone(),
+                next: position.next,
+            });
         }
         if first > position.next && run.missing_told != Some(position.next) {
             run.missing_told = Some(position.next);
-            told.push(Outcome::Missing { key: key.clone(), from: position.next, to: first - 1 });
+            told.push(Outcome::Missing {
+                key: key.clone(),
+                from: position.next,
+                to: first - 1,
+            });
         }
         told
     }
@@ -161,15 +185,25 @@ impl Queue {
     pub(crate) fn batch(&mut self, limits: Limits) -> Vec<Segment> {
         let (mut records, mut bytes) = (limits.records, limits.bytes);
         let start = self.last.clone();
-        let after = self.runs.keys().filter(|key| start.as_ref().is_some_and(|last| *key > last));
-        let before = self.runs.keys().filter(|key| start.as_ref().is_none_or(|last| *key <= last));
+        let after = self
+            .runs
+            .keys()
+            .filter(|key| start.as_ref().is_some_and(|last| *key > last));
+        let before = self
+            .runs
+            .keys()
+            .filter(|key| start.as_ref().is_none_or(|last| *key <= last));
         let order: Vec<RunKey> = after.chain(before).cloned().collect();
         let mut batch = Vec::new();
         for key in order {
             if records == 0 {
                 break;
             }
-            let Some(segment) = self.runs.get(&key).and_then(|run| run.segment(&key, records, bytes)) else {
+            let Some(segment) = self
+                .runs
+                .get(&key)
+                .and_then(|run| run.segment(&key, records, bytes))
+            else {
                 continue;
             };
             records -= segment.records.len();
@@ -195,24 +229,41 @@ impl Queue {
 
 impl Run {
     fn segment(&self, key: &RunKey, records: usize, bytes: usize) -> Option<Segment> {
-        let State::Ready { next } = self.state else { return None };
+        let State::Ready { next } = self.state else {
+            return None;
+        };
         let end = self.bad.as_ref().map_or(u64::MAX, |(n, _)| *n);
-        let graph = self.graph.as_ref().filter(|_| next == 0 || self.send_graph).map(|graph| graph.to_vec());
+        let graph = self
+            .graph
+            .as_ref()
+            .filter(|_| next == 0 || self.send_graph)
+            .map(|graph| graph.to_vec());
         let mut room = bytes.checked_sub(overhead(key) + graph.as_ref().map_or(0, Vec::len))?;
         let mut taken = Vec::new();
-        for (record, n) in self.records.range(next..).map(|(_, record)| record).zip(next..end) {
+        for (record, n) in self
+            .records
+            .range(next..)
+            .map(|(_, record)| record)
+            .zip(next..end)
+        {
             if record.n != n || taken.len() == records || record.weight() > room {
                 break;
             }
             room -= record.weight();
             taken.push(record.clone());
         }
-        (!taken.is_empty()).then(|| Segment { key: key.clone(), graph, records: taken })
+        (!taken.is_empty()).then(|| Segment {
+            key: key.clone(),
+            graph,
+            records: taken,
+        })
     }
 
     fn settle(&mut self, segment: &Segment, answer: Answer) -> Vec<Outcome> {
         let key = &segment.key;
-        let Some(first) = segment.records.first().map(|record| record.n) else { return Vec::new() };
+        let Some(first) = segment.records.first().map(|record| record.n) else {
+            return Vec::new();
+        };
         match answer {
             Answer::Recorded(blocks) => self.keep(segment, first, &blocks),
             Answer::Refused { n, .. } | Answer::Conflict { n, .. } if n > first => {
@@ -226,7 +277,10 @@ impl Run {
                 Vec::new()
             }
             Answer::GraphMissing => {
-                self.state = State::Halted { n: first, offered: None };
+                self.state = State::Halted {
+                    n: first,
+                    offered: None,
+                };
                 self.graph = None;
                 vec![Outcome::GraphMissing { key: key.clone() }]
             }
@@ -272,8 +326,17 @@ impl Run {
         let hash = offered.as_ref().and_then(Record::content_hash);
         self.state = State::Halted { n, offered };
         match answer {
-            Answer::Conflict { have, .. } => vec![Outcome::Conflict { key: key.clone(), n, have }],
-            Answer::Refused { reason, .. } => vec![Outcome::Refused { key: key.clone(), n, hash, reason }],
+            Answer::Conflict { have, .. } => vec![Outcome::Conflict {
+                key: key.clone(),
+                n,
+                have,
+            }],
+            Answer::Refused { reason, .. } => vec![Outcome::Refused {
+                key: key.clone(),
+                n,
+                hash,
+                reason,
+            }],
             _ => Vec::new(),
         }
     }
@@ -281,7 +344,11 @@ impl Run {
     /// Nothing follows the end of a run; a repeated submission starts from the chain's position again.
     fn is_over(&self) -> bool {
         self.records.is_empty()
-            && self.receipts.values().next_back().is_some_and(|(_, last)| last.btype == "dcanary_run_finished")
+            && self
+                .receipts
+                .values()
+                .next_back()
+                .is_some_and(|(_, last)| last.btype == "dcanary_run_finished")
     }
 }
 
@@ -303,7 +370,11 @@ fn recorded(key: &RunKey, done: Vec<(u64, u64)>) -> Vec<Outcome> {
             Some(Outcome::Recorded { first, blocks, .. }) if *first + blocks.len() as u64 == n => {
                 blocks.push(block);
             }
-            _ => told.push(Outcome::Recorded { key: key.clone(), first: n, blocks: vec![block] }),
+            _ => told.push(Outcome::Recorded {
+                key: key.clone(),
+                first: n,
+                blocks: vec![block],
+            }),
         }
     }
     told

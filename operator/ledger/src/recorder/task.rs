@@ -144,7 +144,10 @@ impl Task {
             return Ok(Step::Idle);
         }
         self.read_positions().await?;
-        let limits = Limits { records: self.options.records, bytes: self.options.bytes };
+        let limits = Limits {
+            records: self.options.records,
+            bytes: self.options.bytes,
+        };
         let batch = self.queue.batch(limits);
         if batch.is_empty() {
             self.reachable();
@@ -235,11 +238,21 @@ impl Task {
         // What the chain holds may have changed while it was away.
         self.queue.distrust();
         if let LedgerError::Forked(evidence) = failure {
-            error!(error = failure as &dyn std::error::Error, "the ledger forked; nothing more is recorded");
+            error!(
+                error = failure as &dyn std::error::Error,
+                "the ledger forked; nothing more is recorded"
+            );
             self.state.send_replace(Reachability::Forked(evidence.clone()));
         } else {
-            warn!(error = failure as &dyn std::error::Error, "cannot record; will retry");
-            self.state.send_replace(Reachability::Away { since, reason, message: message.clone() });
+            warn!(
+                error = failure as &dyn std::error::Error,
+                "cannot record; will retry"
+            );
+            self.state.send_replace(Reachability::Away {
+                since,
+                reason,
+                message: message.clone(),
+            });
         }
         for key in self.queue.waiting() {
             self.tell_waiting(key, since, reason, &message);
@@ -249,7 +262,12 @@ impl Task {
     fn tell_waiting(&mut self, key: RunKey, since: SystemTime, reason: &'static str, message: &str) {
         if self.told.get(&key) != Some(&reason) {
             self.told.insert(key.clone(), reason);
-            self.report(vec![Outcome::Waiting { key, since, reason, message: message.to_owned() }]);
+            self.report(vec![Outcome::Waiting {
+                key,
+                since,
+                reason,
+                message: message.to_owned(),
+            }]);
         }
     }
 

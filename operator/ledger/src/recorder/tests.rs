@@ -18,7 +18,12 @@ fn key(run: &str) -> RunKey {
 }
 
 fn record(n: u64, text: &str) -> Record {
-    Record { n, btype: "dcanary_stage_started".to_owned(), claimed_ts: n, body: text.as_bytes().to_vec() }
+    Record {
+        n,
+        btype: "dcanary_stage_started".to_owned(),
+        claimed_ts: n,
+        body: text.as_bytes().to_vec(),
+    }
 }
 
 fn records(range: std::ops::Range<u64>) -> Vec<Record> {
@@ -26,7 +31,11 @@ fn records(range: std::ops::Range<u64>) -> Vec<Record> {
 }
 
 fn outbox(run: &str, records: Vec<Record>) -> Outbox {
-    Outbox { key: key(run), records, graph: Some(b"graph".to_vec()) }
+    Outbox {
+        key: key(run),
+        records,
+        graph: Some(b"graph".to_vec()),
+    }
 }
 
 fn quick() -> RecorderOptions {
@@ -50,11 +59,18 @@ impl Bench {
 
     fn with(ledger: Arc<MemoryLedger>, options: RecorderOptions) -> Self {
         let (recorder, outcomes) = Recorder::start(ledger.clone(), options);
-        Self { ledger, recorder, outcomes }
+        Self {
+            ledger,
+            recorder,
+            outcomes,
+        }
     }
 
     async fn next(&mut self) -> Outcome {
-        timeout(Duration::from_secs(5), self.outcomes.recv()).await.expect("an outcome in time").unwrap()
+        timeout(Duration::from_secs(5), self.outcomes.recv())
+            .await
+            .expect("an outcome in time")
+            .unwrap()
     }
 
     /// Waits until records up to `n` of a run are recorded; answers what else was told meanwhile.
@@ -62,7 +78,11 @@ impl Bench {
         let mut others = Vec::new();
         loop {
             match self.next().await {
-                Outcome::Recorded { key: at, first, blocks } if at == key(run) => {
+                Outcome::Recorded {
+                    key: at,
+                    first,
+                    blocks,
+                } if at == key(run) => {
                     if first + blocks.len() as u64 > n {
                         return others;
                     }
@@ -77,9 +97,23 @@ impl Bench {
 async fn an_outbox_is_recorded_in_order_with_the_block_of_each_record() {
     let mut bench = Bench::new();
     bench.recorder.submit(outbox("a", records(0..3)));
-    assert_eq!(bench.next().await, Outcome::Recorded { key: key("a"), first: 0, blocks: vec![0, 1, 2] });
+    assert_eq!(
+        bench.next().await,
+        Outcome::Recorded {
+            key: key("a"),
+            first: 0,
+            blocks: vec![0, 1, 2]
+        }
+    );
     bench.recorder.submit(outbox("a", records(3..5)));
-    assert_eq!(bench.next().await, Outcome::Recorded { key: key("a"), first: 3, blocks: vec![3, 4] });
+    assert_eq!(
+        bench.next().await,
+        Outcome::Recorded {
+            key: key("a"),
+            first: 3,
+            blocks: vec![3, 4]
+        }
+    );
     assert_eq!(bench.ledger.records(&key("a")), records(0..5));
     assert_eq!(*bench.recorder.reachability().borrow(), Reachability::Reachable);
 }
@@ -101,12 +135,25 @@ async fn a_new_recorder_goes_on_where_a_killed_one_stopped() {
     ledger.set_weather(Weather::AnswerLost);
     let mut first = Bench::with(ledger.clone(), quick());
     first.recorder.submit(outbox("a", records(0..3)));
-    assert!(matches!(first.next().await, Outcome::Waiting { reason: "LedgerUnreachable", .. }));
+    assert!(matches!(
+        first.next().await,
+        Outcome::Waiting {
+            reason: "LedgerUnreachable",
+            ..
+        }
+    ));
     drop(first);
     ledger.set_weather(Weather::Fair);
     let mut second = Bench::with(ledger.clone(), quick());
     second.recorder.submit(outbox("a", records(0..5)));
-    assert_eq!(second.next().await, Outcome::Recorded { key: key("a"), first: 0, blocks: vec![0, 1, 2, 3, 4] });
+    assert_eq!(
+        second.next().await,
+        Outcome::Recorded {
+            key: key("a"),
+            first: 0,
+            blocks: vec![0, 1, 2, 3, 4]
+        }
+    );
     assert_eq!(ledger.records(&key("a")), records(0..5));
 }
 
@@ -115,7 +162,9 @@ async fn while_the_chain_is_away_everything_waits_and_is_recorded_once_when_it_r
     let mut bench = Bench::new();
     bench.ledger.set_weather(Weather::Away);
     bench.recorder.submit(outbox("a", records(0..4)));
-    let Outcome::Waiting { reason, message, .. } = bench.next().await else { panic!("it waits") };
+    let Outcome::Waiting { reason, message, .. } = bench.next().await else {
+        panic!("it waits")
+    };
     assert_eq!(reason, "LedgerUnreachable");
     assert!(message.starts_with("the ledger cannot be reached"));
     let mut reachability = bench.recorder.reachability();
@@ -125,8 +174,15 @@ async fn while_the_chain_is_away_everything_waits_and_is_recorded_once_when_it_r
     bench.recorder.submit(outbox("a", records(4..6)));
     bench.ledger.set_weather(Weather::Fair);
     let others = bench.until("a", 5).await;
-    assert!(others.iter().all(|told| !matches!(told, Outcome::Waiting { key: at, .. } if *at == key("a"))));
-    reachability.wait_for(|now| *now == Reachability::Reachable).await.unwrap();
+    assert!(
+        others
+            .iter()
+            .all(|told| !matches!(told, Outcome::Waiting { key: at, .. } if *at == key("a")))
+    );
+    reachability
+        .wait_for(|now| *now == Reachability::Reachable)
+        .await
+        .unwrap();
     assert_eq!(bench.ledger.records(&key("a")), records(0..6));
     assert_eq!(bench.ledger.records(&key("b")), records(0..2));
 }
@@ -136,12 +192,33 @@ async fn a_refused_record_is_told_after_those_before_it_are_recorded_and_is_repl
     let mut bench = Bench::new();
     bench.ledger.refuse(&key("a"), 2, "started before its needs");
     bench.recorder.submit(outbox("a", records(0..4)));
-    assert_eq!(bench.next().await, Outcome::Recorded { key: key("a"), first: 0, blocks: vec![0, 1] });
-    let Outcome::Refused { n, reason, .. } = bench.next().await else { panic!("it is refused") };
+    assert_eq!(
+        bench.next().await,
+        Outcome::Recorded {
+            key: key("a"),
+            first: 0,
+            blocks: vec![0, 1]
+        }
+    );
+    let Outcome::Refused { n, reason, .. } = bench.next().await else {
+        panic!("it is refused")
+    };
     assert_eq!((n, reason.as_str()), (2, "started before its needs"));
-    let refused = Record { btype: "dcanary_record_refused".to_owned(), ..record(2, "why") };
-    bench.recorder.submit(outbox("a", vec![refused.clone(), record(3, "r3")]));
-    assert_eq!(bench.next().await, Outcome::Recorded { key: key("a"), first: 2, blocks: vec![2, 3] });
+    let refused = Record {
+        btype: "dcanary_record_refused".to_owned(),
+        ..record(2, "why")
+    };
+    bench
+        .recorder
+        .submit(outbox("a", vec![refused.clone(), record(3, "r3")]));
+    assert_eq!(
+        bench.next().await,
+        Outcome::Recorded {
+            key: key("a"),
+            first: 2,
+            blocks: vec![2, 3]
+        }
+    );
     assert_eq!(bench.ledger.records(&key("a"))[2], refused);
 }
 
@@ -162,12 +239,32 @@ async fn other_content_for_a_recorded_number_is_a_conflict() {
     bench.recorder.submit(outbox("a", records(0..2)));
     bench.until("a", 1).await;
     bench.recorder.submit(outbox("a", vec![record(1, "other")]));
-    assert_eq!(bench.next().await, Outcome::Conflict { key: key("a"), n: 1, have: 1 });
+    assert_eq!(
+        bench.next().await,
+        Outcome::Conflict {
+            key: key("a"),
+            n: 1,
+            have: 1
+        }
+    );
     // A restored etcd: the new operator does not know what was recorded.
     let mut restored = Bench::with(ledger.clone(), quick());
     restored.recorder.submit(outbox("a", vec![record(0, "r0")]));
-    assert_eq!(restored.next().await, Outcome::Ahead { key: key("a"), next: 2 });
-    assert_eq!(restored.next().await, Outcome::Recorded { key: key("a"), first: 0, blocks: vec![0] });
+    assert_eq!(
+        restored.next().await,
+        Outcome::Ahead {
+            key: key("a"),
+            next: 2
+        }
+    );
+    assert_eq!(
+        restored.next().await,
+        Outcome::Recorded {
+            key: key("a"),
+            first: 0,
+            blocks: vec![0]
+        }
+    );
     assert_eq!(ledger.records(&key("a")), records(0..2));
 }
 
@@ -175,7 +272,14 @@ async fn other_content_for_a_recorded_number_is_a_conflict() {
 async fn sealed_records_are_asked_for_and_go_first() {
     let mut bench = Bench::new();
     bench.recorder.submit(outbox("a", records(32..40)));
-    assert_eq!(bench.next().await, Outcome::Missing { key: key("a"), from: 0, to: 31 });
+    assert_eq!(
+        bench.next().await,
+        Outcome::Missing {
+            key: key("a"),
+            from: 0,
+            to: 31
+        }
+    );
     bench.recorder.submit(outbox("a", records(0..32)));
     bench.until("a", 39).await;
     assert_eq!(bench.ledger.records(&key("a")), records(0..40));
@@ -184,20 +288,35 @@ async fn sealed_records_are_asked_for_and_go_first() {
 #[tokio::test]
 async fn a_graph_that_is_missing_is_asked_for() {
     let mut bench = Bench::new();
-    bench.recorder.submit(Outbox { key: key("a"), records: records(0..1), graph: None });
+    bench.recorder.submit(Outbox {
+        key: key("a"),
+        records: records(0..1),
+        graph: None,
+    });
     assert_eq!(bench.next().await, Outcome::GraphMissing { key: key("a") });
     bench.recorder.submit(outbox("a", records(0..1)));
     bench.until("a", 0).await;
-    assert_eq!(bench.ledger.run_graph(&key("a")).await.unwrap().unwrap(), b"graph");
+    assert_eq!(
+        bench.ledger.run_graph(&key("a")).await.unwrap().unwrap(),
+        b"graph"
+    );
 }
 
 #[tokio::test]
 async fn a_missing_role_is_told_once_and_waited_for() {
     let mut bench = Bench::new();
-    bench.ledger.set_weather(Weather::Later("NotAuthorised", "no role in project shop".to_owned()));
+    bench.ledger.set_weather(Weather::Later(
+        "NotAuthorised",
+        "no role in project shop".to_owned(),
+    ));
     bench.recorder.submit(outbox("a", records(0..1)));
-    let Outcome::Waiting { reason, message, .. } = bench.next().await else { panic!("it waits") };
-    assert_eq!((reason, message.as_str()), ("NotAuthorised", "no role in project shop"));
+    let Outcome::Waiting { reason, message, .. } = bench.next().await else {
+        panic!("it waits")
+    };
+    assert_eq!(
+        (reason, message.as_str()),
+        ("NotAuthorised", "no role in project shop")
+    );
     tokio::time::sleep(Duration::from_millis(30)).await;
     bench.ledger.set_weather(Weather::Fair);
     assert_eq!(bench.until("a", 0).await, []);
@@ -207,7 +326,13 @@ async fn a_missing_role_is_told_once_and_waited_for() {
 async fn batches_keep_their_limits_and_runs_take_turns() {
     let ledger = Arc::new(MemoryLedger::new());
     ledger.set_weather(Weather::Away);
-    let mut bench = Bench::with(ledger.clone(), RecorderOptions { records: 5, ..quick() });
+    let mut bench = Bench::with(
+        ledger.clone(),
+        RecorderOptions {
+            records: 5,
+            ..quick()
+        },
+    );
     for run in ["a", "b", "c"] {
         bench.recorder.submit(outbox(run, records(0..8)));
     }
@@ -231,13 +356,23 @@ async fn batches_keep_their_limits_and_runs_take_turns() {
 #[test]
 fn a_batch_is_never_heavier_than_allowed() {
     let mut queue = Queue::default();
-    let heavy = |n| Record { body: vec![0; 1_000], ..record(n, "") };
+    let heavy = |n| Record {
+        body: vec![0; 1_000],
+        ..record(n, "")
+    };
     for run in ["a", "b", "c"] {
         queue.submit(outbox(run, (0..100).map(heavy).collect()));
         queue.place(&key(run), &Position::default());
     }
-    let batch = queue.batch(Limits { records: 500, bytes: 20_000 });
-    let weight: usize = batch.iter().flat_map(|segment| &segment.records).map(|r| r.body.len() + 40).sum();
+    let batch = queue.batch(Limits {
+        records: 500,
+        bytes: 20_000,
+    });
+    let weight: usize = batch
+        .iter()
+        .flat_map(|segment| &segment.records)
+        .map(|r| r.body.len() + 40)
+        .sum();
     assert!(weight < 20_000 && weight > 15_000, "{weight}");
 }
 

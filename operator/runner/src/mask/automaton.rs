@@ -32,7 +32,16 @@ pub(super) struct Automaton {
 
 impl Default for Builder {
     fn default() -> Self {
-        Self { nodes: vec![Node { byte: 0, depth: 0, found: 0, child: NONE, sibling: NONE, fail: ROOT }] }
+        Self {
+            nodes: vec![Node {
+                byte: 0,
+                depth: 0,
+                found: 0,
+                child: NONE,
+                sibling: NONE,
+                fail: ROOT,
+            }],
+        }
     }
 }
 
@@ -51,7 +60,9 @@ impl Builder {
     }
 
     fn grow(&mut self, at: u32, byte: u8) -> u32 {
-        let Ok(next) = u32::try_from(self.nodes.len()) else { return at };
+        let Ok(next) = u32::try_from(self.nodes.len()) else {
+            return at;
+        };
         let parent = &mut self.nodes[at as usize];
         let node = Node {
             byte,

@@ -52,7 +52,11 @@ pub(super) fn add(value: &[u8], builder: &mut Builder) {
 
 /// Adds a pattern without its line breaks, which the search skips in the output as well.
 fn pattern(text: &[u8], builder: &mut Builder) {
-    let text: Vec<u8> = text.iter().copied().filter(|byte| !matches!(byte, b'\n' | b'\r')).collect();
+    let text: Vec<u8> = text
+        .iter()
+        .copied()
+        .filter(|byte| !matches!(byte, b'\n' | b'\r'))
+        .collect();
     if text.len() < SHORTEST {
         return;
     }
@@ -81,7 +85,11 @@ fn percent(text: &[u8], kept: &[u8], upper: bool) -> Vec<u8> {
         if byte.is_ascii_alphanumeric() || kept.contains(&byte) {
             encoded.push(byte);
         } else {
-            let code = if upper { format!("%{byte:02X}") } else { format!("%{byte:02x}") };
+            let code = if upper {
+                format!("%{byte:02X}")
+            } else {
+                format!("%{byte:02x}")
+            };
             encoded.extend_from_slice(code.as_bytes());
         }
     }
@@ -101,8 +109,13 @@ fn form_encoded(text: &[u8], upper: bool) -> Vec<u8> {
 }
 
 fn json(text: &str, builder: &mut Builder) {
-    let Ok(quoted) = serde_json::to_string(text) else { return };
-    let plain = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(&quoted);
+    let Ok(quoted) = serde_json::to_string(text) else {
+        return;
+    };
+    let plain = quoted
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+        .unwrap_or(&quoted);
     pattern(plain.as_bytes(), builder);
     pattern(plain.replace('/', "\\/").as_bytes(), builder);
     let mut ascii = String::with_capacity(plain.len());

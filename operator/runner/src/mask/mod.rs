@@ -52,8 +52,12 @@ impl Masks {
                     use std::os::unix::ffi::OsStringExt;
                     values.extend(std::env::var_os(name).map(OsStringExt::into_vec));
                 }
-                Mask::Dir { path } => read_directory(Path::new(path), &mut values)
-                    .map_err(|source| MaskError::Read { path: path.clone(), source })?,
+                Mask::Dir { path } => {
+                    read_directory(Path::new(path), &mut values).map_err(|source| MaskError::Read {
+                        path: path.clone(),
+                        source,
+                    })?
+                }
             }
         }
         if values.iter().any(|value| value.len() as u64 > SECRET_BYTES) {
@@ -68,7 +72,9 @@ impl Masks {
         for value in values {
             forms::add(value, &mut builder);
         }
-        Self { automaton: Arc::new(builder.build()) }
+        Self {
+            automaton: Arc::new(builder.build()),
+        }
     }
 
     /// A masker for one stream of output.
@@ -99,14 +105,20 @@ fn read_directory(path: &Path, values: &mut Vec<Vec<u8>>) -> std::io::Result<()>
         let entry = entry?.path();
         let metadata = std::fs::metadata(&entry)?;
         if metadata.is_dir() {
-            if !entry.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"..")) {
+            if !entry
+                .file_name()
+                .is_some_and(|name| name.as_encoded_bytes().starts_with(b".."))
+            {
                 read_directory(&entry, values)?;
             }
         } else if metadata.is_file() {
             use std::io::Read;
             // Not blocking: never waits on a FIFO that took the place of the file.
             let mut options = std::fs::OpenOptions::new();
-            let file = options.read(true).custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits()).open(&entry)?;
+            let file = options
+                .read(true)
+                .custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits())
+                .open(&entry)?;
             let mut value = Vec::new();
             file.take(SECRET_BYTES + 1).read_to_end(&mut value)?;
             values.push(value);

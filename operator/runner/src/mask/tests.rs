@@ -19,7 +19,10 @@ fn feed(masks: &Masks, pieces: &[&[u8]], flush: bool) -> Vec<Line> {
 }
 
 fn joined(lines: &[Line]) -> String {
-    lines.iter().map(|line| format!("{}{}", line.text, if line.partial { "" } else { "\n" })).collect()
+    lines
+        .iter()
+        .map(|line| format!("{}{}", line.text, if line.partial { "" } else { "\n" }))
+        .collect()
 }
 
 fn pieces<'a>(bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
@@ -30,7 +33,12 @@ fn pieces<'a>(bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
 }
 
 fn masks(values: &[&str]) -> Masks {
-    Masks::of(&values.iter().map(|value| value.as_bytes().to_vec()).collect::<Vec<_>>())
+    Masks::of(
+        &values
+            .iter()
+            .map(|value| value.as_bytes().to_vec())
+            .collect::<Vec<_>>(),
+    )
 }
 
 proptest! {
@@ -152,7 +160,10 @@ fn encoded_forms_are_masked() {
 #[test]
 fn short_values_and_lines_are_left_alone_and_texts_keep_their_lines() {
     assert_eq!(masks(&["abc", "on", ""]).text("abc is on\n"), "abc is on\n");
-    assert_eq!(masks(&["first-line\nyes\n"]).text("yes first-line\r\nno"), "yes ***\nno");
+    assert_eq!(
+        masks(&["first-line\nyes\n"]).text("yes first-line\r\nno"),
+        "yes ***\nno"
+    );
     assert_eq!(masks(&["value"]).text(""), "");
 }
 
@@ -170,6 +181,9 @@ fn characters_are_not_cut_where_long_lines_are() {
     for values in [&[][..], &["needle"][..]] {
         let lines = feed(&masks(values), &[text.as_bytes()], false);
         assert!(lines.len() > 1);
-        assert_eq!(lines.iter().map(|line| line.text.as_str()).collect::<String>(), text);
+        assert_eq!(
+            lines.iter().map(|line| line.text.as_str()).collect::<String>(),
+            text
+        );
     }
 }

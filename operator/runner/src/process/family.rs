@@ -14,13 +14,26 @@ const DISAPPEAR: Duration = Duration::from_secs(10);
 
 /// Living descendants of the runner (zombies are not counted).
 pub(crate) fn descendants() -> Vec<Pid> {
-    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let Ok(entries) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
     let mut children: HashMap<i32, Vec<(i32, bool)>> = HashMap::new();
     for entry in entries.flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-        let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { continue };
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse::<i32>().ok())
+        else {
+            continue;
+        };
+        let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
+            continue;
+        };
         if let Some((state, parent)) = state_and_parent(&stat) {
-            children.entry(parent).or_default().push((pid, state != 'Z' && state != 'X'));
+            children
+                .entry(parent)
+                .or_default()
+                .push((pid, state != 'Z' && state != 'X'));
         }
     }
     let mut found = Vec::new();
@@ -72,21 +85,19 @@ pub(crate) async fn terminate(group: Pid, grace: Duration) {
 /// Kills whatever a step left behind. Answers how many processes there were.
 pub(crate) async fn sweep(group: Option<Pid>) -> usize {
     let deadline = Instant::now() + DISAPPEAR;
-    let mut first = None;
+    let mut left = descendants();
+    let count = left.len();
     if let Some(group) = group {
         let _ = killpg(group, Signal::SIGKILL);
     }
-    loop {
-        let left = descendants();
-        let count = *first.get_or_insert(left.len());
-        if left.is_empty() || Instant::now() > deadline {
-            return count;
-        }
+    while !left.is_empty() && Instant::now() < deadline {
         for pid in left {
             let _ = kill(pid, Signal::SIGKILL);
         }
         sleep(Duration::from_millis(5)).await;
+        left = descendants();
     }
+    count
 }
 
 #[cfg(test)]

@@ -36,7 +36,11 @@ pub(crate) struct Reaper {
 impl Reaper {
     /// Starts a process with piped output. The lock is held over the fork, so that its end cannot be seen before it is awaited.
     pub(crate) fn spawn(&self, command: &mut Command) -> std::io::Result<Running> {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0);
         spawn::unblock_signals_in_child(command);
         let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
         let mut child = command.spawn()?;
@@ -44,7 +48,12 @@ impl Reaper {
         let (sender, exit) = oneshot::channel();
         awaited.push((pid, sender));
         // `Child` has no destructor that waits, so the process stays ours to reap.
-        Ok(Running { pid, exit, stdout: child.stdout.take(), stderr: child.stderr.take() })
+        Ok(Running {
+            pid,
+            exit,
+            stdout: child.stdout.take(),
+            stderr: child.stderr.take(),
+        })
     }
 
     /// Collects all children that have ended.

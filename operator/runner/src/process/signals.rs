@@ -26,7 +26,13 @@ pub(crate) struct Ignored {
 /// Blocks the handled signals. Called before any thread exists, because threads inherit the mask.
 pub(crate) fn block() -> Result<SigSet, Errno> {
     let mut handled = SigSet::empty();
-    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGCHLD] {
+    for signal in [
+        Signal::SIGTERM,
+        Signal::SIGINT,
+        Signal::SIGHUP,
+        Signal::SIGQUIT,
+        Signal::SIGCHLD,
+    ] {
         handled.add(signal);
     }
     handled.thread_block()?;
@@ -54,7 +60,10 @@ pub(crate) fn handle(
                 Ok(Some(info)) => info,
                 Ok(None) | Err(Errno::EINTR) => continue,
                 Err(error) => {
-                    eprintln!("dcanary-runner: signals cannot be read any more: {error} ({:?})", descriptor.as_fd());
+                    eprintln!(
+                        "dcanary-runner: signals cannot be read any more: {error} ({:?})",
+                        descriptor.as_fd()
+                    );
                     return;
                 }
             };
@@ -63,7 +72,13 @@ pub(crate) fn handle(
                 reaper.reap();
             } else if from_outside(info.ssi_code, info.ssi_pid) {
                 stop.request(StopReason::Cancelled);
-            } else if ignored.send(Ignored { signal, sender: info.ssi_pid }).is_err() {
+            } else if ignored
+                .send(Ignored {
+                    signal,
+                    sender: info.ssi_pid,
+                })
+                .is_err()
+            {
                 return;
             }
         }

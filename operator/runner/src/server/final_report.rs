@@ -9,7 +9,9 @@ use super::{Refusal, Server};
 pub(crate) async fn deliver(server: &Server, report: &FinalReport) -> Result<FinalAnswer, Refusal> {
     let url = server.address(&["final"]);
     loop {
-        let answer = server.call(Method::POST, &url, |request| request.json(report)).await?;
+        let answer = server
+            .call(Method::POST, &url, |request| request.json(report))
+            .await?;
         // The same report again gets the same answer.
         if let Ok(answer) = answer.json().await {
             return Ok(answer);

@@ -43,14 +43,21 @@ impl Server {
         let url = self.address(&["inputs", digest]);
         let mut pause = Pause::new();
         for _ in 0..ATTEMPTS {
-            file.seek(SeekFrom::Start(0)).and_then(|_| file.set_len(0)).map_err(FetchError::Write)?;
+            file.seek(SeekFrom::Start(0))
+                .and_then(|_| file.set_len(0))
+                .map_err(FetchError::Write)?;
             let response = self.call(Method::GET, &url, |request| request).await?;
             match receive(response, limit, file).await? {
                 Some(found) if found == digest => {
                     file.seek(SeekFrom::Start(0)).map_err(FetchError::Write)?;
                     return Ok(());
                 }
-                Some(found) => return Err(FetchError::Digest { found, wanted: digest.to_owned() }),
+                Some(found) => {
+                    return Err(FetchError::Digest {
+                        found,
+                        wanted: digest.to_owned(),
+                    });
+                }
                 None => pause.wait(None).await,
             }
         }
@@ -88,7 +95,9 @@ pub(crate) async fn provide(
 ) -> Result<(), String> {
     for input in inputs {
         let failed = |error: FetchError| format!("result {} of stage {}: {error}", input.name, input.stage);
-        provide_one(server, workspace, input, limit).await.map_err(failed)?;
+        provide_one(server, workspace, input, limit)
+            .await
+            .map_err(failed)?;
     }
     Ok(())
 }
@@ -114,6 +123,7 @@ async fn provide_one(
 /// Gives a complete file its name and the usual mode.
 pub(crate) fn publish(file: tempfile::NamedTempFile, path: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+    file.as_file()
+        .set_permissions(std::fs::Permissions::from_mode(0o644))?;
     file.persist(path).map(drop).map_err(|error| error.error)
 }

@@ -67,7 +67,9 @@ impl Server {
     pub(crate) fn address(&self, parts: &[&str]) -> Url {
         let mut url = self.base.clone();
         if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().extend(["v1", "attempts", &self.session.attempt]).extend(parts);
+            path.pop_if_empty()
+                .extend(["v1", "attempts", &self.session.attempt])
+                .extend(parts);
         }
         url
     }
@@ -101,7 +103,9 @@ impl Server {
 
     /// Opens the session again with the same key: a server that lost its sessions takes it.
     pub(crate) async fn trade_again(&self) -> Result<(), Refusal> {
-        session::trade(&self.http, &self.base, &self.session.trade).await.map(drop)
+        session::trade(&self.http, &self.base, &self.session.trade)
+            .await
+            .map(drop)
     }
 
     /// Sends a request once.
@@ -111,7 +115,10 @@ impl Server {
         url: &Url,
         body: impl Fn(RequestBuilder) -> RequestBuilder,
     ) -> Once {
-        let request = self.http.request(method.clone(), url.clone()).header(AUTHORIZATION, &self.session.header);
+        let request = self
+            .http
+            .request(method.clone(), url.clone())
+            .header(AUTHORIZATION, &self.session.header);
         classify(&format!("{method} {}", url.path()), body(request).send().await).await
     }
 }
@@ -126,24 +133,41 @@ pub(crate) enum Once {
 }
 
 async fn classify(request: &str, answer: reqwest::Result<Response>) -> Once {
-    let Ok(response) = answer else { return Once::Later(None) };
+    let Ok(response) = answer else {
+        return Once::Later(None);
+    };
     let status = response.status();
     if status.is_success() {
         return Once::Answer(response);
     }
     let later = status.is_server_error()
-        || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
+        || matches!(
+            status,
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS
+        );
     if later {
-        let asked = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-        return Once::Later(asked.and_then(|value| value.parse().ok()).map(Duration::from_secs));
+        let asked = response
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok());
+        return Once::Later(
+            asked
+                .and_then(|value| value.parse().ok())
+                .map(Duration::from_secs),
+        );
     }
     // A short or missing body is no reason to doubt the status.
-    let problem: Option<Problem> =
-        response.bytes().await.ok().and_then(|body| serde_json::from_slice(&body).ok());
+    let problem: Option<Problem> = response
+        .bytes()
+        .await
+        .ok()
+        .and_then(|body| serde_json::from_slice(&body).ok());
     Once::No(Refusal {
         request: request.to_owned(),
         status: status.as_u16(),
-        reason: problem.as_ref().map_or_else(String::new, |problem| problem.reason().to_owned()),
+        reason: problem
+            .as_ref()
+            .map_or_else(String::new, |problem| problem.reason().to_owned()),
         acked: problem.as_ref().and_then(|problem| problem.acked),
         detail: problem.map_or_else(String::new, |problem| problem.detail),
     })

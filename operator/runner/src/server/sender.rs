@@ -59,11 +59,15 @@ async fn send(server: &Server, url: &Url, spool: &Spool) -> Result<(), SendError
     let before = spool.acked();
     let mut trades = 0;
     while spool.acked() == before {
-        let Some(batch) = spool.batch(FRAMES_BYTES - ENVELOPE)? else { return Ok(()) };
+        let Some(batch) = spool.batch(FRAMES_BYTES - ENVELOPE)? else {
+            return Ok(());
+        };
         let body = bytes::Bytes::from(request(&batch));
         let answer = server
             .once(Method::POST, url, |request| {
-                request.header(CONTENT_TYPE, "application/json").body(body.clone())
+                request
+                    .header(CONTENT_TYPE, "application/json")
+                    .body(body.clone())
             })
             .await;
         let mut asked = None;
@@ -75,7 +79,11 @@ async fn send(server: &Server, url: &Url, spool: &Spool) -> Result<(), SendError
             }
             Once::Later(later) => asked = later,
             // The server has another number than we thought: go on from there, or learn that it lost synced frames.
-            Once::No(Refusal { status: 409, acked: Some(acked), .. }) => spool.acknowledge(acked)?,
+            Once::No(Refusal {
+                status: 409,
+                acked: Some(acked),
+                ..
+            }) => spool.acknowledge(acked)?,
             Once::No(refusal) if refusal.status == 401 && trades < TRADES => {
                 trades += 1;
                 server.trade_again().await?;

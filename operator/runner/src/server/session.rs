@@ -30,7 +30,9 @@ pub(crate) enum SessionError {
     Tls(#[from] TlsError),
     #[error("the HTTP client cannot be set up: {0}")]
     Http(#[from] reqwest::Error),
-    #[error("the token of this Pod was traded before by somebody else, so this attempt can report nothing (second trade)")]
+    #[error(
+        "the token of this Pod was traded before by somebody else, so this attempt can report nothing (second trade)"
+    )]
     SecondTrade,
     #[error("{0}")]
     Refused(#[from] Refusal),
@@ -55,8 +57,10 @@ pub(super) struct Trade {
 
 /// The token of this Pod, as bytes to mask.
 pub(crate) fn read_token(path: &Path) -> Result<String, SessionError> {
-    let token = std::fs::read_to_string(path)
-        .map_err(|source| SessionError::Token { path: path.to_owned(), source })?;
+    let token = std::fs::read_to_string(path).map_err(|source| SessionError::Token {
+        path: path.to_owned(),
+        source,
+    })?;
     Ok(token.trim().to_owned())
 }
 
@@ -71,19 +75,39 @@ pub(crate) async fn open(settings: &Settings, token: &str) -> Result<Server, Ses
     };
     let mut bearer = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| invalid())?;
     bearer.set_sensitive(true);
-    let trade = Trade { token: bearer, key_hash: hex::encode(Sha256::digest(key)) };
-    let answer = self::trade(&http, &settings.server, &trade).await.map_err(|refusal| {
-        if refusal.reason == "second-trade" { SessionError::SecondTrade } else { refusal.into() }
-    })?;
+    let trade = Trade {
+        token: bearer,
+        key_hash: hex::encode(Sha256::digest(key)),
+    };
+    let answer = self::trade(&http, &settings.server, &trade)
+        .await
+        .map_err(|refusal| {
+            if refusal.reason == "second-trade" {
+                SessionError::SecondTrade
+            } else {
+                refusal.into()
+            }
+        })?;
     let range = answer.protocol;
     if PROTOCOL + 1 < range.min || PROTOCOL > range.max.saturating_add(1) {
-        return Err(SessionError::Protocol { min: range.min, max: range.max });
+        return Err(SessionError::Protocol {
+            min: range.min,
+            max: range.max,
+        });
     }
     let mut header = HeaderValue::from_str(&format!("DCanary {}:{}", answer.attempt, hex::encode(key)))
         .map_err(|_| invalid())?;
     header.set_sensitive(true);
-    let session = Session { attempt: answer.attempt, header, trade };
-    Ok(Server { http, base: settings.server.clone(), session })
+    let session = Session {
+        attempt: answer.attempt,
+        header,
+        trade,
+    };
+    Ok(Server {
+        http,
+        base: settings.server.clone(),
+        session,
+    })
 }
 
 fn client(settings: &Settings) -> Result<reqwest::Client, SessionError> {
@@ -109,10 +133,16 @@ pub(super) async fn trade(
     if let Ok(mut path) = url.path_segments_mut() {
         path.pop_if_empty().extend(["v1", "session"]);
     }
-    let body = SessionRequest { protocol: PROTOCOL, key: trade.key_hash.clone() };
+    let body = SessionRequest {
+        protocol: PROTOCOL,
+        key: trade.key_hash.clone(),
+    };
     let mut pause = Pause::new();
     loop {
-        let request = http.post(url.clone()).header(AUTHORIZATION, &trade.token).json(&body);
+        let request = http
+            .post(url.clone())
+            .header(AUTHORIZATION, &trade.token)
+            .json(&body);
         let asked = match classify("POST /v1/session", request.send().await).await {
             Once::Answer(response) => match response.json().await {
                 Ok(answer) => return Ok(answer),

@@ -76,7 +76,11 @@ impl Server {
         }
         let url = self.address(&["uploads", &item.name]);
         let complete_url = self.address(&["uploads", &item.name, "complete"]);
-        let mut progress = Progress { reader: Reader::new(item.body.clone()), hash: Sha256::new(), hashed: 0 };
+        let mut progress = Progress {
+            reader: Reader::new(item.body.clone()),
+            hash: Sha256::new(),
+            hashed: 0,
+        };
         let mut offset = 0;
         for _ in 0..COMPLETIONS {
             progress = self.send_from(&url, progress, offset, size).await?;
@@ -91,7 +95,12 @@ impl Server {
             };
             match self.complete(&complete_url, &complete).await {
                 Ok(stored) if stored.digest == digest => return Ok(stored),
-                Ok(stored) => return Err(UploadError::Digest { stored: stored.digest, sent: digest }),
+                Ok(stored) => {
+                    return Err(UploadError::Digest {
+                        stored: stored.digest,
+                        sent: digest,
+                    });
+                }
                 Err(refusal) if matches!(refusal.status, 404 | 409) => {
                     // A server that died may have lost the end of what it had taken.
                     offset = self.offset(&url).await?;
@@ -115,11 +124,17 @@ impl Server {
         let mut pause = Pause::new();
         loop {
             if offset > progress.hashed {
-                return Err(UploadError::Foreign { offset, sent: progress.hashed });
+                return Err(UploadError::Foreign {
+                    offset,
+                    sent: progress.hashed,
+                });
             }
             // Reading may be slow, the other tasks must go on.
-            let reading = tokio::task::spawn_blocking(move || progress.part(offset).map(|part| (progress, part)));
-            let read = reading.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+            let reading =
+                tokio::task::spawn_blocking(move || progress.part(offset).map(|part| (progress, part)));
+            let read = reading
+                .await
+                .unwrap_or_else(|error| Err(std::io::Error::other(error)));
             let (back, part) = read.map_err(UploadError::Read)?;
             progress = back;
             let length = part.len() as u64;
@@ -127,7 +142,9 @@ impl Server {
             at.query_pairs_mut().append_pair("offset", &offset.to_string());
             let answer = self
                 .once(Method::PUT, &at, |request| {
-                    request.header(CONTENT_TYPE, "application/octet-stream").body(part.clone())
+                    request
+                        .header(CONTENT_TYPE, "application/octet-stream")
+                        .body(part.clone())
                 })
                 .await;
             let asked = match answer {
@@ -170,7 +187,9 @@ impl Server {
     async fn complete(&self, url: &Url, complete: &UploadComplete) -> Result<Stored, Refusal> {
         let mut pause = Pause::new();
         loop {
-            let answer = self.call(Method::POST, url, |request| request.json(complete)).await?;
+            let answer = self
+                .call(Method::POST, url, |request| request.json(complete))
+                .await?;
             if let Ok(stored) = answer.json().await {
                 return Ok(stored);
             }

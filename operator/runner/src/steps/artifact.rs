@@ -30,9 +30,15 @@ pub(crate) enum ArtifactError {
 pub(crate) async fn run(context: &Context, name: &str, paths: &[String], raw: bool) -> Done {
     match store(context, name, paths, raw).await {
         Ok(artifact) => {
-            let text = format!("stored {} ({} bytes, {})", artifact.name, artifact.size, artifact.digest);
+            let text = format!(
+                "stored {} ({} bytes, {})",
+                artifact.name, artifact.size, artifact.digest
+            );
             let _ = context.journal.note(context.index, &text).await;
-            Done { artifact: Some(artifact), ..Done::succeeded() }
+            Done {
+                artifact: Some(artifact),
+                ..Done::succeeded()
+            }
         }
         Err(error) => Done::failed(REASON, error.to_string()),
     }
@@ -45,20 +51,48 @@ async fn store(
     raw: bool,
 ) -> Result<ArtifactReport, ArtifactError> {
     let base = context.workspace.directory(context.step.working_dir.as_deref())?;
-    let times = if raw { Times::Raw } else { Times::Fixed(context.source_date()) };
+    let times = if raw {
+        Times::Raw
+    } else {
+        Times::Fixed(context.source_date())
+    };
     let (workspace, paths) = (context.workspace.clone(), paths.to_vec());
     let selecting = tokio::task::spawn_blocking(move || select::select(&workspace, &base, &paths, times));
     let (kind, media_type, file_name, body) = match selecting.await?? {
         Selected::File { name, body } => (ArtifactKind::File, "application/octet-stream", name, body),
         Selected::Entries(entries) => {
             let archive = Body::Archive(Arc::new(Archive::new(entries)));
-            (ArtifactKind::Directory, "application/x-tar", format!("{name}.tar"), archive)
+            (
+                ArtifactKind::Directory,
+                "application/x-tar",
+                format!("{name}.tar"),
+                archive,
+            )
         }
     };
     let file_name = Some(context.journal.masks().text(&file_name));
     let name = context.journal.masks().text(name).replace('*', "x");
-    let item = Item { name: name.clone(), kind, media_type, file_name, reference: None, body };
-    let stored = context.server.upload(item, context.plan.limits.artifact_bytes).await;
-    let stored = stored.map_err(|source| ArtifactError::Upload { name: name.clone(), source })?;
-    Ok(ArtifactReport { name, digest: stored.digest, size: stored.size, kind, reference: None })
+    let item = Item {
+        name: name.clone(),
+        kind,
+        media_type,
+        file_name,
+        reference: None,
+        body,
+    };
+    let stored = context
+        .server
+        .upload(item, context.plan.limits.artifact_bytes)
+        .await;
+    let stored = stored.map_err(|source| ArtifactError::Upload {
+        name: name.clone(),
+        source,
+    })?;
+    Ok(ArtifactReport {
+        name,
+        digest: stored.digest,
+        size: stored.size,
+        kind,
+        reference: None,
+    })
 }

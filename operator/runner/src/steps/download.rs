@@ -69,6 +69,9 @@ async fn fetch(context: &Context, wanted: Wanted<'_>) -> Result<(), DownloadErro
         return Err(DownloadError::FileName(wanted.file_name.to_owned()));
     }
     let mut file = tempfile::NamedTempFile::new_in(&directory).map_err(DownloadError::Write)?;
-    context.server.fetch(wanted.digest, limit, file.as_file_mut()).await?;
+    context
+        .server
+        .fetch(wanted.digest, limit, file.as_file_mut())
+        .await?;
     publish(file, &directory.join(name)).map_err(DownloadError::Write)
 }

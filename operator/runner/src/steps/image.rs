@@ -54,8 +54,14 @@ pub(crate) async fn run(context: &Context, image: Image<'_>) -> Done {
     match build(context, &image).await {
         Ok(artifact) => {
             let reference = artifact.reference.as_deref().unwrap_or(image.reference);
-            let _ = context.journal.note(context.index, &format!("pushed {reference}")).await;
-            Done { artifact: Some(artifact), ..Done::succeeded() }
+            let _ = context
+                .journal
+                .note(context.index, &format!("pushed {reference}"))
+                .await;
+            Done {
+                artifact: Some(artifact),
+                ..Done::succeeded()
+            }
         }
         Err(error) => Done::failed(REASON, error.to_string()),
     }
@@ -80,9 +86,14 @@ async fn build(context: &Context, image: &Image<'_>) -> Result<ArtifactReport, I
         reference: Some(image.reference.to_owned()),
         body,
     };
-    let stored = context.server.upload(item, context.plan.limits.artifact_bytes).await;
-    let stored =
-        stored.map_err(|source| ImageError::Upload { reference: image.reference.to_owned(), source })?;
+    let stored = context
+        .server
+        .upload(item, context.plan.limits.artifact_bytes)
+        .await;
+    let stored = stored.map_err(|source| ImageError::Upload {
+        reference: image.reference.to_owned(),
+        source,
+    })?;
     Ok(ArtifactReport {
         name: image.artifact.to_owned(),
         digest: stored.manifest.unwrap_or(stored.digest),
@@ -100,7 +111,11 @@ fn layout(
 ) -> Result<Body, ImageError> {
     let mut selection = Selection::new(workspace, Times::Fixed(description.created));
     for ImageFile { from, to } in files {
-        let from_root = if from.starts_with('/') { workspace.root() } else { base };
+        let from_root = if from.starts_with('/') {
+            workspace.root()
+        } else {
+            base
+        };
         let (real, metadata) = select::resolve(workspace, from_root, &inside(from)?, from)?;
         let mut target = in_image(to)?;
         if metadata.is_file() && (to.ends_with('/') || target.as_os_str().is_empty()) {
@@ -115,7 +130,11 @@ fn layout(
 fn in_image(path: &str) -> Result<PathBuf, ImageError> {
     let refused = || ImageError::Target(path.to_owned());
     let relative = Path::new(path).strip_prefix("/").map_err(|_| refused())?;
-    if path.contains('\0') || relative.components().any(|part| !matches!(part, Component::Normal(_))) {
+    if path.contains('\0')
+        || relative
+            .components()
+            .any(|part| !matches!(part, Component::Normal(_)))
+    {
         return Err(refused());
     }
     Ok(relative.components().collect())
@@ -131,7 +150,11 @@ fn config(image: &Image<'_>) -> Map<String, Value> {
         config.insert("Cmd".into(), json!(image.cmd));
     }
     if !image.env.is_empty() {
-        let env: Vec<String> = image.env.iter().map(|EnvVar { name, value }| format!("{name}={value}")).collect();
+        let env: Vec<String> = image
+            .env
+            .iter()
+            .map(|EnvVar { name, value }| format!("{name}={value}"))
+            .collect();
         config.insert("Env".into(), json!(env));
     }
     if let Some(user) = image.user {

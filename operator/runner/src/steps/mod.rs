@@ -48,7 +48,12 @@ pub(crate) struct Done {
 impl Done {
     pub(crate) fn succeeded() -> Self {
         Self {
-            end: StepEnd { outcome: StepOutcome::Succeeded, exit_code: None, signal: None, message: None },
+            end: StepEnd {
+                outcome: StepOutcome::Succeeded,
+                exit_code: None,
+                signal: None,
+                message: None,
+            },
             reason: "",
             results: Vec::new(),
             artifact: None,
@@ -60,15 +65,27 @@ impl Done {
     }
 
     fn ended(outcome: StepOutcome, reason: &'static str, message: impl Into<String>) -> Self {
-        let end = StepEnd { outcome, exit_code: None, signal: None, message: Some(message.into()) };
-        Self { end, reason, results: Vec::new(), artifact: None }
+        let end = StepEnd {
+            outcome,
+            exit_code: None,
+            signal: None,
+            message: Some(message.into()),
+        };
+        Self {
+            end,
+            reason,
+            results: Vec::new(),
+            artifact: None,
+        }
     }
 }
 
 impl Context {
     /// Time of everything in reproducible archives.
     fn source_date(&self) -> u64 {
-        self.environment.of_step(&self.step, "".as_ref()).map_or(0, |environment| environment.source_date())
+        self.environment
+            .of_step(&self.step, "".as_ref())
+            .map_or(0, |environment| environment.source_date())
     }
 }
 
@@ -76,7 +93,14 @@ impl Context {
 pub(crate) async fn execute(context: &Context) -> Done {
     match &context.step.action {
         Action::Run { script, shell } => run::run(context, script, shell).await,
-        Action::Checkout { url, revision, depth, submodules, path, credentials } => {
+        Action::Checkout {
+            url,
+            revision,
+            depth,
+            submodules,
+            path,
+            credentials,
+        } => {
             let request = checkout::Request {
                 url,
                 revision,
@@ -90,8 +114,20 @@ pub(crate) async fn execute(context: &Context) -> Done {
         Action::Artifact { artifact, paths, raw } => {
             interruptible(context, artifact::run(context, artifact, paths, *raw)).await
         }
-        Action::DownloadArtifact { artifact, digest, kind, file_name, path } => {
-            let wanted = download::Wanted { name: artifact, digest, kind: *kind, file_name, path };
+        Action::DownloadArtifact {
+            artifact,
+            digest,
+            kind,
+            file_name,
+            path,
+        } => {
+            let wanted = download::Wanted {
+                name: artifact,
+                digest,
+                kind: *kind,
+                file_name,
+                path,
+            };
             interruptible(context, download::run(context, wanted)).await
         }
         Action::Image {
@@ -141,7 +177,11 @@ pub(crate) async fn step_timeout(seconds: u64) {
 }
 
 pub(crate) fn timed_out(seconds: u64) -> Done {
-    Done::ended(StepOutcome::TimedOut, "StepTimedOut", format!("its time of {seconds} s is over"))
+    Done::ended(
+        StepOutcome::TimedOut,
+        "StepTimedOut",
+        format!("its time of {seconds} s is over"),
+    )
 }
 
 pub(crate) fn stopped(reason: &StopReason) -> Done {

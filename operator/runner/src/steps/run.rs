@@ -74,7 +74,13 @@ pub(crate) async fn run(context: &Context, script: &str, shell: &[String]) -> Do
     }
     if left > 0 && matches!(ended, Ended::Exit(_)) {
         let processes = if left == 1 { "process" } else { "processes" };
-        let _ = context.journal.note(context.index, &format!("killed {left} {processes} that the step left behind")).await;
+        let _ = context
+            .journal
+            .note(
+                context.index,
+                &format!("killed {left} {processes} that the step left behind"),
+            )
+            .await;
     }
     let done = match ended {
         Ended::Exit(exit) => finished(exit),
@@ -93,9 +99,14 @@ fn start(
 ) -> Result<(Running, Vec<Reader>), RunError> {
     let directory = context.workspace.directory(context.step.working_dir.as_deref())?;
     let environment = context.environment.of_step(&context.step, results_file)?;
+    context.workspace.make_own().map_err(RunError::Files)?;
     let script_file = write_files(folder, script, results_file).map_err(RunError::Files)?;
     let default = ["/bin/sh".to_owned(), "-eu".to_owned()];
-    let words = if shell.is_empty() { default.as_slice() } else { shell };
+    let words = if shell.is_empty() {
+        default.as_slice()
+    } else {
+        shell
+    };
     let mut command = Command::new(&words[0]);
     command
         .args(&words[1..])
@@ -107,7 +118,10 @@ fn start(
         if source.kind() == std::io::ErrorKind::NotFound {
             RunError::NoShell(words[0].clone())
         } else {
-            RunError::Start { shell: words[0].clone(), source }
+            RunError::Start {
+                shell: words[0].clone(),
+                source,
+            }
         }
     })?;
     let outputs: [(Option<OwnedFd>, Stream); 2] = [
@@ -132,7 +146,11 @@ fn write_files(folder: &Path, script: &str, results_file: &Path) -> std::io::Res
     std::fs::create_dir_all(folder)?;
     let script_file = folder.join("script");
     let create = |path: &Path, mode| {
-        std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
+        std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(path)
     };
     create(&script_file, 0o700)?.write_all(script.as_bytes())?;
     create(results_file, 0o600)?;

@@ -62,7 +62,10 @@ pub(crate) struct Entry {
 impl Entry {
     /// An entry without content.
     pub(crate) fn empty(meta: Meta) -> Self {
-        Self { meta, body: Body::Bytes(Arc::from([])) }
+        Self {
+            meta,
+            body: Body::Bytes(Arc::from([])),
+        }
     }
 
     fn length(&self) -> u64 {
@@ -91,7 +94,12 @@ impl Archive {
                 start
             })
             .collect();
-        Self { entries, starts, end, length: end + END }
+        Self {
+            entries,
+            starts,
+            end,
+            length: end + END,
+        }
     }
 }
 
@@ -105,7 +113,11 @@ pub(crate) struct Reader {
 
 impl Reader {
     pub(crate) fn new(body: Body) -> Self {
-        Self { body, file: None, inner: None }
+        Self {
+            body,
+            file: None,
+            inner: None,
+        }
     }
 
     /// Fills the buffer from `at` on, up to the end of the body.
@@ -123,10 +135,11 @@ impl Reader {
                     self.file = Some(open(&path, length)?);
                 }
                 if let Some(file) = &self.file {
-                    file.read_exact_at(buffer, at).map_err(|error| match error.kind() {
-                        ErrorKind::UnexpectedEof => changed(&path),
-                        _ => error,
-                    })?;
+                    file.read_exact_at(buffer, at)
+                        .map_err(|error| match error.kind() {
+                            ErrorKind::UnexpectedEof => changed(&path),
+                            _ => error,
+                        })?;
                 }
             }
             Body::Archive(archive) => self.read_archive(&archive, at, buffer)?,
@@ -174,9 +187,16 @@ impl Reader {
 /// Opens a plain file that was found before; whatever took its place meanwhile is refused.
 fn open(path: &PathBuf, length: u64) -> Result<File> {
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-    let file = std::fs::OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
+    let file = std::fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits())
+        .open(path)?;
     let metadata = file.metadata()?;
-    if metadata.is_file() && metadata.len() == length { Ok(file) } else { Err(changed(path)) }
+    if metadata.is_file() && metadata.len() == length {
+        Ok(file)
+    } else {
+        Err(changed(path))
+    }
 }
 
 fn changed(path: &std::path::Path) -> Error {

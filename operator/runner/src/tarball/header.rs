@@ -36,13 +36,24 @@ impl Meta {
             Kind::File | Kind::Directory => 0o755,
             Kind::Link(_) => 0o777,
         };
-        Self { path, kind, mode, owner: 0, group: 0, modified }
+        Self {
+            path,
+            kind,
+            mode,
+            owner: 0,
+            group: 0,
+            modified,
+        }
     }
 
     /// Length of what `write` answers.
     pub(crate) fn length(&self) -> u64 {
         let extra = |name: &[u8]| {
-            if name.len() > NAME_BYTES { BLOCK + (name.len() + 1).next_multiple_of(BLOCK) } else { 0 }
+            if name.len() > NAME_BYTES {
+                BLOCK + (name.len() + 1).next_multiple_of(BLOCK)
+            } else {
+                0
+            }
         };
         let target = match &self.kind {
             Kind::Link(target) => extra(target),

@@ -7,6 +7,6 @@
 pub(crate) mod archive;
 pub(crate) mod header;
 pub(crate) mod select;
-pub(crate) mod unpack;
 #[cfg(test)]
 mod tests;
+pub(crate) mod unpack;

@@ -16,8 +16,11 @@ use crate::workspace::{PathError, Workspace, inside};
 
 /// Entries of one archive.
 const ENTRIES: usize = 1_000_000;
-const OPTIONS: MatchOptions =
-    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: false };
+const OPTIONS: MatchOptions = MatchOptions {
+    case_sensitive: true,
+    require_literal_separator: true,
+    require_literal_leading_dot: false,
+};
 /// The runner's own folders, which no artifact holds.
 const OWN: [&str; 5] = ["home", "spool", "steps", "inputs", "tmp"];
 
@@ -27,7 +30,10 @@ pub(crate) enum SelectError {
     #[error(transparent)]
     Path(#[from] PathError),
     #[error("`{pattern}` is no glob: {source}")]
-    Glob { pattern: String, source: glob::PatternError },
+    Glob {
+        pattern: String,
+        source: glob::PatternError,
+    },
     #[error("`{0}` matches nothing")]
     Nothing(String),
     #[error("`{path}` cannot be read: {source}")]
@@ -77,7 +83,11 @@ pub(crate) fn select(
     let mut plain = Vec::new();
     for pattern in patterns {
         let relative = inside(pattern)?;
-        let base = if pattern.starts_with('/') { workspace.root() } else { base };
+        let base = if pattern.starts_with('/') {
+            workspace.root()
+        } else {
+            base
+        };
         let found = if pattern.contains(['*', '?', '[']) {
             globbed(workspace, base, pattern, &relative)?
         } else {
@@ -94,8 +104,13 @@ pub(crate) fn select(
     if plain == [true]
         && let Some(entry) = entries.pop_if(|entry| entry.meta.kind == Kind::File)
     {
-        let name = Path::new(OsStr::from_bytes(&entry.meta.path)).file_name().unwrap_or_default();
-        return Ok(Selected::File { name: name.to_string_lossy().into_owned(), body: entry.body });
+        let name = Path::new(OsStr::from_bytes(&entry.meta.path))
+            .file_name()
+            .unwrap_or_default();
+        return Ok(Selected::File {
+            name: name.to_string_lossy().into_owned(),
+            body: entry.body,
+        });
     }
     Ok(Selected::Entries(entries))
 }
@@ -110,12 +125,18 @@ pub(crate) fn resolve(
     let path = base.join(relative);
     let real = path.canonicalize().map_err(|source| match source.kind() {
         std::io::ErrorKind::NotFound => SelectError::Nothing(named.to_owned()),
-        _ => SelectError::Read { path: path.clone(), source },
+        _ => SelectError::Read {
+            path: path.clone(),
+            source,
+        },
     })?;
     if !real.starts_with(workspace.root()) {
         return Err(PathError::Outside(named.to_owned()).into());
     }
-    let metadata = real.symlink_metadata().map_err(|source| SelectError::Read { path: real.clone(), source })?;
+    let metadata = real.symlink_metadata().map_err(|source| SelectError::Read {
+        path: real.clone(),
+        source,
+    })?;
     Ok((real, metadata))
 }
 
@@ -126,10 +147,14 @@ fn globbed(
     relative: &Path,
 ) -> Result<Vec<PathBuf>, SelectError> {
     let text = relative.to_string_lossy();
-    let compiled =
-        Pattern::new(&text).map_err(|source| SelectError::Glob { pattern: pattern.to_owned(), source })?;
-    let fixed: PathBuf =
-        relative.iter().take_while(|part| !part.to_string_lossy().contains(['*', '?', '['])).collect();
+    let compiled = Pattern::new(&text).map_err(|source| SelectError::Glob {
+        pattern: pattern.to_owned(),
+        source,
+    })?;
+    let fixed: PathBuf = relative
+        .iter()
+        .take_while(|part| !part.to_string_lossy().contains(['*', '?', '[']))
+        .collect();
     let mut found = Vec::new();
     let (real, metadata) = resolve(workspace, base, &fixed, pattern)?;
     if metadata.is_dir() {
@@ -154,7 +179,11 @@ fn walk(
         let relative = relative.join(name);
         if pattern.matches_path_with(&relative, OPTIONS) {
             // A link that leads nowhere or out of the workspace is named by nobody but the glob.
-            if !metadata.is_symlink() || path.canonicalize().is_ok_and(|real| real.starts_with(workspace.root())) {
+            if !metadata.is_symlink()
+                || path
+                    .canonicalize()
+                    .is_ok_and(|real| real.starts_with(workspace.root()))
+            {
                 found.push(relative);
             }
         } else if metadata.is_dir() {
@@ -167,13 +196,26 @@ fn walk(
     Ok(())
 }
 
+/// Whether this is a folder of the runner, or the folder around them with nothing else in it.
+fn is_own(workspace: &Workspace, path: &Path) -> bool {
+    if OWN.iter().any(|name| path == workspace.own(name)) {
+        return true;
+    }
+    path == workspace.own("")
+        && std::fs::read_dir(path)
+            .is_ok_and(|entries| entries.flatten().all(|entry| is_own(workspace, &entry.path())))
+}
+
 /// What lies in a directory, without the runner's own folders.
 fn children(workspace: &Workspace, directory: &Path) -> Result<Vec<(PathBuf, Metadata)>, SelectError> {
-    let read = |source| SelectError::Read { path: directory.to_owned(), source };
+    let read = |source| SelectError::Read {
+        path: directory.to_owned(),
+        source,
+    };
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(read)? {
         let path = entry.map_err(read)?.path();
-        if OWN.iter().any(|name| path == workspace.own(name)) {
+        if is_own(workspace, &path) {
             continue;
         }
         let metadata = path.symlink_metadata().map_err(read)?;
@@ -184,7 +226,12 @@ fn children(workspace: &Workspace, directory: &Path) -> Result<Vec<(PathBuf, Met
 
 impl<'a> Selection<'a> {
     pub(crate) fn new(workspace: &'a Workspace, times: Times) -> Self {
-        Self { workspace, times, entries: Vec::new(), known: BTreeMap::new() }
+        Self {
+            workspace,
+            times,
+            entries: Vec::new(),
+            known: BTreeMap::new(),
+        }
     }
 
     /// Adds a file, a symlink, or a directory with everything below it, under the given path.
@@ -204,13 +251,21 @@ impl<'a> Selection<'a> {
             }
             Ok(())
         } else if metadata.is_symlink() {
-            let target = std::fs::read_link(real)
-                .map_err(|source| SelectError::Read { path: real.to_owned(), source })?;
+            let target = std::fs::read_link(real).map_err(|source| SelectError::Read {
+                path: real.to_owned(),
+                source,
+            })?;
             let kind = Kind::Link(target.as_os_str().as_bytes().to_vec());
             self.push(Entry::empty(self.meta(path, kind, metadata)))
         } else if metadata.is_file() {
-            let body = Body::File { path: real.to_owned(), length: metadata.len() };
-            self.push(Entry { meta: self.meta(path, Kind::File, metadata), body })
+            let body = Body::File {
+                path: real.to_owned(),
+                length: metadata.len(),
+            };
+            self.push(Entry {
+                meta: self.meta(path, Kind::File, metadata),
+                body,
+            })
         } else {
             Err(SelectError::Special(real.to_owned()))
         }
@@ -248,7 +303,8 @@ impl<'a> Selection<'a> {
 
     pub(crate) fn finish(mut self) -> Vec<Entry> {
         if let Times::Fixed(_) = self.times {
-            self.entries.sort_by(|one, other| one.meta.path.cmp(&other.meta.path));
+            self.entries
+                .sort_by(|one, other| one.meta.path.cmp(&other.meta.path));
         }
         self.entries
     }

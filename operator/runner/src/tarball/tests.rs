@@ -38,7 +38,11 @@ fn fill(folder: &Path, names: &[&str], mode: u32) -> Workspace {
 
 fn names(tar: &[u8]) -> Vec<String> {
     let mut archive = tar::Archive::new(tar);
-    archive.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().display().to_string()).collect()
+    archive
+        .entries()
+        .unwrap()
+        .map(|entry| entry.unwrap().path().unwrap().display().to_string())
+        .collect()
 }
 
 #[test]
@@ -51,12 +55,19 @@ fn equal_files_give_equal_archives_in_any_folder_order_mode_and_time() {
         symlink("../elsewhere", folder.path().join("dist/link")).unwrap();
         symlink("t".repeat(150), folder.path().join("dist/long-link")).unwrap();
     }
-    let file = std::fs::File::options().write(true).open(other.path().join("dist/a")).unwrap();
-    file.set_modified(std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(9)).unwrap();
+    let file = std::fs::File::options()
+        .write(true)
+        .open(other.path().join("dist/a"))
+        .unwrap();
+    file.set_modified(std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(9))
+        .unwrap();
     let tar = tar_of(&first, &["dist"], Times::Fixed(0));
     assert_eq!(tar, tar_of(&second, &["dist"], Times::Fixed(0)));
     assert_ne!(tar, tar_of(&second, &["dist"], Times::Fixed(7)));
-    assert_ne!(tar_of(&first, &["dist"], Times::Raw), tar_of(&second, &["dist"], Times::Raw));
+    assert_ne!(
+        tar_of(&first, &["dist"], Times::Raw),
+        tar_of(&second, &["dist"], Times::Raw)
+    );
     let mut sorted = names(&tar);
     sorted.sort();
     assert_eq!(sorted.len(), 9, "{sorted:?}");
@@ -82,8 +93,14 @@ fn an_archive_comes_out_as_it_went_in_and_other_programs_read_it() {
         .status();
     assert!(status.unwrap().success());
     for place in [out.path(), by_tar.path()] {
-        assert_eq!(std::fs::read_to_string(place.join(&long)).unwrap(), format!("content of {long}"));
-        assert_eq!(std::fs::read_link(place.join("dist/link")).unwrap(), Path::new("plain"));
+        assert_eq!(
+            std::fs::read_to_string(place.join(&long)).unwrap(),
+            format!("content of {long}")
+        );
+        assert_eq!(
+            std::fs::read_link(place.join("dist/link")).unwrap(),
+            Path::new("plain")
+        );
         let mode = |name: &str| place.join(name).metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!((mode("dist/run"), mode("dist/plain")), (0o755, 0o644));
     }
@@ -113,11 +130,21 @@ proptest! {
 #[test]
 fn globs_and_paths_select_what_they_say() {
     let folder = tempfile::tempdir().unwrap();
-    let workspace = fill(folder.path(), &["a/one.txt", "a/b/two.txt", "a/b/three.md", "top.txt"], 0o644);
+    let workspace = fill(
+        folder.path(),
+        &["a/one.txt", "a/b/two.txt", "a/b/three.md", "top.txt"],
+        0o644,
+    );
     let all = |patterns: &[&str]| names(&tar_of(&workspace, patterns, Times::Fixed(0)));
     assert_eq!(all(&["**/*.txt"]), ["a/b/two.txt", "a/one.txt", "top.txt"]);
-    assert_eq!(all(&["a/*", "top.txt"]), ["a/b/", "a/b/three.md", "a/b/two.txt", "a/one.txt", "top.txt"]);
-    assert!(!all(&["."]).iter().any(|name| name.contains(".dcanary/")), "the runner's own folders stay out");
+    assert_eq!(
+        all(&["a/*", "top.txt"]),
+        ["a/b/", "a/b/three.md", "a/b/two.txt", "a/one.txt", "top.txt"]
+    );
+    assert!(
+        !all(&["."]).iter().any(|name| name.contains(".dcanary/")),
+        "the runner's own folders stay out"
+    );
     let one = select(&workspace, workspace.root(), &["a/b/*.md".into()], Times::Raw).unwrap();
     assert!(matches!(one, Selected::File { name, .. } if name == "three.md"));
     let folder = select(&workspace, workspace.root(), &["a/b".into()], Times::Raw).unwrap();
@@ -130,15 +157,30 @@ fn nothing_outside_of_the_workspace_is_selected() {
     let workspace = fill(folder.path(), &["dist/a"], 0o644);
     symlink("/etc", folder.path().join("dist/etc")).unwrap();
     symlink("/etc/passwd", folder.path().join("secret")).unwrap();
-    let fail = |pattern: &str| select(&workspace, workspace.root(), &[pattern.into()], Times::Raw).unwrap_err();
-    for outside in ["../x", "/etc/passwd", "secret", "dist/etc/passwd", "dist/etc/*", "dist/../../x"] {
-        assert!(matches!(fail(outside), SelectError::Path(PathError::Outside(_))), "{outside}");
+    let fail =
+        |pattern: &str| select(&workspace, workspace.root(), &[pattern.into()], Times::Raw).unwrap_err();
+    for outside in [
+        "../x",
+        "/etc/passwd",
+        "secret",
+        "dist/etc/passwd",
+        "dist/etc/*",
+        "dist/../../x",
+    ] {
+        assert!(
+            matches!(fail(outside), SelectError::Path(PathError::Outside(_))),
+            "{outside}"
+        );
     }
     assert!(matches!(fail("absent"), SelectError::Nothing(_)));
     assert!(matches!(fail("*.absent"), SelectError::Nothing(_)));
     assert!(matches!(fail("[z-"), SelectError::Glob { .. }));
     let tar = tar_of(&workspace, &["dist"], Times::Fixed(0));
-    assert_eq!(names(&tar), ["dist/", "dist/a", "dist/etc"], "a link inside is kept as a link");
+    assert_eq!(
+        names(&tar),
+        ["dist/", "dist/a", "dist/etc"],
+        "a link inside is kept as a link"
+    );
     nix::unistd::mkfifo(&folder.path().join("dist/fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     assert!(matches!(fail("dist"), SelectError::Special(_)));
 }
@@ -147,7 +189,9 @@ fn nothing_outside_of_the_workspace_is_selected() {
 fn a_file_that_changes_while_it_is_stored_is_noticed() {
     let folder = tempfile::tempdir().unwrap();
     let workspace = fill(folder.path(), &["dist/a"], 0o644);
-    let Selected::Entries(entries) = select(&workspace, workspace.root(), &["dist".into()], Times::Raw).unwrap() else {
+    let Selected::Entries(entries) =
+        select(&workspace, workspace.root(), &["dist".into()], Times::Raw).unwrap()
+    else {
         panic!("a folder")
     };
     std::fs::write(folder.path().join("dist/a"), "longer than it was before").unwrap();
@@ -196,7 +240,12 @@ fn archives_that_lead_out_of_their_directory_are_refused() {
         &[("a/link", Symlink, "../../victim")],
         &[("a", Symlink, "."), ("a/x", Regular, "x")],
         // Each target stays inside in its text; only together they lead out.
-        &[("d/e/l", Symlink, "../.."), ("z", Symlink, "d/e/l/../victim"), ("z", Regular, "x"), ("d/e/l/x", Regular, "")],
+        &[
+            ("d/e/l", Symlink, "../.."),
+            ("z", Symlink, "d/e/l/../victim"),
+            ("z", Regular, "x"),
+            ("d/e/l/x", Regular, ""),
+        ],
         &[("hard", Link, "../victim")],
         &[("hard", Link, "/etc/passwd")],
         &[("s", Symlink, "x"), ("hard", Link, "s")],
@@ -211,7 +260,11 @@ fn archives_that_lead_out_of_their_directory_are_refused() {
         symlink(folder.path(), into.join("old")).unwrap();
         let result = unpack(evil(case).as_slice(), &into, 1 << 20);
         assert!(result.is_err(), "{case:?}");
-        assert_eq!(std::fs::read_to_string(folder.path().join("victim")).unwrap(), "untouched", "{case:?}");
+        assert_eq!(
+            std::fs::read_to_string(folder.path().join("victim")).unwrap(),
+            "untouched",
+            "{case:?}"
+        );
     }
 }
 
@@ -220,7 +273,10 @@ fn sizes_are_bounded_and_special_modes_dropped() {
     use tar::EntryType::{Link, Regular};
     let folder = tempfile::tempdir().unwrap();
     let tar = evil(&[("a", Regular, "12345"), ("b", Link, "a"), ("c", Link, "a")]);
-    assert!(matches!(unpack(tar.as_slice(), folder.path(), 14), Err(UnpackError::TooLarge(14))));
+    assert!(matches!(
+        unpack(tar.as_slice(), folder.path(), 14),
+        Err(UnpackError::TooLarge(14))
+    ));
     unpack(tar.as_slice(), folder.path(), 15).unwrap();
     let mode = folder.path().join("a").metadata().unwrap().permissions().mode();
     assert_eq!(mode & 0o7777, 0o777, "no set-user-id");

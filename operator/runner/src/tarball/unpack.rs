@@ -65,7 +65,10 @@ fn unpack_one(
     let shown = String::from_utf8_lossy(&name).into_owned();
     let relative = clean(Path::new(std::ffi::OsStr::from_bytes(&name)))
         .ok_or_else(|| UnpackError::Outside(shown.clone()))?;
-    let written = |source| UnpackError::Write { path: shown.clone(), source };
+    let written = |source| UnpackError::Write {
+        path: shown.clone(),
+        source,
+    };
     let kind = entry.header().entry_type();
     if matches!(kind, EntryType::XGlobalHeader) {
         return Ok(());
@@ -94,21 +97,30 @@ fn unpack_one(
                 .custom_flags(OFlag::O_NOFOLLOW.bits())
                 .open(&path)
                 .map_err(written)?;
-            std::io::copy(entry, &mut file).and_then(|_| file.flush()).map_err(written)?;
-            file.set_permissions(Permissions::from_mode(mode)).map_err(written)
+            std::io::copy(entry, &mut file)
+                .and_then(|_| file.flush())
+                .map_err(written)?;
+            file.set_permissions(Permissions::from_mode(mode))
+                .map_err(written)
         }
         EntryType::Symlink => {
             let target = link_target(entry)?;
             let base = relative.parent().unwrap_or(Path::new(""));
             if !stays_inside(base, &target) {
-                return Err(UnpackError::Target { path: shown, target: target.display().to_string() });
+                return Err(UnpackError::Target {
+                    path: shown,
+                    target: target.display().to_string(),
+                });
             }
             remove(&path).map_err(written)?;
             std::os::unix::fs::symlink(target, &path).map_err(written)
         }
         EntryType::Link => {
             let target = link_target(entry)?;
-            let refused = || UnpackError::Target { path: shown.clone(), target: target.display().to_string() };
+            let refused = || UnpackError::Target {
+                path: shown.clone(),
+                target: target.display().to_string(),
+            };
             let inner = clean(&target).ok_or_else(refused)?;
             make_parents(directory, &inner, &shown)?;
             let source = directory.join(inner);
@@ -119,8 +131,12 @@ fn unpack_one(
             remove(&path).map_err(written)?;
             // A copy: a later entry that writes to one of both must not change the other.
             let mut from = File::open(source).map_err(written)?;
-            let mut to =
-                OpenOptions::new().write(true).create_new(true).mode(mode).open(&path).map_err(written)?;
+            let mut to = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(mode)
+                .open(&path)
+                .map_err(written)?;
             std::io::copy(&mut from, &mut to).map(drop).map_err(written)
         }
         kind => Err(UnpackError::Kind { path: shown, kind }),
@@ -171,11 +187,20 @@ fn make_parents(directory: &Path, relative: &Path, shown: &str) -> Result<(), Un
         match path.symlink_metadata() {
             Ok(metadata) if metadata.is_dir() => {}
             Ok(_) => {
-                let through = path.strip_prefix(directory).unwrap_or(&path).display().to_string();
-                return Err(UnpackError::Through { path: shown.to_owned(), through });
+                let through = path
+                    .strip_prefix(directory)
+                    .unwrap_or(&path)
+                    .display()
+                    .to_string();
+                return Err(UnpackError::Through {
+                    path: shown.to_owned(),
+                    through,
+                });
             }
-            Err(_) => std::fs::create_dir(&path)
-                .map_err(|source| UnpackError::Write { path: shown.to_owned(), source })?,
+            Err(_) => std::fs::create_dir(&path).map_err(|source| UnpackError::Write {
+                path: shown.to_owned(),
+                source,
+            })?,
         }
     }
     Ok(())

@@ -42,19 +42,39 @@ async fn a_single_file_is_stored_as_it_is_and_a_folder_as_a_tar() {
     let seen = pod.double.seen();
     assert_eq!(seen.uploads["one"].bytes, b"app\n");
     let complete = seen.uploads["one"].complete.as_ref().unwrap();
-    assert_eq!((complete.kind, complete.file_name.as_deref()), (ArtifactKind::File, Some("app")));
-    assert_eq!(seen.uploads["all"].complete.as_ref().unwrap().kind, ArtifactKind::Directory);
-    let reported: Vec<_> = end.report().artifacts.iter().map(|artifact| (&artifact.name[..], artifact.kind)).collect();
-    assert_eq!(reported, [("one", ArtifactKind::File), ("all", ArtifactKind::Directory)]);
+    assert_eq!(
+        (complete.kind, complete.file_name.as_deref()),
+        (ArtifactKind::File, Some("app"))
+    );
+    assert_eq!(
+        seen.uploads["all"].complete.as_ref().unwrap().kind,
+        ArtifactKind::Directory
+    );
+    let reported: Vec<_> = end
+        .report()
+        .artifacts
+        .iter()
+        .map(|artifact| (&artifact.name[..], artifact.kind))
+        .collect();
+    assert_eq!(
+        reported,
+        [("one", ArtifactKind::File), ("all", ArtifactKind::Directory)]
+    );
     assert_eq!(end.report().artifacts[0].digest, digest(b"app\n"));
-    assert!(end.message(3).contains("`absent/*` matches nothing"), "{}", end.message(3));
+    assert!(
+        end.message(3).contains("`absent/*` matches nothing"),
+        "{}",
+        end.message(3)
+    );
 }
 
 #[tokio::test]
 async fn equal_builds_in_other_folders_and_under_another_umask_give_equal_digests() {
     let mut digests = Vec::new();
     for (umask, order) in [("022", "a b c"), ("077", "c b a")] {
-        let text = format!("umask {umask}; mkdir dist; for f in {order}; do echo $f > dist/$f; done; chmod u+x dist/a; sleep 0.0{umask}");
+        let text = format!(
+            "umask {umask}; mkdir dist; for f in {order}; do echo $f > dist/$f; done; chmod u+x dist/a; sleep 0.0{umask}"
+        );
         let pod = Pod::new().await.run_step(&text).step(artifact("dist", &["dist"]));
         let end = pod.run().await;
         digests.push(end.report().artifacts[0].digest.clone());
@@ -86,8 +106,17 @@ async fn an_upload_goes_on_where_the_server_has_it_after_faults_and_crashes() {
 
 #[tokio::test]
 async fn an_upload_whose_content_the_server_has_otherwise_fails_the_step() {
-    let pod = Pod::new().await.run_step("echo x > x").step(artifact("x", &["x"]));
-    pod.double.faults(|kind, _| if kind == "complete" { Fault::Refuse(409, "digest-mismatch") } else { Fault::None });
+    let pod = Pod::new()
+        .await
+        .run_step("echo x > x")
+        .step(artifact("x", &["x"]));
+    pod.double.faults(|kind, _| {
+        if kind == "complete" {
+            Fault::Refuse(409, "digest-mismatch")
+        } else {
+            Fault::None
+        }
+    });
     let end = pod.run().await;
     assert_eq!(end.code, Some(1));
     assert_eq!(end.report().reason, "ArtifactFailed");
@@ -96,10 +125,17 @@ async fn an_upload_whose_content_the_server_has_otherwise_fails_the_step() {
 
 #[tokio::test]
 async fn an_artifact_above_the_limit_is_refused_before_it_is_sent() {
-    let mut pod = Pod::new().await.run_step("echo 123456789 > x").step(artifact("x", &["x"]));
+    let mut pod = Pod::new()
+        .await
+        .run_step("echo 123456789 > x")
+        .step(artifact("x", &["x"]));
     pod.plan.limits.artifact_bytes = 9;
     let end = pod.run().await;
-    assert!(end.message(1).contains("10 bytes; the limit is 9"), "{}", end.message(1));
+    assert!(
+        end.message(1).contains("10 bytes; the limit is 9"),
+        "{}",
+        end.message(1)
+    );
     assert!(pod.double.seen().uploads.is_empty());
 }
 
@@ -112,14 +148,25 @@ async fn artifacts_never_hold_what_a_link_points_to_outside_of_the_workspace() {
         .with(|step| step.continue_on_error = true)
         .step(artifact("folder", &["d"]));
     let end = pod.run().await;
-    assert!(end.message(1).contains("leads out of the workspace"), "{}", end.message(1));
+    assert!(
+        end.message(1).contains("leads out of the workspace"),
+        "{}",
+        end.message(1)
+    );
     let bytes = pod.double.seen().uploads["folder"].bytes.clone();
-    assert!(!bytes.windows(crate::double::TOKEN.len()).any(|part| part == crate::double::TOKEN.as_bytes()));
+    assert!(
+        !bytes
+            .windows(crate::double::TOKEN.len())
+            .any(|part| part == crate::double::TOKEN.as_bytes())
+    );
 }
 
 #[tokio::test]
 async fn artifacts_come_back_in_the_next_stage() {
-    let first = Pod::new().await.run_step("mkdir dist; echo hi > dist/a; ln -s a dist/b").step(artifact("dist", &["dist"]));
+    let first = Pod::new()
+        .await
+        .run_step("mkdir dist; echo hi > dist/a; ln -s a dist/b")
+        .step(artifact("dist", &["dist"]));
     let end = first.run().await;
     let tar = first.double.seen().uploads["dist"].bytes.clone();
     let mut second = Pod::new().await;
@@ -129,7 +176,13 @@ async fn artifacts_come_back_in_the_next_stage() {
         .step(download(&folder, ArtifactKind::Directory, "in/here"))
         .step(download(&file, ArtifactKind::File, "."))
         .run_step("cat in/here/dist/b app.bin");
-    second.double.faults(|kind, count| if kind == "input" && count % 2 == 0 { Fault::Away } else { Fault::None });
+    second.double.faults(|kind, count| {
+        if kind == "input" && count % 2 == 0 {
+            Fault::Away
+        } else {
+            Fault::None
+        }
+    });
     let end = second.run().await;
     assert_eq!(end.code, Some(0), "{:?}", end.report);
     assert_eq!(second.double.output(2), "hi\nbinary\n");
@@ -157,12 +210,21 @@ fn image(base: Option<&str>) -> Action {
         reference: "registry.example/team/web:1".into(),
         base: base.map(ToOwned::to_owned),
         files: vec![
-            ImageFile { from: "out/app".into(), to: "/usr/bin/app".into() },
-            ImageFile { from: "out/static".into(), to: "/srv".into() },
+            ImageFile {
+                from: "out/app".into(),
+                to: "/usr/bin/app".into(),
+            },
+            ImageFile {
+                from: "out/static".into(),
+                to: "/srv".into(),
+            },
         ],
         entrypoint: vec!["/usr/bin/app".into()],
         cmd: Vec::new(),
-        env: vec![EnvVar { name: "PORT".into(), value: "80".into() }],
+        env: vec![EnvVar {
+            name: "PORT".into(),
+            value: "80".into(),
+        }],
         user: Some("1000".into()),
         working_dir: None,
         labels: BTreeMap::from([("team".into(), "a".into())]),
@@ -184,13 +246,24 @@ fn files(tar: &[u8]) -> BTreeMap<String, Vec<u8>> {
 async fn an_image_is_a_reproducible_layout_that_names_its_base_for_the_server() {
     let mut layouts = Vec::new();
     for umask in ["022", "077"] {
-        let script = format!("umask {umask}; mkdir -p out/static; echo app > out/app; chmod +x out/app; echo page > out/static/index.html");
-        let pod = Pod::new().await.run_step(&script).step(image(Some("debian@sha256:00")));
+        let script = format!(
+            "umask {umask}; mkdir -p out/static; echo app > out/app; chmod +x out/app; echo page > out/static/index.html"
+        );
+        let pod = Pod::new()
+            .await
+            .run_step(&script)
+            .step(image(Some("debian@sha256:00")));
         let end = pod.run().await;
         assert_eq!(end.code, Some(0), "{:?}", end.report);
         let reported = &end.report().artifacts[0];
-        assert_eq!((reported.digest.as_str(), reported.kind), ("sha256:ab", ArtifactKind::Image));
-        assert_eq!(reported.reference.as_deref(), Some("registry.example/team/web:1@sha256:ab"));
+        assert_eq!(
+            (reported.digest.as_str(), reported.kind),
+            ("sha256:ab", ArtifactKind::Image)
+        );
+        assert_eq!(
+            reported.reference.as_deref(),
+            Some("registry.example/team/web:1@sha256:ab")
+        );
         layouts.push(pod.double.seen().uploads["web"].bytes.clone());
     }
     assert!(layouts[0] == layouts[1]);
@@ -205,13 +278,19 @@ async fn an_image_is_a_reproducible_layout_that_names_its_base_for_the_server() 
         content
     };
     let manifest: Value = serde_json::from_slice(&blob(&json("index.json")["manifests"][0])).unwrap();
-    assert_eq!(manifest["annotations"]["org.opencontainers.image.base.name"], "debian@sha256:00");
+    assert_eq!(
+        manifest["annotations"]["org.opencontainers.image.base.name"],
+        "debian@sha256:00"
+    );
     let config: Value = serde_json::from_slice(&blob(&manifest["config"])).unwrap();
     let layer = blob(&manifest["layers"][0]);
     assert_eq!(config["rootfs"]["diff_ids"][0], digest(&layer));
     assert_eq!(config["config"]["Entrypoint"][0], "/usr/bin/app");
     assert_eq!(config["config"]["Env"][0], "PORT=80");
-    assert!(config["config"].get("Cmd").is_none(), "what is not named stays the base's");
+    assert!(
+        config["config"].get("Cmd").is_none(),
+        "what is not named stays the base's"
+    );
     let layer = files(&layer);
     assert_eq!(layer["usr/bin/app"], b"app\n");
     assert_eq!(layer["srv/index.html"], b"page\n");
@@ -223,5 +302,9 @@ async fn an_image_step_names_a_missing_file() {
     let end = pod.run().await;
     assert_eq!(end.outcomes(), [StepOutcome::Failed]);
     assert_eq!(end.report().reason, "ImageFailed");
-    assert!(end.message(0).contains("`out/app` matches nothing"), "{}", end.message(0));
+    assert!(
+        end.message(0).contains("`out/app` matches nothing"),
+        "{}",
+        end.message(0)
+    );
 }

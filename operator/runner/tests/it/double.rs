@@ -85,7 +85,10 @@ impl Double {
         Router::new()
             .route("/v1/session", post(session))
             .route("/v1/attempts/{attempt}/frames", post(frames))
-            .route("/v1/attempts/{attempt}/uploads/{name}", put(upload).head(upload_offset))
+            .route(
+                "/v1/attempts/{attempt}/uploads/{name}",
+                put(upload).head(upload_offset),
+            )
             .route("/v1/attempts/{attempt}/uploads/{name}/complete", post(complete))
             .route("/v1/attempts/{attempt}/inputs/{digest}", get(input))
             .route("/v1/attempts/{attempt}/final", post(final_report))
@@ -98,7 +101,9 @@ impl Double {
     }
 
     pub fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.seen
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Puts something there for stages to fetch; answers its digest.
@@ -116,7 +121,13 @@ impl Double {
     pub fn output_of(&self, step: u32, only: Option<Stream>) -> String {
         let mut text = String::new();
         for frame in &self.seen().frames {
-            if let Frame::Log { step: of, stream, line, partial, .. } = frame
+            if let Frame::Log {
+                step: of,
+                stream,
+                line,
+                partial,
+                ..
+            } = frame
                 && *of == step
                 && only.is_none_or(|only| only == *stream)
             {
@@ -186,7 +197,10 @@ fn gap(acked: usize) -> Response {
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
-    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    headers
+        .get(name)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
 }
 
 async fn session(State(double): State<Double>, headers: HeaderMap, body: Bytes) -> Response {
@@ -233,7 +247,8 @@ async fn frames(
         if first > acked + 1 {
             return gap(acked);
         }
-        seen.frames.extend(request.frames.into_iter().skip(acked + 1 - first));
+        seen.frames
+            .extend(request.frames.into_iter().skip(acked + 1 - first));
         axum::Json(json!({"acked": seen.frames.len()})).into_response()
     })
 }
@@ -260,10 +275,7 @@ async fn upload(
     })
 }
 
-async fn upload_offset(
-    State(double): State<Double>,
-    Path((_, name)): Path<(String, String)>,
-) -> Response {
+async fn upload_offset(State(double): State<Double>, Path((_, name)): Path<(String, String)>) -> Response {
     double.under_fault("offset", |seen| match seen.uploads.get(&name) {
         Some(upload) => [("upload-offset", upload.bytes.len().to_string())].into_response(),
         None => problem(404, "unknown-upload"),
@@ -277,7 +289,9 @@ async fn complete(
 ) -> Response {
     let request: UploadComplete = serde_json::from_slice(&body).unwrap();
     double.under_fault("complete", |seen| {
-        let Some(upload) = seen.uploads.get_mut(&name) else { return problem(404, "unknown-upload") };
+        let Some(upload) = seen.uploads.get_mut(&name) else {
+            return problem(404, "unknown-upload");
+        };
         let digest = digest(&upload.bytes);
         if digest != request.digest || upload.bytes.len() as u64 != request.size {
             return problem(409, "digest-mismatch");
@@ -302,7 +316,10 @@ async fn input(
         if !authorized(seen, &attempt, &headers) {
             return problem(401, "session");
         }
-        seen.blobs.get(&digest).map_or_else(|| problem(404, "unknown-input"), |bytes| bytes.clone().into_response())
+        seen.blobs.get(&digest).map_or_else(
+            || problem(404, "unknown-input"),
+            |bytes| bytes.clone().into_response(),
+        )
     })
 }
 

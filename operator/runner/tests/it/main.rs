@@ -8,11 +8,15 @@
 )]
 
 mod artifacts;
+mod checkout;
+mod checkout_safety;
 mod double;
+mod git_server;
 mod pod;
 mod processes;
 mod results;
 mod scripts;
 mod secrets;
 mod session;
+mod ssh;
 mod stream;

@@ -31,7 +31,9 @@ pub struct End {
 
 impl End {
     pub fn report(&self) -> &FinalReport {
-        self.report.as_ref().unwrap_or_else(|| panic!("no final report; stderr: {}", self.stderr))
+        self.report
+            .as_ref()
+            .unwrap_or_else(|| panic!("no final report; stderr: {}", self.stderr))
     }
 
     pub fn outcomes(&self) -> Vec<StepOutcome> {
@@ -43,16 +45,27 @@ impl End {
     }
 
     pub fn result(&self, name: &str) -> Option<&str> {
-        self.report().results.iter().find(|result| result.name == name)?.value.as_deref()
+        self.report()
+            .results
+            .iter()
+            .find(|result| result.name == name)?
+            .value
+            .as_deref()
     }
 }
 
 pub fn script(text: &str) -> Action {
-    Action::Run { script: text.to_owned(), shell: Vec::new() }
+    Action::Run {
+        script: text.to_owned(),
+        shell: Vec::new(),
+    }
 }
 
 pub fn variable(name: &str, value: &str) -> EnvVar {
-    EnvVar { name: name.to_owned(), value: value.to_owned() }
+    EnvVar {
+        name: name.to_owned(),
+        value: value.to_owned(),
+    }
 }
 
 impl Pod {
@@ -112,19 +125,27 @@ impl Pod {
 
     pub fn secret(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
-        self.plan.masks.push(Mask::Env { name: name.to_owned() });
+        self.plan.masks.push(Mask::Env {
+            name: name.to_owned(),
+        });
         self
     }
 
     pub fn input(mut self, stage: &str, name: &str, value: &[u8]) -> Self {
         let digest = self.double.store(value);
-        self.plan.inputs.push(Input { stage: stage.to_owned(), name: name.to_owned(), digest });
+        self.plan.inputs.push(Input {
+            stage: stage.to_owned(),
+            name: name.to_owned(),
+            digest,
+        });
         self
     }
 
     /// Runs in a PID namespace of its own, as PID 1, the way a container does.
     pub fn in_pid_namespace(mut self) -> Self {
-        self.prefix = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"].map(str::to_owned).to_vec();
+        self.prefix = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+            .map(str::to_owned)
+            .to_vec();
         self
     }
 
@@ -142,9 +163,22 @@ impl Pod {
         std::fs::write(&token, TOKEN).unwrap();
         let json = serde_json::to_vec(&self.plan).unwrap();
         let encoded = STANDARD.encode(zstd::encode_all(json.as_slice(), 3).unwrap());
-        let program = env!("CARGO_BIN_EXE_dcanary-runner");
+        let mut program = env!("CARGO_BIN_EXE_dcanary-runner").to_owned();
+        if self.uid.is_some() {
+            // Where other users can reach it; by another process, so that no fork of a parallel test keeps it open.
+            let copy = self.folder.path().join("dcanary-runner");
+            assert!(
+                std::process::Command::new("cp")
+                    .arg(&program)
+                    .arg(&copy)
+                    .status()
+                    .unwrap()
+                    .success()
+            );
+            program = copy.to_str().unwrap().to_owned();
+        }
         let mut words = self.prefix.clone();
-        words.push(program.to_owned());
+        words.push(program);
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).env_clear();
         if let Some(uid) = self.uid {
@@ -155,10 +189,16 @@ impl Pod {
         }
         // Parts as the operator cuts them, only smaller.
         for (number, part) in encoded.as_bytes().chunks(100).enumerate() {
-            command.env(format!("DCANARY_PLAN_{number}"), std::str::from_utf8(part).unwrap());
+            command.env(
+                format!("DCANARY_PLAN_{number}"),
+                std::str::from_utf8(part).unwrap(),
+            );
         }
         command
-            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .env(
+                "PATH",
+                "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            )
             .env("DCANARY_SERVER", server)
             .env("DCANARY_TOKEN_FILE", &token)
             .env("DCANARY_WORKSPACE", self.workspace())
@@ -195,6 +235,8 @@ impl Pod {
                 tokio::time::sleep(std::time::Duration::from_millis(10)).await;
             }
         });
-        waited.await.unwrap_or_else(|_| panic!("{text} never came; output: {}", self.double.output(step)));
+        waited
+            .await
+            .unwrap_or_else(|_| panic!("{text} never came; output: {}", self.double.output(step)));
     }
 }

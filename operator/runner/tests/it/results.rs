@@ -19,15 +19,18 @@ async fn small_results_are_inline_and_large_ones_by_digest() {
     let reported = results.iter().find(|result| result.name == "large").unwrap();
     assert_eq!((reported.value.as_deref(), reported.size), (None, 5000));
     assert_eq!(reported.digest, digest(large.as_bytes()));
-    let sent = Frame::Result { name: "large".into(), value: large };
+    let sent = Frame::Result {
+        name: "large".into(),
+        value: large,
+    };
     assert!(pod.double.seen().frames.contains(&sent));
 }
 
 #[tokio::test]
 async fn the_largest_result_travels_even_when_json_makes_it_larger_than_a_request() {
-    let pod = Pod::new().await.run_step(
-        "{ printf big=; head -c 1048576 /dev/zero | tr '\\0' '\\1'; echo; } >> $DCANARY_RESULTS",
-    );
+    let pod = Pod::new()
+        .await
+        .run_step("{ printf big=; head -c 1048576 /dev/zero | tr '\\0' '\\1'; echo; } >> $DCANARY_RESULTS");
     let end = pod.run().await;
     assert_eq!(end.code, Some(0), "{}", end.stderr);
     assert_eq!(end.report().results[0].size, 1 << 20);
@@ -35,7 +38,9 @@ async fn the_largest_result_travels_even_when_json_makes_it_larger_than_a_reques
 
 #[tokio::test]
 async fn an_invalid_line_fails_the_step_and_is_named() {
-    let pod = Pod::new().await.run_step("echo ok=1 >> $DCANARY_RESULTS; echo 'no separator' >> $DCANARY_RESULTS");
+    let pod = Pod::new()
+        .await
+        .run_step("echo ok=1 >> $DCANARY_RESULTS; echo 'no separator' >> $DCANARY_RESULTS");
     let end = pod.run().await;
     assert_eq!(end.outcomes(), [StepOutcome::Failed]);
     assert_eq!(end.report().reason, "ResultsInvalid");
@@ -44,15 +49,23 @@ async fn an_invalid_line_fails_the_step_and_is_named() {
 
 #[tokio::test]
 async fn a_result_above_the_limit_of_the_plan_fails_the_step() {
-    let mut pod = Pod::new().await.run_step("echo name=123456789 >> $DCANARY_RESULTS");
+    let mut pod = Pod::new()
+        .await
+        .run_step("echo name=123456789 >> $DCANARY_RESULTS");
     pod.plan.limits.result_bytes = 8;
     let end = pod.run().await;
-    assert!(end.message(0).contains("`name` in line 1") && end.message(0).contains('8'), "{}", end.message(0));
+    assert!(
+        end.message(0).contains("`name` in line 1") && end.message(0).contains('8'),
+        "{}",
+        end.message(0)
+    );
 }
 
 #[tokio::test]
 async fn results_of_a_failed_step_are_kept() {
-    let pod = Pod::new().await.run_step("echo tests=17 >> $DCANARY_RESULTS; exit 1");
+    let pod = Pod::new()
+        .await
+        .run_step("echo tests=17 >> $DCANARY_RESULTS; exit 1");
     let end = pod.run().await;
     assert_eq!(end.outcomes(), [StepOutcome::Failed]);
     assert_eq!(end.result("tests"), Some("17"));
@@ -60,7 +73,9 @@ async fn results_of_a_failed_step_are_kept() {
 
 #[tokio::test]
 async fn a_results_file_replaced_by_a_link_fails_the_step_and_leaks_nothing() {
-    let pod = Pod::new().await.run_step("rm $DCANARY_RESULTS; ln -s /etc/passwd $DCANARY_RESULTS");
+    let pod = Pod::new()
+        .await
+        .run_step("rm $DCANARY_RESULTS; ln -s /etc/passwd $DCANARY_RESULTS");
     let end = pod.run().await;
     assert_eq!(end.outcomes(), [StepOutcome::Failed]);
     assert!(end.report().results.is_empty());
@@ -79,7 +94,10 @@ async fn large_results_of_earlier_stages_are_files() {
 
 #[tokio::test]
 async fn an_input_with_another_digest_fails_the_stage_before_its_first_step() {
-    let pod = Pod::new().await.input("compile", "notes", b"right").run_step("echo never");
+    let pod = Pod::new()
+        .await
+        .input("compile", "notes", b"right")
+        .run_step("echo never");
     let name = pod.plan.inputs[0].digest.clone();
     pod.double.seen().blobs.insert(name, b"wrong".to_vec());
     let end = pod.run().await;

@@ -17,23 +17,31 @@ async fn secrets_are_masked_in_output_results_and_the_container_log() {
     let output = pod.double.output(0);
     assert!(output.starts_with("with *** inside\n***\n"), "{output}");
     let everything = format!("{output}{}{}{:?}", end.stdout, end.stderr, end.report());
-    for shape in [SECRET, &STANDARD.encode(SECRET)[..20], &STANDARD.encode(format!("xy{SECRET}"))[4..20]] {
+    for shape in [
+        SECRET,
+        &STANDARD.encode(SECRET)[..20],
+        &STANDARD.encode(format!("xy{SECRET}"))[4..20],
+    ] {
         assert!(!everything.contains(shape), "{shape} in {everything}");
     }
 }
 
 #[tokio::test]
 async fn a_secret_printed_in_pieces_over_time_and_lines_is_masked() {
-    let pod = Pod::new().await.secret("PASSWORD", "abcdefghij").run_step(
-        "printf abc; sleep 0.4; printf defg; sleep 0.4; echo hij\nprintf 'abcde\\nfghij\\n'",
-    );
+    let pod = Pod::new()
+        .await
+        .secret("PASSWORD", "abcdefghij")
+        .run_step("printf abc; sleep 0.4; printf defg; sleep 0.4; echo hij\nprintf 'abcde\\nfghij\\n'");
     pod.run().await;
     assert_eq!(pod.double.output(0), "***\n***\n***\n");
 }
 
 #[tokio::test]
 async fn a_line_that_ends_like_a_secret_begins_is_not_held_for_ever() {
-    let pod = Pod::new().await.secret("PASSWORD", "abcdefghij").run_step("echo letters abc; sleep 20");
+    let pod = Pod::new()
+        .await
+        .secret("PASSWORD", "abcdefghij")
+        .run_step("echo letters abc; sleep 20");
     let child = pod.start();
     let begin = std::time::Instant::now();
     pod.wait_for(0, "letters abc").await;
@@ -43,11 +51,17 @@ async fn a_line_that_ends_like_a_secret_begins_is_not_held_for_ever() {
 
 #[tokio::test]
 async fn files_of_secrets_and_each_line_of_them_are_masked() {
-    let mut pod = Pod::new().await.run_step("cat $SECRETS/key; sed -n 2p $SECRETS/key; cat $SECRETS/short");
+    let mut pod = Pod::new()
+        .await
+        .run_step("cat $SECRETS/key; sed -n 2p $SECRETS/key; cat $SECRETS/short");
     let secrets = pod.folder.path().join("secrets/deploy");
     let data = secrets.join("..data");
     std::fs::create_dir_all(&data).unwrap();
-    std::fs::write(data.join("key"), "-----BEGIN KEY-----\nMIIEpAIBAAKC\nxyz\n-----END KEY-----\n").unwrap();
+    std::fs::write(
+        data.join("key"),
+        "-----BEGIN KEY-----\nMIIEpAIBAAKC\nxyz\n-----END KEY-----\n",
+    )
+    .unwrap();
     std::fs::write(data.join("short"), "ab\n").unwrap();
     for name in ["key", "short"] {
         std::os::unix::fs::symlink(format!("..data/{name}"), secrets.join(name)).unwrap();
@@ -62,7 +76,10 @@ async fn files_of_secrets_and_each_line_of_them_are_masked() {
 #[tokio::test]
 async fn the_token_of_the_pod_is_masked() {
     let mut pod = Pod::new().await.run_step("cat $TOKEN_COPY");
-    pod.variables.push(("TOKEN_COPY".into(), pod.folder.path().join("token").to_str().unwrap().into()));
+    pod.variables.push((
+        "TOKEN_COPY".into(),
+        pod.folder.path().join("token").to_str().unwrap().into(),
+    ));
     pod.run().await;
     assert_eq!(pod.double.output(0), "***\n");
 }
@@ -70,7 +87,9 @@ async fn the_token_of_the_pod_is_masked() {
 #[tokio::test]
 async fn a_secret_directory_that_cannot_be_read_starts_no_step() {
     let mut pod = Pod::new().await.run_step("echo never");
-    pod.plan.masks.push(Mask::Dir { path: "/nowhere/secrets".into() });
+    pod.plan.masks.push(Mask::Dir {
+        path: "/nowhere/secrets".into(),
+    });
     let end = pod.run().await;
     assert_eq!(end.code, Some(70));
     assert!(end.stderr.contains("/nowhere/secrets"), "{}", end.stderr);

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use crate::double::{ATTEMPT, Double, Fault, TOKEN};
+use crate::double::{ATTEMPT, Fault, TOKEN};
 use crate::pod::Pod;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,7 +11,13 @@ use sha2::{Digest, Sha256};
 #[tokio::test]
 async fn the_runner_waits_for_a_server_that_is_away() {
     let pod = Pod::new().await.run_step("true");
-    pod.double.faults(|kind, count| if kind == "session" && count < 4 { Fault::Away } else { Fault::None });
+    pod.double.faults(|kind, count| {
+        if kind == "session" && count < 4 {
+            Fault::Away
+        } else {
+            Fault::None
+        }
+    });
     assert_eq!(pod.run().await.code, Some(0));
     assert_eq!(pod.double.seen().counts["session"], 5);
 }
@@ -20,7 +26,11 @@ async fn the_runner_waits_for_a_server_that_is_away() {
 async fn a_lost_answer_to_the_trade_is_harmless() {
     let pod = Pod::new().await.run_step("true");
     pod.double.faults(|kind, count| {
-        if kind == "session" && count == 0 { Fault::LoseAnswer } else { Fault::None }
+        if kind == "session" && count == 0 {
+            Fault::LoseAnswer
+        } else {
+            Fault::None
+        }
     });
     assert_eq!(pod.run().await.code, Some(0));
     assert!(!pod.double.seen().second_trade);
@@ -48,10 +58,16 @@ async fn a_step_that_trades_the_token_again_is_refused_and_the_attempt_goes_on()
          cat <&3",
         "11".repeat(32)
     );
-    pod.plan.steps[0].action =
-        dcanary_protocol::plan::Action::Run { script: text, shell: vec!["/bin/bash".into()] };
+    pod.plan.steps[0].action = dcanary_protocol::plan::Action::Run {
+        script: text,
+        shell: vec!["/bin/bash".into()],
+    };
     let end = pod.run().await;
-    assert!(pod.double.output(0).contains("second-trade"), "{}", pod.double.output(0));
+    assert!(
+        pod.double.output(0).contains("second-trade"),
+        "{}",
+        pod.double.output(0)
+    );
     assert!(pod.double.seen().second_trade);
     assert_eq!(end.code, Some(0));
 }
@@ -63,7 +79,12 @@ async fn a_step_cannot_read_the_session_key_of_the_runner() {
          ls /proc/$PPID/fd >/dev/null 2>&1 && echo 'read fd'; ls /proc/$PPID/task >/dev/null && echo looked",
     );
     pod.uid = Some(4711);
-    pod.folder.path().metadata().unwrap().permissions().set_mode(0o755);
+    pod.folder
+        .path()
+        .metadata()
+        .unwrap()
+        .permissions()
+        .set_mode(0o755);
     let end = pod.run().await;
     assert_eq!(end.code, Some(0), "{}", end.stderr);
     assert_eq!(pod.double.output(0), "looked\n");
@@ -72,9 +93,15 @@ async fn a_step_cannot_read_the_session_key_of_the_runner() {
 #[tokio::test]
 async fn a_revoked_session_ends_the_steps_and_the_runner_with_70() {
     let begin = std::time::Instant::now();
-    let pod = Pod::new().await.run_step("echo begin; sleep 0.5; echo more; sleep 60");
+    let pod = Pod::new()
+        .await
+        .run_step("echo begin; sleep 0.5; echo more; sleep 60");
     pod.double.faults(|kind, count| {
-        if kind == "frames" && count > 0 { Fault::Refuse(410, "session-revoked") } else { Fault::None }
+        if kind == "frames" && count > 0 {
+            Fault::Refuse(410, "session-revoked")
+        } else {
+            Fault::None
+        }
     });
     let end = pod.run().await;
     assert!(begin.elapsed() < std::time::Duration::from_secs(20));
@@ -98,14 +125,22 @@ async fn a_server_that_forgot_its_sessions_gets_the_same_key_again() {
 #[tokio::test]
 async fn only_the_given_authority_is_trusted() {
     let pod = Pod::new().await.run_step("echo over TLS");
-    let server = tls(&pod.double).await;
-    let other = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap().cert.pem();
+    let server = tls_before(pod.double.address).await;
+    let other = rcgen::generate_simple_self_signed(vec!["localhost".into()])
+        .unwrap()
+        .cert
+        .pem();
     let url = format!("https://localhost:{}", server.port);
     let wrong = pod.start_at(&url, &[("DCANARY_SERVER_CA", &STANDARD.encode(other))]);
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-    assert!(pod.double.seen().key.is_none(), "the token was shown to a stranger");
+    assert!(
+        pod.double.seen().key.is_none(),
+        "the token was shown to a stranger"
+    );
     drop(wrong);
-    let end = pod.end(pod.start_at(&url, &[("DCANARY_SERVER_CA", &STANDARD.encode(&server.ca))])).await;
+    let end = pod
+        .end(pod.start_at(&url, &[("DCANARY_SERVER_CA", &STANDARD.encode(&server.ca))]))
+        .await;
     assert_eq!(end.code, Some(0), "{}", end.stderr);
     assert_eq!(pod.double.output(0), "over TLS\n");
     let key = pod.double.seen().key.clone().unwrap();
@@ -120,13 +155,13 @@ async fn a_server_without_tls_is_refused_except_on_the_loopback_device() {
     assert!(end.stderr.contains("https"), "{}", end.stderr);
 }
 
-struct Tls {
-    port: u16,
-    ca: String,
+pub struct Tls {
+    pub port: u16,
+    pub ca: String,
 }
 
-/// Puts TLS before the double.
-async fn tls(double: &Double) -> Tls {
+/// Puts TLS before a plain server.
+pub async fn tls_before(plain: std::net::SocketAddr) -> Tls {
     use tokio_rustls::rustls;
     let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
     let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
@@ -140,7 +175,6 @@ async fn tls(double: &Double) -> Tls {
     let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let plain = double.address;
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let acceptor = acceptor.clone();
@@ -152,5 +186,8 @@ async fn tls(double: &Double) -> Tls {
             });
         }
     });
-    Tls { port, ca: made.cert.pem() }
+    Tls {
+        port,
+        ca: made.cert.pem(),
+    }
 }

@@ -15,7 +15,9 @@ const COUNT: &str = "i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo line $i; do
 
 #[tokio::test]
 async fn nothing_is_lost_or_doubled_when_answers_are_lost_and_the_store_is_full() {
-    let pod = Pod::new().await.run_step(&COUNT.replace("echo", "[ $((i % 500)) -ne 0 ] || sleep 0.12; echo"));
+    let pod = Pod::new()
+        .await
+        .run_step(&COUNT.replace("echo", "[ $((i % 500)) -ne 0 ] || sleep 0.12; echo"));
     pod.double.faults(|kind, count| match (kind, count % 4) {
         ("frames" | "final", 0) => Fault::LoseAnswer,
         ("frames" | "final", 1) => Fault::Full,
@@ -29,10 +31,20 @@ async fn nothing_is_lost_or_doubled_when_answers_are_lost_and_the_store_is_full(
 
 #[tokio::test]
 async fn steps_go_on_while_the_server_is_away_and_everything_arrives_afterwards() {
-    let pod = Pod::new().await.run_step("echo first; sleep 0.3").run_step(COUNT).run_step("touch done");
+    let pod = Pod::new()
+        .await
+        .run_step("echo first; sleep 0.3")
+        .run_step(COUNT)
+        .run_step("touch done");
     let away = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&away);
-    pod.double.faults(move |_, _| if flag.load(Ordering::SeqCst) { Fault::Away } else { Fault::None });
+    pod.double.faults(move |_, _| {
+        if flag.load(Ordering::SeqCst) {
+            Fault::Away
+        } else {
+            Fault::None
+        }
+    });
     let child = pod.start();
     pod.wait_for(0, "first").await;
     away.store(true, Ordering::SeqCst);
@@ -58,7 +70,11 @@ async fn a_full_spool_makes_steps_wait_and_loses_nothing() {
     let away = Arc::new(AtomicBool::new(true));
     let flag = Arc::clone(&away);
     pod.double.faults(move |kind, _| {
-        if kind == "frames" && flag.load(Ordering::SeqCst) { Fault::Full } else { Fault::None }
+        if kind == "frames" && flag.load(Ordering::SeqCst) {
+            Fault::Full
+        } else {
+            Fault::None
+        }
     });
     // More than pipe and spool hold together.
     pod.plan.steps[0].action = crate::pod::script(&format!(
@@ -71,12 +87,19 @@ async fn a_full_spool_makes_steps_wait_and_loses_nothing() {
     away.store(false, Ordering::SeqCst);
     let end = pod.end(child).await;
     assert_eq!(end.code, Some(0), "{}", end.stderr);
-    assert_eq!(pod.double.output_of(0, Some(dcanary_protocol::frame::Stream::Stdout)), counted(3000));
+    assert_eq!(
+        pod.double
+            .output_of(0, Some(dcanary_protocol::frame::Stream::Stdout)),
+        counted(3000)
+    );
 }
 
 #[tokio::test]
 async fn a_step_that_deletes_the_spool_folder_loses_nothing() {
-    let pod = Pod::new().await.run_step(&format!("rm -rf .dcanary; {COUNT}")).run_step("echo still here");
+    let pod = Pod::new()
+        .await
+        .run_step(&format!("rm -rf .dcanary; {COUNT}"))
+        .run_step("echo still here");
     let end = pod.run().await;
     assert_eq!(pod.double.output(0), counted(3000));
     assert_eq!(pod.double.output(1), "still here\n");
@@ -85,7 +108,9 @@ async fn a_step_that_deletes_the_spool_folder_loses_nothing() {
 
 #[tokio::test]
 async fn a_very_long_line_comes_in_parts_and_no_request_is_too_large() {
-    let pod = Pod::new().await.run_step("head -c 3000000 /dev/zero | tr '\\0' x; echo; head -c 100000 /dev/urandom; echo; echo end");
+    let pod = Pod::new().await.run_step(
+        "head -c 3000000 /dev/zero | tr '\\0' x; echo; head -c 100000 /dev/urandom; echo; echo end",
+    );
     let end = pod.run().await;
     assert_eq!(end.code, Some(0), "{}", end.stderr);
     let output = pod.double.output(0);

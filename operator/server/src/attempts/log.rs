@@ -56,7 +56,11 @@ impl Segment {
 
     fn parse(name: &str) -> Option<Self> {
         let (index, first) = name.strip_suffix(".ndjson")?.split_once('-')?;
-        Some(Self { index: index.parse().ok()?, first: first.parse().ok()?, len: 0 })
+        Some(Self {
+            index: index.parse().ok()?,
+            first: first.parse().ok()?,
+            len: 0,
+        })
     }
 }
 
@@ -85,8 +89,12 @@ pub struct Dropped {
 pub fn segments(disk: &dyn Disk, dir: &str) -> io::Result<Vec<Segment>> {
     let mut found = Vec::new();
     for name in disk.list(&format!("{dir}/log"))? {
-        let Some(mut segment) = Segment::parse(&name) else { continue };
-        let Some(stat) = disk.stat(&segment.path(dir))? else { continue };
+        let Some(mut segment) = Segment::parse(&name) else {
+            continue;
+        };
+        let Some(stat) = disk.stat(&segment.path(dir))? else {
+            continue;
+        };
         segment.len = stat.len;
         found.push(segment);
     }
@@ -104,7 +112,11 @@ impl LogTail {
         let mut last = 0;
         if let Some(segment) = segments.last() {
             let content = disk.read(&segment.path(dir))?;
-            let end = content.trim_ascii_end().rsplit(|&b| b == b'\n').next().unwrap_or_default();
+            let end = content
+                .trim_ascii_end()
+                .rsplit(|&b| b == b'\n')
+                .next()
+                .unwrap_or_default();
             last = serde_json::from_slice::<Line>(end).map_or(segment.first, |line| line.n);
         }
         Ok(Self { segments, last })
@@ -118,13 +130,19 @@ impl LogTail {
         for line in lines {
             let mut text = serde_json::to_vec(line).unwrap_or_default();
             text.push(b'\n');
-            let at = open.as_ref().map(|(segment, bytes)| segment.len + bytes.len() as u64);
+            let at = open
+                .as_ref()
+                .map(|(segment, bytes)| segment.len + bytes.len() as u64);
             let at = at.or_else(|| self.segments.last().map(|segment| segment.len));
             let fits = at.is_some_and(|len| len + text.len() as u64 <= segment_bytes);
             if !fits {
                 self.close(dir, open.take(), &mut ops);
                 let index = self.segments.last().map_or(1, |segment| segment.index + 1);
-                self.segments.push(Segment { index, first: line.n, len: 0 });
+                self.segments.push(Segment {
+                    index,
+                    first: line.n,
+                    len: 0,
+                });
             }
             match (&mut open, self.segments.last()) {
                 (Some((_, bytes)), _) => bytes.extend_from_slice(&text),
@@ -143,7 +161,11 @@ impl LogTail {
         if let Some(last) = self.segments.last_mut() {
             last.len = segment.len + bytes.len() as u64;
         }
-        ops.push(Op::Write { path: segment.path(dir), offset: segment.len, bytes });
+        ops.push(Op::Write {
+            path: segment.path(dir),
+            offset: segment.len,
+            bytes,
+        });
     }
 
     /// Keeps the first quarter and the last three.
@@ -152,7 +174,10 @@ impl LogTail {
         let head = usize::try_from(SEGMENTS / 4).unwrap_or(1);
         while self.segments.len() as u64 > SEGMENTS {
             let gone = self.segments.remove(head);
-            let next = self.segments.get(head).map_or(gone.first, |segment| segment.first);
+            let next = self
+                .segments
+                .get(head)
+                .map_or(gone.first, |segment| segment.first);
             dropped.frames += next.saturating_sub(gone.first);
             dropped.bytes += gone.len;
             ops.push(Op::Remove { path: gone.path(dir) });
@@ -166,7 +191,14 @@ mod tests {
     use super::*;
 
     fn line(n: u64) -> Line<'static> {
-        Line { n, step: 0, stream: Stream::Stdout, time: "t".into(), line: format!("line {n}").into(), partial: false }
+        Line {
+            n,
+            step: 0,
+            stream: Stream::Stdout,
+            time: "t".into(),
+            line: format!("line {n}").into(),
+            partial: false,
+        }
     }
 
     #[test]

@@ -85,6 +85,9 @@ pub struct StepRecord {
     /// Exit code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
+    /// What went wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// A result.
@@ -160,7 +163,11 @@ pub enum Pointer {
 impl Record {
     /// Directory of the attempt.
     pub fn dir(&self) -> String {
-        dir(&self.namespace, self.run.as_ref().map(|run| &run.uid), &self.attempt)
+        dir(
+            &self.namespace,
+            self.run.as_ref().map(|run| &run.uid),
+            &self.attempt,
+        )
     }
 
     /// Bytes of its results.
@@ -191,6 +198,8 @@ pub fn pointer_path(attempt: &AttemptId) -> String {
 
 /// Milliseconds since 1970.
 pub fn now_millis() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

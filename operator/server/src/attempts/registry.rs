@@ -68,7 +68,10 @@ impl Attempt {
 
     /// Shows a committed state to readers.
     pub fn show(&self, state: &State) {
-        let progress = Progress { acked: state.acked(), over: state.record.is_over() };
+        let progress = Progress {
+            acked: state.acked(),
+            over: state.record.is_over(),
+        };
         self.progress.send_replace(progress);
         if let Some(run) = &self.run {
             run.changed();
@@ -104,7 +107,9 @@ pub struct Attempts {
 }
 
 fn cell<K: Eq + Hash + Clone, V>(cells: &Cells<K, V>, key: &K) -> io::Result<Arc<OnceCell<Arc<V>>>> {
-    let mut cells = cells.lock().map_err(|_| io::Error::other("a thread ended unexpectedly"))?;
+    let mut cells = cells
+        .lock()
+        .map_err(|_| io::Error::other("a thread ended unexpectedly"))?;
     if cells.len() > HELD && !cells.contains_key(key) {
         cells.retain(|_, cell| {
             Arc::strong_count(cell) > 1 || cell.get().is_some_and(|value| Arc::strong_count(value) > 1)
@@ -116,7 +121,11 @@ fn cell<K: Eq + Hash + Clone, V>(cells: &Cells<K, V>, key: &K) -> io::Result<Arc
 impl Attempts {
     /// Attempts of a store.
     pub fn new(store: Arc<Store>) -> Self {
-        Self { store, attempts: Mutex::default(), runs: Mutex::default() }
+        Self {
+            store,
+            attempts: Mutex::default(),
+            runs: Mutex::default(),
+        }
     }
 
     /// Finds an attempt.
@@ -128,11 +137,15 @@ impl Attempts {
         if let Some(attempt) = cell.get() {
             return Ok(Found::Attempt(Arc::clone(attempt)));
         }
-        let Some(pointer) = self.store.read(pointer_path(id)).await? else { return Ok(Found::Unknown) };
+        let Some(pointer) = self.store.read(pointer_path(id)).await? else {
+            return Ok(Found::Unknown);
+        };
         match serde_json::from_slice(&pointer)? {
             Pointer::Revoked => Ok(Found::Revoked),
             Pointer::At { namespace, run } => {
-                let attempt = cell.get_or_try_init(|| self.load(dir(&namespace, run.as_ref(), id))).await?;
+                let attempt = cell
+                    .get_or_try_init(|| self.load(dir(&namespace, run.as_ref(), id)))
+                    .await?;
                 Ok(Found::Attempt(Arc::clone(attempt)))
             }
         }
@@ -143,7 +156,10 @@ impl Attempts {
             .store
             .blocking(move |disk| {
                 let record = read_record(disk.read(&format!("{dir}/attempt.json"))?)?;
-                Ok(State { record, log: LogTail::load(disk, &dir)? })
+                Ok(State {
+                    record,
+                    log: LogTail::load(disk, &dir)?,
+                })
             })
             .await?;
         self.hold(state).await
@@ -153,12 +169,18 @@ impl Attempts {
         let record = &state.record;
         let run = match &record.run {
             Some(place) => {
-                let key = RunKey { namespace: record.namespace.clone(), uid: place.uid.clone() };
+                let key = RunKey {
+                    namespace: record.namespace.clone(),
+                    uid: place.uid.clone(),
+                };
                 Some(self.run(&key).await?)
             }
             None => None,
         };
-        let progress = Progress { acked: state.acked(), over: record.is_over() };
+        let progress = Progress {
+            acked: state.acked(),
+            over: record.is_over(),
+        };
         Ok(Arc::new(Attempt {
             id: record.attempt.clone(),
             dir: record.dir(),
@@ -175,7 +197,10 @@ impl Attempts {
     /// When the volume fails.
     pub async fn opened(&self, record: Record) -> io::Result<Arc<Attempt>> {
         let cell = cell(&self.attempts, &record.attempt)?;
-        let state = State { record, log: LogTail::default() };
+        let state = State {
+            record,
+            log: LogTail::default(),
+        };
         let attempt = Arc::clone(cell.get_or_try_init(|| self.hold(state)).await?);
         if let Some(run) = &attempt.run {
             run.note_opened();
@@ -242,7 +267,10 @@ impl Attempts {
 }
 
 fn is_absent(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
 }
 
 fn read_record(bytes: Vec<u8>) -> io::Result<Record> {

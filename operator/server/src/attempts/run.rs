@@ -29,7 +29,11 @@ pub struct Run {
 impl Run {
     /// A run with the results that are known of it.
     pub fn new(results: HashMap<AttemptId, (String, u64)>) -> Self {
-        Self { opened: AtomicU64::new(0), changes: watch::Sender::new(0), results: Mutex::new(results) }
+        Self {
+            opened: AtomicU64::new(0),
+            changes: watch::Sender::new(0),
+            results: Mutex::new(results),
+        }
     }
 
     /// Wakes who follows.
@@ -44,7 +48,9 @@ impl Run {
 
     /// Bytes of results when an attempt of a stage has `bytes` of them: for each stage the attempt with the most.
     pub fn result_bytes_with(&self, attempt: &AttemptId, stage: &str, bytes: u64) -> u64 {
-        let Ok(results) = self.results.lock() else { return u64::MAX };
+        let Ok(results) = self.results.lock() else {
+            return u64::MAX;
+        };
         let mut most: HashMap<&str, u64> = HashMap::from([(stage, bytes)]);
         for (other, (stage, bytes)) in results.iter() {
             if other != attempt {

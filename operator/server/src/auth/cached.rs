@@ -19,12 +19,17 @@ struct Answers<K, V> {
 
 impl<K: Eq + Hash, V: Clone> Answers<K, V> {
     fn new(lifetime: Duration) -> Self {
-        Self { kept: Mutex::default(), lifetime }
+        Self {
+            kept: Mutex::default(),
+            lifetime,
+        }
     }
 
     fn get(&self, key: &K) -> Option<V> {
         let kept = self.kept.lock().ok()?;
-        kept.get(key).filter(|(at, _)| at.elapsed() < self.lifetime).map(|(_, value)| value.clone())
+        kept.get(key)
+            .filter(|(at, _)| at.elapsed() < self.lifetime)
+            .map(|(_, value)| value.clone())
     }
 
     fn keep(&self, key: K, value: V) {
@@ -43,12 +48,20 @@ impl<K: Eq + Hash, V: Clone> Answers<K, V> {
 pub struct Readers {
     users: Answers<(Digest, Audience), Option<User>>,
     permissions: Answers<(User, String), bool>,
+    finished: Answers<(String, String, String), bool>,
 }
+
+/// How long an answer about the end of a run counts.
+pub const RUN_LIFETIME: Duration = Duration::from_secs(1);
 
 impl Readers {
     /// Keeps answers for `lifetime`.
     pub fn new(lifetime: Duration) -> Self {
-        Self { users: Answers::new(lifetime), permissions: Answers::new(lifetime) }
+        Self {
+            users: Answers::new(lifetime),
+            permissions: Answers::new(lifetime),
+            finished: Answers::new(RUN_LIFETIME),
+        }
     }
 
     /// Whose token it is; either audience is fine for a reader.
@@ -100,5 +113,25 @@ impl Readers {
         let allowed = cluster.may_read(user, namespace).await?;
         self.permissions.keep(key, allowed);
         Ok(allowed)
+    }
+
+    /// Whether a run is over, asked once for all who follow it.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub async fn run_finished(
+        &self,
+        cluster: &dyn Cluster,
+        namespace: &str,
+        name: &str,
+        uid: &str,
+    ) -> Result<bool, ClusterError> {
+        let key = (namespace.to_owned(), name.to_owned(), uid.to_owned());
+        if let Some(finished) = self.finished.get(&key) {
+            return Ok(finished);
+        }
+        let finished = cluster.run_finished(namespace, name, uid).await?;
+        self.finished.keep(key, finished);
+        Ok(finished)
     }
 }

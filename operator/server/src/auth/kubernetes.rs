@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use dcanary_protocol::AUDIENCE;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
-use k8s_openapi::api::authorization::v1::{
-    ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
-};
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DynamicObject, ListParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
@@ -25,7 +23,10 @@ pub struct Kubernetes {
 }
 
 fn failed(what: &'static str) -> impl FnOnce(kube::Error) -> ClusterError {
-    move |source| ClusterError { what, source: Box::new(source) }
+    move |source| ClusterError {
+        what,
+        source: Box::new(source),
+    }
 }
 
 impl Kubernetes {
@@ -44,11 +45,17 @@ fn facts(pod: &Pod) -> PodFacts {
     let owner = pod.owner_references().iter().find(|owner| {
         owner.controller == Some(true)
             && owner.kind == "PipelineRun"
-            && owner.api_version.split_once('/').is_some_and(|(group, _)| group == GROUP)
+            && owner
+                .api_version
+                .split_once('/')
+                .is_some_and(|(group, _)| group == GROUP)
     });
     PodFacts {
         uid: pod.uid().unwrap_or_default(),
-        owner_run: owner.map(|owner| OwnerRun { name: owner.name.clone(), uid: owner.uid.clone() }),
+        owner_run: owner.map(|owner| OwnerRun {
+            name: owner.name.clone(),
+            uid: owner.uid.clone(),
+        }),
         run_uid: label("dcanary.dev/run-uid"),
         stage: label("dcanary.dev/stage"),
         attempt: label("dcanary.dev/attempt").and_then(|number| number.parse().ok()),
@@ -63,16 +70,26 @@ impl Cluster for Kubernetes {
             Audience::ApiServer => None,
         };
         let review = TokenReview {
-            spec: TokenReviewSpec { token: Some(token.to_owned()), audiences },
+            spec: TokenReviewSpec {
+                token: Some(token.to_owned()),
+                audiences,
+            },
             ..TokenReview::default()
         };
         let api: Api<TokenReview> = Api::all(self.client.clone());
-        let answer = api.create(&PostParams::default(), &review).await.map_err(failed("review a token"))?;
+        let answer = api
+            .create(&PostParams::default(), &review)
+            .await
+            .map_err(failed("review a token"))?;
         let Some(status) = answer.status.filter(|status| status.authenticated == Some(true)) else {
             return Ok(None);
         };
         // An authenticator that knows no audiences answers without them; such a token was not made for us.
-        let for_us = status.audiences.unwrap_or_default().iter().any(|audience| audience == AUDIENCE);
+        let for_us = status
+            .audiences
+            .unwrap_or_default()
+            .iter()
+            .any(|audience| audience == AUDIENCE);
         if audience == Audience::Server && !for_us {
             return Ok(None);
         }
@@ -103,24 +120,41 @@ impl Cluster for Kubernetes {
             ..SubjectAccessReview::default()
         };
         let api: Api<SubjectAccessReview> = Api::all(self.client.clone());
-        let answer = api.create(&PostParams::default(), &review).await.map_err(failed("review an access"))?;
-        Ok(answer.status.is_some_and(|status| status.allowed && status.denied != Some(true)))
+        let answer = api
+            .create(&PostParams::default(), &review)
+            .await
+            .map_err(failed("review an access"))?;
+        Ok(answer
+            .status
+            .is_some_and(|status| status.allowed && status.denied != Some(true)))
     }
 
     async fn pod(&self, namespace: &str, name: &str) -> Result<Option<PodFacts>, ClusterError> {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
-        Ok(api.get_opt(name).await.map_err(failed("get a Pod"))?.as_ref().map(facts))
+        Ok(api
+            .get_opt(name)
+            .await
+            .map_err(failed("get a Pod"))?
+            .as_ref()
+            .map(facts))
     }
 
     async fn run_finished(&self, namespace: &str, name: &str, uid: &str) -> Result<bool, ClusterError> {
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &self.runs);
-        let Some(run) = api.get_opt(name).await.map_err(failed("get a PipelineRun"))? else { return Ok(true) };
+        let Some(run) = api.get_opt(name).await.map_err(failed("get a PipelineRun"))? else {
+            return Ok(true);
+        };
         if run.uid().as_deref() != Some(uid) {
             return Ok(true);
         }
-        let conditions = run.data.pointer("/status/conditions").and_then(serde_json::Value::as_array);
+        let conditions = run
+            .data
+            .pointer("/status/conditions")
+            .and_then(serde_json::Value::as_array);
         Ok(conditions.is_some_and(|conditions| {
-            conditions.iter().any(|condition| condition["type"] == "Finished" && condition["status"] == "True")
+            conditions
+                .iter()
+                .any(|condition| condition["type"] == "Finished" && condition["status"] == "True")
         }))
     }
 
@@ -129,7 +163,10 @@ impl Cluster for Kubernetes {
         let mut uids = HashSet::new();
         let mut page = ListParams::default().limit(PAGE);
         loop {
-            let list = api.list_metadata(&page).await.map_err(failed("list PipelineRuns"))?;
+            let list = api
+                .list_metadata(&page)
+                .await
+                .map_err(failed("list PipelineRuns"))?;
             uids.extend(list.items.iter().filter_map(ResourceExt::uid));
             match list.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => page.continue_token = Some(token),

@@ -54,9 +54,16 @@ impl User {
     pub fn pod(&self) -> Option<PodIdentity> {
         let one = |key: &str| {
             let (_, values) = self.extra.iter().find(|(name, _)| name == key)?;
-            if let [value] = values.as_slice() { Some(value.clone()) } else { None }
+            if let [value] = values.as_slice() {
+                Some(value.clone())
+            } else {
+                None
+            }
         };
-        let (namespace, _) = self.name.strip_prefix("system:serviceaccount:")?.split_once(':')?;
+        let (namespace, _) = self
+            .name
+            .strip_prefix("system:serviceaccount:")?
+            .split_once(':')?;
         Some(PodIdentity {
             namespace: namespace.to_owned(),
             name: one("authentication.kubernetes.io/pod-name")?,

@@ -44,10 +44,18 @@ pub async fn whole(mut body: Body, limit: usize, time: Duration) -> Result<Bytes
         Ok(Ok(Some(bytes))) => Ok(bytes.into()),
         Ok(Ok(None)) => {
             drain(&mut body.into_data_stream()).await;
-            Err(Refusal::new(413, "too-large", format!("the body is limited to {limit} bytes")))
+            Err(Refusal::new(
+                413,
+                "too-large",
+                format!("the body is limited to {limit} bytes"),
+            ))
         }
         Ok(Err(refusal)) => Err(refusal),
-        Err(_) => Err(Refusal::new(408, "slow", format!("the body did not arrive in {} s", time.as_secs()))),
+        Err(_) => Err(Refusal::new(
+            408,
+            "slow",
+            format!("the body did not arrive in {} s", time.as_secs()),
+        )),
     }
 }
 

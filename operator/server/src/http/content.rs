@@ -16,7 +16,8 @@ use crate::store::fault::StoreFault;
 /// # Errors
 /// When it is none.
 pub fn digest(text: &str) -> Result<Digest, Refusal> {
-    text.parse().map_err(|error: NotADigest| Refusal::new(400, "bad-digest", error.to_string()))
+    text.parse()
+        .map_err(|error: NotADigest| Refusal::new(400, "bad-digest", error.to_string()))
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -28,7 +29,10 @@ enum Asked {
 
 /// One range of bytes; anything else is answered with everything, as RFC 9110 allows.
 fn asked(value: Option<&str>, size: u64) -> Asked {
-    let Some((first, last)) = value.and_then(|v| v.strip_prefix("bytes=")).and_then(|v| v.split_once('-')) else {
+    let Some((first, last)) = value
+        .and_then(|v| v.strip_prefix("bytes="))
+        .and_then(|v| v.split_once('-'))
+    else {
         return Asked::Whole;
     };
     let range = match (first.trim().parse::<u64>(), last.trim().parse::<u64>()) {
@@ -37,14 +41,24 @@ fn asked(value: Option<&str>, size: u64) -> Asked {
         (Err(_), Ok(last)) if first.trim().is_empty() => size.saturating_sub(last)..size,
         _ => return Asked::Whole,
     };
-    if range.is_empty() { Asked::Impossible } else { Asked::Part(range) }
+    if range.is_empty() {
+        Asked::Impossible
+    } else {
+        Asked::Part(range)
+    }
 }
 
 /// `attachment` with a name that no header or shell misreads.
 fn disposition(name: &str) -> String {
     let plain: String = name
         .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' })
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') {
+                c
+            } else {
+                '_'
+            }
+        })
         .collect();
     let mut encoded = String::new();
     for byte in name.bytes() {
@@ -69,14 +83,24 @@ pub async fn serve(
     grant: Option<&Grant>,
 ) -> Result<Response, Refusal> {
     let size = core.store.blobs.size(digest).await.map_err(StoreFault::from)?;
-    let Some(size) = size else { return Err(Refusal::not_found("no such content")) };
-    let asked = asked(headers.get(header::RANGE).and_then(|value| value.to_str().ok()), size);
+    let Some(size) = size else {
+        return Err(Refusal::not_found("no such content"));
+    };
+    let asked = asked(
+        headers.get(header::RANGE).and_then(|value| value.to_str().ok()),
+        size,
+    );
     let (status, range) = match asked {
         Asked::Whole => (StatusCode::OK, 0..size),
         Asked::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
         Asked::Impossible => (StatusCode::RANGE_NOT_SATISFIABLE, 0..0),
     };
-    let pieces = core.store.blobs.get(digest, range.clone()).await.map_err(StoreFault::from)?;
+    let pieces = core
+        .store
+        .blobs
+        .get(digest, range.clone())
+        .await
+        .map_err(StoreFault::from)?;
     let mut response = Response::new(Body::from_stream(pieces));
     *response.status_mut() = status;
     let answer = response.headers_mut();
@@ -90,7 +114,10 @@ pub async fn serve(
     set(header::ETAG, &format!("\"{digest}\""));
     match status {
         StatusCode::PARTIAL_CONTENT => {
-            set(header::CONTENT_RANGE, &format!("bytes {}-{}/{size}", range.start, range.end - 1));
+            set(
+                header::CONTENT_RANGE,
+                &format!("bytes {}-{}/{size}", range.start, range.end - 1),
+            );
         }
         StatusCode::RANGE_NOT_SATISFIABLE => set(header::CONTENT_RANGE, &format!("bytes */{size}")),
         _ => {}
@@ -127,6 +154,9 @@ mod tests {
     #[test]
     fn file_names_cannot_break_the_header() {
         let text = disposition("a\"\r\n../é");
-        assert_eq!(text, "attachment; filename=\"a___.._" .to_owned() + "_\"; filename*=UTF-8''a%22%0D%0A..%2F%C3%A9");
+        assert_eq!(
+            text,
+            "attachment; filename=\"a___.._".to_owned() + "_\"; filename*=UTF-8''a%22%0D%0A..%2F%C3%A9"
+        );
     }
 }

@@ -22,7 +22,10 @@ pub struct Gate {
 impl Gate {
     /// A closed gate.
     pub fn new(stopping: CancellationToken) -> Self {
-        Self { router: OnceLock::new(), stopping }
+        Self {
+            router: OnceLock::new(),
+            stopping,
+        }
     }
 
     /// The volume is recovered.

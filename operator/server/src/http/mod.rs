@@ -35,13 +35,22 @@ pub fn router(core: Arc<Core>) -> Router {
             "/v1/attempts/{attempt}/uploads/{name}",
             axum::routing::put(runner::upload).head(runner::upload_offset),
         )
-        .route("/v1/attempts/{attempt}/uploads/{name}/complete", post(runner::complete))
+        .route(
+            "/v1/attempts/{attempt}/uploads/{name}/complete",
+            post(runner::complete),
+        )
         .route("/v1/attempts/{attempt}/inputs/{digest}", get(runner::input))
         .route("/v1/reports", get(operator::reports))
         .route("/v1/reports/ack", post(operator::acknowledge))
         .route("/v1/namespaces/{namespace}/runs/{run}/logs", get(reading::logs))
-        .route("/v1/namespaces/{namespace}/runs/{run}/attempts", get(reading::attempts))
-        .route("/v1/namespaces/{namespace}/artifacts/{digest}", get(reading::artifact))
+        .route(
+            "/v1/namespaces/{namespace}/runs/{run}/attempts",
+            get(reading::attempts),
+        )
+        .route(
+            "/v1/namespaces/{namespace}/artifacts/{digest}",
+            get(reading::artifact),
+        )
         .fallback(|| async { Refusal::not_found("no such resource") })
         .method_not_allowed_fallback(|| async { Refusal::new(405, "method-not-allowed", "") })
         .layer(from_fn_with_state(Arc::clone(&core), measure))
@@ -49,11 +58,20 @@ pub fn router(core: Arc<Core>) -> Router {
 }
 
 async fn measure(State(core): State<Arc<Core>>, request: Request, next: Next) -> Response {
-    let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("other", MatchedPath::as_str)
+        .to_owned();
     let started = Instant::now();
     let response = next.run(request).await;
-    core.metrics.request_seconds.observe(started.elapsed().as_secs_f64());
-    let labels = RequestLabels { route, status: response.status().as_u16() };
+    core.metrics
+        .request_seconds
+        .observe(started.elapsed().as_secs_f64());
+    let labels = RequestLabels {
+        route,
+        status: response.status().as_u16(),
+    };
     core.metrics.requests.get_or_create(&labels).inc();
     response
 }
@@ -62,5 +80,7 @@ async fn measure(State(core): State<Arc<Core>>, request: Request, next: Next) ->
 async fn detached<T: Send + 'static>(
     work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
 ) -> Result<T, Refusal> {
-    tokio::spawn(work).await.map_err(|_| Refusal::new(500, "internal", "the request ended unexpectedly"))?
+    tokio::spawn(work)
+        .await
+        .map_err(|_| Refusal::new(500, "internal", "the request ended unexpectedly"))?
 }

@@ -29,7 +29,16 @@ impl Refusal {
     pub fn new(status: u16, reason: &str, detail: impl Into<String>) -> Self {
         let title = reason.replace('-', " ");
         let kind = format!("urn:dcanary:{reason}");
-        Self { problem: Problem { kind, title, status, detail: detail.into(), acked: None }, offset: None }
+        Self {
+            problem: Problem {
+                kind,
+                title,
+                status,
+                detail: detail.into(),
+                acked: None,
+            },
+            offset: None,
+        }
     }
 
     /// No or a wrong token.
@@ -62,7 +71,10 @@ impl IntoResponse for Refusal {
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = status;
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER);
         }

@@ -54,11 +54,19 @@ pub async fn logs(
     if !query.follow && core.attempts.records(&key.namespace, &key.uid).await?.is_empty() {
         return Err(Refusal::not_found("no attempt of this run is known"));
     }
-    let wanted = Wanted { key, name: query.run, stage: query.stage, follow: query.follow };
+    let wanted = Wanted {
+        key,
+        name: query.run,
+        stage: query.stage,
+        follow: query.follow,
+    };
     let mut response = Response::new(Body::from_stream(ReceiverStream::new(start(core, wanted))));
     let kind = HeaderValue::from_static("application/x-ndjson");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response.headers_mut().insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
     Ok(response)
 }
 
@@ -119,8 +127,11 @@ fn listed(record: Record) -> Option<Listed> {
         size: result.size,
         value: result.value,
     });
-    let artifacts = record.artifacts.into_iter().filter(|(_, artifact)| artifact.complete).map(
-        |(name, artifact)| ListedArtifact {
+    let artifacts = record
+        .artifacts
+        .into_iter()
+        .filter(|(_, artifact)| artifact.complete)
+        .map(|(name, artifact)| ListedArtifact {
             name: name.to_string(),
             kind: artifact.kind,
             digest: artifact.named(),
@@ -128,8 +139,7 @@ fn listed(record: Record) -> Option<Listed> {
             media_type: artifact.media_type,
             file_name: artifact.file_name,
             reference: artifact.reference,
-        },
-    );
+        });
     Some(Listed {
         attempt: record.attempt,
         pod: record.pod,
@@ -159,7 +169,9 @@ pub async fn attempts(
     let key = key(&namespace, &run)?;
     who::reader(&core, &headers, &key.namespace).await?;
     let records = core.attempts.records(&key.namespace, &key.uid).await?;
-    Ok(Json(AttemptList { attempts: records.into_iter().filter_map(listed).collect() }))
+    Ok(Json(AttemptList {
+        attempts: records.into_iter().filter_map(listed).collect(),
+    }))
 }
 
 /// `GET /v1/namespaces/{namespace}/artifacts/{digest}`

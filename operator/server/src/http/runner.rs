@@ -27,7 +27,8 @@ type Shared = State<Arc<Core>>;
 const OLDEST: u32 = PROTOCOL;
 
 fn item(name: &str) -> Result<ItemName, Refusal> {
-    name.parse().map_err(|error: BadName| Refusal::new(400, "bad-name", error.to_string()))
+    name.parse()
+        .map_err(|error: BadName| Refusal::new(400, "bad-name", error.to_string()))
 }
 
 /// `POST /v1/session`
@@ -38,8 +39,11 @@ pub async fn trade(
 ) -> Result<Json<SessionAnswer>, Refusal> {
     let pod = who::pod(&core, &headers).await?;
     let request: SessionRequest = body::json(body, core.limits.body_bytes, core.limits.body_timeout).await?;
-    let protocol = ProtocolRange { min: OLDEST, max: PROTOCOL };
-    if request.protocol + 1 < protocol.min || request.protocol > protocol.max + 1 {
+    let protocol = ProtocolRange {
+        min: OLDEST,
+        max: PROTOCOL,
+    };
+    if request.protocol.saturating_add(1) < protocol.min || request.protocol > protocol.max + 1 {
         let detail = format!("versions {} to {} are spoken", protocol.min, protocol.max);
         return Err(Refusal::new(422, "protocol", detail));
     }
@@ -48,7 +52,11 @@ pub async fn trade(
         let result = traded.as_ref().map_or_else(|error| error.reason().1, |_| "ok");
         Metrics::count(&core.metrics.sessions, result);
         let (attempt, acked) = traded?;
-        Ok(Json(SessionAnswer { protocol, attempt: attempt.to_string(), acked }))
+        Ok(Json(SessionAnswer {
+            protocol,
+            attempt: attempt.to_string(),
+            acked,
+        }))
     })
     .await
 }
@@ -63,7 +71,11 @@ pub async fn frames(
     let attempt = who::runner(&core, &headers, &attempt).await?;
     detached(async move {
         let Ok(_slot) = attempt.slots.try_acquire() else {
-            return Err(Refusal::new(503, "busy", "too many requests with frames of this attempt at once"));
+            return Err(Refusal::new(
+                503,
+                "busy",
+                "too many requests with frames of this attempt at once",
+            ));
         };
         let bytes = body::whole(body, core.limits.largest_frames_body(), core.limits.body_timeout).await?;
         let size = bytes.len();
@@ -92,7 +104,9 @@ pub struct Offset {
 
 fn at(offset: u64) -> Response {
     let mut response = StatusCode::OK.into_response();
-    response.headers_mut().insert(UPLOAD_OFFSET, HeaderValue::from(offset));
+    response
+        .headers_mut()
+        .insert(UPLOAD_OFFSET, HeaderValue::from(offset));
     response
 }
 
@@ -168,9 +182,14 @@ pub async fn input(
     let digest: Digest = content::digest(&digest)?;
     let (namespace, run) = {
         let state = attempt.state.lock().await;
-        (state.record.namespace.clone(), state.record.run.as_ref().map(|run| run.uid.clone()))
+        (
+            state.record.namespace.clone(),
+            state.record.run.as_ref().map(|run| run.uid.clone()),
+        )
     };
-    let Some(run) = run else { return Err(Refusal::not_found("the attempt belongs to no run")) };
+    let Some(run) = run else {
+        return Err(Refusal::not_found("the attempt belongs to no run"));
+    };
     for record in core.attempts.records(&namespace, &run).await? {
         if let Some(result) = record.results.values().find(|result| result.digest == digest) {
             return match &result.value {

@@ -40,8 +40,12 @@ pub async fn protocol(listener: TcpListener, tls: Arc<Tls>, gate: Arc<Gate>, set
     let busy = TaskTracker::new();
     let accept = async {
         loop {
-            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
-            let Some(stream) = accept(&listener).await else { continue };
+            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
+                return;
+            };
+            let Some(stream) = accept(&listener).await else {
+                continue;
+            };
             let acceptor = TlsAcceptor::from(tls.config());
             let (late, gate) = (gate.stopping.is_cancelled(), Arc::clone(&gate));
             let connection = async move {
@@ -78,7 +82,10 @@ async fn accept(listener: &TcpListener) -> Option<TcpStream> {
             Some(stream)
         }
         Err(error) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "connection not accepted");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "connection not accepted"
+            );
             tokio::time::sleep(Duration::from_millis(50)).await;
             None
         }
@@ -95,7 +102,9 @@ where
         async move { Ok::<_, Infallible>(gate.answer(request.map(Body::new)).await) }
     });
     let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD).keep_alive(!late);
+    http.timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .keep_alive(!late);
     let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -112,7 +121,9 @@ where
 /// Serves metrics and health without TLS until the task is dropped.
 pub async fn metrics(listener: TcpListener, metrics: Metrics, gate: Arc<Gate>) {
     loop {
-        let Some(stream) = accept(&listener).await else { continue };
+        let Some(stream) = accept(&listener).await else {
+            continue;
+        };
         let (metrics, gate) = (metrics.clone(), Arc::clone(&gate));
         tokio::spawn(async move {
             let service = service_fn(move |request: Request<Incoming>| {

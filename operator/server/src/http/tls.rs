@@ -52,7 +52,10 @@ pub struct Tls {
 impl TlsFiles {
     fn load(&self) -> Result<(Digest, ServerConfig), TlsError> {
         let read = |path: &PathBuf| {
-            std::fs::read(path).map_err(|source| TlsError::Read { path: path.clone(), source })
+            std::fs::read(path).map_err(|source| TlsError::Read {
+                path: path.clone(),
+                source,
+            })
         };
         let (certificate, key) = (read(&self.certificate)?, read(&self.key)?);
         let chain = CertificateDer::pem_slice_iter(&certificate)
@@ -78,12 +81,18 @@ impl Tls {
     /// When they cannot be used.
     pub fn load(files: TlsFiles) -> Result<Self, TlsError> {
         let (digest, config) = files.load()?;
-        Ok(Self { files, current: RwLock::new((digest, Arc::new(config))) })
+        Ok(Self {
+            files,
+            current: RwLock::new((digest, Arc::new(config))),
+        })
     }
 
     /// The present configuration.
     pub fn config(&self) -> Arc<ServerConfig> {
-        let current = self.current.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let current = self
+            .current
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         Arc::clone(&current.1)
     }
 
@@ -93,7 +102,10 @@ impl Tls {
     /// When the new files cannot be used.
     pub fn reload(&self) -> Result<bool, TlsError> {
         let (digest, config) = self.files.load()?;
-        let mut current = self.current.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut current = self
+            .current
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         if current.0 == digest {
             return Ok(false);
         }
@@ -111,7 +123,10 @@ impl Tls {
                 Ok(Ok(false)) | Err(_) => {}
                 // Half of a change may be there; the next look sees all of it.
                 Ok(Err(error)) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "certificate not reloaded");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "certificate not reloaded"
+                    );
                 }
             }
         }

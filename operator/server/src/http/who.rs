@@ -28,7 +28,11 @@ fn shown<'a>(headers: &'a HeaderMap, scheme: &str) -> Result<&'a str, Refusal> {
 /// No token for this server, or one that is bound to no Pod.
 pub async fn pod(core: &Core, headers: &HeaderMap) -> Result<PodIdentity, Refusal> {
     let token = shown(headers, "Bearer")?;
-    let user = core.cluster.review(token, Audience::Server).await?.ok_or_else(Refusal::unauthenticated)?;
+    let user = core
+        .cluster
+        .review(token, Audience::Server)
+        .await?
+        .ok_or_else(Refusal::unauthenticated)?;
     user.pod().ok_or_else(|| session::SessionError::NotAPod.into())
 }
 
@@ -38,8 +42,9 @@ pub async fn pod(core: &Core, headers: &HeaderMap) -> Result<PodIdentity, Refusa
 /// No such session, or a closed one.
 pub async fn runner(core: &Core, headers: &HeaderMap, attempt: &str) -> Result<Arc<Attempt>, Refusal> {
     let shown = shown(headers, "DCanary")?;
-    let attempt: AttemptId =
-        attempt.parse().map_err(|error: crate::names::BadName| Refusal::new(400, "bad-name", error.to_string()))?;
+    let attempt: AttemptId = attempt
+        .parse()
+        .map_err(|error: crate::names::BadName| Refusal::new(400, "bad-name", error.to_string()))?;
     Ok(session::open(core, shown, &attempt).await?)
 }
 
@@ -49,7 +54,10 @@ pub async fn runner(core: &Core, headers: &HeaderMap, attempt: &str) -> Result<A
 /// Somebody else.
 pub async fn operator(core: &Core, headers: &HeaderMap) -> Result<(), Refusal> {
     let token = shown(headers, "Bearer")?;
-    let user = core.readers.user_for(core.cluster.as_ref(), token, Audience::Server).await?;
+    let user = core
+        .readers
+        .user_for(core.cluster.as_ref(), token, Audience::Server)
+        .await?;
     let user = user.ok_or_else(Refusal::unauthenticated)?;
     if user.name == core.settings.operator {
         Ok(())
@@ -65,10 +73,16 @@ pub async fn operator(core: &Core, headers: &HeaderMap) -> Result<(), Refusal> {
 pub async fn reader(core: &Core, headers: &HeaderMap, namespace: &Namespace) -> Result<(), Refusal> {
     let token = shown(headers, "Bearer")?;
     let cluster = core.cluster.as_ref();
-    let user = core.readers.user(cluster, token).await?.ok_or_else(Refusal::unauthenticated)?;
+    let user = core
+        .readers
+        .user(cluster, token)
+        .await?
+        .ok_or_else(Refusal::unauthenticated)?;
     if core.readers.may_read(cluster, &user, namespace.as_str()).await? {
         Ok(())
     } else {
-        Err(Refusal::forbidden("get pipelineruns.dcanary.dev in this namespace is needed"))
+        Err(Refusal::forbidden(
+            "get pipelineruns.dcanary.dev in this namespace is needed",
+        ))
     }
 }

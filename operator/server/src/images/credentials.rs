@@ -31,7 +31,9 @@ impl Entry {
         if !self.username.is_empty() {
             return Some(RegistryAuth::Basic(self.username.clone(), self.password.clone()));
         }
-        let decoded = base64::engine::general_purpose::STANDARD.decode(self.auth.trim()).ok()?;
+        let decoded = base64::engine::general_purpose::STANDARD
+            .decode(self.auth.trim())
+            .ok()?;
         let text = String::from_utf8(decoded).ok()?;
         let (user, password) = text.split_once(':')?;
         Some(RegistryAuth::Basic(user.to_owned(), password.to_owned()))
@@ -40,8 +42,13 @@ impl Entry {
 
 /// `https://index.docker.io/v1/` → `index.docker.io`; `host/path` stays.
 fn normal(key: &str) -> &str {
-    let key = key.split_once("://").map_or(key, |(_, rest)| rest).trim_end_matches('/');
-    key.strip_suffix("/v1").or_else(|| key.strip_suffix("/v2")).unwrap_or(key)
+    let key = key
+        .split_once("://")
+        .map_or(key, |(_, rest)| rest)
+        .trim_end_matches('/');
+    key.strip_suffix("/v1")
+        .or_else(|| key.strip_suffix("/v2"))
+        .unwrap_or(key)
 }
 
 /// Best entry for a repository: the longest key that is the registry or a path above the repository.
@@ -57,10 +64,17 @@ fn best<'a>(configs: &'a [DockerConfig], registry: &str, repository: &str) -> Op
 
 /// Looks for the login of a repository in a directory and the directories in it. Blocking.
 pub fn find(dir: Option<&Path>, registry: &str, repository: &str) -> RegistryAuth {
-    let Some(dir) = dir else { return RegistryAuth::Anonymous };
+    let Some(dir) = dir else {
+        return RegistryAuth::Anonymous;
+    };
     let mut dirs: Vec<PathBuf> = vec![dir.to_owned()];
     if let Ok(entries) = std::fs::read_dir(dir) {
-        dirs.extend(entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()));
+        dirs.extend(
+            entries
+                .flatten()
+                .map(|entry| entry.path())
+                .filter(|path| path.is_dir()),
+        );
     }
     let configs: Vec<DockerConfig> = dirs
         .iter()
@@ -72,7 +86,9 @@ pub fn find(dir: Option<&Path>, registry: &str, repository: &str) -> RegistryAut
                 .ok()
         })
         .collect();
-    best(&configs, registry, repository).and_then(Entry::login).unwrap_or(RegistryAuth::Anonymous)
+    best(&configs, registry, repository)
+        .and_then(Entry::login)
+        .unwrap_or(RegistryAuth::Anonymous)
 }
 
 #[cfg(test)]

@@ -76,12 +76,16 @@ fn scan(tar: impl Read) -> Result<Layout, ImageError> {
         if kind.is_dir() {
             continue;
         }
-        let path = String::from_utf8(entry.path_bytes().into_owned()).map_err(|_| bad("a name is not UTF-8"))?;
+        let path =
+            String::from_utf8(entry.path_bytes().into_owned()).map_err(|_| bad("a name is not UTF-8"))?;
         if !kind.is_file() {
             return Err(bad(format!("{path} is no plain file")));
         }
         let start = entry.raw_file_position();
-        let range = start..start + entry.size();
+        let end = start
+            .checked_add(entry.size())
+            .ok_or_else(|| bad(format!("{path} is too long")))?;
+        let range = start..end;
         let name = path.strip_prefix("./").unwrap_or(&path);
         match name {
             "oci-layout" => scan.version = true,
@@ -99,9 +103,14 @@ fn scan(tar: impl Read) -> Result<Layout, ImageError> {
 
 fn whole(entry: &mut impl Read) -> Result<Vec<u8>, ImageError> {
     let mut bytes = Vec::new();
-    entry.take(JSON_BYTES + 1).read_to_end(&mut bytes).map_err(|error| bad(error.to_string()))?;
+    entry
+        .take(JSON_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| bad(error.to_string()))?;
     if bytes.len() as u64 > JSON_BYTES {
-        return Err(bad(format!("an index, manifest or config is larger than {JSON_BYTES} bytes")));
+        return Err(bad(format!(
+            "an index, manifest or config is larger than {JSON_BYTES} bytes"
+        )));
     }
     Ok(bytes)
 }
@@ -135,7 +144,10 @@ impl Scan {
 
     fn json(&self, descriptor: &Value, what: &str) -> Result<(Digest, &Vec<u8>, Value), ImageError> {
         let digest = digest_of(descriptor).map_err(|_| bad(format!("the {what} has no usable digest")))?;
-        let bytes = self.small.get(&digest).ok_or_else(|| bad(format!("{what} {digest} is not in the layout")))?;
+        let bytes = self
+            .small
+            .get(&digest)
+            .ok_or_else(|| bad(format!("{what} {digest} is not in the layout")))?;
         let value = serde_json::from_slice(bytes).map_err(|error| bad(format!("{what}: {error}")))?;
         Ok((digest, bytes, value))
     }
@@ -145,23 +157,40 @@ impl Scan {
             return Err(bad("no oci-layout file"));
         }
         let index = self.index.as_ref().ok_or_else(|| bad("no index.json"))?;
-        let index: Value = serde_json::from_slice(index).map_err(|error| bad(format!("index.json: {error}")))?;
-        let manifests = index["manifests"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let [descriptor] = manifests else { return Err(bad("index.json must name exactly one manifest")) };
+        let index: Value =
+            serde_json::from_slice(index).map_err(|error| bad(format!("index.json: {error}")))?;
+        let manifests = index["manifests"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let [descriptor] = manifests else {
+            return Err(bad("index.json must name exactly one manifest"));
+        };
         let (_, bytes, manifest) = self.json(descriptor, "manifest")?;
-        if manifest["mediaType"].as_str().is_some_and(|kind| kind != MANIFEST) {
+        if manifest["mediaType"]
+            .as_str()
+            .is_some_and(|kind| kind != MANIFEST)
+        {
             return Err(bad("the manifest is not an OCI image manifest"));
         }
         let manifest_bytes = bytes.clone();
         let (_, _, config) = self.json(&manifest["config"], "config")?;
         for layer in manifest["layers"].as_array().into_iter().flatten() {
             let digest = digest_of(layer).map_err(|_| bad("a layer has no usable digest"))?;
-            let range = self.blobs.get(&digest).ok_or_else(|| bad(format!("layer {digest} is not in the layout")))?;
+            let range = self
+                .blobs
+                .get(&digest)
+                .ok_or_else(|| bad(format!("layer {digest} is not in the layout")))?;
             if layer["size"].as_u64() != Some(range.end - range.start) {
                 return Err(bad(format!("layer {digest} has another size")));
             }
         }
-        Ok(Layout { manifest_bytes, manifest, config, blobs: self.blobs })
+        Ok(Layout {
+            manifest_bytes,
+            manifest,
+            config,
+            blobs: self.blobs,
+        })
     }
 }
 

@@ -51,7 +51,12 @@ fn is_empty(value: &Value) -> bool {
 /// Variables of the base, replaced or followed by our own.
 fn merged_env(base: &Value, own: &Value) -> Value {
     fn name(variable: &Value) -> &str {
-        variable.as_str().unwrap_or_default().split('=').next().unwrap_or_default()
+        variable
+            .as_str()
+            .unwrap_or_default()
+            .split('=')
+            .next()
+            .unwrap_or_default()
     }
     let mut env: Vec<Value> = list(base).cloned().collect();
     for variable in list(own) {
@@ -91,8 +96,12 @@ fn merged_settings(base: &Value, own: &Value) -> Value {
 fn layer(descriptor: &Value) -> Value {
     let mut layer = descriptor.clone();
     let kind = match descriptor["mediaType"].as_str() {
-        Some("application/vnd.docker.image.rootfs.diff.tar.gzip") => "application/vnd.oci.image.layer.v1.tar+gzip",
-        Some("application/vnd.docker.image.rootfs.diff.tar.zstd") => "application/vnd.oci.image.layer.v1.tar+zstd",
+        Some("application/vnd.docker.image.rootfs.diff.tar.gzip") => {
+            "application/vnd.oci.image.layer.v1.tar+gzip"
+        }
+        Some("application/vnd.docker.image.rootfs.diff.tar.zstd") => {
+            "application/vnd.oci.image.layer.v1.tar+zstd"
+        }
         Some("application/vnd.docker.image.rootfs.diff.tar") => "application/vnd.oci.image.layer.v1.tar",
         _ => return layer,
     };
@@ -134,8 +143,10 @@ pub fn merge(base: &Base, manifest: &Value, config: &Value) -> Result<Merged, St
     let config_digest = Digest::of(&config_bytes);
     let mut annotations = manifest["annotations"].as_object().cloned().unwrap_or_default();
     annotations.insert(BASE_DIGEST.to_owned(), base.digest.to_string().into());
-    let layers: Vec<Value> =
-        list(&base.manifest["layers"]).map(layer).chain(list(&manifest["layers"]).cloned()).collect();
+    let layers: Vec<Value> = list(&base.manifest["layers"])
+        .map(layer)
+        .chain(list(&manifest["layers"]).cloned())
+        .collect();
     let manifest = json!({
         "schemaVersion": 2,
         "mediaType": MANIFEST,
@@ -143,7 +154,11 @@ pub fn merge(base: &Base, manifest: &Value, config: &Value) -> Result<Merged, St
         "layers": layers,
         "annotations": annotations,
     });
-    Ok(Merged { manifest: manifest.to_string().into_bytes(), config: config_bytes, config_digest })
+    Ok(Merged {
+        manifest: manifest.to_string().into_bytes(),
+        config: config_bytes,
+        config_digest,
+    })
 }
 
 #[cfg(test)]
@@ -181,10 +196,19 @@ mod tests {
                 "history": [{"created_by": "base"}, {"created_by": "own"}]})
         );
         let manifest: Value = serde_json::from_slice(&merged.manifest).unwrap();
-        assert_eq!(manifest["layers"][0]["mediaType"], "application/vnd.oci.image.layer.v1.tar+gzip");
+        assert_eq!(
+            manifest["layers"][0]["mediaType"],
+            "application/vnd.oci.image.layer.v1.tar+gzip"
+        );
         assert_eq!(manifest["layers"][1]["digest"], "sha256:own-layer");
-        assert_eq!(manifest["annotations"][BASE_DIGEST], Digest::of(b"base").to_string());
-        assert_eq!(manifest["config"]["digest"], Digest::of(&merged.config).to_string());
+        assert_eq!(
+            manifest["annotations"][BASE_DIGEST],
+            Digest::of(b"base").to_string()
+        );
+        assert_eq!(
+            manifest["config"]["digest"],
+            Digest::of(&merged.config).to_string()
+        );
     }
 
     #[test]

@@ -42,10 +42,12 @@ pub struct Registries {
 }
 
 fn parse(reference: &str) -> Result<Reference, ImageError> {
-    reference.parse().map_err(|error: oci_client::ParseError| ImageError::Reference {
-        reference: reference.to_owned(),
-        why: error.to_string(),
-    })
+    reference
+        .parse()
+        .map_err(|error: oci_client::ParseError| ImageError::Reference {
+            reference: reference.to_owned(),
+            why: error.to_string(),
+        })
 }
 
 /// A refusal that repeating does not change, or something that it may.
@@ -60,7 +62,11 @@ fn failed(what: &'static str, reference: &Reference) -> impl FnOnce(OciDistribut
             OciDistributionError::RequestError(error)
                 if !error.status().is_some_and(|status| status.is_client_error()) =>
             {
-                ImageError::Registry { what, reference, why: chain(&error) }
+                ImageError::Registry {
+                    what,
+                    reference,
+                    why: chain(&error),
+                }
             }
             OciDistributionError::IoError(_) => ImageError::Registry { what, reference, why },
             _ => ImageError::Refused { what, reference, why },
@@ -81,8 +87,10 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 impl Registries {
     fn client(&self) -> Client {
-        let authority =
-            |pem: &Vec<u8>| Certificate { encoding: CertificateEncoding::Pem, data: pem.clone() };
+        let authority = |pem: &Vec<u8>| Certificate {
+            encoding: CertificateEncoding::Pem,
+            data: pem.clone(),
+        };
         Client::new(ClientConfig {
             protocol: ClientProtocol::HttpsExcept(self.insecure.clone()),
             extra_root_certificates: self.authorities.iter().map(authority).collect(),
@@ -107,20 +115,28 @@ impl Registries {
         })
         .await
         .map_err(|error| StoreFault::Failed(Box::new(error)))?;
-        client.auth(image, &auth, operation).await.map_err(failed(what, image))?;
+        client
+            .auth(image, &auth, operation)
+            .await
+            .map_err(failed(what, image))?;
         Ok(client)
     }
 
     fn target(&self, reference: &str) -> Result<Reference, ImageError> {
         let target = parse(reference)?;
-        let refused = |why: &str| ImageError::Reference { reference: reference.to_owned(), why: why.to_owned() };
+        let refused = |why: &str| ImageError::Reference {
+            reference: reference.to_owned(),
+            why: why.to_owned(),
+        };
         if target.digest().is_some() {
             return Err(refused("images are pushed to a tag, not to a digest"));
         }
         let repository = format!("{}/{}/", target.registry(), target.repository());
         let allowed = |prefix: &String| repository.starts_with(&format!("{}/", prefix.trim_end_matches('/')));
         if !self.allowed.is_empty() && !self.allowed.iter().any(allowed) {
-            return Err(refused("not below an allowed repository (--allowed-repositories)"));
+            return Err(refused(
+                "not below an allowed repository (--allowed-repositories)",
+            ));
         }
         Ok(target)
     }
@@ -139,10 +155,19 @@ impl Registries {
         let target = reference.map(|reference| self.target(&reference)).transpose()?;
         let layout = read(blobs, tar, size).await?;
         let Some(target) = target else {
-            return Ok(Pushed { manifest: Digest::of(&layout.manifest_bytes), reference: None });
+            return Ok(Pushed {
+                manifest: Digest::of(&layout.manifest_bytes),
+                reference: None,
+            });
         };
         let client = self.login("push", &target, RegistryOperation::Push).await?;
-        let push = Push { client, target, blobs, tar, layout: &layout };
+        let push = Push {
+            client,
+            target,
+            blobs,
+            tar,
+            layout: &layout,
+        };
         let manifest = match layout.manifest["annotations"][BASE_NAME].as_str() {
             None => {
                 push.own_blobs(true).await?;
@@ -162,7 +187,10 @@ impl Registries {
         let digest = Digest::of(&manifest);
         push.manifest(manifest).await?;
         let (registry, repository) = (push.target.registry(), push.target.repository());
-        Ok(Pushed { manifest: digest, reference: Some(format!("{registry}/{repository}@{digest}")) })
+        Ok(Pushed {
+            manifest: digest,
+            reference: Some(format!("{registry}/{repository}@{digest}")),
+        })
     }
 }
 
@@ -185,14 +213,25 @@ impl Push<'_> {
     /// Layers of the layout that the registry does not have, and the config.
     async fn own_blobs(&self, with_config: bool) -> Result<(), ImageError> {
         let config = with_config.then_some(&self.layout.manifest["config"]);
-        for descriptor in self.layout.manifest["layers"].as_array().into_iter().flatten().chain(config) {
+        for descriptor in self.layout.manifest["layers"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .chain(config)
+        {
             let digest = digest_of(descriptor).map_err(|error| ImageError::Layout(error.to_string()))?;
-            let Some(range) = self.layout.blobs.get(&digest) else { continue };
+            let Some(range) = self.layout.blobs.get(&digest) else {
+                continue;
+            };
             if self.exists(&digest).await? {
                 continue;
             }
             let size = range.end - range.start;
-            let pieces = self.blobs.get(self.tar, range.clone()).await.map_err(StoreFault::from)?;
+            let pieces = self
+                .blobs
+                .get(self.tar, range.clone())
+                .await
+                .map_err(StoreFault::from)?;
             let pieces = pieces.map_err(|error| std::io::Error::other(error).into());
             self.client
                 .push_blob_stream(&self.target, pieces, &digest.to_string(), Some(size))
@@ -210,16 +249,30 @@ impl Push<'_> {
                 continue;
             }
             if from.resolve_registry() == self.target.resolve_registry()
-                && self.client.mount_blob(&self.target, from, &digest.to_string()).await.is_ok()
+                && self
+                    .client
+                    .mount_blob(&self.target, from, &digest.to_string())
+                    .await
+                    .is_ok()
             {
                 continue;
             }
-            let layer = OciDescriptor { digest: digest.to_string(), ..OciDescriptor::default() };
-            let sized =
-                source.pull_blob_stream(from, &layer).await.map_err(failed("pull a layer of", from))?;
+            let layer = OciDescriptor {
+                digest: digest.to_string(),
+                ..OciDescriptor::default()
+            };
+            let sized = source
+                .pull_blob_stream(from, &layer)
+                .await
+                .map_err(failed("pull a layer of", from))?;
             let pieces = sized.stream.map_err(OciDistributionError::from).boxed();
             self.client
-                .push_blob_stream(&self.target, pieces, &digest.to_string(), descriptor["size"].as_u64())
+                .push_blob_stream(
+                    &self.target,
+                    pieces,
+                    &digest.to_string(),
+                    descriptor["size"].as_u64(),
+                )
                 .await
                 .map_err(failed("push a layer of", &self.target))?;
         }
@@ -248,11 +301,17 @@ impl Push<'_> {
 
 /// Manifest and config of a base, for the platform of the image when it is made for several.
 async fn pull_base(client: &Client, from: &Reference, config: &Value) -> Result<Base, ImageError> {
-    let bad = |why: String| ImageError::Refused { what: "use base", reference: from.to_string(), why };
+    let bad = |why: String| ImageError::Refused {
+        what: "use base",
+        reference: from.to_string(),
+        why,
+    };
     let auth = oci_client::secrets::RegistryAuth::Anonymous;
     let pull = async |image: &Reference| {
-        let (bytes, _) =
-            client.pull_manifest_raw(image, &auth, &ACCEPTED).await.map_err(failed("pull base", image))?;
+        let (bytes, _) = client
+            .pull_manifest_raw(image, &auth, &ACCEPTED)
+            .await
+            .map_err(failed("pull base", image))?;
         let manifest: Value = serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))?;
         Ok::<_, ImageError>((Digest::of(&bytes), manifest))
     };
@@ -269,10 +328,12 @@ async fn pull_base(client: &Client, from: &Reference, config: &Value) -> Result<
                 entry["platform"][*key].as_str() == wanted
             })
         };
-        let entry = platforms
-            .iter()
-            .find(fits)
-            .ok_or_else(|| bad(format!("not made for {}/{}", config["os"], config["architecture"])))?;
+        let entry = platforms.iter().find(fits).ok_or_else(|| {
+            bad(format!(
+                "not made for {}/{}",
+                config["os"], config["architecture"]
+            ))
+        })?;
         let named = digest_of(entry).map_err(|error| bad(error.to_string()))?;
         let image = Reference::with_digest(
             from.registry().to_owned(),
@@ -281,16 +342,31 @@ async fn pull_base(client: &Client, from: &Reference, config: &Value) -> Result<
         );
         (digest, manifest) = pull(&image).await?;
         if digest != named {
-            return Err(bad(format!("the registry answered with {digest} instead of {named}")));
+            return Err(bad(format!(
+                "the registry answered with {digest} instead of {named}"
+            )));
         }
     }
     let named = digest_of(&manifest["config"]).map_err(|error| bad(error.to_string()))?;
-    if manifest["config"]["size"].as_u64().is_none_or(|size| size > CONFIG_BYTES as u64) {
+    if manifest["config"]["size"]
+        .as_u64()
+        .is_none_or(|size| size > CONFIG_BYTES as u64)
+    {
         return Err(bad("its config is too large".to_owned()));
     }
     let mut bytes = Vec::new();
-    let descriptor = OciDescriptor { digest: named.to_string(), ..OciDescriptor::default() };
-    client.pull_blob(from, &descriptor, &mut bytes).await.map_err(failed("pull base", from))?;
+    let descriptor = OciDescriptor {
+        digest: named.to_string(),
+        ..OciDescriptor::default()
+    };
+    client
+        .pull_blob(from, &descriptor, &mut bytes)
+        .await
+        .map_err(failed("pull base", from))?;
     let config = serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))?;
-    Ok(Base { digest, manifest, config })
+    Ok(Base {
+        digest,
+        manifest,
+        config,
+    })
 }

@@ -17,7 +17,7 @@ use crate::attempts::{Attempt, registry::Progress};
 use crate::core::Core;
 
 /// How often Kubernetes is asked about a run that is followed.
-const ASK_EVERY: Duration = Duration::from_secs(1);
+const ASK_EVERY: Duration = crate::auth::cached::RUN_LIFETIME;
 
 /// What a client wants.
 #[derive(Debug, Clone)]
@@ -135,36 +135,67 @@ async fn drain(
 }
 
 async fn add_readers(core: &Core, wanted: &Wanted, readers: &mut Vec<Reader>) -> io::Result<()> {
-    for record in core.attempts.records(&wanted.key.namespace, &wanted.key.uid).await? {
-        let Record { attempt: id, run: Some(place), .. } = &record else { continue };
+    for record in core
+        .attempts
+        .records(&wanted.key.namespace, &wanted.key.uid)
+        .await?
+    {
+        let Record {
+            attempt: id,
+            run: Some(place),
+            ..
+        } = &record
+        else {
+            continue;
+        };
         let other_stage = wanted.stage.as_ref().is_some_and(|stage| *stage != place.stage);
         if other_stage || readers.iter().any(|reader| reader.attempt.id == *id) {
             continue;
         }
         if let Found::Attempt(attempt) = core.attempts.find(id).await? {
             let tail = Tail::new(&record);
-            readers.push(Reader { attempt, place: place.clone(), tail, done: false });
+            readers.push(Reader {
+                attempt,
+                place: place.clone(),
+                tail,
+                done: false,
+            });
         }
     }
     Ok(())
 }
 
 async fn is_finished(core: &Core, wanted: &Wanted, readers: &[Reader]) -> bool {
-    let name = readers.first().map(|reader| reader.place.name.clone()).or_else(|| wanted.name.clone());
+    let name = readers
+        .first()
+        .map(|reader| reader.place.name.clone())
+        .or_else(|| wanted.name.clone());
     let Some(name) = name else { return false };
     let RunKey { namespace, uid } = &wanted.key;
-    match core.cluster.run_finished(namespace.as_str(), &name, uid.as_str()).await {
+    let cluster = core.cluster.as_ref();
+    match core
+        .readers
+        .run_finished(cluster, namespace.as_str(), &name, uid.as_str())
+        .await
+    {
         Ok(finished) => finished,
         Err(error) => {
-            tracing::debug!(error = &error as &dyn std::error::Error, "end of a followed run not known");
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "end of a followed run not known"
+            );
             false
         }
     }
 }
 
 fn stage_is_over(core: &Core, readers: &[Reader], quiet_since: Instant) -> bool {
-    let Some(newest) = readers.last().filter(|newest| newest.done) else { return false };
-    let Ok(state) = newest.attempt.state.try_lock() else { return false };
+    let Some(newest) = readers.last().filter(|newest| newest.done) else {
+        return false;
+    };
+    let Ok(state) = newest.attempt.state.try_lock() else {
+        return false;
+    };
     let outcome = state.record.end.as_ref().map(|end| end.report.outcome);
     match outcome {
         Some(Outcome::Succeeded | Outcome::Cancelled) => true,

@@ -47,9 +47,16 @@ impl Tail {
         let mut out = Vec::new();
         while out.len() < PIECE && self.last < acked {
             let segments = segments(disk, &self.dir)?;
-            let Some(segment) = segments.iter().find(|segment| segment.index >= self.segment.max(1)) else { break };
+            let Some(segment) = segments
+                .iter()
+                .find(|segment| segment.index >= self.segment.max(1))
+            else {
+                break;
+            };
             if segment.index != self.segment {
-                if self.segment > 0 && segment.index > self.segment + 1 || segment.index > self.segment.max(1) + 1 {
+                if self.segment > 0 && segment.index > self.segment + 1
+                    || segment.index > self.segment.max(1) + 1
+                {
                     self.mark(segment.first, limit, &mut out);
                 }
                 self.segment = segment.index;

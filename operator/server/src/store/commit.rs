@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -26,8 +26,6 @@ use crate::metrics::StoreMetrics;
 const BATCH_BYTES: usize = 8 << 20;
 /// Space that is never used: below it nothing is written at all.
 const FLOOR: u64 = 1 << 20;
-/// Pause before a failed effect is tried again.
-const RETRY: Duration = Duration::from_millis(200);
 
 /// Why changes were not committed. Nothing of them is visible then.
 #[derive(Debug, thiserror::Error)]
@@ -50,11 +48,17 @@ pub struct CommitSettings {
     pub log_bytes: u64,
     /// A commit log of this age is checkpointed.
     pub checkpoint: Duration,
+    /// Pause before a change that found no space is tried again.
+    pub retry: Duration,
 }
 
 impl Default for CommitSettings {
     fn default() -> Self {
-        Self { log_bytes: 32 << 20, checkpoint: Duration::from_secs(30) }
+        Self {
+            log_bytes: 32 << 20,
+            checkpoint: Duration::from_secs(30),
+            retry: Duration::from_millis(200),
+        }
     }
 }
 
@@ -109,10 +113,21 @@ impl Committer {
                 .name("checkpoint".into())
                 .spawn(move || checkpoint_all(disk.as_ref(), &checkpoints, &broken))?
         };
-        let log = Log { number: next, len: 0, dirty: BTreeSet::new() };
-        let writer = Writer { disk, settings, log, full_logs, broken: Arc::clone(&broken), metrics };
+        let log = Log::new(next);
+        let writer = Writer {
+            disk,
+            settings,
+            log,
+            full_logs,
+            broken: Arc::clone(&broken),
+            metrics,
+        };
         let thread = std::thread::Builder::new().name("commit".into()).spawn(move || {
-            writer.run(&changes);
+            let ended = Arc::clone(&writer.broken);
+            let run = std::panic::AssertUnwindSafe(|| writer.run(&changes));
+            if std::panic::catch_unwind(run).is_err() {
+                ended.store(true, Ordering::Release);
+            }
             if checkpointer.join().is_err() {
                 tracing::error!("the checkpoint thread ended unexpectedly");
             }
@@ -165,7 +180,19 @@ impl Committer {
 struct Log {
     number: u64,
     len: u64,
+    since: Instant,
     dirty: BTreeSet<String>,
+}
+
+impl Log {
+    fn new(number: u64) -> Self {
+        Self {
+            number,
+            len: 0,
+            since: Instant::now(),
+            dirty: BTreeSet::new(),
+        }
+    }
 }
 
 struct Writer {
@@ -191,7 +218,9 @@ impl Writer {
                         batch.push(more);
                     }
                     self.commit(batch);
-                    if self.log.len >= self.settings.log_bytes {
+                    if self.log.len >= self.settings.log_bytes
+                        || self.log.since.elapsed() >= self.settings.checkpoint
+                    {
                         self.rotate();
                     }
                 }
@@ -204,7 +233,7 @@ impl Writer {
 
     /// Commits a batch; without space for all, as many of its changes as fit.
     fn commit(&mut self, batch: Vec<Change>) {
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         let result = self.write(&batch);
         match result {
             Ok(()) => {
@@ -247,7 +276,13 @@ impl Writer {
             .disk
             .write_at(&path, self.log.len, &records)
             .and_then(|()| self.disk.sync_file(&path))
-            .and_then(|()| if new { super::disk::sync_names(self.disk.as_ref(), &path) } else { Ok(()) });
+            .and_then(|()| {
+                if new {
+                    super::disk::sync_names(self.disk.as_ref(), &path)
+                } else {
+                    Ok(())
+                }
+            });
         match written {
             Ok(()) => {
                 self.log.len += records.len() as u64;
@@ -255,7 +290,11 @@ impl Writer {
             }
             Err(error) => {
                 self.withdraw(&path);
-                Err(if is_full(&error) { CommitError::Full } else { CommitError::Write(error) })
+                Err(if is_full(&error) {
+                    CommitError::Full
+                } else {
+                    CommitError::Write(error)
+                })
             }
         }
     }
@@ -265,13 +304,17 @@ impl Writer {
     fn withdraw(&mut self, path: &str) {
         let cut = match self.disk.stat(path) {
             Ok(None) => Ok(()),
-            Ok(Some(_)) => {
-                self.disk.set_len(path, self.log.len).and_then(|()| self.disk.sync_file(path))
-            }
+            Ok(Some(_)) => self
+                .disk
+                .set_len(path, self.log.len)
+                .and_then(|()| self.disk.sync_file(path)),
             Err(error) => Err(error),
         };
         if let Err(error) = cut {
-            tracing::error!(error = &error as &dyn std::error::Error, "commit log cannot be cut, restart needed");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "commit log cannot be cut, restart needed"
+            );
             self.broken.store(true, Ordering::Release);
         }
     }
@@ -282,13 +325,17 @@ impl Writer {
         for op in &change.ops {
             self.log.dirty.insert(op.path().to_owned());
             while let Err(error) = op.apply(self.disk.as_ref()) {
-                tracing::warn!(error = &error as &dyn std::error::Error, path = op.path(), "committed change waits");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    path = op.path(),
+                    "committed change waits"
+                );
                 if self.broken.load(Ordering::Acquire) || !is_full(&error) {
                     self.broken.store(true, Ordering::Release);
                     drop(change.done.send(Err(CommitError::Write(error))));
                     return;
                 }
-                std::thread::sleep(RETRY);
+                std::thread::sleep(self.settings.retry);
             }
         }
         if let Some(after) = change.after {
@@ -298,27 +345,29 @@ impl Writer {
     }
 
     fn rotate(&mut self) {
+        if self.log.len == 0 {
+            self.log.since = Instant::now();
+        }
         if self.log.len == 0 || self.broken.load(Ordering::Acquire) {
             return;
         }
-        let next = Log { number: self.log.number + 1, len: 0, dirty: BTreeSet::new() };
+        let next = Log::new(self.log.number + 1);
         let full = std::mem::replace(&mut self.log, next);
         drop(self.full_logs.send(full));
     }
 }
 
+/// After a failed sync nobody knows what of the file is on disk, and the next sync would not tell. The log is kept, and
+/// the next start writes its changes anew.
 fn checkpoint_all(disk: &dyn Disk, logs: &Receiver<Log>, broken: &AtomicBool) {
     while let Ok(log) = logs.recv() {
-        let mut tries = 0;
-        while let Err(error) = finish_log(disk, log.number, &log.dirty) {
-            tries += 1;
-            tracing::warn!(error = &error as &dyn std::error::Error, log = log.number, "checkpoint waits");
-            if broken.load(Ordering::Acquire) || tries > 25 {
-                // Later logs must not be removed before this one: a restart applies them all again.
-                broken.store(true, Ordering::Release);
-                return;
-            }
-            std::thread::sleep(RETRY);
+        if let Err(error) = finish_log(disk, log.number, &log.dirty) {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "checkpoint failed, restart needed"
+            );
+            broken.store(true, Ordering::Release);
+            return;
         }
     }
 }
@@ -336,7 +385,10 @@ fn weight(change: &Change) -> usize {
 
 /// No space, or no more of it for us.
 pub fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 /// Directory of the commit logs.

@@ -31,7 +31,11 @@ impl From<CommitError> for StoreFault {
 
 impl From<io::Error> for StoreFault {
     fn from(error: io::Error) -> Self {
-        if is_full(&error) { Self::Full } else { Self::Failed(Box::new(error)) }
+        if is_full(&error) {
+            Self::Full
+        } else {
+            Self::Failed(Box::new(error))
+        }
     }
 }
 

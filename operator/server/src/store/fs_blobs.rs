@@ -58,11 +58,20 @@ impl Drop for Held {
 }
 
 fn failed(what: &'static str) -> impl FnOnce(std::io::Error) -> BlobError {
-    move |source| if is_full(&source) { BlobError::Full } else { BlobError::Failed { what, source } }
+    move |source| {
+        if is_full(&source) {
+            BlobError::Full
+        } else {
+            BlobError::Failed { what, source }
+        }
+    }
 }
 
 fn lost(what: &'static str) -> BlobError {
-    BlobError::Failed { what, source: std::io::Error::other("a thread ended unexpectedly") }
+    BlobError::Failed {
+        what,
+        source: std::io::Error::other("a thread ended unexpectedly"),
+    }
 }
 
 fn blob_path(digest: &Digest) -> String {
@@ -95,13 +104,18 @@ impl FsBlobs {
         work: impl FnOnce(&Self) -> Result<T, BlobError> + Send + 'static,
     ) -> Result<T, BlobError> {
         let this = self.clone();
-        tokio::task::spawn_blocking(move || work(&this)).await.map_err(|_| lost(what))?
+        tokio::task::spawn_blocking(move || work(&this))
+            .await
+            .map_err(|_| lost(what))?
     }
 
     fn pin(&self, digest: Digest) -> Result<Pin, BlobError> {
         let mut pins = self.pins.lock().map_err(|_| lost("pin content"))?;
         *pins.entry(digest).or_default() += 1;
-        Ok(Box::new(Held { pins: Arc::clone(&self.pins), digest }))
+        Ok(Box::new(Held {
+            pins: Arc::clone(&self.pins),
+            digest,
+        }))
     }
 
     /// Pins first: whoever deletes looks at the pins under the same lock.
@@ -124,7 +138,10 @@ impl FsBlobs {
         let mut hasher = Sha256::new();
         let mut len = 0;
         loop {
-            let piece = self.disk.read_at(path, len, PIECE).map_err(failed("read an upload"))?;
+            let piece = self
+                .disk
+                .read_at(path, len, PIECE)
+                .map_err(failed("read an upload"))?;
             if piece.is_empty() {
                 return Ok((Digest::finish(hasher), len));
             }
@@ -134,12 +151,19 @@ impl FsBlobs {
     }
 
     fn len(&self, key: &UploadKey) -> Result<u64, BlobError> {
-        let stat = self.disk.stat(&upload_path(key)).map_err(failed("look for an upload"))?;
+        let stat = self
+            .disk
+            .stat(&upload_path(key))
+            .map_err(failed("look for an upload"))?;
         Ok(stat.map_or(0, |stat| stat.len))
     }
 
     fn append(&self, key: &UploadKey, offset: u64, bytes: &[u8]) -> Result<u64, BlobError> {
-        let running = self.running.lock().map_err(|_| lost("add to an upload"))?.remove(key);
+        let running = self
+            .running
+            .lock()
+            .map_err(|_| lost("add to an upload"))?
+            .remove(key);
         let have = self.len(key)?;
         if have != offset {
             if let (Some(running), Ok(mut all)) = (running, self.running.lock()) {
@@ -150,19 +174,27 @@ impl FsBlobs {
         let path = upload_path(key);
         if let Err(error) = self.disk.write_at(&path, offset, bytes) {
             // A part may have been written; only whole pieces count.
-            self.disk.set_len(&path, offset).map_err(failed("cut an upload"))?;
+            self.disk
+                .set_len(&path, offset)
+                .map_err(failed("cut an upload"))?;
             return Err(failed("add to an upload")(error));
         }
         let end = offset + bytes.len() as u64;
         let running = match running {
             Some(running) if running.len == offset => Some(running),
-            _ if offset == 0 => Some(Running { hasher: Sha256::new(), len: 0 }),
+            _ if offset == 0 => Some(Running {
+                hasher: Sha256::new(),
+                len: 0,
+            }),
             _ => None,
         };
         if let Some(mut running) = running {
             running.hasher.update(bytes);
             running.len = end;
-            self.running.lock().map_err(|_| lost("add to an upload"))?.insert(key.clone(), running);
+            self.running
+                .lock()
+                .map_err(|_| lost("add to an upload"))?
+                .insert(key.clone(), running);
         }
         Ok(end)
     }
@@ -172,42 +204,76 @@ impl FsBlobs {
         let have = self.len(key)?;
         if have == 0 {
             // An empty artifact: perhaps no bytes were sent.
-            self.disk.write_at(&path, 0, &[]).map_err(failed("store an upload"))?;
+            self.disk
+                .write_at(&path, 0, &[])
+                .map_err(failed("store an upload"))?;
         }
         let known = {
             let running = self.running.lock().map_err(|_| lost("end an upload"))?;
-            running.get(key).filter(|running| running.len == have).map(|running| running.hasher.clone())
+            running
+                .get(key)
+                .filter(|running| running.len == have)
+                .map(|running| running.hasher.clone())
         };
         let found = match known {
             Some(hasher) => (Digest::finish(hasher), have),
             None => self.hash(&path)?,
         };
-        self.disk.sync_file(&path).map_err(failed("sync an upload"))?;
+        self.sync(key)?;
         Ok(found)
+    }
+
+    /// After a failed sync nobody knows what is on disk, and the next sync would not tell: the upload begins anew.
+    fn sync(&self, key: &UploadKey) -> Result<(), BlobError> {
+        let path = upload_path(key);
+        if let Err(error) = self.disk.sync_file(&path) {
+            self.drop_upload(key)?;
+            return Err(failed("sync an upload")(error));
+        }
+        sync_names(self.disk.as_ref(), &path).map_err(failed("sync an upload"))
     }
 
     fn finish(&self, key: &UploadKey, digest: &Digest) -> Result<Pin, BlobError> {
         let path = upload_path(key);
-        self.running.lock().map_err(|_| lost("end an upload"))?.remove(key);
-        if self.disk.stat(&path).map_err(failed("look for an upload"))?.is_some() {
+        self.running
+            .lock()
+            .map_err(|_| lost("end an upload"))?
+            .remove(key);
+        if self
+            .disk
+            .stat(&path)
+            .map_err(failed("look for an upload"))?
+            .is_some()
+        {
             return self.place(&path, digest);
         }
         let pin = self.pin(*digest)?;
-        match self.disk.stat(&blob_path(digest)).map_err(failed("look for content"))? {
+        match self
+            .disk
+            .stat(&blob_path(digest))
+            .map_err(failed("look for content"))?
+        {
             Some(_) => Ok(pin),
             None => Err(BlobError::Absent),
         }
     }
 
     fn drop_upload(&self, key: &UploadKey) -> Result<(), BlobError> {
-        self.running.lock().map_err(|_| lost("drop an upload"))?.remove(key);
-        self.disk.remove_file(&upload_path(key)).map_err(failed("drop an upload"))
+        self.running
+            .lock()
+            .map_err(|_| lost("drop an upload"))?
+            .remove(key);
+        self.disk
+            .remove_file(&upload_path(key))
+            .map_err(failed("drop an upload"))
     }
 
     fn delete_unpinned(&self, digest: &Digest, before: SystemTime) -> Result<bool, BlobError> {
         let path = blob_path(digest);
         let pins = self.pins.lock().map_err(|_| lost("delete content"))?;
-        let Some(stat) = self.disk.stat(&path).map_err(failed("look for content"))? else { return Ok(false) };
+        let Some(stat) = self.disk.stat(&path).map_err(failed("look for content"))? else {
+            return Ok(false);
+        };
         if pins.contains_key(digest) || stat.modified >= before {
             return Ok(false);
         }
@@ -236,7 +302,11 @@ impl Blobs for FsBlobs {
     async fn size(&self, digest: &Digest) -> Result<Option<u64>, BlobError> {
         let path = blob_path(digest);
         self.blocking("look for content", move |this| {
-            Ok(this.disk.stat(&path).map_err(failed("look for content"))?.map(|stat| stat.len))
+            Ok(this
+                .disk
+                .stat(&path)
+                .map_err(failed("look for content"))?
+                .map(|stat| stat.len))
         })
         .await
     }
@@ -260,7 +330,9 @@ impl Blobs for FsBlobs {
                 let len = usize::try_from(rest.end - rest.start).unwrap_or(PIECE).min(PIECE);
                 let piece = this
                     .blocking("read content", move |this| {
-                        this.disk.read_at(&path, rest.start, len).map_err(failed("read content"))
+                        this.disk
+                            .read_at(&path, rest.start, len)
+                            .map_err(failed("read content"))
                     })
                     .await?;
                 if piece.is_empty() {
@@ -275,14 +347,20 @@ impl Blobs for FsBlobs {
 
     async fn delete(&self, digest: &Digest, before: SystemTime) -> Result<bool, BlobError> {
         let digest = *digest;
-        self.blocking("delete content", move |this| this.delete_unpinned(&digest, before)).await
+        self.blocking("delete content", move |this| {
+            this.delete_unpinned(&digest, before)
+        })
+        .await
     }
 
     async fn list(&self) -> Result<Vec<Digest>, BlobError> {
         self.blocking("list content", |this| {
             let mut found = Vec::new();
             for dir in this.disk.list("blobs").map_err(failed("list content"))? {
-                let names = this.disk.list(&format!("blobs/{dir}")).map_err(failed("list content"))?;
+                let names = this
+                    .disk
+                    .list(&format!("blobs/{dir}"))
+                    .map_err(failed("list content"))?;
                 found.extend(names.iter().filter_map(|name| Digest::from_hex(name).ok()));
             }
             Ok(found)
@@ -292,39 +370,44 @@ impl Blobs for FsBlobs {
 
     async fn upload_len(&self, key: &UploadKey) -> Result<u64, BlobError> {
         let key = key.clone();
-        self.blocking("look for an upload", move |this| this.len(&key)).await
+        self.blocking("look for an upload", move |this| this.len(&key))
+            .await
     }
 
     async fn upload_append(&self, key: &UploadKey, offset: u64, bytes: Bytes) -> Result<u64, BlobError> {
         let key = key.clone();
-        self.blocking("add to an upload", move |this| this.append(&key, offset, &bytes)).await
+        self.blocking("add to an upload", move |this| this.append(&key, offset, &bytes))
+            .await
     }
 
     async fn upload_sync(&self, key: &UploadKey) -> Result<(), BlobError> {
-        let path = upload_path(key);
+        let key = key.clone();
         self.blocking("sync an upload", move |this| {
-            if this.disk.stat(&path).map_err(failed("look for an upload"))?.is_some() {
-                this.disk.sync_file(&path).map_err(failed("sync an upload"))?;
-                sync_names(this.disk.as_ref(), &path).map_err(failed("sync an upload"))?;
-            }
-            Ok(())
+            let there = this
+                .disk
+                .stat(&upload_path(&key))
+                .map_err(failed("look for an upload"))?;
+            if there.is_some() { this.sync(&key) } else { Ok(()) }
         })
         .await
     }
 
     async fn upload_digest(&self, key: &UploadKey) -> Result<(Digest, u64), BlobError> {
         let key = key.clone();
-        self.blocking("end an upload", move |this| this.digest(&key)).await
+        self.blocking("end an upload", move |this| this.digest(&key))
+            .await
     }
 
     async fn upload_finish(&self, key: &UploadKey, digest: &Digest) -> Result<Pin, BlobError> {
         let (key, digest) = (key.clone(), *digest);
-        self.blocking("end an upload", move |this| this.finish(&key, &digest)).await
+        self.blocking("end an upload", move |this| this.finish(&key, &digest))
+            .await
     }
 
     async fn upload_drop(&self, key: &UploadKey) -> Result<(), BlobError> {
         let key = key.clone();
-        self.blocking("drop an upload", move |this| this.drop_upload(&key)).await
+        self.blocking("drop an upload", move |this| this.drop_upload(&key))
+            .await
     }
 
     async fn upload_discard(&self, attempt: &str) -> Result<(), BlobError> {
@@ -333,12 +416,17 @@ impl Blobs for FsBlobs {
             if let Ok(mut running) = this.running.lock() {
                 running.retain(|key, _| key.attempt != attempt);
             }
-            this.disk.remove_tree(&format!("uploads/{attempt}")).map_err(failed("drop uploads"))
+            this.disk
+                .remove_tree(&format!("uploads/{attempt}"))
+                .map_err(failed("drop uploads"))
         })
         .await
     }
 
     async fn uploads(&self) -> Result<Vec<String>, BlobError> {
-        self.blocking("list uploads", |this| this.disk.list("uploads").map_err(failed("list uploads"))).await
+        self.blocking("list uploads", |this| {
+            this.disk.list("uploads").map_err(failed("list uploads"))
+        })
+        .await
     }
 }

@@ -62,7 +62,12 @@ impl Store {
         let space = Space::new(Arc::clone(&disk), reserve, metrics.clone());
         let commits = Committer::start(Arc::clone(&disk), settings, replayed.next, metrics)
             .map_err(OpenError::Prepare)?;
-        Ok(Self { disk, commits, blobs: Arc::new(blobs), space })
+        Ok(Self {
+            disk,
+            commits,
+            blobs: Arc::new(blobs),
+            space,
+        })
     }
 
     /// A whole file, off the async threads; `None` when there is none.
@@ -87,6 +92,8 @@ impl Store {
         work: impl FnOnce(&dyn Disk) -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
         let disk = Arc::clone(&self.disk);
-        tokio::task::spawn_blocking(move || work(disk.as_ref())).await.map_err(io::Error::other)?
+        tokio::task::spawn_blocking(move || work(disk.as_ref()))
+            .await
+            .map_err(io::Error::other)?
     }
 }

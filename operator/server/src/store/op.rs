@@ -112,7 +112,9 @@ fn take<'a>(input: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
 }
 
 fn take_u64(input: &mut &[u8]) -> Option<u64> {
-    take(input, 8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes)
+    take(input, 8)
+        .and_then(|bytes| bytes.try_into().ok())
+        .map(u64::from_le_bytes)
 }
 
 fn crc(bytes: &[u8]) -> u32 {
@@ -138,7 +140,9 @@ pub fn encode_record(ops: &[Op], out: &mut Vec<u8>) {
 pub fn decode_record(input: &mut &[u8]) -> Option<Vec<Op>> {
     let mut rest = *input;
     let len = usize::try_from(take_u64(&mut rest)?).ok()?;
-    let sum = take(&mut rest, 4).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes)?;
+    let sum = take(&mut rest, 4)
+        .and_then(|b| b.try_into().ok())
+        .map(u32::from_le_bytes)?;
     let mut body = take(&mut rest, len)?;
     if len == 0 || crc(body) != sum {
         return None;
@@ -157,8 +161,15 @@ mod tests {
 
     fn sample() -> Vec<Op> {
         vec![
-            Op::Write { path: "a/b".into(), offset: 7, bytes: b"xyz".to_vec() },
-            Op::Replace { path: "c".into(), bytes: vec![0; 100] },
+            Op::Write {
+                path: "a/b".into(),
+                offset: 7,
+                bytes: b"xyz".to_vec(),
+            },
+            Op::Replace {
+                path: "c".into(),
+                bytes: vec![0; 100],
+            },
             Op::Remove { path: "d".into() },
             Op::RemoveTree { path: "e/f".into() },
         ]

@@ -51,17 +51,27 @@ pub struct Replayed {
 /// # Errors
 /// When the volume fails; nothing is lost, the next start tries again.
 pub fn replay(disk: &dyn Disk) -> Result<Replayed, ReplayError> {
-    let mut numbers: Vec<u64> =
-        disk.list(WAL_DIR).map_err(ReplayError::Read)?.iter().filter_map(|name| log_number(name)).collect();
+    let mut numbers: Vec<u64> = disk
+        .list(WAL_DIR)
+        .map_err(ReplayError::Read)?
+        .iter()
+        .filter_map(|name| log_number(name))
+        .collect();
     numbers.sort_unstable();
-    let mut done = Replayed { records: 0, next: numbers.last().map_or(1, |last| last + 1) };
+    let mut done = Replayed {
+        records: 0,
+        next: numbers.last().map_or(1, |last| last + 1),
+    };
     let mut dirty = BTreeSet::new();
     for number in &numbers {
         let content = disk.read(&log_path(*number)).map_err(ReplayError::Read)?;
         let mut input = content.as_slice();
         while let Some(ops) = decode_record(&mut input) {
             for op in &ops {
-                op.apply(disk).map_err(|source| ReplayError::Apply { path: op.path().to_owned(), source })?;
+                op.apply(disk).map_err(|source| ReplayError::Apply {
+                    path: op.path().to_owned(),
+                    source,
+                })?;
                 dirty.insert(op.path().to_owned());
             }
             done.records += 1;

@@ -29,7 +29,12 @@ pub struct Space {
 impl Space {
     /// Watches a volume.
     pub fn new(disk: Arc<dyn Disk>, reserve: Reserve, metrics: StoreMetrics) -> Self {
-        Self { disk, reserve, last: Mutex::new(None), metrics }
+        Self {
+            disk,
+            reserve,
+            last: Mutex::new(None),
+            metrics,
+        }
     }
 
     /// Whether there is room for frames and uploads.

@@ -23,15 +23,26 @@ impl Volume {
     pub fn open(root: impl Into<PathBuf>) -> io::Result<Self> {
         let root = root.into();
         std::fs::create_dir_all(&root)?;
-        let lock = OpenOptions::new().write(true).create(true).truncate(false).open(root.join("lock"))?;
+        let lock = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(root.join("lock"))?;
         if !fs4::fs_std::FileExt::try_lock_exclusive(&lock)? {
-            return Err(io::Error::new(io::ErrorKind::WouldBlock, "another server holds the volume"));
+            return Err(io::Error::new(
+                io::ErrorKind::WouldBlock,
+                "another server holds the volume",
+            ));
         }
         Ok(Self { root, _lock: lock })
     }
 
     fn path(&self, path: &str) -> PathBuf {
-        if path.is_empty() { self.root.clone() } else { self.root.join(path) }
+        if path.is_empty() {
+            self.root.clone()
+        } else {
+            self.root.join(path)
+        }
     }
 }
 
@@ -78,7 +89,10 @@ impl Disk for Volume {
 
     fn stat(&self, path: &str) -> io::Result<Option<Stat>> {
         match std::fs::metadata(self.path(path)) {
-            Ok(meta) => Ok(Some(Stat { len: meta.len(), modified: meta.modified()? })),
+            Ok(meta) => Ok(Some(Stat {
+                len: meta.len(),
+                modified: meta.modified()?,
+            })),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
@@ -103,7 +117,11 @@ impl Disk for Volume {
     fn write_at(&self, path: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let path = self.path(path);
         let file = with_parents(&path, || {
-            OpenOptions::new().write(true).create(true).truncate(false).open(&path)
+            OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(&path)
         })?;
         file.write_all_at(bytes, offset)
     }
@@ -113,7 +131,10 @@ impl Disk for Volume {
     }
 
     fn touch(&self, path: &str) -> io::Result<()> {
-        OpenOptions::new().write(true).open(self.path(path))?.set_modified(SystemTime::now())
+        OpenOptions::new()
+            .write(true)
+            .open(self.path(path))?
+            .set_modified(SystemTime::now())
     }
 
     fn sync_file(&self, path: &str) -> io::Result<()> {
@@ -139,6 +160,9 @@ impl Disk for Volume {
 
     fn room(&self) -> io::Result<Room> {
         let stats = fs4::statvfs(&self.root)?;
-        Ok(Room { available: stats.available_space(), total: stats.total_space() })
+        Ok(Room {
+            available: stats.available_space(),
+            total: stats.total_space(),
+        })
     }
 }

@@ -13,7 +13,10 @@ async fn the_first_trade_opens_a_session_and_the_same_key_again_is_harmless() {
     let runner = server.runner("uid-1").await;
     runner.lines(1, 3).await;
     let again: Value = runner.trade().await.json().await.unwrap();
-    assert_eq!(again, json!({"protocol": {"min": 1, "max": 1}, "attempt": "uid-1", "acked": 3}));
+    assert_eq!(
+        again,
+        json!({"protocol": {"min": 1, "max": 1}, "attempt": "uid-1", "acked": 3})
+    );
 }
 
 #[tokio::test]
@@ -21,8 +24,15 @@ async fn a_second_trade_with_another_key_is_refused_and_told_in_the_final_report
     let server = TestServer::start().await;
     let runner = server.runner("uid-1").await;
     let other = "ab".repeat(32);
-    assert_eq!(refused(runner.trade_with(&other).await).await, (409, "second-trade".into()));
-    assert_eq!(runner.finish(&report(0)).await.status(), StatusCode::OK, "the first session still works");
+    assert_eq!(
+        refused(runner.trade_with(&other).await).await,
+        (409, "second-trade".into())
+    );
+    assert_eq!(
+        runner.finish(&report(0)).await.status(),
+        StatusCode::OK,
+        "the first session still works"
+    );
     let reports = server.http().reports(0).await.reports;
     assert!(reports[0].second_trade && reports[0].report.as_ref().unwrap().second_trade);
 }
@@ -34,7 +44,10 @@ async fn a_second_trade_after_the_final_report_gets_an_entry_of_its_own_once() {
     runner.finish(&report(0)).await;
     for _ in 0..3 {
         let other = "cd".repeat(32);
-        assert_eq!(refused(runner.trade_with(&other).await).await, (409, "second-trade".into()));
+        assert_eq!(
+            refused(runner.trade_with(&other).await).await,
+            (409, "second-trade".into())
+        );
     }
     let reports = server.http().reports(0).await.reports;
     assert_eq!(reports.len(), 2);
@@ -47,37 +60,70 @@ async fn a_second_trade_after_the_final_report_gets_an_entry_of_its_own_once() {
 async fn a_revoked_session_is_gone_also_when_it_was_not_opened_yet() {
     let server = TestServer::start().await;
     let runner = server.runner("uid-1").await;
-    server.cluster.add_pod("builds", "pod-uid-2", "uid-2", "run-1", "build", 2);
+    server
+        .cluster
+        .add_pod("builds", "pod-uid-2", "uid-2", "run-1", "build", 2);
     let late = Runner::new(server.http(), "builds", "uid-2");
     for attempt in ["uid-1", "uid-2"] {
-        let revoked = server.http().post("/v1/session/revoke", "operator", &json!({"attempt": attempt})).await;
+        let revoked = server
+            .http()
+            .post("/v1/session/revoke", "operator", &json!({"attempt": attempt}))
+            .await;
         assert_eq!(revoked.status(), StatusCode::NO_CONTENT);
     }
-    assert_eq!(refused(runner.frames(1, vec![line(1)]).await).await, (410, "session-revoked".into()));
-    assert_eq!(refused(runner.finish(&report(0)).await).await, (410, "session-revoked".into()));
-    assert_eq!(refused(runner.trade().await).await, (410, "session-revoked".into()));
+    assert_eq!(
+        refused(runner.frames(1, vec![line(1)]).await).await,
+        (410, "session-revoked".into())
+    );
+    assert_eq!(
+        refused(runner.finish(&report(0)).await).await,
+        (410, "session-revoked".into())
+    );
+    assert_eq!(
+        refused(runner.trade().await).await,
+        (410, "session-revoked".into())
+    );
     assert_eq!(refused(late.trade().await).await, (410, "session-revoked".into()));
 }
 
 #[tokio::test]
 async fn only_a_pod_bound_token_of_our_audience_opens_a_session() {
     let server = TestServer::start().await;
-    server.cluster.add_pod("builds", "pod-uid-1", "uid-1", "run-1", "build", 1);
+    server
+        .cluster
+        .add_pod("builds", "pod-uid-1", "uid-1", "run-1", "build", 1);
     let mut runner = Runner::new(server.http(), "builds", "uid-1");
     runner.token = "reader/alice/builds".into();
-    assert_eq!(refused(runner.trade().await).await, (401, "unauthenticated".into()), "wrong audience");
+    assert_eq!(
+        refused(runner.trade().await).await,
+        (401, "unauthenticated".into()),
+        "wrong audience"
+    );
     runner.token = "nonsense".into();
-    assert_eq!(refused(runner.trade().await).await, (401, "unauthenticated".into()));
+    assert_eq!(
+        refused(runner.trade().await).await,
+        (401, "unauthenticated".into())
+    );
     runner.token = "other/builds/default".into();
-    assert_eq!(refused(runner.trade().await).await, (403, "not-a-pod".into()), "not bound to a Pod");
+    assert_eq!(
+        refused(runner.trade().await).await,
+        (403, "not-a-pod".into()),
+        "not bound to a Pod"
+    );
     runner.token = "pod/builds/pod-uid-1/uid-of-an-older-pod".into();
-    assert_eq!(refused(runner.trade().await).await, (403, "not-a-pod".into()), "the Pod was replaced");
+    assert_eq!(
+        refused(runner.trade().await).await,
+        (403, "not-a-pod".into()),
+        "the Pod was replaced"
+    );
 }
 
 #[tokio::test]
 async fn when_the_api_server_is_down_a_trade_is_answered_with_503() {
     let server = TestServer::start().await;
-    server.cluster.add_pod("builds", "pod-uid-1", "uid-1", "run-1", "build", 1);
+    server
+        .cluster
+        .add_pod("builds", "pod-uid-1", "uid-1", "run-1", "build", 1);
     server.cluster.down.store(true, Ordering::Relaxed);
     let runner = Runner::new(server.http(), "builds", "uid-1");
     let answer = runner.trade().await;
@@ -92,11 +138,26 @@ async fn a_key_opens_only_its_own_attempt() {
     let mut other = server.runner_of("builds", "uid-2", "run-1", "test", 1).await;
     let path = "/v1/attempts/uid-2/frames";
     let body = json!({"first": 1, "frames": [line(1)]});
-    let foreign = server.http().request(Method::POST, path, &one.session()).json(&body).send().await.unwrap();
+    let foreign = server
+        .http()
+        .request(Method::POST, path, &one.session())
+        .json(&body)
+        .send()
+        .await
+        .unwrap();
     assert_eq!(refused(foreign).await, (403, "forbidden".into()));
     other.key = "00".repeat(32);
-    assert_eq!(refused(other.frames(1, vec![line(1)]).await).await, (401, "no-session".into()));
-    let bare = server.http().request(Method::POST, path, "").json(&body).send().await.unwrap();
+    assert_eq!(
+        refused(other.frames(1, vec![line(1)]).await).await,
+        (401, "no-session".into())
+    );
+    let bare = server
+        .http()
+        .request(Method::POST, path, "")
+        .json(&body)
+        .send()
+        .await
+        .unwrap();
     assert_eq!(refused(bare).await, (401, "unauthenticated".into()));
 }
 
@@ -105,15 +166,35 @@ async fn forged_labels_make_an_attempt_of_its_own_that_belongs_to_no_run() {
     let server = TestServer::start().await;
     let real = server.runner("uid-1").await;
     real.lines(1, 1).await;
-    server.cluster.add_pod("builds", "pod-forged", "forged", "run-1", "build", 1);
-    server.cluster.pods.lock().unwrap().get_mut(&("builds".into(), "pod-forged".into())).unwrap().owner_run = None;
+    server
+        .cluster
+        .add_pod("builds", "pod-forged", "forged", "run-1", "build", 1);
+    server
+        .cluster
+        .pods
+        .lock()
+        .unwrap()
+        .get_mut(&("builds".into(), "pod-forged".into()))
+        .unwrap()
+        .owner_run = None;
     let forged = Runner::new(server.http(), "builds", "forged");
     assert_eq!(forged.trade().await.status(), StatusCode::OK);
-    forged.frames(1, vec![json!({"kind": "log", "step": 0, "stream": "stdout", "time": "t", "line": "lies"})]).await;
+    forged
+        .frames(
+            1,
+            vec![json!({"kind": "log", "step": 0, "stream": "stdout", "time": "t", "line": "lies"})],
+        )
+        .await;
     assert_eq!(forged.finish(&report(1)).await.status(), StatusCode::OK);
     let reports = server.http().reports(0).await.reports;
-    assert_eq!((reports[0].attempt.as_str(), reports[0].run_uid.as_str()), ("forged", ""));
-    let logs = server.http().get("/v1/namespaces/builds/runs/run-1/logs", "reader/a/builds").await;
+    assert_eq!(
+        (reports[0].attempt.as_str(), reports[0].run_uid.as_str()),
+        ("forged", "")
+    );
+    let logs = server
+        .http()
+        .get("/v1/namespaces/builds/runs/run-1/logs", "reader/a/builds")
+        .await;
     let logs = logs.text().await.unwrap();
     assert!(logs.contains("line 1") && !logs.contains("lies"));
 }
@@ -128,8 +209,14 @@ async fn repeated_frames_are_ignored_and_gaps_are_refused_with_the_place_to_go_o
     let gap = runner.frames(9, vec![line(9)]).await;
     assert_eq!(gap.status(), StatusCode::CONFLICT);
     let gap: Value = gap.json().await.unwrap();
-    assert_eq!((gap["type"].as_str(), gap["acked"].as_u64()), (Some("urn:dcanary:gap"), Some(7)));
-    assert_eq!(refused(runner.frames(0, vec![line(0)]).await).await, (422, "bad-frame".into()));
+    assert_eq!(
+        (gap["type"].as_str(), gap["acked"].as_u64()),
+        (Some("urn:dcanary:gap"), Some(7))
+    );
+    assert_eq!(
+        refused(runner.frames(0, vec![line(0)]).await).await,
+        (422, "bad-frame".into())
+    );
     assert_eq!(runner.lines(8, 0).await, 7, "an empty request only asks");
 }
 
@@ -166,9 +253,15 @@ async fn a_final_report_must_name_what_is_stored_and_counts_once() {
     let mut other = full.clone();
     other["outcome"] = json!("failed");
     assert_eq!(refused(runner.finish(&other).await).await, (409, "final".into()));
-    assert_eq!(refused(runner.frames(4, vec![line(4)]).await).await, (409, "final".into()));
+    assert_eq!(
+        refused(runner.frames(4, vec![line(4)]).await).await,
+        (409, "final".into())
+    );
     assert_eq!(runner.lines(1, 3).await, 3, "a late repeat is harmless");
-    assert_eq!(refused(runner.put("late", 0, vec![1]).await).await, (409, "final".into()));
+    assert_eq!(
+        refused(runner.put("late", 0, vec![1]).await).await,
+        (409, "final".into())
+    );
     assert_eq!(server.http().reports(0).await.reports.len(), 1);
 }
 
@@ -176,27 +269,42 @@ async fn a_final_report_must_name_what_is_stored_and_counts_once() {
 async fn a_value_that_contradicts_its_digest_is_refused() {
     let server = TestServer::start().await;
     let runner = server.runner("uid-1").await;
-    runner.frames(1, vec![json!({"kind": "result", "name": "r", "value": "true"})]).await;
+    runner
+        .frames(1, vec![json!({"kind": "result", "name": "r", "value": "true"})])
+        .await;
     let digest = dcanary_server::digest::Digest::of(b"true").to_string();
     let mut lie = report(1);
     lie["results"] = json!([{"name": "r", "value": "lie", "digest": digest, "size": 4}]);
-    assert_eq!(refused(runner.finish(&lie).await).await, (422, "bad-report".into()));
+    assert_eq!(
+        refused(runner.finish(&lie).await).await,
+        (422, "bad-report".into())
+    );
 }
 
 #[tokio::test]
 async fn reports_wait_are_repeated_until_acknowledged_and_belong_to_the_operator() {
     let server = TestServer::start().await;
     let http = server.http();
-    assert_eq!(refused(http.get("/v1/reports", "other/ops/stranger").await).await, (403, "forbidden".into()));
-    assert_eq!(refused(http.get("/v1/reports", "reader/a/builds").await).await, (401, "unauthenticated".into()));
-    let ack = http.post("/v1/reports/ack", "other/ops/stranger", &json!({"cursor": 1})).await;
+    assert_eq!(
+        refused(http.get("/v1/reports", "other/ops/stranger").await).await,
+        (403, "forbidden".into())
+    );
+    assert_eq!(
+        refused(http.get("/v1/reports", "reader/a/builds").await).await,
+        (401, "unauthenticated".into())
+    );
+    let ack = http
+        .post("/v1/reports/ack", "other/ops/stranger", &json!({"cursor": 1}))
+        .await;
     assert_eq!(refused(ack).await, (403, "forbidden".into()));
     let waiting = {
         let http = http.clone();
         tokio::spawn(async move { http.get("/v1/reports?after=0&wait=20", "operator").await })
     };
-    let (one, two) =
-        (server.runner("uid-1").await, server.runner_of("builds", "uid-2", "run-2", "build", 1).await);
+    let (one, two) = (
+        server.runner("uid-1").await,
+        server.runner_of("builds", "uid-2", "run-2", "build", 1).await,
+    );
     one.finish(&report(0)).await;
     let page: Value = waiting.await.unwrap().json().await.unwrap();
     assert_eq!(page["reports"][0]["attempt"], "uid-1");
@@ -206,7 +314,8 @@ async fn reports_wait_are_repeated_until_acknowledged_and_belong_to_the_operator
     two.finish(&report(0)).await;
     assert_eq!(http.reports(0).await.reports.len(), 2);
     assert_eq!(http.reports(first).await.reports.len(), 1);
-    http.post("/v1/reports/ack", "operator", &json!({"cursor": first})).await;
+    http.post("/v1/reports/ack", "operator", &json!({"cursor": first}))
+        .await;
     let rest = http.reports(0).await;
     assert_eq!(rest.reports.len(), 1);
     assert_eq!(rest.reports[0].attempt, "uid-2");
@@ -222,24 +331,34 @@ async fn a_restart_keeps_frames_sessions_reports_and_acknowledgements() {
     two.finish(&report(4)).await;
     let before = server.http().reports(0).await;
     let first = before.reports[0].cursor;
-    server.http().post("/v1/reports/ack", "operator", &json!({"cursor": first})).await;
+    server
+        .http()
+        .post("/v1/reports/ack", "operator", &json!({"cursor": first}))
+        .await;
     let three = server.runner("uid-3").await;
     three.lines(1, 2).await;
     let server = server.restart(Options::default()).await;
     let http = server.http();
     let after = http.reports(0).await;
     assert_eq!(after.reports, before.reports[1..]);
-    let three = Runner { http: http.clone(), ..three };
+    let three = Runner {
+        http: http.clone(),
+        ..three
+    };
     assert_eq!(three.lines(3, 1).await, 3, "the session goes on");
     three.finish(&report(3)).await;
     let newest = http.reports(after.next).await.reports[0].cursor;
     assert!(newest > before.next, "cursors grow");
-    http.post("/v1/reports/ack", "operator", &json!({"cursor": newest})).await;
+    http.post("/v1/reports/ack", "operator", &json!({"cursor": newest}))
+        .await;
     let server = server.restart(Options::default()).await;
     assert!(server.http().reports(0).await.reports.is_empty());
     let four = server.runner("uid-4").await;
     four.finish(&report(0)).await;
-    assert!(server.http().reports(0).await.reports[0].cursor > newest, "never used again");
+    assert!(
+        server.http().reports(0).await.reports[0].cursor > newest,
+        "never used again"
+    );
 }
 
 #[tokio::test]
@@ -253,21 +372,49 @@ async fn bodies_results_and_names_beyond_the_limits_are_refused_by_name() {
     let result = |name: &str, size: usize| json!({"kind": "result", "name": name, "value": "x".repeat(size)});
     let large = runner.frames(1, vec![result("a", 2_001)]).await;
     let text = large.text().await.unwrap();
-    assert!(text.contains("--max-result-bytes") && text.contains("2000"), "{text}");
-    assert_eq!(runner.frames(1, vec![result("a", 2_000)]).await.status(), StatusCode::OK);
-    assert_eq!(runner.frames(2, vec![result("a", 1_900)]).await.status(), StatusCode::OK, "replaced, not added");
-    let sum = runner.frames(3, vec![result("b", 1_500)]).await.text().await.unwrap();
+    assert!(
+        text.contains("--max-result-bytes") && text.contains("2000"),
+        "{text}"
+    );
+    assert_eq!(
+        runner.frames(1, vec![result("a", 2_000)]).await.status(),
+        StatusCode::OK
+    );
+    assert_eq!(
+        runner.frames(2, vec![result("a", 1_900)]).await.status(),
+        StatusCode::OK,
+        "replaced, not added"
+    );
+    let sum = runner
+        .frames(3, vec![result("b", 1_500)])
+        .await
+        .text()
+        .await
+        .unwrap();
     assert!(sum.contains("--max-run-result-bytes"), "{sum}");
     let retry = server.runner_of("builds", "uid-2", "run-1", "build", 2).await;
-    assert_eq!(retry.frames(1, vec![result("a", 2_000)]).await.status(), StatusCode::OK, "a retry counts anew");
+    assert_eq!(
+        retry.frames(1, vec![result("a", 2_000)]).await.status(),
+        StatusCode::OK,
+        "a retry counts anew"
+    );
     let test = server.runner_of("builds", "uid-3", "run-1", "test", 1).await;
-    assert_eq!(refused(test.frames(1, vec![result("a", 1_500)]).await).await, (413, "too-large".into()));
+    assert_eq!(
+        refused(test.frames(1, vec![result("a", 1_500)]).await).await,
+        (413, "too-large".into())
+    );
     let many = (3..100).map(line).collect();
-    assert_eq!(refused(runner.frames(3, many).await).await, (413, "too-large".into()));
+    assert_eq!(
+        refused(runner.frames(3, many).await).await,
+        (413, "too-large".into())
+    );
     let huge = runner.frames(3, vec![result("c", 1 << 20)]).await;
     assert_eq!(refused(huge).await, (413, "too-large".into()));
     for name in ["../../etc", "a/b", ".", ""] {
-        assert_eq!(refused(runner.frames(3, vec![result(name, 1)]).await).await, (422, "bad-frame".into()));
+        assert_eq!(
+            refused(runner.frames(3, vec![result(name, 1)]).await).await,
+            (422, "bad-frame".into())
+        );
     }
     assert_eq!(runner.lines(3, 1).await, 3, "nothing refused was counted");
 }

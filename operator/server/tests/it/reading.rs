@@ -11,7 +11,9 @@ use crate::support::{Options, TestServer, line, refused, report};
 const LOGS: &str = "/v1/namespaces/builds/runs/run-1/logs";
 
 fn lines(text: &str) -> Vec<Value> {
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 #[tokio::test]
@@ -23,18 +25,42 @@ async fn logs_are_served_stage_by_stage_and_attempt_by_attempt() {
     second.lines(1, 2).await;
     first.lines(1, 1).await;
     test.lines(1, 1).await;
-    let all = lines(&server.http().get(LOGS, "reader/a/builds").await.text().await.unwrap());
-    let order: Vec<_> = all.iter().map(|l| (l["stage"].as_str().unwrap(), l["attempt"].as_u64().unwrap())).collect();
-    let build: Vec<_> = order.iter().filter(|(stage, _)| *stage == "build").map(|(_, n)| *n).collect();
+    let all = lines(
+        &server
+            .http()
+            .get(LOGS, "reader/a/builds")
+            .await
+            .text()
+            .await
+            .unwrap(),
+    );
+    let order: Vec<_> = all
+        .iter()
+        .map(|l| (l["stage"].as_str().unwrap(), l["attempt"].as_u64().unwrap()))
+        .collect();
+    let build: Vec<_> = order
+        .iter()
+        .filter(|(stage, _)| *stage == "build")
+        .map(|(_, n)| *n)
+        .collect();
     assert_eq!(build, [1, 2, 2]);
     assert_eq!(
         all.iter().find(|l| l["stage"] == "test").unwrap(),
         &json!({"stage": "test", "attempt": 1, "step": 0, "stream": "stdout",
             "time": "2026-01-01T00:00:00.000000000Z", "line": "line 1"})
     );
-    let one = server.http().get(&format!("{LOGS}?stage=test"), "reader/a/builds").await.text().await.unwrap();
+    let one = server
+        .http()
+        .get(&format!("{LOGS}?stage=test"), "reader/a/builds")
+        .await
+        .text()
+        .await
+        .unwrap();
     assert_eq!(lines(&one).len(), 1);
-    let unknown = server.http().get("/v1/namespaces/builds/runs/run-9/logs", "reader/a/builds").await;
+    let unknown = server
+        .http()
+        .get("/v1/namespaces/builds/runs/run-9/logs", "reader/a/builds")
+        .await;
     assert_eq!(refused(unknown).await, (404, "not-found".into()));
 }
 
@@ -48,7 +74,9 @@ async fn following_a_run_shows_lines_as_they_come_over_attempts_and_ends_with_th
     let mut next = async |marker: &str| {
         let mut seen = String::new();
         while !seen.contains(marker) {
-            let piece = tokio::time::timeout(Duration::from_secs(10), stream.next()).await.unwrap();
+            let piece = tokio::time::timeout(Duration::from_secs(10), stream.next())
+                .await
+                .unwrap();
             seen.push_str(std::str::from_utf8(&piece.unwrap().unwrap()).unwrap());
         }
     };
@@ -64,7 +92,9 @@ async fn following_a_run_shows_lines_as_they_come_over_attempts_and_ends_with_th
     two.lines(8, 1).await;
     server.cluster.finished.lock().unwrap().insert("run-1".into());
     next("line 8\"").await;
-    let end = tokio::time::timeout(Duration::from_secs(10), stream.next()).await.unwrap();
+    let end = tokio::time::timeout(Duration::from_secs(10), stream.next())
+        .await
+        .unwrap();
     assert!(end.is_none(), "ends after the last line");
 }
 
@@ -78,13 +108,20 @@ async fn following_a_stage_ends_when_its_newest_attempt_succeeded() {
     one.finish(&failed).await;
     let http = server.http();
     let following = tokio::spawn(async move {
-        http.get(&format!("{LOGS}?stage=build&follow=true"), "reader/a/builds").await.text().await.unwrap()
+        http.get(&format!("{LOGS}?stage=build&follow=true"), "reader/a/builds")
+            .await
+            .text()
+            .await
+            .unwrap()
     });
     tokio::time::sleep(Duration::from_millis(300)).await;
     let two = server.runner_of("builds", "uid-2", "run-1", "build", 2).await;
     two.lines(1, 2).await;
     two.finish(&report(2)).await;
-    let text = tokio::time::timeout(Duration::from_secs(10), following).await.unwrap().unwrap();
+    let text = tokio::time::timeout(Duration::from_secs(10), following)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(lines(&text).len(), 3);
 }
 
@@ -96,8 +133,11 @@ async fn following_a_stage_whose_attempt_failed_ends_when_no_other_one_comes() {
     failed["outcome"] = json!("failed");
     one.finish(&failed).await;
     let follow = server.http();
-    let answer = follow.get(&format!("{LOGS}?stage=build&follow=true"), "reader/a/builds");
-    let text = tokio::time::timeout(Duration::from_secs(15), async { answer.await.text().await.unwrap() });
+    let path = format!("{LOGS}?stage=build&follow=true");
+    let answer = follow.get(&path, "reader/a/builds");
+    let text = tokio::time::timeout(Duration::from_secs(15), async {
+        answer.await.text().await.unwrap()
+    });
     assert_eq!(text.await.unwrap(), "");
 }
 
@@ -115,17 +155,50 @@ async fn a_long_log_is_served_with_its_middle_marked() {
         assert!(text.len() < 100_000, "{}", text.len());
         assert_eq!(all[0]["line"], "line 1");
         assert_eq!(all.last().unwrap()["line"], "line 2000");
-        let marker = all.iter().position(|l| l["line"].as_str().unwrap().starts_with("[dcanary: ")).unwrap();
+        let marker = all
+            .iter()
+            .position(|l| l["line"].as_str().unwrap().starts_with("[dcanary: "))
+            .unwrap();
         let number = |at: usize| {
-            all[at]["line"].as_str().unwrap().rsplit(' ').next().unwrap().parse::<u64>().unwrap()
+            all[at]["line"]
+                .as_str()
+                .unwrap()
+                .rsplit(' ')
+                .next()
+                .unwrap()
+                .parse::<u64>()
+                .unwrap()
         };
         let dropped = number(marker + 1) - number(marker - 1) - 1;
-        assert!(all[marker]["line"].as_str().unwrap().contains(&format!(" {dropped} lines")), "{}", all[marker]);
+        assert!(
+            all[marker]["line"]
+                .as_str()
+                .unwrap()
+                .contains(&format!(" {dropped} lines")),
+            "{}",
+            all[marker]
+        );
         assert_eq!(all.len() as u64, 2_000 - dropped + 1);
     };
-    check(server.http().get(LOGS, "reader/a/builds").await.text().await.unwrap());
+    check(
+        server
+            .http()
+            .get(LOGS, "reader/a/builds")
+            .await
+            .text()
+            .await
+            .unwrap(),
+    );
     let server = server.restart(options).await;
-    check(server.http().get(LOGS, "reader/a/builds").await.text().await.unwrap());
+    check(
+        server
+            .http()
+            .get(LOGS, "reader/a/builds")
+            .await
+            .text()
+            .await
+            .unwrap(),
+    );
 }
 
 #[tokio::test]
@@ -136,7 +209,15 @@ async fn very_long_lines_are_served_whole() {
     long["line"] = json!("x".repeat(900_000));
     runner.frames(1, vec![long.clone()]).await;
     runner.frames(2, vec![line(2)]).await;
-    let all = lines(&server.http().get(LOGS, "reader/a/builds").await.text().await.unwrap());
+    let all = lines(
+        &server
+            .http()
+            .get(LOGS, "reader/a/builds")
+            .await
+            .text()
+            .await
+            .unwrap(),
+    );
     assert_eq!(all[0]["line"], long["line"]);
     assert_eq!(all[1]["line"], "line 2");
 }
@@ -155,13 +236,25 @@ async fn attempts_list_steps_results_and_artifacts() {
         ])
         .await;
     let path = "/v1/namespaces/builds/runs/run-1/attempts";
-    let list: Value = server.http().get(path, "reader/a/builds").await.json().await.unwrap();
+    let list: Value = server
+        .http()
+        .get(path, "reader/a/builds")
+        .await
+        .json()
+        .await
+        .unwrap();
     let attempt = &list["attempts"][0];
-    assert_eq!(attempt["steps"], json!([{"name": "compile", "startedAt": "t1", "finishedAt": "t2",
-        "outcome": "failed", "exitCode": 2}]));
+    assert_eq!(
+        attempt["steps"],
+        json!([{"name": "compile", "startedAt": "t1", "finishedAt": "t2",
+        "outcome": "failed", "exitCode": 2}])
+    );
     assert_eq!(attempt["artifacts"][0]["digest"], digest);
     assert_eq!(attempt["results"][0]["value"], "1.2");
-    assert_eq!((&attempt["stage"], &attempt["number"]), (&json!("build"), &json!(1)));
+    assert_eq!(
+        (&attempt["stage"], &attempt["number"]),
+        (&json!("build"), &json!(1))
+    );
     assert!(!list.to_string().contains(&runner.key), "no keys");
 }
 
@@ -173,12 +266,17 @@ async fn artifacts_are_served_with_name_and_ranges() {
     let path = format!("/v1/namespaces/builds/artifacts/{digest}");
     let http = server.http();
     let whole = http.get(&path, "reader/a/builds").await;
-    assert_eq!(whole.headers()["content-disposition"], "attachment; filename=\"out.txt\"; filename*=UTF-8''out.txt");
+    assert_eq!(
+        whole.headers()["content-disposition"],
+        "attachment; filename=\"out.txt\"; filename*=UTF-8''out.txt"
+    );
     assert_eq!(whole.headers()["content-type"], "text/plain");
     assert_eq!(whole.headers()["x-content-type-options"], "nosniff");
     assert_eq!(whole.text().await.unwrap(), "0123456789");
     let part = async |range: &str| {
-        let request = http.request(Method::GET, &path, "Bearer reader/a/builds").header("range", range);
+        let request = http
+            .request(Method::GET, &path, "Bearer reader/a/builds")
+            .header("range", range);
         request.send().await.unwrap()
     };
     let middle = part("bytes=2-4").await;
@@ -202,15 +300,32 @@ async fn readers_see_only_namespaces_that_they_may_read() {
         "/v1/namespaces/builds/runs/run-1/attempts".to_owned(),
         format!("/v1/namespaces/builds/artifacts/{digest}"),
     ] {
-        assert_eq!(refused(http.get(&path, "reader/mallory/other").await).await, (403, "forbidden".into()));
-        assert_eq!(refused(http.get(&path, "nobody").await).await, (401, "unauthenticated".into()));
+        assert_eq!(
+            refused(http.get(&path, "reader/mallory/other").await).await,
+            (403, "forbidden".into())
+        );
+        assert_eq!(
+            refused(http.get(&path, "nobody").await).await,
+            (401, "unauthenticated".into())
+        );
         let bare = http.request(Method::GET, &path, "").send().await.unwrap();
         assert_eq!(refused(bare).await, (401, "unauthenticated".into()));
         assert_eq!(http.get(&path, "reader/a/builds").await.status(), StatusCode::OK);
     }
-    let cross = http.get(&format!("/v1/namespaces/other/artifacts/{digest}"), "reader/mallory/other").await;
-    assert_eq!(refused(cross).await, (404, "not-found".into()), "a digest alone opens nothing");
-    let logs = http.get("/v1/namespaces/other/runs/run-1/attempts", "reader/mallory/other").await;
+    let cross = http
+        .get(
+            &format!("/v1/namespaces/other/artifacts/{digest}"),
+            "reader/mallory/other",
+        )
+        .await;
+    assert_eq!(
+        refused(cross).await,
+        (404, "not-found".into()),
+        "a digest alone opens nothing"
+    );
+    let logs = http
+        .get("/v1/namespaces/other/runs/run-1/attempts", "reader/mallory/other")
+        .await;
     assert_eq!(logs.json::<Value>().await.unwrap()["attempts"], json!([]));
 }
 

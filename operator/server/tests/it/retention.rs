@@ -1,1 +1,114 @@
+//! What is kept and what goes.
 
+use std::time::Duration;
+
+use dcanary_server::digest::Digest;
+use dcanary_server::sweep::{Ages, Swept, sweep};
+use reqwest::StatusCode;
+
+use crate::support::{Options, TestServer, refused, report};
+
+const NOW: Ages = Ages {
+    content: Duration::ZERO,
+    uploads: Duration::ZERO,
+};
+
+async fn served(server: &TestServer, namespace: &str, content: &[u8]) -> StatusCode {
+    let path = format!("/v1/namespaces/{namespace}/artifacts/{}", Digest::of(content));
+    server
+        .http()
+        .get(&path, &format!("reader/a/{namespace}"))
+        .await
+        .status()
+}
+
+#[tokio::test]
+async fn data_outlives_the_run_for_the_retention_and_then_goes() {
+    let mut options = Options::default();
+    options.settings.retention = Duration::from_millis(1_500);
+    let server = TestServer::with(options).await;
+    let gone = server.runner("uid-1").await;
+    gone.store("own", b"own content").await;
+    gone.store("shared", b"shared content").await;
+    gone.lines(1, 1).await;
+    gone.finish(&report(1)).await;
+    let alive = server.runner_of("builds", "uid-2", "run-2", "build", 1).await;
+    alive.store("shared", b"shared content").await;
+    assert_eq!(sweep(&server.core, NOW).await.unwrap(), Swept::default());
+    server.cluster.runs.lock().unwrap().remove("run-1");
+    assert_eq!(
+        sweep(&server.core, NOW).await.unwrap(),
+        Swept::default(),
+        "kept, though the run is gone"
+    );
+    assert_eq!(served(&server, "builds", b"own content").await, StatusCode::OK);
+    tokio::time::sleep(Duration::from_millis(1_600)).await;
+    let swept = sweep(&server.core, NOW).await.unwrap();
+    assert_eq!((swept.runs, swept.blobs), (1, 1));
+    assert_eq!(
+        served(&server, "builds", b"shared content").await,
+        StatusCode::OK,
+        "another run refers to it"
+    );
+    let logs = server
+        .http()
+        .get("/v1/namespaces/builds/runs/run-1/logs", "reader/a/builds")
+        .await;
+    assert_eq!(refused(logs).await, (404, "not-found".into()));
+    assert_eq!(
+        refused(gone.trade().await).await,
+        (410, "session-revoked".into()),
+        "never a second first trade"
+    );
+    assert_eq!(alive.lines(1, 1).await, 1);
+}
+
+#[tokio::test]
+async fn a_run_that_comes_back_into_the_list_is_kept() {
+    let mut options = Options::default();
+    options.settings.retention = Duration::from_millis(300);
+    let server = TestServer::with(options).await;
+    server.runner("uid-1").await.store("own", b"own content").await;
+    server.cluster.runs.lock().unwrap().remove("run-1");
+    sweep(&server.core, NOW).await.unwrap();
+    server.cluster.runs.lock().unwrap().insert("run-1".into());
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    assert_eq!(sweep(&server.core, NOW).await.unwrap(), Swept::default());
+    server.cluster.runs.lock().unwrap().remove("run-1");
+    assert_eq!(
+        sweep(&server.core, NOW).await.unwrap(),
+        Swept::default(),
+        "counted anew"
+    );
+}
+
+#[tokio::test]
+async fn content_without_a_reference_goes_and_young_content_stays() {
+    let server = TestServer::start().await;
+    let blobs = &server.core.store.blobs;
+    let (digest, pin) = blobs
+        .put(bytes::Bytes::from_static(b"not referred to"))
+        .await
+        .unwrap();
+    assert_eq!(sweep(&server.core, NOW).await.unwrap().blobs, 0, "pinned");
+    drop(pin);
+    assert_eq!(
+        sweep(&server.core, Ages::default()).await.unwrap().blobs,
+        0,
+        "young"
+    );
+    assert_eq!(sweep(&server.core, NOW).await.unwrap().blobs, 1);
+    assert_eq!(blobs.size(&digest).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn uploads_that_were_given_up_go_when_the_attempt_is_over() {
+    let server = TestServer::start().await;
+    let (one, two) = (server.runner("uid-1").await, server.runner("uid-2").await);
+    one.put("dist", 0, vec![1; 100]).await;
+    two.put("dist", 0, vec![1; 100]).await;
+    two.finish(&report(0)).await;
+    assert_eq!(two.offset("dist").await, 0);
+    sweep(&server.core, NOW).await.unwrap();
+    assert_eq!(one.offset("dist").await, 100, "still at work");
+}

@@ -44,22 +44,37 @@ impl Cluster for TestCluster {
     async fn review(&self, token: &str, audience: Audience) -> Result<Option<User>, ClusterError> {
         self.reviews.fetch_add(1, Ordering::Relaxed);
         if self.down.load(Ordering::Relaxed) {
-            return Err(ClusterError { what: "review a token", source: "down".into() });
+            return Err(ClusterError {
+                what: "review a token",
+                source: "down".into(),
+            });
         }
         let parts: Vec<&str> = token.split('/').collect();
         let extra = |name: &str, uid: &str| {
             vec![
-                ("authentication.kubernetes.io/pod-name".to_owned(), vec![name.to_owned()]),
-                ("authentication.kubernetes.io/pod-uid".to_owned(), vec![uid.to_owned()]),
+                (
+                    "authentication.kubernetes.io/pod-name".to_owned(),
+                    vec![name.to_owned()],
+                ),
+                (
+                    "authentication.kubernetes.io/pod-uid".to_owned(),
+                    vec![uid.to_owned()],
+                ),
             ]
         };
-        let user = |name: String| User { name, ..User::default() };
+        let user = |name: String| User {
+            name,
+            ..User::default()
+        };
         Ok(match (parts.as_slice(), audience) {
-            (["pod", ns, name, uid], Audience::Server) => {
-                Some(User { extra: extra(name, uid), ..user(format!("system:serviceaccount:{ns}:default")) })
-            }
+            (["pod", ns, name, uid], Audience::Server) => Some(User {
+                extra: extra(name, uid),
+                ..user(format!("system:serviceaccount:{ns}:default"))
+            }),
             (["operator"], Audience::Server) => Some(user(OPERATOR.to_owned())),
-            (["other", ns, name], Audience::Server) => Some(user(format!("system:serviceaccount:{ns}:{name}"))),
+            (["other", ns, name], Audience::Server) => {
+                Some(user(format!("system:serviceaccount:{ns}:{name}")))
+            }
             (["reader", ..], Audience::ApiServer) => Some(user(token.to_owned())),
             _ => None,
         })
@@ -71,7 +86,12 @@ impl Cluster for TestCluster {
     }
 
     async fn pod(&self, namespace: &str, name: &str) -> Result<Option<PodFacts>, ClusterError> {
-        Ok(self.pods.lock().unwrap().get(&(namespace.to_owned(), name.to_owned())).cloned())
+        Ok(self
+            .pods
+            .lock()
+            .unwrap()
+            .get(&(namespace.to_owned(), name.to_owned()))
+            .cloned())
     }
 
     async fn run_finished(&self, _: &str, _: &str, uid: &str) -> Result<bool, ClusterError> {
@@ -88,12 +108,18 @@ impl TestCluster {
     pub fn add_pod(&self, namespace: &str, name: &str, uid: &str, run: &str, stage: &str, attempt: u32) {
         let facts = PodFacts {
             uid: uid.to_owned(),
-            owner_run: Some(OwnerRun { name: format!("{run}-name"), uid: run.to_owned() }),
+            owner_run: Some(OwnerRun {
+                name: format!("{run}-name"),
+                uid: run.to_owned(),
+            }),
             run_uid: Some(run.to_owned()),
             stage: Some(stage.to_owned()),
             attempt: Some(attempt),
         };
-        self.pods.lock().unwrap().insert((namespace.to_owned(), name.to_owned()), facts);
+        self.pods
+            .lock()
+            .unwrap()
+            .insert((namespace.to_owned(), name.to_owned()), facts);
         self.runs.lock().unwrap().insert(run.to_owned());
     }
 }
@@ -118,6 +144,7 @@ impl Default for Options {
                 reader_cache: Duration::from_secs(10),
                 retention: Duration::from_secs(3600),
                 retry_wait: Duration::from_secs(2),
+                registry_patience: Duration::from_secs(60),
             },
             reserve: Reserve::Bytes(1 << 20),
             registries: Registries::default(),
@@ -137,9 +164,13 @@ pub struct TestServer {
 }
 
 pub fn certificate(dir: &Path) -> TlsFiles {
-    let files = TlsFiles { certificate: dir.join("tls.crt"), key: dir.join("tls.key") };
+    let files = TlsFiles {
+        certificate: dir.join("tls.crt"),
+        key: dir.join("tls.key"),
+    };
     if !files.certificate.exists() {
-        let pair = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        let pair =
+            rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
         std::fs::write(&files.certificate, pair.cert.pem()).unwrap();
         std::fs::write(&files.key, pair.signing_key.serialize_pem()).unwrap();
     }
@@ -170,7 +201,10 @@ impl TestServer {
     pub async fn with(options: Options) -> Self {
         let temp = tempfile::tempdir().unwrap();
         let dir = temp.path().to_owned();
-        Self { _temp: Some(temp), ..Self::at(&dir, Arc::default(), options).await }
+        Self {
+            _temp: Some(temp),
+            ..Self::at(&dir, Arc::default(), options).await
+        }
     }
 
     /// A server on a folder: `data` is the volume, beside it lies the certificate.
@@ -183,7 +217,15 @@ impl TestServer {
         let core = tokio::task::spawn_blocking(move || {
             let volume = Arc::new(Volume::open(data).unwrap());
             let store = Store::open(volume, given.commits, given.reserve, store_metrics).unwrap();
-            Core::new(Arc::new(store), for_core, given.registries, given.limits, given.settings, metrics).unwrap()
+            Core::new(
+                Arc::new(store),
+                for_core,
+                given.registries,
+                given.limits,
+                given.settings,
+                metrics,
+            )
+            .unwrap()
         });
         let core = Arc::new(core.await.unwrap());
         let gate = Arc::new(Gate::new(core.stopping.clone()));
@@ -191,9 +233,19 @@ impl TestServer {
         let tls = Arc::new(Tls::load(certificate(dir)).unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let settings = ServeSettings { connections: 1_024, grace: options.grace };
+        let settings = ServeSettings {
+            connections: 1_024,
+            grace: options.grace,
+        };
         let serving = tokio::spawn(serve::protocol(listener, tls, gate, settings));
-        Self { address, core, cluster, dir: dir.to_owned(), serving, _temp: None }
+        Self {
+            address,
+            core,
+            cluster,
+            dir: dir.to_owned(),
+            serving,
+            _temp: None,
+        }
     }
 
     /// Stops as after SIGTERM, and gives the folder back for the next server.
@@ -215,11 +267,17 @@ impl TestServer {
 
     pub async fn restart(self, options: Options) -> Self {
         let (dir, cluster, temp) = self.stop().await;
-        Self { _temp: temp, ..Self::at(&dir, cluster, options).await }
+        Self {
+            _temp: temp,
+            ..Self::at(&dir, cluster, options).await
+        }
     }
 
     pub fn http(&self) -> Http {
-        Http { client: client(&self.dir), base: format!("https://127.0.0.1:{}", self.address.port()) }
+        Http {
+            client: client(&self.dir),
+            base: format!("https://127.0.0.1:{}", self.address.port()),
+        }
     }
 
     /// A runner with a session, in namespace `builds`, run `run-1`, stage `build`.
@@ -228,7 +286,8 @@ impl TestServer {
     }
 
     pub async fn runner_of(&self, ns: &str, uid: &str, run: &str, stage: &str, number: u32) -> Runner {
-        self.cluster.add_pod(ns, &format!("pod-{uid}"), uid, run, stage, number);
+        self.cluster
+            .add_pod(ns, &format!("pod-{uid}"), uid, run, stage, number);
         let runner = Runner::new(self.http(), ns, uid);
         let answer = runner.trade().await;
         assert_eq!(answer.status(), StatusCode::OK);
@@ -245,15 +304,26 @@ pub struct Http {
 impl Http {
     pub fn request(&self, method: Method, path: &str, authorization: &str) -> RequestBuilder {
         let request = self.client.request(method, format!("{}{path}", self.base));
-        if authorization.is_empty() { request } else { request.header("authorization", authorization) }
+        if authorization.is_empty() {
+            request
+        } else {
+            request.header("authorization", authorization)
+        }
     }
 
     pub async fn get(&self, path: &str, token: &str) -> Response {
-        self.request(Method::GET, path, &format!("Bearer {token}")).send().await.unwrap()
+        self.request(Method::GET, path, &format!("Bearer {token}"))
+            .send()
+            .await
+            .unwrap()
     }
 
     pub async fn post(&self, path: &str, token: &str, body: &Value) -> Response {
-        self.request(Method::POST, path, &format!("Bearer {token}")).json(body).send().await.unwrap()
+        self.request(Method::POST, path, &format!("Bearer {token}"))
+            .json(body)
+            .send()
+            .await
+            .unwrap()
     }
 
     pub async fn reports(&self, after: u64) -> Reports {
@@ -276,7 +346,12 @@ impl Runner {
     pub fn new(http: Http, namespace: &str, uid: &str) -> Self {
         let key = Digest::of(uid.as_bytes()).hex();
         let token = format!("pod/{namespace}/pod-{uid}/{uid}");
-        Self { http, attempt: uid.to_owned(), token, key }
+        Self {
+            http,
+            attempt: uid.to_owned(),
+            token,
+            key,
+        }
     }
 
     pub async fn trade(&self) -> Response {
@@ -285,7 +360,9 @@ impl Runner {
 
     pub async fn trade_with(&self, key: &str) -> Response {
         let hash = Digest::of(&hex::decode(key).unwrap()).hex();
-        self.http.post("/v1/session", &self.token, &json!({"protocol": 1, "key": hash})).await
+        self.http
+            .post("/v1/session", &self.token, &json!({"protocol": 1, "key": hash}))
+            .await
     }
 
     pub fn session(&self) -> String {
@@ -299,27 +376,49 @@ impl Runner {
 
     pub async fn frames(&self, first: u64, frames: Vec<Value>) -> Response {
         let body = json!({"first": first, "frames": frames});
-        self.request(Method::POST, "frames").json(&body).send().await.unwrap()
+        self.request(Method::POST, "frames")
+            .json(&body)
+            .send()
+            .await
+            .unwrap()
     }
 
     pub async fn lines(&self, first: u64, count: u64) -> u64 {
-        let answer = self.frames(first, (first..first + count).map(line).collect()).await;
+        let answer = self
+            .frames(first, (first..first + count).map(line).collect())
+            .await;
         assert_eq!(answer.status(), StatusCode::OK);
         answer.json::<Value>().await.unwrap()["acked"].as_u64().unwrap()
     }
 
     pub async fn finish(&self, report: &Value) -> Response {
-        self.request(Method::POST, "final").json(report).send().await.unwrap()
+        self.request(Method::POST, "final")
+            .json(report)
+            .send()
+            .await
+            .unwrap()
     }
 
     pub async fn put(&self, name: &str, offset: u64, bytes: Vec<u8>) -> Response {
-        self.request(Method::PUT, &format!("uploads/{name}?offset={offset}")).body(bytes).send().await.unwrap()
+        self.request(Method::PUT, &format!("uploads/{name}?offset={offset}"))
+            .body(bytes)
+            .send()
+            .await
+            .unwrap()
     }
 
     pub async fn offset(&self, name: &str) -> u64 {
-        let answer = self.request(Method::HEAD, &format!("uploads/{name}")).send().await.unwrap();
+        let answer = self
+            .request(Method::HEAD, &format!("uploads/{name}"))
+            .send()
+            .await
+            .unwrap();
         assert_eq!(answer.status(), StatusCode::OK);
-        answer.headers()["upload-offset"].to_str().unwrap().parse().unwrap()
+        answer.headers()["upload-offset"]
+            .to_str()
+            .unwrap()
+            .parse()
+            .unwrap()
     }
 
     pub async fn complete(&self, name: &str, body: &Value) -> Response {

@@ -16,20 +16,48 @@ async fn an_upload_in_pieces_ends_with_the_digest_of_what_is_stored() {
     let runner = server.runner("uid-1").await;
     let bytes = content(3_000_000);
     assert_eq!(runner.offset("dist").await, 0);
-    assert_eq!(runner.put("dist", 0, bytes[..1_000_000].to_vec()).await.status(), StatusCode::OK);
+    assert_eq!(
+        runner.put("dist", 0, bytes[..1_000_000].to_vec()).await.status(),
+        StatusCode::OK
+    );
     assert_eq!(runner.offset("dist").await, 1_000_000);
     let wrong = runner.put("dist", 10, vec![1]).await;
     assert_eq!(wrong.headers()["upload-offset"], "1000000");
     assert_eq!(refused(wrong).await, (409, "offset".into()));
     let early = runner.complete("dist", &completion(&bytes)).await;
     assert_eq!(refused(early).await, (409, "offset".into()));
-    assert_eq!(runner.put("dist", 1_000_000, bytes[1_000_000..].to_vec()).await.status(), StatusCode::OK);
-    let stored: Value = runner.complete("dist", &completion(&bytes)).await.json().await.unwrap();
-    assert_eq!(stored, json!({"digest": Digest::of(&bytes).to_string(), "size": 3_000_000}));
-    let again: Value = runner.complete("dist", &completion(&bytes)).await.json().await.unwrap();
+    assert_eq!(
+        runner
+            .put("dist", 1_000_000, bytes[1_000_000..].to_vec())
+            .await
+            .status(),
+        StatusCode::OK
+    );
+    let stored: Value = runner
+        .complete("dist", &completion(&bytes))
+        .await
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(
+        stored,
+        json!({"digest": Digest::of(&bytes).to_string(), "size": 3_000_000})
+    );
+    let again: Value = runner
+        .complete("dist", &completion(&bytes))
+        .await
+        .json()
+        .await
+        .unwrap();
     assert_eq!(again, stored, "repeated");
-    assert_eq!(refused(runner.put("dist", 0, vec![1]).await).await, (409, "complete".into()));
-    assert_eq!(refused(runner.complete("dist", &completion(b"x")).await).await, (409, "complete".into()));
+    assert_eq!(
+        refused(runner.put("dist", 0, vec![1]).await).await,
+        (409, "complete".into())
+    );
+    assert_eq!(
+        refused(runner.complete("dist", &completion(b"x")).await).await,
+        (409, "complete".into())
+    );
 }
 
 #[tokio::test]
@@ -39,7 +67,10 @@ async fn an_upload_with_another_digest_than_the_runner_says_is_dropped() {
     runner.put("dist", 0, b"changed on the way".to_vec()).await;
     let body = json!({"kind": "file", "size": 18, "digest": Digest::of(b"as it was sent").to_string(),
         "mediaType": "text/plain"});
-    assert_eq!(refused(runner.complete("dist", &body).await).await, (409, "digest-mismatch".into()));
+    assert_eq!(
+        refused(runner.complete("dist", &body).await).await,
+        (409, "digest-mismatch".into())
+    );
     assert_eq!(runner.offset("dist").await, 0);
     runner.store("dist", b"as it was sent").await;
 }
@@ -59,10 +90,16 @@ async fn a_restart_between_pieces_goes_on_at_the_offset() {
     let bytes = content(500_000);
     runner.put("dist", 0, bytes[..200_000].to_vec()).await;
     let server = server.restart(Options::default()).await;
-    let runner = Runner { http: server.http(), ..runner };
+    let runner = Runner {
+        http: server.http(),
+        ..runner
+    };
     assert_eq!(runner.offset("dist").await, 200_000);
     runner.put("dist", 200_000, bytes[200_000..].to_vec()).await;
-    assert_eq!(runner.complete("dist", &completion(&bytes)).await.status(), StatusCode::OK);
+    assert_eq!(
+        runner.complete("dist", &completion(&bytes)).await.status(),
+        StatusCode::OK
+    );
 }
 
 #[tokio::test]
@@ -74,7 +111,10 @@ async fn artifacts_beyond_the_limits_are_refused_by_name() {
     let runner = server.runner("uid-1").await;
     let large = runner.put("a", 0, content(100_000)).await;
     let text = large.text().await.unwrap();
-    assert!(text.contains("--max-artifact-bytes") && text.contains("1000"), "{text}");
+    assert!(
+        text.contains("--max-artifact-bytes") && text.contains("1000"),
+        "{text}"
+    );
     runner.store("a", b"1").await;
     runner.store("b", b"2").await;
     let third = runner.put("c", 0, vec![3]).await.text().await.unwrap();
@@ -85,17 +125,36 @@ async fn artifacts_beyond_the_limits_are_refused_by_name() {
 async fn names_that_leave_their_directory_are_refused() {
     let server = TestServer::start().await;
     let runner = server.runner("uid-1").await;
-    for name in ["..%2F..%2Fx", "%2e%2e", ".hidden", "a%00b", "a%2Fb", "%2Fetc%2Fpasswd"] {
+    for name in [
+        "..%2F..%2Fx",
+        "%2e%2e",
+        ".hidden",
+        "a%00b",
+        "a%2Fb",
+        "%2Fetc%2Fpasswd",
+    ] {
         let answer = runner.put(name, 0, vec![1]).await;
         assert_eq!(refused(answer).await, (400, "bad-name".into()), "{name}");
     }
     let http = server.http();
     for path in ["/v1/attempts/..%2F..%2Fx/frames", "/v1/attempts/%2e%2e/frames"] {
-        let answer = http.request(Method::POST, path, &runner.session()).json(&json!({})).send().await.unwrap();
+        let answer = http
+            .request(Method::POST, path, &runner.session())
+            .json(&json!({}))
+            .send()
+            .await
+            .unwrap();
         assert!(answer.status().is_client_error(), "{path}");
     }
-    for path in ["/v1/namespaces/..%2Fbuilds/runs/run-1/logs", "/v1/namespaces/builds/runs/..%2F..%2F/attempts"] {
-        assert_eq!(refused(http.get(path, "reader/a/builds").await).await, (400, "bad-name".into()), "{path}");
+    for path in [
+        "/v1/namespaces/..%2Fbuilds/runs/run-1/logs",
+        "/v1/namespaces/builds/runs/..%2F..%2F/attempts",
+    ] {
+        assert_eq!(
+            refused(http.get(path, "reader/a/builds").await).await,
+            (400, "bad-name".into()),
+            "{path}"
+        );
     }
 }
 
@@ -105,19 +164,49 @@ async fn later_stages_of_the_same_run_get_what_earlier_ones_stored_and_nobody_el
     let build = server.runner("uid-1").await;
     let artifact = build.store("dist", b"the artifact").await;
     let value = "v".repeat(100_000);
-    build.frames(1, vec![json!({"kind": "result", "name": "large", "value": value})]).await;
-    build.frames(2, vec![json!({"kind": "result", "name": "small", "value": "tiny"})]).await;
+    build
+        .frames(
+            1,
+            vec![json!({"kind": "result", "name": "large", "value": value})],
+        )
+        .await;
+    build
+        .frames(
+            2,
+            vec![json!({"kind": "result", "name": "small", "value": "tiny"})],
+        )
+        .await;
     let test = server.runner_of("builds", "uid-2", "run-1", "test", 1).await;
     let input = async |runner: &Runner, digest: &str| {
-        runner.request(Method::GET, &format!("inputs/{digest}")).send().await.unwrap()
+        runner
+            .request(Method::GET, &format!("inputs/{digest}"))
+            .send()
+            .await
+            .unwrap()
     };
-    assert_eq!(input(&test, &artifact).await.bytes().await.unwrap(), b"the artifact"[..]);
+    assert_eq!(
+        input(&test, &artifact).await.bytes().await.unwrap(),
+        b"the artifact"[..]
+    );
     let large = Digest::of(value.as_bytes()).to_string();
     assert_eq!(input(&test, &large).await.text().await.unwrap(), value);
-    assert_eq!(input(&test, &Digest::of(b"tiny").to_string()).await.text().await.unwrap(), "tiny");
+    assert_eq!(
+        input(&test, &Digest::of(b"tiny").to_string())
+            .await
+            .text()
+            .await
+            .unwrap(),
+        "tiny"
+    );
     let other = server.runner_of("builds", "uid-3", "run-2", "test", 1).await;
-    assert_eq!(refused(input(&other, &artifact).await).await, (404, "not-found".into()));
-    assert_eq!(refused(input(&test, "sha256:zz").await).await, (400, "bad-digest".into()));
+    assert_eq!(
+        refused(input(&other, &artifact).await).await,
+        (404, "not-found".into())
+    );
+    assert_eq!(
+        refused(input(&test, "sha256:zz").await).await,
+        (400, "bad-digest".into())
+    );
 }
 
 #[tokio::test]
@@ -141,16 +230,29 @@ async fn a_new_connection_takes_over_an_upload_from_a_stalled_one() {
         let runner = runner.clone();
         let body = reqwest::Body::wrap_stream(tokio_stream::wrappers::ReceiverStream::new(pieces));
         tokio::spawn(async move {
-            runner.request(Method::PUT, "uploads/dist?offset=0").body(body).send().await
+            runner
+                .request(Method::PUT, "uploads/dist?offset=0")
+                .body(body)
+                .send()
+                .await
         })
     };
     while runner.offset("dist").await < 1_000 {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
-    assert_eq!(runner.put("dist", 1_000, vec![2; 500]).await.status(), StatusCode::OK);
+    assert_eq!(
+        runner.put("dist", 1_000, vec![2; 500]).await.status(),
+        StatusCode::OK
+    );
     to.send(Ok(vec![3; 10])).await.unwrap();
     drop(to);
-    assert_eq!(refused(stalled.await.unwrap().unwrap()).await, (409, "offset".into()));
+    assert_eq!(
+        refused(stalled.await.unwrap().unwrap()).await,
+        (409, "offset".into())
+    );
     let whole = [vec![1; 1_000], vec![2; 500]].concat();
-    assert_eq!(runner.complete("dist", &completion(&whole)).await.status(), StatusCode::OK);
+    assert_eq!(
+        runner.complete("dist", &completion(&whole)).await.status(),
+        StatusCode::OK
+    );
 }

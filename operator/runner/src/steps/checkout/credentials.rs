@@ -20,7 +20,9 @@ pub(crate) struct Login {
 
 impl Credentials {
     pub(crate) fn new(directory: Option<&str>) -> Self {
-        Self { directory: directory.map(PathBuf::from) }
+        Self {
+            directory: directory.map(PathBuf::from),
+        }
     }
 
     /// A file for this host; names that are no host never become a path.
@@ -28,16 +30,25 @@ impl Credentials {
         let proper = !host.is_empty()
             && host != "."
             && host != ".."
-            && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
+            && host
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
         let directory = self.directory.as_ref().filter(|_| proper)?;
         std::fs::read_to_string(directory.join(host).join(name)).ok()
     }
 
     /// Token for HTTPS.
     pub(crate) fn login(&self, host: &str) -> Option<Login> {
-        let line = |name| self.read(host, name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+        let line = |name| {
+            self.read(host, name)
+                .map(|text| text.trim().to_owned())
+                .filter(|text| !text.is_empty())
+        };
         let token = line("token").or_else(|| line("password"))?;
-        Some(Login { user: line("username").unwrap_or_else(|| TOKEN_USER.to_owned()), token })
+        Some(Login {
+            user: line("username").unwrap_or_else(|| TOKEN_USER.to_owned()),
+            token,
+        })
     }
 
     /// Private key for SSH, in PEM.
@@ -69,7 +80,14 @@ mod tests {
         let credentials = Credentials::new(folder.path().to_str());
         let login = credentials.login("git.example").unwrap();
         assert_eq!((login.user.as_str(), login.token.as_str()), (TOKEN_USER, "t0ken"));
-        for other in ["evil.example", "", ".", "..", "../git.example", "git.example/../git.example"] {
+        for other in [
+            "evil.example",
+            "",
+            ".",
+            "..",
+            "../git.example",
+            "git.example/../git.example",
+        ] {
             assert!(credentials.login(other).is_none(), "{other}");
         }
     }

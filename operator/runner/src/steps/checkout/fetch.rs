@@ -27,13 +27,22 @@ pub(crate) fn fetch(
         Err(CheckoutError::Fetch { .. }) => {
             session.check()?;
             let everything = ["+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"];
-            once(session, repository, wanted, &everything.map(str::to_owned), Shallow::NoChange)?;
+            once(
+                session,
+                repository,
+                wanted,
+                &everything.map(str::to_owned),
+                Shallow::NoChange,
+            )?;
         }
         Err(error) => return Err(error),
     }
     if repository.find_commit(commit).is_err() {
         let commit = commit.to_string();
-        return Err(CheckoutError::NoCommit { url: wanted.address.to_string(), commit });
+        return Err(CheckoutError::NoCommit {
+            url: wanted.address.to_string(),
+            commit,
+        });
     }
     Ok(commit)
 }
@@ -45,13 +54,21 @@ fn by_ref(
     shallow: Shallow,
 ) -> Result<ObjectId, CheckoutError> {
     let revision = &wanted.revision;
-    let missing =
-        || CheckoutError::NoRevision { url: wanted.address.to_string(), revision: revision.clone() };
+    let missing = || CheckoutError::NoRevision {
+        url: wanted.address.to_string(),
+        revision: revision.clone(),
+    };
     // No refspec of several refs and no deletion comes in through a name.
     if revision.is_empty() || revision.contains([':', '*', '+', '^', '~', ' ', '?', '[', '\\']) {
         return Err(missing());
     }
-    let found = once(session, repository, wanted, std::slice::from_ref(revision), shallow)?;
+    let found = once(
+        session,
+        repository,
+        wanted,
+        std::slice::from_ref(revision),
+        shallow,
+    )?;
     let found = found.ok_or_else(missing)?;
     let object = repository.find_object(found).map_err(|_| missing())?;
     let commit = object.peel_to_commit().map_err(|_| missing())?;
@@ -67,14 +84,16 @@ fn once(
     shallow: Shallow,
 ) -> Result<Option<ObjectId>, CheckoutError> {
     let url = wanted.address.to_string();
-    let invalid = |error: gix::Error| CheckoutError::Fetch { url: url.clone(), message: shown(&error) };
+    let invalid = |error: gix::Error| CheckoutError::Fetch {
+        url: url.clone(),
+        message: shown(&error),
+    };
     let remote = repository
         .remote_at(wanted.address.url().clone())
         .and_then(|remote| {
-            remote.with_fetch_tags(Tags::None).with_refspecs(
-                refspecs.iter().map(String::as_str),
-                gix::remote::Direction::Fetch,
-            )
+            remote
+                .with_fetch_tags(Tags::None)
+                .with_refspecs(refspecs.iter().map(String::as_str), gix::remote::Direction::Fetch)
         })
         .map_err(invalid)?;
     let Connected { connection, login } = transport::connect(session, &remote, &wanted.address)?;
@@ -86,10 +105,15 @@ fn once(
                 CheckoutError::Refused { host }
             }
             _ if error.is_cancelled() => CheckoutError::Interrupted,
-            _ => CheckoutError::Fetch { url: url.clone(), message: shown(&error) },
+            _ => CheckoutError::Fetch {
+                url: url.clone(),
+                message: shown(&error),
+            },
         }
     };
-    let prepared = connection.prepare_fetch(Discard, ref_map::Options::default()).map_err(failed)?;
+    let prepared = connection
+        .prepare_fetch(Discard, ref_map::Options::default())
+        .map_err(failed)?;
     let found = prepared
         .ref_map()
         .mappings
@@ -99,7 +123,10 @@ fn once(
     if found.is_none() {
         return Ok(None);
     }
-    prepared.with_shallow(shallow).receive(Discard, &session.interrupt).map_err(failed)?;
+    prepared
+        .with_shallow(shallow)
+        .receive(Discard, &session.interrupt)
+        .map_err(failed)?;
     Ok(found)
 }
 

@@ -12,7 +12,9 @@ pub(crate) fn refuse(repository: &gix::Repository, index: &gix::index::File) -> 
     if !index.entries().iter().any(|entry| attributes(entry.path(index))) {
         return Ok(());
     }
-    let mut stack = repository.attributes_only(index, Source::IdMapping).map_err(failed)?;
+    let mut stack = repository
+        .attributes_only(index, Source::IdMapping)
+        .map_err(failed)?;
     let mut matches = stack.selected_attribute_matches(["filter"]);
     let mut first = None;
     let mut count = 0;

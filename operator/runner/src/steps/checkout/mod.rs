@@ -62,7 +62,10 @@ pub(crate) enum CheckoutError {
     #[error("the files cannot be written: {0}")]
     Worktree(String),
     #[error("submodule `{name}`: {source}")]
-    Submodule { name: String, source: Box<CheckoutError> },
+    Submodule {
+        name: String,
+        source: Box<CheckoutError>,
+    },
     #[error("submodule `{name}`: {reason}")]
     SubmoduleRefused { name: String, reason: String },
     #[error("more than {0} submodules")]
@@ -97,7 +100,11 @@ pub(crate) struct Session {
 
 impl Session {
     fn check(&self) -> Result<(), CheckoutError> {
-        if self.interrupt.load(Ordering::Relaxed) { Err(CheckoutError::Interrupted) } else { Ok(()) }
+        if self.interrupt.load(Ordering::Relaxed) {
+            Err(CheckoutError::Interrupted)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -125,7 +132,10 @@ pub(crate) struct Request<'a> {
 pub(crate) async fn run(context: &Context, request: Request<'_>) -> Done {
     match check_out(context, request).await {
         Ok(outcome) => {
-            let _ = context.journal.note(context.index, &format!("checked out {}", outcome.commit)).await;
+            let _ = context
+                .journal
+                .note(context.index, &format!("checked out {}", outcome.commit))
+                .await;
             for note in outcome.notes {
                 let _ = context.journal.note(context.index, &note).await;
             }
@@ -144,7 +154,9 @@ pub(crate) struct Outcome {
 
 async fn check_out(context: &Context, request: Request<'_>) -> Result<Outcome, CheckoutError> {
     let address = Address::parse(request.url)?;
-    let directory = context.workspace.create_directory(context.workspace.root(), request.path)?;
+    let directory = context
+        .workspace
+        .create_directory(context.workspace.root(), request.path)?;
     let interrupt = Arc::new(AtomicBool::new(false));
     let _guard = InterruptOnDrop(Arc::clone(&interrupt));
     let session = Session {
@@ -166,14 +178,16 @@ async fn check_out(context: &Context, request: Request<'_>) -> Result<Outcome, C
         let mut count = 0;
         let commit = one(&session, &wanted, &mut count, &mut notes)?;
         if let Err(error) = trust(&home, &wanted.directory) {
-            notes.push(format!("git in later steps may call the directory dubious: {error}"));
+            notes.push(format!(
+                "git in later steps may call the directory dubious: {error}"
+            ));
         }
         Ok(Outcome { commit, notes })
     })
     .await?
 }
 
-/// Checks out one repository and, below it, its submodules.
+/// Checks out one repository and, below it, its submodules. A repository that failed does not stay.
 fn one(
     session: &Session,
     wanted: &Wanted,
@@ -182,11 +196,26 @@ fn one(
 ) -> Result<String, CheckoutError> {
     session.check()?;
     let mut repository = worktree::init(&wanted.directory)?;
-    let commit = fetch::fetch(session, &mut repository, wanted)?;
+    let filled = fill(session, &mut repository, wanted, count, notes);
+    if filled.is_err() {
+        // What stays makes the next checkout say that there is a repository already.
+        let _ = std::fs::remove_dir_all(repository.git_dir());
+    }
+    filled
+}
+
+fn fill(
+    session: &Session,
+    repository: &mut gix::Repository,
+    wanted: &Wanted,
+    count: &mut usize,
+    notes: &mut Vec<String>,
+) -> Result<String, CheckoutError> {
+    let commit = fetch::fetch(session, repository, wanted)?;
     session.check()?;
-    let index = worktree::check_out(session, &repository, commit)?;
-    worktree::describe(&repository, &wanted.address, commit)?;
-    submodules::check_out(session, &repository, &index, wanted, count, notes)?;
+    let index = worktree::check_out(session, repository, commit)?;
+    worktree::describe(repository, &wanted.address, commit)?;
+    submodules::check_out(session, repository, &index, wanted, count, notes)?;
     Ok(commit.to_string())
 }
 
@@ -194,7 +223,10 @@ fn one(
 fn trust(home: &Path, directory: &Path) -> std::io::Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
-    let escaped = directory.to_string_lossy().replace('\\', "\\\\").replace('"', "\\\"");
+    let escaped = directory
+        .to_string_lossy()
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"");
     std::fs::create_dir_all(home)?;
     let flags = nix::fcntl::OFlag::O_NOFOLLOW | nix::fcntl::OFlag::O_NONBLOCK;
     std::fs::OpenOptions::new()

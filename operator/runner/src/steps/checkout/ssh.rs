@@ -9,8 +9,8 @@ use gix::protocol::transport::Protocol;
 use gix::protocol::transport::client::blocking_io::Transport;
 use gix::protocol::transport::client::git::ConnectMode;
 use gix::protocol::transport::client::git::blocking_io::Connection;
-use russh::keys::PublicKeyOrCertificate;
 use russh::client::{self, Handle};
+use russh::keys::PublicKeyOrCertificate;
 use russh::keys::known_hosts::known_host_keys_path;
 use russh::keys::{PrivateKeyWithHashAlg, PublicKey, decode_secret_key};
 use thiserror::Error;
@@ -96,7 +96,15 @@ pub(crate) fn connect(session: &Session, address: &Address) -> Result<Box<dyn Tr
     let writer = SyncIoBridge::new_with_handle(writer, session.runtime.clone());
     let none: Option<(&str, Option<u16>)> = None;
     let path = address.url().path.clone();
-    Ok(Box::new(Connection::new(reader, writer, Protocol::V2, path, none, ConnectMode::Process, false)))
+    Ok(Box::new(Connection::new(
+        reader,
+        writer,
+        Protocol::V2,
+        path,
+        none,
+        ConnectMode::Process,
+        false,
+    )))
 }
 
 async fn open(session: &Session, address: &Address) -> Result<(Handle<Pinned>, Channel), SshError> {
@@ -104,7 +112,10 @@ async fn open(session: &Session, address: &Address) -> Result<(Handle<Pinned>, C
     let port = address.url().port.unwrap_or(PORT);
     let user = address.url().user().unwrap_or(USER).to_owned();
     let keys = pinned(session, &host, port)?;
-    let text = session.credentials.private_key(&host).ok_or_else(|| SshError::NoKey(host.clone()))?;
+    let text = session
+        .credentials
+        .private_key(&host)
+        .ok_or_else(|| SshError::NoKey(host.clone()))?;
     if text.contains("BEGIN RSA PRIVATE KEY") {
         return Err(SshError::Rsa(host));
     }
@@ -120,10 +131,14 @@ async fn open(session: &Session, address: &Address) -> Result<(Handle<Pinned>, C
         error => SshError::Connect(host.clone(), error.to_string()),
     };
     let handler = Pinned { keys };
-    let mut handle =
-        client::connect(Arc::new(config), (host.as_str(), port), handler).await.map_err(unreachable)?;
+    let mut handle = client::connect(Arc::new(config), (host.as_str(), port), handler)
+        .await
+        .map_err(unreachable)?;
     let key = PrivateKeyWithHashAlg::new(Arc::new(key), None);
-    let answer = handle.authenticate_publickey(&user, key).await.map_err(unreachable)?;
+    let answer = handle
+        .authenticate_publickey(&user, key)
+        .await
+        .map_err(unreachable)?;
     if !answer.success() {
         return Err(SshError::Refused { host, user });
     }
@@ -138,7 +153,11 @@ async fn open(session: &Session, address: &Address) -> Result<(Handle<Pinned>, C
 /// What a shell on the other side runs; the path is one word whatever it holds.
 fn command(address: &Address) -> Vec<u8> {
     let path = address.url().path.as_bstr();
-    let path = if path.starts_with(b"/~") { &path[1..] } else { path.as_bytes() };
+    let path = if path.starts_with(b"/~") {
+        &path[1..]
+    } else {
+        path.as_bytes()
+    };
     let mut command = b"git-upload-pack '".to_vec();
     command.extend_from_slice(&path.replace("'", "'\\''"));
     command.push(b'\'');
@@ -146,12 +165,20 @@ fn command(address: &Address) -> Vec<u8> {
 }
 
 fn pinned(session: &Session, host: &str, port: u16) -> Result<Vec<PublicKey>, SshError> {
-    let text = session.credentials.known_hosts(host).ok_or_else(|| SshError::NotPinned(host.to_owned()))?;
-    let unreadable = |message: String| SshError::KnownHosts { host: host.to_owned(), message };
+    let text = session
+        .credentials
+        .known_hosts(host)
+        .ok_or_else(|| SshError::NotPinned(host.to_owned()))?;
+    let unreadable = |message: String| SshError::KnownHosts {
+        host: host.to_owned(),
+        message,
+    };
     // The library reads files only.
     let mut file = tempfile::NamedTempFile::new().map_err(|error| unreadable(error.to_string()))?;
-    file.write_all(text.as_bytes()).map_err(|error| unreadable(error.to_string()))?;
-    let keys = known_host_keys_path(host, port, file.path()).map_err(|error| unreadable(error.to_string()))?;
+    file.write_all(text.as_bytes())
+        .map_err(|error| unreadable(error.to_string()))?;
+    let keys =
+        known_host_keys_path(host, port, file.path()).map_err(|error| unreadable(error.to_string()))?;
     if keys.is_empty() {
         return Err(SshError::NotPinned(host.to_owned()));
     }

@@ -18,7 +18,10 @@ pub(crate) fn check_out(
     count: &mut usize,
     notes: &mut Vec<String>,
 ) -> Result<(), CheckoutError> {
-    let links = index.entries().iter().filter(|entry| entry.mode.contains(gix::index::entry::Mode::COMMIT));
+    let links = index
+        .entries()
+        .iter()
+        .filter(|entry| entry.mode.contains(gix::index::entry::Mode::COMMIT));
     let links = links.count();
     if links == 0 {
         return Ok(());
@@ -27,8 +30,13 @@ pub(crate) fn check_out(
         notes.push(format!("left out {links} submodules of {}", wanted.address));
         return Ok(());
     }
-    let refused = |name: &str, reason: String| CheckoutError::SubmoduleRefused { name: name.to_owned(), reason };
-    let modules = repository.submodules().map_err(|error| refused(".gitmodules", error.to_string()))?;
+    let refused = |name: &str, reason: String| CheckoutError::SubmoduleRefused {
+        name: name.to_owned(),
+        reason,
+    };
+    let modules = repository
+        .submodules()
+        .map_err(|error| refused(".gitmodules", error.to_string()))?;
     for module in modules.into_iter().flatten() {
         session.check()?;
         let name = module.name().to_str_lossy().into_owned();
@@ -39,8 +47,13 @@ pub(crate) fn check_out(
             continue;
         }
         let path = module.path().map_err(failed)?;
-        let path = path.to_str().map_err(|_| refused(&name, "its path is not UTF-8".to_owned()))?;
-        let Some(entry) = index.entry_by_path(path.into()).filter(|entry| entry.mode.is_submodule()) else {
+        let path = path
+            .to_str()
+            .map_err(|_| refused(&name, "its path is not UTF-8".to_owned()))?;
+        let Some(entry) = index
+            .entry_by_path(path.into())
+            .filter(|entry| entry.mode.is_submodule())
+        else {
             // Named in .gitmodules only: git does nothing either.
             continue;
         };
@@ -48,7 +61,10 @@ pub(crate) fn check_out(
         if *count > SUBMODULES {
             return Err(CheckoutError::TooManySubmodules(SUBMODULES));
         }
-        let within = |source: CheckoutError| CheckoutError::Submodule { name: name.clone(), source: Box::new(source) };
+        let within = |source: CheckoutError| CheckoutError::Submodule {
+            name: name.clone(),
+            source: Box::new(source),
+        };
         let url = raw_url(repository, &name).ok_or_else(|| refused(&name, "it has no URL".to_owned()))?;
         let address = wanted.address.of_submodule(&url).map_err(within)?;
         let relative = inside(path).map_err(|error| within(error.into()))?;
@@ -63,7 +79,10 @@ pub(crate) fn check_out(
         for part in &relative {
             at.push(part);
             if !at.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
-                return Err(refused(&name, "its path is not a directory of the commit".to_owned()));
+                return Err(refused(
+                    &name,
+                    "its path is not a directory of the commit".to_owned(),
+                ));
             }
         }
         one(session, &below, count, notes).map_err(within)?;
@@ -74,6 +93,8 @@ pub(crate) fn check_out(
 /// The URL as it is written: the library would make a path of a relative one.
 fn raw_url(repository: &gix::Repository, name: &str) -> Option<String> {
     let modules = repository.modules().ok()??;
-    let url = modules.config().string(format!("submodule.{name}.url").as_str())?;
+    let url = modules
+        .config()
+        .string(format!("submodule.{name}.url").as_str())?;
     Some(url.to_str_lossy().into_owned())
 }

@@ -82,7 +82,10 @@ pub(crate) fn connect<'a, 'repo>(
     let login = LoginState(Rc::new(Cell::new(Asked::Not)));
     if *address.scheme() == Scheme::Ssh {
         let transport = ssh::connect(session, address).map_err(TransportError::from)?;
-        return Ok(Connected { connection: remote.to_connection_with_transport(transport), login });
+        return Ok(Connected {
+            connection: remote.to_connection_with_transport(transport),
+            login,
+        });
     }
     let mut connection = remote.connect(Direction::Fetch).map_err(failed)?;
     if matches!(address.scheme(), Scheme::Https | Scheme::Http) {
@@ -104,7 +107,10 @@ pub(crate) fn connect<'a, 'repo>(
                 password: login.token,
                 oauth_refresh_token: None,
             };
-            Ok(Some(protocol::Outcome { identity, next: context.into() }))
+            Ok(Some(protocol::Outcome {
+                identity,
+                next: context.into(),
+            }))
         }
         Action::Store(_) | Action::Erase(_) => Ok(None),
     });
@@ -125,5 +131,8 @@ fn http_options(session: &Session, address: &Address) -> Result<http::Options, C
         })),
         configure_request: None,
     };
-    Ok(http::Options { backend: Some(Arc::new(Mutex::new(backend))), ..http::Options::default() })
+    Ok(http::Options {
+        backend: Some(Arc::new(Mutex::new(backend))),
+        ..http::Options::default()
+    })
 }

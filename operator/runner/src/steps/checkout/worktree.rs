@@ -19,15 +19,20 @@ pub(crate) fn init(directory: &Path) -> Result<gix::Repository, CheckoutError> {
     if directory.join(".git").symlink_metadata().is_ok() {
         return Err(CheckoutError::Occupied(directory.to_owned()));
     }
-    let create = gix::create::Options { destination_must_be_empty: Some(false), ..Default::default() };
+    let create = gix::create::Options {
+        destination_must_be_empty: Some(false),
+        ..Default::default()
+    };
     let init = gix::ThreadSafeRepository::init_opts(
         directory,
         gix::create::Kind::WithWorktree,
         create,
         gix::open::Options::isolated(),
     );
-    let failed =
-        |error: gix::Error| CheckoutError::Init { path: directory.to_owned(), message: error.to_string() };
+    let failed = |error: gix::Error| CheckoutError::Init {
+        path: directory.to_owned(),
+        message: error.to_string(),
+    };
     let mut repository = init.map_err(failed)?.to_thread_local();
     repository.committer_or_set_generic_fallback().map_err(failed)?;
     Ok(repository)
@@ -51,7 +56,11 @@ pub(crate) fn check_out(
     options.destination_is_initially_empty = true;
     options.thread_limit = Some(THREADS);
     let directory = repository.workdir().unwrap_or(repository.git_dir()).to_owned();
-    let objects = repository.objects.clone().into_arc().map_err(|error| CheckoutError::Worktree(error.to_string()))?;
+    let objects = repository
+        .objects
+        .clone()
+        .into_arc()
+        .map_err(|error| CheckoutError::Worktree(error.to_string()))?;
     let outcome = gix::worktree::state::checkout(
         &mut index,
         directory,
@@ -64,19 +73,32 @@ pub(crate) fn check_out(
     .map_err(written)?;
     session.check()?;
     if let Some(collision) = outcome.collisions.first() {
-        return Err(CheckoutError::Collision(collision.path.to_str_lossy().into_owned()));
+        return Err(CheckoutError::Collision(
+            collision.path.to_str_lossy().into_owned(),
+        ));
     }
     if let Some(error) = outcome.errors.first() {
-        return Err(CheckoutError::Worktree(format!("{}: {}", error.path, error.error)));
+        return Err(CheckoutError::Worktree(format!(
+            "{}: {}",
+            error.path, error.error
+        )));
     }
-    index.write(gix::index::write::Options::default()).map_err(written)?;
+    index
+        .write(gix::index::write::Options::default())
+        .map_err(written)?;
     let head = RefEdit {
         change: Change::Update {
-            log: LogChange { mode: RefLog::AndReference, force_create_reflog: false, message: "checkout".into() },
+            log: LogChange {
+                mode: RefLog::AndReference,
+                force_create_reflog: false,
+                message: "checkout".into(),
+            },
             expected: PreviousValue::Any,
             new: Target::Object(commit),
         },
-        name: "HEAD".try_into().map_err(|_| CheckoutError::Worktree("HEAD".to_owned()))?,
+        name: "HEAD"
+            .try_into()
+            .map_err(|_| CheckoutError::Worktree("HEAD".to_owned()))?,
         deref: false,
     };
     repository.edit_reference(head).map_err(written)?;
@@ -97,7 +119,11 @@ pub(crate) fn describe(
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent)?;
         }
-        std::fs::OpenOptions::new().append(true).create(true).open(path)?.write_all(text.as_bytes())
+        std::fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(path)?
+            .write_all(text.as_bytes())
     };
     append(
         "config",

@@ -1,0 +1,39 @@
+//! `cancel NAME`
+
+use kube::api::{Patch, PatchParams};
+
+use super::watch::exit_of;
+use crate::{
+    args::{CancelArgs, Format, Global},
+    cluster::Cluster,
+    exit::{Exit, Failure},
+    output::{machine, note, print},
+};
+
+/// Asks the operator to stop the run.
+pub async fn run(global: &Global, args: &CancelArgs) -> Result<Exit, Failure> {
+    let format = global.format()?;
+    let cluster = Cluster::connect(global).await?;
+    let name = &args.name;
+    let run = cluster.run(name).await?;
+    if exit_of(&run).is_some() {
+        note(&format!("run {name} has ended already"));
+        return Ok(Exit::Succeeded);
+    }
+    let patch = serde_json::json!({"spec": {"cancel": true}});
+    let cancelled = cluster
+        .runs()
+        .patch(name, &PatchParams::default(), &Patch::Merge(&patch))
+        .await
+        .map_err(|source| cluster.explain(&source, &format!("run {name}")))?;
+    match format {
+        Some(format @ (Format::Json | Format::Yaml)) => print(&machine(&cancelled, format)?),
+        Some(Format::Name) => print(&format!("pipelinerun.dcanary.dev/{name}\n")),
+        Some(Format::Wide) | None => {
+            note(&format!(
+                "run {name} is being cancelled; its `finally` stages still run"
+            ));
+        }
+    }
+    Ok(Exit::Succeeded)
+}

@@ -1,0 +1,183 @@
+//! `run PIPELINE`
+
+use dcanary_crds::{ParamValue, Pipeline, PipelineRef, PipelineRun, PipelineRunSpec, Trigger};
+use kube::{Api, api::PostParams};
+
+use super::watch;
+use crate::{
+    args::{Format, Global, RunArgs},
+    cluster::Cluster,
+    exit::{Exit, Failure},
+    output::{machine, note, print},
+};
+
+/// Creates the run and, if asked, waits for its end.
+pub async fn run(global: &Global, args: &RunArgs) -> Result<Exit, Failure> {
+    let format = global.format()?;
+    let cluster = Cluster::connect(global).await?;
+    let pipelines: Api<Pipeline> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+    let pipeline = pipelines
+        .get(&args.pipeline)
+        .await
+        .map_err(|source| cluster.explain(&source, &format!("Pipeline {}", args.pipeline)))?;
+    check(&pipeline, args)?;
+    let name = args
+        .name
+        .clone()
+        .unwrap_or_else(|| generated(&args.pipeline, &mut rand::rng()));
+    let wanted = build(&name, args);
+    let made = cluster
+        .runs()
+        .create(&PostParams::default(), &wanted)
+        .await
+        .map_err(|source| cluster.explain(&source, &format!("run {name}")))?;
+    match format {
+        Some(format @ (Format::Json | Format::Yaml)) if !args.wait => print(&machine(&made, format)?),
+        Some(Format::Json | Format::Yaml) => {}
+        Some(Format::Name) => print(&format!("pipelinerun.dcanary.dev/{name}\n")),
+        Some(Format::Wide) | None => {
+            print(&format!("{name}\n"));
+            if !args.wait {
+                note(&format!(
+                    "watch it with `dcanary get run {name} -n {} -w`",
+                    cluster.namespace
+                ));
+            }
+        }
+    }
+    if !args.wait {
+        return Ok(Exit::Succeeded);
+    }
+    let ended = watch::wait(&cluster, &name, args.timeout).await?;
+    if let Some(format @ (Format::Json | Format::Yaml)) = format {
+        print(&machine(&ended, format)?);
+    }
+    let exit = watch::exit_of(&ended).unwrap_or(Exit::CannotTell);
+    if format.is_none() {
+        note(&format!(
+            "{name}: {}",
+            crate::render::tree::run_mark(&ended.status.unwrap_or_default()).2
+        ));
+    }
+    Ok(exit)
+}
+
+/// Parameters against the Pipeline's: what the operator would refuse later is refused now.
+fn check(pipeline: &Pipeline, args: &RunArgs) -> Result<(), Failure> {
+    let known = &pipeline.spec.definition.params;
+    for (name, _) in &args.param {
+        if !known.iter().any(|param| param.name == *name) {
+            let near = dcanary_core::problem::suggestion(name, known.iter().map(|param| param.name.as_str()));
+            return Err(Failure::usage(format!(
+                "Pipeline {} has no parameter `{name}`{near}",
+                args.pipeline
+            )));
+        }
+        if args.param.iter().filter(|(other, _)| other == name).count() > 1 {
+            return Err(Failure::usage(format!("parameter `{name}` is given twice")));
+        }
+    }
+    let given = |name: &str| args.param.iter().any(|(found, _)| found == name);
+    match known
+        .iter()
+        .find(|param| param.default.is_none() && !given(&param.name))
+    {
+        Some(param) => Err(Failure::usage(format!(
+            "Pipeline {} needs parameter `{}`; give it with -p {}=VALUE",
+            args.pipeline, param.name, param.name
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn build(name: &str, args: &RunArgs) -> PipelineRun {
+    let params = args
+        .param
+        .iter()
+        .map(|(name, value)| ParamValue {
+            name: name.clone(),
+            value: value.clone(),
+        })
+        .collect();
+    let mut run = PipelineRun::new(
+        name,
+        PipelineRunSpec {
+            pipeline_ref: Some(PipelineRef {
+                name: args.pipeline.clone(),
+            }),
+            params,
+            trigger: Some(Trigger {
+                by: None,
+                event: Some("manual".to_owned()),
+            }),
+            ..PipelineRunSpec::default()
+        },
+    );
+    run.status = None;
+    run
+}
+
+/// The Pipeline's name and five letters without vowels, so that no word comes out.
+fn generated(pipeline: &str, random: &mut impl rand::Rng) -> String {
+    const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+    const LONGEST: usize = 57;
+    let tail: String = (0..5)
+        .map(|_| char::from(LETTERS[random.random_range(0..LETTERS.len())]))
+        .collect();
+    let base: String = pipeline.chars().take(LONGEST).collect();
+    format!("{}-{tail}", base.trim_end_matches(['-', '.']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(param: &[(&str, &str)]) -> RunArgs {
+        RunArgs {
+            pipeline: "web".to_owned(),
+            param: param
+                .iter()
+                .map(|(a, b)| ((*a).to_owned(), (*b).to_owned()))
+                .collect(),
+            name: None,
+            wait: false,
+            timeout: None,
+        }
+    }
+
+    fn pipeline() -> Pipeline {
+        serde_saphyr::from_str(
+            "apiVersion: dcanary.dev/v1alpha1
+kind: Pipeline
+metadata: {name: web}
+spec:
+  params: [{name: version}, {name: mode, default: fast}]
+  stages: [{name: a, steps: [{run: x}]}]
+",
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn parameters_are_checked_before_anything_is_created() {
+        assert_eq!(check(&pipeline(), &args(&[("version", "1")])), Ok(()));
+        let said = |param: &[(&str, &str)]| check(&pipeline(), &args(param)).unwrap_err().message;
+        assert!(said(&[("verison", "1")]).contains("did you mean `version`?"));
+        assert!(said(&[("mode", "slow")]).contains("-p version=VALUE"));
+        assert!(said(&[("version", "1"), ("version", "2")]).contains("twice"));
+    }
+
+    #[test]
+    fn values_reach_the_run_as_they_were_typed() {
+        let nasty = "\"; touch /pwned; $(id)\nx=y";
+        let run = build("web-1", &args(&[("version", nasty)]));
+        assert_eq!(run.spec.params[0].value, nasty);
+    }
+
+    #[test]
+    fn generated_names_fit_a_label() {
+        let name = generated(&"x".repeat(253), &mut rand::rng());
+        assert_eq!(name.len(), 63);
+        assert!(generated("web", &mut rand::rng()).starts_with("web-"));
+    }
+}

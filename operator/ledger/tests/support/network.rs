@@ -1,0 +1,254 @@
+//! A network that has its keys and lies: everything is signed as it should be, and says what a test wants.
+#![allow(
+    dead_code,
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic
+)]
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use axum::{Router, body::Bytes, extract::State, http::Uri, routing::any};
+use blst::min_sig::SecretKey;
+use candid::Principal;
+use ic_agent::{Identity as _, agent::EnvelopeContent, identity::BasicIdentity};
+use ic_certification::{
+    Certificate, Delegation, HashTree,
+    hash_tree::{fork, label, leaf},
+};
+use ic_transport_types::{
+    Envelope, NodeSignature, QueryResponse, ReadStateResponse, ReplyResponse, TransportCallResponse,
+};
+
+pub const LEDGER: Principal = Principal::from_slice(&[0, 0, 0, 0, 0, 0, 0, 1, 1, 1]);
+const DER: [u8; 37] = [
+    0x30, 0x81, 0x82, 0x30, 0x1d, 0x06, 0x0d, 0x2b, 0x06, 0x01, 0x04, 0x01, 0x82, 0xdc, 0x7c, 0x05, 0x03,
+    0x01, 0x02, 0x01, 0x06, 0x0c, 0x2b, 0x06, 0x01, 0x04, 0x01, 0x82, 0xdc, 0x7c, 0x05, 0x03, 0x02, 0x01,
+    0x03, 0x61, 0x00,
+];
+const DST: &[u8] = b"BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_NUL_";
+
+pub type Tree = HashTree<Vec<u8>>;
+
+/// A BLS key of a network or subnet.
+#[derive(Clone)]
+pub struct Signer(SecretKey);
+
+impl Signer {
+    pub fn new(seed: u8) -> Self {
+        Self(SecretKey::key_gen(&[seed; 32], &[]).unwrap())
+    }
+
+    pub fn der(&self) -> Vec<u8> {
+        [DER.as_slice(), &self.0.sk_to_pk().compress()].concat()
+    }
+
+    pub fn certify(&self, tree: Tree, delegation: Option<Delegation<Vec<u8>>>) -> Vec<u8> {
+        let message = [b"\x0dic-state-root".as_slice(), &tree.digest()].concat();
+        let signature = self.0.sign(&message, DST, &[]).compress().to_vec();
+        encode(&Certificate {
+            tree,
+            signature,
+            delegation,
+        })
+    }
+}
+
+pub fn encode(value: &impl serde::Serialize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    ciborium::into_writer(value, &mut bytes).unwrap();
+    bytes
+}
+
+/// A tree of labels in byte order.
+pub fn node(mut children: Vec<(Vec<u8>, Tree)>) -> Tree {
+    children.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut trees = children.into_iter().rev().map(|(name, tree)| label(name, tree));
+    let last = trees.next().unwrap();
+    trees.fold(last, |right, left| fork(left, right))
+}
+
+pub fn text(name: &str, tree: Tree) -> (Vec<u8>, Tree) {
+    (name.as_bytes().to_vec(), tree)
+}
+
+pub fn leb128(mut n: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let low = (n & 0x7f) as u8;
+        n >>= 7;
+        if n == 0 {
+            bytes.push(low);
+            return bytes;
+        }
+        bytes.push(low | 0x80);
+    }
+}
+
+pub fn now() -> u64 {
+    u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap()
+}
+
+pub fn time(at: u64) -> (Vec<u8>, Tree) {
+    text("time", leaf(leb128(at)))
+}
+
+/// Certified data of a canister.
+pub fn certified(canister: Principal, data: [u8; 32]) -> (Vec<u8>, Tree) {
+    let inner = node(vec![text("certified_data", leaf(data.to_vec()))]);
+    text("canister", node(vec![(canister.as_slice().to_vec(), inner)]))
+}
+
+/// Ranges of canister ids as the network writes them.
+pub fn ranges(low: Principal, high: Principal) -> Vec<u8> {
+    encode(&vec![(
+        serde_bytes::ByteBuf::from(low.as_slice()),
+        serde_bytes::ByteBuf::from(high.as_slice()),
+    )])
+}
+
+/// Answers by method: candid, or nothing for a reject.
+pub type Script = BTreeMap<&'static str, Vec<u8>>;
+
+pub struct Network {
+    pub root: Signer,
+    pub address: SocketAddr,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    root: Signer,
+    replica: BasicIdentity,
+    script: Mutex<Script>,
+    signed: Mutex<bool>,
+    /// Time in the certificates of calls.
+    call_time: Mutex<Option<u64>>,
+}
+
+impl Network {
+    pub async fn new() -> Self {
+        let root = Signer::new(7);
+        let inner = Arc::new(Inner {
+            root: root.clone(),
+            replica: BasicIdentity::from_raw_key(&[9; 32]),
+            script: Mutex::default(),
+            signed: Mutex::new(true),
+            call_time: Mutex::new(None),
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().fallback(any(serve)).with_state(inner.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { root, address, inner }
+    }
+
+    pub fn says(&self, method: &'static str, answer: Vec<u8>) {
+        self.inner.script.lock().unwrap().insert(method, answer);
+    }
+
+    pub fn stop_signing_queries(&self) {
+        *self.inner.signed.lock().unwrap() = false;
+    }
+
+    pub fn set_call_time(&self, at: u64) {
+        *self.inner.call_time.lock().unwrap() = Some(at);
+    }
+}
+
+async fn serve(State(inner): State<Arc<Inner>>, uri: Uri, body: Bytes) -> Vec<u8> {
+    let path = uri.path();
+    if path.ends_with("/read_state") {
+        return encode(&ReadStateResponse {
+            certificate: inner.subnet(),
+        });
+    }
+    let envelope: Envelope<'_> = ciborium::from_reader(body.as_ref()).unwrap();
+    let content = envelope.content.into_owned();
+    let (EnvelopeContent::Query { method_name, .. } | EnvelopeContent::Call { method_name, .. }) = &content
+    else {
+        panic!("read_state elsewhere")
+    };
+    let answer = inner.script.lock().unwrap().get(method_name.as_str()).cloned();
+    let arg = answer.unwrap_or_else(|| panic!("no answer for {method_name}"));
+    if path.ends_with("/call") {
+        inner.call(&content, arg)
+    } else {
+        inner.query(&content, arg)
+    }
+}
+
+impl Inner {
+    fn subnet_id(&self) -> Principal {
+        Principal::self_authenticating(self.root.der())
+    }
+
+    fn subnet(&self) -> Vec<u8> {
+        let subnet = self.subnet_id().as_slice().to_vec();
+        let key = self.replica.public_key().unwrap();
+        let replica = Principal::self_authenticating(&key).as_slice().to_vec();
+        let all = ranges(Principal::from_slice(&[]), Principal::from_slice(&[255; 10]));
+        let inside = node(vec![
+            text("public_key", leaf(self.root.der())),
+            text("canister_ranges", leaf(all.clone())),
+            text(
+                "node",
+                node(vec![(replica, node(vec![text("public_key", leaf(key))]))]),
+            ),
+        ]);
+        let tree = node(vec![
+            time(now()),
+            text("subnet", node(vec![(subnet.clone(), inside)])),
+            text(
+                "canister_ranges",
+                node(vec![(subnet, node(vec![(vec![], leaf(all))]))]),
+            ),
+        ]);
+        self.root.certify(tree, None)
+    }
+
+    fn query(&self, content: &EnvelopeContent, arg: Vec<u8>) -> Vec<u8> {
+        let timestamp = now();
+        let unsigned = QueryResponse::Replied {
+            reply: ReplyResponse { arg: arg.clone() },
+            signatures: vec![],
+        };
+        let signable = unsigned.signable(content.to_request_id(), timestamp);
+        let signature = self.replica.sign_arbitrary(&signable).unwrap().signature.unwrap();
+        let identity = Principal::self_authenticating(self.replica.public_key().unwrap());
+        let signatures = if *self.signed.lock().unwrap() {
+            vec![NodeSignature {
+                timestamp,
+                signature,
+                identity,
+            }]
+        } else {
+            vec![]
+        };
+        encode(&QueryResponse::Replied {
+            reply: ReplyResponse { arg },
+            signatures,
+        })
+    }
+
+    fn call(&self, content: &EnvelopeContent, arg: Vec<u8>) -> Vec<u8> {
+        let id = content.to_request_id();
+        let status = node(vec![
+            text("status", leaf(b"replied".to_vec())),
+            text("reply", leaf(arg)),
+        ]);
+        let at = self.call_time.lock().unwrap().unwrap_or_else(now);
+        let tree = node(vec![
+            time(at),
+            text("request_status", node(vec![(id.as_slice().to_vec(), status)])),
+        ]);
+        encode(&TransportCallResponse::Replied {
+            certificate: self.root.certify(tree, None),
+        })
+    }
+}
