@@ -5,7 +5,12 @@ set -euo pipefail
 cd "$ROOT"
 mkdir -p "$OUT_DIR/canisters"
 
-step "building programs" cargo build --release --locked \
-  -p dcanary-controller -p dcanary-server -p dcanary-runner -p dcanary-node -p dcanary-cli --bins
+# the whole workspace, as the tests build it: one set of features, so dependencies are compiled once
+step "building programs" cargo build --release --locked --workspace --bins
 step "building canisters" canisters/build.sh "$OUT_DIR/canisters"
-step "building images" e2e/cluster/images/product.sh "$BIN_DIR" "$OUT_DIR/product.tar" "$OUT_DIR/canisters"
+# without symbols: the image is loaded at every start of the cluster
+mkdir -p "$OUT_DIR/bin"
+for program in dcanary-operator dcanary-server dcanary-runner dcanary-node dcanary; do
+  strip -o "$OUT_DIR/bin/$program" "$BIN_DIR/$program"
+done
+step "building images" e2e/cluster/images/product.sh "$OUT_DIR/bin" "$OUT_DIR/product.tar" "$OUT_DIR/canisters"

@@ -11,6 +11,9 @@ for log in sorted(pathlib.Path(sys.argv[1]).glob("*.log")):
     for match in re.finditer(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored", text, re.M):
         for index in range(3):
             counts[index] += int(match[index + 1])
+    for match in re.finditer(r"^vectors: (\d+) passed, (\d+) failed", text, re.M):
+        counts[0] += int(match[1])
+        counts[1] += int(match[2])
     for match in re.finditer(r"^Ran (\d+) tests? in ", text, re.M):
         bad = sum(int(n) for n in re.findall(r"(?:failures|errors)=(\d+)", text))
         counts[0] += int(match[1]) - bad

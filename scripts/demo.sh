@@ -10,7 +10,7 @@ scripts/up.sh
 if [ "${CLUSTER:-local}" = local ]; then
   eval "$(e2e/cluster/env.sh)"
 fi
-PATH=$BIN_DIR:$PATH
+PATH=$OUT_DIR/bin:$PATH
 export DCANARY_TRUST=$DCANARY_STATE/demo/trust.json
 mkdir -p "$(dirname "$DCANARY_TRUST")"
 printf '\nup after %ds\n\n' $((SECONDS - started))
@@ -36,7 +36,7 @@ dcanary -n "$ns" verify run "$run"
 cat <<TEXT
 
 Look further:
-  export KUBECONFIG=$KUBECONFIG DCANARY_TRUST=$DCANARY_TRUST PATH=$BIN_DIR:\$PATH
+  export KUBECONFIG=$KUBECONFIG DCANARY_TRUST=$DCANARY_TRUST PATH=$OUT_DIR/bin:\$PATH
   dcanary -n $ns logs $run                     what the steps printed
   dcanary -n $ns get run $run -o yaml          everything that is known about the run
   dcanary ledger export -o journal.cbor           the whole journal; verify it anywhere:

@@ -12,7 +12,11 @@ const LIMIT: Duration = Duration::from_secs(180);
 async fn logs(ns: &Namespace, run: &str) -> Result<String> {
     let output = dcanary(&["-n", &ns.name, "logs", run]).await?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    ensure!(output.status.success(), "dcanary logs: {}", String::from_utf8_lossy(&output.stderr));
+    ensure!(
+        output.status.success(),
+        "dcanary logs: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     Ok(text)
 }
 
@@ -30,7 +34,12 @@ async fn hello_passes_a_parameter_and_a_result_and_is_recorded() -> Result<()> {
     scenario("hello", |ns| async move {
         ns.apply_dir("examples/hello").await?;
         let run = ns.finished("hello", LIMIT).await?;
-        assert_eq!(run.state("Succeeded"), ("True", "Succeeded"), "{:#}", run.status());
+        assert_eq!(
+            run.state("Succeeded"),
+            ("True", "Succeeded"),
+            "{:#}",
+            run.status()
+        );
         assert_eq!(run.stage("greet")?["results"][0]["value"], "hello, canary");
         let text = logs(&ns, "hello").await?;
         ensure!(text.contains("I heard \"hello, canary\""), "{text}");
@@ -57,11 +66,18 @@ async fn diamond_skips_retries_and_survives_a_failing_optional_stage() -> Result
             assert_eq!(run.stage(stage)?["state"], state, "{stage}: {:#}", run.status());
         }
         assert_eq!(run.stage("right")?["attempts"].as_array().map(Vec::len), Some(2));
-        let total = run.stage("join")?["results"].as_array().context("results")?.iter().find(|r| r["name"] == "total");
+        let total = run.stage("join")?["results"]
+            .as_array()
+            .context("results")?
+            .iter()
+            .find(|r| r["name"] == "total");
         assert_eq!(total.context("total")?["value"], "6");
         // the digest of "1\n2\n3\n"
         let numbers = &run.stage("left")?["artifacts"][0];
-        assert_eq!(numbers["digest"], "sha256:14c5e74c4b96ccef41cd94db73a9ec3348038ac094feca4fd897cecffa07cdae");
+        assert_eq!(
+            numbers["digest"],
+            "sha256:14c5e74c4b96ccef41cd94db73a9ec3348038ac094feca4fd897cecffa07cdae"
+        );
         recorded(&ns, "diamond").await
     })
     .await
@@ -76,7 +92,11 @@ async fn secrets_never_reach_logs_or_status_in_any_form() -> Result<()> {
         let text = logs(&ns, "secrets").await?;
         ensure!(text.contains("***"), "nothing was masked: {text}");
         // base64 of the token, at its own alignment
-        for secret in ["s3cr3t-t0ken-of-the-example", "czNjcjN0LXQwa2VuLW9mLXRoZS1leGFtcGxl", "password=two-lines-long"] {
+        for secret in [
+            "s3cr3t-t0ken-of-the-example",
+            "czNjcjN0LXQwa2VuLW9mLXRoZS1leGFtcGxl",
+            "password=two-lines-long",
+        ] {
             ensure!(!text.contains(secret), "{secret} is in the logs: {text}");
             ensure!(!run.0.to_string().contains(secret), "{secret} is in the run");
         }

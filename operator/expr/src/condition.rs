@@ -10,7 +10,7 @@ use kube_cel::cel::{
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::{COST, EXPRESSION_BYTES, cost};
+use crate::{COST, EXPRESSION_BYTES, cost, shape};
 
 /// A parsed condition.
 #[derive(Debug)]
@@ -78,6 +78,13 @@ impl Condition {
         if source.len() > EXPRESSION_BYTES {
             return Err(ConditionError::TooLong(source.len()));
         }
+        if let Some(column) = shape::too_nested(source) {
+            return Err(ConditionError::Syntax {
+                line: 1,
+                column,
+                message: "the expression is nested too deeply".to_owned(),
+            });
+        }
         let program = Program::compile(source).map_err(|errors| {
             let first = errors.errors.first();
             ConditionError::Syntax {
@@ -86,6 +93,13 @@ impl Condition {
                 message: first.map_or_else(|| "no valid CEL expression".into(), |e| e.msg.clone()),
             }
         })?;
+        if let Some(message) = shape::refusal(program.expression()) {
+            return Err(ConditionError::Syntax {
+                line: 1,
+                column: 1,
+                message: message.to_owned(),
+            });
+        }
         Ok(Self {
             program,
             source: source.to_owned(),
@@ -264,6 +278,33 @@ mod tests {
             Condition::parse(&" ".repeat(5_000)),
             Err(ConditionError::TooLong(5_000))
         ));
+    }
+
+    #[test]
+    fn what_the_cel_crate_would_panic_on_or_recurse_into_is_refused_before_it_runs() {
+        assert!(matches!(
+            holds("Message{field: 1} == 1"),
+            Err(ConditionError::Syntax { .. })
+        ));
+        assert!(matches!(
+            holds("[Message{}].all(x, true)"),
+            Err(ConditionError::Syntax { .. })
+        ));
+        for deep in [
+            format!("1{} == 2", "+1".repeat(2_000)),
+            format!("{}true{}", "(".repeat(2_000), ")".repeat(2_000)),
+            format!("{}true", "!".repeat(4_000)),
+            format!("{}1 == 1", "-".repeat(4_000)),
+            format!("params{} == 1", ".a".repeat(2_000)),
+            format!("params{} == 1", "[0]".repeat(1_300)),
+            format!("true{}", "?true:true".repeat(400)),
+            format!("{}1{} == []", "[".repeat(2_000), "]".repeat(2_000)),
+            format!("{}1{}", "size(".repeat(600), ")".repeat(600)),
+            format!("{}1{}", "{1:".repeat(900), "}".repeat(900)),
+        ] {
+            assert!(holds(&deep).is_err(), "{}", &deep[..40]);
+        }
+        assert_eq!(holds(&vec!["params.env == 'prod'"; 100].join(" && ")), Ok(true));
     }
 
     proptest! {

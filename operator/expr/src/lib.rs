@@ -8,6 +8,7 @@
 pub mod condition;
 mod cost;
 pub mod reference;
+mod shape;
 pub mod template;
 
 pub use condition::{Condition, ConditionError, Status, Uses};

@@ -211,7 +211,7 @@ pub enum Action {
         /// Entrypoint; absent = the base's.
         #[serde(default)]
         entrypoint: Vec<String>,
-        /// Command; absent = the base's.
+        /// Command; absent = the base's, unless `entrypoint` is given (then none, as in other builders).
         #[serde(default)]
         cmd: Vec<String>,
         /// Environment.

@@ -1,0 +1,243 @@
+//! What goes wrong in real clusters, and what the run says about it.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use dcanary_harness::{Namespace, RunView, scenario};
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    api::{DeleteParams, ListParams, Patch, PatchParams},
+    runtime::{conditions, wait::await_condition},
+};
+use serde_json::json;
+
+const LIMIT: Duration = Duration::from_secs(180);
+const BUSYBOX: &str = "registry.local:5000/busybox:1";
+
+fn run(name: &str, stages: &serde_json::Value) -> String {
+    json!({
+        "apiVersion": "dcanary.dev/v1alpha1", "kind": "PipelineRun", "metadata": {"name": name},
+        "spec": {"pipelineSpec": {"stages": stages}},
+    })
+    .to_string()
+}
+
+fn attempt<'a>(view: &'a RunView, stage: &str) -> Result<&'a serde_json::Value> {
+    view.stage(stage)?["attempts"]
+        .as_array()
+        .and_then(|list| list.last())
+        .context("no attempt")
+}
+
+/// The first Pod of the namespace once its container runs.
+async fn running_pod(ns: &Namespace, name: &str) -> Result<String> {
+    let view = ns
+        .run_until(name, LIMIT, |view| {
+            view.status()["stages"][0]["attempts"][0]["pod"].is_string()
+        })
+        .await?;
+    let pod = view.status()["stages"][0]["attempts"][0]["pod"]
+        .as_str()
+        .context("pod")?
+        .to_owned();
+    tokio::time::timeout(
+        LIMIT,
+        await_condition(ns.api::<Pod>(), &pod, conditions::is_pod_running()),
+    )
+    .await??;
+    Ok(pod)
+}
+
+#[tokio::test]
+async fn a_cycle_stalls_the_pipeline_with_its_stages_named_and_others_go_on() -> Result<()> {
+    scenario("cycle", |ns| async move {
+        let stage = |name: &str, need: &str| {
+            json!({"name": name, "dependsOn": [need], "image": BUSYBOX, "steps": [{"run": "true"}]})
+        };
+        let pipeline = json!({
+            "apiVersion": "dcanary.dev/v1alpha1", "kind": "Pipeline", "metadata": {"name": "round"},
+            "spec": {"stages": [stage("a", "c"), stage("b", "a"), stage("c", "b")]},
+        });
+        ns.apply(&pipeline.to_string()).await?;
+        let view = ns.pipeline_until("round", LIMIT, |view| view.state("Stalled").0 == "True").await?;
+        let message = view.condition("Stalled").context("Stalled")?["message"].as_str().unwrap_or("").to_owned();
+        ensure!(["a", "b", "c"].iter().all(|name| message.contains(name)), "{message}");
+        ns.apply(&run("fine", &json!([{"name": "s", "image": BUSYBOX, "steps": [{"run": "true"}]}]))).await?;
+        assert_eq!(ns.finished("fine", LIMIT).await?.state("Succeeded").0, "True");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_failed_step_fails_the_run_with_its_exit_code_and_skips_what_needs_it() -> Result<()> {
+    scenario("failed", |ns| async move {
+        let stages = json!([
+            {"name": "bad", "image": BUSYBOX, "steps": [{"name": "boom", "run": "exit 7"}, {"name": "never", "run": "true"}]},
+            {"name": "after", "dependsOn": ["bad"], "image": BUSYBOX, "steps": [{"run": "true"}]},
+        ]);
+        ns.apply(&run("failed", &stages)).await?;
+        let view = ns.finished("failed", LIMIT).await?;
+        assert_eq!(view.state("Succeeded").0, "False");
+        assert_eq!(view.state("Stalled").0, "True");
+        let steps = attempt(&view, "bad")?["steps"].clone();
+        assert_eq!(steps[0]["exitCode"], 7, "{steps:#}");
+        assert_eq!(steps[1]["outcome"], "skipped", "{steps:#}");
+        assert_eq!(view.stage("after")?["state"], "Skipped");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_image_that_does_not_exist_ends_the_stage_with_the_image_named() -> Result<()> {
+    scenario("no-image", |ns| async move {
+        let stages = json!([{
+            "name": "s", "image": "registry.local:5000/nothing-here:1", "pendingTimeout": "10s", "steps": [{"run": "true"}],
+        }]);
+        ns.apply(&run("no-image", &stages)).await?;
+        let view = ns.finished("no-image", LIMIT).await?;
+        assert_eq!(view.state("Succeeded").0, "False");
+        let text = attempt(&view, "s")?.to_string();
+        ensure!(text.contains("nothing-here"), "{text}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_step_killed_for_memory_says_so() -> Result<()> {
+    scenario("memory", |ns| async move {
+        let stages = json!([{
+            "name": "greedy", "image": BUSYBOX, "resources": {"limits": {"memory": "48Mi"}},
+            "steps": [{"run": "tail /dev/zero"}],
+        }]);
+        ns.apply(&run("memory", &stages)).await?;
+        let view = ns.finished("memory", LIMIT).await?;
+        assert_eq!(view.state("Succeeded").0, "False", "{:#}", view.status());
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_step_that_ignores_sigterm_is_killed_when_its_stage_times_out() -> Result<()> {
+    scenario("stubborn", |ns| async move {
+        let stages = json!([{
+            "name": "s", "image": BUSYBOX, "timeout": "3s",
+            "steps": [{"run": "trap '' TERM; while true; do sleep 1; done"}],
+        }]);
+        ns.apply(&run("stubborn", &stages)).await?;
+        let view = ns.finished("stubborn", LIMIT).await?;
+        assert_eq!(attempt(&view, "s")?["outcome"], "TimedOut", "{:#}", view.status());
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_pod_deleted_by_hand_is_lost_and_its_stage_is_tried_again() -> Result<()> {
+    scenario("deleted-pod", |ns| async move {
+        let script = "test \"$DCANARY_ATTEMPT\" -ge 2 || sleep 300";
+        let stages = json!([{"name": "s", "image": BUSYBOX, "steps": [{"run": script}]}]);
+        ns.apply(&run("lost", &stages)).await?;
+        let pod = running_pod(&ns, "lost").await?;
+        ns.api::<Pod>()
+            .delete(&pod, &DeleteParams::default().grace_period(0))
+            .await?;
+        let view = ns.finished("lost", LIMIT).await?;
+        assert_eq!(view.state("Succeeded").0, "True", "{:#}", view.status());
+        assert_eq!(
+            view.stage("s")?["attempts"][0]["outcome"],
+            "Lost",
+            "{:#}",
+            view.status()
+        );
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn cancel_stops_what_runs_and_finally_still_runs() -> Result<()> {
+    scenario("cancel", |ns| async move {
+        let object = json!({
+            "apiVersion": "dcanary.dev/v1alpha1", "kind": "PipelineRun", "metadata": {"name": "long"},
+            "spec": {"pipelineSpec": {
+                "stages": [{"name": "s", "image": BUSYBOX, "steps": [{"run": "sleep 300"}]}],
+                "finally": [{"name": "clean", "image": BUSYBOX, "steps": [{"run": "true"}]}],
+            }},
+        });
+        ns.apply(&object.to_string()).await?;
+        running_pod(&ns, "long").await?;
+        let cancel = json!({"spec": {"cancel": true}});
+        ns.runs()
+            .patch("long", &PatchParams::default(), &Patch::Merge(&cancel))
+            .await?;
+        let view = ns.finished("long", LIMIT).await?;
+        assert_eq!(view.state("Succeeded").1, "Cancelled", "{:#}", view.status());
+        assert_eq!(view.stage("s")?["state"], "Cancelled");
+        assert_eq!(view.stage("clean")?["state"], "Succeeded");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn values_with_quotes_semicolons_and_newlines_execute_nothing() -> Result<()> {
+    scenario("injection", |ns| async move {
+        let evil = "\"; touch /workspace/pwned; $(touch /workspace/pwned)\n`touch /workspace/pwned`'";
+        let object = json!({
+            "apiVersion": "dcanary.dev/v1alpha1", "kind": "PipelineRun", "metadata": {"name": "evil"},
+            "spec": {
+                "params": [{"name": "title", "value": evil}],
+                "source": {"ref": evil},
+                "pipelineSpec": {"params": [{"name": "title"}], "stages": [
+                    {"name": "a", "image": BUSYBOX, "env": [{"name": "COPY", "value": "$(params.title)"}], "steps": [
+                        {"run": "printf 'out<<END_OF_VALUE\\n%s\\nEND_OF_VALUE\\n' \"$PARAM_title\" >> \"$DCANARY_RESULTS\""},
+                        {"run": "test \"$COPY\" = \"$PARAM_title\"; test ! -e /workspace/pwned"},
+                    ]},
+                    {"name": "b", "dependsOn": ["a"], "image": BUSYBOX, "steps": [
+                        {"run": "printf '%s' \"$RESULT_a_out\" > got; test -s got; test ! -e /workspace/pwned"},
+                    ]},
+                ]},
+            },
+        });
+        ns.apply(&object.to_string()).await?;
+        let view = ns.finished("evil", LIMIT).await?;
+        assert_eq!(view.state("Succeeded").0, "True", "{:#}", view.status());
+        assert_eq!(view.stage("a")?["results"][0]["value"], evil);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_deleted_run_takes_its_pods_along() -> Result<()> {
+    scenario("delete-run", |ns| async move {
+        ns.apply(&run(
+            "gone",
+            &json!([{"name": "s", "image": BUSYBOX, "steps": [{"run": "sleep 300"}]}]),
+        ))
+        .await?;
+        let pod = running_pod(&ns, "gone").await?;
+        ns.runs().delete("gone", &DeleteParams::default()).await?;
+        let uid = ns
+            .api::<Pod>()
+            .get_opt(&pod)
+            .await?
+            .and_then(|pod| pod.metadata.uid)
+            .unwrap_or_default();
+        tokio::time::timeout(
+            LIMIT,
+            await_condition(ns.api::<Pod>(), &pod, conditions::is_deleted(&uid)),
+        )
+        .await??;
+        let left = ns.api::<Pod>().list(&ListParams::default()).await?;
+        ensure!(left.items.is_empty(), "{} Pods are left", left.items.len());
+        Ok(())
+    })
+    .await
+}

@@ -1,0 +1,107 @@
+//! The journal as people see it: pinning, verifying, exporting.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::{process::Output, time::Duration};
+
+use anyhow::{Result, ensure};
+use dcanary_harness::{Namespace, cli::dcanary, scenario};
+
+const LIMIT: Duration = Duration::from_secs(180);
+
+fn text(output: &Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+async fn recorded_hello(ns: &Namespace) -> Result<()> {
+    ns.apply_dir("examples/hello").await?;
+    ns.finished("hello", LIMIT).await?;
+    ns.run_until("hello", LIMIT, |view| {
+        let journal = &view.status()["journal"];
+        journal["next"].is_i64() && journal["next"] == journal["recorded"]
+    })
+    .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_recorded_run_verifies_against_a_pinned_key_and_not_against_another() -> Result<()> {
+    scenario("verify", |ns| async move {
+        recorded_hello(&ns).await?;
+        let folder = tempfile::tempdir()?;
+        let trust = folder.path().join("trust.json");
+        let trust = trust.to_str().unwrap();
+        let verify = ["-n", &ns.name, "verify", "run", "hello", "--trust", trust];
+
+        let pinned = dcanary(&["trust", "pin", "--yes", "--trust", trust]).await?;
+        ensure!(pinned.status.success(), "{}", text(&pinned));
+        let good = dcanary(&verify).await?;
+        assert_eq!(good.status.code(), Some(0), "{}", text(&good));
+        ensure!(text(&good).contains("L0"), "no level: {}", text(&good));
+
+        let mut file: serde_json::Value = serde_json::from_slice(&std::fs::read(trust)?)?;
+        let key = file["root_key"].as_str().unwrap().to_owned();
+        // another valid key: the IC mainnet's
+        file["root_key"] = "308182301d060d2b0601040182dc7c0503010201060c2b0601040182dc7c05030201036100814c0e6ec71fab583b08bd81373c255c3c371b2e84863c98a4f1e08b74235d14fb5d9c0cd546d9685f913a0c0b2cc5341583bf4b4392e467db96d65b9bb4cb717112f8472e0d5a4d14505ffd7484b01291091c5f87b98883463f98091a0baaae".into();
+        assert_ne!(file["root_key"], key.as_str());
+        std::fs::write(trust, file.to_string())?;
+        let bad = dcanary(&verify).await?;
+        assert_eq!(bad.status.code(), Some(1), "{}", text(&bad));
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn without_a_trust_file_nothing_is_called_verified() -> Result<()> {
+    scenario("no-trust", |ns| async move {
+        recorded_hello(&ns).await?;
+        let folder = tempfile::tempdir()?;
+        let nowhere = folder.path().join("missing.json");
+        let output = dcanary(&[
+            "-n",
+            &ns.name,
+            "verify",
+            "run",
+            "hello",
+            "--trust",
+            nowhere.to_str().unwrap(),
+        ])
+        .await?;
+        assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_export_verifies_offline_and_a_changed_byte_is_found() -> Result<()> {
+    scenario("export", |ns| async move {
+        recorded_hello(&ns).await?;
+        let folder = tempfile::tempdir()?;
+        let trust = folder.path().join("trust.json");
+        let export = folder.path().join("journal.cbor");
+        let (trust, file) = (trust.to_str().unwrap(), export.to_str().unwrap());
+        for args in [
+            vec!["trust", "pin", "--yes", "--trust", trust],
+            vec!["ledger", "export", "-o", file],
+        ] {
+            let output = dcanary(&args).await?;
+            ensure!(output.status.success(), "{args:?}: {}", text(&output));
+        }
+        let good = dcanary(&["verify", "export", file, "--trust", trust]).await?;
+        assert_eq!(good.status.code(), Some(0), "{}", text(&good));
+        let mut bytes = std::fs::read(&export)?;
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(&export, bytes)?;
+        let bad = dcanary(&["verify", "export", file, "--trust", trust]).await?;
+        assert_eq!(bad.status.code(), Some(1), "{}", text(&bad));
+        Ok(())
+    })
+    .await
+}
