@@ -10,7 +10,7 @@ include e2e/cluster/cluster.mk
 help: ## Lists these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-.PHONY: up demo down test unit e2e bench soak build generate lint fmt
+.PHONY: up demo down test unit e2e build generate lint fmt
 up: ## Cluster, ledger node and operator; no example
 	@scripts/up.sh
 
@@ -24,7 +24,7 @@ build: ## Programs, canisters and images
 	@scripts/prerequisites.sh
 	@scripts/build.sh
 
-test: ## Everything that proves the project, from unit tests to end-to-end
+test: ## The suites that have to pass before a change lands
 	@scripts/test.sh
 
 unit: ## Unit and integration tests without a cluster
@@ -32,12 +32,6 @@ unit: ## Unit and integration tests without a cluster
 
 e2e: ## End-to-end tests on the cluster
 	@scripts/test.sh e2e
-
-bench: ## Ratios against bare Pods, API calls and CPU per run, journal appends per second
-	@scripts/bench.sh
-
-soak: ## The long loops: crashes, kill -9, a million blocks
-	@scripts/soak.sh
 
 generate: ## Writes generated files (CRDs, vectors)
 	@scripts/generate.sh
