@@ -33,8 +33,7 @@ impl Stop {
             let take = match (&present, &reason) {
                 (None, _) => true,
                 (Some(StopReason::Refused(_)), _) => false,
-                (Some(_), StopReason::Refused(_)) => true,
-                (Some(_), _) => false,
+                (Some(_), next) => matches!(next, StopReason::Refused(_)),
             };
             if take {
                 *present = Some(reason);

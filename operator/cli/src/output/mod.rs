@@ -85,7 +85,9 @@ pub fn note(text: &str) {
 pub fn machine(value: &impl Serialize, format: Format) -> Result<String, Failure> {
     let cannot = |source: String| Failure::cannot_tell(format!("cannot print this as asked: {source}"));
     match format {
-        Format::Yaml => serde_saphyr::to_string(value).map_err(|source| cannot(source.to_string())),
+        Format::Yaml => serde_saphyr::to_string(value)
+            .map(|text| text.trim_end().to_owned() + "\n")
+            .map_err(|source| cannot(source.to_string())),
         _ => serde_json::to_string_pretty(value)
             .map(|text| text + "\n")
             .map_err(|source| cannot(source.to_string())),

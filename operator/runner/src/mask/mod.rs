@@ -53,10 +53,11 @@ impl Masks {
                     values.extend(std::env::var_os(name).map(OsStringExt::into_vec));
                 }
                 Mask::Dir { path } => {
-                    read_directory(Path::new(path), &mut values).map_err(|source| MaskError::Read {
+                    let failed = |source| MaskError::Read {
                         path: path.clone(),
                         source,
-                    })?
+                    };
+                    read_directory(Path::new(path), &mut values).map_err(failed)?;
                 }
             }
         }

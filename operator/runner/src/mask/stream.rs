@@ -160,19 +160,16 @@ impl Stream {
         let mut rest = bytes;
         while !rest.is_empty() {
             let room = LINE_BYTES - self.line.len();
-            match memchr::memchr(b'\n', &rest[..rest.len().min(room)]) {
-                Some(at) => {
-                    self.line.extend_from_slice(&rest[..at]);
-                    rest = &rest[at + 1..];
-                    self.emit(false, lines);
-                }
-                None => {
-                    let taken = rest.len().min(room);
-                    self.line.extend_from_slice(&rest[..taken]);
-                    rest = &rest[taken..];
-                    if self.line.len() >= LINE_BYTES {
-                        self.emit(true, lines);
-                    }
+            if let Some(at) = memchr::memchr(b'\n', &rest[..rest.len().min(room)]) {
+                self.line.extend_from_slice(&rest[..at]);
+                rest = &rest[at + 1..];
+                self.emit(false, lines);
+            } else {
+                let taken = rest.len().min(room);
+                self.line.extend_from_slice(&rest[..taken]);
+                rest = &rest[taken..];
+                if self.line.len() >= LINE_BYTES {
+                    self.emit(true, lines);
                 }
             }
         }

@@ -27,10 +27,13 @@ pub(crate) struct Running {
     pub(crate) stderr: Option<ChildStderr>,
 }
 
+/// A process whose end somebody waits for.
+type Awaited = (Pid, oneshot::Sender<Exit>);
+
 /// The only caller of `waitpid`.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Reaper {
-    awaited: Arc<Mutex<Vec<(Pid, oneshot::Sender<Exit>)>>>,
+    awaited: Arc<Mutex<Vec<Awaited>>>,
 }
 
 impl Reaper {

@@ -17,7 +17,7 @@ use super::{Once, Pause, Refusal, Server, classify};
 use crate::settings::Settings;
 
 const CONNECT: Duration = Duration::from_secs(5);
-const REQUEST: Duration = Duration::from_secs(120);
+const REQUEST: Duration = Duration::from_mins(2);
 
 /// Why there is no session.
 #[derive(Debug, Error)]

@@ -24,7 +24,7 @@ use crate::workspace::PathError;
 
 const REASON: &str = "StepFailed";
 /// After every process is gone the pipes end at once; a process that cannot be killed must not hold the stage.
-const DRAIN: Duration = Duration::from_secs(60);
+const DRAIN: Duration = Duration::from_mins(1);
 
 /// Why a script was not started.
 #[derive(Debug, Error)]

@@ -104,7 +104,7 @@ fn unpack_one(
                 .map_err(written)
         }
         EntryType::Symlink => {
-            let target = link_target(entry)?;
+            let target = link_target(entry);
             let base = relative.parent().unwrap_or(Path::new(""));
             if !stays_inside(base, &target) {
                 return Err(UnpackError::Target {
@@ -116,7 +116,7 @@ fn unpack_one(
             std::os::unix::fs::symlink(target, &path).map_err(written)
         }
         EntryType::Link => {
-            let target = link_target(entry)?;
+            let target = link_target(entry);
             let refused = || UnpackError::Target {
                 path: shown.clone(),
                 target: target.display().to_string(),
@@ -143,9 +143,9 @@ fn unpack_one(
     }
 }
 
-fn link_target(entry: &Entry<'_, impl Read>) -> Result<PathBuf, UnpackError> {
+fn link_target(entry: &Entry<'_, impl Read>) -> PathBuf {
     let target = entry.link_name_bytes().unwrap_or_default();
-    Ok(PathBuf::from(std::ffi::OsStr::from_bytes(&target)))
+    PathBuf::from(std::ffi::OsStr::from_bytes(&target))
 }
 
 /// A relative path without `.` and `..`; absolute ones and those with `..` are nobody's honest names.

@@ -20,7 +20,13 @@ pub(crate) fn fetch(
     let Ok(commit) = ObjectId::from_hex(wanted.revision.as_bytes()) else {
         return by_ref(session, repository, wanted, shallow);
     };
-    let exact = once(session, repository, wanted, &[wanted.revision.clone()], shallow);
+    let exact = once(
+        session,
+        repository,
+        wanted,
+        std::slice::from_ref(&wanted.revision),
+        shallow,
+    );
     match exact {
         Ok(_) => {}
         // Servers may refuse what no ref names, and old protocols any commit: take everything and look for it.
