@@ -63,7 +63,7 @@ fn tip(
     labels: &Labels,
     at: u64,
     canister: Principal,
-    delegation: Option<Delegation<Vec<u8>>>,
+    delegation: Option<Delegation>,
 ) -> Vec<u8> {
     let witness = witness(labels);
     let tree = node(vec![time(at), certified(canister, witness.digest())]);

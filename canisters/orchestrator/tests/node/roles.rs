@@ -1,3 +1,4 @@
+use candid::Decode;
 use dcanary_types::{
     api::{InitArg, RestoreResult, RoleError},
     policy::Policy,
@@ -58,7 +59,7 @@ async fn a_restore_is_marked_by_its_owner() {
         .send(OWNER, "record_restored", candid::encode_args(()).unwrap())
         .await
         .unwrap();
-    let receipt = candid::Decode!(&reply, RestoreResult).unwrap().unwrap();
+    let receipt = Decode!(&reply, RestoreResult).unwrap().unwrap();
     assert_eq!((receipt.incarnation, receipt.block), (1, 3));
     assert_eq!(ledger.stats().await.incarnation, 1);
 }

@@ -23,7 +23,7 @@ use ic_certification::{
     hash_tree::{fork, label, leaf},
 };
 use ic_transport_types::{
-    Envelope, NodeSignature, QueryResponse, ReadStateResponse, ReplyResponse, TransportCallResponse,
+    NodeSignature, QueryResponse, ReadStateResponse, ReplyResponse, TransportCallResponse,
 };
 
 pub const LEDGER: Principal = Principal::from_slice(&[0, 0, 0, 0, 0, 0, 0, 1, 1, 1]);
@@ -34,7 +34,7 @@ const DER: [u8; 37] = [
 ];
 const DST: &[u8] = b"BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_NUL_";
 
-pub type Tree = HashTree<Vec<u8>>;
+pub type Tree = HashTree;
 
 /// A BLS key of a network or subnet.
 #[derive(Clone)]
@@ -49,7 +49,7 @@ impl Signer {
         [DER.as_slice(), &self.0.sk_to_pk().compress()].concat()
     }
 
-    pub fn certify(&self, tree: Tree, delegation: Option<Delegation<Vec<u8>>>) -> Vec<u8> {
+    pub fn certify(&self, tree: Tree, delegation: Option<Delegation>) -> Vec<u8> {
         let message = [b"\x0dic-state-root".as_slice(), &tree.digest()].concat();
         let signature = self.0.sign(&message, DST, &[]).compress().to_vec();
         encode(&Certificate {
@@ -168,11 +168,10 @@ async fn serve(State(inner): State<Arc<Inner>>, uri: Uri, body: Bytes) -> Vec<u8
             certificate: inner.subnet(),
         });
     }
-    let envelope: Envelope<'_> = ciborium::from_reader(body.as_ref()).unwrap();
-    let content = envelope.content.into_owned();
+    let content = content(&body);
     let (EnvelopeContent::Query { method_name, .. } | EnvelopeContent::Call { method_name, .. }) = &content
     else {
-        panic!("read_state elsewhere")
+        unreachable!("decoded above")
     };
     let answer = inner.script.lock().unwrap().get(method_name.as_str()).cloned();
     let arg = answer.unwrap_or_else(|| panic!("no answer for {method_name}"));
@@ -180,6 +179,51 @@ async fn serve(State(inner): State<Arc<Inner>>, uri: Uri, body: Bytes) -> Vec<u8
         inner.call(&content, arg)
     } else {
         inner.query(&content, arg)
+    }
+}
+
+/// The content of an envelope, field by field: an internally tagged enum buffers its fields, and a principal reads a buffered
+/// byte string as Candid's own form.
+fn content(body: &[u8]) -> EnvelopeContent {
+    let envelope: ciborium::Value = ciborium::from_reader(body).unwrap();
+    let envelope = match envelope {
+        ciborium::Value::Tag(_, inner) => *inner,
+        other => other,
+    };
+    let field = |map: &ciborium::Value, name: &str| {
+        let map = map.as_map().unwrap();
+        map.iter()
+            .find(|(key, _)| key.as_text() == Some(name))
+            .map(|(_, value)| value.clone())
+    };
+    let content = field(&envelope, "content").unwrap();
+    let bytes = |name: &str| field(&content, name).and_then(|value| value.into_bytes().ok());
+    let text = |name: &str| field(&content, name).unwrap().into_text().unwrap();
+    let principal = |name: &str| Principal::from_slice(&bytes(name).unwrap());
+    let expiry = field(&content, "ingress_expiry").unwrap().into_integer().unwrap();
+    let (nonce, ingress_expiry) = (bytes("nonce"), u64::try_from(expiry).unwrap());
+    let (sender, canister_id) = (principal("sender"), principal("canister_id"));
+    let (method_name, arg, sender_info) = (text("method_name"), bytes("arg").unwrap(), None);
+    match text("request_type").as_str() {
+        "call" => EnvelopeContent::Call {
+            nonce,
+            ingress_expiry,
+            sender,
+            canister_id,
+            method_name,
+            arg,
+            sender_info,
+        },
+        "query" => EnvelopeContent::Query {
+            nonce,
+            ingress_expiry,
+            sender,
+            canister_id,
+            method_name,
+            arg,
+            sender_info,
+        },
+        other => panic!("a {other} here"),
     }
 }
 

