@@ -13,6 +13,7 @@
 pub mod cli;
 pub mod cluster;
 pub mod evidence;
+pub mod git_server;
 pub mod namespace;
 pub mod run;
 

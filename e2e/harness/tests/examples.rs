@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use dcanary_harness::{Namespace, cli::dcanary, scenario};
+use dcanary_harness::{Namespace, cli::dcanary, cluster::repository, git_server, scenario};
 
 const LIMIT: Duration = Duration::from_secs(180);
 
@@ -101,6 +101,52 @@ async fn secrets_never_reach_logs_or_status_in_any_form() -> Result<()> {
             ensure!(!run.0.to_string().contains(secret), "{secret} is in the run");
         }
         Ok(())
+    })
+    .await
+}
+
+/// A bare repository of lz4, made from Debian's source package.
+async fn lz4() -> Result<Vec<u8>> {
+    let script = repository().join("e2e/harness/fixtures/lz4.sh");
+    let output = tokio::process::Command::new(&script).output().await?;
+    ensure!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let path = String::from_utf8(output.stdout)?;
+    Ok(tokio::fs::read(path.trim()).await?)
+}
+
+#[tokio::test]
+async fn c_project_is_checked_out_built_tested_packaged_and_pushed() -> Result<()> {
+    scenario("c-project", |ns| async move {
+        git_server::serve(&ns, &lz4().await?).await?;
+        ns.apply_dir("examples/c-project").await?;
+        let run = ns.finished("c-project", LIMIT).await?;
+        assert_eq!(run.state("Succeeded").0, "True", "{:#}", run.status());
+        let text = logs(&ns, "c-project").await?;
+        ensure!(text.contains("lz4"), "{text}");
+        let artifact = |stage: &str, name: &str| -> Result<serde_json::Value> {
+            let found = run.stage(stage)?["artifacts"]
+                .as_array()
+                .and_then(|all| all.iter().find(|artifact| artifact["name"] == name).cloned());
+            found.with_context(|| format!("no artifact {name} of {stage} in {:#}", run.status()))
+        };
+        for (stage, name) in [("build", "lz4"), ("package", "dist"), ("package", "lz4-image")] {
+            let digest = artifact(stage, name)?["digest"].as_str().unwrap_or("").to_owned();
+            ensure!(digest.starts_with("sha256:") && digest.len() == 71, "{name}: {digest}");
+        }
+        // the image is in the registry under the digest that the run tells
+        let image = artifact("package", "lz4-image")?;
+        let digest = image["digest"].as_str().unwrap_or("");
+        let manifest = reqwest::Client::new()
+            .get(format!("http://127.0.0.1:5000/v2/lz4/manifests/{digest}"))
+            .header("Accept", "application/vnd.oci.image.manifest.v1+json")
+            .send()
+            .await?;
+        assert_eq!(manifest.status(), 200, "{image:#}");
+        recorded(&ns, "c-project").await
     })
     .await
 }
