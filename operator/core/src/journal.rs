@@ -101,47 +101,35 @@ pub fn to_seal(journal: &JournalStatus, run: &str, everything: bool) -> Option<S
 
 /// Takes over what the recorder told. Returns the ConfigMaps that are not needed any more.
 pub fn update(journal: &mut JournalStatus, seen: &JournalSeen, run: &str, now: Timestamp) -> Vec<String> {
-    let mut unneeded = take_sealings(journal, seen, run);
+    take_sealings(journal, seen, run);
     for refusal in &seen.refused {
         replace(journal, refusal, run, now);
     }
     // a chain that holds more than the run ever had is shown, not followed
     let recorded = i64::try_from(seen.recorded).unwrap_or(i64::MAX).min(journal.next);
-    if recorded > journal.recorded
-        && seen.ahead.is_none()
-        && seen
-            .conflict
-            .is_none_or(|c| i64::try_from(c.n).is_ok_and(|n| n >= recorded))
-    {
-        journal.recorded = recorded;
-        journal.block = seen
-            .block
-            .and_then(|block| i64::try_from(block).ok())
-            .or(journal.block);
-        journal.pending.retain(|record| record.n >= recorded);
-        let (done, open) = std::mem::take(&mut journal.sealed)
-            .into_iter()
-            .partition(|sealed| sealed.last < recorded);
-        let done: Vec<SealedRecords> = done;
-        journal.sealed = open;
-        unneeded.extend(done.into_iter().map(|sealed| sealed.config_map));
-        if recorded > 0 {
-            journal.graph = None;
-        }
+    let conflict = seen.conflict.and_then(|conflict| i64::try_from(conflict.n).ok());
+    if recorded <= journal.recorded || seen.ahead.is_some() || conflict.is_some_and(|n| n < recorded) {
+        return Vec::new();
     }
-    unneeded
+    journal.recorded = recorded;
+    journal.block = seen
+        .block
+        .and_then(|block| i64::try_from(block).ok())
+        .or(journal.block);
+    journal.pending.retain(|record| record.n >= recorded);
+    journal.graph = None;
+    let (done, open): (Vec<_>, Vec<_>) = std::mem::take(&mut journal.sealed)
+        .into_iter()
+        .partition(|sealed| sealed.last < recorded);
+    journal.sealed = open;
+    done.into_iter().map(|sealed| sealed.config_map).collect()
 }
 
-fn take_sealings(journal: &mut JournalStatus, seen: &JournalSeen, run: &str) -> Vec<String> {
-    let mut unneeded = Vec::new();
+fn take_sealings(journal: &mut JournalStatus, seen: &JournalSeen, run: &str) {
     for sealing in &seen.sealings {
         let Sealing::Sealed { first, last, hash } = sealing else {
             continue;
         };
-        let known = journal
-            .sealed
-            .iter()
-            .any(|sealed| sealed.first == *first && sealed.last == *last);
         let count = journal
             .pending
             .iter()
@@ -161,12 +149,17 @@ fn take_sealings(journal: &mut JournalStatus, seen: &JournalSeen, run: &str) -> 
                 hash: hash.clone(),
                 config_map: config_map(run, *first),
             });
-        } else if !known && *last < journal.recorded {
-            // the chain was quicker
-            unneeded.push(config_map(run, *first));
         }
     }
-    unneeded
+}
+
+/// ConfigMaps that were filled while the chain was quicker, so that no status ever named them.
+pub fn forgotten(journal: &JournalStatus, seen: &JournalSeen, run: &str) -> Vec<String> {
+    let over = |sealing: &Sealing| match sealing {
+        Sealing::Sealed { first, last, .. } if *last < journal.recorded => Some(config_map(run, *first)),
+        Sealing::Sealed { .. } | Sealing::Swapped { .. } => None,
+    };
+    seen.sealings.iter().filter_map(over).collect()
 }
 
 /// Puts a note in the place of a record that the chain refused, so that the numbers go on without a gap.

@@ -46,9 +46,14 @@ pub fn steps(report: &FinalReport) -> Vec<StepStatus> {
         exit_code: step.exit_code,
         started_at: cut_some(&step.started_at, 40),
         finished_at: cut_some(&step.finished_at, 40),
-        message: cut_some(&step.message, 256),
+        message: cut_some(&step.message, 256).filter(|said| !only_says_the_code(said, step.exit_code)),
     });
     steps.collect()
+}
+
+/// The exit code has a field of its own; a message that says nothing else would be shown beside it a second time.
+fn only_says_the_code(message: &str, exit_code: Option<i32>) -> bool {
+    exit_code.is_some_and(|code| message == format!("exit code {code}"))
 }
 
 /// Results and artifacts of a successful report.
@@ -155,4 +160,45 @@ pub fn agrees(outcome: Outcome, exit_code: i32) -> bool {
         Outcome::Error => exit::RUNNER_ERROR,
     };
     exit_code == expected
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use dcanary_protocol::report::StepReport;
+
+    use super::*;
+
+    #[test]
+    fn a_step_says_its_exit_code_once_and_keeps_what_else_it_says() {
+        let shown = |exit_code, message: &str| {
+            let report = FinalReport {
+                outcome: Outcome::Failed,
+                reason: "StepFailed".into(),
+                message: format!("step test: {message}"),
+                frames: 1,
+                steps: vec![StepReport {
+                    name: "test".into(),
+                    outcome: StepOutcome::Failed,
+                    exit_code,
+                    started_at: None,
+                    finished_at: None,
+                    message: Some(message.into()),
+                }],
+                results: Vec::new(),
+                artifacts: Vec::new(),
+                second_trade: false,
+            };
+            steps(&report).pop().unwrap().message
+        };
+        assert_eq!(shown(Some(1), "exit code 1"), None);
+        for (code, message) in [
+            (Some(1), "exit code 1; the results file cannot be read"),
+            (Some(1), "exit code 2"),
+            (None, "exit code 1"),
+            (None, "killed by signal 9"),
+        ] {
+            assert_eq!(shown(code, message).as_deref(), Some(message));
+        }
+    }
 }

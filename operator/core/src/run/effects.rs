@@ -50,8 +50,10 @@ pub(super) fn effects(scene: &Scene<'_>, unneeded: Vec<String>) -> (Vec<Effect>,
             }
         }
     }
-    let cursors = scene.settled_reports();
+    let (cursors, unknown) = scene.settled_reports();
     if !cursors.is_empty() {
+        // a report of no attempt may be one of an attempt that a stale view does not have
+        fence |= unknown;
         effects.push(Effect::AckReports { cursors });
     }
     effects.extend(scene.seal().map(Effect::SealOutbox));
@@ -61,6 +63,14 @@ pub(super) fn effects(scene: &Scene<'_>, unneeded: Vec<String>) -> (Vec<Effect>,
             .map(|config_map| Effect::DropSealed { config_map }),
     );
     if scene.may_go() {
+        let journal = scene.status.journal.as_ref();
+        let forgotten = journal.map(|journal| journal::forgotten(journal, &scene.seen.journal, scene.uid));
+        effects.extend(
+            forgotten
+                .into_iter()
+                .flatten()
+                .map(|config_map| Effect::DropSealed { config_map }),
+        );
         effects.push(Effect::ReleaseRun);
     }
     (effects, fence)
@@ -203,12 +213,13 @@ impl Scene<'_> {
         }
     }
 
-    /// Cursors of reports that the status holds, or that are of no concern.
-    fn settled_reports(&self) -> Vec<u64> {
+    /// Cursors of reports that the status holds, or that are of no concern; and whether there are some of the latter.
+    fn settled_reports(&self) -> (Vec<u64>, bool) {
         let attempts = || self.status.stages.iter().flat_map(|stage| &stage.attempts);
         let known = |attempt: &AttemptStatus| uid_of(self.seen, self.uid, attempt).map(str::to_owned);
         let waiting_unknown = attempts().any(|attempt| attempt.outcome.is_none() && known(attempt).is_none());
-        let settled = |report: &&SeenReport| {
+        let mut unknown = false;
+        let mut settled = |report: &&SeenReport| {
             let entry = &report.entry;
             if self.finished() {
                 return true;
@@ -217,17 +228,20 @@ impl Scene<'_> {
                 Some(attempt) if entry.report.is_some() => attempt.outcome.is_some(),
                 Some(attempt) => attempt.disputed.is_some(),
                 // perhaps of a Pod that the cache does not have yet
-                None => !waiting_unknown,
+                None => {
+                    unknown |= !waiting_unknown;
+                    !waiting_unknown
+                }
             }
         };
         let cursors: BTreeSet<u64> = self
             .seen
             .reports
             .iter()
-            .filter(settled)
+            .filter(&mut settled)
             .map(|report| report.entry.cursor)
             .collect();
-        cursors.into_iter().collect()
+        (cursors.into_iter().collect(), unknown)
     }
 
     fn seal(&self) -> Option<crate::effect::SealOutbox> {

@@ -29,6 +29,7 @@ pub type Event = (usize, fn(&mut World));
 /// killed process does not shift it.
 pub fn drive(scenario: Scenario, events: &[Event], die_at: Option<usize>) -> Result {
     let mut world = World::new(scenario);
+    world.fresh = true;
     let mut points = Failpoints { done: 0, die_at };
     let mut effects: BTreeMap<&'static str, u32> = BTreeMap::new();
     let mut replica = Replica::started(&world);
@@ -55,21 +56,12 @@ pub fn drive(scenario: Scenario, events: &[Event], die_at: Option<usize>) -> Res
                     if did.nothing || world.run_gone {
                         break;
                     }
-                    // effects on sessions and reports alone are no reason to look again
-                    if did
-                        .effects
-                        .iter()
-                        .all(|effect| matches!(*effect, "RevokeSession" | "CreatePod"))
-                        && spin > 3
-                    {
-                        break;
-                    }
                 }
                 Err(_) => replica = Replica::started(&world),
             }
         }
         check_idempotence(&mut replica, &world);
-        if world.run_gone || (world.finished() && settled(&world)) {
+        if world.run_gone || (world.finished() && settled(&world) && !deleting(&world)) {
             break;
         }
         let at = events.iter().position(|(when, _)| *when == round);
@@ -90,11 +82,29 @@ pub fn drive(scenario: Scenario, events: &[Event], die_at: Option<usize>) -> Res
         }
     }
     world.check_journal();
+    if world.finished() && !world.chain_away && !world.run_gone {
+        assert_eq!(world.chain.len(), world.log.len(), "the chain lacks a record");
+        let held = world.pods.values().any(|pod| pod.seen.held);
+        let finalizers = world.run.metadata.finalizers.iter().flatten().count();
+        assert!(
+            held || finalizers == 0,
+            "the run is held and nothing of it can be lost"
+        );
+        // a process that dies takes along that it filled a ConfigMap, so the chain may be quicker than the status
+        assert!(
+            points.die_at.is_some() || world.config_maps.is_empty(),
+            "records are kept aside that the chain holds"
+        );
+    }
     Result {
         world,
         boundaries: points.done,
         effects,
     }
+}
+
+fn deleting(world: &World) -> bool {
+    world.run.metadata.deletion_timestamp.is_some()
 }
 
 fn settled(world: &World) -> bool {

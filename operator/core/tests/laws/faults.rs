@@ -8,7 +8,7 @@ use crate::{
     world::World,
 };
 
-fn condition(world: &World, kind: ConditionType) -> (ConditionStatus, String) {
+pub fn condition(world: &World, kind: ConditionType) -> (ConditionStatus, String) {
     let status = world.status();
     let found = status
         .conditions
@@ -27,7 +27,7 @@ fn states(world: &World) -> Vec<(String, StageState, String)> {
         .collect()
 }
 
-fn records(world: &World) -> Vec<String> {
+pub fn records(world: &World) -> Vec<String> {
     world
         .log
         .values()
@@ -292,77 +292,6 @@ fn a_pod_deleted_by_hand_is_lost_and_repeated() {
 }
 
 #[test]
-fn a_run_deleted_while_the_chain_is_away_goes_with_all_records_put_aside() {
-    let delete: Event = (2, World::delete_run);
-    let scenario = Scenario {
-        chain_away: true,
-        ..Scenario::of(vec![
-            stage("build", &[], &[Behaviour::Hangs]),
-            stage("test", &[0], &[]),
-        ])
-    };
-    let result = drive(scenario, &[delete], None);
-    let world = result.world;
-    assert!(world.run_gone);
-    let aside: usize = world.config_maps.values().map(Vec::len).sum();
-    assert_eq!(aside, world.log.len());
-    assert_eq!(
-        records(&world),
-        [
-            "run_opened",
-            "stage_started build",
-            "stage_cancelled build",
-            "stage_skipped test",
-            "run_finished"
-        ]
-    );
-    assert!(world.pods.values().all(|pod| !pod.seen.held));
-}
-
-#[test]
-fn a_long_run_with_the_chain_away_puts_records_aside_and_loses_none() {
-    let stages = (0..60)
-        .map(|i| stage(&format!("s{i}"), &[], &[Behaviour::Succeed]))
-        .collect();
-    let scenario = Scenario {
-        chain_away: true,
-        parallelism: Some(20),
-        ..Scenario::of(stages)
-    };
-    let back: Event = (70, |world| world.chain_away = false);
-    let result = drive(scenario, &[back], None);
-    let world = result.world;
-    assert_eq!(world.log.len(), 122);
-    assert!(result.effects["SealOutbox"] >= 2);
-    assert_eq!(
-        condition(&world, ConditionType::Succeeded).0,
-        ConditionStatus::True
-    );
-}
-
-#[test]
-fn two_hundred_stages_cancelled_at_once_never_overfill_the_outbox() {
-    let cancel: Event = (1, |world| {
-        world.run.spec.cancel = true;
-        world.version += 1;
-    });
-    let stages = (0..200)
-        .map(|i| stage(&format!("s{i}"), &[], &[Behaviour::Hangs]))
-        .collect();
-    let world = drive(
-        Scenario {
-            parallelism: Some(3),
-            ..Scenario::of(stages)
-        },
-        &[cancel],
-        None,
-    )
-    .world;
-    assert_eq!(condition(&world, ConditionType::Succeeded).1, "Cancelled");
-    assert_eq!(world.log.len(), 1 + 3 + 200 + 1);
-}
-
-#[test]
 fn a_quota_delays_and_says_so_without_ending_anything() {
     let scenario = Scenario {
         quota_refusals: 3,
@@ -374,19 +303,4 @@ fn a_quota_delays_and_says_so_without_ending_anything() {
         ConditionStatus::True
     );
     assert_eq!(result.effects["CreatePod"], 4);
-}
-
-#[test]
-fn without_ledger_nothing_is_recorded_and_nothing_is_held() {
-    let scenario = Scenario {
-        ledger_off: true,
-        ..Scenario::of(vec![stage("build", &[], &[Behaviour::Succeed])])
-    };
-    let result = drive(scenario, &[], None);
-    assert!(result.world.status().journal.is_none());
-    assert_eq!(result.effects.get("HoldRun"), None);
-    assert_eq!(
-        condition(&result.world, ConditionType::Succeeded).0,
-        ConditionStatus::True
-    );
 }

@@ -80,6 +80,11 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         |world| world.server_away_since = Some(world.now),
         |world| world.server_away_since = None,
         |world| world.chain_away = !world.chain_away,
+        crate::world::World::delete_namespace,
+        |world| {
+            world.namespace_shown = true;
+            world.delete_namespace();
+        },
     ];
     proptest::collection::vec((0_usize..20, proptest::sample::select(kinds)), 0..4)
 }

@@ -128,6 +128,7 @@ impl Replica {
                 ..JournalSeen::default()
             },
             server_away_since: world.server_away_since,
+            namespace_terminating: world.namespace_since.is_some() && world.namespace_shown,
             ..Observed::default()
         }
     }
@@ -141,6 +142,10 @@ impl Replica {
             next(&run, &seen, world.now),
             "the same arguments gave another plan"
         );
+        // on a stale view nothing comes of a plan: its write is refused
+        if version == world.version {
+            check_idempotence(&run, &seen, &plan, world.now);
+        }
         Some((run, version, plan))
     }
 
@@ -165,7 +170,9 @@ impl Replica {
             self.written = Some((world.run.clone(), world.version));
             points.pass()?;
         }
-        did.nothing = !changed && plan.effects.is_empty();
+        // closing a session again is asked for as long as the Pod is there, and changes nothing
+        let idle = |effect: &Effect| matches!(effect, Effect::RevokeSession { .. });
+        did.nothing = !changed && plan.effects.iter().all(idle);
         for effect in &plan.effects {
             points.pass()?;
             did.effects.insert(self.act(world, effect));
@@ -179,7 +186,9 @@ impl Replica {
         match effect {
             Effect::HoldRun => {
                 let list = world.run.metadata.finalizers.get_or_insert_default();
-                if !world.run_gone && !list.iter().any(|name| name == labels::RECORDED) {
+                // the API server takes no new finalizer on something that is being deleted
+                let going = world.run_gone || world.run.metadata.deletion_timestamp.is_some();
+                if !going && !list.iter().any(|name| name == labels::RECORDED) {
                     list.push(labels::RECORDED.to_owned());
                     world.version += 1;
                 }
@@ -210,6 +219,7 @@ impl Replica {
                     .filter(|there| there.seen.uid == pod.uid)
                 {
                     there.seen.held = false;
+                    world.check_release(&pod.name);
                 }
                 world.collect(&pod.name);
                 "ReleasePod"
@@ -239,14 +249,14 @@ impl Replica {
                 "DropSealed"
             }
             Effect::AckReports { cursors } => {
-                world.acked.extend(cursors);
+                world.acknowledge(cursors);
                 "AckReports"
             }
             Effect::ReleaseRun => {
                 world.run.metadata.finalizers = None;
                 world.version += 1;
                 if world.run.metadata.deletion_timestamp.is_some() {
-                    world.run_gone = true;
+                    world.go();
                 }
                 self.written = Some((world.run.clone(), world.version));
                 "ReleaseRun"
@@ -260,6 +270,9 @@ impl Replica {
                 uid: there.seen.uid.clone(),
                 gone: false,
             };
+        }
+        if world.namespace_since.is_some() {
+            return CreateAnswer::NamespaceTerminating;
         }
         if world.scenario.behaviour(stage, attempt) == Behaviour::Refused {
             return CreateAnswer::Refused {
@@ -293,4 +306,17 @@ impl Replica {
         );
         CreateAnswer::Created { uid, gone: false }
     }
+}
+
+/// Deciding again on one's own result, with nothing else changed, changes nothing and records nothing.
+fn check_idempotence(run: &PipelineRun, seen: &Observed, plan: &Plan, now: Timestamp) {
+    let mut after = run.clone();
+    after.status = Some(plan.status.clone());
+    let again = next(&after, seen, now);
+    assert!(
+        again.journal.is_empty(),
+        "deciding on its own result records {:?}",
+        again.journal
+    );
+    assert_eq!(again.status, plan.status, "deciding on its own result changes it");
 }

@@ -21,6 +21,9 @@ enum Move {
     Record,
     Pass(i64),
     Cancel,
+    ChainAway(bool),
+    Delete,
+    DeleteNamespace,
 }
 
 fn moves() -> impl Strategy<Value = Vec<Move>> {
@@ -36,6 +39,9 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         2 => Just(Move::Record),
         4 => (1_i64..90).prop_map(Move::Pass),
         1 => Just(Move::Cancel),
+        2 => any::<bool>().prop_map(Move::ChainAway),
+        1 => Just(Move::Delete),
+        1 => Just(Move::DeleteNamespace),
     ];
     proptest::collection::vec(one, 20..160)
 }
@@ -77,6 +83,9 @@ fn play(scenario: Scenario, moves: &[Move]) -> World {
                 world.run.spec.cancel = true;
                 world.version += 1;
             }
+            Move::ChainAway(away) => world.chain_away = away,
+            Move::Delete => world.delete_run(),
+            Move::DeleteNamespace => world.delete_namespace(),
         }
     }
     world.check_journal();
