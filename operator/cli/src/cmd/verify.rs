@@ -7,9 +7,11 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use dcanary_core::definition::Definition;
+use dcanary_crds::PipelineRun;
 use dcanary_ledger::RunKey;
 use dcanary_types::record::Record;
-use dcanary_verifier::{Check, Report, Status, TrustFile, verify_export};
+use dcanary_verifier::{Check, Report, Status, TrustFile, VerifiedRecord, verify_export};
 
 use crate::{
     args::{Format, Global, Verify},
@@ -17,7 +19,7 @@ use crate::{
     exit::{Exit, Failure},
     journal::{self, compare::compare, evidence},
     output::{Style, machine, print},
-    render::report,
+    render::{journal as table, report},
     trust_file::{self, Folders},
 };
 
@@ -28,16 +30,22 @@ pub async fn run(global: &Global, verify: Verify) -> Result<Exit, Failure> {
         Verify::Export { file, trust } => {
             let pinned = trust_file::load(trust.trust.as_deref(), &folders)?;
             let report = export(&file, pinned.as_ref().map(|(_, trust)| trust))?;
-            show(global, &report, &format!("Export {}", file.display()), None)
+            show(global, &report, &format!("Export {}", file.display()), None, &[])
         }
         Verify::Run { name, trust, network } => {
             let pinned = trust_file::load(trust.trust.as_deref(), &folders)?;
             let trust = pinned.as_ref().map(|(_, trust)| trust);
             // Whatever keeps it from being checked is exit code 2 here.
-            let (report, incomplete) = live(global, &name, trust, network.as_deref(), &folders)
+            let found = live(global, &name, trust, network.as_deref(), &folders)
                 .await
                 .map_err(|failure| failure.with(Exit::Unchecked))?;
-            show(global, &report, &format!("Run {name}"), incomplete)
+            show(
+                global,
+                &found.report,
+                &format!("Run {name}"),
+                found.incomplete,
+                &found.records,
+            )
         }
     }
 }
@@ -54,13 +62,29 @@ fn export(file: &Path, trust: Option<&TrustFile>) -> Result<Report, Failure> {
     Ok(verify_export(BufReader::with_capacity(1 << 16, input), trust))
 }
 
+/// What is known about a run in the cluster and in the ledger.
+struct Live {
+    report: Report,
+    /// Why not everything could be checked.
+    incomplete: Option<String>,
+    /// The verified records; empty when something is false.
+    records: Vec<VerifiedRecord>,
+}
+
+/// The graph document of a run, as its own definition has it.
+fn graph(run: &PipelineRun) -> Option<Vec<u8>> {
+    let status = run.status.as_ref()?;
+    let definition = Definition::decode(status.resolved.as_deref(), status.definition.as_deref()).ok()?;
+    Some(definition.graph().ok()?.encode())
+}
+
 async fn live(
     global: &Global,
     name: &str,
     trust: Option<&TrustFile>,
     network: Option<&str>,
     folders: &Folders,
-) -> Result<(Report, Option<String>), Failure> {
+) -> Result<Live, Failure> {
     let cluster = Cluster::connect(global).await?;
     let run = cluster.run(name).await?;
     let hints = cluster.ledger_config().await?;
@@ -73,15 +97,17 @@ async fn live(
         .and_then(|status| status.project.clone())
         .unwrap_or_else(|| hints.project.clone());
     let key = RunKey::new(project, hints.domain.clone(), uid);
-    let found = evidence::verify(&access, &key, trust, &hints, now()).await;
+    let found = evidence::verify(&access, &key, trust, &hints, graph(&run), now()).await;
     let evidence::Verification {
         mut report,
         run: verified,
         mut incomplete,
     } = found;
+    let mut records = Vec::new();
     if let Some(verified) = verified {
-        let records: Vec<Record> = verified.records().iter().map(|one| one.record.clone()).collect();
-        let (status, detail) = compare(&run, &records);
+        records = verified.records().to_vec();
+        let said: Vec<Record> = records.iter().map(|one| one.record.clone()).collect();
+        let (status, detail) = compare(&run, &said);
         if status == Status::Unchecked {
             incomplete = Some(detail.clone());
         }
@@ -97,10 +123,20 @@ async fn live(
             report.record(Check::Cluster, Status::Failed, detail);
         }
     }
-    Ok((report, incomplete))
+    Ok(Live {
+        report,
+        incomplete,
+        records,
+    })
 }
 
-fn show(global: &Global, found: &Report, subject: &str, incomplete: Option<String>) -> Result<Exit, Failure> {
+fn show(
+    global: &Global,
+    found: &Report,
+    subject: &str,
+    incomplete: Option<String>,
+    records: &[VerifiedRecord],
+) -> Result<Exit, Failure> {
     let exit = match (found.exit_code(), &incomplete) {
         (1, _) => Exit::Failed,
         (0, None) => Exit::Succeeded,
@@ -113,10 +149,14 @@ fn show(global: &Global, found: &Report, subject: &str, incomplete: Option<Strin
                 object.insert("verified".to_owned(), (exit == Exit::Succeeded).into());
                 object.insert("exitCode".to_owned(), exit.code().into());
                 object.insert("incomplete".to_owned(), incomplete.into());
+                object.insert("records".to_owned(), table::machine(records));
             }
             print(&machine(&value, format)?);
         }
-        Some(Format::Name | Format::Wide) | None => {
+        form @ (Some(Format::Name | Format::Wide) | None) => {
+            if form == Some(Format::Wide) && !records.is_empty() {
+                print(&format!("{}\n", table::journal(records)));
+            }
             print(&report::report(
                 found,
                 subject,

@@ -21,11 +21,15 @@ pub struct Verification {
 }
 
 /// Fetches and verifies a run. Failures become findings wherever they say something about the ledger.
+///
+/// `graph` is the graph document as the run's object has it, for the time after the run's end, when the ledger does not keep it any more:
+/// the digest in the first record decides whether it is the right one.
 pub async fn verify(
     access: &Access,
     key: &RunKey,
     trust: Option<&TrustFile>,
     hints: &LedgerConfig,
+    graph: Option<Vec<u8>>,
     now: u64,
 ) -> Verification {
     let mut early = Report::new(trust);
@@ -38,7 +42,7 @@ pub async fn verify(
         Err(error) => return broken(early, &error),
     };
     judge_code(&mut early, access, trust).await;
-    match fetch(access, key, hints, code).await {
+    match fetch(access, key, hints, graph, code).await {
         Ok(None) => {
             let incomplete = Some(format!("run {} is not in the ledger", key.run));
             Verification {
@@ -118,6 +122,7 @@ async fn fetch(
     access: &Access,
     key: &RunKey,
     hints: &LedgerConfig,
+    graph: Option<Vec<u8>>,
     code: Vec<u8>,
 ) -> Result<Option<RunEvidence>, LedgerError> {
     let ledger = &access.ledger;
@@ -126,7 +131,7 @@ async fn fetch(
     if indexes.is_empty() {
         return Ok(None);
     }
-    let graph = ledger.run_graph(key).await?;
+    let graph = ledger.run_graph(key).await?.or(graph);
     let head = ledger.head().await?;
     let policy = ledger.policy().await?;
     let indexes: Vec<u64> = indexes.into_iter().filter(|index| *index < head.size).collect();

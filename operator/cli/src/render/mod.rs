@@ -1,5 +1,6 @@
 //! Text from values: no clock, no cluster, no terminal.
 
+pub mod journal;
 pub mod lint;
 pub mod logs;
 pub mod pin;
