@@ -5,8 +5,9 @@ set -euo pipefail
 cd "$ROOT"
 mkdir -p "$OUT_DIR/canisters"
 
-# the whole workspace, as the tests build it: one set of features, so dependencies are compiled once
-step "building programs" cargo build --release --locked --workspace --bins
+# the whole workspace at once: one set of features, so dependencies are compiled once. The tests set DCANARY_BUILD="--bins --tests".
+# shellcheck disable=SC2086 # several words
+step "building programs" cargo build --release --locked --workspace ${DCANARY_BUILD:---bins}
 step "building canisters" canisters/build.sh "$OUT_DIR/canisters"
 # without symbols: the image is loaded at every start of the cluster
 mkdir -p "$OUT_DIR/bin"

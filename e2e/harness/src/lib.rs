@@ -13,9 +13,14 @@
 pub mod cli;
 pub mod cluster;
 pub mod evidence;
+pub mod fixtures;
+pub mod follow;
 pub mod git_server;
+pub mod journal;
+pub mod kubectl;
 pub mod namespace;
 pub mod run;
+pub mod system;
 
 pub use cluster::Cluster;
 pub use namespace::{Namespace, scenario};

@@ -31,10 +31,10 @@ pub struct Namespace {
 ///
 /// # Panics
 /// Never by itself: a panic of the test is turned into an error after its evidence was kept.
-pub async fn scenario<F, Fut>(test: &str, body: F) -> Result<()>
+pub async fn scenario<F, Fut, T>(test: &str, body: F) -> Result<T>
 where
     F: FnOnce(Namespace) -> Fut,
-    Fut: Future<Output = Result<()>>,
+    Fut: Future<Output = Result<T>>,
 {
     let cluster = Cluster::connect().await?;
     let ns = Namespace::create(&cluster, test).await?;
@@ -50,9 +50,9 @@ where
             Err(anyhow!(text))
         });
     match outcome {
-        Ok(()) => {
+        Ok(found) => {
             ns.delete().await?;
-            Ok(())
+            Ok(found)
         }
         Err(error) => {
             let place = evidence::keep(&ns, test, &error).await;
@@ -99,10 +99,12 @@ impl Namespace {
     }
 
     async fn delete(&self) -> Result<()> {
-        Api::<CoreNamespace>::all(self.cluster.client.clone())
-            .delete(&self.name, &DeleteParams::background())
-            .await?;
-        Ok(())
+        let all = Api::<CoreNamespace>::all(self.cluster.client.clone());
+        match all.delete(&self.name, &DeleteParams::background()).await {
+            // the test itself may have deleted it
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            answer => answer.map(drop).map_err(Into::into),
+        }
     }
 
     /// An API for namespaced objects of a kind in this namespace.

@@ -13,7 +13,7 @@ use kube::{
         reflector::{ObjectRef, Store},
     },
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::{
     config::Config, memory::Memory, metrics::Metrics, reports::Acknowledgements, reports::ServerClient,
@@ -56,11 +56,21 @@ pub struct Context {
     pub recorder: OnceLock<Recorder>,
     /// Why the ledger is not set up yet.
     pub ledger_waiting: watch::Sender<Option<dcanary_core::observed::Waiting>>,
+    /// A run went that left sealed records behind.
+    pub left_behind: Notify,
     /// Figures.
     pub metrics: Metrics,
 }
 
 impl Context {
+    /// Reconciles the runs that have not begun: what they wait for may be there now.
+    pub fn wake_waiting(&self) {
+        for object in self.memory.waiting() {
+            // the receiver lives as long as the controller
+            let _ = self.wake.send(object);
+        }
+    }
+
     /// Reconciles a run soon, if it is known.
     pub fn wake(&self, run_uid: &str) {
         if let Some(object) = self.memory.object(run_uid) {

@@ -1,14 +1,16 @@
 //! How the runner gets into build Pods: decided by a probe Pod that executes it from an image volume.
 //!
 //! Image volumes exist from Kubernetes 1.33 on, behind a gate until 1.36, and a runtime may mount them without execution. Only trying tells.
+//! The answer is kept in the ConfigMap `<installation>-delivery` for this runner image and this version of Kubernetes, so that an operator that
+//! takes over begins at once. Deleting the ConfigMap and restarting the operator asks again.
 
 use std::time::Duration;
 
 use dcanary_core::Delivery;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::{
     Api, Client, ResourceExt,
-    api::{DeleteParams, PostParams},
+    api::{DeleteParams, Patch, PatchParams, PostParams},
     runtime::wait::await_condition,
 };
 use serde_json::json;
@@ -19,7 +21,7 @@ use crate::config::{Config, DeliveryChoice};
 
 /// The probe cannot be run.
 #[derive(Debug, Error)]
-#[error("{verb} the probe Pod of the runner's delivery")]
+#[error("{verb} how the runner is delivered")]
 pub struct DeliveryError {
     verb: &'static str,
     #[source]
@@ -37,19 +39,60 @@ pub async fn decide(client: &Client, config: &Config) -> Result<Delivery, Delive
     match config.runner_delivery {
         DeliveryChoice::ImageVolume => Ok(Delivery::ImageVolume),
         DeliveryChoice::Init => Ok(Delivery::Init),
-        DeliveryChoice::Auto => probe(client, config).await,
+        DeliveryChoice::Auto => remembered(client, config).await,
     }
 }
 
-async fn probe(client: &Client, config: &Config) -> Result<Delivery, DeliveryError> {
+/// What an earlier operator found out, else what the probe says, which is written down.
+async fn remembered(client: &Client, config: &Config) -> Result<Delivery, DeliveryError> {
+    let version = client.apiserver_version().await.map_err(failed("choose"))?;
+    let asked = format!("{} on {}", config.runner_image, version.git_version);
+    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &config.namespace);
+    let name = format!("{}-delivery", config.installation);
+    let known = maps.get_opt(&name).await.map_err(failed("remember"))?;
+    if let Some(found) = known
+        .and_then(|map| map.data)
+        .filter(|data| data.get("of") == Some(&asked))
+    {
+        match found.get("delivery").map(String::as_str) {
+            Some(IMAGE_VOLUME) => return Ok(Delivery::ImageVolume),
+            Some(INIT) => return Ok(Delivery::Init),
+            _ => {}
+        }
+    }
+    let (delivery, certain) = probe(client, config).await?;
+    if certain {
+        let word = match delivery {
+            Delivery::ImageVolume => IMAGE_VOLUME,
+            Delivery::Init => INIT,
+        };
+        let map = json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": name, "labels": {"app.kubernetes.io/part-of": "dcanary"}},
+            "data": {"of": asked, "delivery": word},
+        });
+        let params = PatchParams::apply("dcanary-operator").force();
+        maps.patch(&name, &params, &Patch::Apply(&map))
+            .await
+            .map_err(failed("remember"))?;
+    }
+    Ok(delivery)
+}
+
+const IMAGE_VOLUME: &str = "imageVolume";
+const INIT: &str = "init";
+
+fn failed(verb: &'static str) -> impl FnOnce(kube::Error) -> DeliveryError {
+    move |source| DeliveryError {
+        verb,
+        source: Box::new(source),
+    }
+}
+
+/// The way that works, and whether that is certain (a probe that could not run says nothing about the cluster).
+async fn probe(client: &Client, config: &Config) -> Result<(Delivery, bool), DeliveryError> {
     let api: Api<Pod> = Api::namespaced(client.clone(), &config.namespace);
     let pod: Pod = serde_json::from_value(manifest(config)).unwrap_or_default();
-    let error = |verb| {
-        move |source| DeliveryError {
-            verb,
-            source: Box::new(source),
-        }
-    };
     let name = match api.create(&PostParams::default(), &pod).await {
         Ok(created) => created.name_any(),
         // an old API server or a policy that knows no image volumes refuses the Pod itself
@@ -58,9 +101,9 @@ async fn probe(client: &Client, config: &Config) -> Result<Delivery, DeliveryErr
                 message = status.message,
                 "image volumes are refused: the runner comes by init container"
             );
-            return Ok(Delivery::Init);
+            return Ok((Delivery::Init, true));
         }
-        Err(source) => return Err(error("create")(source)),
+        Err(source) => return Err(failed("probe")(source)),
     };
     let ended = |pod: Option<&Pod>| {
         let phase = pod
@@ -82,13 +125,13 @@ async fn probe(client: &Client, config: &Config) -> Result<Delivery, DeliveryErr
     };
     if phase == "Succeeded" {
         info!("the runner comes from an image volume");
-        Ok(Delivery::ImageVolume)
+        Ok((Delivery::ImageVolume, true))
     } else {
         warn!(
             phase,
             "the runner cannot be executed from an image volume here: it comes by init container"
         );
-        Ok(Delivery::Init)
+        Ok((Delivery::Init, phase == "Failed"))
     }
 }
 

@@ -3,12 +3,16 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use dcanary_core::SeenPod;
 use dcanary_core::observed::{CreateAnswer, Creation, JournalSeen, SeenReport};
 use dcanary_crds::PipelineRun;
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
+
+/// Pause before a Pod is asked for again that could not be created then.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
 
 /// What is remembered about one run.
 #[derive(Default)]
@@ -19,14 +23,39 @@ pub struct RunMemory {
     pub written: Option<PipelineRun>,
     /// Pods, by name.
     pub pods: BTreeMap<String, SeenPod>,
-    /// Answers to `CreatePod`.
-    pub creations: Vec<Creation>,
+    /// Answers to `CreatePod`, and when they came.
+    creations: Vec<(Creation, Instant)>,
     /// Reports that are not acknowledged.
     pub reports: Vec<SeenReport>,
+    /// It has not begun: a Pipeline or an executor may be missing.
+    pub waits: bool,
     /// Reconciles that failed in a row.
     pub failures: u32,
     /// What the recorder told.
     pub journal: JournalSeen,
+}
+
+impl RunMemory {
+    /// Notes the answer to a creation, in place of an earlier one.
+    pub fn answered(&mut self, creation: Creation, now: Instant) {
+        self.creations.retain(|(old, _)| old.pod != creation.pod);
+        self.creations.push((creation, now));
+    }
+
+    /// The answers that count now: those that another try may change are forgotten after a pause, so that it is made.
+    pub fn answers(&mut self, now: Instant) -> Vec<Creation> {
+        self.creations.retain(|(creation, at)| {
+            let may_change = matches!(
+                creation.answer,
+                CreateAnswer::Quota { .. } | CreateAnswer::Foreign
+            );
+            !may_change || now.duration_since(*at) < ASK_AGAIN
+        });
+        self.creations
+            .iter()
+            .map(|(creation, _)| creation.clone())
+            .collect()
+    }
 }
 
 /// All runs, by UID.
@@ -46,6 +75,13 @@ impl Memory {
     /// The object of a run that has been reconciled before.
     pub fn object(&self, uid: &str) -> Option<ObjectRef<PipelineRun>> {
         self.lock().get(uid).and_then(|run| run.object.clone())
+    }
+
+    /// Runs that have not begun.
+    pub fn waiting(&self) -> Vec<ObjectRef<PipelineRun>> {
+        let runs = self.lock();
+        let waiting = runs.values().filter(|run| run.waits);
+        waiting.filter_map(|run| run.object.clone()).collect()
     }
 
     /// Forgets a run.
@@ -88,7 +124,7 @@ impl Memory {
             if run.pods.get(name).is_some_and(|pod| pod.uid == pod_uid) {
                 run.pods.remove(name);
             }
-            for creation in &mut run.creations {
+            for (creation, _) in &mut run.creations {
                 if let CreateAnswer::Created { uid, gone } = &mut creation.answer
                     && uid == pod_uid
                 {
@@ -106,4 +142,34 @@ pub fn version(run: &PipelineRun) -> u64 {
         .as_deref()
         .and_then(|text| text.parse().ok())
         .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(pod: &str, answer: CreateAnswer) -> Creation {
+        Creation {
+            pod: pod.to_owned(),
+            answer,
+        }
+    }
+
+    #[test]
+    fn a_pod_that_the_quota_refused_is_asked_for_again_after_a_pause_and_one_that_was_created_is_not() {
+        let start = Instant::now();
+        let mut memory = RunMemory::default();
+        let quota = CreateAnswer::Quota {
+            message: "exceeded quota: small".to_owned(),
+        };
+        let created = CreateAnswer::Created {
+            uid: "1".to_owned(),
+            gone: false,
+        };
+        memory.answered(answer("a", quota), start);
+        memory.answered(answer("b", CreateAnswer::Foreign), start);
+        memory.answered(answer("c", created.clone()), start);
+        assert_eq!(memory.answers(start + ASK_AGAIN / 2).len(), 3);
+        assert_eq!(memory.answers(start + ASK_AGAIN), [answer("c", created)]);
+    }
 }

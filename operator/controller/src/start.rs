@@ -20,7 +20,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::{
     net::TcpListener,
-    sync::{mpsc, watch},
+    sync::{Notify, mpsc, watch},
     task::JoinSet,
 };
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -102,13 +102,23 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<()> {
         server_away: watch::Sender::new(None),
         recorder: OnceLock::new(),
         ledger_waiting: watch::Sender::new(None),
+        left_behind: Notify::new(),
         metrics,
         client: client.clone(),
         config,
     });
 
-    tasks.spawn(drain(executor_stream));
-    tasks.spawn(drain(cluster_executor_stream));
+    // runs that wait for one of these are looked at again
+    let waking = |ctx: &Arc<Context>| {
+        let ctx = ctx.clone();
+        move || ctx.wake_waiting()
+    };
+    let wake = waking(&ctx);
+    tasks.spawn(drain(executor_stream.inspect(move |_| wake())));
+    let wake = waking(&ctx);
+    tasks.spawn(drain(cluster_executor_stream.inspect(move |_| wake())));
+    let wake = waking(&ctx);
+    let pipeline_stream = pipeline_stream.inspect(move |_| wake());
     let (pods_listed, pods_ready) = watch::channel(false);
     tasks.spawn({
         let (ctx, api) = (ctx.clone(), Api::<Pod>::all(client.clone()));

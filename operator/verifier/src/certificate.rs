@@ -11,7 +11,10 @@
 
 use std::fmt;
 
-use ic_verify_bls_signature::{PublicKey, Signature};
+use blst::{
+    BLST_ERROR,
+    min_sig::{PublicKey, Signature},
+};
 use thiserror::Error;
 
 use crate::cbor::{CborError, Reader, leb128_u64};
@@ -37,6 +40,9 @@ const MAINNET: [u8; 96] = [
 /// Compressed point at infinity: "verifies" the empty signature of everybody and is never a key.
 const INFINITY: u8 = 0b1100_0000;
 
+/// Domain separation tag of the network's signatures (interface specification, “Certificate”).
+const SUITE: &[u8] = b"BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_NUL_";
+
 /// A BLS key of a network or subnet: a valid point that is not the identity.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct RootKey([u8; 96]);
@@ -49,7 +55,8 @@ impl RootKey {
     pub fn from_der(der: &[u8]) -> Result<Self, CertificateError> {
         let point = der.strip_prefix(&DER_PREFIX).ok_or(CertificateError::Key)?;
         let point: [u8; 96] = point.try_into().map_err(|_| CertificateError::Key)?;
-        if point[0] == INFINITY || PublicKey::deserialize(&point).is_err() {
+        // on the curve, in the subgroup, not the identity
+        if point[0] == INFINITY || PublicKey::key_validate(&point).is_err() {
             return Err(CertificateError::Key);
         }
         Ok(Self(point))
@@ -72,8 +79,14 @@ impl RootKey {
 
     fn verifies(&self, digest: &[u8; 32], signature: &[u8; 48]) -> bool {
         let message = [b"\x0dic-state-root".as_slice(), digest].concat();
-        match (PublicKey::deserialize(&self.0), Signature::deserialize(signature)) {
-            (Ok(key), Ok(signature)) => key.verify(&message, &signature).is_ok(),
+        // both points are checked to be in their subgroups, and not to be the identity
+        match (
+            PublicKey::key_validate(&self.0),
+            Signature::sig_validate(signature, true),
+        ) {
+            (Ok(key), Ok(signature)) => {
+                signature.verify(false, &message, SUITE, &[], &key, false) == BLST_ERROR::BLST_SUCCESS
+            }
             _ => false,
         }
     }

@@ -150,6 +150,16 @@ fn stage_mark(stage: &StageStatus) -> Mark {
     }
 }
 
+/// Why a stage is where it is: what its attempt waits for, else its own reason.
+fn why(stage: &StageStatus) -> (&str, &str) {
+    let under_way =
+        |attempt: &&AttemptStatus| stage.state == StageState::Running && attempt.outcome.is_none();
+    match stage.attempts.last().filter(under_way) {
+        Some(attempt) => (&attempt.reason, &attempt.message),
+        None => (&stage.reason, &stage.message),
+    }
+}
+
 fn stage_line(stage: &StageStatus, now: Timestamp, branch: &str, style: Style) -> String {
     let (icon, tone, word) = stage_mark(stage);
     let mut notes: Vec<String> = Vec::new();
@@ -158,8 +168,9 @@ fn stage_line(stage: &StageStatus, now: Timestamp, branch: &str, style: Style) -
             notes.push(note.to_owned());
         }
     }
-    if stage.state != StageState::Succeeded && !stage.reason.is_empty() {
-        let said = [stage.reason.as_str(), stage.message.as_str()];
+    let (reason, message) = why(stage);
+    if stage.state != StageState::Succeeded && !reason.is_empty() {
+        let said = [reason, message];
         notes.push(
             said.into_iter()
                 .filter(|part| !part.is_empty())

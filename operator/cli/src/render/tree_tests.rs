@@ -39,3 +39,21 @@ fn a_result_with_newlines_and_escapes_stays_one_harmless_line() {
     let line = result_line(&result);
     assert!(!line.contains('\n') && !line.contains('\u{1b}'), "{line:?}");
 }
+
+#[test]
+fn a_stage_whose_pod_cannot_be_created_yet_shows_what_it_waits_for() {
+    let mut run = fixtures::running();
+    let stages = &mut run.status.as_mut().unwrap().stages;
+    let stage = stages
+        .iter_mut()
+        .find(|stage| stage.state == StageState::Running)
+        .unwrap();
+    stage.attempts = vec![AttemptStatus {
+        number: 1,
+        reason: "QuotaExceeded".to_owned(),
+        message: "exceeded quota: few-pods".to_owned(),
+        ..AttemptStatus::default()
+    }];
+    let text = plain(&run);
+    assert!(text.contains("QuotaExceeded: exceeded quota: few-pods"), "{text}");
+}

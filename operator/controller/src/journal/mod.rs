@@ -1,5 +1,6 @@
 //! Between the outboxes in statuses and the recorder.
 
+mod left_behind;
 mod outcomes;
 
 pub use outcomes::follow;
@@ -11,7 +12,8 @@ use kube::ResourceExt;
 
 use crate::context::Context;
 
-/// Hands the outbox of a run to the recorder. Repeating is harmless.
+/// Hands the outbox of a run to the recorder, unless the chain is known to hold all of it already (the status says so with its next write).
+/// Repeating is harmless.
 pub fn hand_over(ctx: &Context, run: &PipelineRun) {
     let Some(recorder) = ctx.recorder.get() else {
         return;
@@ -19,7 +21,11 @@ pub fn hand_over(ctx: &Context, run: &PipelineRun) {
     let Some(outbox) = outbox(&ctx.config.domain, run) else {
         return;
     };
-    recorder.submit(outbox);
+    let recorded = ctx.memory.with(&outbox.key.run, |memory| memory.journal.recorded);
+    let open = outbox.records.last().is_none_or(|last| last.n >= recorded);
+    if open {
+        recorder.submit(outbox);
+    }
 }
 
 /// The outbox in a run's status; `None` when there is nothing to record.
@@ -38,7 +44,11 @@ pub fn outbox(domain: &str, run: &PipelineRun) -> Option<Outbox> {
 
 /// The graph document of a journal status.
 pub fn graph(journal: &JournalStatus) -> Option<Vec<u8>> {
-    BASE64_STANDARD.decode(journal.graph.as_ref()?).ok()
+    decode_graph(journal.graph.as_ref()?)
+}
+
+fn decode_graph(encoded: &str) -> Option<Vec<u8>> {
+    BASE64_STANDARD.decode(encoded).ok()
 }
 
 /// Pending records as the recorder takes them. One that cannot be decoded was not written by us and is left out: the recorder then names the gap.

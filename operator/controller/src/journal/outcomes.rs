@@ -1,8 +1,8 @@
 //! What the recorder tells goes into the memory of the run, and wakes it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use dcanary_core::observed::{Conflict, Refusal, Waiting};
+use dcanary_core::observed::{Conflict, JournalSeen, Refusal, Waiting};
 use dcanary_crds::PipelineRun;
 use dcanary_ledger::{Outbox, Outcome, RunKey};
 use jiff::Timestamp;
@@ -10,16 +10,45 @@ use kube::runtime::reflector::Store;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tracing::warn;
 
-use super::{graph, outbox, records};
+use super::{graph, left_behind::LeftBehind, outbox, records};
 use crate::{context::Context, run::act::seal};
+
+/// How often records of runs that are gone are handed over again while they wait.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// Follows until the recorder is gone.
 pub async fn follow(ctx: Arc<Context>, runs: Store<PipelineRun>, mut outcomes: UnboundedReceiver<Outcome>) {
-    while let Some(outcome) = outcomes.recv().await {
+    let mut left_behind = LeftBehind::default();
+    left_behind.look(&ctx, &runs).await;
+    let mut again = tokio::time::interval(LOOK_AGAIN);
+    // the cache may still hold a run that has just gone: one more look than there is reason for
+    let mut expected = false;
+    loop {
+        let outcome = tokio::select! {
+            outcome = outcomes.recv() => match outcome {
+                Some(outcome) => outcome,
+                None => return,
+            },
+            () = ctx.left_behind.notified() => {
+                left_behind.look(&ctx, &runs).await;
+                expected = true;
+                again.reset();
+                continue;
+            }
+            _ = again.tick() => {
+                if std::mem::take(&mut expected) || !left_behind.is_empty() {
+                    left_behind.look(&ctx, &runs).await;
+                }
+                continue;
+            }
+        };
         if let Some(recorder) = ctx.recorder.get() {
             ctx.metrics
                 .journal_pending
                 .set(i64::try_from(recorder.depth()).unwrap_or(i64::MAX));
+        }
+        if left_behind.take(&ctx, &outcome).await {
+            continue;
         }
         let key = key(&outcome).clone();
         match outcome {
@@ -32,14 +61,17 @@ pub async fn follow(ctx: Arc<Context>, runs: Store<PipelineRun>, mut outcomes: U
                 }
             }
             told => {
-                note(&ctx, told);
-                ctx.wake(&key.run);
+                // a run whose records are on the chain hands them over again with every decision until its next status write: what is known
+                // already must not lead to another decision, or both go round for ever
+                if note(&ctx, told) {
+                    ctx.wake(&key.run);
+                }
             }
         }
     }
 }
 
-fn key(outcome: &Outcome) -> &RunKey {
+pub(super) fn key(outcome: &Outcome) -> &RunKey {
     match outcome {
         Outcome::Recorded { key, .. }
         | Outcome::Refused { key, .. }
@@ -51,45 +83,51 @@ fn key(outcome: &Outcome) -> &RunKey {
     }
 }
 
-fn note(ctx: &Context, outcome: Outcome) {
+/// Takes over what the recorder told. Whether that is news.
+fn note(ctx: &Context, outcome: Outcome) -> bool {
     let run = key(&outcome).run.clone();
     ctx.memory.with(&run, |memory| {
-        let journal = &mut memory.journal;
-        match outcome {
-            Outcome::Recorded { first, blocks, .. } => {
-                let count = u64::try_from(blocks.len()).unwrap_or(0);
-                journal.recorded = journal.recorded.max(first + count);
-                journal.block = blocks.last().copied().or(journal.block);
-                journal.waiting = None;
-            }
-            Outcome::Refused { n, hash, reason, .. } => {
-                let refusal = Refusal {
-                    n,
-                    hash: hash.unwrap_or_default(),
-                    reason,
-                };
-                if !journal.refused.contains(&refusal) {
-                    journal.refused.push(refusal);
-                }
-            }
-            Outcome::Conflict { n, have, .. } => journal.conflict = Some(Conflict { n, have }),
-            Outcome::Ahead { next, .. } => journal.ahead = Some(next),
-            Outcome::Waiting {
-                since,
-                reason,
-                message,
-                ..
-            } => {
-                let since = Timestamp::try_from(since).unwrap_or_else(|_| Timestamp::now());
-                journal.waiting = Some(Waiting {
-                    since,
-                    reason: reason.to_owned(),
-                    message,
-                });
-            }
-            Outcome::Missing { .. } | Outcome::GraphMissing { .. } => {}
+        let before = memory.journal.clone();
+        take(&mut memory.journal, outcome);
+        memory.journal != before
+    })
+}
+
+fn take(journal: &mut JournalSeen, outcome: Outcome) {
+    match outcome {
+        Outcome::Recorded { first, blocks, .. } => {
+            let count = u64::try_from(blocks.len()).unwrap_or(0);
+            journal.recorded = journal.recorded.max(first + count);
+            journal.block = blocks.last().copied().max(journal.block);
+            journal.waiting = None;
         }
-    });
+        Outcome::Refused { n, hash, reason, .. } => {
+            let refusal = Refusal {
+                n,
+                hash: hash.unwrap_or_default(),
+                reason,
+            };
+            if !journal.refused.contains(&refusal) {
+                journal.refused.push(refusal);
+            }
+        }
+        Outcome::Conflict { n, have, .. } => journal.conflict = Some(Conflict { n, have }),
+        Outcome::Ahead { next, .. } => journal.ahead = Some(next),
+        Outcome::Waiting {
+            since,
+            reason,
+            message,
+            ..
+        } => {
+            let since = Timestamp::try_from(since).unwrap_or_else(|_| Timestamp::now());
+            journal.waiting = Some(Waiting {
+                since,
+                reason: reason.to_owned(),
+                message,
+            });
+        }
+        Outcome::Missing { .. } | Outcome::GraphMissing { .. } => {}
+    }
 }
 
 /// The chain lacks records that were sealed: read them back and hand them over.

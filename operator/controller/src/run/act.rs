@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use crate::{
     context::Context,
-    failpoint::{self, Side},
+    failpoint::{self, Boundary, Side},
     metrics::Reason,
     reports::ServerError,
 };
@@ -95,28 +95,28 @@ pub fn changes_what_is_seen(effect: &Effect) -> bool {
 pub async fn act(ctx: &Context, run: &PipelineRun, effects: &[Effect]) -> Result<(), ActError> {
     let creations = effects.iter().filter_map(|effect| match effect {
         Effect::CreatePod(create) => Some(async {
-            failpoint::hit(Side::Before, failpoint::name(effect));
+            failpoint::hit(Side::Before, Boundary::of(effect));
             pods::create(ctx, run, create).await;
-            failpoint::hit(Side::After, failpoint::name(effect));
+            failpoint::hit(Side::After, Boundary::of(effect));
         }),
         _ => None,
     });
     futures::future::join_all(creations).await;
     for effect in effects {
-        let name = failpoint::name(effect);
+        let boundary = Boundary::of(effect);
         ctx.metrics
             .effects
             .get_or_create(&Reason {
                 kind: "PipelineRun",
-                reason: name,
+                reason: boundary.name(),
             })
             .inc();
         if matches!(effect, Effect::CreatePod(_)) {
             continue;
         }
-        failpoint::hit(Side::Before, name);
+        failpoint::hit(Side::Before, boundary);
         one(ctx, run, effect).await?;
-        failpoint::hit(Side::After, name);
+        failpoint::hit(Side::After, boundary);
     }
     Ok(())
 }
@@ -174,6 +174,10 @@ async fn finalizer(ctx: &Context, run: &PipelineRun, hold: bool) -> Result<(), A
                 ctx.memory.with(&uid, |memory| memory.written = Some(written));
             } else {
                 ctx.memory.forget(&uid);
+                let journal = run.status.as_ref().and_then(|status| status.journal.as_ref());
+                if journal.is_some_and(|journal| !journal.sealed.is_empty()) {
+                    ctx.left_behind.notify_one();
+                }
             }
             Ok(())
         }

@@ -139,5 +139,5 @@ pub fn error_policy(run: Arc<PipelineRun>, error: &RunError, ctx: Arc<Context>) 
 
 /// Boundary of the status write, for tests that kill the operator.
 pub(crate) fn status_boundary(side: failpoint::Side) {
-    failpoint::hit(side, failpoint::STATUS);
+    failpoint::hit(side, failpoint::Boundary::WriteStatus);
 }

@@ -1,6 +1,6 @@
 //! What a decision may look at, from caches and memory. No request is sent here.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Instant};
 
 use dcanary_core::{
     Observed, observed,
@@ -28,19 +28,23 @@ pub fn observe(ctx: &Context, run: &PipelineRun) -> Observed {
         if journal.waiting.is_none() {
             journal.waiting = waiting;
         }
+        let creations = memory.answers(Instant::now());
+        memory.waits = run
+            .status
+            .as_ref()
+            .is_none_or(|status| status.started_at.is_none());
         Observed {
+            namespace_terminating: creations
+                .iter()
+                .any(|creation| creation.answer == CreateAnswer::NamespaceTerminating),
             settings: ctx.settings.clone(),
             pipeline,
             executors: executors(ctx, &namespace),
             pods: memory.pods.values().cloned().collect(),
-            creations: memory.creations.clone(),
+            creations,
             reports: memory.reports.clone(),
             journal,
             server_away_since: *ctx.server_away.borrow(),
-            namespace_terminating: memory
-                .creations
-                .iter()
-                .any(|creation| creation.answer == CreateAnswer::NamespaceTerminating),
             slots: None,
         }
     })

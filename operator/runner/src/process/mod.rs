@@ -8,6 +8,7 @@
 
 pub(crate) mod family;
 pub(crate) mod guard;
+pub(crate) mod memory;
 pub(crate) mod reaper;
 pub(crate) mod signals;
 mod spawn;

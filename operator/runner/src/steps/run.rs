@@ -15,8 +15,8 @@ use tokio::time::timeout;
 use super::{Context, Done, step_timeout, stopped, timed_out};
 use crate::environment::BadVariable;
 use crate::output;
-use crate::process::family;
 use crate::process::reaper::{Exit, Running};
+use crate::process::{family, memory};
 use crate::results;
 use crate::spool::SpoolError;
 use crate::stop::StopReason;
@@ -53,6 +53,7 @@ type Reader = JoinHandle<Result<(), SpoolError>>;
 pub(crate) async fn run(context: &Context, script: &str, shell: &[String]) -> Done {
     let folder = context.workspace.own("steps").join(context.index.to_string());
     let results_file = folder.join("results");
+    let kills = memory::kills();
     let started = start(context, script, shell, &folder, &results_file);
     let (mut running, readers) = match started {
         Ok(started) => started,
@@ -83,7 +84,7 @@ pub(crate) async fn run(context: &Context, script: &str, shell: &[String]) -> Do
             .await;
     }
     let done = match ended {
-        Ended::Exit(exit) => finished(exit),
+        Ended::Exit(exit) => with_memory(finished(exit), memory::kills() > kills),
         Ended::TimedOut => timed_out(context.step.timeout_seconds),
         Ended::Stopped(reason) => stopped(&reason),
     };
@@ -181,6 +182,19 @@ fn finished(exit: Exit) -> Done {
             artifact: None,
         },
     }
+}
+
+/// A failure after the kernel has killed a process of the step for memory.
+fn with_memory(mut done: Done, killed: bool) -> Done {
+    if killed && done.end.outcome != StepOutcome::Succeeded {
+        done.reason = "OutOfMemory";
+        let said = done.end.message.take().unwrap_or_default();
+        let limit = memory::limit().map_or_else(String::new, |limit| format!(" of {limit}"));
+        done.end.message = Some(format!(
+            "{said}: the container used more memory than its limit{limit}, and a process was killed"
+        ));
+    }
+    done
 }
 
 fn killed_by(signal: i32) -> String {

@@ -1,5 +1,7 @@
 //! Build Pods: create, delete, release.
 
+use std::time::Instant;
+
 use dcanary_core::{
     CreatePod, PodRef,
     observed::{CreateAnswer, Creation},
@@ -37,8 +39,7 @@ pub async fn create(ctx: &Context, run: &PipelineRun, create: &CreatePod) {
     };
     tracing::debug!(pod = name, ?answer, "create Pod");
     ctx.memory.with(&run.uid().unwrap_or_default(), |memory| {
-        memory.creations.retain(|creation| creation.pod != name);
-        memory.creations.push(Creation { pod: name, answer });
+        memory.answered(Creation { pod: name, answer }, Instant::now());
     });
 }
 
@@ -91,9 +92,7 @@ fn refused(status: &Status) -> CreateAnswer {
     match (status.code, status.reason.as_str()) {
         (_, _) if terminating => CreateAnswer::NamespaceTerminating,
         (404, _) => CreateAnswer::NamespaceTerminating,
-        (403, _) if message.contains("exceeded quota") || message.contains("must specify limits") => {
-            CreateAnswer::Quota { message }
-        }
+        (403, _) if is_quota(&message) => CreateAnswer::Quota { message },
         (403, _) => CreateAnswer::Refused {
             reason: "PodForbidden".into(),
             message,
@@ -104,6 +103,13 @@ fn refused(status: &Status) -> CreateAnswer {
         },
         _ => later(message),
     }
+}
+
+/// The words of the API server's quota admission; `status unknown` is said of a quota that was created just now.
+fn is_quota(message: &str) -> bool {
+    ["exceeded quota", "failed quota", "status unknown for quota"]
+        .iter()
+        .any(|words| message.contains(words))
 }
 
 /// Deletes a Pod of exactly that UID.

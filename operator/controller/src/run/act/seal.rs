@@ -1,7 +1,5 @@
 //! Records that are put aside in immutable ConfigMaps of the operator's namespace.
 
-use std::collections::BTreeMap;
-
 use dcanary_core::{SealOutbox, observed::Sealing};
 use dcanary_crds::{PendingRecord, PipelineRun, labels};
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -15,7 +13,11 @@ use super::ActError;
 use crate::context::Context;
 
 /// Key of the records in the ConfigMap.
-const KEY: &str = "records.json";
+pub const RECORDS: &str = "records.json";
+/// Key of the graph document (base64), which the chain needs with the first record.
+pub const GRAPH: &str = "graph";
+/// Annotation: the project under which the run is recorded.
+pub const PROJECT: &str = "dcanary.dev/project";
 
 fn maps(ctx: &Context) -> Api<ConfigMap> {
     Api::namespaced(ctx.client.clone(), &ctx.config.namespace)
@@ -33,15 +35,28 @@ fn error(verb: &'static str, config_map: &str, source: kube::Error) -> ActError 
 pub async fn seal(ctx: &Context, run: &PipelineRun, seal: &SealOutbox) -> Result<(), ActError> {
     let uid = run.uid().unwrap_or_default();
     let records = serde_json::to_string(&seal.records).unwrap_or_default();
+    let status = run.status.as_ref();
+    let graph = status.and_then(|status| status.journal.as_ref()?.graph.clone());
+    let project = status
+        .and_then(|status| status.project.clone())
+        .unwrap_or_default();
     let map = ConfigMap {
         metadata: serde_json::from_value(json!({
             "name": seal.config_map,
             "labels": {"app.kubernetes.io/part-of": "dcanary", labels::RUN_UID: uid},
-            "annotations": {labels::RUN: format!("{}/{}", run.namespace().unwrap_or_default(), run.name_any())},
+            "annotations": {
+                labels::RUN: format!("{}/{}", run.namespace().unwrap_or_default(), run.name_any()),
+                PROJECT: project,
+            },
         }))
         .unwrap_or_default(),
         immutable: Some(true),
-        data: Some(BTreeMap::from([(KEY.to_owned(), records.clone())])),
+        data: Some(
+            [(RECORDS.to_owned(), records.clone())]
+                .into_iter()
+                .chain(graph.map(|graph| (GRAPH.to_owned(), graph)))
+                .collect(),
+        ),
         ..ConfigMap::default()
     };
     let sealed = Sealing::Sealed {
@@ -56,7 +71,7 @@ pub async fn seal(ctx: &Context, run: &PipelineRun, seal: &SealOutbox) -> Result
                 .get(&seal.config_map)
                 .await
                 .map_err(|e| error("read", &seal.config_map, e))?;
-            let same = there.data.as_ref().and_then(|data| data.get(KEY)) == Some(&records);
+            let same = there.data.as_ref().and_then(|data| data.get(RECORDS)) == Some(&records);
             if same {
                 sealed
             } else {
@@ -83,7 +98,9 @@ pub async fn read(ctx: &Context, config_map: &str) -> Result<Option<Vec<PendingR
         .get_opt(config_map)
         .await
         .map_err(|source| error("read", config_map, source))?;
-    let text = map.and_then(|map| map.data).and_then(|mut data| data.remove(KEY));
+    let text = map
+        .and_then(|map| map.data)
+        .and_then(|mut data| data.remove(RECORDS));
     Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
 }
 

@@ -1,54 +1,16 @@
 //! What goes wrong in real clusters, and what the run says about it.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-use std::time::Duration;
-
 use anyhow::{Context, Result, ensure};
-use dcanary_harness::{Namespace, RunView, scenario};
+use dcanary_harness::{
+    fixtures::{BUSYBOX, LIMIT, run},
+    scenario,
+};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     api::{DeleteParams, ListParams, Patch, PatchParams},
     runtime::{conditions, wait::await_condition},
 };
 use serde_json::json;
-
-const LIMIT: Duration = Duration::from_secs(180);
-const BUSYBOX: &str = "registry.local:5000/busybox:1";
-
-fn run(name: &str, stages: &serde_json::Value) -> String {
-    json!({
-        "apiVersion": "dcanary.dev/v1alpha1", "kind": "PipelineRun", "metadata": {"name": name},
-        "spec": {"pipelineSpec": {"stages": stages}},
-    })
-    .to_string()
-}
-
-fn attempt<'a>(view: &'a RunView, stage: &str) -> Result<&'a serde_json::Value> {
-    view.stage(stage)?["attempts"]
-        .as_array()
-        .and_then(|list| list.last())
-        .context("no attempt")
-}
-
-/// The first Pod of the namespace once its container runs.
-async fn running_pod(ns: &Namespace, name: &str) -> Result<String> {
-    let view = ns
-        .run_until(name, LIMIT, |view| {
-            view.status()["stages"][0]["attempts"][0]["pod"].is_string()
-        })
-        .await?;
-    let pod = view.status()["stages"][0]["attempts"][0]["pod"]
-        .as_str()
-        .context("pod")?
-        .to_owned();
-    tokio::time::timeout(
-        LIMIT,
-        await_condition(ns.api::<Pod>(), &pod, conditions::is_pod_running()),
-    )
-    .await??;
-    Ok(pod)
-}
 
 #[tokio::test]
 async fn a_cycle_stalls_the_pipeline_with_its_stages_named_and_others_go_on() -> Result<()> {
@@ -82,7 +44,7 @@ async fn a_failed_step_fails_the_run_with_its_exit_code_and_skips_what_needs_it(
         let view = ns.finished("failed", LIMIT).await?;
         assert_eq!(view.state("Succeeded").0, "False");
         assert_eq!(view.state("Stalled").0, "True");
-        let steps = attempt(&view, "bad")?["steps"].clone();
+        let steps = view.attempt("bad")?["steps"].clone();
         assert_eq!(steps[0]["exitCode"], 7, "{steps:#}");
         assert_eq!(steps[1]["outcome"], "skipped", "{steps:#}");
         assert_eq!(view.stage("after")?["state"], "Skipped");
@@ -100,7 +62,7 @@ async fn an_image_that_does_not_exist_ends_the_stage_with_the_image_named() -> R
         ns.apply(&run("no-image", &stages)).await?;
         let view = ns.finished("no-image", LIMIT).await?;
         assert_eq!(view.state("Succeeded").0, "False");
-        let text = attempt(&view, "s")?.to_string();
+        let text = view.attempt("s")?.to_string();
         ensure!(text.contains("nothing-here"), "{text}");
         Ok(())
     })
@@ -108,7 +70,7 @@ async fn an_image_that_does_not_exist_ends_the_stage_with_the_image_named() -> R
 }
 
 #[tokio::test]
-async fn a_step_killed_for_memory_says_so() -> Result<()> {
+async fn a_step_killed_for_memory_says_so_with_the_limit() -> Result<()> {
     scenario("memory", |ns| async move {
         let stages = json!([{
             "name": "greedy", "image": BUSYBOX, "resources": {"limits": {"memory": "48Mi"}},
@@ -117,6 +79,17 @@ async fn a_step_killed_for_memory_says_so() -> Result<()> {
         ns.apply(&run("memory", &stages)).await?;
         let view = ns.finished("memory", LIMIT).await?;
         assert_eq!(view.state("Succeeded").0, "False", "{:#}", view.status());
+        assert_eq!(
+            view.outcomes("greedy")?,
+            [("Failed", "OutOfMemory")],
+            "{:#}",
+            view.status()
+        );
+        let message = view.attempt("greedy")?["message"]
+            .as_str()
+            .unwrap_or("")
+            .to_owned();
+        ensure!(message.contains("48Mi"), "{message}");
         Ok(())
     })
     .await
@@ -131,7 +104,7 @@ async fn a_step_that_ignores_sigterm_is_killed_when_its_stage_times_out() -> Res
         }]);
         ns.apply(&run("stubborn", &stages)).await?;
         let view = ns.finished("stubborn", LIMIT).await?;
-        assert_eq!(attempt(&view, "s")?["outcome"], "TimedOut", "{:#}", view.status());
+        assert_eq!(view.attempt("s")?["outcome"], "TimedOut", "{:#}", view.status());
         Ok(())
     })
     .await
@@ -143,7 +116,7 @@ async fn a_pod_deleted_by_hand_is_lost_and_its_stage_is_tried_again() -> Result<
         let script = "test \"$DCANARY_ATTEMPT\" -ge 2 || sleep 300";
         let stages = json!([{"name": "s", "image": BUSYBOX, "steps": [{"run": script}]}]);
         ns.apply(&run("lost", &stages)).await?;
-        let pod = running_pod(&ns, "lost").await?;
+        let pod = ns.running_pod("lost").await?;
         ns.api::<Pod>()
             .delete(&pod, &DeleteParams::default().grace_period(0))
             .await?;
@@ -171,7 +144,7 @@ async fn cancel_stops_what_runs_and_finally_still_runs() -> Result<()> {
             }},
         });
         ns.apply(&object.to_string()).await?;
-        running_pod(&ns, "long").await?;
+        ns.running_pod("long").await?;
         let cancel = json!({"spec": {"cancel": true}});
         ns.runs()
             .patch("long", &PatchParams::default(), &Patch::Merge(&cancel))
@@ -222,7 +195,7 @@ async fn a_deleted_run_takes_its_pods_along() -> Result<()> {
             &json!([{"name": "s", "image": BUSYBOX, "steps": [{"run": "sleep 300"}]}]),
         ))
         .await?;
-        let pod = running_pod(&ns, "gone").await?;
+        let pod = ns.running_pod("gone").await?;
         ns.runs().delete("gone", &DeleteParams::default()).await?;
         let uid = ns
             .api::<Pod>()

@@ -1,7 +1,5 @@
 //! The journal as people see it: pinning, verifying, exporting.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::{process::Output, time::Duration};
 
 use anyhow::{Result, ensure};

@@ -1,33 +1,7 @@
 //! Every example, applied as a user would, with real Pods: end state, logs, artifacts, journal.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-use std::time::Duration;
-
 use anyhow::{Context, Result, ensure};
-use dcanary_harness::{Namespace, cli::dcanary, cluster::repository, git_server, scenario};
-
-const LIMIT: Duration = Duration::from_secs(180);
-
-async fn logs(ns: &Namespace, run: &str) -> Result<String> {
-    let output = dcanary(&["-n", &ns.name, "logs", run]).await?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    ensure!(
-        output.status.success(),
-        "dcanary logs: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(text)
-}
-
-async fn recorded(ns: &Namespace, run: &str) -> Result<()> {
-    ns.run_until(run, LIMIT, |view| {
-        let journal = &view.status()["journal"];
-        journal["next"].as_i64().is_some() && journal["next"] == journal["recorded"]
-    })
-    .await
-    .map(drop)
-}
+use dcanary_harness::{cluster::repository, fixtures::LIMIT, git_server, scenario};
 
 #[tokio::test]
 async fn hello_passes_a_parameter_and_a_result_and_is_recorded() -> Result<()> {
@@ -41,9 +15,9 @@ async fn hello_passes_a_parameter_and_a_result_and_is_recorded() -> Result<()> {
             run.status()
         );
         assert_eq!(run.stage("greet")?["results"][0]["value"], "hello, canary");
-        let text = logs(&ns, "hello").await?;
+        let text = ns.logs("hello").await?;
         ensure!(text.contains("I heard \"hello, canary\""), "{text}");
-        recorded(&ns, "hello").await
+        ns.recorded("hello").await
     })
     .await
 }
@@ -78,7 +52,7 @@ async fn diamond_skips_retries_and_survives_a_failing_optional_stage() -> Result
             numbers["digest"],
             "sha256:14c5e74c4b96ccef41cd94db73a9ec3348038ac094feca4fd897cecffa07cdae"
         );
-        recorded(&ns, "diamond").await
+        ns.recorded("diamond").await
     })
     .await
 }
@@ -89,7 +63,7 @@ async fn secrets_never_reach_logs_or_status_in_any_form() -> Result<()> {
         ns.apply_dir("examples/secrets").await?;
         let run = ns.finished("secrets", LIMIT).await?;
         assert_eq!(run.state("Succeeded").0, "True", "{:#}", run.status());
-        let text = logs(&ns, "secrets").await?;
+        let text = ns.logs("secrets").await?;
         ensure!(text.contains("***"), "nothing was masked: {text}");
         // base64 of the token, at its own alignment
         for secret in [
@@ -125,7 +99,7 @@ async fn c_project_is_checked_out_built_tested_packaged_and_pushed() -> Result<(
         ns.apply_dir("examples/c-project").await?;
         let run = ns.finished("c-project", LIMIT).await?;
         assert_eq!(run.state("Succeeded").0, "True", "{:#}", run.status());
-        let text = logs(&ns, "c-project").await?;
+        let text = ns.logs("c-project").await?;
         ensure!(text.contains("lz4"), "{text}");
         let artifact = |stage: &str, name: &str| -> Result<serde_json::Value> {
             let found = run.stage(stage)?["artifacts"]
@@ -135,7 +109,10 @@ async fn c_project_is_checked_out_built_tested_packaged_and_pushed() -> Result<(
         };
         for (stage, name) in [("build", "lz4"), ("package", "dist"), ("package", "lz4-image")] {
             let digest = artifact(stage, name)?["digest"].as_str().unwrap_or("").to_owned();
-            ensure!(digest.starts_with("sha256:") && digest.len() == 71, "{name}: {digest}");
+            ensure!(
+                digest.starts_with("sha256:") && digest.len() == 71,
+                "{name}: {digest}"
+            );
         }
         // the image is in the registry under the digest that the run tells
         let image = artifact("package", "lz4-image")?;
@@ -146,7 +123,7 @@ async fn c_project_is_checked_out_built_tested_packaged_and_pushed() -> Result<(
             .send()
             .await?;
         assert_eq!(manifest.status(), 200, "{image:#}");
-        recorded(&ns, "c-project").await
+        ns.recorded("c-project").await
     })
     .await
 }

@@ -1,0 +1,213 @@
+//! The product's own Pods, for tests that disturb them. Such tests run alone.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use futures::TryStreamExt;
+use k8s_openapi::api::{
+    apps::v1::{Deployment, StatefulSet},
+    core::v1::Pod,
+};
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, ListParams, Patch, PatchParams},
+    runtime::{
+        WatchStreamExt,
+        wait::{Condition, await_condition},
+        watcher,
+    },
+};
+use serde_json::json;
+
+use crate::Cluster;
+
+const LIMIT: Duration = Duration::from_secs(120);
+const OPERATOR: &str = "dcanary-operator";
+/// The ledger node.
+pub const LEDGER: &str = "dcanary-ledger";
+/// The server.
+pub const SERVER: &str = "dcanary-server";
+
+/// Handles of the product's own objects.
+#[derive(Clone)]
+pub struct System {
+    cluster: Cluster,
+}
+
+impl System {
+    /// The product in this cluster.
+    pub fn of(cluster: &Cluster) -> Self {
+        Self {
+            cluster: cluster.clone(),
+        }
+    }
+
+    fn deployments(&self) -> Api<Deployment> {
+        Api::namespaced(self.cluster.client.clone(), &self.cluster.operator_namespace)
+    }
+
+    fn sets(&self) -> Api<StatefulSet> {
+        Api::namespaced(self.cluster.client.clone(), &self.cluster.operator_namespace)
+    }
+
+    /// Pods of the operator's namespace.
+    pub fn pods(&self) -> Api<Pod> {
+        Api::namespaced(self.cluster.client.clone(), &self.cluster.operator_namespace)
+    }
+
+    /// Sets the failpoint of the operator (`None`: none) and waits until the new operator serves.
+    ///
+    /// # Errors
+    /// When it does not serve in time.
+    pub async fn arm(&self, failpoint: Option<&str>) -> Result<()> {
+        let variable = match failpoint {
+            Some(text) => json!({"name": "DCANARY_FAILPOINT", "value": text}),
+            None => json!({"name": "DCANARY_FAILPOINT", "$patch": "delete"}),
+        };
+        let patch = json!({"spec": {"template": {"spec": {"containers": [{"name": "operator", "env": [variable]}]}}}});
+        self.deployments()
+            .patch(OPERATOR, &PatchParams::default(), &Patch::Strategic(&patch))
+            .await?;
+        self.operator_serves().await
+    }
+
+    /// Sets the number of operators and waits until they serve.
+    ///
+    /// # Errors
+    /// When they do not serve in time.
+    pub async fn operators(&self, replicas: i32) -> Result<()> {
+        let patch = json!({"spec": {"replicas": replicas}});
+        self.deployments()
+            .patch(OPERATOR, &PatchParams::default(), &Patch::Merge(&patch))
+            .await?;
+        self.operator_serves().await
+    }
+
+    async fn operator_serves(&self) -> Result<()> {
+        let serves = |found: Option<&Deployment>| {
+            found.is_some_and(|deployment| {
+                let status = deployment.status.clone().unwrap_or_default();
+                let wanted = deployment
+                    .spec
+                    .as_ref()
+                    .and_then(|spec| spec.replicas)
+                    .unwrap_or(1);
+                status.observed_generation >= deployment.metadata.generation
+                    && status.updated_replicas.unwrap_or(0) == wanted
+                    && status.available_replicas.unwrap_or(0) == wanted
+                    && status.replicas.unwrap_or(0) == wanted
+            })
+        };
+        within(
+            "the operator serves",
+            await_condition(self.deployments(), OPERATOR, serves),
+        )
+        .await
+    }
+
+    /// Waits until the operator was killed once and serves again.
+    ///
+    /// # Errors
+    /// When that does not happen in time.
+    pub async fn operator_was_killed(&self, limit: Duration) -> Result<()> {
+        let config = watcher::Config::default().labels("app.kubernetes.io/component=operator");
+        let mut pods = Box::pin(watcher(self.pods(), config).default_backoff().applied_objects());
+        let killed = async {
+            while let Some(pod) = pods.try_next().await? {
+                let status = pod.status.unwrap_or_default();
+                let mut containers = status.container_statuses.unwrap_or_default().into_iter();
+                if containers.any(|container| container.restart_count > 0 && container.ready) {
+                    return Ok(());
+                }
+            }
+            bail!("the watch ended")
+        };
+        match tokio::time::timeout(limit, killed).await {
+            Ok(result) => result,
+            Err(_) => bail!("the operator was not killed in {limit:?}: the failpoint was never reached"),
+        }
+    }
+
+    /// Stops a stateful part ([`LEDGER`], [`SERVER`]) and waits until its Pod is gone.
+    ///
+    /// # Errors
+    /// When it does not go in time.
+    pub async fn stop(&self, name: &str) -> Result<()> {
+        let pod = format!("{name}-0");
+        let uid = self.pods().get(&pod).await?.uid().unwrap_or_default();
+        self.scale(name, 0).await?;
+        within(
+            "the Pod is gone",
+            await_condition(self.pods(), &pod, kube::runtime::conditions::is_deleted(&uid)),
+        )
+        .await
+    }
+
+    /// Starts a stateful part again and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it is not ready in time.
+    pub async fn start(&self, name: &str) -> Result<()> {
+        self.scale(name, 1).await?;
+        within(
+            "the Pod is ready",
+            await_condition(self.pods(), &format!("{name}-0"), ready()),
+        )
+        .await
+    }
+
+    /// Kills the only Pod of a stateful part at once, without a chance to end well. Returns when its successor is ready.
+    ///
+    /// # Errors
+    /// When the successor is not ready in time.
+    pub async fn kill(&self, name: &str) -> Result<()> {
+        let pod = format!("{name}-0");
+        let uid = self.pods().get(&pod).await?.uid().unwrap_or_default();
+        self.pods()
+            .delete(&pod, &DeleteParams::default().grace_period(0))
+            .await?;
+        let successor = |found: Option<&Pod>| {
+            found.is_some_and(|pod| pod.metadata.uid.as_ref() != Some(&uid)) && ready().matches_object(found)
+        };
+        within(
+            "the successor is ready",
+            await_condition(self.pods(), &pod, successor),
+        )
+        .await
+    }
+
+    async fn scale(&self, name: &str, replicas: i32) -> Result<()> {
+        let patch = json!({"spec": {"replicas": replicas}});
+        self.sets()
+            .patch(name, &PatchParams::default(), &Patch::Merge(&patch))
+            .await?;
+        Ok(())
+    }
+
+    /// Names of the Pods of a part (`operator`, `server`, `ledger`).
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub async fn pods_of(&self, component: &str) -> Result<Vec<String>> {
+        let params = ListParams::default().labels(&format!("app.kubernetes.io/component={component}"));
+        let pods = self.pods().list(&params).await?;
+        Ok(pods.items.iter().map(ResourceExt::name_any).collect())
+    }
+}
+
+fn ready() -> impl Condition<Pod> {
+    |pod: Option<&Pod>| {
+        pod.and_then(|pod| pod.status.as_ref()?.conditions.as_ref())
+            .is_some_and(|all| all.iter().any(|c| c.type_ == "Ready" && c.status == "True"))
+    }
+}
+
+async fn within<T>(
+    what: &str,
+    condition: impl Future<Output = Result<T, kube::runtime::wait::Error>>,
+) -> Result<()> {
+    match tokio::time::timeout(LIMIT, condition).await {
+        Ok(reached) => reached.map(drop).with_context(|| format!("wait until {what}")),
+        Err(_) => bail!("not so after {LIMIT:?}: {what}"),
+    }
+}

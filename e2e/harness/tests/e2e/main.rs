@@ -1,0 +1,17 @@
+//! End-to-end tests on a real cluster. One program: linking one is quicker than linking ten.
+//!
+//! Tests of the modules `failpoints` and `outages` disturb the whole installation and run alone, one after the other; `rbac` runs last
+//! (`scripts/test.sh e2e`).
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod examples;
+mod failpoints;
+mod faults;
+mod hostile;
+mod kubernetes;
+mod ledger;
+mod outages;
+mod rbac;
+mod runs;
+mod shown;

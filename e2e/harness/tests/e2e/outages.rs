@@ -1,0 +1,233 @@
+//! Parts of the installation are killed or away while runs go on.
+//!
+//! Disturbs the whole installation, so nothing else runs at the same time.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use dcanary_harness::{
+    Cluster, Namespace, RunView,
+    cli::dcanary,
+    journal, scenario,
+    system::{LEDGER, SERVER, System},
+};
+use futures::{AsyncBufReadExt, TryStreamExt};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace as CoreNamespace, Pod};
+use kube::{
+    Api,
+    api::{DeleteParams, ListParams, LogParams},
+    runtime::{conditions, wait::await_condition},
+};
+use serde_json::{Value, json};
+
+const LIMIT: Duration = Duration::from_secs(180);
+const BUSYBOX: &str = "registry.local:5000/busybox:1";
+
+fn manifest(stages: &Value) -> String {
+    json!({
+        "apiVersion": "dcanary.dev/v1alpha1", "kind": "PipelineRun", "metadata": {"name": "r"},
+        "spec": {"pipelineSpec": {"stages": stages}},
+    })
+    .to_string()
+}
+
+fn stage(name: &str, needs: &[&str], script: &str) -> Value {
+    json!({"name": name, "dependsOn": needs, "image": BUSYBOX, "steps": [{"run": script}]})
+}
+
+async fn system() -> Result<System> {
+    Ok(System::of(&Cluster::connect().await?))
+}
+
+/// The Pod of the first stage once it runs.
+async fn first_pod(ns: &Namespace) -> Result<String> {
+    let view = ns
+        .run_until("r", LIMIT, |view| {
+            view.status()["stages"][0]["attempts"][0]["pod"].is_string()
+        })
+        .await?;
+    let pod = view.status()["stages"][0]["attempts"][0]["pod"]
+        .as_str()
+        .context("pod")?
+        .to_owned();
+    tokio::time::timeout(
+        LIMIT,
+        await_condition(ns.api::<Pod>(), &pod, conditions::is_pod_running()),
+    )
+    .await??;
+    Ok(pod)
+}
+
+async fn recorded(ns: &Namespace) -> Result<RunView> {
+    ns.run_until("r", LIMIT, |view| {
+        let journal = &view.status()["journal"];
+        view.state("Finished").0 == "True"
+            && journal["next"].is_i64()
+            && journal["next"] == journal["recorded"]
+    })
+    .await
+}
+
+/// What a run of two stages in a row leaves in the journal.
+fn two_stages() -> Vec<String> {
+    [
+        "dcanary_run_opened",
+        "dcanary_stage_started a#1",
+        "dcanary_stage_succeeded a#1",
+        "dcanary_stage_started b#1",
+        "dcanary_stage_succeeded b#1",
+        "dcanary_run_finished",
+    ]
+    .map(str::to_owned)
+    .to_vec()
+}
+
+async fn verifies(ns: &Namespace) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let trust = folder.path().join("trust.json");
+    let trust = trust.to_str().context("path")?;
+    for args in [
+        vec!["trust", "pin", "--yes", "--trust", trust],
+        vec!["-n", &ns.name, "verify", "run", "r", "--trust", trust],
+    ] {
+        let output = dcanary(&args).await?;
+        ensure!(
+            output.status.success(),
+            "{args:?}: {}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_ledger_node_that_is_killed_mid_run_loses_and_repeats_nothing() -> Result<()> {
+    let system = system().await?;
+    scenario("ledger-killed", |ns| async move {
+        let stages = json!([stage("a", &[], "sleep 4"), stage("b", &["a"], "true")]);
+        ns.apply(&manifest(&stages)).await?;
+        first_pod(&ns).await?;
+        system.kill(LEDGER).await?;
+        let view = recorded(&ns).await?;
+        assert_eq!(view.state("Succeeded").0, "True", "{:#}", view.status());
+        assert_eq!(journal::records(view.uid()).await?, two_stages());
+        verifies(&ns).await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn with_the_ledger_away_for_a_minute_runs_finish_and_are_recorded_when_it_returns() -> Result<()> {
+    let system = system().await?;
+    scenario("ledger-away", |ns| async move {
+        system.stop(LEDGER).await?;
+        let away = Instant::now();
+        let stages = json!([stage("a", &[], "true"), stage("b", &["a"], "true")]);
+        ns.apply(&manifest(&stages)).await?;
+        let view = ns.finished("r", LIMIT).await?;
+        assert_eq!(view.state("Succeeded").0, "True", "{:#}", view.status());
+        assert_eq!(view.status()["journal"]["recorded"], 0, "{:#}", view.status());
+        // said after half a minute of waiting, with a reason
+        let view = ns
+            .run_until("r", LIMIT, |view| view.state("Recorded").0 == "False")
+            .await?;
+        ensure!(!view.state("Recorded").1.is_empty(), "{:#}", view.status());
+        tokio::time::sleep(Duration::from_secs(60).saturating_sub(away.elapsed())).await;
+        system.start(LEDGER).await?;
+        let view = recorded(&ns).await?;
+        assert_eq!(journal::records(view.uid()).await?, two_stages());
+        verifies(&ns).await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_server_that_is_killed_mid_upload_gets_the_whole_artifact() -> Result<()> {
+    let system = system().await?;
+    scenario("server-killed", |ns| async move {
+        let script = "head -c 400000000 /dev/zero | tr '\\0' x > big; \
+            echo \"sum=$(sha256sum big | cut -d' ' -f1)\" >> \"$DCANARY_RESULTS\"; echo the upload comes next";
+        let stages = json!([{
+            "name": "a", "image": BUSYBOX, "steps": [{"run": script}, {"artifact": {"name": "big", "paths": ["big"]}}],
+        }]);
+        ns.apply(&manifest(&stages)).await?;
+        let pod = first_pod(&ns).await?;
+        let follow = LogParams {
+            follow: true,
+            ..LogParams::default()
+        };
+        let mut lines = ns.api::<Pod>().log_stream(&pod, &follow).await?.lines();
+        while let Some(line) = lines.try_next().await? {
+            if line.contains("the upload comes next") {
+                break;
+            }
+        }
+        system.kill(SERVER).await?;
+        let view = recorded(&ns).await?;
+        assert_eq!(view.state("Succeeded").0, "True", "{:#}", view.status());
+        let stage = view.stage("a")?;
+        let sum = stage["results"][0]["value"].as_str().context("sum")?;
+        assert_eq!(stage["artifacts"][0]["digest"], format!("sha256:{sum}"));
+        assert_eq!(stage["artifacts"][0]["size"], 400_000_000);
+        assert_eq!(stage["attempts"].as_array().map(Vec::len), Some(1), "{stage:#}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_namespace_deleted_mid_run_with_the_ledger_away_goes_and_its_journal_is_completed_later()
+-> Result<()> {
+    let system = system().await?;
+    let cluster = Cluster::connect().await?;
+    let uid = scenario("namespace-gone", |ns| {
+        let (system, cluster) = (system.clone(), cluster.clone());
+        async move {
+            system.stop(LEDGER).await?;
+            let applied = ns
+                .apply(&manifest(&json!([stage("a", &[], "sleep 300")])))
+                .await?;
+            let uid = applied[0].metadata.uid.clone().context("uid")?;
+            first_pod(&ns).await?;
+            let namespaces: Api<CoreNamespace> = Api::all(cluster.client.clone());
+            let of = namespaces.get(&ns.name).await?.metadata.uid.context("uid")?;
+            namespaces.delete(&ns.name, &DeleteParams::background()).await?;
+            let gone = await_condition(namespaces, &ns.name, conditions::is_deleted(&of));
+            tokio::time::timeout(Duration::from_secs(90), gone)
+                .await
+                .context("the namespace is not gone after 90 s")??;
+            Ok(uid)
+        }
+    })
+    .await?;
+    // the records outlive the namespace, and the operator
+    system.arm(None).await?;
+    let maps: Api<ConfigMap> = Api::namespaced(cluster.client.clone(), &cluster.operator_namespace);
+    let mine = ListParams::default().labels(&format!("dcanary.dev/run-uid={uid}"));
+    let left = maps.list(&mine).await?.items;
+    ensure!(!left.is_empty(), "nothing was put aside");
+    system.start(LEDGER).await?;
+    for map in left {
+        let (name, of) = (
+            map.metadata.name.context("name")?,
+            map.metadata.uid.context("uid")?,
+        );
+        let dropped = await_condition(maps.clone(), &name, conditions::is_deleted(&of));
+        tokio::time::timeout(LIMIT, dropped)
+            .await
+            .context("the records were not taken")??;
+    }
+    let found = journal::records(&uid).await?;
+    assert_eq!(
+        found.first().map(String::as_str),
+        Some("dcanary_run_opened"),
+        "{found:?}"
+    );
+    assert_eq!(
+        found.last().map(String::as_str),
+        Some("dcanary_run_finished"),
+        "{found:?}"
+    );
+    Ok(())
+}

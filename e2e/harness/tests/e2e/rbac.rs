@@ -1,0 +1,135 @@
+//! Rights of the product against what it asked for: no granted verb unused, none denied.
+//!
+//! Reads the audit log of the local cluster, so it runs after all other end-to-end tests.
+
+use std::{collections::BTreeSet, io::BufRead, path::PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use dcanary_harness::Cluster;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, Subject};
+use kube::{Api, api::ListParams};
+use serde_json::Value;
+
+/// API group, resource with subresource, verb.
+type Right = (String, String, String);
+
+const ACCOUNTS: [&str; 3] = ["dcanary-operator", "dcanary-server", "dcanary-ledger"];
+
+fn expand(rules: Option<Vec<PolicyRule>>) -> Vec<Right> {
+    let mut rights = Vec::new();
+    for rule in rules.unwrap_or_default() {
+        for group in rule.api_groups.iter().flatten() {
+            for resource in rule.resources.iter().flatten() {
+                for verb in &rule.verbs {
+                    rights.push((group.clone(), resource.clone(), verb.clone()));
+                }
+            }
+        }
+    }
+    rights
+}
+
+fn names(subjects: Option<&Vec<Subject>>, account: &str, namespace: &str) -> bool {
+    subjects.into_iter().flatten().any(|subject| {
+        subject.kind == "ServiceAccount"
+            && subject.name == account
+            && subject.namespace.as_deref() == Some(namespace)
+    })
+}
+
+async fn granted(cluster: &Cluster, account: &str) -> Result<BTreeSet<Right>> {
+    let (client, namespace) = (cluster.client.clone(), cluster.operator_namespace.as_str());
+    let mut rights = BTreeSet::new();
+    let everywhere: Api<ClusterRoleBinding> = Api::all(client.clone());
+    let roles: Api<ClusterRole> = Api::all(client.clone());
+    for binding in everywhere.list(&ListParams::default()).await?.items {
+        if names(binding.subjects.as_ref(), account, namespace) {
+            rights.extend(expand(roles.get(&binding.role_ref.name).await?.rules));
+        }
+    }
+    let here: Api<RoleBinding> = Api::all(client.clone());
+    for binding in here.list(&ListParams::default()).await?.items {
+        if names(binding.subjects.as_ref(), account, namespace) {
+            let place = binding.metadata.namespace.context("namespace")?;
+            let local: Api<Role> = Api::namespaced(client.clone(), &place);
+            rights.extend(expand(local.get(&binding.role_ref.name).await?.rules));
+        }
+    }
+    Ok(rights)
+}
+
+/// Files of the audit log, the rotated ones too.
+fn audit_files() -> Result<Vec<PathBuf>> {
+    let state = std::env::var_os("DCANARY_STATE").map_or_else(
+        || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".local/state/dcanary"),
+        PathBuf::from,
+    );
+    let folder = state.join("cluster/audit");
+    let files: Vec<PathBuf> = std::fs::read_dir(&folder)
+        .with_context(|| format!("no audit log in {}", folder.display()))?
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .collect();
+    ensure!(!files.is_empty(), "no audit log in {}", folder.display());
+    Ok(files)
+}
+
+/// What an account asked for, and what of it was denied.
+fn asked(account: &str, namespace: &str) -> Result<(BTreeSet<Right>, Vec<String>)> {
+    let user = format!("system:serviceaccount:{namespace}:{account}");
+    let (mut used, mut denied) = (BTreeSet::new(), Vec::new());
+    for file in audit_files()? {
+        for line in std::io::BufReader::new(std::fs::File::open(file)?).lines() {
+            let line = line?;
+            if !line.contains(&user) {
+                continue;
+            }
+            // the line that is being written at this moment may be cut
+            let Ok(event) = serde_json::from_str::<Value>(&line) else {
+                continue;
+            };
+            if event["user"]["username"] != user.as_str() {
+                continue;
+            }
+            let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
+            let reference = &event["objectRef"];
+            let mut resource = text(&reference["resource"]);
+            if let Some(sub) = reference["subresource"].as_str() {
+                resource = format!("{resource}/{sub}");
+            }
+            let right = (text(&reference["apiGroup"]), resource, text(&event["verb"]));
+            if event["annotations"]["authorization.k8s.io/decision"] == "forbid" {
+                denied.push(format!("{right:?} at {}", text(&event["requestURI"])));
+            }
+            used.insert(right);
+        }
+    }
+    Ok((used, denied))
+}
+
+#[tokio::test]
+async fn every_granted_verb_is_used_and_none_is_denied() -> Result<()> {
+    let cluster = Cluster::connect().await?;
+    let mut wrong = Vec::new();
+    for account in ACCOUNTS {
+        let granted = granted(&cluster, account).await?;
+        let (used, denied) = asked(account, &cluster.operator_namespace)?;
+        ensure!(
+            used.is_empty() == granted.is_empty(),
+            "{account}: granted {granted:?}, the audit log has {used:?}"
+        );
+        wrong.extend(
+            denied
+                .into_iter()
+                .map(|what| format!("{account} was denied {what}")),
+        );
+        wrong.extend(
+            granted
+                .difference(&used)
+                .map(|right| format!("{account} never used {right:?}")),
+        );
+    }
+    wrong.sort();
+    wrong.dedup();
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
