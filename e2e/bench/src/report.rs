@@ -1,0 +1,120 @@
+//! The printed table, and the same table in a document between two markers.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context, Result, bail};
+
+use crate::machine::Setting;
+
+/// Line before the table in a document.
+pub const BEGIN: &str = "<!-- bench:begin (written by `make bench`, do not edit) -->";
+/// Line after the table in a document.
+pub const END: &str = "<!-- bench:end -->";
+
+/// One line of the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// What was measured.
+    pub what: String,
+    /// The figure, with its unit.
+    pub figure: String,
+    /// What it is made of.
+    pub detail: String,
+    /// What it should be, where something is aimed at.
+    pub aim: String,
+    /// Whether it is; `None` where that was not measured or nothing is aimed at.
+    pub met: Option<bool>,
+}
+
+impl Row {
+    /// A figure that could not be had, and why.
+    pub fn missing(what: &str, why: &str, aim: &str) -> Self {
+        Self {
+            what: what.to_owned(),
+            figure: "not measured".to_owned(),
+            detail: why.to_owned(),
+            aim: aim.to_owned(),
+            met: None,
+        }
+    }
+}
+
+/// Date, machine and commit, then the table, in Markdown.
+pub fn markdown(setting: &Setting, rows: &[Row]) -> String {
+    let Setting {
+        date,
+        machine,
+        load,
+        commit,
+    } = setting;
+    let mut lines = vec![
+        format!("{date}, commit {commit}, {machine}; load at the start {load}."),
+        String::new(),
+        "| what | now | of that | aim | met |".to_owned(),
+        "| --- | --- | --- | --- | --- |".to_owned(),
+    ];
+    for row in rows {
+        let met = match row.met {
+            Some(true) => "yes",
+            Some(false) => "no",
+            None => "–",
+        };
+        let cells = [&row.what, &row.figure, &row.detail, &row.aim].map(|cell| clean(cell));
+        lines.push(format!("| {} | {met} |", cells.join(" | ")));
+    }
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+/// Puts a text between the markers of a document; everything else stays as it is.
+///
+/// # Errors
+/// When the document cannot be read or written, or the markers are not there in order.
+pub fn write(document: &Path, text: &str) -> Result<()> {
+    let old = fs::read_to_string(document).with_context(|| format!("read {}", document.display()))?;
+    let new = replaced(&old, text).with_context(|| document.display().to_string())?;
+    fs::write(document, new).with_context(|| format!("write {}", document.display()))
+}
+
+fn replaced(old: &str, text: &str) -> Result<String> {
+    let found = old
+        .split_once(BEGIN)
+        .and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
+    let Some((before, after)) = found else {
+        bail!("the markers `{BEGIN}` and `{END}` are not there");
+    };
+    Ok(format!("{before}{BEGIN}\n{}\n{END}{after}", text.trim()))
+}
+
+fn clean(cell: &str) -> String {
+    cell.replace('|', "/").replace('\n', " ")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_between_the_markers_changes() {
+        let old = format!("# Title\n{BEGIN}\nold\n{END}\nrest\n");
+        let new = replaced(&old, "new\n").unwrap();
+        assert_eq!(new, format!("# Title\n{BEGIN}\nnew\n{END}\nrest\n"));
+        assert_eq!(replaced(&new, "new").unwrap(), new);
+        assert!(replaced("# Title\n", "new").is_err());
+        assert!(replaced(&format!("{END}{BEGIN}"), "new").is_err());
+    }
+
+    #[test]
+    fn a_table_has_its_setting_and_a_line_for_each_row() {
+        let setting = Setting {
+            date: "2026-01-02 03:04 UTC".into(),
+            machine: "2 cores".into(),
+            load: "0 0 0".into(),
+            commit: "abc".into(),
+        };
+        let text = markdown(&setting, &[Row::missing("a|b", "why\nnot", "≤ 1")]);
+        assert!(text.starts_with("2026-01-02 03:04 UTC, commit abc, 2 cores"));
+        assert!(text.ends_with("| a/b | not measured | why not | ≤ 1 | – |\n"));
+    }
+}
