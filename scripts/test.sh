@@ -25,7 +25,7 @@ suite() {
 tests() {
   local name=$1
   shift
-  suite "$name" cargo test --release --locked --quiet --workspace "$@"
+  suite "$name" cargo test --release --locked --quiet --no-fail-fast --workspace "$@"
 }
 
 scripts/prerequisites.sh
