@@ -24,7 +24,7 @@ build: ## Programs, canisters and images
 	@scripts/prerequisites.sh
 	@scripts/build.sh
 
-test: ## The suites that have to pass before a change lands
+test: ## Everything that proves the project
 	@scripts/test.sh
 
 unit: ## Unit and integration tests without a cluster

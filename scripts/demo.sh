@@ -31,8 +31,8 @@ echo "\$ dcanary -n $ns get run $run -w"
 dcanary -n "$ns" get run "$run" -w || true
 echo
 kubectl -n "$ns" wait --for=condition=Recorded "dpr/$run" --timeout=60s > /dev/null
-echo "\$ dcanary -n $ns verify run $run"
-dcanary -n "$ns" verify run "$run"
+echo "\$ dcanary -n $ns verify run $run -o wide"
+dcanary -n "$ns" verify run "$run" -o wide
 cat <<TEXT
 
 Look further:

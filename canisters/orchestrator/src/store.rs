@@ -92,6 +92,9 @@ impl<M: Memory + Clone> Store<M> {
     }
 
     /// The header, if there is a ledger.
+    ///
+    /// # Errors
+    /// When the stable memory does not hold what it should.
     pub fn header(&self) -> Result<Option<Header>, StoreError> {
         let bytes = self.header.get();
         if bytes.is_empty() {
@@ -122,6 +125,9 @@ impl<M: Memory + Clone> Store<M> {
     }
 
     /// A block.
+    ///
+    /// # Errors
+    /// When the stable memory does not hold what it should.
     pub fn block(&self, index: u64) -> Result<Block, StoreError> {
         let bytes = self.blocks.get(index).ok_or(StoreError::Missing("block"))?;
         Block::decode(&bytes).map_err(|why| StoreError::Corrupt {
@@ -131,6 +137,9 @@ impl<M: Memory + Clone> Store<M> {
     }
 
     /// Appends a block and the tree nodes that are final with it.
+    ///
+    /// # Errors
+    /// When the stable memory does not hold what it should.
     pub fn push_block(&mut self, block: &[u8], nodes: &[Hash]) -> Result<u64, StoreError> {
         let index = self
             .blocks
@@ -143,6 +152,9 @@ impl<M: Memory + Clone> Store<M> {
     }
 
     /// A run.
+    ///
+    /// # Errors
+    /// When the stable memory does not hold what it should.
     pub fn run(&self, key: &RunKey) -> Result<Option<RunEntry>, StoreError> {
         self.runs
             .get(&key.0)
@@ -202,6 +214,9 @@ impl<M: Memory + Clone> Store<M> {
     }
 
     /// What a principal used.
+    ///
+    /// # Errors
+    /// When the stable memory does not hold what it should.
     pub fn usage(&self, principal: &[u8]) -> Result<Usage, StoreError> {
         let stored = self.usage.get(&principal.to_vec());
         stored.map_or_else(|| Ok(Usage::default()), |bytes| Usage::decode(&bytes))
@@ -223,6 +238,9 @@ impl<M: Memory + Clone> Store<M> {
     }
 
     /// The domain under which a principal holds a role, if it does.
+    ///
+    /// # Errors
+    /// When the stable memory does not hold what it should.
     pub fn role(
         &self,
         principal: &[u8],
@@ -258,6 +276,9 @@ impl<M: Memory + Clone> Store<M> {
     }
 
     /// The policy document.
+    ///
+    /// # Errors
+    /// When the stable memory does not hold what it should.
     pub fn policy(&self, version: u64) -> Result<Policy, StoreError> {
         let roles = self
             .roles

@@ -41,14 +41,9 @@ impl Cluster {
 
 /// Folder for what failed tests leave behind.
 pub fn evidence_dir() -> PathBuf {
-    let state = std::env::var_os("DCANARY_STATE")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| {
-            let home = std::env::var_os("HOME")
-                .map(PathBuf::from)
-                .unwrap_or_else(|| "/root".into());
-            home.join(".local/state/dcanary")
-        });
+    let home = || std::env::var_os("HOME").map_or_else(|| PathBuf::from("/root"), PathBuf::from);
+    let state =
+        std::env::var_os("DCANARY_STATE").map_or_else(|| home().join(".local/state/dcanary"), PathBuf::from);
     state.join("e2e")
 }
 

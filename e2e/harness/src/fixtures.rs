@@ -121,7 +121,7 @@ impl Namespace {
     /// # Errors
     /// When it cannot be had.
     pub async fn logs(&self, run: &str) -> Result<String> {
-        let output = dcanary(&["-n", &self.name, "logs", run]).await?;
+        let output = dcanary(&["-n", &self.name, "logs", run, "-f"]).await?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         ensure!(
             output.status.success(),

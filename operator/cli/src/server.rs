@@ -67,7 +67,7 @@ async fn get(cluster: &Cluster, path: &str) -> Result<hyper::body::Incoming, Fai
         .into_body()
         .collect()
         .await
-        .map(|body| body.to_bytes())
+        .map(http_body_util::Collected::to_bytes)
         .unwrap_or_default();
     Err(Failure::cannot_tell(refusal(status, &body)))
 }

@@ -91,7 +91,7 @@ pub async fn sweep(core: &Core, ages: Ages) -> Result<Swept, SweepError> {
     let now = now_millis();
     let alive = core.cluster.run_uids().await.map_err(SweepError::Runs)?;
     let mut swept = Swept::default();
-    for folder in core.store.blocking(|disk| folders(disk)).await? {
+    for folder in core.store.blocking(folders).await? {
         let is_alive = folder
             .uid
             .as_ref()
@@ -254,7 +254,7 @@ fn stale_grants(disk: &dyn Disk, live: &HashSet<String>) -> io::Result<Vec<Strin
     for namespace in disk.list("grants")? {
         for name in disk.list(&format!("grants/{namespace}"))? {
             let path = format!("grants/{namespace}/{name}");
-            if name.ends_with(".json") && !live.contains(&path) && !is_fresh(disk, &path)? {
+            if name.strip_suffix(".json").is_some() && !live.contains(&path) && !is_fresh(disk, &path)? {
                 stale.push(path);
             }
         }

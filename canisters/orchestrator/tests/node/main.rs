@@ -1,4 +1,5 @@
 //! The real wasm on the real node, through the official agent with its default checks.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(missing_docs, reason = "nobody imports a test")]
 
 mod certified;

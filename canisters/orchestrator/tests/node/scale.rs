@@ -31,6 +31,7 @@ async fn costs(ledger: &Ledger, first: u64) -> (u64, u64) {
     (stats.upgrade_instructions, stats.append_instructions)
 }
 
+#[allow(clippy::cast_precision_loss)] // a figure for people
 #[tokio::test]
 async fn upgrading_and_appending_cost_the_same_in_a_small_and_a_large_journal() {
     let blocks = std::env::var("DCANARY_SOAK_BLOCKS").map_or(20_000, |blocks| blocks.parse().unwrap());

@@ -1,3 +1,6 @@
+//! The tree against the words of RFC 9162.
+#![allow(clippy::maybe_infinite_iter)] // cut by `take_while`
+
 use proptest::prelude::*;
 
 use super::*;

@@ -2,7 +2,10 @@
 //!
 //! Disturbs the whole installation, so nothing else runs at the same time.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 use dcanary_controller::failpoint::{Boundary, Side};
@@ -224,14 +227,14 @@ async fn a_kill_before_or_after_any_effect_or_status_write_changes_neither_statu
     let mut wrong = Vec::new();
     for &boundary in Boundary::ALL {
         let story = story(boundary);
-        if !undisturbed.contains_key(&story) {
+        if let Entry::Vacant(first) = undisturbed.entry(story) {
             system.arm(None).await?;
             let reference = scenario(&format!("undisturbed-{story:?}"), |ns| {
                 let system = system.clone();
                 async move { tell(&ns, &system, story).await }
             })
             .await?;
-            undisturbed.insert(story, reference);
+            first.insert(reference);
         }
         for side in [Side::Before, Side::After] {
             let outcome = match disturbed(&system, boundary, side).await {

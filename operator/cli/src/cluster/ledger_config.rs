@@ -64,7 +64,8 @@ pub fn is_in_cluster(url: &str) -> bool {
     let host = url.split_once("://").map_or(url, |(_, rest)| rest);
     let host = host.split(['/', ':']).next().unwrap_or_default();
     let host = host.strip_suffix('.').unwrap_or(host);
-    let inside = host.ends_with(".svc") || host.contains(".svc.") || host.ends_with(".cluster.local");
+    let inside =
+        host.strip_suffix(".svc").is_some() || host.contains(".svc.") || host.ends_with(".cluster.local");
     inside || (!host.contains('.') && host != "localhost" && !host.starts_with('['))
 }
 

@@ -1,6 +1,6 @@
 //! The result of a verification.
 
-use dcanary_verifier::{Report, Status};
+use dcanary_verifier::{Level, Report, Status};
 use serde_json::{Value, json};
 
 use crate::output::{Style, Tone, age::instant};
@@ -78,7 +78,7 @@ pub fn machine(report: &Report, subject: &str) -> Value {
         "verified": report.exit_code() == 0,
         "exitCode": report.exit_code(),
         "level": report.level().map(|level| format!("{level:?}")),
-        "levelMeaning": report.level().map(|level| level.meaning()),
+        "levelMeaning": report.level().map(Level::meaning),
         "asOf": report.as_of().map(instant),
         "revocationAfterThat": "not checked",
         "checks": checks,

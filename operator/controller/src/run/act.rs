@@ -142,7 +142,7 @@ async fn one(ctx: &Context, run: &PipelineRun, effect: &Effect) -> Result<(), Ac
             ctx.memory.with(&uid, |memory| {
                 memory
                     .reports
-                    .retain(|seen| !cursors.contains(&seen.entry.cursor))
+                    .retain(|seen| !cursors.contains(&seen.entry.cursor));
             });
             ctx.acknowledgements.done(cursors);
             Ok(())

@@ -91,12 +91,7 @@ async fn steps(cached: &PipelineRun, ctx: &Context) -> Result<Action, RunError> 
         if released {
             return Ok(Action::await_change());
         }
-        if plan.effects.is_empty()
-            || !plan
-                .effects
-                .iter()
-                .any(|effect| act::changes_what_is_seen(effect))
-        {
+        if plan.effects.is_empty() || !plan.effects.iter().any(act::changes_what_is_seen) {
             return Ok(wait(plan.wake, now));
         }
     }

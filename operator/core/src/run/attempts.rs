@@ -1,6 +1,7 @@
 //! Attempts that are under way or have ended: outcomes, retries, disputes.
 
 use dcanary_crds::{AttemptOutcome, RetryOn, StageState};
+use dcanary_protocol::report::Outcome as Reported;
 use dcanary_types::{
     limits::MAX_BODY_BYTES,
     record::{Artifact, Record, Transition},
@@ -362,7 +363,6 @@ impl Step<'_> {
             return report::agrees(report.outcome, code);
         }
         // the report was acknowledged; what it said is in the outcome
-        use dcanary_protocol::report::Outcome as Reported;
         let reported: &[Reported] = match attempt.outcome {
             Some(AttemptOutcome::Succeeded) => &[Reported::Succeeded],
             Some(AttemptOutcome::Failed) if attempt.reason == "ReportInvalid" => &[Reported::Succeeded],

@@ -38,7 +38,7 @@ pub(super) fn condition(context: &mut Context<'_>, path: &str, text: &str, index
     for root in uses
         .roots
         .iter()
-        .filter(|root| !ROOTS.contains(&root.as_str()) && !(of_step && *root == "steps"))
+        .filter(|root| !ROOTS.contains(&root.as_str()) && (!of_step || *root != "steps"))
     {
         // `stages.unit-test` is read as a subtraction
         let minus = context

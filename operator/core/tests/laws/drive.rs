@@ -33,8 +33,7 @@ pub fn drive(scenario: Scenario, events: &[Event], die_at: Option<usize>) -> Res
     let mut points = Failpoints { done: 0, die_at };
     let mut effects: BTreeMap<&'static str, u32> = BTreeMap::new();
     let mut replica = Replica::started(&world);
-    let mut round = 0;
-    for turn in 0..20_000 {
+    for (round, turn) in (0..20_000).enumerate() {
         assert!(turn < 19_999, "it does not come to an end: {world:?}");
         let mut wake = None;
         // everything that the operator can do
@@ -65,7 +64,6 @@ pub fn drive(scenario: Scenario, events: &[Event], die_at: Option<usize>) -> Res
             break;
         }
         let at = events.iter().position(|(when, _)| *when == round);
-        round += 1;
         if let Some(at) = at {
             events[at].1(&mut world);
             continue;

@@ -197,7 +197,7 @@ impl Replica {
             }
             Effect::CreatePod(create) => {
                 let name = create.pod.metadata.name.clone().unwrap();
-                let answer = self.create(world, &name, &create.stage, create.attempt);
+                let answer = Self::create(world, &name, &create.stage, create.attempt);
                 self.creations.retain(|(creation, _)| creation.pod != name);
                 self.creations.push((Creation { pod: name, answer }, world.now));
                 "CreatePod"
@@ -264,7 +264,7 @@ impl Replica {
         }
     }
 
-    fn create(&self, world: &mut World, name: &str, stage: &str, attempt: i32) -> CreateAnswer {
+    fn create(world: &mut World, name: &str, stage: &str, attempt: i32) -> CreateAnswer {
         if let Some(there) = world.pods.get(name) {
             return CreateAnswer::Created {
                 uid: there.seen.uid.clone(),

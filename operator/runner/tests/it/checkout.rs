@@ -78,7 +78,7 @@ async fn a_branch_or_tag_is_checked_out_and_a_missing_one_named() {
     {
         pod = pod
             .step(with(checkout(&url, revision), |_, _, path, _| {
-                *path = number.to_string()
+                *path = number.to_string();
             }))
             .with(|step| step.condition = Some("always()".into()));
     }

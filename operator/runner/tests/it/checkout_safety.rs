@@ -108,7 +108,7 @@ async fn trees_that_write_into_git_or_out_of_the_workspace_are_refused() {
         let pod = Pod::new()
             .await
             .step(with(checkout(&url, &commit), |_, _, path, _| {
-                *path = "in/here".into()
+                *path = "in/here".into();
             }));
         let end = pod.run().await;
         assert!(!pod.folder.path().join("outside").exists(), "{name}");

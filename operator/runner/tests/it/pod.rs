@@ -175,7 +175,7 @@ impl Pod {
                     .unwrap()
                     .success()
             );
-            program = copy.to_str().unwrap().to_owned();
+            copy.to_str().unwrap().clone_into(&mut program);
         }
         let mut words = self.prefix.clone();
         words.push(program);

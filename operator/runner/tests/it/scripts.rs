@@ -247,7 +247,7 @@ async fn conditions_see_the_plan_and_the_outcomes_of_earlier_steps() {
         .with(|step| step.continue_on_error = true)
         .run_step("true")
         .with(|step| {
-            step.condition = condition("steps['step-0'].outcome == 'failed' && params.deploy == 'yes'")
+            step.condition = condition("steps['step-0'].outcome == 'failed' && params.deploy == 'yes'");
         })
         .run_step("true")
         .with(|step| step.condition = condition("params.deploy == 'no'"))

@@ -32,6 +32,9 @@ pub struct After {
 }
 
 /// `GET /v1/reports`
+///
+/// # Errors
+/// What the caller did wrong or what is not possible now, as a problem document.
 pub async fn reports(
     State(core): Shared,
     Query(After { after, wait }): Query<After>,
@@ -46,6 +49,9 @@ pub async fn reports(
 }
 
 /// `POST /v1/reports/ack`
+///
+/// # Errors
+/// What the caller did wrong or what is not possible now, as a problem document.
 pub async fn acknowledge(State(core): Shared, headers: HeaderMap, body: Body) -> Result<StatusCode, Refusal> {
     who::operator(&core, &headers).await?;
     let request: AckRequest = body::json(body, core.limits.body_bytes, core.limits.body_timeout).await?;
@@ -54,6 +60,9 @@ pub async fn acknowledge(State(core): Shared, headers: HeaderMap, body: Body) ->
 }
 
 /// `POST /v1/session/revoke`
+///
+/// # Errors
+/// What the caller did wrong or what is not possible now, as a problem document.
 pub async fn revoke(State(core): Shared, headers: HeaderMap, body: Body) -> Result<StatusCode, Refusal> {
     who::operator(&core, &headers).await?;
     let request: RevokeRequest = body::json(body, core.limits.body_bytes, core.limits.body_timeout).await?;

@@ -43,6 +43,9 @@ pub struct LogQuery {
 }
 
 /// `GET /v1/namespaces/{namespace}/runs/{run}/logs`
+///
+/// # Errors
+/// What the caller did wrong or what is not possible now, as a problem document.
 pub async fn logs(
     State(core): Shared,
     Path((namespace, run)): Path<(String, String)>,
@@ -161,6 +164,9 @@ pub struct AttemptList {
 }
 
 /// `GET /v1/namespaces/{namespace}/runs/{run}/attempts`
+///
+/// # Errors
+/// What the caller did wrong or what is not possible now, as a problem document.
 pub async fn attempts(
     State(core): Shared,
     Path((namespace, run)): Path<(String, String)>,
@@ -175,6 +181,9 @@ pub async fn attempts(
 }
 
 /// `GET /v1/namespaces/{namespace}/artifacts/{digest}`
+///
+/// # Errors
+/// What the caller did wrong or what is not possible now, as a problem document.
 pub async fn artifact(
     State(core): Shared,
     Path((namespace, digest)): Path<(String, String)>,

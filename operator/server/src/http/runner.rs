@@ -32,6 +32,9 @@ fn item(name: &str) -> Result<ItemName, Refusal> {
 }
 
 /// `POST /v1/session`
+///
+/// # Errors
+/// What the caller did wrong or what is not possible now, as a problem document.
 pub async fn trade(
     State(core): Shared,
     headers: HeaderMap,
@@ -62,6 +65,9 @@ pub async fn trade(
 }
 
 /// `POST /v1/attempts/{attempt}/frames`
+///
+/// # Errors
+/// What the caller did wrong or what is not possible now, as a problem document.
 pub async fn frames(
     State(core): Shared,
     Path(attempt): Path<String>,
@@ -111,6 +117,9 @@ fn at(offset: u64) -> Response {
 }
 
 /// `PUT /v1/attempts/{attempt}/uploads/{name}?offset=N`
+///
+/// # Errors
+/// What the caller did wrong or what is not possible now, as a problem document.
 pub async fn upload(
     State(core): Shared,
     Path((attempt, name)): Path<(String, String)>,
@@ -134,6 +143,9 @@ pub async fn upload(
 }
 
 /// `HEAD /v1/attempts/{attempt}/uploads/{name}`
+///
+/// # Errors
+/// What the caller did wrong or what is not possible now, as a problem document.
 pub async fn upload_offset(
     State(core): Shared,
     Path((attempt, name)): Path<(String, String)>,
@@ -144,6 +156,9 @@ pub async fn upload_offset(
 }
 
 /// `POST /v1/attempts/{attempt}/uploads/{name}/complete`
+///
+/// # Errors
+/// What the caller did wrong or what is not possible now, as a problem document.
 pub async fn complete(
     State(core): Shared,
     Path((attempt, name)): Path<(String, String)>,
@@ -157,6 +172,9 @@ pub async fn complete(
 }
 
 /// `POST /v1/attempts/{attempt}/final`
+///
+/// # Errors
+/// What the caller did wrong or what is not possible now, as a problem document.
 pub async fn finish(
     State(core): Shared,
     Path(attempt): Path<String>,
@@ -173,6 +191,9 @@ pub async fn finish(
 }
 
 /// `GET /v1/attempts/{attempt}/inputs/{digest}`
+///
+/// # Errors
+/// What the caller did wrong or what is not possible now, as a problem document.
 pub async fn input(
     State(core): Shared,
     Path((attempt, digest)): Path<(String, String)>,

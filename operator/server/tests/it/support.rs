@@ -160,7 +160,7 @@ pub struct TestServer {
     pub cluster: Arc<TestCluster>,
     pub dir: PathBuf,
     pub serving: tokio::task::JoinHandle<()>,
-    _temp: Option<tempfile::TempDir>,
+    temp: Option<tempfile::TempDir>,
 }
 
 pub fn certificate(dir: &Path) -> TlsFiles {
@@ -202,7 +202,7 @@ impl TestServer {
         let temp = tempfile::tempdir().unwrap();
         let dir = temp.path().to_owned();
         Self {
-            _temp: Some(temp),
+            temp: Some(temp),
             ..Self::at(&dir, Arc::default(), options).await
         }
     }
@@ -244,7 +244,7 @@ impl TestServer {
             cluster,
             dir: dir.to_owned(),
             serving,
-            _temp: None,
+            temp: None,
         }
     }
 
@@ -262,13 +262,13 @@ impl TestServer {
         })
         .await
         .unwrap();
-        (self.dir, self.cluster, self._temp)
+        (self.dir, self.cluster, self.temp)
     }
 
     pub async fn restart(self, options: Options) -> Self {
         let (dir, cluster, temp) = self.stop().await;
         Self {
-            _temp: temp,
+            temp,
             ..Self::at(&dir, cluster, options).await
         }
     }

@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, ResourceExt,
-    api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions},
     core::response::Status,
 };
 use serde_json::json;
@@ -54,7 +54,9 @@ async fn existing(ctx: &Context, api: &Api<Pod>, run: &PipelineRun, name: &str) 
             gone: false,
         };
     }
-    match api.get_opt(name).await {
+    // a list, which the operator may do anyway
+    let named = ListParams::default().fields(&format!("metadata.name={name}"));
+    match api.list(&named).await.map(|found| found.items.into_iter().next()) {
         Ok(Some(pod)) => {
             let ours = pod
                 .owner_references()

@@ -32,6 +32,9 @@ fn error(verb: &'static str, config_map: &str, source: kube::Error) -> ActError 
 }
 
 /// Writes the ConfigMap, or compares it with the one that is there, and notes the answer for the next decision.
+///
+/// # Errors
+/// When the API server does not answer.
 pub async fn seal(ctx: &Context, run: &PipelineRun, seal: &SealOutbox) -> Result<(), ActError> {
     let uid = run.uid().unwrap_or_default();
     let records = serde_json::to_string(&seal.records).unwrap_or_default();
@@ -105,6 +108,9 @@ pub async fn read(ctx: &Context, config_map: &str) -> Result<Option<Vec<PendingR
 }
 
 /// Deletes the ConfigMap: the chain has the records.
+///
+/// # Errors
+/// When the API server does not answer.
 pub async fn drop_sealed(ctx: &Context, config_map: &str) -> Result<(), ActError> {
     match maps(ctx).delete(config_map, &DeleteParams::default()).await {
         Ok(_) => Ok(()),
