@@ -10,7 +10,7 @@ include e2e/cluster/cluster.mk
 help: ## Lists these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-.PHONY: up demo down test unit e2e bench build generate lint fmt
+.PHONY: up demo down test unit e2e soak bench build generate lint fmt
 up: ## Cluster, ledger node and operator; no example
 	@scripts/up.sh
 
@@ -32,6 +32,9 @@ unit: ## Unit and integration tests without a cluster
 
 e2e: ## End-to-end tests on the cluster
 	@scripts/test.sh e2e
+
+soak: ## The long loops: a million blocks, more crashes, more cases (an hour or more)
+	@scripts/soak.sh
 
 bench: ## Runs against bare Pods, as ratios; BENCH="--quick" or "--write" are its arguments
 	@scripts/bench.sh $(BENCH)

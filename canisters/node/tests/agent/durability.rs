@@ -58,6 +58,56 @@ async fn the_keys_are_readable_by_their_owner_only() {
     node.shutdown().await.unwrap();
 }
 
+#[tokio::test]
+async fn a_folder_is_served_with_the_keys_of_a_file_beside_it_and_with_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    // keys as a node makes them, kept outside the data folder
+    let made = |name: &str| {
+        let (data, file) = (
+            folder.path().join(name),
+            folder.path().join(format!("{name}.json")),
+        );
+        async move {
+            let node = Node::start(Config::durable(&data)).await.unwrap();
+            node.shutdown().await.unwrap();
+            std::fs::copy(data.join("keys.json"), &file).unwrap();
+            file
+        }
+    };
+    let (ours, others) = (made("ours").await, made("others").await);
+    let data = folder.path().join("data");
+    let with = |file: &Path| Config::durable(&data).keys(file);
+    let missing = folder.path().join("missing.json");
+    assert!(matches!(
+        Node::start(with(&missing)).await,
+        Err(StartError::KeyFile { path, .. }) if path == missing
+    ));
+
+    let node = Node::start(with(&ours)).await.unwrap();
+    let root_key = node.root_key().to_vec();
+    let client = agent(&node.url(), &root_key, BasicIdentity::from_raw_key(&[7; 32]));
+    let canister = deploy(&client).await;
+    drop(client);
+    node.shutdown().await.unwrap();
+    assert!(
+        !data.join("keys.json").exists(),
+        "the keys are in the data folder"
+    );
+
+    for other in [with(&others), Config::durable(&data)] {
+        assert!(matches!(
+            Node::start(other).await,
+            Err(StartError::OtherKeys(of)) if of == data
+        ));
+        let _ = std::fs::remove_file(data.join("keys.json"));
+    }
+    let node = Node::start(with(&ours)).await.unwrap();
+    assert_eq!(node.root_key(), root_key);
+    let client = agent(&node.url(), &root_key, BasicIdentity::from_raw_key(&[7; 32]));
+    assert_eq!(counts(&query(&client, canister, "get").await.unwrap()), [0, 0, 0]);
+    node.shutdown().await.unwrap();
+}
+
 /// The program on a data folder.
 struct Program {
     child: Child,

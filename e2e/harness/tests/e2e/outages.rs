@@ -2,7 +2,10 @@
 //!
 //! Disturbs the whole installation, so nothing else runs at the same time.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, ensure};
 use dcanary_harness::{
@@ -16,7 +19,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace as CoreNamespace, Pod};
 use kube::{
     Api,
     api::{DeleteParams, ListParams, LogParams},
-    runtime::{conditions, wait::await_condition},
+    runtime::{WatchStreamExt, conditions, wait::await_condition, watcher},
 };
 use serde_json::{Value, json};
 
@@ -230,4 +233,66 @@ async fn a_namespace_deleted_mid_run_with_the_ledger_away_goes_and_its_journal_i
         "{found:?}"
     );
     Ok(())
+}
+
+#[tokio::test]
+async fn two_operators_at_once_run_each_attempt_once_and_record_it_once() -> Result<()> {
+    let system = system().await?;
+    system.operators(2).await?;
+    let told = scenario("two-operators", |ns| async move {
+        let stages = json!([stage("a", &[], "true"), stage("b", &["a"], "true")]);
+        let seen = PodNames::watch(&ns);
+        ns.apply(&manifest(&stages)).await?;
+        let view = recorded(&ns).await?;
+        assert_eq!(view.state("Succeeded").0, "True", "{:#}", view.status());
+        for stage in ["a", "b"] {
+            assert_eq!(
+                view.stage(stage)?["attempts"].as_array().map(Vec::len),
+                Some(1),
+                "{:#}",
+                view.status()
+            );
+        }
+        assert_eq!(seen.stop().await.len(), 2);
+        assert_eq!(journal::records(view.uid()).await?, two_stages());
+        verifies(&ns).await
+    })
+    .await;
+    system.operators(1).await?;
+    told
+}
+
+/// UIDs of all Pods that a namespace ever had since the watch began.
+struct PodNames {
+    stop: tokio_util::sync::CancellationToken,
+    task: tokio::task::JoinHandle<BTreeSet<String>>,
+}
+
+impl PodNames {
+    fn watch(ns: &Namespace) -> Self {
+        let stop = tokio_util::sync::CancellationToken::new();
+        let (pods, stopped) = (ns.api::<Pod>(), stop.clone());
+        let task = tokio::spawn(async move {
+            let mut seen = BTreeSet::new();
+            let mut stream = Box::pin(
+                watcher(pods, watcher::Config::default())
+                    .default_backoff()
+                    .touched_objects(),
+            );
+            loop {
+                tokio::select! {
+                    () = stopped.cancelled() => return seen,
+                    pod = stream.try_next() => if let Ok(Some(pod)) = pod {
+                        seen.extend(pod.metadata.uid);
+                    },
+                }
+            }
+        });
+        Self { stop, task }
+    }
+
+    async fn stop(self) -> BTreeSet<String> {
+        self.stop.cancel();
+        self.task.await.unwrap()
+    }
 }

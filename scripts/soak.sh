@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# The long loops: as `make test`, with more of everything. SOAK_BLOCKS (1,000,000) blocks in one journal, SOAK_CRASHES (10,000) crashes of the
+# node, SOAK_CASES (4,096) cases of each property, SOAK_ROUNDS (3) rounds of the tests that disturb the installation.
+set -euo pipefail
+. "$(dirname "$0")/env.sh"
+cd "$ROOT"
+export DCANARY_SOAK_BLOCKS=${SOAK_BLOCKS:-1000000} DCANARY_NODE_CRASHES=${SOAK_CRASHES:-10000} PROPTEST_CASES=${SOAK_CASES:-4096}
+scripts/prerequisites.sh
+export DCANARY_BUILD="--bins --tests"
+scripts/build.sh
+export DCANARY_CANISTERS=$OUT_DIR/canisters DCANARY_BIN=$OUT_DIR/bin/dcanary
+
+soak() {
+  local title=$1 start=$SECONDS
+  shift
+  printf '== %s\n' "$title"
+  "$@"
+  printf '== %s: %ds\n' "$title" $((SECONDS - start))
+}
+run() { cargo test --release --locked --quiet --workspace "$@"; }
+
+soak "two builds of the canisters in two folders" canisters/test-reproducible.sh
+soak "a journal of $DCANARY_SOAK_BLOCKS blocks is upgraded" run --test node -- --nocapture scale::
+soak "$DCANARY_NODE_CRASHES crashes of the node" run -p dcanary-node --lib -- crash
+soak "laws of a run" run --test laws
+if [ "${SOAK_ROUNDS:-3}" -gt 0 ]; then
+  scripts/up.sh
+  if [ "${CLUSTER:-local}" = local ]; then eval "$(e2e/cluster/env.sh)"; fi
+  for round in $(seq "${SOAK_ROUNDS:-3}"); do
+    soak "outages, round $round" run --test e2e -- --test-threads 1 outages::
+    soak "failpoints, round $round" run --test e2e -- --test-threads 1 --nocapture failpoints::
+  done
+fi
