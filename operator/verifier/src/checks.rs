@@ -99,7 +99,7 @@ fn age(report: &mut Report, state: &Certificate, now: Option<u64>) {
     match now {
         None => report.unchecked(
             Check::Age,
-            format!("as of {time} ns; what was revoked after that is not checked"),
+            "as of the certificate's time; what was revoked after that is not checked",
         ),
         Some(now) => {
             let good = "fresh; what was revoked after it is not checked".to_owned();

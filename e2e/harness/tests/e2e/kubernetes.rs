@@ -71,6 +71,8 @@ async fn a_run_over_its_quota_waits_with_the_quota_named_and_goes_on_when_it_is_
             .run_until("waits", LIMIT, |view| view.status()["stages"][0]["attempts"][0]["reason"] == "QuotaExceeded")
             .await?;
         assert_eq!(view.state("Succeeded").0, "Unknown");
+        let said = view.condition("Succeeded").map(|condition| condition["message"].to_string());
+        ensure!(said.is_some_and(|said| said.contains("stage s waits: QuotaExceeded")), "{:#}", view.status());
         ensure!(message(view.attempt("s")?).contains("no-pods"), "{:#}", view.status());
         let shown = dcanary(&["-n", &ns.name, "get", "run", "waits"]).await?;
         let shown = String::from_utf8_lossy(&shown.stdout).into_owned();

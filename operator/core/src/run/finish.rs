@@ -4,7 +4,7 @@ use dcanary_crds::{Ending, StageState};
 use dcanary_types::record::{Outcome, Transition};
 
 use super::step::{Step, pod_of};
-use crate::time::later;
+use crate::{text::cut, time::later};
 
 /// How long the kubelet's view of a reported attempt is waited for, in seconds.
 pub(super) const CONFIRM: u64 = 10;
@@ -85,7 +85,29 @@ impl Step<'_> {
             Some(Ending::Deleted) => "Deleting",
             None => "Running",
         };
-        (reason, self.counts())
+        let text = match self.waits() {
+            Some(why) => format!("{}; {why}", self.counts()),
+            None => self.counts(),
+        };
+        (reason, text)
+    }
+
+    /// What the first attempt that is under way waits for, if it waits for something.
+    fn waits(&self) -> Option<String> {
+        self.status
+            .stages
+            .iter()
+            .filter(|stage| stage.state == StageState::Running)
+            .find_map(|stage| {
+                let open = stage
+                    .attempts
+                    .last()
+                    .filter(|attempt| attempt.outcome.is_none())?;
+                let said = [open.reason.as_str(), open.message.as_str()];
+                let said: Vec<&str> = said.into_iter().filter(|text| !text.is_empty()).collect();
+                let why = format!("stage {} waits: {}", stage.name, said.join(": "));
+                (!said.is_empty()).then(|| cut(&why, 512))
+            })
     }
 
     fn counts(&self) -> String {
