@@ -175,12 +175,7 @@ impl DiskDouble {
                     }
                 }
             };
-            // Bytes that were synced and not written since are there in every case.
-            let kept = if content.len() < synced.len() && file_was_cut(&world.files[id]) {
-                content
-            } else {
-                keep(content, &synced, &world.files[id].now)
-            };
+            let kept = keep(content, &synced, &world.files[id].now);
             files.insert(
                 *id,
                 File {
@@ -208,19 +203,13 @@ impl DiskDouble {
     }
 }
 
-fn file_was_cut(file: &File) -> bool {
-    file.synced
-        .as_ref()
-        .is_some_and(|synced| file.now.len() < synced.len())
-}
-
-/// An unsynced addition cannot take away what was synced before it.
+/// Bytes that were synced and are the same now are there in every case: neither an addition nor a cut behind them takes them away.
 fn keep(mut content: Vec<u8>, synced: &[u8], now: &[u8]) -> Vec<u8> {
-    if now.starts_with(synced) && content.len() < synced.len() {
-        content = synced.to_vec();
-    } else if now.starts_with(synced) {
-        content[..synced.len()].copy_from_slice(synced);
+    let same = synced.iter().zip(now).take_while(|(a, b)| a == b).count();
+    if content.len() < same {
+        content.resize(same, 0);
     }
+    content[..same].copy_from_slice(&now[..same]);
     content
 }
 
