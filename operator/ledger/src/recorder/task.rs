@@ -44,7 +44,10 @@ pub(super) struct Task {
 enum Step {
     Idle,
     Again,
+    /// The ledger cannot be used now.
     Pause,
+    /// The ledger works, but does not take what is there yet (a role is missing, say): new work does not wait for that.
+    Parked,
 }
 
 impl Task {
@@ -84,12 +87,20 @@ impl Task {
                     Step::Pause
                 }
             };
-            let pause = match step {
-                Step::Again => continue,
-                Step::Idle => None,
-                Step::Pause => Some(self.pause()),
+            let open = match step {
+                Step::Again => true,
+                Step::Idle => self.wait(None).await,
+                Step::Pause => {
+                    let pause = self.pause();
+                    self.wait(Some(pause)).await
+                }
+                Step::Parked => {
+                    let pause = self.pause();
+                    // whatever comes first
+                    tokio::time::timeout(pause, self.wait(None)).await.unwrap_or(true)
+                }
             };
-            if !self.wait(pause).await {
+            if !open {
                 return;
             }
         }
@@ -189,7 +200,7 @@ impl Task {
                 self.tell_waiting(key, since, reason, &message);
             }
             if !progress {
-                return Step::Pause;
+                return Step::Parked;
             }
         } else if progress {
             self.reachable();

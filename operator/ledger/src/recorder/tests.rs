@@ -323,6 +323,26 @@ async fn a_missing_role_is_told_once_and_waited_for() {
 }
 
 #[tokio::test]
+async fn a_run_without_a_role_does_not_hold_up_the_others() {
+    let hour = Duration::from_secs(3600);
+    let options = RecorderOptions {
+        min_pause: hour,
+        max_pause: hour,
+        ..quick()
+    };
+    let mut bench = Bench::with(Arc::new(MemoryLedger::new()), options);
+    bench.ledger.set_weather(Weather::Later(
+        "NotAuthorised",
+        "no role in project shop".to_owned(),
+    ));
+    bench.recorder.submit(outbox("a", records(0..1)));
+    assert!(matches!(bench.next().await, Outcome::Waiting { .. }));
+    bench.ledger.set_weather(Weather::Fair);
+    bench.recorder.submit(outbox("b", records(0..1)));
+    bench.until("b", 0).await;
+}
+
+#[tokio::test]
 async fn batches_keep_their_limits_and_runs_take_turns() {
     let ledger = Arc::new(MemoryLedger::new());
     ledger.set_weather(Weather::Away);
