@@ -10,5 +10,5 @@ kubectl label namespace "$ns" pod-security.kubernetes.io/enforce=restricted --ov
 step "installing the operator" helm upgrade --install dcanary charts/dcanary --namespace "$ns" \
   --set image.repository=dcanary.dev/dcanary --set image.tag=dev --set image.pullPolicy=Never \
   --set runner.image=dcanary.dev/runner:dev --set "commonLabels.dcanary\.dev/build=$(sha256sum "$OUT_DIR/product.tar" | cut -c1-16)" \
-  --set "server.insecureRegistries={registry.local:5000}" \
+  --set "server.insecureRegistries={registry.local:5000}" --set "ledger.projects={second}" \
   --wait --timeout 120s

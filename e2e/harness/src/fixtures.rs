@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::{conditions, wait::await_condition};
 use serde_json::{Value, json};
 
-use crate::{Namespace, RunView, cli::dcanary};
+use crate::{Namespace, RunView, cli::dcanary, journal};
 
 /// How long a test waits for one thing.
 pub const LIMIT: Duration = Duration::from_secs(180);
@@ -104,16 +104,34 @@ impl Namespace {
         Ok(())
     }
 
-    /// Waits until the ledger holds every record of a run.
+    /// Waits until a run has ended and the ledger holds every record of it.
     ///
     /// # Errors
     /// When it does not in time.
-    pub async fn recorded(&self, run: &str) -> Result<()> {
+    pub async fn recorded(&self, run: &str) -> Result<RunView> {
         let all = |view: &RunView| {
             let journal = &view.status()["journal"];
-            journal["next"].is_i64() && journal["next"] == journal["recorded"]
+            view.state("Finished").0 == "True"
+                && journal["next"].is_i64()
+                && journal["next"] == journal["recorded"]
         };
-        self.run_until(run, LIMIT, all).await.map(drop)
+        self.run_until(run, LIMIT, all).await
+    }
+
+    /// Does something and tells the types of the records of a run as the ledger has them then, in order.
+    ///
+    /// # Errors
+    /// Those of the work, or when the run is not recorded in time.
+    pub async fn records<T>(
+        &self,
+        run: &str,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<(T, Vec<String>)> {
+        let done = work.await?;
+        let view = self.recorded(run).await?;
+        let records = journal::records(view.uid()).await?;
+        let kind = |record: &String| record.split(' ').next().unwrap_or_default().to_owned();
+        Ok((done, records.iter().map(kind).collect()))
     }
 
     /// The log of a run as `dcanary logs` prints it.

@@ -1,10 +1,6 @@
 //! Following a namespace while something else happens: every version of every object is seen.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    future::Future,
-    pin::pin,
-};
+use std::{collections::BTreeSet, future::Future, pin::pin};
 
 use anyhow::{Result, bail};
 use futures::{Stream, StreamExt, TryStreamExt};
@@ -14,7 +10,7 @@ use kube::{
     runtime::{WatchStreamExt, watcher},
 };
 
-use crate::{Namespace, RunView};
+use crate::Namespace;
 
 /// Names of build Pods whose containers may be running, at one moment.
 pub type Live = BTreeSet<String>;
@@ -44,34 +40,6 @@ impl Namespace {
         })
         .await?;
         Ok((done, live))
-    }
-
-    /// Does something and tells the types of the records that a run wrote into its outbox meanwhile, in order.
-    ///
-    /// # Errors
-    /// Those of the work, or of the watch.
-    pub async fn records<T>(
-        &self,
-        run: &str,
-        work: impl Future<Output = Result<T>>,
-    ) -> Result<(T, Vec<String>)> {
-        let config = watcher::Config::default().fields(&format!("metadata.name={run}"));
-        let events = watcher(self.runs(), config).default_backoff();
-        let mut records: BTreeMap<i64, String> = BTreeMap::new();
-        let done = follow(events.applied_objects(), work, |object| {
-            let view = RunView(serde_json::to_value(&object).unwrap_or_default());
-            for record in view.status()["journal"]["pending"]
-                .as_array()
-                .into_iter()
-                .flatten()
-            {
-                if let (Some(n), Some(kind)) = (record["n"].as_i64(), record["btype"].as_str()) {
-                    records.insert(n, kind.to_owned());
-                }
-            }
-        })
-        .await?;
-        Ok((done, records.into_values().collect()))
     }
 }
 

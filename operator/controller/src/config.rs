@@ -38,6 +38,9 @@ pub struct Config {
     /// Project of Pipelines that name none.
     #[arg(long, env = "DCANARY_LEDGER_PROJECT", default_value = "default")]
     pub project: String,
+    /// Further projects that Pipelines may name (embedded ledger: the operator takes the role in them).
+    #[arg(long, env = "DCANARY_LEDGER_PROJECTS", value_delimiter = ',')]
+    pub projects: Vec<String>,
     /// Executor domain of this operator.
     #[arg(long, env = "DCANARY_LEDGER_DOMAIN", default_value = "local")]
     pub domain: String,

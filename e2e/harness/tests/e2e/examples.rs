@@ -17,7 +17,7 @@ async fn hello_passes_a_parameter_and_a_result_and_is_recorded() -> Result<()> {
         assert_eq!(run.stage("greet")?["results"][0]["value"], "hello, canary");
         let text = ns.logs("hello").await?;
         ensure!(text.contains("I heard \"hello, canary\""), "{text}");
-        ns.recorded("hello").await
+        ns.recorded("hello").await.map(drop)
     })
     .await
 }
@@ -52,7 +52,7 @@ async fn diamond_skips_retries_and_survives_a_failing_optional_stage() -> Result
             numbers["digest"],
             "sha256:14c5e74c4b96ccef41cd94db73a9ec3348038ac094feca4fd897cecffa07cdae"
         );
-        ns.recorded("diamond").await
+        ns.recorded("diamond").await.map(drop)
     })
     .await
 }
@@ -123,7 +123,7 @@ async fn c_project_is_checked_out_built_tested_packaged_and_pushed() -> Result<(
             .send()
             .await?;
         assert_eq!(manifest.status(), 200, "{image:#}");
-        ns.recorded("c-project").await
+        ns.recorded("c-project").await.map(drop)
     })
     .await
 }

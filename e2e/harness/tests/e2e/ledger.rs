@@ -3,7 +3,7 @@
 use std::{process::Output, time::Duration};
 
 use anyhow::{Result, ensure};
-use dcanary_harness::{Namespace, cli::dcanary, scenario};
+use dcanary_harness::{Namespace, cli::dcanary, fixtures::BUSYBOX, scenario};
 
 const LIMIT: Duration = Duration::from_secs(180);
 
@@ -99,6 +99,54 @@ async fn an_export_verifies_offline_and_a_changed_byte_is_found() -> Result<()> 
         std::fs::write(&export, bytes)?;
         let bad = dcanary(&["verify", "export", file, "--trust", trust]).await?;
         assert_eq!(bad.status.code(), Some(1), "{}", text(&bad));
+        Ok(())
+    })
+    .await
+}
+
+/// A Pipeline of a project, and a run of it.
+fn of_project(project: &str) -> String {
+    format!(
+        "apiVersion: dcanary.dev/v1alpha1
+kind: Pipeline
+metadata: {{name: named}}
+spec: {{project: {project}, stages: [{{name: s, image: {BUSYBOX}, steps: [{{run: 'true'}}]}}]}}
+---
+apiVersion: dcanary.dev/v1alpha1
+kind: PipelineRun
+metadata: {{name: named}}
+spec: {{pipelineRef: {{name: named}}}}
+"
+    )
+}
+
+#[tokio::test]
+async fn a_run_of_another_project_that_the_chart_lists_is_recorded() -> Result<()> {
+    scenario("second-project", |ns| async move {
+        ns.apply(&of_project("second")).await?;
+        ns.run_until("named", LIMIT, |view| {
+            let journal = &view.status()["journal"];
+            view.state("Finished").0 == "True" && journal["next"] == 4 && journal["recorded"] == 4
+        })
+        .await?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_run_of_a_project_that_nobody_listed_says_where_to_list_it() -> Result<()> {
+    scenario("unlisted-project", |ns| async move {
+        ns.apply(&of_project("nobodys")).await?;
+        let view = ns
+            .run_until("named", LIMIT, |view| view.state("Recorded").0 == "False")
+            .await?;
+        let condition = view.condition("Recorded").unwrap().to_string();
+        ensure!(
+            condition.contains("project nobodys") && condition.contains("ledger.projects"),
+            "{condition}"
+        );
+        assert_eq!(ns.finished("named", LIMIT).await?.state("Succeeded").0, "True");
         Ok(())
     })
     .await

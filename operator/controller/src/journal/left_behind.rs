@@ -63,7 +63,8 @@ impl LeftBehind {
         let Some(recorder) = ctx.recorder.get() else {
             return;
         };
-        let project = maps.iter().find_map(|map| map.annotations().get(seal::PROJECT));
+        let named = maps.iter().find_map(|map| map.annotations().get(seal::PROJECT));
+        let project = named.unwrap_or(&ctx.config.project);
         let text = |map: &ConfigMap, key: &str| map.data.as_ref().and_then(|data| data.get(key)).cloned();
         let mut pending: Vec<PendingRecord> = maps
             .iter()
@@ -72,7 +73,7 @@ impl LeftBehind {
             .collect();
         pending.sort_by_key(|record| record.n);
         let records = records(&pending);
-        let (Some(project), Some(last)) = (project, records.last().map(|record| record.n)) else {
+        let Some(last) = records.last().map(|record| record.n) else {
             warn!(
                 run = uid,
                 "a ConfigMap of sealed records cannot be read; it is kept"

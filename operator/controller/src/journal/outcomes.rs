@@ -120,10 +120,16 @@ fn take(journal: &mut JournalSeen, outcome: Outcome) {
             ..
         } => {
             let since = Timestamp::try_from(since).unwrap_or_else(|_| Timestamp::now());
+            let hint = match reason {
+                "NotAuthorised" => {
+                    "; projects besides the default one are listed in the chart's ledger.projects"
+                }
+                _ => "",
+            };
             journal.waiting = Some(Waiting {
                 since,
                 reason: reason.to_owned(),
-                message,
+                message: message + hint,
             });
         }
         Outcome::Missing { .. } | Outcome::GraphMissing { .. } => {}

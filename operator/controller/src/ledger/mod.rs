@@ -165,11 +165,14 @@ async fn embedded(
         wasm,
         ledger: FIRST_CANISTER,
         upgrade: true,
-        grants: vec![Grant {
-            principal,
-            project: ctx.config.project.clone(),
-            domain: ctx.config.domain.clone(),
-        }],
+        grants: std::iter::once(&ctx.config.project)
+            .chain(&ctx.config.projects)
+            .map(|project| Grant {
+                principal,
+                project: project.clone(),
+                domain: ctx.config.domain.clone(),
+            })
+            .collect(),
     })
     .await?;
     Ok(())
