@@ -10,7 +10,7 @@ include e2e/cluster/cluster.mk
 help: ## Lists these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-.PHONY: up demo down test unit e2e soak bench build generate lint fmt
+.PHONY: up demo down env test unit e2e soak bench build generate lint fmt
 up: ## Cluster, ledger node and operator; no example
 	@scripts/up.sh
 
@@ -19,6 +19,9 @@ demo: ## Brings everything up, runs an example live and verifies its journal
 
 down: ## Stops everything that was started here
 	@scripts/down.sh
+
+env: ## Prints what a shell needs to use it: eval "$$(make -s env)"
+	@scripts/shell-env.sh
 
 build: ## Programs, canisters and images
 	@scripts/prerequisites.sh

@@ -38,7 +38,8 @@ if ! has_wasm_target; then
   STD=("-Zbuild-std=std,panic_abort")
   host=$(rustc -vV 2> /dev/null | sed -n 's/^host: //p')
   linker=$(rustc --print sysroot 2> /dev/null)/lib/rustlib/$host/bin/rust-lld
-  if [ -x "$linker" ]; then export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=$linker; fi
+  if [ ! -x "$linker" ]; then linker=$(command -v wasm-ld || true); fi # Debian's lld
+  if [ -n "$linker" ]; then export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=$linker; fi
 fi
 
 compiler=${RUSTC:-rustc}

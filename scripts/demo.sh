@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Brings everything up, runs an example live, prints its journal and verifies it.
+# Brings everything up, runs an example live, prints its journal and verifies it. Ends as the run ended, or as its verification did.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 cd "$ROOT"
@@ -7,10 +7,7 @@ started=$SECONDS
 
 echo "DCanary demo: a Kubernetes, the ledger node and the operator on this machine"
 scripts/up.sh
-if [ "${CLUSTER:-local}" = local ]; then
-  eval "$(e2e/cluster/env.sh)"
-fi
-PATH=$OUT_DIR/bin:$PATH
+eval "$(scripts/shell-env.sh)"
 export DCANARY_TRUST=$DCANARY_STATE/demo/trust.json
 mkdir -p "$(dirname "$DCANARY_TRUST")"
 printf '\nup after %ds\n\n' $((SECONDS - started))
@@ -27,20 +24,24 @@ run=diamond-$(date +%H%M%S)
 echo "\$ dcanary -n $ns run diamond --name $run"
 dcanary -n "$ns" run diamond --name "$run"
 echo "\$ dcanary -n $ns get run $run -w"
-# exit code 1 would be a failed run: that is for the last lines to tell
-dcanary -n "$ns" get run "$run" -w || true
+outcome=0
+dcanary -n "$ns" get run "$run" -w || outcome=$?
 echo
 kubectl -n "$ns" wait --for=condition=Recorded "dpr/$run" --timeout=60s > /dev/null
 echo "\$ dcanary -n $ns verify run $run -o wide"
-dcanary -n "$ns" verify run "$run" -o wide
-cat <<TEXT
+verified=0
+dcanary -n "$ns" verify run "$run" -o wide || verified=$?
+cat << TEXT
 
 Look further:
-  export KUBECONFIG=$KUBECONFIG DCANARY_TRUST=$DCANARY_TRUST PATH=$OUT_DIR/bin:\$PATH
-  dcanary -n $ns logs $run                     what the steps printed
-  dcanary -n $ns get run $run -o yaml          everything that is known about the run
-  dcanary ledger export -o journal.cbor           the whole journal; verify it anywhere:
+  eval "\$(make -s env)"                         kubectl, dcanary and KUBECONFIG in this shell
+  export DCANARY_TRUST=$DCANARY_TRUST
+  dcanary -n $ns logs $run            what the steps printed
+  dcanary -n $ns get run $run -o yaml everything that is known about the run
+  dcanary ledger export -o journal.cbor          the whole journal; verify it anywhere:
   dcanary verify export journal.cbor
 Tear down:
   make down
 TEXT
+if [ "$outcome" != 0 ]; then exit "$outcome"; fi
+exit "$verified"

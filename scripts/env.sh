@@ -9,7 +9,14 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$DCANARY_CACHE/target}
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
 mkdir -p "$DCANARY_CACHE" "$DCANARY_STATE"
 
-TRIPLE=$(rustc -vV 2> /dev/null | sed -n 's/^host: //p')
+# Go that prerequisites.sh fetched because there was none, or an old one.
+GO_DIR=$DCANARY_CACHE/go
+if [ -x "$GO_DIR/bin/go" ]; then export PATH=$GO_DIR/bin:$PATH; fi
+export GO_DIR
+
+TRIPLE=$(rustc -vV 2> /dev/null | sed -n 's/^host: //p' || true)
+# before prerequisites.sh has installed Rust
+TRIPLE=${TRIPLE:-$(uname -m)-unknown-linux-gnu}
 # Programs of the product, static.
 export BIN_DIR=$CARGO_TARGET_DIR/$TRIPLE/release
 # What `scripts/build.sh` makes: canister wasm and image archives.

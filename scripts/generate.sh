@@ -5,3 +5,5 @@ set -euo pipefail
 cd "$ROOT"
 flag=${1:-}
 cargo run --quiet --release --locked -p dcanary-crds --bin generate-crds -- crds/yaml ${flag:+"$flag"}
+if [ "$flag" = --check ]; then unset DCANARY_VECTORS; else export DCANARY_VECTORS=write; fi
+cargo test --quiet --release --locked -p dcanary-verifier --test vectors committed

@@ -6,9 +6,15 @@ cd "$ROOT"
 ns=dcanary-system
 step "installing CRDs" helm upgrade --install dcanary-crds charts/dcanary-crds --namespace "$ns" --create-namespace
 kubectl label namespace "$ns" pod-security.kubernetes.io/enforce=restricted --overwrite > /dev/null
-# the images of the local cluster are rebuilt under the same tag: their content decides whether Pods are replaced
+if [ "${CLUSTER:-local}" = local ]; then
+  # the images were loaded under a tag that is built anew: their content decides whether Pods are replaced
+  settings=(--set image.pullPolicy=Never --set "commonLabels.dcanary\.dev/build=$(sha256sum "$OUT_DIR/product.tar" | cut -c1-16)"
+    --set "server.insecureRegistries={registry.local:5000}" --set "ledger.projects={second}")
+else
+  # your cluster: load or push the images (e2e/cluster/README.md); more settings in DCANARY_HELM_ARGS
+  settings=(--set image.pullPolicy=IfNotPresent)
+fi
+# shellcheck disable=SC2086 # several words
 step "installing the operator" helm upgrade --install dcanary charts/dcanary --namespace "$ns" \
-  --set image.repository=dcanary.dev/dcanary --set image.tag=dev --set image.pullPolicy=Never \
-  --set runner.image=dcanary.dev/runner:dev --set "commonLabels.dcanary\.dev/build=$(sha256sum "$OUT_DIR/product.tar" | cut -c1-16)" \
-  --set "server.insecureRegistries={registry.local:5000}" --set "ledger.projects={second}" \
-  --wait --timeout 120s
+  --set image.repository=dcanary.dev/dcanary --set image.tag=dev --set runner.image=dcanary.dev/runner:dev \
+  "${settings[@]}" ${DCANARY_HELM_ARGS:-} --wait --timeout 120s

@@ -6,6 +6,8 @@ set -euo pipefail
 cd "$ROOT"
 export DCANARY_SOAK_BLOCKS=${SOAK_BLOCKS:-1000000} DCANARY_NODE_CRASHES=${SOAK_CRASHES:-10000} PROPTEST_CASES=${SOAK_CASES:-4096}
 scripts/prerequisites.sh
+e2e/cluster/build.sh debs
+PATH=$PATH:$(e2e/cluster/build.sh --path debs)/bin
 export DCANARY_BUILD="--bins --tests"
 scripts/build.sh
 export DCANARY_CANISTERS=$OUT_DIR/canisters DCANARY_BIN=$OUT_DIR/bin/dcanary
@@ -22,6 +24,7 @@ run() { cargo test --release --locked --quiet --workspace "$@"; }
 soak "two builds of the canisters in two folders" canisters/test-reproducible.sh
 soak "a journal of $DCANARY_SOAK_BLOCKS blocks is upgraded" run --test node -- --nocapture scale::
 soak "$DCANARY_NODE_CRASHES crashes of the node" run -p dcanary-node --lib -- crash
+soak "the local cluster, broken and recovered" e2e/cluster/selftest.sh
 soak "laws of a run" run --test laws
 if [ "${SOAK_ROUNDS:-3}" -gt 0 ]; then
   scripts/up.sh

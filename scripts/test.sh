@@ -35,8 +35,17 @@ scripts/build.sh
 export DCANARY_CANISTERS=$OUT_DIR/canisters DCANARY_BIN=$OUT_DIR/bin/dcanary
 
 if [ "$what" != e2e ]; then
+  # the server's tests push to a real registry
+  if command -v apt-get > /dev/null; then
+    e2e/cluster/build.sh debs
+    PATH=$PATH:$(e2e/cluster/build.sh --path debs)/bin
+  fi
   tests unit --exclude dcanary-harness --lib --bins --tests
   suite verifier-python docs/verifier/test.sh
+  if [ -x charts/test.sh ] && [ "${CLUSTER:-local}" = local ]; then
+    e2e/cluster/build.sh helm
+    suite chart charts/test.sh
+  fi
 fi
 if [ "$what" != unit ]; then
   scripts/up.sh
@@ -44,6 +53,9 @@ if [ "$what" != unit ]; then
     eval "$(e2e/cluster/env.sh)"
     step "loading the builder image" e2e/cluster/images/builder.sh --load
   fi
+  # what the README promises, as it is written there
+  suite demo scripts/test-demo.sh
+  suite readme scripts/test-readme.sh
   # each test has a namespace of its own
   tests e2e --test e2e -- --test-threads 4 --skip failpoints:: --skip outages:: --skip rbac::
   # these kill parts of the installation, so nothing else may run
