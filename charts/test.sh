@@ -1,0 +1,232 @@
+#!/usr/bin/env bash
+# Tests of the charts: what they render for the installations that people have, and what their schema refuses. Ends with a
+# line in the form of cargo's. HELM names the program; default: helm of the local cluster (e2e/cluster/build.sh helm).
+set -uo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+chart=$root/charts/dcanary
+helm=${HELM:-$("$root/e2e/cluster/build.sh" --path helm)/bin/helm}
+[ -x "$helm" ] || helm=$(command -v helm) || {
+  echo 'helm is needed: run e2e/cluster/build.sh helm, or set HELM' >&2
+  exit 1
+}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+passed=0 failed=0
+digest=sha256:$(printf '0%.0s' {1..64})
+
+# verdict NAME: counts the last command
+verdict() {
+  local code=$?
+  if [ "$code" = 0 ]; then
+    passed=$((passed + 1))
+    echo "test $1 ... ok"
+  else
+    failed=$((failed + 1))
+    echo "test $1 ... FAILED"
+    sed 's/^/    /' "$work/error" | head -n 20
+  fi
+}
+
+# render ARGUMENTS…: the objects in $work/all, each in a file of its own KIND-NAME
+render() {
+  rm -rf "$work/objects"
+  mkdir "$work/objects"
+  "$helm" template dcanary "$chart" --namespace dcanary-system "$@" > "$work/all" 2> "$work/error" || return
+  awk -v dir="$work/objects" '
+    function flush() { if (kind != "") printf "%s", text > (dir "/" kind "-" name); text = kind = name = "" }
+    /^---/ { flush(); next }
+    /^kind: / { kind = $2 }
+    /^  name: / && name == "" { name = $2 }
+    { text = text $0 "\n" }
+    END { flush() }' "$work/all"
+}
+
+# has OBJECT TEXT…: every text is in it
+has() {
+  local object=$1 text
+  shift
+  for text in "$@"; do
+    grep -qF -- "$text" "$work/objects/$object" 2> /dev/null || {
+      echo "$object lacks: $text" > "$work/error"
+      return 1
+    }
+  done
+}
+
+# lacks TEXT…: no object has it
+lacks() {
+  local text
+  for text in "$@"; do
+    if grep -qF -- "$text" "$work/all"; then
+      echo "rendered: $text" > "$work/error"
+      return 1
+    fi
+  done
+}
+
+env_is() { has "$1" "{name: $2, value: \"$3\"}"; }
+
+# refuses NAME FIELD ARGUMENTS…: an error that names the field
+refuses() {
+  local name=$1 field=$2
+  shift 2
+  if render "$@"; then
+    echo "rendered with $*" > "$work/error"
+    false
+  else
+    grep -qF -- "$field" "$work/error"
+  fi
+  verdict "$name"
+}
+
+server=StatefulSet-dcanary-server operator=Deployment-dcanary-operator ledger=StatefulSet-dcanary-ledger
+
+"$helm" lint --strict "$chart" > "$work/error" 2>&1
+verdict 'the chart has no lint'
+"$helm" lint --strict "$root/charts/dcanary-crds" > "$work/error" 2>&1
+verdict 'the chart of the CRDs has no lint'
+
+render &&
+  has $operator 'replicas: 1' 'DCANARY_LEDGER_EMBEDDED' 'http://dcanary-ledger.dcanary-system.svc:8080' &&
+  has $server 'terminationGracePeriodSeconds: 30' &&
+  has $ledger dcanary-ledger-keys && has Secret-dcanary-server-tls ca.crt
+verdict 'the defaults are an installation with the embedded ledger'
+env_is $server DCANARY_SERVER_MAX_ARTIFACT_BYTES 10737418240 &&
+  env_is $server DCANARY_SERVER_MAX_RESULTS 256 && env_is $server DCANARY_SERVER_MAX_STEPS 50 &&
+  env_is $server DCANARY_SERVER_REGISTRY_RULES '[]' &&
+  lacks 'value: ""' DCANARY_SERVER_RESERVE_BYTES DCANARY_RUNNER_PULL_POLICY registry-ca
+verdict 'limits are written as whole numbers and what is not set is left out'
+
+render --set ledger.embedded.enabled=false --set ledger.external.url=https://icp-api.io \
+  --set ledger.external.rootKey=00ff --set ledger.external.canister=aaaaa-aa &&
+  has $operator 'DCANARY_LEDGER_URL, value: "https://icp-api.io"' 'DCANARY_LEDGER_ROOT_KEY, value: "00ff"' \
+    'DCANARY_LEDGER_CANISTER, value: "aaaaa-aa"' &&
+  lacks DCANARY_LEDGER_EMBEDDED dcanary-ledger-keys '/bin/dcanary-node'
+verdict 'an external ledger needs no node'
+for missing in rootKey canister; do
+  other=$([ $missing = rootKey ] && echo canister=aaaaa-aa || echo rootKey=00ff)
+  refuses "an external ledger without its $missing is refused" "ledger.external.$missing" \
+    --set ledger.embedded.enabled=false --set ledger.external.url=https://icp-api.io --set "ledger.external.$other"
+done
+
+render --set ledger.embedded.enabled=false &&
+  has $operator DCANARY_SERVER_URL && lacks DCANARY_LEDGER_URL '/bin/dcanary-node'
+verdict 'without any ledger nothing of it is rendered'
+
+cat > "$work/rules.yaml" << 'Y'
+server:
+  registryCredentials: logins
+  registryRules:
+    - namespaces: [team-a, dev-*]
+      repositories: [registry.example.com:5000/team-a]
+    - namespaces: ["*"]
+      repositories: [docker.io/library]
+      access: pull
+Y
+render -f "$work/rules.yaml" &&
+  has $server 'DCANARY_SERVER_REGISTRY_CREDENTIALS, value: /var/run/dcanary/registry}' 'secret: {secretName: logins}' \
+    'mountPath: /var/run/dcanary/registry, readOnly: true' \
+    '{\"namespaces\":[\"team-a\",\"dev-*\"],\"repositories\":[\"registry.example.com:5000/team-a\"]}' \
+    '{\"access\":\"pull\",\"namespaces\":[\"*\"],\"repositories\":[\"docker.io/library\"]}'
+verdict 'registry credentials are mounted in the server alone, with their rules'
+! grep -l 'secretName: logins' "$work"/objects/* | grep -qv "$server"
+verdict 'no other program gets registry credentials'
+
+render --set server.registryCA=company-ca --set 'server.insecureRegistries={a.example:5000,b.example}' &&
+  has $server 'configMap: {name: company-ca' 'DCANARY_SERVER_REGISTRY_CA, value: /var/run/dcanary/registry-ca/ca.crt' \
+    'DCANARY_SERVER_INSECURE_REGISTRIES, value: "a.example:5000,b.example"'
+verdict 'further certificate authorities and insecure registries reach the server'
+
+render --set server.tls.existingSecret=own-tls &&
+  has $server 'secret: {secretName: own-tls}' && has $operator 'secretName: own-tls' && lacks dcanary-server-tls
+verdict 'an existing certificate is used and none is made'
+
+render --set 'imagePullSecrets[0].name=pull' &&
+  has $server '- name: pull' && has $operator '- name: pull' && has $ledger '- name: pull'
+verdict 'pull secrets reach every Pod of the installation'
+
+render --set image.digest=$digest --set image.tag=ignored &&
+  has $server "image: dcanary.dev/dcanary@$digest" && has $operator "@$digest" && has $ledger "@$digest" && lacks ignored
+verdict 'a digest wins over a tag'
+
+render --set operator.replicas=3 && has $operator 'replicas: 3' && has $server 'replicas: 1'
+verdict 'only the operator has replicas'
+
+render --set runner.pullPolicy=Always && env_is $operator DCANARY_RUNNER_PULL_POLICY Always
+verdict 'the pull policy of the runner reaches the operator'
+
+render --set server.reserveBytes=2097152 --set server.stopSeconds=60 --set server.sweepMinutes=5 \
+  --set server.registrySeconds=10 --set server.retentionDays=7 &&
+  env_is $server DCANARY_SERVER_RESERVE_BYTES 2097152 && env_is $server DCANARY_SERVER_STOP_SECONDS 60 &&
+  env_is $server DCANARY_SERVER_SWEEP_MINUTES 5 && env_is $server DCANARY_SERVER_REGISTRY_SECONDS 10 &&
+  env_is $server DCANARY_SERVER_RETENTION_DAYS 7 && has $server 'terminationGracePeriodSeconds: 65'
+verdict 'times and the reserve reach the server, and its Pod gets the time to stop'
+
+render --set commonLabels.team=infra --set nameOverride=ci --set operator.priorityClassName=high &&
+  has Deployment-ci-operator 'team: infra' 'priorityClassName: high' && has StatefulSet-ci-server 'team: infra'
+verdict 'names, labels and placement are applied'
+
+# limit, its smallest and its largest value, its flag
+while read -r limit low high flag; do
+  render --set "server.limits.$limit=$low" && env_is $server "DCANARY_SERVER_MAX_$flag" "$low" &&
+    render --set "server.limits.$limit=$high" && env_is $server "DCANARY_SERVER_MAX_$flag" "$high"
+  verdict "limit $limit is settable"
+  refuses "limit $limit has a ceiling" "/server/limits/$limit" --set "server.limits.$limit=$((high + 1))"
+  refuses "limit $limit has a floor" "/server/limits/$limit" --set "server.limits.$limit=$((low - 1))"
+done << 'T'
+resultBytes 1 1048576 RESULT_BYTES
+runResultBytes 1 16777216 RUN_RESULT_BYTES
+results 1 256 RESULTS
+artifactBytes 1 10737418240 ARTIFACT_BYTES
+artifacts 1 256 ARTIFACTS
+logBytes 65536 1073741824 LOG_BYTES
+framesBytes 65536 8388608 FRAMES_BYTES
+steps 1 50 STEPS
+connections 16 65536 CONNECTIONS
+T
+refuses 'a limit that is taken away is refused' connections --set server.limits.connections=null
+refuses 'the reserve has a ceiling' /server/reserveBytes --set server.reserveBytes=68719476737
+refuses 'the reserve has a floor' /server/reserveBytes --set server.reserveBytes=1000
+refuses 'the retention has a ceiling' /server/retentionDays --set server.retentionDays=3651
+
+refuses 'a typo in a top key is refused' sever --set sever.log=debug
+refuses 'a typo in a key of the server is refused' registryCredential --set server.registryCredential=logins
+refuses 'a typo in a limit is refused' resultByte --set server.limits.resultByte=1
+refuses 'a number that is text is refused' /server/limits/results --set-string server.limits.results=many
+refuses 'a digest of another form is refused' /image/digest --set image.digest=latest
+refuses 'an unknown delivery is refused' /runner/delivery --set runner.delivery=magic
+refuses 'an unknown pull policy is refused' /runner/pullPolicy --set runner.pullPolicy=Sometimes
+refuses 'too many replicas are refused' /operator/replicas --set operator.replicas=4
+refuses 'a URL without a scheme is refused' /ledger/external/url --set ledger.external.url=icp-api.io
+refuses 'half a byte of a root key is refused' /ledger/external/rootKey --set-string ledger.external.rootKey=abc
+refuses 'a size that is none is refused' /server/storage/size --set server.storage.size=big
+refuses 'a rule without repositories is refused' repositories --set 'server.registryRules[0].namespaces={a}'
+refuses 'a rule with a tag is refused' /server/registryRules/0/repositories/0 \
+  --set 'server.registryRules[0].namespaces={a}' --set 'server.registryRules[0].repositories={reg.example/a:1}'
+refuses 'a rule with a pattern in the middle is refused' /server/registryRules/0/namespaces/0 \
+  --set 'server.registryRules[0].namespaces={a*b}' --set 'server.registryRules[0].repositories={reg.example/a}'
+refuses 'a rule with a typo is refused' namespace --set 'server.registryRules[0].namespace={a}' \
+  --set 'server.registryRules[0].namespaces={a}' --set 'server.registryRules[0].repositories={reg.example/a}'
+refuses 'an unknown access is refused' /server/registryRules/0/access --set 'server.registryRules[0].access=delete' \
+  --set 'server.registryRules[0].namespaces={a}' --set 'server.registryRules[0].repositories={reg.example/a}'
+
+# what a Pod is given, its program reads
+render -f "$work/rules.yaml" --set server.registryCA=ca --set server.reserveBytes=2097152 --set runner.pullPolicy=Always \
+  --set 'ledger.projects={a}' --set 'server.insecureRegistries={a.example}'
+known() { # OBJECT SOURCE
+  local name
+  : > "$work/error"
+  for name in $(grep -oE 'name: DCANARY_[A-Z_]+' "$work/objects/$1" | cut -d' ' -f2); do
+    grep -rqF "\"$name\"" "$root/operator/$2/src" || echo "$2 knows no $name" >> "$work/error"
+  done
+  [ ! -s "$work/error" ]
+}
+known $server server
+verdict 'the server knows every variable that the chart sets'
+known $operator controller
+verdict 'the operator knows every variable that the chart sets'
+
+result=ok
+[ $failed = 0 ] || result=FAILED
+printf '\ntest result: %s. %d passed; %d failed; 0 ignored\n' $result $passed $failed
+[ $failed = 0 ]
