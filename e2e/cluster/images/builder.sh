@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Makes registry.local:5000/builder:1, an image with a C tool chain, make, git,
-# curl, jq and Python for pipelines that compile and test something: a small
-# Debian with these packages, user 1000 "builder", made by mmdebstrap.
+# curl, jq and Python for pipelines that compile and test something, and an SSH
+# server for tests that check out by SSH: a small Debian with these packages,
+# user 1000 "builder", made by mmdebstrap.
 #
 # usage: builder.sh [--load] [--push]
 #        --load  imports it into the local cluster's node
@@ -14,7 +15,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 
 suite=bookworm
-packages=gcc,libc6-dev,make,git,ca-certificates,curl,jq,pkg-config,python3,xz-utils,procps
+packages=gcc,libc6-dev,make,git,ca-certificates,curl,jq,openssh-server,pkg-config,python3,xz-utils,procps
 load='' push=''
 for arg in "$@"; do
   case $arg in
@@ -44,7 +45,7 @@ make_builder() {
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/info/*' \
     --customize-hook='chroot "$1" useradd --uid 1000 --create-home --shell /bin/bash builder' \
-    --customize-hook='rm -rf "$1"/var/cache/* "$1"/var/log/* "$1"/etc/machine-id "$1"/etc/hostname "$1"/etc/resolv.conf "$1"/etc/hosts' \
+    --customize-hook='rm -rf "$1"/var/cache/* "$1"/var/log/* "$1"/etc/ssh/ssh_host_* "$1"/etc/machine-id "$1"/etc/hostname "$1"/etc/resolv.conf "$1"/etc/hosts' \
     "$suite" "$tmp/rootfs.tar"
   run 'making the builder image (2 of 2)' '15 s' "$cache/builder.log" \
     "$python" "$here/images/mkimage.py" --out "$tmp/out/builder.tar" --name "$registry/builder:1" --rootfs "$tmp/rootfs.tar" \
