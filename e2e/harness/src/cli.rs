@@ -1,6 +1,9 @@
 //! The `dcanary` program as a user calls it.
 
-use std::{path::PathBuf, process::Output};
+use std::{
+    path::{Path, PathBuf},
+    process::Output,
+};
 
 use anyhow::{Context, Result};
 use tokio::process::Command;
@@ -30,4 +33,27 @@ pub async fn dcanary(args: &[&str]) -> Result<Output> {
         .output()
         .await
         .with_context(|| format!("start {}", program().display()))
+}
+
+/// Runs `dcanary` with arguments and a memory of its own: what it has seen of ledgers is kept in `state`.
+///
+/// # Errors
+/// When it cannot be started.
+pub async fn dcanary_remembering(state: &Path, args: &[&str]) -> Result<Output> {
+    Command::new(program())
+        .args(args)
+        .env("NO_COLOR", "1")
+        .env("XDG_STATE_HOME", state)
+        .output()
+        .await
+        .with_context(|| format!("start {}", program().display()))
+}
+
+/// Everything that a program said.
+pub fn said(output: &Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
 }

@@ -2,9 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use futures::{AsyncBufReadExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Pod;
-use kube::runtime::{conditions, wait::await_condition};
+use kube::{
+    Api,
+    api::LogParams,
+    runtime::{conditions, wait::await_condition},
+};
 use serde_json::{Value, json};
 
 use crate::{Namespace, RunView, cli::dcanary, journal};
@@ -77,6 +82,45 @@ impl Namespace {
         let running = await_condition(self.api::<Pod>(), &pod, conditions::is_pod_running());
         tokio::time::timeout(LIMIT, running).await??;
         Ok(pod)
+    }
+
+    /// Waits until the container of a build Pod prints a line with a text.
+    ///
+    /// # Errors
+    /// When its output ends without, or it does not come in time.
+    pub async fn says(&self, pod: &str, text: &str) -> Result<()> {
+        let follow = LogParams {
+            follow: true,
+            ..LogParams::default()
+        };
+        let mut lines = self.api::<Pod>().log_stream(pod, &follow).await?.lines();
+        let said = async {
+            while let Some(line) = lines.try_next().await? {
+                if line.contains(text) {
+                    return Ok(());
+                }
+            }
+            bail!("the output of {pod} ends without `{text}`")
+        };
+        tokio::time::timeout(LIMIT, said)
+            .await
+            .with_context(|| format!("{pod} does not print `{text}`"))?
+    }
+
+    /// Waits until a Pod is gone.
+    ///
+    /// # Errors
+    /// When it is still there after `limit`.
+    pub async fn pod_gone(&self, name: &str, limit: Duration) -> Result<()> {
+        let api: Api<Pod> = self.api();
+        let Some(uid) = api.get_opt(name).await?.and_then(|pod| pod.metadata.uid) else {
+            return Ok(());
+        };
+        let gone = await_condition(api, name, conditions::is_deleted(&uid));
+        tokio::time::timeout(limit, gone)
+            .await
+            .with_context(|| format!("{name} is not gone after {limit:?}"))??;
+        Ok(())
     }
 
     /// Waits until the ledger holds every record of a run, and verifies it against a key that is pinned now.

@@ -10,17 +10,22 @@
 //!
 //! `DCANARY_E2E_KEEP=1` keeps the namespaces of failed tests.
 
+pub mod artifacts;
 pub mod cli;
 pub mod cluster;
 pub mod evidence;
+pub mod exec;
 pub mod fixtures;
 pub mod follow;
+pub mod forward;
 pub mod git_server;
 pub mod journal;
 pub mod kubectl;
+pub mod ledger;
 pub mod namespace;
 pub mod run;
 pub mod system;
+pub mod volume;
 
 pub use cluster::Cluster;
 pub use namespace::{Namespace, scenario};

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use futures::TryStreamExt;
 use k8s_openapi::api::{
     apps::v1::{Deployment, StatefulSet},
-    core::v1::Pod,
+    core::v1::{ConfigMap, Pod},
 };
 use kube::{
     Api, ResourceExt,
@@ -22,6 +22,7 @@ use serde_json::json;
 use crate::Cluster;
 
 const LIMIT: Duration = Duration::from_secs(120);
+const RUN_UID: &str = "dcanary.dev/run-uid";
 const OPERATOR: &str = "dcanary-operator";
 /// The ledger node.
 pub const LEDGER: &str = "dcanary-ledger";
@@ -60,15 +61,65 @@ impl System {
     /// # Errors
     /// When it does not serve in time.
     pub async fn arm(&self, failpoint: Option<&str>) -> Result<()> {
-        let variable = match failpoint {
-            Some(text) => json!({"name": "DCANARY_FAILPOINT", "value": text}),
-            None => json!({"name": "DCANARY_FAILPOINT", "$patch": "delete"}),
-        };
-        let patch = json!({"spec": {"template": {"spec": {"containers": [{"name": "operator", "env": [variable]}]}}}});
+        self.operator_variable("DCANARY_FAILPOINT", failpoint).await
+    }
+
+    /// Sets a variable of the operator (`None`: none) and waits until the new operator serves.
+    ///
+    /// # Errors
+    /// When it does not serve in time.
+    pub async fn operator_variable(&self, name: &str, value: Option<&str>) -> Result<()> {
+        let patch = variable("operator", name, value);
         self.deployments()
             .patch(OPERATOR, &PatchParams::default(), &Patch::Strategic(&patch))
             .await?;
         self.operator_serves().await
+    }
+
+    /// The value of a variable of the operator, if it has one.
+    ///
+    /// # Errors
+    /// When the operator is not there.
+    pub async fn operator_value(&self, name: &str) -> Result<Option<String>> {
+        let spec = self.deployments().get(OPERATOR).await?.spec;
+        let pod = spec.and_then(|spec| spec.template.spec);
+        let containers = pod.into_iter().flat_map(|pod| pod.containers);
+        let mut variables = containers.flat_map(|container| container.env.unwrap_or_default());
+        Ok(variables.find(|one| one.name == name).and_then(|one| one.value))
+    }
+
+    /// Sets a variable of the server (`None`: none) and waits until the new server serves.
+    ///
+    /// # Errors
+    /// When it does not serve in time.
+    pub async fn server_variable(&self, name: &str, value: Option<&str>) -> Result<()> {
+        let patch = variable("server", name, value);
+        let set = self
+            .sets()
+            .patch(SERVER, &PatchParams::default(), &Patch::Strategic(&patch))
+            .await?;
+        self.rolled(SERVER, set.metadata.generation).await
+    }
+
+    /// Replaces the Pod of a stateful part as `kubectl rollout restart` does, and waits until its successor serves.
+    ///
+    /// # Errors
+    /// When it does not serve in time.
+    pub async fn restart(&self, name: &str) -> Result<()> {
+        let set = self.sets().restart(name).await?;
+        self.rolled(name, set.metadata.generation).await
+    }
+
+    async fn rolled(&self, name: &str, generation: Option<i64>) -> Result<()> {
+        let rolled = |found: Option<&StatefulSet>| {
+            found.and_then(|set| set.status.as_ref()).is_some_and(|status| {
+                status.observed_generation >= generation
+                    && status.update_revision == status.current_revision
+                    && status.ready_replicas == Some(status.replicas)
+                    && status.replicas > 0
+            })
+        };
+        within("the new Pod serves", await_condition(self.sets(), name, rolled)).await
     }
 
     /// Sets the number of operators and waits until they serve.
@@ -184,6 +235,22 @@ impl System {
         Ok(())
     }
 
+    /// Waits until no sealed records of a run are left, which happens when the ledger has taken them.
+    ///
+    /// # Errors
+    /// When some are still there in the end.
+    pub async fn nothing_left_behind(&self, run_uid: &str) -> Result<()> {
+        let maps: Api<ConfigMap> =
+            Api::namespaced(self.cluster.client.clone(), &self.cluster.operator_namespace);
+        let mine = ListParams::default().labels(&format!("{RUN_UID}={run_uid}"));
+        for map in maps.list(&mine).await?.items {
+            let (name, uid) = (map.name_any(), map.uid().unwrap_or_default());
+            let taken = await_condition(maps.clone(), &name, kube::runtime::conditions::is_deleted(&uid));
+            within("the sealed records are taken", taken).await?;
+        }
+        Ok(())
+    }
+
     /// Names of the Pods of a part (`operator`, `server`, `ledger`).
     ///
     /// # Errors
@@ -195,7 +262,16 @@ impl System {
     }
 }
 
-fn ready() -> impl Condition<Pod> {
+fn variable(container: &str, name: &str, value: Option<&str>) -> serde_json::Value {
+    let variable = match value {
+        Some(value) => json!({"name": name, "value": value}),
+        None => json!({"name": name, "$patch": "delete"}),
+    };
+    json!({"spec": {"template": {"spec": {"containers": [{"name": container, "env": [variable]}]}}}})
+}
+
+/// A Pod that is ready.
+pub fn ready() -> impl Condition<Pod> {
     |pod: Option<&Pod>| {
         pod.and_then(|pod| pod.status.as_ref()?.conditions.as_ref())
             .is_some_and(|all| all.iter().any(|c| c.type_ == "Ready" && c.status == "True"))
