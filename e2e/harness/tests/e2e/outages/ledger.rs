@@ -1,0 +1,274 @@
+//! Bad input from the side of the ledger: an older node, another canister, swapped ConfigMaps. Each is refused or shown, by name.
+
+use std::{collections::BTreeMap, path::Path};
+
+use anyhow::{Context, Result, ensure};
+use dcanary_harness::{
+    Cluster, Namespace, RunView,
+    cli::{dcanary_remembering, said},
+    fixtures::{LIMIT, run, stage},
+    journal,
+    ledger::{CONFIG, SECOND_CANISTER, Stolen},
+    scenario,
+    system::{LEDGER, System},
+    volume::Volume,
+};
+use futures::TryStreamExt;
+use k8s_openapi::api::{core::v1::ConfigMap, events::v1::Event};
+use kube::{
+    Api,
+    api::{DeleteParams, Patch, PatchParams, PostParams},
+    runtime::{WatchStreamExt, watcher},
+};
+use serde_json::{Value, json};
+
+/// So many records that the older ones are put aside while the chain is away.
+const SKIPPED: usize = 52;
+/// The root key of the IC mainnet: a valid one, and another.
+const MAINNET: &str = "308182301d060d2b0601040182dc7c0503010201060c2b0601040182dc7c05030201036100814c0e6ec71fab583b08bd81373c255c3c371b2e84863c98a4f1e08b74235d14fb5d9c0cd546d9685f913a0c0b2cc5341583bf4b4392e467db96d65b9bb4cb717112f8472e0d5a4d14505ffd7484b01291091c5f87b98883463f98091a0baaae";
+
+/// A reader with a trust file and a memory of its own.
+struct Reader {
+    folder: tempfile::TempDir,
+    namespace: String,
+}
+
+impl Reader {
+    async fn pin(ns: &Namespace) -> Result<Self> {
+        let reader = Self {
+            folder: tempfile::tempdir()?,
+            namespace: ns.name.clone(),
+        };
+        let pinned = reader.call(&["trust", "pin", "--yes"]).await?;
+        ensure!(pinned.0 == Some(0), "{}", pinned.1);
+        Ok(reader)
+    }
+
+    async fn call(&self, words: &[&str]) -> Result<(Option<i32>, String)> {
+        let trust = self.folder.path().join("trust.json");
+        let mut args = vec!["-n", &self.namespace];
+        args.extend(words);
+        args.extend(["--trust", trust.to_str().context("path")?]);
+        let output = dcanary_remembering(self.folder.path(), &args).await?;
+        Ok((output.status.code(), said(&output)))
+    }
+
+    /// The exit code of `verify run`, and the checks that failed.
+    async fn verify(&self, run: &str) -> Result<(Option<i32>, BTreeMap<String, String>)> {
+        let (code, text) = self.call(&["verify", "run", run, "-o", "json"]).await?;
+        let start = text.find('{').with_context(|| text.clone())?;
+        let report: Value = serde_json::Deserializer::from_str(&text[start..])
+            .into_iter()
+            .next()
+            .with_context(|| text.clone())??;
+        let failed = report["checks"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|one| one["status"] == "failed");
+        let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
+        Ok((
+            code,
+            failed
+                .map(|one| (text(&one["check"]), text(&one["detail"])))
+                .collect(),
+        ))
+    }
+}
+
+fn maps(cluster: &Cluster) -> Api<ConfigMap> {
+    Api::namespaced(cluster.client.clone(), &cluster.operator_namespace)
+}
+
+async fn runs(ns: &Namespace, name: &str) -> Result<()> {
+    ns.apply(&run(name, &json!([stage("s", "true")]))).await?;
+    ns.finished(name, LIMIT).await.map(drop)
+}
+
+/// An Event of the namespace with a reason.
+async fn event(ns: &Namespace, reason: &str) -> Result<()> {
+    let watch = watcher(ns.api::<Event>(), watcher::Config::default())
+        .default_backoff()
+        .applied_objects();
+    let found = watch.try_filter(|event| futures::future::ready(event.reason.as_deref() == Some(reason)));
+    tokio::time::timeout(LIMIT, Box::pin(found).try_next())
+        .await
+        .with_context(|| format!("no Event {reason}"))??;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_restored_older_data_folder_of_the_node_is_a_fork_for_the_operator_and_for_readers() -> Result<()> {
+    let (system, cluster) = (super::system().await?, Cluster::connect().await?);
+    let volume = Volume::open(&cluster, LEDGER).await?;
+    let outcome = scenario("older-node", |ns| {
+        let system = system.clone();
+        let volume = &volume;
+        async move {
+            let reader = Reader::pin(&ns).await?;
+            system.stop(LEDGER).await?;
+            volume
+                .sh("rm -rf /data/older; cp -a /data/node /data/older")
+                .await?;
+            system.start(LEDGER).await?;
+            runs(&ns, "seen").await?;
+            ns.recorded("seen").await?;
+            assert_eq!(reader.verify("seen").await?, (Some(0), BTreeMap::new()));
+            // somebody puts the older folder back
+            system.stop(LEDGER).await?;
+            volume
+                .sh("mv /data/node /data/newer; mv /data/older /data/node")
+                .await?;
+            system.start(LEDGER).await?;
+            let (code, failed) = reader.verify("seen").await?;
+            assert_eq!(code, Some(1), "{failed:?}");
+            ensure!(
+                failed
+                    .get("consistency")
+                    .is_some_and(|why| why.contains("LedgerForked")),
+                "{failed:?}"
+            );
+            runs(&ns, "later").await?;
+            let view = ns
+                .run_until("later", LIMIT, |view| view.state("Recorded").1 == "LedgerForked")
+                .await?;
+            assert_eq!(view.state("Recorded").0, "False", "{:#}", view.status());
+            assert_eq!(view.state("Succeeded").0, "True", "{:#}", view.status());
+            event(&ns, "LedgerForked").await?;
+            // and the right one again: nothing is lost
+            right_folder(&system, volume).await?;
+            ns.verified("later").await?;
+            assert_eq!(reader.verify("later").await?, (Some(0), BTreeMap::new()));
+            Ok(())
+        }
+    })
+    .await;
+    right_folder(&system, &volume).await?;
+    volume.close().await?;
+    outcome
+}
+
+/// Puts the newest folder back where it is not in its place.
+async fn right_folder(system: &System, volume: &Volume) -> Result<()> {
+    if volume.sh("ls /data").await?.contains("newer") {
+        // it may be stopped already when something failed half-way
+        system.start(LEDGER).await?;
+        system.stop(LEDGER).await?;
+        volume
+            .sh("rm -rf /data/node /data/older; mv /data/newer /data/node")
+            .await?;
+    }
+    volume.sh("rm -rf /data/older").await?;
+    system.start(LEDGER).await
+}
+
+#[tokio::test]
+async fn a_swapped_config_map_fails_the_check_of_the_ids_by_name_also_when_it_names_our_own_wasm()
+-> Result<()> {
+    let cluster = Cluster::connect().await?;
+    let right = maps(&cluster).get(CONFIG).await?.data.unwrap_or_default();
+    let outcome = scenario("swapped-config", |ns| {
+        let (cluster, right) = (cluster.clone(), right.clone());
+        async move {
+            runs(&ns, "r").await?;
+            ns.recorded("r").await?;
+            let reader = Reader::pin(&ns).await?;
+            assert_eq!(reader.verify("r").await?, (Some(0), BTreeMap::new()));
+            // the same wasm, certified by the same root key, under another id
+            let folder = std::env::var_os("DCANARY_CANISTERS").context("DCANARY_CANISTERS is not set")?;
+            let wasm = tokio::fs::read(Path::new(&folder).join("orchestrator.wasm")).await?;
+            Stolen::take(&cluster).await?.install_second(wasm).await?;
+            for (key, value, says) in [
+                ("orchestrator", SECOND_CANISTER, "names ledger"),
+                ("rootKey", MAINNET, "another root key"),
+            ] {
+                let mut swapped = right.clone();
+                swapped.insert(key.to_owned(), value.to_owned());
+                write(&cluster, &swapped).await?;
+                let (code, failed) = reader.verify("r").await?;
+                assert_eq!(code, Some(1), "{key}: {failed:?}");
+                let why = failed
+                    .get("trust")
+                    .with_context(|| format!("{key}: {failed:?}"))?;
+                ensure!(why.contains(says), "{key}: {why}");
+            }
+            write(&cluster, &right).await?;
+            assert_eq!(reader.verify("r").await?, (Some(0), BTreeMap::new()));
+            Ok(())
+        }
+    })
+    .await;
+    write(&cluster, &right).await?;
+    outcome
+}
+
+/// Writes the ConfigMap that tells people where the ledger is.
+async fn write(cluster: &Cluster, data: &BTreeMap<String, String>) -> Result<()> {
+    let patch = json!({"data": data});
+    maps(cluster)
+        .patch(CONFIG, &PatchParams::default(), &Patch::Merge(&patch))
+        .await?;
+    Ok(())
+}
+
+/// Puts another ConfigMap in the place of an immutable one.
+async fn replace(cluster: &Cluster, map: &ConfigMap) -> Result<()> {
+    let name = map.metadata.name.clone().context("name")?;
+    maps(cluster).delete(&name, &DeleteParams::default()).await?;
+    maps(cluster).create(&PostParams::default(), map).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn sealed_records_that_somebody_swaps_are_not_recorded_and_the_config_map_is_named() -> Result<()> {
+    let (system, cluster) = (super::system().await?, Cluster::connect().await?);
+    let outcome = scenario("swapped-seal", |ns| {
+        let (system, cluster) = (system.clone(), cluster.clone());
+        async move {
+            system.stop(LEDGER).await?;
+            let mut stages = vec![stage("first", "true")];
+            stages.extend((0..SKIPPED).map(|n| {
+                let mut skipped = stage(&format!("skipped-{n}"), "true");
+                skipped["dependsOn"] = json!(["first"]);
+                skipped["when"] = json!("false");
+                skipped
+            }));
+            ns.apply(&run("r", &json!(stages))).await?;
+            ns.finished("r", LIMIT).await?;
+            let name = |view: &RunView| view.status()["journal"]["sealed"][0]["configMap"].clone();
+            let view = ns.run_until("r", LIMIT, |view| name(view).is_string()).await?;
+            let name = name(&view).as_str().context("ConfigMap")?.to_owned();
+            // an operator that begins now has the records from there alone
+            system.operators(0).await?;
+            let mut right = maps(&cluster).get(&name).await?;
+            right.metadata.resource_version = None;
+            right.metadata.uid = None;
+            let mut wrong = right.clone();
+            let data = wrong.data.as_mut().context("data")?;
+            let mut records: Vec<Value> = serde_json::from_str(data.get("records.json").context("records")?)?;
+            records.pop();
+            data.insert("records.json".to_owned(), serde_json::to_string(&records)?);
+            replace(&cluster, &wrong).await?;
+            system.start(LEDGER).await?;
+            system.operators(1).await?;
+            let view = ns
+                .run_until("r", LIMIT, |view| {
+                    view.state("Recorded").1 == "SealedRecordsSwapped"
+                })
+                .await?;
+            assert_eq!(view.state("Recorded").0, "False", "{:#}", view.status());
+            let message = view.condition("Recorded").context("Recorded")?["message"].to_string();
+            ensure!(message.contains(&name), "{message}");
+            ensure!(journal::records(view.uid()).await?.is_empty(), "it was recorded");
+            // the right one again, and an operator that has not seen the wrong one
+            system.operators(0).await?;
+            replace(&cluster, &right).await?;
+            system.operators(1).await?;
+            ns.verified("r").await
+        }
+    })
+    .await;
+    system.start(LEDGER).await?;
+    system.operators(1).await?;
+    outcome
+}
