@@ -2,14 +2,11 @@
 
 use anyhow::{Context, Result, ensure};
 use dcanary_harness::{
-    fixtures::{BUSYBOX, LIMIT, run},
-    scenario,
+    fixtures::{BUSYBOX, LIMIT, run, run_with},
+    git_server, scenario,
 };
 use k8s_openapi::api::core::v1::Pod;
-use kube::{
-    api::{DeleteParams, ListParams, Patch, PatchParams},
-    runtime::{conditions, wait::await_condition},
-};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::json;
 
 #[tokio::test]
@@ -54,17 +51,24 @@ async fn a_failed_step_fails_the_run_with_its_exit_code_and_skips_what_needs_it(
 }
 
 #[tokio::test]
-async fn an_image_that_does_not_exist_ends_the_stage_with_the_image_named() -> Result<()> {
+async fn an_image_that_does_not_exist_is_refused_with_the_image_named_long_before_its_pending_time()
+-> Result<()> {
     scenario("no-image", |ns| async move {
         let stages = json!([{
-            "name": "s", "image": "registry.local:5000/nothing-here:1", "pendingTimeout": "10s", "steps": [{"run": "true"}],
+            "name": "s", "image": "registry.local:5000/nothing-here:1", "pendingTimeout": "1h", "steps": [{"run": "true"}],
         }]);
         ns.apply(&run("no-image", &stages)).await?;
         let view = ns.finished("no-image", LIMIT).await?;
         assert_eq!(view.state("Succeeded").0, "False");
-        let text = view.attempt("s")?.to_string();
-        ensure!(text.contains("nothing-here"), "{text}");
-        Ok(())
+        assert_eq!(
+            view.outcomes("s")?,
+            [("Refused", "ImagePullFailed")],
+            "{:#}",
+            view.status()
+        );
+        let message = view.attempt("s")?["message"].to_string();
+        ensure!(message.contains("registry.local:5000/nothing-here:1"), "{message}");
+        ns.verified("no-image").await
     })
     .await
 }
@@ -170,7 +174,7 @@ async fn values_with_quotes_semicolons_and_newlines_execute_nothing() -> Result<
                 "pipelineSpec": {"params": [{"name": "title"}], "stages": [
                     {"name": "a", "image": BUSYBOX, "env": [{"name": "COPY", "value": "$(params.title)"}], "steps": [
                         {"run": "printf 'out<<END_OF_VALUE\\n%s\\nEND_OF_VALUE\\n' \"$PARAM_title\" >> \"$DCANARY_RESULTS\""},
-                        {"run": "test \"$COPY\" = \"$PARAM_title\"; test ! -e /workspace/pwned"},
+                        {"run": "test \"$COPY\" = \"$PARAM_title\"; test \"$DCANARY_REF\" = \"$PARAM_title\"; test ! -e /workspace/pwned"},
                     ]},
                     {"name": "b", "dependsOn": ["a"], "image": BUSYBOX, "steps": [
                         {"run": "printf '%s' \"$RESULT_a_out\" > got; test -s got; test ! -e /workspace/pwned"},
@@ -188,6 +192,45 @@ async fn values_with_quotes_semicolons_and_newlines_execute_nothing() -> Result<
 }
 
 #[tokio::test]
+async fn a_branch_whose_name_is_a_script_is_checked_out_and_executes_nothing() -> Result<()> {
+    scenario("evil-branch", |ns| async move {
+        // all that Git allows in a name
+        let evil = "a\";touch${IFS}/workspace/pwned;$(touch${IFS}/workspace/pwned);`touch${IFS}/workspace/pwned`|'&&id>pwned";
+        let repository = git_server::bare("evil.git", evil, &[("branch", evil)]).await?;
+        git_server::serve(&ns, &repository).await?;
+        let script = "printf %s \"$DCANARY_REF\" > got; cmp got branch; test ! -e /workspace/pwned; test ! -e pwned; echo kept";
+        let spec = json!({
+            "source": {"repo": "git://git-server/evil.git", "ref": evil},
+            "pipelineSpec": {"stages": [{"name": "s", "image": BUSYBOX, "steps": [{"checkout": {}}, {"run": script}]}]},
+        });
+        ns.apply(&run_with("evil", &spec)).await?;
+        let view = ns.finished("evil", LIMIT).await?;
+        assert_eq!(view.state("Succeeded").0, "True", "{:#}", view.status());
+        ensure!(ns.logs("evil").await?.contains("kept"));
+        ns.verified("evil").await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_deleted_run_that_is_not_recorded_leaves_no_pod_behind() -> Result<()> {
+    scenario("unrecorded", |ns| async move {
+        let spec = json!({"pipelineSpec": {
+            "ledger": {"mode": "off"}, "stages": [{"name": "s", "image": BUSYBOX, "steps": [{"run": "sleep 300"}]}],
+        }});
+        ns.apply(&run_with("off", &spec)).await?;
+        let pod = ns.running_pod("off").await?;
+        ns.runs().delete("off", &DeleteParams::default()).await?;
+        ns.pod_gone(&pod, LIMIT).await?;
+        let left = ns.api::<Pod>().list(&ListParams::default()).await?;
+        ensure!(left.items.is_empty(), "{} Pods are left", left.items.len());
+        ensure!(ns.runs().get_opt("off").await?.is_none(), "the run is still there");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
 async fn a_deleted_run_takes_its_pods_along() -> Result<()> {
     scenario("delete-run", |ns| async move {
         ns.apply(&run(
@@ -197,17 +240,7 @@ async fn a_deleted_run_takes_its_pods_along() -> Result<()> {
         .await?;
         let pod = ns.running_pod("gone").await?;
         ns.runs().delete("gone", &DeleteParams::default()).await?;
-        let uid = ns
-            .api::<Pod>()
-            .get_opt(&pod)
-            .await?
-            .and_then(|pod| pod.metadata.uid)
-            .unwrap_or_default();
-        tokio::time::timeout(
-            LIMIT,
-            await_condition(ns.api::<Pod>(), &pod, conditions::is_deleted(&uid)),
-        )
-        .await??;
+        ns.pod_gone(&pod, LIMIT).await?;
         let left = ns.api::<Pod>().list(&ListParams::default()).await?;
         ensure!(left.items.is_empty(), "{} Pods are left", left.items.len());
         Ok(())
