@@ -13,6 +13,7 @@ use dcanary_harness::{
     Namespace, RunView, journal, scenario,
     system::{LEDGER, System},
 };
+use dcanary_types::record::Transition;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     api::{DeleteParams, ListParams, Patch, PatchParams},
@@ -176,9 +177,11 @@ async fn tell(ns: &Namespace, system: &System, story: Story) -> Result<Essence> 
                     .all(|pod| pod.metadata.deletion_timestamp.is_some()),
                 "a Pod is left"
             );
+            // what it did is told by the ledger alone
+            system.nothing_left_behind(&uid).await?;
             return Ok(Essence {
                 status: Value::Null,
-                journal: vec![],
+                journal: journal::records(&uid).await?,
             });
         }
         Story::ChainAway => {
@@ -234,6 +237,10 @@ async fn a_kill_before_or_after_any_effect_or_status_write_changes_neither_statu
                 async move { tell(&ns, &system, story).await }
             })
             .await?;
+            ensure!(
+                reference.journal.last().map(String::as_str) == Some(Transition::RUN_FINISHED),
+                "{story:?}: {reference:#?}"
+            );
             first.insert(reference);
         }
         for side in [Side::Before, Side::After] {
