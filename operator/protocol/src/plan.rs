@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::limits;
+
 /// The plan of one stage attempt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Plan {
     /// Protocol version of the operator that wrote it.
     pub protocol: u32,
@@ -42,7 +44,7 @@ pub struct Plan {
 
 /// The run that a plan belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct RunRef {
     /// Namespace.
     pub namespace: String,
@@ -56,7 +58,7 @@ pub struct RunRef {
 
 /// Limits (`design`, section 6), in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Limits {
     /// Inline result.
     pub result_inline_bytes: u64,
@@ -71,17 +73,16 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            result_inline_bytes: 4 << 10,
-            result_bytes: 1 << 20,
-            artifact_bytes: 10 << 30,
-            spool_bytes: 256 << 20,
+            result_inline_bytes: limits::RESULT_INLINE_BYTES,
+            result_bytes: limits::RESULT_BYTES,
+            artifact_bytes: limits::ARTIFACT_BYTES,
+            spool_bytes: limits::SPOOL_BYTES,
         }
     }
 }
 
 /// A variable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct EnvVar {
     /// Name.
     pub name: String,
@@ -91,23 +92,23 @@ pub struct EnvVar {
 
 /// Something whose value must never appear in output.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "from", rename_all = "camelCase", deny_unknown_fields)]
+#[serde(tag = "from", rename_all = "camelCase")]
 pub enum Mask {
     /// Value of an environment variable of the container, set by the kubelet from a Secret.
     Env {
         /// Name of the variable.
         name: String,
     },
-    /// Content of every file below a directory, set by the kubelet from a Secret.
+    /// Content of a file, or of every file below a directory, set by the kubelet from a Secret. Nothing to mask when there is nothing at
+    /// this path in a directory that exists: a key that the Secret does not have.
     Dir {
-        /// The directory.
+        /// The directory or file.
         path: String,
     },
 }
 
 /// A large result of an earlier stage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Input {
     /// Stage that wrote it.
     pub stage: String,
@@ -119,7 +120,7 @@ pub struct Input {
 
 /// One step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct StepPlan {
     /// Name, unique in the stage.
     pub name: String,
@@ -144,11 +145,7 @@ pub struct StepPlan {
 
 /// What a step does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(
-    rename_all = "camelCase",
-    rename_all_fields = "camelCase",
-    deny_unknown_fields
-)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Action {
     /// Runs a script.
     Run {
@@ -170,7 +167,7 @@ pub enum Action {
         submodules: u32,
         /// Directory relative to `/workspace`.
         path: String,
-        /// Directory with credentials, one folder per host (`token`, `username`, `ssh-privatekey`, `known_hosts`).
+        /// Directory with credentials, one folder per host in lower case (`token`, `username`, `ssh-privatekey`, `known_hosts`).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         credentials: Option<String>,
     },
@@ -231,7 +228,6 @@ pub enum Action {
 
 /// A file or directory to put into an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct ImageFile {
     /// Path relative to the working directory.
     pub from: String,

@@ -56,12 +56,12 @@ pub struct StepReport {
     pub message: Option<String>,
 }
 
-/// A result in a final report. Values of at most 4 KiB are inline, larger ones by digest only.
+/// A result in a final report. Values of at most 4 KiB are inline as long as they have at most 64 KiB together, others by digest only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResultReport {
     /// Name of the result.
     pub name: String,
-    /// Value, when it is at most 4 KiB.
+    /// Value, when it is inline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
     /// `sha256:<hex>` of the value.
@@ -196,11 +196,15 @@ pub struct ReportEntry {
 
 /// Answer to `GET /v1/reports`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Reports {
     /// Entries after the asked cursor, in order.
     pub reports: Vec<ReportEntry>,
     /// Cursor to ask with next.
     pub next: u64,
+    /// The store has been full since then (RFC 3339): build Pods wait until there is space again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store_full_since: Option<String>,
 }
 
 /// Body of `POST /v1/reports/ack`.
