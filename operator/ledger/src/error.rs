@@ -3,17 +3,11 @@
 use std::sync::Arc;
 
 use candid::Principal;
-use dcanary_verifier::{
-    certificate::CertificateError,
-    checkpoint::{AdvanceError, LedgerForked},
-    head::HeadError,
-};
+use dcanary_verifier::{certificate::CertificateError, head::HeadError};
 use thiserror::Error;
 
+pub use crate::fork::ForkEvidence;
 use crate::{checkpoint::CheckpointError, key::KeyError, transport::TransportError};
-
-/// Both certificates of a fork: what was verified before, and what the network shows now.
-pub type ForkEvidence = LedgerForked;
 
 /// What went wrong between this client and the ledger. No variant is ever treated as "probably fine".
 #[derive(Debug, Error)]
@@ -97,6 +91,26 @@ pub enum LedgerError {
         /// Hex of the installed one, or `none`.
         found: String,
     },
+    /// What is under the ledger's id belongs to somebody else.
+    #[error(
+        "canister {ledger} is not ours: {reason}; somebody was there first: start again with new keys and an empty data folder"
+    )]
+    NotOurs {
+        /// The ledger.
+        ledger: Principal,
+        /// What shows it.
+        reason: String,
+    },
+    /// The checkpoint that was kept is none that the ledger certified: somebody changed it.
+    #[error(
+        "the kept checkpoint of ledger {ledger} is not one that it certified: {reason}; restore it, or delete it to start again without a memory"
+    )]
+    CheckpointSwapped {
+        /// The ledger.
+        ledger: Principal,
+        /// What does not hold.
+        reason: String,
+    },
     /// An answer is of another form than the interface says.
     #[error("cannot read {what}: {reason}")]
     Decode {
@@ -139,6 +153,8 @@ impl LedgerError {
             Self::Forked(_) => "LedgerForked",
             Self::Version { .. } => "LedgerVersion",
             Self::OtherCode { .. } => "LedgerOtherCode",
+            Self::NotOurs { .. } => "LedgerNotOurs",
+            Self::CheckpointSwapped { .. } => "CheckpointSwapped",
             Self::Decode { .. } => "LedgerAnswerMalformed",
             Self::Checkpoint(_) => "CheckpointUnavailable",
             Self::Key(_) => "LedgerKeyUnusable",
@@ -196,17 +212,12 @@ impl LedgerError {
         }
     }
 
-    pub(crate) fn of_advance(source: AdvanceError) -> Self {
-        match source {
-            AdvanceError::OtherLedger => Self::Labels {
-                reason: source.to_string(),
-            },
-            AdvanceError::Stale { head, checkpoint } => Self::Lagging {
-                head,
-                seen: checkpoint,
-            },
-            AdvanceError::LedgerForked(evidence) => Self::Forked(Arc::from(evidence)),
-        }
+    /// Whether it concerns one answer: other questions may still be answered well.
+    pub(crate) fn is_of_one_answer(&self) -> bool {
+        matches!(
+            self,
+            Self::Unproven { .. } | Self::Decode { .. } | Self::Rejected { .. }
+        )
     }
 }
 

@@ -70,4 +70,8 @@ pub trait Ledger: Send + Sync {
     async fn run_graph(&self, key: &RunKey) -> Result<Option<Vec<u8>>, LedgerError>;
     /// The policy document. Not proven: compare its hash with the head's.
     async fn policy(&self) -> Result<Vec<u8>, LedgerError>;
+    /// Writes down now what a restarted client has to remember, whatever the interval: before the program stops.
+    async fn keep(&self) -> Result<(), LedgerError> {
+        Ok(())
+    }
 }

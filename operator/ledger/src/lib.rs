@@ -10,6 +10,7 @@
 
 pub mod checkpoint;
 pub mod error;
+pub mod fork;
 pub mod ic;
 pub mod key;
 pub mod ledger;
@@ -20,7 +21,8 @@ pub mod setup;
 pub mod transport;
 
 pub use checkpoint::{Checkpoint, CheckpointStore, FileCheckpoints, MemoryCheckpoints};
-pub use error::{ForkEvidence, LedgerError, Retry};
+pub use error::{LedgerError, Retry};
+pub use fork::{Fork, ForkEvidence};
 pub use ic::{IcLedger, IcLedgerConfig};
 pub use ledger::{Appended, Head, Ledger, Position};
 pub use memory::MemoryLedger;

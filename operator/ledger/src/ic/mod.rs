@@ -6,6 +6,7 @@
 
 mod admin;
 mod call;
+mod delegation;
 mod head;
 mod read;
 
@@ -81,6 +82,8 @@ pub struct IcLedger {
     checkpoints: Arc<dyn CheckpointStore>,
     save_every: Duration,
     memory: Mutex<head::Memory>,
+    latest: std::sync::Mutex<head::Latest>,
+    delegations: delegation::Delegations,
 }
 
 impl IcLedger {
@@ -102,7 +105,9 @@ impl IcLedger {
             caller,
             checkpoints: config.checkpoints,
             save_every: config.save_every,
-            memory: Mutex::new(head::Memory::default()),
+            memory: Mutex::default(),
+            latest: std::sync::Mutex::default(),
+            delegations: delegation::Delegations::default(),
         })
     }
 
@@ -118,10 +123,17 @@ impl IcLedger {
 
     fn decode(&self, certificate: &[u8]) -> Result<dcanary_verifier::certificate::Verified, LedgerError> {
         let ledger = self.anchors.ledger.as_slice();
-        let verified = dcanary_verifier::code::check_read_state(certificate, &self.anchors.root_key, ledger)
+        let light = self.lighten(certificate)?;
+        let verified = dcanary_verifier::code::check_read_state(&light.certificate, &light.key, ledger)
             .map_err(|source| LedgerError::of_certificate(source, self.ledger))?;
         check_age(verified.time(), now())?;
         Ok(verified)
+    }
+
+    fn lighten(&self, certificate: &[u8]) -> Result<delegation::Light, LedgerError> {
+        self.delegations
+            .lighten(certificate, &self.anchors)
+            .map_err(|source| LedgerError::of_certificate(source, self.ledger))
     }
 }
 
@@ -202,6 +214,10 @@ impl Ledger for IcLedger {
 
     async fn policy(&self) -> Result<Vec<u8>, LedgerError> {
         self.read_policy().await
+    }
+
+    async fn keep(&self) -> Result<(), LedgerError> {
+        self.save_checkpoint().await
     }
 }
 

@@ -129,6 +129,8 @@ struct Inner {
     signed: Mutex<bool>,
     /// Time in the certificates of calls.
     call_time: Mutex<Option<u64>>,
+    /// Calls are answered with the certificate of this request.
+    other_request: Mutex<Option<[u8; 32]>>,
 }
 
 impl Network {
@@ -140,6 +142,7 @@ impl Network {
             script: Mutex::default(),
             signed: Mutex::new(true),
             call_time: Mutex::new(None),
+            other_request: Mutex::new(None),
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -154,6 +157,10 @@ impl Network {
 
     pub fn stop_signing_queries(&self) {
         *self.inner.signed.lock().unwrap() = false;
+    }
+
+    pub fn answer_for(&self, request: [u8; 32]) {
+        *self.inner.other_request.lock().unwrap() = Some(request);
     }
 
     pub fn set_call_time(&self, at: u64) {
@@ -281,16 +288,15 @@ impl Inner {
     }
 
     fn call(&self, content: &EnvelopeContent, arg: Vec<u8>) -> Vec<u8> {
-        let id = content.to_request_id();
+        let asked = content.to_request_id();
+        let other = *self.other_request.lock().unwrap();
+        let id = other.map_or_else(|| asked.as_slice().to_vec(), |id| id.to_vec());
         let status = node(vec![
             text("status", leaf(b"replied".to_vec())),
             text("reply", leaf(arg)),
         ]);
         let at = self.call_time.lock().unwrap().unwrap_or_else(now);
-        let tree = node(vec![
-            time(at),
-            text("request_status", node(vec![(id.as_slice().to_vec(), status)])),
-        ]);
+        let tree = node(vec![time(at), text("request_status", node(vec![(id, status)]))]);
         encode(&TransportCallResponse::Replied {
             certificate: self.root.certify(tree, None),
         })
