@@ -28,6 +28,17 @@ pub enum Weather {
     Later(&'static str, String),
 }
 
+/// What the ledger does with one run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Its records are not taken now: reason and sentence of the answer.
+    Later(&'static str, String),
+    /// Its position is answered without proof.
+    PositionUnproven,
+    /// The question for its position gets no answer.
+    PositionLost,
+}
+
 #[derive(Debug, Default)]
 struct Inner {
     blocks: Vec<(RunKey, Record)>,
@@ -35,7 +46,12 @@ struct Inner {
     graphs: BTreeMap<RunKey, Vec<u8>>,
     refused: BTreeMap<(RunKey, u64), String>,
     weather: Weather,
+    faults: BTreeMap<RunKey, Fault>,
     appends: Vec<usize>,
+    offers: BTreeMap<RunKey, usize>,
+    reads: BTreeMap<RunKey, usize>,
+    keeps: usize,
+    hangs: bool,
 }
 
 /// The ledger in memory. Records are any bytes: only numbers and equality count, and what a test told it to refuse.
@@ -77,6 +93,35 @@ impl MemoryLedger {
         self.inner().appends.clone()
     }
 
+    /// Changes what happens to one run.
+    pub fn set_fault(&self, key: &RunKey, fault: Option<Fault>) {
+        let mut inner = self.inner();
+        match fault {
+            Some(fault) => inner.faults.insert(key.clone(), fault),
+            None => inner.faults.remove(key),
+        };
+    }
+
+    /// How often records of a run were offered.
+    pub fn offers(&self, key: &RunKey) -> usize {
+        self.inner().offers.get(key).copied().unwrap_or(0)
+    }
+
+    /// How often it was told to write down what a restart has to remember.
+    pub fn keeps(&self) -> usize {
+        self.inner().keeps
+    }
+
+    /// Never ends to write down what a restart has to remember.
+    pub fn hang_at_the_end(&self) {
+        self.inner().hangs = true;
+    }
+
+    /// How often the position of a run was asked for.
+    pub fn reads(&self, key: &RunKey) -> usize {
+        self.inner().reads.get(key).copied().unwrap_or(0)
+    }
+
     /// Drops all but the first `size` blocks: an older data folder was restored.
     pub fn restore(&self, size: usize) {
         let mut inner = self.inner();
@@ -116,6 +161,13 @@ impl Inner {
     }
 
     fn append(&mut self, segment: &Segment) -> Answer {
+        *self.offers.entry(segment.key.clone()).or_default() += 1;
+        if let Some(Fault::Later(reason, message)) = self.faults.get(&segment.key) {
+            return Answer::Later {
+                reason,
+                message: message.clone(),
+            };
+        }
         if let Weather::Later(reason, message) = &self.weather {
             return Answer::Later {
                 reason,
@@ -199,8 +251,20 @@ impl Ledger for MemoryLedger {
     }
 
     async fn position(&self, key: &RunKey) -> Result<Position, LedgerError> {
-        let inner = self.inner();
+        let mut inner = self.inner();
         inner.reach()?;
+        *inner.reads.entry(key.clone()).or_default() += 1;
+        match inner.faults.get(key) {
+            Some(Fault::PositionUnproven) => {
+                return Err(LedgerError::unproven("the position", "the test said so"));
+            }
+            Some(Fault::PositionLost) => {
+                return Err(LedgerError::Unreachable {
+                    reason: "the test said so".to_owned(),
+                });
+            }
+            _ => {}
+        }
         let Some(indexes) = inner.runs.get(key).filter(|indexes| !indexes.is_empty()) else {
             return Ok(Position::default());
         };
@@ -250,5 +314,17 @@ impl Ledger for MemoryLedger {
 
     async fn policy(&self) -> Result<Vec<u8>, LedgerError> {
         self.inner().reach().map(|()| Vec::new())
+    }
+
+    async fn keep(&self) -> Result<(), LedgerError> {
+        let hangs = {
+            let mut inner = self.inner();
+            inner.keeps += 1;
+            inner.hangs
+        };
+        if hangs {
+            std::future::pending::<()>().await;
+        }
+        Ok(())
     }
 }

@@ -56,6 +56,12 @@ impl Record {
         }
     }
 
+    /// A hash over everything in it, also when the body is no map.
+    pub(crate) fn fingerprint(&self) -> Hash {
+        let numbers = [self.n, self.claimed_ts, self.btype.len() as u64].map(u64::to_be_bytes);
+        dcanary_types::value::sha256(&[&numbers.concat(), self.btype.as_bytes(), &self.body].concat())
+    }
+
     /// Bytes that it takes in a batch, rounded up.
     pub(crate) fn weight(&self) -> usize {
         self.body.len() + self.btype.len() + 40

@@ -9,19 +9,25 @@
 //! is away, everything waits here (and in the outboxes, which outlive this process) and goes on from the chain's own
 //! position when it is back: repeated records give their first receipt, so nothing is recorded twice and no number is
 //! left out. A forked chain stops it: nothing is sent until the head extends the checkpoint again.
+//!
+//! A run that the journal does not take now (no role, say) waits for itself, with a back-off of its own. What a run lacks is asked
+//! for again with the same back-off until it comes.
 
 mod queue;
+mod run;
 mod task;
 #[cfg(test)]
 mod tests;
+mod waits;
 
-use std::{sync::Arc, time::Duration, time::SystemTime};
+use std::{collections::HashSet, sync::Arc, time::Duration, time::SystemTime};
 
 use dcanary_types::Hash;
 use tokio::sync::{mpsc, watch};
 
 use crate::{
-    error::ForkEvidence,
+    error::LedgerError,
+    fork::ForkEvidence,
     ledger::Ledger,
     record::{Record, RunKey},
 };
@@ -71,7 +77,7 @@ pub enum Outcome {
         /// Block that holds it.
         have: u64,
     },
-    /// The chain stands before the outbox: hand back the sealed records `from..=to`.
+    /// The chain stands before the outbox: hand back the sealed records `from..=to`. Told again, ever more rarely, until they come.
     Missing {
         /// Run.
         key: RunKey,
@@ -87,7 +93,7 @@ pub enum Outcome {
         /// The chain's next number.
         next: u64,
     },
-    /// The journal needs the run's graph document: submit again with it.
+    /// The journal needs the run's graph document: submit again with it. Told again like `Missing`.
     GraphMissing {
         /// Run.
         key: RunKey,
@@ -132,7 +138,7 @@ pub struct RecorderOptions {
     pub records: usize,
     /// Most bytes in a batch.
     pub bytes: usize,
-    /// First pause after a failure.
+    /// First pause after a failure, of the ledger or of a run.
     pub min_pause: Duration,
     /// Longest pause between attempts.
     pub max_pause: Duration,
@@ -156,11 +162,13 @@ impl Default for RecorderOptions {
 pub(crate) enum Command {
     Submit(Outbox),
     Forget(RunKey),
+    Retain(HashSet<String>),
 }
 
 /// Handle of the recorder. It stops when the last handle is dropped; what was not recorded stays in the outboxes.
 #[derive(Clone)]
 pub struct Recorder {
+    ledger: Arc<dyn Ledger>,
     commands: mpsc::UnboundedSender<Command>,
     reachability: watch::Receiver<Reachability>,
     depth: watch::Receiver<usize>,
@@ -176,9 +184,10 @@ impl Recorder {
         let (tell, outcomes) = mpsc::unbounded_channel();
         let (state, reachability) = watch::channel(Reachability::Unknown);
         let (length, depth) = watch::channel(0);
-        tokio::spawn(task::Task::new(ledger, options, inbox, tell, state, length).run());
+        tokio::spawn(task::Task::new(ledger.clone(), options, inbox, tell, state, length).run());
         (
             Self {
+                ledger,
                 commands,
                 reachability,
                 depth,
@@ -203,8 +212,26 @@ impl Recorder {
         self.reachability.clone()
     }
 
+    /// Drops what is held for runs whose UID is not among `live`, unless the chain may still take something of it.
+    pub fn retain(&self, live: HashSet<String>) {
+        let _ = self.commands.send(Command::Retain(live));
+    }
+
     /// How many records wait.
     pub fn depth(&self) -> usize {
         *self.depth.borrow()
+    }
+
+    /// How many records wait; changes can be awaited.
+    pub fn depths(&self) -> watch::Receiver<usize> {
+        self.depth.clone()
+    }
+
+    /// Writes down what the next start has to remember of the ledger. Waits for no answer of the network.
+    ///
+    /// # Errors
+    /// When the store of checkpoints fails.
+    pub async fn keep(&self) -> Result<(), LedgerError> {
+        self.ledger.keep().await
     }
 }

@@ -2,23 +2,25 @@
 //!
 //! ```text
 //! submit ─▶ Unread ──position──▶ Ready(next) ──batch──▶ in flight ──settle──▶ Ready(next + k)
-//!                                    ▲                      │ refused, conflict
-//!                                    └──other content at n──┴─▶ Halted(n)
+//!             │                      ▲ │                    │ refused, conflict
+//!             │                      │ └─ a number is missing: set aside, asked for
+//!             └─ set aside by the caller until it wakes it ◀┘ or Halted(n) until other content comes
 //! ```
+//! Each run stands in the index of what can be done with it next, so that a step costs what it moves, not what waits.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    collections::{BTreeMap, BTreeSet, HashSet},
+    ops::Bound,
 };
 
-use super::{Outbox, Outcome};
+use super::{
+    Outbox, Outcome,
+    run::{Aside, Run, Stand, overhead, recorded},
+};
 use crate::{
     ledger::Position,
-    record::{Answer, Record, RunKey, Segment},
+    record::{Answer, RunKey, Segment},
 };
-
-/// Receipts kept for each run, so that a repeated submission is answered without asking the chain again.
-const KEPT_RECEIPTS: usize = 160;
 
 /// Ceilings of one batch.
 #[derive(Clone, Copy, Debug)]
@@ -27,33 +29,18 @@ pub(crate) struct Limits {
     pub(crate) bytes: usize,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum State {
-    /// The chain's position is not known.
-    Unread,
-    /// `next` is the number that goes next.
-    Ready { next: u64 },
-    /// The record at `n` cannot be recorded as it is. Other content at `n`, or a graph, goes on.
-    Halted { n: u64, offered: Option<Record> },
-}
-
-#[derive(Debug)]
-struct Run {
-    state: State,
-    records: BTreeMap<u64, Record>,
-    receipts: BTreeMap<u64, (u64, Record)>,
-    graph: Option<Arc<[u8]>>,
-    /// The journal asked for the graph with a record other than 0.
-    send_graph: bool,
-    /// The journal's word on a record that is not at the front yet: those before it go first.
-    bad: Option<(u64, Answer)>,
-    missing_told: Option<u64>,
-}
-
 /// All runs with something to record.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     runs: BTreeMap<RunKey, Run>,
+    /// Runs whose position has to be read first.
+    unread: BTreeSet<RunKey>,
+    /// Runs with a record that can be sent.
+    ready: BTreeSet<RunKey>,
+    /// Runs that wait for the chain, those that are set aside among them.
+    waiting: BTreeSet<RunKey>,
+    /// Records that wait, over all runs.
+    depth: usize,
     /// The run after which the next batch starts, so that one busy run starves no other.
     last: Option<RunKey>,
 }
@@ -62,154 +49,129 @@ impl Queue {
     /// Takes over the outbox of a run; what is known already is answered again, what is new is queued.
     pub(crate) fn submit(&mut self, outbox: Outbox) -> Vec<Outcome> {
         let Outbox { key, records, graph } = outbox;
-        let run = self.runs.entry(key.clone()).or_insert_with(|| Run {
-            state: State::Unread,
-            records: BTreeMap::new(),
-            receipts: BTreeMap::new(),
-            graph: None,
-            send_graph: false,
-            bad: None,
-            missing_told: None,
-        });
-        if let Some(graph) = graph {
-            if run.graph.is_none() && matches!(run.state, State::Halted { offered: None, .. }) {
-                run.state = State::Unread;
-            }
-            run.graph = Some(graph.into());
-        }
-        let mut known = Vec::new();
-        for record in records {
-            let n = record.n;
-            match run.receipts.get(&n) {
-                Some((block, same)) if *same == record => {
-                    known.push((n, *block));
-                    continue;
-                }
-                Some(_) => {
-                    // Other content for a recorded number: the journal shall say so itself.
-                    run.state = State::Unread;
-                    run.receipts.remove(&n);
-                }
-                None => {}
-            }
-            if matches!(&run.state, State::Ready { next } if n < *next) {
-                run.state = State::Unread;
-            }
-            if matches!(&run.state, State::Halted { n: at, offered: Some(old) } if *at == n && *old != record)
-            {
-                run.state = State::Ready { next: n };
-            }
-            if run
-                .bad
-                .as_ref()
-                .is_some_and(|(at, _)| *at == n && run.records.get(&n) != Some(&record))
-            {
-                run.bad = None;
-            }
-            run.records.insert(n, record);
-        }
-        recorded(&key, known)
+        let known = self.change(&key, true, |run| run.submit(records, graph));
+        let mut told = recorded(&key, known.unwrap_or_default());
+        told.extend(self.look_for_holes(&key));
+        told
     }
 
-    /// Forgets a run that is gone.
+    /// Forgets a run.
     pub(crate) fn forget(&mut self, key: &RunKey) {
-        self.runs.remove(key);
+        if let Some(run) = self.runs.remove(key) {
+            self.depth -= run.records.len();
+        }
+        self.index(key);
+    }
+
+    /// Forgets runs that are gone, unless something of them can still be recorded. Answers which.
+    pub(crate) fn retain(&mut self, live: &HashSet<String>) -> Vec<RunKey> {
+        let over: Vec<RunKey> = self
+            .runs
+            .iter()
+            .filter(|(key, run)| !live.contains(&key.run) && run.is_stuck())
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in &over {
+            self.forget(key);
+        }
+        over
     }
 
     /// Every position has to be read again, and receipts are forgotten: the chain may be another one.
     pub(crate) fn distrust(&mut self) {
-        for run in self.runs.values_mut() {
-            run.receipts.clear();
-            if matches!(run.state, State::Ready { .. }) {
-                run.state = State::Unread;
-            }
+        let keys: Vec<RunKey> = self.runs.keys().cloned().collect();
+        for key in keys {
+            self.change(&key, false, Run::distrust);
         }
     }
 
-    /// Runs whose position on the chain has to be read first.
-    pub(crate) fn unread(&self) -> Vec<RunKey> {
-        let waiting = |run: &Run| run.state == State::Unread && !run.records.is_empty();
-        self.runs
-            .iter()
-            .filter(|(_, run)| waiting(run))
-            .map(|(key, _)| key.clone())
-            .collect()
+    /// Some runs whose position on the chain has to be read first.
+    pub(crate) fn unread(&self, limit: usize) -> Vec<RunKey> {
+        self.unread.iter().take(limit).cloned().collect()
+    }
+
+    /// Whether something can be done now.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.unread.is_empty() && self.ready.is_empty()
     }
 
     /// Runs that wait for the chain.
-    pub(crate) fn waiting(&self) -> BTreeSet<RunKey> {
-        let waiting = |run: &Run| !run.records.is_empty() && !matches!(run.state, State::Halted { .. });
-        self.runs
-            .iter()
-            .filter(|(_, run)| waiting(run))
-            .map(|(key, _)| key.clone())
-            .collect()
+    pub(crate) fn waiting(&self) -> &BTreeSet<RunKey> {
+        &self.waiting
     }
 
     /// Records that wait, over all runs.
     pub(crate) fn depth(&self) -> usize {
-        self.runs.values().map(|run| run.records.len()).sum()
+        self.depth
+    }
+
+    /// Leaves a run alone until it is woken.
+    pub(crate) fn set_aside(&mut self, key: &RunKey) {
+        self.change(key, false, |run| {
+            run.aside.get_or_insert(Aside::Later);
+        });
+    }
+
+    /// Tries a run that was set aside again: it is sent again, or what it lacks is asked for again.
+    pub(crate) fn wake(&mut self, key: &RunKey) -> Vec<Outcome> {
+        let aside = self.change(key, false, |run| run.aside.take()).flatten();
+        if aside == Some(Aside::Graph) {
+            self.change(key, false, |run| run.aside = aside);
+            return vec![Outcome::GraphMissing { key: key.clone() }];
+        }
+        self.look_for_holes(key).into_iter().collect()
     }
 
     /// Takes over where the chain stands. Records that the chain has already are offered again: same content gives the
     /// first receipt, other content the conflict.
     pub(crate) fn place(&mut self, key: &RunKey, position: &Position) -> Vec<Outcome> {
-        let Some(run) = self.runs.get_mut(key) else {
-            return Vec::new();
-        };
-        let (Some(&first), Some(&last)) = (run.records.keys().next(), run.records.keys().next_back()) else {
-            return Vec::new();
-        };
-        run.state = State::Ready {
-            next: first.min(position.next),
-        };
+        let ahead = self
+            .change(key, false, |run| run.place(position))
+            .unwrap_or(false);
         let mut told = Vec::new();
-        if position.next > last + 1 {
+        if ahead {
             told.push(Outcome::Ahead {
                 key: key.clone(),
                 next: position.next,
             });
         }
-        if first > position.next && run.missing_told != Some(position.next) {
-            run.missing_told = Some(position.next);
-            told.push(Outcome::Missing {
-                key: key.clone(),
-                from: position.next,
-                to: first - 1,
-            });
-        }
+        told.extend(self.look_for_holes(key));
         told
     }
 
-    /// The next batch: for each run in turn its consecutive records from `next` on, within the limits.
+    /// The next batch: for each run in turn its consecutive records from `next` on, within the limits. The first run that finds no
+    /// room ends it and begins the next one.
     pub(crate) fn batch(&mut self, limits: Limits) -> Vec<Segment> {
         let (mut records, mut bytes) = (limits.records, limits.bytes);
-        let start = self.last.clone();
-        let after = self
-            .runs
-            .keys()
-            .filter(|key| start.as_ref().is_some_and(|last| *key > last));
+        let after = match &self.last {
+            Some(last) => self
+                .ready
+                .range::<RunKey, _>((Bound::Excluded(last), Bound::Unbounded)),
+            None => self.ready.range::<RunKey, _>(..),
+        };
         let before = self
-            .runs
-            .keys()
-            .filter(|key| start.as_ref().is_none_or(|last| *key <= last));
-        let order: Vec<RunKey> = after.chain(before).cloned().collect();
-        let mut batch = Vec::new();
+            .last
+            .as_ref()
+            .map(|last| self.ready.range::<RunKey, _>(..=last));
+        let order = after.chain(before.into_iter().flatten());
+        let mut batch: Vec<Segment> = Vec::new();
         for key in order {
-            if records == 0 {
-                break;
-            }
-            let Some(segment) = self
+            let segment = self
                 .runs
-                .get(&key)
-                .and_then(|run| run.segment(&key, records, bytes))
-            else {
-                continue;
-            };
-            records -= segment.records.len();
-            bytes = bytes.saturating_sub(weight(&segment));
-            self.last = Some(key);
-            batch.push(segment);
+                .get(key)
+                .and_then(|run| run.segment(key, records, bytes));
+            match segment {
+                Some(segment) => {
+                    records -= segment.records.len();
+                    bytes = bytes.saturating_sub(weight(&segment));
+                    batch.push(segment);
+                }
+                None if !batch.is_empty() => break,
+                None => {}
+            }
+        }
+        if let Some(segment) = batch.last() {
+            self.last = Some(segment.key.clone());
         }
         batch
     }
@@ -218,164 +180,73 @@ impl Queue {
     pub(crate) fn settle(&mut self, batch: &[Segment], answers: Vec<Answer>) -> Vec<Outcome> {
         let mut told = Vec::new();
         for (segment, answer) in batch.iter().zip(answers) {
-            if let Some(run) = self.runs.get_mut(&segment.key) {
-                told.extend(run.settle(segment, answer));
+            let key = &segment.key;
+            let said = self.change(key, false, |run| run.settle(segment, answer));
+            told.extend(said.into_iter().flatten());
+            told.extend(self.look_for_holes(key));
+            if self.runs.get(key).is_some_and(Run::is_over) {
+                self.forget(key);
             }
         }
-        self.runs.retain(|_, run| !run.is_over());
         told
     }
-}
 
-impl Run {
-    fn segment(&self, key: &RunKey, records: usize, bytes: usize) -> Option<Segment> {
-        let State::Ready { next } = self.state else {
-            return None;
-        };
-        let end = self.bad.as_ref().map_or(u64::MAX, |(n, _)| *n);
-        let graph = self
-            .graph
-            .as_ref()
-            .filter(|_| next == 0 || self.send_graph)
-            .map(|graph| graph.to_vec());
-        let mut room = bytes.checked_sub(overhead(key) + graph.as_ref().map_or(0, Vec::len))?;
-        let mut taken = Vec::new();
-        for (record, n) in self
-            .records
-            .range(next..)
-            .map(|(_, record)| record)
-            .zip(next..end)
-        {
-            if record.n != n || taken.len() == records || record.weight() > room {
-                break;
-            }
-            room -= record.weight();
-            taken.push(record.clone());
+    /// A number between the chain and the outbox is missing: the run is set aside until it comes, or is asked for again.
+    fn look_for_holes(&mut self, key: &RunKey) -> Option<Outcome> {
+        let run = self.runs.get_mut(key)?;
+        let hole = run.hole();
+        let had = run.aside == Some(Aside::Hole);
+        match hole {
+            None if had => run.aside = None,
+            Some(_) if run.aside.is_none() => run.aside = Some(Aside::Hole),
+            _ => return None,
         }
-        (!taken.is_empty()).then(|| Segment {
+        self.index(key);
+        hole.map(|(from, to)| Outcome::Missing {
             key: key.clone(),
-            graph,
-            records: taken,
+            from,
+            to,
         })
     }
 
-    fn settle(&mut self, segment: &Segment, answer: Answer) -> Vec<Outcome> {
-        let key = &segment.key;
-        let Some(first) = segment.records.first().map(|record| record.n) else {
-            return Vec::new();
+    /// Changes a run and puts it where it belongs.
+    fn change<T>(&mut self, key: &RunKey, make: bool, change: impl FnOnce(&mut Run) -> T) -> Option<T> {
+        if make && !self.runs.contains_key(key) {
+            self.runs.insert(key.clone(), Run::default());
+        }
+        let run = self.runs.get_mut(key)?;
+        self.depth -= run.records.len();
+        let result = change(run);
+        self.depth += run.records.len();
+        self.index(key);
+        Some(result)
+    }
+
+    fn index(&mut self, key: &RunKey) {
+        let stand = self.runs.get(key).map_or(Stand::Nothing, Run::stand);
+        let mut put = |set: fn(&mut Self) -> &mut BTreeSet<RunKey>, belongs: bool| {
+            let set = set(self);
+            match (belongs, set.contains(key)) {
+                (true, false) => {
+                    set.insert(key.clone());
+                }
+                (false, true) => {
+                    set.remove(key);
+                }
+                _ => {}
+            }
         };
-        match answer {
-            Answer::Recorded(blocks) => self.keep(segment, first, &blocks),
-            Answer::Refused { n, .. } | Answer::Conflict { n, .. } if n > first => {
-                // The whole segment was refused for a later record: those before it go alone.
-                self.bad = Some((n, answer));
-                Vec::new()
-            }
-            Answer::Refused { .. } | Answer::Conflict { .. } => self.halt(key, first, answer),
-            Answer::GraphMissing if self.graph.is_some() && segment.graph.is_none() => {
-                self.send_graph = true;
-                Vec::new()
-            }
-            Answer::GraphMissing => {
-                self.state = State::Halted {
-                    n: first,
-                    offered: None,
-                };
-                self.graph = None;
-                vec![Outcome::GraphMissing { key: key.clone() }]
-            }
-            Answer::Gap { .. } => {
-                self.state = State::Unread;
-                Vec::new()
-            }
-            Answer::Later { .. } => Vec::new(),
-        }
+        put(|queue| &mut queue.unread, stand == Stand::Unread);
+        put(|queue| &mut queue.ready, stand == Stand::Ready);
+        put(
+            |queue| &mut queue.waiting,
+            matches!(stand, Stand::Unread | Stand::Ready | Stand::Aside),
+        );
     }
-
-    fn keep(&mut self, segment: &Segment, first: u64, blocks: &[u64]) -> Vec<Outcome> {
-        let mut done = Vec::new();
-        for (record, block) in segment.records.iter().zip(blocks) {
-            // A record that was replaced while it was under way is recorded as it was sent.
-            self.records.remove(&record.n);
-            self.receipts.insert(record.n, (*block, record.clone()));
-            done.push((record.n, *block));
-        }
-        while self.receipts.len() > KEPT_RECEIPTS {
-            self.receipts.pop_first();
-        }
-        let mut next = first + done.len() as u64;
-        // What was recorded before is not offered again.
-        while self.receipts.contains_key(&next) && !self.records.contains_key(&next) {
-            next += 1;
-        }
-        // A submission during the flight may have asked to read the position again.
-        if matches!(self.state, State::Ready { .. }) {
-            self.state = State::Ready { next };
-        }
-        let mut told = recorded(&segment.key, done);
-        if self.bad.as_ref().is_some_and(|(n, _)| *n == next)
-            && let Some((n, answer)) = self.bad.take()
-        {
-            told.extend(self.halt(&segment.key, n, answer));
-        }
-        told
-    }
-
-    fn halt(&mut self, key: &RunKey, n: u64, answer: Answer) -> Vec<Outcome> {
-        let offered = self.records.get(&n).cloned();
-        let hash = offered.as_ref().and_then(Record::content_hash);
-        self.state = State::Halted { n, offered };
-        match answer {
-            Answer::Conflict { have, .. } => vec![Outcome::Conflict {
-                key: key.clone(),
-                n,
-                have,
-            }],
-            Answer::Refused { reason, .. } => vec![Outcome::Refused {
-                key: key.clone(),
-                n,
-                hash,
-                reason,
-            }],
-            _ => Vec::new(),
-        }
-    }
-
-    /// Nothing follows the end of a run; a repeated submission starts from the chain's position again.
-    fn is_over(&self) -> bool {
-        self.records.is_empty()
-            && self
-                .receipts
-                .values()
-                .next_back()
-                .is_some_and(|(_, last)| last.btype == "dcanary_run_finished")
-    }
-}
-
-fn overhead(key: &RunKey) -> usize {
-    key.project.len() + key.domain.len() + key.run.len() + 64
 }
 
 fn weight(segment: &Segment) -> usize {
     overhead(&segment.key)
         + segment.graph.as_ref().map_or(0, Vec::len)
-        + segment.records.iter().map(Record::weight).sum::<usize>()
-}
-
-/// One outcome for each unbroken stretch of numbers.
-fn recorded(key: &RunKey, done: Vec<(u64, u64)>) -> Vec<Outcome> {
-    let mut told: Vec<Outcome> = Vec::new();
-    for (n, block) in done {
-        match told.last_mut() {
-            Some(Outcome::Recorded { first, blocks, .. }) if *first + blocks.len() as u64 == n => {
-                blocks.push(block);
-            }
-            _ => told.push(Outcome::Recorded {
-                key: key.clone(),
-                first: n,
-                blocks: vec![block],
-            }),
-        }
-    }
-    told
+        + segment.records.iter().map(crate::Record::weight).sum::<usize>()
 }

@@ -10,13 +10,14 @@ use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use futures::{StreamExt as _, stream};
 use tokio::{
     sync::{mpsc, watch},
-    time::sleep,
+    time::{Instant, sleep_until},
 };
 use tracing::{debug, error, info, warn};
 
 use super::{
     Command, Outcome, Reachability, RecorderOptions,
     queue::{Limits, Queue},
+    waits::Waits,
 };
 use crate::{
     error::LedgerError,
@@ -32,6 +33,8 @@ pub(super) struct Task {
     state: watch::Sender<Reachability>,
     depth: watch::Sender<usize>,
     queue: Queue,
+    /// Runs that wait while the ledger works.
+    waits: Waits,
     backoff: Option<ExponentialBackoff>,
     /// Check the head before anything is sent: at the start and after each failure.
     check_head: bool,
@@ -40,14 +43,16 @@ pub(super) struct Task {
     told: BTreeMap<RunKey, &'static str>,
 }
 
+/// Positions that are read before something is sent again.
+const READ_AT_ONCE: usize = 64;
+
 /// What one exchange left to do.
 enum Step {
+    /// Nothing, until something comes or a run is due.
     Idle,
     Again,
     /// The ledger cannot be used now.
     Pause,
-    /// The ledger works, but does not take what is there yet (a role is missing, say): new work does not wait for that.
-    Parked,
 }
 
 impl Task {
@@ -60,6 +65,7 @@ impl Task {
         depth: watch::Sender<usize>,
     ) -> Self {
         Self {
+            waits: Waits::new(options.min_pause, options.max_pause),
             ledger,
             options,
             inbox,
@@ -79,7 +85,7 @@ impl Task {
             while let Ok(command) = self.inbox.try_recv() {
                 self.take(command);
             }
-            let _ = self.depth.send_replace(self.queue.depth());
+            self.tell_depth();
             let step = match self.exchange().await {
                 Ok(step) => step,
                 Err(error) => {
@@ -87,17 +93,13 @@ impl Task {
                     Step::Pause
                 }
             };
+            self.tell_depth();
             let open = match step {
                 Step::Again => true,
-                Step::Idle => self.wait(None).await,
+                Step::Idle => self.wait(self.waits.next()).await,
                 Step::Pause => {
-                    let pause = self.pause();
-                    self.wait(Some(pause)).await
-                }
-                Step::Parked => {
-                    let pause = self.pause();
-                    // whatever comes first
-                    tokio::time::timeout(pause, self.wait(None)).await.unwrap_or(true)
+                    let over = Instant::now() + self.pause();
+                    self.pause_until(over).await
                 }
             };
             if !open {
@@ -106,28 +108,26 @@ impl Task {
         }
     }
 
-    /// Waits for work or until the pause is over; false when every handle is gone.
-    async fn wait(&mut self, pause: Option<Duration>) -> bool {
-        let Some(pause) = pause else {
-            return match self.inbox.recv().await {
-                Some(command) => {
-                    self.take(command);
-                    true
-                }
-                None => false,
-            };
+    /// Waits for work, or until something is due; false when every handle is gone.
+    async fn wait(&mut self, due: Option<Instant>) -> bool {
+        let command = match due {
+            None => self.inbox.recv().await,
+            Some(due) => tokio::select! {
+                () = sleep_until(due) => return true,
+                command = self.inbox.recv() => command,
+            },
         };
-        let over = sleep(pause);
-        tokio::pin!(over);
-        loop {
-            tokio::select! {
-                () = &mut over => return true,
-                command = self.inbox.recv() => match command {
-                    Some(command) => self.take(command),
-                    None => return false,
-                },
+        command.map(|command| self.take(command)).is_some()
+    }
+
+    /// Takes work until the pause is over; false when every handle is gone.
+    async fn pause_until(&mut self, over: Instant) -> bool {
+        while Instant::now() < over {
+            if !self.wait(Some(over)).await {
+                return false;
             }
         }
+        true
     }
 
     fn take(&mut self, command: Command) {
@@ -138,9 +138,19 @@ impl Task {
             }
             Command::Forget(key) => {
                 self.queue.forget(&key);
-                self.told.remove(&key);
+                self.drop_wait(&key);
+            }
+            Command::Retain(live) => {
+                for key in self.queue.retain(&live) {
+                    self.drop_wait(&key);
+                }
             }
         }
+    }
+
+    fn drop_wait(&mut self, key: &RunKey) {
+        self.told.remove(key);
+        self.waits.over(key);
     }
 
     async fn exchange(&mut self) -> Result<Step, LedgerError> {
@@ -150,19 +160,26 @@ impl Task {
             debug!(size = head.size, "the head extends the checkpoint");
             self.check_head = false;
         }
-        if self.queue.waiting().is_empty() {
+        for key in self.waits.due(Instant::now()) {
+            let outcomes = self.queue.wake(&key);
+            self.report(outcomes);
+        }
+        if self.queue.is_idle() {
             self.reachable();
             return Ok(Step::Idle);
         }
-        self.read_positions().await?;
+        let all_read = self.read_positions().await?;
         let limits = Limits {
             records: self.options.records,
             bytes: self.options.bytes,
         };
         let batch = self.queue.batch(limits);
         if batch.is_empty() {
-            self.reachable();
-            return Ok(Step::Idle);
+            if all_read {
+                self.reachable();
+            }
+            let more = !self.queue.unread(1).is_empty();
+            return Ok(if more { Step::Again } else { Step::Idle });
         }
         let appended = self.ledger.append(&batch).await?;
         if appended.answers.len() != batch.len() {
@@ -171,72 +188,88 @@ impl Task {
                 format!("{} answers to {} segments", appended.answers.len(), batch.len()),
             ));
         }
-        Ok(self.settle(&batch, appended.answers))
+        self.reachable();
+        self.settle(&batch, appended.answers);
+        Ok(Step::Again)
     }
 
-    fn settle(&mut self, batch: &[Segment], answers: Vec<Answer>) -> Step {
+    fn settle(&mut self, batch: &[Segment], answers: Vec<Answer>) {
+        let now = Instant::now();
         let mut later = Vec::new();
-        let mut progress = false;
         for (segment, answer) in batch.iter().zip(&answers) {
+            let key = &segment.key;
             match answer {
                 Answer::Later { reason, message } => {
-                    later.push((segment.key.clone(), *reason, message.clone()));
+                    let since = self.waits.later(key, now);
+                    later.push((key.clone(), since, *reason, message.clone()));
                 }
-                // An older chain is missing numbers: look at its head before anything else is sent.
-                Answer::Gap { .. } => self.check_head = true,
-                Answer::Recorded(_) => {
-                    self.told.remove(&segment.key);
-                    progress = true;
+                Answer::Gap { .. } => {
+                    // An older chain is missing numbers: look at its head before anything else is sent.
+                    self.check_head = true;
+                    self.waits.later(key, now);
                 }
-                _ => progress = true,
+                Answer::Recorded(_) => self.drop_wait(key),
+                _ => continue,
+            }
+            if !matches!(answer, Answer::Recorded(_)) {
+                self.queue.set_aside(key);
             }
         }
         let outcomes = self.queue.settle(batch, answers);
         self.report(outcomes);
-        let _ = self.depth.send_replace(self.queue.depth());
-        if !later.is_empty() {
-            let since = *self.since.get_or_insert_with(SystemTime::now);
-            for (key, reason, message) in later {
-                self.tell_waiting(key, since, reason, &message);
-            }
-            if !progress {
-                return Step::Parked;
-            }
-        } else if progress {
-            self.reachable();
-        } else {
-            // Only gaps: the position is read again, but never in a tight circle.
-            return Step::Pause;
+        for (key, since, reason, message) in later {
+            self.tell_waiting(key, since, reason, &message);
         }
-        Step::Again
     }
 
-    async fn read_positions(&mut self) -> Result<(), LedgerError> {
-        let unread = self.queue.unread();
-        let ledger = &self.ledger;
+    /// Reads some positions and takes each over as it comes; whether all could be had. One that cannot waits for itself.
+    async fn read_positions(&mut self) -> Result<bool, LedgerError> {
+        let unread = self.queue.unread(READ_AT_ONCE);
+        let ledger = self.ledger.clone();
         let mut positions = stream::iter(unread)
-            .map(|key| async move {
-                let position = ledger.position(&key).await;
-                (key, position)
+            .map(|key| {
+                let ledger = ledger.clone();
+                async move {
+                    let position = ledger.position(&key).await;
+                    (key, position)
+                }
             })
             .buffer_unordered(self.options.readers.max(1));
-        let mut read = Vec::new();
+        let mut all = true;
         while let Some((key, position)) = positions.next().await {
-            read.push((key, position?));
+            match position {
+                Ok(position) => {
+                    let outcomes = self.queue.place(&key, &position);
+                    self.report(outcomes);
+                }
+                Err(refused) if refused.is_of_one_answer() => {
+                    all = false;
+                    warn!(
+                        error = &refused as &dyn std::error::Error,
+                        run = key.run,
+                        "the position of a run is not proven; will ask again"
+                    );
+                    self.queue.set_aside(&key);
+                    let since = self.waits.later(&key, Instant::now());
+                    self.tell_waiting(key, since, refused.reason(), &refused.to_string());
+                }
+                Err(failure) => return Err(failure),
+            }
         }
-        drop(positions);
-        for (key, position) in read {
-            let outcomes = self.queue.place(&key, &position);
-            self.report(outcomes);
-        }
-        Ok(())
+        Ok(all)
     }
 
     fn reachable(&mut self) {
         self.backoff = None;
         self.since = None;
-        let before = self.state.send_replace(Reachability::Reachable);
-        if matches!(before, Reachability::Away { .. } | Reachability::Forked(_)) {
+        let mut back = false;
+        self.state.send_if_modified(|state| {
+            back = matches!(state, Reachability::Away { .. } | Reachability::Forked(_));
+            let news = *state != Reachability::Reachable;
+            *state = Reachability::Reachable;
+            news
+        });
+        if back {
             info!("the ledger is back");
             self.told.clear();
         }
@@ -245,10 +278,10 @@ impl Task {
     fn failed(&mut self, failure: &LedgerError) {
         let since = *self.since.get_or_insert_with(SystemTime::now);
         let (reason, message) = (failure.reason(), failure.to_string());
+        // What was proven stays true of every head that extends the checkpoint: nothing else is sent to.
         self.check_head = true;
-        // What the chain holds may have changed while it was away.
-        self.queue.distrust();
         if let LedgerError::Forked(evidence) = failure {
+            self.queue.distrust();
             error!(
                 error = failure as &dyn std::error::Error,
                 "the ledger forked; nothing more is recorded"
@@ -265,7 +298,7 @@ impl Task {
                 message: message.clone(),
             });
         }
-        for key in self.queue.waiting() {
+        for key in self.queue.waiting().clone() {
             self.tell_waiting(key, since, reason, &message);
         }
     }
@@ -282,11 +315,20 @@ impl Task {
         }
     }
 
-    fn report(&self, outcomes: Vec<Outcome>) {
+    fn report(&mut self, outcomes: Vec<Outcome>) {
         for outcome in outcomes {
+            if let Outcome::Missing { key, .. } | Outcome::GraphMissing { key } = &outcome {
+                self.waits.later(key, Instant::now());
+            }
             // Nobody listens any more when the program stops; the outboxes keep the records.
             let _ = self.tell.send(outcome);
         }
+    }
+
+    fn tell_depth(&self) {
+        let now = self.queue.depth();
+        self.depth
+            .send_if_modified(|depth| std::mem::replace(depth, now) != now);
     }
 
     fn pause(&mut self) -> Duration {
