@@ -9,6 +9,7 @@ use candid::{CandidType, Encode, Principal};
 use dcanary_types::{
     Hash, api,
     policy::{Policy, RoleKind},
+    record::{Body, LedgerEvent},
     value,
 };
 use ic_management_canister_types::{
@@ -104,9 +105,10 @@ pub async fn install(setup: Setup) -> Result<Installed, LedgerError> {
     };
     let shipped = value::sha256(&wasm);
     let mut done = Vec::new();
-    if !installer.exists().await? {
+    if !installer.is_ours().await? {
         installer.create().await?;
         done.push(format!("created canister {ledger}"));
+        installer.is_ours().await?;
     }
     match installer.client.module_hash().await? {
         None => {
@@ -126,6 +128,7 @@ pub async fn install(setup: Setup) -> Result<Installed, LedgerError> {
         Some(found) => return Err(other_code(ledger, &shipped, Some(found))),
     }
     installer.client.ready().await?;
+    installer.was_opened_by_us().await?;
     for grant in grants {
         if installer.grant(&grant).await? {
             done.push(format!(
@@ -163,8 +166,47 @@ struct Installer {
 }
 
 impl Installer {
-    async fn exists(&self) -> Result<bool, LedgerError> {
-        Ok(self.client.code().await?.controllers.is_some())
+    /// Whether the canister is there, controlled by the caller and nobody else. A node makes canisters for whoever asks first.
+    async fn is_ours(&self) -> Result<bool, LedgerError> {
+        let Some(controllers) = self.client.code().await?.controllers else {
+            return Ok(false);
+        };
+        if controllers == [self.client.caller()] {
+            return Ok(true);
+        }
+        let who: Vec<String> = controllers.iter().map(Principal::to_text).collect();
+        Err(self.not_ours(format!(
+            "its controllers are [{}] and not only {}",
+            who.join(", "),
+            self.client.caller()
+        )))
+    }
+
+    /// Whether the caller opened the journal and still is an owner of it: controllers can be handed over, the first block cannot.
+    async fn was_opened_by_us(&self) -> Result<(), LedgerError> {
+        let us = self.client.caller();
+        let head = self.client.head().await?;
+        let first = self.client.proven_block(0, &head).await?;
+        let opened_by = match Body::of(&first) {
+            Ok(Body::Ledger(LedgerEvent::Opened { owner, .. })) => owner,
+            _ => return Err(self.not_ours("its first block opens no ledger".to_owned())),
+        };
+        if opened_by != us.as_slice() {
+            let owner = Principal::try_from_slice(&opened_by)
+                .map_or_else(|_| hex::encode(&opened_by), |owner| owner.to_text());
+            return Err(self.not_ours(format!("its journal was opened for {owner} and not for {us}")));
+        }
+        if !self.client.proven_policy().await?.is_owner(us.as_slice()) {
+            return Err(self.not_ours(format!("its policy does not name {us} as an owner")));
+        }
+        Ok(())
+    }
+
+    fn not_ours(&self, reason: String) -> LedgerError {
+        LedgerError::NotOurs {
+            ledger: self.ledger,
+            reason,
+        }
     }
 
     async fn create(&self) -> Result<(), LedgerError> {

@@ -1,6 +1,8 @@
 //! The client against the real node with the real canister.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod identity;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::sync::Arc;
@@ -231,9 +233,8 @@ async fn an_older_data_folder_is_a_fork_and_both_certificates_are_kept() {
     let Reachability::Forked(evidence) = state else {
         panic!("{state:?}")
     };
-    assert_eq!(evidence.old_size, before.size);
-    assert_eq!(evidence.old.certificate, before.certificate);
-    assert!(!evidence.new.certificate.is_empty() && evidence.new != evidence.old);
+    assert_eq!(evidence.seen, before);
+    assert!(!evidence.shown.certificate.is_empty() && evidence.shown != evidence.seen);
 
     let error = world.client(store.clone()).head().await.unwrap_err();
     assert!(matches!(error, LedgerError::Forked(_)), "{error}");
