@@ -1,5 +1,6 @@
 //! Runs one entry point of a canister in a fresh instance.
 
+use crate::heap::mapping::{self, Image};
 use crate::heap::stable::Stable;
 use crate::heap::wasm_memory::{GlobalValue, Heap};
 use crate::state::request::Reject;
@@ -9,6 +10,7 @@ use crate::wasm::engine::{Compiled, Engine};
 use crate::wasm::rewrite::{MEMORY, START, global_export};
 use ic_error_types::ErrorCode;
 use ic_principal::Principal;
+use std::sync::Arc;
 use wasmtime::{Error, Instance, Store, Trap, V128, Val};
 
 /// What to run.
@@ -68,18 +70,23 @@ pub fn run(engine: &Engine, job: Job<'_>) -> Result<Done, Reject> {
     let overlay = crate::heap::stable::Overlay::new(job.stable);
     let mut store = Store::new(
         engine.inner(),
-        Execution::new(job.kind, job.view, budget, overlay),
+        Execution::new(job.kind, job.view, budget, job.heap.bytes(), overlay),
     );
     store.limiter(|execution| execution);
     let mut heap_limit_hit = false;
-    let result = attempt(&mut store, job.code, job.heap, job.kind, limit, job.entry).and_then(|instance| {
+    let image = job.heap.image().filter(|_| engine.maps_memories());
+    let began = Began {
+        heap: job.heap,
+        image: image.as_ref(),
+    };
+    let result = attempt(&mut store, job.code, began, job.kind, limit, job.entry).and_then(|instance| {
         if !job.keep {
             return Ok(None);
         }
         let globals = read_globals(&mut store, instance, job.code)?;
         let memory = instance.get_memory(&mut store, MEMORY);
         Ok(Some(match memory {
-            Some(memory) => job.heap.capture(memory.data(&store), globals),
+            Some(memory) => job.heap.capture(memory.data(&store), globals, image.as_deref()),
             None => (
                 Heap {
                     globals,
@@ -102,22 +109,29 @@ pub fn run(engine: &Engine, job: Job<'_>) -> Result<Done, Reject> {
     })
 }
 
+/// What the memory of an instance begins as.
+#[derive(Clone, Copy)]
+struct Began<'a> {
+    heap: &'a Heap,
+    image: Option<&'a Arc<Image>>,
+}
+
 fn attempt(
     store: &mut Store<Execution>,
     code: &Compiled,
-    heap: &Heap,
+    Began { heap, image }: Began<'_>,
     kind: Contexts,
     limit: u64,
     entry: Entry<'_>,
 ) -> wasmtime::Result<Instance> {
     store.set_fuel(limit)?;
-    let instance = code.pre.instantiate(&mut *store)?;
+    let instance = mapping::beginning_with(image.cloned(), || code.pre.instantiate(&mut *store))?;
     if let Some(memory) = instance.get_memory(&mut *store, MEMORY) {
         let missing = heap.size.saturating_sub(memory.size(&*store));
         if missing > 0 {
             memory.grow(&mut *store, missing)?;
         }
-        heap.load(memory.data_mut(&mut *store));
+        heap.load(memory.data_mut(&mut *store), image.map(AsRef::as_ref));
         store.data_mut().attach(Some(memory));
     }
     write_globals(store, instance, code, &heap.globals)?;

@@ -3,7 +3,9 @@
 mod read;
 mod write;
 
-pub use read::read;
+#[cfg(test)]
+pub use read::held;
+pub use read::{base, read};
 pub use write::write;
 
 use crate::heap::pages::PAGE;
@@ -30,6 +32,12 @@ pub enum FormatError {
     /// Not a checkpoint of this version.
     #[error("it is not a checkpoint of this format")]
     Magic,
+    /// It is a difference to a checkpoint that cannot be before it.
+    #[error("it names a wrong checkpoint as the one before it")]
+    Base,
+    /// A memory is larger than any canister's can be.
+    #[error("a memory of canister {0} is too large")]
+    MemorySize(Principal),
     /// The check sum is wrong.
     #[error("its check sum is wrong")]
     Checksum,

@@ -6,6 +6,7 @@
 
 use super::inspect::{ModuleError, ModuleInfo, inspect};
 use super::rewrite::rewrite;
+use crate::heap::mapping::{self, Creator};
 use crate::sysapi::{self, Execution};
 use crate::wire::hash::{Hash, sha256};
 use std::collections::{HashMap, VecDeque};
@@ -22,7 +23,7 @@ const WASM_STACK: usize = 4 << 20;
 pub const THREAD_STACK: usize = 8 << 20;
 /// Names everything that the outcome of a message depends on besides the module. Change it with the engine's version,
 /// the cost table, the limits or the meaning of a system call: a log written under another name is never replayed.
-pub const SEMANTICS: &str = "dcanary-node/1 wasmtime/48.0.8 costs/1 limits/1";
+pub const SEMANTICS: &str = "dcanary-node/1 wasmtime/48.0.8 costs/1 limits/2";
 
 /// The engine could not be set up.
 #[derive(Debug, Error)]
@@ -49,6 +50,8 @@ impl std::fmt::Debug for Compiled {
 /// See the module documentation.
 pub struct Engine {
     wasmtime: wasmtime::Engine,
+    /// Whether memories are copy-on-write mappings.
+    maps: bool,
     linker32: Linker<Execution>,
     linker64: Linker<Execution>,
     /// Modules in use, by the hash of what was uploaded: compiled once for all canisters and all callers.
@@ -63,7 +66,7 @@ impl std::fmt::Debug for Engine {
     }
 }
 
-fn config() -> wasmtime::Result<Config> {
+fn config(maps: bool) -> wasmtime::Result<Config> {
     let mut config = Config::new();
     config
         .target(&format!("{}-unknown-linux-gnu", std::env::consts::ARCH))?
@@ -85,6 +88,9 @@ fn config() -> wasmtime::Result<Config> {
         .wasm_extended_const(false)
         .wasm_function_references(false)
         .wasm_gc(false);
+    if maps {
+        config.with_host_memory(Arc::new(Creator));
+    }
     Ok(config)
 }
 
@@ -109,11 +115,23 @@ fn costs() -> OperatorCost {
 impl Engine {
     /// Sets up the engine.
     pub fn new() -> Result<Self, EngineError> {
-        Self::build().map_err(|error| EngineError(format!("{error:#}")))
+        Self::build(mapping::supported()).map_err(|error| EngineError(format!("{error:#}")))
     }
 
-    fn build() -> wasmtime::Result<Self> {
-        let engine = wasmtime::Engine::new(&config()?)?;
+    /// An engine that copies heaps, as where they cannot be mapped.
+    #[cfg(test)]
+    pub fn copying() -> Self {
+        #[allow(clippy::unwrap_used)]
+        Self::build(false).unwrap()
+    }
+
+    /// Whether memories of instances begin with an image of the heap.
+    pub fn maps_memories(&self) -> bool {
+        self.maps
+    }
+
+    fn build(maps: bool) -> wasmtime::Result<Self> {
+        let engine = wasmtime::Engine::new(&config(maps)?)?;
         let mut linker32 = Linker::new(&engine);
         sysapi::link::<u32>(&mut linker32)?;
         sysapi::link_legacy(&mut linker32)?;
@@ -121,6 +139,7 @@ impl Engine {
         sysapi::link::<u64>(&mut linker64)?;
         Ok(Self {
             wasmtime: engine,
+            maps,
             linker32,
             linker64,
             known: Mutex::default(),

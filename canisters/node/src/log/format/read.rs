@@ -1,8 +1,9 @@
 //! Reading a checkpoint.
 
 use super::{Description, FormatError, MAGIC, PageChange, decode_global};
+use crate::exec::limits::MAX_HEAP_PAGES;
 use crate::heap::pages::PageMap;
-use crate::heap::stable::Stable;
+use crate::heap::stable::{MAX_STABLE_PAGES, Stable};
 use crate::heap::wasm_memory::Heap;
 use crate::state::State;
 use crate::state::canister::{Canister, Code};
@@ -26,6 +27,41 @@ pub struct Contents {
     modules: BTreeMap<Hash, Arc<[u8]>>,
     /// Per canister: changes of the heap, of stable memory.
     pages: Vec<[Vec<PageChange>; 2]>,
+    #[cfg(test)]
+    _held: held::Held,
+}
+
+/// Counts how many checkpoints are held at once.
+#[cfg(test)]
+pub mod held {
+    use std::cell::Cell;
+
+    thread_local! {
+        static NOW: Cell<usize> = const { Cell::new(0) };
+        static MOST: Cell<usize> = const { Cell::new(0) };
+    }
+
+    #[derive(Debug)]
+    pub struct Held;
+
+    impl Held {
+        pub fn new() -> Self {
+            NOW.set(NOW.get() + 1);
+            MOST.set(MOST.get().max(NOW.get()));
+            Self
+        }
+    }
+
+    impl Drop for Held {
+        fn drop(&mut self) {
+            NOW.set(NOW.get() - 1);
+        }
+    }
+
+    /// The most since the last call.
+    pub fn most() -> usize {
+        MOST.replace(NOW.get())
+    }
 }
 
 struct Reader<R> {
@@ -35,6 +71,21 @@ struct Reader<R> {
 }
 
 impl<R: Read> Reader<R> {
+    fn new(input: R) -> Self {
+        Self {
+            input,
+            hasher: Sha256::new(),
+            bytes: 0,
+        }
+    }
+
+    fn description(&mut self) -> Result<Vec<u8>, FormatError> {
+        if self.take::<8>()? != *MAGIC {
+            return Err(FormatError::Magic);
+        }
+        Ok(self.blob()?)
+    }
+
     fn take<const N: usize>(&mut self) -> io::Result<[u8; N]> {
         let mut bytes = [0; N];
         self.input.read_exact(&mut bytes)?;
@@ -75,17 +126,16 @@ impl<R: Read> Reader<R> {
     }
 }
 
+/// Reads only which round a checkpoint is a difference to. Its sum is not checked yet.
+pub fn base(input: impl Read) -> Result<Option<u64>, FormatError> {
+    let mut reader = Reader::new(input);
+    Ok(decode(&reader.description()?)?.base)
+}
+
 /// Reads a checkpoint and checks its sum.
 pub fn read(input: impl Read) -> Result<Contents, FormatError> {
-    let mut reader = Reader {
-        input,
-        hasher: Sha256::new(),
-        bytes: 0,
-    };
-    if reader.take::<8>()? != *MAGIC {
-        return Err(FormatError::Magic);
-    }
-    let description = reader.blob()?;
+    let mut reader = Reader::new(input);
+    let description = reader.description()?;
     let decoded = decode(&description)?;
     let mut modules = BTreeMap::new();
     for _ in 0..reader.number()? {
@@ -106,6 +156,8 @@ pub fn read(input: impl Read) -> Result<Contents, FormatError> {
         description,
         modules,
         pages,
+        #[cfg(test)]
+        _held: held::Held::new(),
     })
 }
 
@@ -125,6 +177,9 @@ impl Contents {
             ..State::default()
         };
         for (described, [heap, stable]) in description.canisters.into_iter().zip(self.pages) {
+            if described.heap_size > MAX_HEAP_PAGES || described.stable_size > MAX_STABLE_PAGES {
+                return Err(FormatError::MemorySize(described.id));
+            }
             let before = base.canister(&described.id);
             let code = match described.module {
                 None => None,
@@ -153,6 +208,7 @@ impl Contents {
                     pages: pages(before.map(|before| &before.heap.pages), heap),
                     size: described.heap_size,
                     globals: globals.ok_or(FormatError::Missing("a global"))?,
+                    image: Arc::default(),
                 },
                 stable: Stable {
                     pages: pages(before.map(|before| &before.stable.pages), stable),

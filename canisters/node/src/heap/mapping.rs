@@ -1,0 +1,304 @@
+//! Wasm memories that begin as an image of a heap without copying it, and that tell afterwards which pages may differ.
+//!
+//! ```text
+//! Image (memfd, never written again) ◀─ private mapping of each execution: a page is copied when it is written
+//! /proc/self/pagemap ─▶ pages that are private now ─▶ only these are compared
+//! ```
+//!
+//! All of the node's `unsafe` code is here. The kernel decides which pages are private, and it is only asked for more than
+//! needed, never for less: what it names is still compared byte by byte, so the result is the same as comparing everything.
+//! Where it cannot be asked (no memfd, no pagemap, other page size), [`supported`] is false and heaps are copied as a whole.
+#![allow(unsafe_code)]
+
+use super::pages::{PAGE, PageMap};
+use std::cell::RefCell;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::unix::fs::FileExt;
+use std::ptr;
+use std::sync::{Arc, OnceLock};
+use wasmtime::{LinearMemory, MemoryCreator, MemoryType};
+
+/// A page that is in memory (pagemap, bit 63).
+const PRESENT: u64 = 1 << 63;
+/// A page that is in swap (bit 62): private, or it would simply not be there.
+const SWAPPED: u64 = 1 << 62;
+/// A page of a file (bit 61): the image's own.
+const OF_FILE: u64 = 1 << 61;
+/// Entries of the pagemap that are read at once: 32 MiB of memory.
+const ENTRIES: usize = 8_192;
+/// Reserved for 64-bit memories, which may grow beyond the engine's reservation but never move: 6 GiB.
+const RESERVED_64: usize = 6 << 30;
+
+/// The contents of a heap in a file without a name. It is complete before anybody maps it and never written again.
+#[derive(Debug)]
+pub struct Image {
+    file: File,
+    len: usize,
+    /// What it holds.
+    pub pages: PageMap,
+}
+
+impl Image {
+    /// An image of these pages, `len` bytes long.
+    pub fn new(pages: &PageMap, len: u64) -> io::Result<Self> {
+        // SAFETY: the name is a C string, and a descriptor that is not negative is new and owned by nobody else.
+        let file = unsafe {
+            let descriptor = libc::memfd_create(c"heap".as_ptr(), libc::MFD_CLOEXEC);
+            if descriptor < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            File::from_raw_fd(descriptor)
+        };
+        file.set_len(len)?;
+        for (index, page) in pages.iter() {
+            file.write_all_at(page.as_slice(), index * PAGE as u64)?;
+        }
+        Ok(Self {
+            file,
+            len: usize::try_from(len).map_err(io::Error::other)?,
+            pages: pages.clone(),
+        })
+    }
+}
+
+/// A reserved range of addresses: accessible at its beginning, an image behind it, nothing after it.
+#[derive(Debug)]
+struct Mapping {
+    base: *mut libc::c_void,
+    reserved: usize,
+    capacity: usize,
+    size: usize,
+}
+
+// SAFETY: the range belongs to this value alone; nothing about it depends on the thread.
+unsafe impl Send for Mapping {}
+// SAFETY: shared references only read the fields.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    fn new(minimum: usize, capacity: usize, guard: usize, image: Option<&Image>) -> io::Result<Self> {
+        let reserved = capacity.checked_add(guard).ok_or(io::ErrorKind::OutOfMemory)?;
+        let flags = libc::MAP_PRIVATE | libc::MAP_NORESERVE;
+        // SAFETY: a new mapping wherever the kernel likes.
+        let base = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                reserved,
+                libc::PROT_NONE,
+                flags | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
+        };
+        if base == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let mut mapping = Self {
+            base,
+            reserved,
+            capacity,
+            size: 0,
+        };
+        if let Some(image) = image.filter(|image| image.len > 0) {
+            if image.len > capacity {
+                return Err(io::ErrorKind::OutOfMemory.into());
+            }
+            let file = image.file.as_raw_fd();
+            // SAFETY: replaces the beginning of the range that was just reserved and is used by nobody.
+            let mapped =
+                unsafe { libc::mmap(base, image.len, libc::PROT_NONE, flags | libc::MAP_FIXED, file, 0) };
+            if mapped == libc::MAP_FAILED {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        mapping.open(minimum)?;
+        Ok(mapping)
+    }
+
+    /// Makes the range accessible up to a size.
+    fn open(&mut self, size: usize) -> io::Result<()> {
+        if size > self.capacity {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        if size > self.size {
+            // SAFETY: within the range of this value.
+            let opened = unsafe { libc::mprotect(self.base, size, libc::PROT_READ | libc::PROT_WRITE) };
+            if opened != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            self.size = size;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the range of this value, which nobody uses any more. It cannot fail for a range that was mapped.
+        unsafe { libc::munmap(self.base, self.reserved) };
+    }
+}
+
+// SAFETY: the base never moves, the accessible size only grows, everything after it up to the guard's end is inaccessible.
+unsafe impl LinearMemory for Mapping {
+    fn byte_size(&self) -> usize {
+        self.size
+    }
+
+    fn byte_capacity(&self) -> usize {
+        self.capacity
+    }
+
+    fn grow_to(&mut self, new_size: usize) -> wasmtime::Result<()> {
+        Ok(self.open(new_size)?)
+    }
+
+    fn as_ptr(&self) -> *mut u8 {
+        self.base.cast()
+    }
+}
+
+thread_local! {
+    /// The image that the next memory of this thread begins with.
+    static NEXT: RefCell<Option<Arc<Image>>> = const { RefCell::new(None) };
+}
+
+/// Instantiates a module whose memory begins with an image.
+pub fn beginning_with<T>(image: Option<Arc<Image>>, instantiate: impl FnOnce() -> T) -> T {
+    NEXT.set(image);
+    let instance = instantiate();
+    // A module without a memory has not taken it.
+    NEXT.set(None);
+    instance
+}
+
+/// Makes the memories of all instances.
+#[derive(Debug)]
+pub struct Creator;
+
+// SAFETY: see `Mapping`. A memory is filled with zeros unless `beginning_with` says otherwise on purpose.
+unsafe impl MemoryCreator for Creator {
+    fn new_memory(
+        &self,
+        kind: MemoryType,
+        minimum: usize,
+        _maximum: Option<usize>,
+        reserved: Option<usize>,
+        guard: usize,
+    ) -> Result<Box<dyn LinearMemory>, String> {
+        let most = if kind.is_64() { RESERVED_64 } else { 0 };
+        let capacity = reserved.unwrap_or(0).max(minimum).max(most);
+        let image = NEXT.take();
+        match Mapping::new(minimum, capacity, guard, image.as_deref()) {
+            Ok(mapping) => Ok(Box::new(mapping)),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+/// The pages of a memory that are not the image's any more: every page that was written, and perhaps some that were not.
+pub fn private_pages(memory: &[u8]) -> io::Result<Vec<u64>> {
+    let file = pagemap().ok_or(io::ErrorKind::Unsupported)?;
+    let first = memory.as_ptr().addr() / PAGE;
+    let count = memory.len() / PAGE;
+    let mut found = Vec::new();
+    let mut buffer = vec![0; ENTRIES.min(count) * 8];
+    let mut at = 0;
+    while at < count {
+        let take = ENTRIES.min(count - at);
+        let bytes = &mut buffer[..take * 8];
+        file.read_exact_at(bytes, ((first + at) * 8) as u64)?;
+        for (index, entry) in (at as u64..).zip(bytes.chunks_exact(8)) {
+            let entry = <[u8; 8]>::try_from(entry).map_or(0, u64::from_ne_bytes);
+            if entry & SWAPPED != 0 || entry & (PRESENT | OF_FILE) == PRESENT {
+                found.push(index);
+            }
+        }
+        at += take;
+    }
+    Ok(found)
+}
+
+fn pagemap() -> Option<&'static File> {
+    static PAGEMAP: OnceLock<Option<File>> = OnceLock::new();
+    PAGEMAP
+        .get_or_init(|| File::open("/proc/self/pagemap").ok())
+        .as_ref()
+}
+
+/// Whether this works here. Tried once.
+pub fn supported() -> bool {
+    static SUPPORTED: OnceLock<bool> = OnceLock::new();
+    *SUPPORTED.get_or_init(|| {
+        let works = probe().unwrap_or(false);
+        if !works {
+            tracing::warn!("no copy-on-write memory here: each message copies the heap");
+        }
+        works
+    })
+}
+
+/// Maps an image, writes one page of it and looks whether that page is found, the others are not, and the image is intact.
+fn probe() -> io::Result<bool> {
+    // SAFETY: no pointers.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    if usize::try_from(page).ok() != Some(PAGE) {
+        return Ok(false);
+    }
+    let mut pages = PageMap::default();
+    for index in 0..4 {
+        pages.set(index, Some(Arc::new([7; PAGE])));
+    }
+    let len = 4 * PAGE;
+    let image = Image::new(&pages, len as u64)?;
+    let mapping = Mapping::new(len, len, PAGE, Some(&image))?;
+    // SAFETY: the accessible part of a mapping that nobody else knows.
+    let memory = unsafe { std::slice::from_raw_parts_mut(mapping.as_ptr(), mapping.size) };
+    let before: usize = memory.iter().map(|byte| usize::from(*byte)).sum();
+    memory[2 * PAGE + 5] = 1;
+    let found = private_pages(memory)?;
+    let mut intact = [0; PAGE];
+    image.file.read_exact_at(&mut intact, 2 * PAGE as u64)?;
+    Ok(before == 7 * len && found == [2] && intact == [7; PAGE])
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn it_works_on_this_machine() {
+        // Otherwise the tests of heaps compare copying with copying.
+        assert!(probe().unwrap());
+    }
+
+    #[test]
+    fn a_memory_shows_the_image_as_far_as_it_is_opened_and_zeros_behind_it() {
+        let mut pages = PageMap::default();
+        pages.set(0, Some(Arc::new([1; PAGE])));
+        pages.set(17, Some(Arc::new([2; PAGE])));
+        let image = Image::new(&pages, 32 * PAGE as u64).unwrap();
+        let mut mapping = Mapping::new(16 * PAGE, 64 * PAGE, PAGE, Some(&image)).unwrap();
+        assert_eq!(mapping.byte_size(), 16 * PAGE);
+        mapping.grow_to(48 * PAGE).unwrap();
+        // SAFETY: the accessible part of a mapping that nobody else knows.
+        let memory = unsafe { std::slice::from_raw_parts_mut(mapping.as_ptr(), mapping.size) };
+        assert_eq!(
+            [memory[0], memory[PAGE], memory[17 * PAGE], memory[40 * PAGE]],
+            [1, 0, 2, 0]
+        );
+        memory[40 * PAGE] = 3;
+        memory[17 * PAGE] = 4;
+        let private = private_pages(memory).unwrap();
+        assert!(private.contains(&17) && private.contains(&40), "{private:?}");
+        assert!(!private.contains(&0) && !private.contains(&1), "{private:?}");
+        assert!(mapping.grow_to(65 * PAGE).is_err());
+        let other = Mapping::new(32 * PAGE, 64 * PAGE, PAGE, Some(&image)).unwrap();
+        // SAFETY: the accessible part of a mapping that nobody else knows.
+        let memory = unsafe { std::slice::from_raw_parts(other.as_ptr(), other.size) };
+        assert_eq!(memory[17 * PAGE], 2, "the image was written");
+    }
+}
