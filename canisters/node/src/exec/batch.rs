@@ -30,6 +30,9 @@ pub struct Batch {
     pub round: u64,
     /// Its time, nanoseconds since 1970, greater than that of the batch before.
     pub time: u64,
+    /// Bytes that all canisters together may take. Part of the batch, so that replaying it under another setting gives the
+    /// same state.
+    pub memory_limit: u64,
     /// The messages in order.
     pub messages: Vec<Ingress>,
 }

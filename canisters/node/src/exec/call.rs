@@ -136,15 +136,16 @@ impl Executor {
         }
     }
 
-    /// Executes a call in replicated mode. The canister's next version is returned only when its effects are to be kept.
-    pub fn update(&self, canister: &Canister, call: &Call) -> Executed {
-        match self.replicated(canister, call) {
+    /// Executes a call in replicated mode; its memories may grow by `spare` bytes. The canister's next version is returned only
+    /// when its effects are to be kept.
+    pub fn update(&self, canister: &Canister, call: &Call, spare: u64) -> Executed {
+        match self.replicated(canister, call, spare) {
             Ok(executed) => executed,
             Err(reject) => (Err(reject), None),
         }
     }
 
-    fn replicated(&self, canister: &Canister, call: &Call) -> Result<Executed, Reject> {
+    fn replicated(&self, canister: &Canister, call: &Call, spare: u64) -> Result<Executed, Reject> {
         let code = ready(canister)?;
         let kind = method(code, canister.id, &call.method, false)?;
         let update = kind == MethodKind::Update;
@@ -157,7 +158,7 @@ impl Executor {
                 stable: canister.stable.clone(),
                 kind: if update { Contexts::U } else { Contexts::RQ },
                 view: self.view(canister, call),
-                budget: budget(canister, self.limits.update, false),
+                budget: budget(canister, self.limits.update, false, spare),
                 entry: Entry::Export(&export),
                 keep: update,
             },
@@ -193,7 +194,7 @@ impl Executor {
                     certificate,
                     ..self.view(canister, call)
                 },
-                budget: budget(canister, self.limits.query, true),
+                budget: budget(canister, self.limits.query, true, u64::MAX),
                 entry: Entry::Export(&export),
                 keep: false,
             },
@@ -216,7 +217,7 @@ impl Executor {
                 stable: canister.stable.clone(),
                 kind: Contexts::F,
                 view: self.view(canister, call),
-                budget: budget(canister, self.limits.inspect, true),
+                budget: budget(canister, self.limits.inspect, true, u64::MAX),
                 entry: Entry::Export(INSPECT),
                 keep: false,
             },

@@ -3,6 +3,7 @@
 //! Source: IC resource limits. They are part of what a batch means, so a log names them (see [`Limits::fingerprint`]).
 
 use crate::heap::stable::MAX_STABLE_PAGES;
+use crate::heap::wasm_memory::WASM_PAGE;
 use crate::state::canister::Canister;
 use crate::sysapi::Budget;
 use crate::wasm::engine::SEMANTICS;
@@ -15,6 +16,9 @@ const MAX_QUERY_REPLY: usize = 3 << 20;
 /// Largest heap of a 32-bit canister; 64-bit ones may use half as much again.
 const MAX_HEAP: u64 = 4 << 30;
 const MAX_HEAP_64: u64 = 6 << 30;
+
+/// Most wasm pages of any heap.
+pub const MAX_HEAP_PAGES: u64 = MAX_HEAP_64 / WASM_PAGE;
 
 /// Instruction limits by kind of message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,8 +53,8 @@ impl Limits {
     }
 }
 
-/// The budget of an execution of a canister.
-pub fn budget(canister: &Canister, instructions: u64, query: bool) -> Budget {
+/// The budget of an execution of a canister; `spare` is by how many bytes its memories may grow.
+pub fn budget(canister: &Canister, instructions: u64, query: bool, spare: u64) -> Budget {
     let memory64 = canister
         .code
         .as_ref()
@@ -65,6 +69,7 @@ pub fn budget(canister: &Canister, instructions: u64, query: bool) -> Budget {
         instructions,
         heap,
         stable_pages: MAX_STABLE_PAGES,
+        spare,
         reply,
     }
 }

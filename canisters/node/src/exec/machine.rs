@@ -2,6 +2,7 @@
 
 use super::batch::{Batch, Ingress};
 use super::call::{Call, Changed, Executor, not_found};
+use super::memory::{Memory, footprint};
 use crate::heap::pages::{PageMap, ZEROS};
 use crate::mgmt;
 use crate::state::State;
@@ -21,6 +22,8 @@ pub struct Machine {
     state: State,
     /// Finished requests by the time until which they are remembered.
     expiring: BTreeSet<(u64, Hash)>,
+    /// What the canisters take.
+    memory: Memory,
 }
 
 impl Machine {
@@ -31,11 +34,23 @@ impl Machine {
             .iter()
             .filter_map(|(id, record)| Some((record.expiry, Hash::try_from(id).ok()?)))
             .collect();
+        let used = state.canisters.iter().fold(0_u64, |sum, (_, canister)| {
+            sum.saturating_add(footprint(canister))
+        });
         Self {
             executor,
             state,
             expiring,
+            memory: Memory {
+                used,
+                limit: u64::MAX,
+            },
         }
+    }
+
+    /// What the canisters take, and may take in the present batch.
+    pub fn memory(&self) -> Memory {
+        self.memory
     }
 
     /// The state after the last batch.
@@ -47,6 +62,7 @@ impl Machine {
     pub fn apply(&mut self, batch: &Batch) {
         self.state.round = batch.round;
         self.state.time = batch.time;
+        self.memory.limit = batch.memory_limit;
         self.forget(batch.time);
         for message in &batch.messages {
             // Executed once: a repetition has its answer already. An expired one could be a repetition of a forgotten one.
@@ -93,7 +109,7 @@ impl Machine {
             .canister(&message.canister)
             .cloned()
             .ok_or_else(|| not_found(message.canister))?;
-        let (answer, next) = self.executor.update(&canister, &call);
+        let (answer, next) = self.executor.update(&canister, &call, self.memory.spare());
         if let Some((next, changed)) = next {
             self.commit(next, &changed);
         }
@@ -118,12 +134,21 @@ impl Machine {
         }
         self.state.effects = hasher.finalize().into();
         let id = canister.id;
+        self.count_out(&id);
+        self.memory.used = self.memory.used.saturating_add(footprint(&canister));
         self.state.canisters.insert(id.as_slice(), Arc::new(canister));
     }
 
     /// Removes a canister.
     pub fn remove(&mut self, id: &Principal) {
+        self.count_out(id);
         self.state.canisters.remove(id.as_slice());
+    }
+
+    /// Takes a canister's present version out of the sum.
+    fn count_out(&mut self, id: &Principal) {
+        let before = self.state.canister(id).map_or(0, |canister| footprint(canister));
+        self.memory.used = self.memory.used.saturating_sub(before);
     }
 
     /// Gives out the next free canister id.

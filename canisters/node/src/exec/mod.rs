@@ -8,6 +8,7 @@ pub mod batch;
 pub mod call;
 pub mod limits;
 pub mod machine;
+pub mod memory;
 pub mod run;
 #[cfg(test)]
 mod tests;

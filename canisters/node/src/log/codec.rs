@@ -40,6 +40,7 @@ impl Entry {
         out.extend_from_slice(&root);
         out.extend_from_slice(&self.batch.round.to_le_bytes());
         out.extend_from_slice(&self.batch.time.to_le_bytes());
+        out.extend_from_slice(&self.batch.memory_limit.to_le_bytes());
         out.extend_from_slice(&(self.batch.messages.len() as u64).to_le_bytes());
         for message in &self.batch.messages {
             out.extend_from_slice(&message.id);
@@ -62,7 +63,8 @@ impl Entry {
         let mut reader = Reader(bytes);
         let semantics = reader.array()?;
         let checked = (reader.number()?, reader.array()?);
-        let (round, time, count) = (reader.number()?, reader.number()?, reader.number()?);
+        let (round, time, memory_limit) = (reader.number()?, reader.number()?, reader.number()?);
+        let count = reader.number()?;
         let mut messages = Vec::new();
         for _ in 0..count {
             messages.push(Ingress {
@@ -85,6 +87,7 @@ impl Entry {
             batch: Batch {
                 round,
                 time,
+                memory_limit,
                 messages,
             },
         })
@@ -150,13 +153,14 @@ mod tests {
     fn entry() -> impl Strategy<Value = Entry> {
         let checked = proptest::option::of((1..u64::MAX, any::<Hash>()));
         let messages = proptest::collection::vec(message(), 0..4);
-        (any::<[u8; 8]>(), checked, any::<u64>(), any::<u64>(), messages).prop_map(
-            |(semantics, checked, round, time, messages)| Entry {
+        (any::<[u8; 8]>(), checked, any::<[u64; 3]>(), messages).prop_map(
+            |(semantics, checked, [round, time, memory_limit], messages)| Entry {
                 semantics,
                 checked,
                 batch: Batch {
                     round,
                     time,
+                    memory_limit,
                     messages,
                 },
             },

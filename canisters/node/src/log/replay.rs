@@ -147,12 +147,17 @@ impl Replay {
         let mut at = SEGMENT_HEADER;
         loop {
             match header.next(&bytes[at..]) {
+                Next::Record { round, end, .. } if self.is_covered(round) => at += end,
                 Next::Record { round, payload, end } => {
+                    // First whether the payload is of this version at all.
+                    if header.fingerprint != self.fingerprint {
+                        return Err(ReplayError::OtherSemantics { file: file.clone() });
+                    }
                     let entry = Entry::decode(payload).map_err(|error| corrupt(at, &error.to_string()))?;
                     if entry.batch.round != round {
                         return Err(corrupt(at, "the record contradicts its header"));
                     }
-                    self.apply(&file, &header, &entry)?;
+                    self.apply(&file, &entry)?;
                     at += end;
                 }
                 Next::End => return Ok(()),
@@ -163,12 +168,13 @@ impl Replay {
         }
     }
 
-    fn apply(&mut self, file: &str, header: &SegmentHeader, entry: &Entry) -> Result<(), ReplayError> {
+    /// Whether a round is part of the checkpoint already.
+    fn is_covered(&self, round: u64) -> bool {
+        round <= self.machine.state().round && self.replayed == 0
+    }
+
+    fn apply(&mut self, file: &str, entry: &Entry) -> Result<(), ReplayError> {
         let (round, expected) = (entry.batch.round, self.machine.state().round + 1);
-        if round < expected && self.replayed == 0 {
-            // Part of the checkpoint already.
-            return Ok(());
-        }
         if round != expected {
             return Err(ReplayError::Gap {
                 file: file.to_owned(),
@@ -176,7 +182,7 @@ impl Replay {
                 expected,
             });
         }
-        if header.fingerprint != self.fingerprint || entry.semantics != self.fingerprint[..8] {
+        if entry.semantics != self.fingerprint[..8] {
             return Err(ReplayError::OtherSemantics {
                 file: file.to_owned(),
             });

@@ -4,6 +4,7 @@ use super::{decode, encode, nothing, settings};
 use crate::cert::topology::in_range;
 use crate::exec::call::Call;
 use crate::exec::machine::Machine;
+use crate::exec::memory::of_new_canister;
 use crate::state::canister::Canister;
 use crate::state::request::Reject;
 use candid::{CandidType, Deserialize, Nat};
@@ -73,6 +74,7 @@ fn add(
     cycles: u128,
     specified: Option<Principal>,
 ) -> Result<Vec<u8>, Reject> {
+    machine.memory().need(of_new_canister())?;
     let settings = settings::apply(settings::defaults(call.caller), wanted)?;
     let id = match specified {
         None => machine.next_id(),

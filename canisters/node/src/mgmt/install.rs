@@ -6,6 +6,7 @@ use super::{decode, nothing};
 use crate::exec::call::{Call, Changed, advance, no_code};
 use crate::exec::limits::budget;
 use crate::exec::machine::Machine;
+use crate::exec::memory::of_module;
 use crate::exec::run::{Done, Entry, Job, run};
 use crate::heap::stable::Stable;
 use crate::heap::wasm_memory::Heap;
@@ -45,6 +46,10 @@ pub fn install(machine: &mut Machine, canister: &Canister, call: &Call) -> Resul
         )
     })?;
     let code = Arc::new(code);
+    // What the code brings with it; what it grows by is limited while it runs. What it replaces is not deducted.
+    machine
+        .memory()
+        .need(of_module(code.wasm.len(), code.compiled.info.min_pages))?;
     let call = Call {
         arg: args.arg.into_vec().into(),
         ..call.clone()
@@ -76,6 +81,7 @@ fn initial_heap(code: &Code) -> Heap {
         pages: info.initial.clone(),
         size: info.min_pages,
         globals: Vec::new(),
+        image: Arc::default(),
     }
 }
 
@@ -96,7 +102,7 @@ fn step(
             stable: canister.stable.clone(),
             kind,
             view: executor.view(canister, call),
-            budget: budget(canister, executor.limits.install, false),
+            budget: budget(canister, executor.limits.install, false, machine.memory().spare()),
             entry,
             keep: true,
         },

@@ -15,6 +15,7 @@ mod message;
 pub mod names;
 mod stable;
 
+use crate::exec::memory::HEAP_FACTOR;
 use crate::heap::stable::Overlay;
 use context::Contexts;
 use ic_principal::Principal;
@@ -86,6 +87,8 @@ pub struct Budget {
     pub heap: u64,
     /// Wasm pages of stable memory.
     pub stable_pages: u64,
+    /// Bytes that both memories together may grow by.
+    pub spare: u64,
     /// Bytes of a reply.
     pub reply: usize,
 }
@@ -97,6 +100,8 @@ pub struct Execution {
     view: View,
     budget: Budget,
     memory: Option<Memory>,
+    /// Bytes of heap before it.
+    held: u64,
     pending: Vec<u8>,
     /// How it answered.
     pub answer: Option<Answer>,
@@ -113,13 +118,14 @@ pub struct Execution {
 }
 
 impl Execution {
-    /// An execution that has not begun.
-    pub fn new(kind: Contexts, view: View, budget: Budget, stable: Overlay) -> Self {
+    /// An execution that has not begun; `held` is the size of the heap before it.
+    pub fn new(kind: Contexts, view: View, budget: Budget, held: u64, stable: Overlay) -> Self {
         Self {
             kind,
             view,
             budget,
             memory: None,
+            held,
             pending: Vec::new(),
             answer: None,
             stable,
@@ -144,15 +150,20 @@ impl Execution {
 impl ResourceLimiter for Execution {
     fn memory_growing(
         &mut self,
-        _current: usize,
+        current: usize,
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
-        let fits = desired as u64 <= self.budget.heap;
+        // What it had before the message is given back to it first, and is no growth.
+        let growth = (desired as u64).saturating_sub(self.held.max(current as u64)) * HEAP_FACTOR;
+        let fits = desired as u64 <= self.budget.heap && growth <= self.budget.spare;
         self.heap_limit_hit |= !fits;
+        if fits {
+            self.budget.spare -= growth;
+        }
         Ok(fits)
     }
 

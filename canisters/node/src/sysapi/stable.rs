@@ -3,6 +3,7 @@
 use super::Execution;
 use super::access::{Call, charge, contract, define, range, split};
 use super::context::Contexts as C;
+use crate::heap::wasm_memory::WASM_PAGE;
 use wasmtime::Linker;
 
 pub fn link(linker: &mut Linker<Execution>) -> wasmtime::Result<()> {
@@ -30,8 +31,12 @@ pub fn link(linker: &mut Linker<Execution>) -> wasmtime::Result<()> {
 }
 
 pub fn grow(call: &mut Call<'_>, by: u64) -> Option<u64> {
-    let limit = call.data().budget.stable_pages;
-    call.data_mut().stable.grow(by, limit)
+    let execution = call.data_mut();
+    let (size, spare) = (execution.stable.size(), execution.budget.spare / WASM_PAGE);
+    let limit = execution.budget.stable_pages.min(size.saturating_add(spare));
+    let before = execution.stable.grow(by, limit)?;
+    execution.budget.spare -= by * WASM_PAGE;
+    Some(before)
 }
 
 pub fn read(call: &mut Call<'_>, to: u64, offset: u64, size: u64) -> wasmtime::Result<()> {

@@ -164,7 +164,11 @@ fn only_controllers_manage_a_canister() {
             ..world.call(method)
         };
         assert_eq!(
-            code(crate::mgmt::admit(world.machine.state(), &call)),
+            code(crate::mgmt::admit(
+                world.machine.state(),
+                &call,
+                &crate::creators::Creators::Anyone
+            )),
             "IC0512",
             "{method}"
         );

@@ -155,6 +155,7 @@ fn a_message_is_executed_once() {
     let late = Batch {
         round: 1_001,
         time: 1_000_001,
+        memory_limit: u64::MAX,
         messages: vec![message],
     };
     world.machine.apply(&late);

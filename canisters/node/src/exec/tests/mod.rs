@@ -1,7 +1,9 @@
 //! What executions may do, and what is left of them, on canisters written in wat.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod heap;
 mod install;
+mod memory;
 mod messages;
 mod modules;
 mod replay;
@@ -45,6 +47,7 @@ fn owner() -> Principal {
 struct World {
     machine: Machine,
     batches: Vec<Batch>,
+    memory_limit: u64,
 }
 
 #[derive(CandidType)]
@@ -70,6 +73,7 @@ impl World {
         let mut world = Self {
             machine: Machine::new(executor(limits), State::default()),
             batches: vec![],
+            memory_limit: u64::MAX,
         };
         let create = Encode!(&Create {
             specified_id: Some(id()),
@@ -127,6 +131,7 @@ impl World {
         let batch = Batch {
             round,
             time: round * 1_000,
+            memory_limit: self.memory_limit,
             messages,
         };
         self.machine.apply(&batch);
@@ -179,6 +184,14 @@ impl World {
     fn canister(&self) -> &Canister {
         self.machine.state().canister(&id()).unwrap()
     }
+}
+
+/// A number of cases, or what `PROPTEST_CASES` says.
+fn cases(usual: u32) -> proptest::test_runner::Config {
+    let wanted = std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    proptest::test_runner::Config::with_cases(wanted.unwrap_or(usual))
 }
 
 /// The error code of a rejection.

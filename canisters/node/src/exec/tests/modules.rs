@@ -115,3 +115,18 @@ fn a_module_of_several_megabytes_is_accepted() {
         .install_bytes(&wasm, CanisterInstallMode::Install, b"")
         .unwrap();
 }
+
+#[test]
+fn a_function_of_more_than_a_million_instructions_is_refused_by_number() {
+    // `call $f`, then nothing but `nop`; the end of the function counts too.
+    let function = |nops: usize| format!("(module (func) (func $f {}))", "nop ".repeat(nops));
+    let message = refused(&function(1_000_000));
+    assert!(
+        message.contains("the function 1 has more than 1000000 instructions"),
+        "{message}"
+    );
+    let mut world = World::new();
+    world
+        .install(&function(999_999), CanisterInstallMode::Install, b"")
+        .unwrap();
+}

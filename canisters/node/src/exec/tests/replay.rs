@@ -15,7 +15,7 @@ const METHODS: [&str; 7] = [
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(cases(64))]
     #[test]
     fn replaying_gives_the_same_roots(steps in proptest::collection::vec((0usize..8, any::<u8>()), 1..20)) {
         let mut world = World::running(COUNTER);
