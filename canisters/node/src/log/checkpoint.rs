@@ -9,7 +9,7 @@ use super::format::{self, FormatError};
 use super::journal::segment_round;
 use crate::state::State;
 use crate::wasm::engine::Engine;
-use std::io;
+use std::io::{self, Read};
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -72,33 +72,27 @@ pub fn restore(
     engine: &Engine,
     names: &[String],
 ) -> Result<(State, Checkpoints), CheckpointError> {
-    let newest = names.iter().filter_map(|name| checkpoint_round(name)).max();
-    let mut chain = Vec::new();
-    let mut files = Vec::new();
-    let mut next = newest;
+    // First the way back to a whole one, by the beginnings of the files only.
+    let mut rounds = Vec::new();
+    let mut next = names.iter().filter_map(|name| checkpoint_round(name)).max();
     while let Some(round) = next {
-        let file = checkpoint_name(round);
-        let input = disk.open(&file).map_err(|source| CheckpointError::Io {
-            file: file.clone(),
-            source,
-        })?;
-        let read = format::read(input).map_err(|source| CheckpointError::Unusable {
-            file: file.clone(),
-            source: Box::new(source),
-        })?;
-        next = read.base;
-        chain.push((round, read.bytes));
-        files.push((file, read));
+        if rounds.len() > MAX_CHAIN || rounds.last().is_some_and(|last| *last <= round) {
+            return Err(unusable(round, FormatError::Base));
+        }
+        rounds.push(round);
+        next = format::base(open(disk.as_ref(), round)?).map_err(|source| unusable(round, source))?;
     }
-    chain.reverse();
-    let mut state = State::default();
-    for (file, read) in files.into_iter().rev() {
+    // Then one file after the other, so that never more than one is held beside the state.
+    let (mut state, mut chain) = (State::default(), Vec::new());
+    for round in rounds.into_iter().rev() {
+        let read = format::read(open(disk.as_ref(), round)?).map_err(|source| unusable(round, source))?;
+        if read.base != chain.last().map(|(before, _)| *before) {
+            return Err(unusable(round, FormatError::Base));
+        }
+        chain.push((round, read.bytes));
         state = read
             .apply(&state, engine)
-            .map_err(|source| CheckpointError::Unusable {
-                file,
-                source: Box::new(source),
-            })?;
+            .map_err(|source| unusable(round, source))?;
     }
     Ok((
         state.clone(),
@@ -108,6 +102,19 @@ pub fn restore(
             chain,
         },
     ))
+}
+
+fn open(disk: &dyn Disk, round: u64) -> Result<Box<dyn Read + Send>, CheckpointError> {
+    let file = checkpoint_name(round);
+    disk.open(&file)
+        .map_err(|source| CheckpointError::Io { file, source })
+}
+
+fn unusable(round: u64, source: FormatError) -> CheckpointError {
+    CheckpointError::Unusable {
+        file: checkpoint_name(round),
+        source: Box::new(source),
+    }
 }
 
 impl Checkpoints {

@@ -11,9 +11,9 @@
 pub mod checkpoint;
 pub mod codec;
 #[cfg(test)]
-mod crash;
+pub mod crash;
 pub mod disk;
-mod format;
+pub mod format;
 mod frame;
 pub mod journal;
 pub mod replay;

@@ -1,11 +1,11 @@
 //! Writes checkpoints beside execution.
 
-use super::Failure;
+use super::{Failure, start};
 use crate::log::checkpoint::{CheckpointError, Checkpoints};
 use crate::state::State;
 use std::io;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 
 pub struct Checkpointer {
     states: SyncSender<State>,
@@ -17,14 +17,12 @@ impl Checkpointer {
     pub fn start(mut checkpoints: Checkpoints, failure: Failure) -> io::Result<Self> {
         let (states, receiver) = sync_channel::<State>(1);
         let reporting = failure.clone();
-        let thread = thread::Builder::new()
-            .name("checkpointer".into())
-            .spawn(move || {
-                for state in receiver {
-                    write(&mut checkpoints, &state, &reporting);
-                }
-                checkpoints
-            })?;
+        let thread = start("checkpointer", &failure, move || {
+            for state in receiver {
+                write(&mut checkpoints, &state, &reporting);
+            }
+            checkpoints
+        })?;
         Ok(Self {
             states,
             thread,
@@ -40,9 +38,9 @@ impl Checkpointer {
     /// Writes the last checkpoint, so that nothing is left to replay.
     pub fn finish(self, state: &State) {
         drop(self.states);
-        match self.thread.join() {
-            Ok(mut checkpoints) => write(&mut checkpoints, state, &self.failure),
-            Err(_) => self.failure.set("the checkpointer ended by a panic"),
+        // A panic has been reported by the thread itself.
+        if let Ok(mut checkpoints) = self.thread.join() {
+            write(&mut checkpoints, state, &self.failure);
         }
     }
 }

@@ -12,6 +12,8 @@ mod checkpointer;
 mod executor;
 mod orderer;
 pub mod pool;
+#[cfg(test)]
+mod tests;
 
 use crate::cert::view::{View, Views};
 use crate::exec::batch::{Batch, Ingress};
@@ -70,7 +72,7 @@ struct Ordered {
 pub struct Failure(watch::Sender<Option<Arc<str>>>);
 
 impl Failure {
-    fn set(&self, reason: &str) {
+    pub(crate) fn set(&self, reason: &str) {
         tracing::error!(reason, "the node cannot go on");
         self.0.send_if_modified(|current| {
             let first = current.is_none();
@@ -98,6 +100,39 @@ impl Failure {
             }
         }
     }
+}
+
+/// Reports a panic of the thread that holds it. Without it a dead thread would show only when somebody needs it next.
+struct Watch {
+    name: &'static str,
+    failure: Failure,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.failure.set(&format!("the {} ended by a panic", self.name));
+        }
+    }
+}
+
+/// Starts a thread that the node cannot go on without.
+fn start<T: Send + 'static>(
+    name: &'static str,
+    failure: &Failure,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<JoinHandle<T>> {
+    let watch = Watch {
+        name,
+        failure: failure.clone(),
+    };
+    thread::Builder::new()
+        .name(name.into())
+        .stack_size(THREAD_STACK)
+        .spawn(move || {
+            let _watch = watch;
+            body()
+        })
 }
 
 /// Where batches become durable; `None` in an ephemeral node.
@@ -134,8 +169,13 @@ pub fn now() -> u64 {
 }
 
 impl Replica {
-    /// Starts the threads.
-    pub fn start(machine: Machine, views: Arc<Views>, durability: Option<Durability>) -> io::Result<Self> {
+    /// Starts the threads. `memory_limit` is what all canisters together may take, in bytes.
+    pub fn start(
+        machine: Machine,
+        views: Arc<Views>,
+        durability: Option<Durability>,
+        memory_limit: u64,
+    ) -> io::Result<Self> {
         let executor = machine.executor.clone();
         let pool = Pool::start()?;
         let failure = Failure(watch::channel(None).0);
@@ -156,6 +196,7 @@ impl Replica {
             checked: checked.clone(),
             round: machine.state().round,
             time: machine.state().time,
+            memory_limit,
             semantics: executor.limits.fingerprint(),
             failure: failure.clone(),
         };
@@ -167,13 +208,8 @@ impl Replica {
             checkpoints,
             failure: failure.clone(),
         };
-        thread::Builder::new()
-            .name("orderer".into())
-            .spawn(move || orderer.run())?;
-        let thread = thread::Builder::new()
-            .name("executor".into())
-            .stack_size(THREAD_STACK)
-            .spawn(move || worker.run())?;
+        start("orderer", &failure, move || orderer.run())?;
+        let thread = start("executor", &failure, move || worker.run())?;
         Ok(Self {
             views,
             executor,
@@ -202,8 +238,9 @@ impl Replica {
     pub fn stop(&self) {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner).take();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if thread.is_some_and(|thread| thread.join().is_err()) {
-            self.failure.set("the executor ended by a panic");
+        if let Some(thread) = thread {
+            // A panic has been reported by the thread itself.
+            let _ = thread.join();
         }
     }
 }

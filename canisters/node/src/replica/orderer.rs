@@ -23,6 +23,8 @@ pub struct Orderer {
     pub checked: Arc<Mutex<Option<(u64, Hash)>>>,
     pub round: u64,
     pub time: u64,
+    /// Bytes that all canisters together may take.
+    pub memory_limit: u64,
     pub semantics: Hash,
     pub failure: Failure,
 }
@@ -47,6 +49,7 @@ impl Orderer {
             let batch = Batch {
                 round: self.round + 1,
                 time,
+                memory_limit: self.memory_limit,
                 messages,
             };
             let (batch, checkpoint) = match self.log(batch) {

@@ -5,7 +5,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 
 /// What a crash may drop or tear.
 #[derive(Debug, Clone)]
@@ -44,12 +44,27 @@ struct Inner {
     sync_fails: bool,
     /// A disk that acknowledges syncs it does not do; the tests must notice.
     lies: bool,
+    /// How many operations there were.
+    operations: u64,
     random: StdRng,
+}
+
+/// Where syncs wait while a test looks around.
+#[derive(Debug, Default)]
+struct Gate {
+    state: Mutex<GateState>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct GateState {
+    closed: bool,
+    waiting: u32,
 }
 
 /// See the module documentation.
 #[derive(Debug, Clone)]
-pub struct FaultyDisk(Arc<Mutex<Inner>>);
+pub struct FaultyDisk(Arc<Mutex<Inner>>, Arc<Gate>);
 
 fn crash() -> io::Error {
     io::Error::other("crashed")
@@ -57,19 +72,81 @@ fn crash() -> io::Error {
 
 impl FaultyDisk {
     pub fn new(seed: u64) -> Self {
-        Self(Arc::new(Mutex::new(Inner {
-            inodes: HashMap::new(),
-            synced_names: BTreeMap::new(),
-            names: BTreeMap::new(),
-            naming: Vec::new(),
-            next_inode: 0,
-            until_crash: None,
-            crashed: false,
-            full: 0,
-            sync_fails: false,
-            lies: false,
-            random: StdRng::seed_from_u64(seed),
-        })))
+        Self(
+            Arc::new(Mutex::new(Inner {
+                inodes: HashMap::new(),
+                synced_names: BTreeMap::new(),
+                names: BTreeMap::new(),
+                naming: Vec::new(),
+                next_inode: 0,
+                until_crash: None,
+                crashed: false,
+                full: 0,
+                sync_fails: false,
+                lies: false,
+                operations: 0,
+                random: StdRng::seed_from_u64(seed),
+            })),
+            Arc::default(),
+        )
+    }
+
+    /// What is certainly there after a crash at this moment: what was synced and nothing else.
+    pub fn synced(&self) -> Self {
+        let copy = Self::new(0);
+        self.inner(|inner| {
+            let names = inner.synced_names.clone();
+            let inodes = names.values().map(|id| {
+                let bytes = inner.inodes[id].synced.clone();
+                let inode = Inode {
+                    synced: bytes.clone(),
+                    current: bytes,
+                    pending: Vec::new(),
+                };
+                (*id, inode)
+            });
+            copy.inner(|other| {
+                other.inodes = inodes.collect();
+                other.next_inode = inner.next_inode;
+                other.names = names.clone();
+                other.synced_names = names.clone();
+            });
+        });
+        copy
+    }
+
+    /// From now on syncs of files wait until [`Self::release_syncs`].
+    pub fn hold_syncs(&self) {
+        self.1.state.lock().unwrap().closed = true;
+    }
+
+    /// Waits until a sync waits: something was written, and is not synced.
+    pub fn wait_for_sync(&self) {
+        let state = self.1.state.lock().unwrap();
+        drop(
+            self.1
+                .changed
+                .wait_while(state, |state| state.waiting == 0)
+                .unwrap(),
+        );
+    }
+
+    pub fn release_syncs(&self) {
+        self.1.state.lock().unwrap().closed = false;
+        self.1.changed.notify_all();
+    }
+
+    fn pass_gate(&self) {
+        let mut state = self.1.state.lock().unwrap();
+        state.waiting += 1;
+        self.1.changed.notify_all();
+        state = self.1.changed.wait_while(state, |state| state.closed).unwrap();
+        state.waiting -= 1;
+    }
+
+    /// How often something was written, cut, named or synced.
+    pub fn operations(&self) -> u64 {
+        self.inner(|inner| inner.operations)
     }
 
     fn inner<T>(&self, action: impl FnOnce(&mut Inner) -> T) -> T {
@@ -198,6 +275,7 @@ fn tear(bytes: &mut Vec<u8>, change: &Change, random: &mut StdRng) {
 impl Inner {
     /// Counts an operation; the crash comes in the middle of one.
     fn step(&mut self) -> io::Result<bool> {
+        self.operations += 1;
         if self.crashed {
             return Err(crash());
         }
@@ -333,6 +411,7 @@ impl DiskFile for File {
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        self.disk.pass_gate();
         self.disk.inner(|inner| {
             let told = inner.step()?;
             if std::mem::take(&mut inner.sync_fails) {

@@ -1,11 +1,12 @@
 //! Crashes, thousands of them, and damage.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod disk;
-mod rig;
+pub mod disk;
+pub mod rig;
 
 use super::codec::Entry;
 use super::disk::Disk;
+use super::format::held;
 use super::journal::{AppendError, Journal};
 use super::replay::ReplayError;
 use crate::exec::batch::Batch;
@@ -69,6 +70,7 @@ fn entry(round: u64, messages: Vec<crate::exec::batch::Ingress>) -> Entry {
     let batch = Batch {
         round,
         time: round * 10,
+        memory_limit: u64::MAX,
         messages,
     };
     Entry {
@@ -235,4 +237,36 @@ fn a_checkpoint_removes_the_log_before_it_and_later_ones_hold_only_changes() {
         (0, node.machine.state().root())
     );
     assert_eq!(shown(&again.machine.executor, again.machine.state()), Some(4));
+}
+
+#[test]
+fn a_chain_of_checkpoints_is_restored_one_file_at_a_time() {
+    let rig = Rig::new(1);
+    logged(&rig, 4);
+    let mut node = rig.recover().unwrap();
+    node.checkpoints.write(node.machine.state()).unwrap();
+    let batch = entry(5, vec![rig::message(5, rig::canister(), "inc", vec![])]).batch;
+    node.machine.apply(&batch);
+    node.checkpoints.write(node.machine.state()).unwrap();
+    let files = rig.disk.list().unwrap();
+    let chain = files.iter().filter(|name| name.starts_with("checkpoint-"));
+    assert_eq!(chain.count(), 2, "{files:?}");
+    held::most();
+    let again = rig.recover().unwrap();
+    assert_eq!(held::most(), 1);
+    assert_eq!(again.machine.state().root(), node.machine.state().root());
+    assert_eq!(again.checkpoints.round(), 5);
+}
+
+#[test]
+fn a_missing_link_in_a_chain_of_checkpoints_refuses_to_start() {
+    let rig = Rig::new(1);
+    logged(&rig, 4);
+    let mut node = rig.recover().unwrap();
+    node.checkpoints.write(node.machine.state()).unwrap();
+    let batch = entry(5, vec![rig::message(5, rig::canister(), "inc", vec![])]).batch;
+    node.machine.apply(&batch);
+    node.checkpoints.write(node.machine.state()).unwrap();
+    rig.disk.remove("checkpoint-0000000000000004").unwrap();
+    assert!(matches!(rig.recover(), Err(ReplayError::Checkpoint(_))));
 }

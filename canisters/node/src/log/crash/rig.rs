@@ -122,6 +122,26 @@ pub fn shown(executor: &Executor, state: &State) -> Option<u64> {
     Some(counts[0])
 }
 
+/// Lays out a disk whose node has the counter canister.
+pub fn prepare(disk: &FaultyDisk) {
+    let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+    let mut node = recover(&disk, executor()).unwrap();
+    let batch = Batch {
+        round: 1,
+        time: 1,
+        memory_limit: u64::MAX,
+        messages: setup(),
+    };
+    node.machine.apply(&batch);
+    node.checkpoints.write(node.machine.state()).unwrap();
+}
+
+/// The counter after a restart.
+pub fn recovered_count(disk: &FaultyDisk) -> Option<u64> {
+    let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+    shown(&executor(), recover(&disk, executor()).unwrap().machine.state())
+}
+
 /// What clients know.
 #[derive(Default)]
 pub struct Clients {
@@ -160,6 +180,11 @@ impl Rig {
         if state.round == 0 && ahead == 0 {
             return setup();
         }
+        self.increments()
+    }
+
+    /// A few increments, some of them sent before.
+    pub fn increments(&mut self) -> Vec<Ingress> {
         (0..self.random.random_range(1..4))
             .map(|_| {
                 // Now and then a client repeats itself.
@@ -198,6 +223,7 @@ impl Rig {
             let batch = Batch {
                 round: round + 1,
                 time: time + 1,
+                memory_limit: u64::MAX,
                 messages,
             };
             let entry = Entry {
@@ -240,12 +266,23 @@ impl Rig {
     fn execute(&mut self, machine: &mut crate::exec::machine::Machine, batch: &Batch) {
         machine.apply(batch);
         let state = machine.state();
-        self.clients.roots.insert(state.round, state.root());
         for message in &batch.messages {
-            let outcome = state.requests.get(&message.id).unwrap().outcome.clone();
-            self.clients.acknowledged.insert(message.id, outcome);
+            self.told(&message.id, state);
         }
-        if let Some(count) = shown(&machine.executor, state) {
+        self.saw(state);
+    }
+
+    /// A client got its answer with this state.
+    pub fn told(&mut self, id: &Hash, state: &State) {
+        let outcome = state.requests.get(id).unwrap().outcome.clone();
+        self.clients.acknowledged.insert(*id, outcome);
+        self.saw(state);
+    }
+
+    /// Somebody looked at this state.
+    pub fn saw(&mut self, state: &State) {
+        self.clients.roots.insert(state.round, state.root());
+        if let Some(count) = shown(&executor(), state) {
             self.clients.seen = self.clients.seen.max(count);
         }
     }

@@ -1,0 +1,76 @@
+//! The running replica, with its real threads, on a disk that misbehaves.
+//!
+//! [`shown`] goes through HTTP with the official agent; [`crashes`] calls the replica itself, because it is done hundreds
+//! of times.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod crashes;
+mod shown;
+mod threads;
+
+use crate::log::crash::disk::FaultyDisk;
+use crate::log::crash::rig;
+use crate::{Config, Node};
+use ic_agent::Agent;
+use ic_agent::identity::AnonymousIdentity;
+use std::sync::{Arc, Once};
+
+static PROVIDER: Once = Once::new();
+
+/// A node on a faulty disk, with the counter canister at 1.
+struct Running {
+    node: Node,
+    disk: FaultyDisk,
+    agent: Agent,
+}
+
+impl Running {
+    async fn start() -> Self {
+        let disk = FaultyDisk::new(7);
+        rig::prepare(&disk);
+        let node = Node::start_on(Arc::new(disk.clone()), Config::ephemeral())
+            .await
+            .unwrap();
+        PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+        let agent = Agent::builder()
+            .with_url(node.url())
+            .with_identity(AnonymousIdentity)
+            .build()
+            .unwrap();
+        agent.set_root_key(node.root_key().to_vec());
+        let running = Self { node, disk, agent };
+        assert_eq!(running.increment().await.0, 200);
+        assert_eq!(running.count().await, 1);
+        running
+    }
+
+    /// Sends an increment; the answer's status and text.
+    async fn increment(&self) -> (u16, String) {
+        let body = self
+            .agent
+            .update(&rig::canister(), "inc")
+            .sign()
+            .unwrap()
+            .signed_update;
+        post(&self.node.url(), body).await
+    }
+
+    /// The counter as a query shows it.
+    async fn count(&self) -> u64 {
+        let reply = self.agent.query(&rig::canister(), "get").call().await.unwrap();
+        u64::from_le_bytes(reply[..8].try_into().unwrap())
+    }
+}
+
+async fn post(url: &str, body: Vec<u8>) -> (u16, String) {
+    let response = reqwest::Client::new()
+        .post(format!("{url}/api/v4/canister/{}/call", rig::canister()))
+        .header("content-type", "application/cbor")
+        .body(body)
+        .send()
+        .await
+        .unwrap();
+    let status = response.status().as_u16();
+    let bytes = response.bytes().await.unwrap();
+    (status, String::from_utf8_lossy(&bytes).into_owned())
+}

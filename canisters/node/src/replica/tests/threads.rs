@@ -1,0 +1,49 @@
+//! A thread that dies takes the node with it, at once.
+
+use super::Running;
+use crate::cert::keys::Keys;
+use crate::cert::view::Views;
+use crate::exec::machine::Machine;
+use crate::log::crash::rig;
+use crate::replica::Replica;
+use crate::state::State;
+use candid::{CandidType, Encode};
+use ic_principal::Principal;
+use std::sync::Arc;
+
+#[derive(CandidType)]
+struct Create {}
+
+#[tokio::test]
+async fn an_executor_that_panics_fails_the_node_without_another_order() {
+    // The number of the next canister cannot be counted up any more: a defect, made on purpose.
+    let state = State {
+        next_number: u64::MAX,
+        ..State::default()
+    };
+    let keys = Arc::new(Keys::generate().unwrap());
+    let views = Arc::new(Views::new(keys, state.clone(), 0));
+    let replica = Replica::start(Machine::new(rig::executor(), state), views, None, u64::MAX).unwrap();
+    let create = rig::message(
+        1,
+        Principal::management_canister(),
+        "provisional_create_canister_with_cycles",
+        Encode!(&Create {}).unwrap(),
+    );
+    let answer = replica.submit(create).unwrap();
+    assert!(answer.await.is_err(), "it was answered");
+    assert_eq!(&*replica.failure.wait().await, "the executor ended by a panic");
+}
+
+#[tokio::test]
+async fn a_failed_node_says_so_in_its_status() {
+    let running = Running::start().await;
+    running.node.fail("a test");
+    // The server may have closed its listener already; it never says that it is healthy.
+    let url = format!("{}/api/v2/status", running.node.url());
+    if let Ok(response) = reqwest::get(url).await {
+        assert_eq!(response.status().as_u16(), 500);
+    }
+    assert!(running.node.failed().await.to_string().contains("a test"));
+    running.node.shutdown().await.unwrap_err();
+}
