@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use thiserror::Error;
 use wasmparser::{
-    BinaryReaderError, DataKind, ExternalKind, Operator, Parser, Payload, TypeRef, ValType, Validator,
-    WasmFeatures,
+    BinaryReaderError, DataKind, ExternalKind, FunctionBody, Operator, Parser, Payload, TypeRef, ValType,
+    Validator, WasmFeatures,
 };
 
 const MAX_FUNCTIONS: u32 = 50_000;
@@ -21,6 +21,8 @@ const MAX_METHOD_NAMES: usize = 20_000;
 const MAX_CUSTOM_SECTIONS: usize = 16;
 const MAX_CUSTOM_BYTES: usize = 1 << 20;
 const MAX_CODE_BYTES: usize = 10 << 20;
+/// Most instructions of one function: what compiling it may cost.
+const MAX_INSTRUCTIONS: usize = 1_000_000;
 /// Names that the rewriting adds; no canister may use them.
 pub const RESERVED: &str = "dcanary:";
 
@@ -48,6 +50,14 @@ pub enum ModuleError {
     /// More of something than allowed.
     #[error("the module has too many {0} (at most {1})")]
     TooMany(&'static str, usize),
+    /// A function that would take too long to compile.
+    #[error("the function {function} has more than {limit} instructions")]
+    LongFunction {
+        /// Its number among the functions of the module, imports included.
+        function: u32,
+        /// The limit.
+        limit: usize,
+    },
     /// A data segment whose place is not a constant, or outside the memory.
     #[error("a data segment does not fit into the memory")]
     DataSegment,
@@ -134,11 +144,31 @@ fn features() -> WasmFeatures {
         .difference(WasmFeatures::RELAXED_SIMD)
 }
 
+fn check_length(function: u32, body: &FunctionBody<'_>) -> Result<(), ModuleError> {
+    // Every instruction takes a byte at least, so most functions need no counting.
+    if body.range().len() <= MAX_INSTRUCTIONS {
+        return Ok(());
+    }
+    let mut instructions = 0;
+    for operator in body.get_operators_reader()? {
+        operator?;
+        instructions += 1;
+        if instructions > MAX_INSTRUCTIONS {
+            return Err(ModuleError::LongFunction {
+                function,
+                limit: MAX_INSTRUCTIONS,
+            });
+        }
+    }
+    Ok(())
+}
+
 /// Validates a module and collects what the node needs.
 pub fn inspect(wasm: &[u8]) -> Result<ModuleInfo, ModuleError> {
     let types = Validator::new_with_features(features()).validate_all(wasm)?;
     let mut info = ModuleInfo::default();
     let mut custom_bytes = 0;
+    let (mut imports, mut functions) = (0, 0);
     let mut data = Vec::new();
     for payload in Parser::new(0).parse_all(wasm) {
         match payload? {
@@ -148,6 +178,7 @@ pub fn inspect(wasm: &[u8]) -> Result<ModuleInfo, ModuleError> {
                     let name = format!("{}.{}", import.module, import.name);
                     match import.ty {
                         TypeRef::Func(_) if import.module == "ic0" && is_known_import(import.name) => {
+                            imports += 1;
                             info.uses_certificate |= import.name.starts_with("data_certificate_");
                         }
                         TypeRef::Func(_) => return Err(ModuleError::UnknownImport(name)),
@@ -194,6 +225,10 @@ pub fn inspect(wasm: &[u8]) -> Result<ModuleInfo, ModuleError> {
             Payload::StartSection { func, .. } => info.start = Some(func),
             Payload::CodeSectionStart { size, .. } if size as usize > MAX_CODE_BYTES => {
                 return Err(ModuleError::TooMany("bytes of code", MAX_CODE_BYTES));
+            }
+            Payload::CodeSectionEntry(body) => {
+                check_length(imports + functions, &body)?;
+                functions += 1;
             }
             Payload::DataSection(section) => {
                 for segment in section {
