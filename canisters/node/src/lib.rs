@@ -16,7 +16,13 @@
 
 mod auth;
 mod cert;
+mod creators;
 mod exec;
+#[cfg(feature = "fuzz")]
+#[doc(hidden)]
+pub mod fuzz;
+#[cfg(test)]
+mod garbage;
 mod heap;
 mod http;
 mod log;
@@ -28,4 +34,6 @@ mod sysapi;
 mod wasm;
 mod wire;
 
+pub use creators::{Creators, CreatorsError};
+pub use exec::memory::{MemoryUse, TooLittleMemory, memory_of_canisters};
 pub use node::{Config, Node, NodeFailed, StartError};

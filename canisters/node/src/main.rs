@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use clap::{ArgGroup, Parser};
-use dcanary_node::{Config, Node};
+use dcanary_node::{Config, Creators, Node, memory_of_canisters};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -25,6 +25,15 @@ struct Arguments {
     /// A file with the keys to sign with (`{"root", "subnet", "node"}`, secrets in hexadecimal), instead of keys made in the data folder.
     #[arg(long, conflicts_with = "ephemeral")]
     keys: Option<PathBuf>,
+    /// Who may create canisters: `anyone`, `signed` (everybody but the anonymous principal), or principals with commas between.
+    #[arg(long, value_name = "LIST", default_value = "anyone")]
+    creators: Creators,
+    /// The same in a file, of which each line is a principal.
+    #[arg(long, value_name = "FILE", conflicts_with = "creators")]
+    creators_file: Option<PathBuf>,
+    /// Memory that the node may use, in bytes. About half of it is for canisters; what would need more is refused.
+    #[arg(long, value_name = "BYTES", env = "DCANARY_MEMORY_LIMIT")]
+    memory_limit: Option<u64>,
     /// A file to write `{"url", "root_key"}` to when the node serves.
     #[arg(long)]
     ready_file: Option<PathBuf>,
@@ -34,7 +43,7 @@ struct Arguments {
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")))
+        .with_env_filter(EnvFilter::try_from_env("DCANARY_LOG").unwrap_or_else(|_| EnvFilter::new("info")))
         .with_writer(std::io::stderr)
         .init();
     let mut config = match arguments.data {
@@ -43,6 +52,16 @@ async fn main() -> anyhow::Result<()> {
     };
     if let Some(file) = arguments.keys {
         config = config.keys(file);
+    }
+    config = config.creators(match &arguments.creators_file {
+        None => arguments.creators,
+        Some(file) => std::fs::read_to_string(file)
+            .with_context(|| format!("cannot read {}", file.display()))?
+            .parse()
+            .with_context(|| format!("{} names no creators", file.display()))?,
+    });
+    if let Some(bytes) = arguments.memory_limit {
+        config = config.memory_limit(memory_of_canisters(bytes)?);
     }
     // Before starting, so that a signal during a long replay is not lost.
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;

@@ -2,9 +2,12 @@
 
 use crate::cert::keys::{Keys, KeysError};
 use crate::cert::view::Views;
+use crate::creators::Creators;
 use crate::exec::call::{Executor, Network};
 use crate::exec::limits::Limits;
 use crate::exec::machine::Machine;
+use crate::exec::memory::MemoryUse;
+use crate::http::serve::{ConnectionLimits, serve};
 use crate::http::{Api, router};
 use crate::log::disk::{Disk, Folder, read_all, write_atomically};
 use crate::log::replay::{Recovered, ReplayError, recover};
@@ -15,6 +18,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -24,7 +28,7 @@ const KEYS: &str = "keys.json";
 const ROOT_KEY: &str = "root_key.der";
 const SEGMENT_BYTES: u64 = 64 << 20;
 /// How long open connections may keep a node from stopping.
-const GRACE: std::time::Duration = std::time::Duration::from_secs(2);
+const GRACE: Duration = Duration::from_secs(2);
 
 /// Where the state lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +45,9 @@ pub struct Config {
     limits: Limits,
     segment_bytes: u64,
     keys: Option<PathBuf>,
+    memory_limit: u64,
+    creators: Creators,
+    connections: ConnectionLimits,
 }
 
 impl Config {
@@ -52,6 +59,9 @@ impl Config {
             limits: Limits::default(),
             segment_bytes: SEGMENT_BYTES,
             keys: None,
+            memory_limit: u64::MAX,
+            creators: Creators::Anyone,
+            connections: ConnectionLimits::default(),
         }
     }
 
@@ -79,6 +89,30 @@ impl Config {
     /// Ends a log segment, and writes a checkpoint, after so many bytes (64 MiB when not set).
     pub fn segment_bytes(mut self, bytes: u64) -> Self {
         self.segment_bytes = bytes;
+        self
+    }
+
+    /// Bytes that all canisters together may take (no limit when not set). Creating, installing and growing beyond it are
+    /// refused; canisters see that their memories cannot grow.
+    pub fn memory_limit(mut self, bytes: u64) -> Self {
+        self.memory_limit = bytes;
+        self
+    }
+
+    /// Who may create canisters (anyone when not set).
+    pub fn creators(mut self, creators: Creators) -> Self {
+        self.creators = creators;
+        self
+    }
+
+    /// Limits connections: how many at once (256 when not set; more wait), how long the head of a request may take (30 s) and
+    /// how long its body (20 s).
+    pub fn connections(mut self, at_once: usize, head: Duration, body: Duration) -> Self {
+        self.connections = ConnectionLimits {
+            connections: at_once,
+            head,
+            body,
+        };
         self
     }
 
@@ -183,7 +217,34 @@ impl Node {
     /// # Errors
     /// When the folder is in use, damaged or not accessible, or the address is taken.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let listen = config.listen;
+        let (listen, connections) = (config.listen, config.connections);
+        Self::start_with(listen, connections, move || restore(&config)).await
+    }
+
+    /// Starts a node on another disk than a folder.
+    #[cfg(test)]
+    pub(crate) async fn start_on(disk: Arc<dyn Disk>, config: Config) -> Result<Self, StartError> {
+        let (listen, connections) = (config.listen, config.connections);
+        Self::start_with(listen, connections, move || open(&disk, Path::new("."), &config)).await
+    }
+
+    /// Makes it fail.
+    #[cfg(test)]
+    pub(crate) fn fail(&self, reason: &str) {
+        self.failure().set(reason);
+    }
+
+    /// What readers see, also after the node has stopped.
+    #[cfg(test)]
+    pub(crate) fn views(&self) -> Arc<Views> {
+        self.api.replica.views.clone()
+    }
+
+    async fn start_with(
+        listen: SocketAddr,
+        connections: ConnectionLimits,
+        restore: impl FnOnce() -> Result<Api, StartError> + Send + 'static,
+    ) -> Result<Self, StartError> {
         let listener = TcpListener::bind(listen)
             .await
             .map_err(|source| StartError::Listen {
@@ -199,7 +260,7 @@ impl Node {
         std::thread::Builder::new()
             .name("restore".into())
             .stack_size(crate::wasm::engine::THREAD_STACK)
-            .spawn(move || drop(done.send(restore(&config))))
+            .spawn(move || drop(done.send(restore())))
             .map_err(StartError::Threads)?;
         let api = restored
             .await
@@ -215,12 +276,7 @@ impl Node {
                     _ = failure.wait() => {}
                 }
             };
-            if let Err(error) = axum::serve(listener, service)
-                .with_graceful_shutdown(stopping)
-                .await
-            {
-                tracing::error!(%error, "the HTTP server ended");
-            }
+            serve(listener, service, connections, stopping).await;
         });
         Ok(Self {
             address,
@@ -244,6 +300,11 @@ impl Node {
     /// The root key that clients must pin, DER.
     pub fn root_key(&self) -> &[u8] {
         &self.root_key
+    }
+
+    /// How much memory the canisters take. Walks over all of it: for measurements.
+    pub fn memory(&self) -> MemoryUse {
+        MemoryUse::of(&self.api.replica.views.latest().state)
     }
 
     /// Waits until the node cannot go on. Never returns while it works.
@@ -284,26 +345,34 @@ impl Drop for Node {
 }
 
 fn restore(config: &Config) -> Result<Api, StartError> {
-    let engine = Arc::new(Engine::new()?);
     let Storage::Folder(folder) = &config.storage else {
+        let engine = Arc::new(Engine::new()?);
         let keys = Arc::new(Keys::generate()?);
         let machine = Machine::new(executor(engine, &keys, config.limits), State::default());
-        return assemble(keys, machine, None);
-    };
-    let unusable = |source| StartError::Folder {
-        folder: folder.clone(),
-        source,
+        return assemble(keys, machine, None, config);
     };
     let disk = Folder::open(folder)
-        .map_err(unusable)?
+        .map_err(|source| StartError::Folder {
+            folder: folder.clone(),
+            source,
+        })?
         .ok_or_else(|| StartError::InUse(folder.clone()))?;
     let disk: Arc<dyn Disk> = Arc::new(disk);
+    open(&disk, folder, config)
+}
+
+/// Restores what is on a disk; `folder` is its name in errors.
+fn open(disk: &Arc<dyn Disk>, folder: &Path, config: &Config) -> Result<Api, StartError> {
+    let engine = Arc::new(Engine::new()?);
     let keys = Arc::new(
         load_keys(disk.as_ref(), config.keys.as_deref()).map_err(|error| match error {
-            KeyLoadError::Io(source) => unusable(source),
+            KeyLoadError::Io(source) => StartError::Folder {
+                folder: folder.to_owned(),
+                source,
+            },
             KeyLoadError::Keys(error) => error.into(),
             KeyLoadError::File { path, source } => StartError::KeyFile { path, source },
-            KeyLoadError::Other => StartError::OtherKeys(folder.clone()),
+            KeyLoadError::Other => StartError::OtherKeys(folder.to_owned()),
         })?,
     );
     let Recovered {
@@ -311,7 +380,7 @@ fn restore(config: &Config) -> Result<Api, StartError> {
         journal,
         checkpoints,
         replayed,
-    } = recover(&disk, executor(engine, &keys, config.limits))?;
+    } = recover(disk, executor(engine, &keys, config.limits))?;
     tracing::info!(round = machine.state().round, replayed, "state restored");
     assemble(
         keys,
@@ -321,6 +390,7 @@ fn restore(config: &Config) -> Result<Api, StartError> {
             checkpoints,
             segment_bytes: config.segment_bytes,
         }),
+        config,
     )
 }
 
@@ -336,10 +406,20 @@ fn executor(engine: Arc<Engine>, keys: &Keys, limits: Limits) -> Executor {
     }
 }
 
-fn assemble(keys: Arc<Keys>, machine: Machine, durability: Option<Durability>) -> Result<Api, StartError> {
+fn assemble(
+    keys: Arc<Keys>,
+    machine: Machine,
+    durability: Option<Durability>,
+    config: &Config,
+) -> Result<Api, StartError> {
     let views = Arc::new(Views::new(keys.clone(), machine.state().clone(), now()));
-    let replica = Replica::start(machine, views, durability).map_err(StartError::Threads)?;
-    Ok(Api { replica, keys })
+    let replica =
+        Replica::start(machine, views, durability, config.memory_limit).map_err(StartError::Threads)?;
+    Ok(Api {
+        replica,
+        keys,
+        creators: config.creators.clone(),
+    })
 }
 
 enum KeyLoadError {

@@ -167,7 +167,7 @@ async fn admit(
     };
     let executor = api.replica.executor.clone();
     if message.canister == Principal::management_canister() {
-        if let Err(reject) = mgmt::admit(state, &call) {
+        if let Err(reject) = mgmt::admit(state, &call, &api.creators) {
             return Ok(Err(reject));
         }
         // Compiling takes long and depends on nothing but the module, so it happens here and not in the batch.

@@ -6,10 +6,12 @@ mod access;
 mod call;
 mod query;
 mod read_state;
+pub mod serve;
 mod status;
 
 use crate::auth::AuthError;
 use crate::cert::keys::Keys;
+use crate::creators::Creators;
 use crate::replica::{Refused, Replica, now};
 use crate::wire::cbor::Value;
 use crate::wire::envelope::EnvelopeError;
@@ -33,6 +35,8 @@ pub struct Api {
     pub replica: Replica,
     /// The node's keys.
     pub keys: Arc<Keys>,
+    /// Who may create canisters.
+    pub creators: Creators,
 }
 
 impl Api {

@@ -9,6 +9,7 @@ mod lifecycle;
 mod settings;
 mod status;
 
+use crate::creators::Creators;
 use crate::exec::call::{Call, not_found};
 use crate::exec::machine::Machine;
 use crate::state::State;
@@ -115,8 +116,17 @@ pub fn target(method: &str, arg: &[u8]) -> Result<Option<Principal>, Reject> {
 }
 
 /// Checks before ordering what executing would check first.
-pub fn admit(state: &State, call: &Call) -> Result<(), Reject> {
+pub fn admit(state: &State, call: &Call, creators: &Creators) -> Result<(), Reject> {
     let method = Method::of(&call.method)?;
+    if !method.has_target() && !creators.include(&call.caller) {
+        return Err(Reject::new(
+            ErrorCode::CanisterInvalidController,
+            format!(
+                "{} may not create canisters on this node (--creators)",
+                call.caller
+            ),
+        ));
+    }
     if method.has_target() {
         let target = decode::<Target>(&call.arg)?.canister_id;
         authorize(state, method, &target, call)?;

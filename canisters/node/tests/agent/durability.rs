@@ -1,13 +1,13 @@
 //! The real program and a real disk: restarts, kill -9 under load, and what must not be shared.
 
 use crate::network::*;
+use crate::process::Program;
 use dcanary_node::{Config, Node, StartError};
 use ic_agent::identity::{AnonymousIdentity, BasicIdentity};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 #[tokio::test]
 async fn a_restarted_node_has_its_state_its_keys_and_its_finished_requests() {
@@ -108,48 +108,6 @@ async fn a_folder_is_served_with_the_keys_of_a_file_beside_it_and_with_no_others
     node.shutdown().await.unwrap();
 }
 
-/// The program on a data folder.
-struct Program {
-    child: Child,
-    url: String,
-    root_key: Vec<u8>,
-}
-
-impl Program {
-    fn start(folder: &Path) -> Self {
-        let ready = folder.join("ready.json");
-        let _ = std::fs::remove_file(&ready);
-        let child = Command::new(env!("CARGO_BIN_EXE_dcanary-node"))
-            .args(["--listen", "127.0.0.1:0", "--data"])
-            .arg(folder.join("data"))
-            .arg("--ready-file")
-            .arg(&ready)
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let deadline = Instant::now() + Duration::from_mins(1);
-        let text = loop {
-            if let Ok(text) = std::fs::read_to_string(&ready) {
-                break text;
-            }
-            assert!(Instant::now() < deadline, "the program does not become ready");
-            std::thread::sleep(Duration::from_millis(5));
-        };
-        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
-        Self {
-            child,
-            url: json["url"].as_str().unwrap().to_owned(),
-            root_key: hex::decode(json["root_key"].as_str().unwrap()).unwrap(),
-        }
-    }
-
-    /// SIGKILL.
-    fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_survives_kill_9_under_load() {
     let folder = tempfile::tempdir().unwrap();
@@ -233,15 +191,9 @@ async fn what_was_acknowledged_survives_kill_9_under_load() {
 #[tokio::test]
 async fn sigterm_stops_the_program_cleanly_and_leaves_nothing_to_replay() {
     let folder = tempfile::tempdir().unwrap();
-    let mut program = Program::start(folder.path());
+    let program = Program::start(folder.path());
     let canister = deploy(&agent(&program.url, &program.root_key, AnonymousIdentity)).await;
-    let killed = Command::new("kill")
-        .arg("-TERM")
-        .arg(program.child.id().to_string())
-        .status()
-        .unwrap();
-    assert!(killed.success());
-    assert!(program.child.wait().unwrap().success());
+    program.terminate();
     let names: Vec<String> = std::fs::read_dir(folder.path().join("data"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())

@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod calls;
+mod connections;
 mod durability;
 mod ingress;
 mod network;
+mod process;
+mod program;
 mod speed;

@@ -1,0 +1,112 @@
+//! Connections: how many, and how long they may take to say what they want.
+//!
+//! Each connection may cost a body's memory, and one that says nothing costs a place; both are bounded here, so that a
+//! stranger who opens many and trickles bytes delays others by a time-out and no longer.
+
+use super::MAX_BODY;
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+
+/// How long accepting rests when the system has no file descriptors left.
+const EXHAUSTED: Duration = Duration::from_millis(200);
+
+/// See the module documentation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    /// Connections at once; more wait to be accepted.
+    pub connections: usize,
+    /// How long the head of a request may take, and how long a connection may be idle.
+    pub head: Duration,
+    /// How long a body may take.
+    pub body: Duration,
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self {
+            connections: 256,
+            head: Duration::from_secs(30),
+            body: Duration::from_secs(20),
+        }
+    }
+}
+
+/// Serves until `stopping`, then lets requests under way finish.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: ConnectionLimits,
+    stopping: impl Future<Output = ()>,
+) {
+    let router = router.layer(from_fn_with_state(limits, take_body));
+    let places = Arc::new(Semaphore::new(limits.connections));
+    let graceful = GracefulShutdown::new();
+    // Dropped with this future, so that stopping hard ends the connections too.
+    let mut connections = JoinSet::new();
+    let mut stopping = pin!(stopping);
+    loop {
+        let (stream, place) = tokio::select! {
+            () = &mut stopping => break,
+            Some(_) = connections.join_next() => continue,
+            next = accept(&listener, &places) => match next {
+                Some(next) => next,
+                None => continue,
+            },
+        };
+        // Replies are small and clients wait for them; without it they work a little slower.
+        let _ = stream.set_nodelay(true);
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.head)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
+        let connection = graceful.watch(connection);
+        connections.spawn(async move {
+            // How a client ends its connection is its own affair.
+            let _ = connection.await;
+            drop(place);
+        });
+    }
+    drop(listener);
+    graceful.shutdown().await;
+}
+
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+    let place = places.clone().acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, _)) => Some((stream, place)),
+        Err(error) => {
+            tracing::warn!(%error, "a connection could not be accepted");
+            tokio::time::sleep(EXHAUSTED).await;
+            None
+        }
+    }
+}
+
+/// Reads the body within its time and size before anything else looks at the request.
+async fn take_body(State(limits): State<ConnectionLimits>, request: Request, next: Next) -> Response {
+    let (head, body) = request.into_parts();
+    match tokio::time::timeout(limits.body, to_bytes(body, MAX_BODY)).await {
+        Err(_) => (StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time").into_response(),
+        // Or the client is gone, and nobody reads this.
+        Ok(Err(_)) => (StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 4 MiB").into_response(),
+        Ok(Ok(bytes)) => next.run(Request::from_parts(head, Body::from(bytes))).await,
+    }
+}

@@ -1,0 +1,92 @@
+//! Clients that hold connections without saying anything.
+
+use crate::network::*;
+use dcanary_node::{Config, Node};
+use ic_agent::identity::AnonymousIdentity;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+const LONG: Duration = Duration::from_mins(10);
+const SHORT: Duration = Duration::from_millis(200);
+
+async fn node(at_once: usize, head: Duration, body: Duration) -> Node {
+    Node::start(Config::ephemeral().connections(at_once, head, body))
+        .await
+        .unwrap()
+}
+
+/// What the node sends until it closes the connection.
+async fn rest(mut connection: TcpStream) -> String {
+    let mut bytes = Vec::new();
+    // A reset is an end too.
+    let _ = connection.read_to_end(&mut bytes).await;
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_end_is_cut_off() {
+    let node = node(8, SHORT, LONG).await;
+    let mut connection = TcpStream::connect(node.address()).await.unwrap();
+    connection
+        .write_all(b"POST /api/v3/canister/aaaaa-aa/query HTTP/1.1\r\nx: ")
+        .await
+        .unwrap();
+    rest(connection).await;
+    node.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_end_is_answered_with_a_time_out() {
+    let node = node(8, LONG, SHORT).await;
+    let mut connection = TcpStream::connect(node.address()).await.unwrap();
+    connection
+        .write_all(
+            b"POST /api/v3/canister/aaaaa-aa/query HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 100\r\n\r\nabc",
+        )
+        .await
+        .unwrap();
+    let answer = rest(connection).await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    node.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn silent_connections_take_all_places_only_until_their_time_is_up() {
+    let node = node(2, SHORT, LONG).await;
+    let silent = [
+        TcpStream::connect(node.address()).await.unwrap(),
+        TcpStream::connect(node.address()).await.unwrap(),
+    ];
+    // It is answered when the places are free again.
+    agent(&node.url(), node.root_key(), AnonymousIdentity)
+        .status()
+        .await
+        .unwrap();
+    for connection in silent {
+        rest(connection).await;
+    }
+    node.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn more_connections_than_allowed_are_not_served_at_once() {
+    let node = node(1, LONG, LONG).await;
+    let mut first = TcpStream::connect(node.address()).await.unwrap();
+    let ask = b"GET /api/v2/status HTTP/1.1\r\nhost: x\r\n\r\n";
+    first.write_all(ask).await.unwrap();
+    let mut begun = [0; 12];
+    first.read_exact(&mut begun).await.unwrap();
+    assert_eq!(&begun, b"HTTP/1.1 200");
+    let mut second = TcpStream::connect(node.address()).await.unwrap();
+    second.write_all(ask).await.unwrap();
+    // The first keeps its connection open: the second is not answered.
+    let mut answer = [0; 12];
+    let waited = tokio::time::timeout(SHORT, second.read_exact(&mut answer)).await;
+    assert!(waited.is_err(), "it was answered");
+    drop(first);
+    second.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    drop(second);
+    node.shutdown().await.unwrap();
+}
