@@ -1,0 +1,200 @@
+//! Trading a token, what a session opens, closing it.
+
+use std::sync::atomic::Ordering;
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::support::{Runner, TestServer, line, refused, report};
+
+#[tokio::test]
+async fn the_first_trade_opens_a_session_and_the_same_key_again_is_harmless() {
+    let server = TestServer::start().await;
+    let runner = server.runner("uid-1").await;
+    runner.lines(1, 3).await;
+    let again: Value = runner.trade().await.json().await.unwrap();
+    assert_eq!(
+        again,
+        json!({"protocol": {"min": 1, "max": 1}, "attempt": "uid-1", "acked": 3})
+    );
+}
+
+#[tokio::test]
+async fn a_second_trade_with_another_key_is_refused_and_told_in_the_final_report() {
+    let server = TestServer::start().await;
+    let runner = server.runner("uid-1").await;
+    let other = "ab".repeat(32);
+    assert_eq!(
+        refused(runner.trade_with(&other).await).await,
+        (409, "second-trade".into())
+    );
+    assert_eq!(
+        runner.finish(&report(0)).await.status(),
+        StatusCode::OK,
+        "the first session still works"
+    );
+    let reports = server.http().reports(0).await.reports;
+    assert!(reports[0].second_trade && reports[0].report.as_ref().unwrap().second_trade);
+}
+
+#[tokio::test]
+async fn a_second_trade_after_the_final_report_gets_an_entry_of_its_own_once() {
+    let server = TestServer::start().await;
+    let runner = server.runner("uid-1").await;
+    runner.finish(&report(0)).await;
+    for _ in 0..3 {
+        let other = "cd".repeat(32);
+        assert_eq!(
+            refused(runner.trade_with(&other).await).await,
+            (409, "second-trade".into())
+        );
+    }
+    let reports = server.http().reports(0).await.reports;
+    assert_eq!(reports.len(), 2);
+    assert!(!reports[0].second_trade);
+    assert!(reports[1].second_trade && reports[1].report.is_none());
+    assert_eq!(reports[1].attempt, "uid-1");
+}
+
+#[tokio::test]
+async fn a_revoked_session_is_gone_also_when_it_was_not_opened_yet() {
+    let server = TestServer::start().await;
+    let runner = server.runner("uid-1").await;
+    server
+        .cluster
+        .add_pod("builds", "pod-uid-2", "uid-2", "run-1", "build", 2);
+    let late = Runner::new(server.http(), "builds", "uid-2");
+    for attempt in ["uid-1", "uid-2"] {
+        let revoked = server
+            .http()
+            .post("/v1/session/revoke", "operator", &json!({"attempt": attempt}))
+            .await;
+        assert_eq!(revoked.status(), StatusCode::NO_CONTENT);
+    }
+    assert_eq!(
+        refused(runner.frames(1, vec![line(1)]).await).await,
+        (410, "session-revoked".into())
+    );
+    assert_eq!(
+        refused(runner.finish(&report(0)).await).await,
+        (410, "session-revoked".into())
+    );
+    assert_eq!(
+        refused(runner.trade().await).await,
+        (410, "session-revoked".into())
+    );
+    assert_eq!(refused(late.trade().await).await, (410, "session-revoked".into()));
+}
+
+#[tokio::test]
+async fn only_a_pod_bound_token_of_our_audience_opens_a_session() {
+    let server = TestServer::start().await;
+    server
+        .cluster
+        .add_pod("builds", "pod-uid-1", "uid-1", "run-1", "build", 1);
+    let mut runner = Runner::new(server.http(), "builds", "uid-1");
+    runner.token = "reader/alice/builds".into();
+    assert_eq!(
+        refused(runner.trade().await).await,
+        (401, "unauthenticated".into()),
+        "wrong audience"
+    );
+    runner.token = "nonsense".into();
+    assert_eq!(
+        refused(runner.trade().await).await,
+        (401, "unauthenticated".into())
+    );
+    runner.token = "other/builds/default".into();
+    assert_eq!(
+        refused(runner.trade().await).await,
+        (403, "not-a-pod".into()),
+        "not bound to a Pod"
+    );
+    runner.token = "pod/builds/pod-uid-1/uid-of-an-older-pod".into();
+    assert_eq!(
+        refused(runner.trade().await).await,
+        (403, "not-a-pod".into()),
+        "the Pod was replaced"
+    );
+}
+
+#[tokio::test]
+async fn when_the_api_server_is_down_a_trade_is_answered_with_503() {
+    let server = TestServer::start().await;
+    server
+        .cluster
+        .add_pod("builds", "pod-uid-1", "uid-1", "run-1", "build", 1);
+    server.cluster.down.store(true, Ordering::Relaxed);
+    let runner = Runner::new(server.http(), "builds", "uid-1");
+    let answer = runner.trade().await;
+    assert!(answer.headers().contains_key("retry-after"));
+    assert_eq!(refused(answer).await, (503, "api-server".into()));
+}
+
+#[tokio::test]
+async fn a_key_opens_only_its_own_attempt() {
+    let server = TestServer::start().await;
+    let one = server.runner("uid-1").await;
+    let mut other = server.runner_of("builds", "uid-2", "run-1", "test", 1).await;
+    let path = "/v1/attempts/uid-2/frames";
+    let body = json!({"first": 1, "frames": [line(1)]});
+    let foreign = server
+        .http()
+        .request(Method::POST, path, &one.session())
+        .json(&body)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(refused(foreign).await, (403, "forbidden".into()));
+    other.key = "00".repeat(32);
+    assert_eq!(
+        refused(other.frames(1, vec![line(1)]).await).await,
+        (401, "no-session".into())
+    );
+    let bare = server
+        .http()
+        .request(Method::POST, path, "")
+        .json(&body)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(refused(bare).await, (401, "unauthenticated".into()));
+}
+
+#[tokio::test]
+async fn forged_labels_make_an_attempt_of_its_own_that_belongs_to_no_run() {
+    let server = TestServer::start().await;
+    let real = server.runner("uid-1").await;
+    real.lines(1, 1).await;
+    server
+        .cluster
+        .add_pod("builds", "pod-forged", "forged", "run-1", "build", 1);
+    server
+        .cluster
+        .pods
+        .lock()
+        .unwrap()
+        .get_mut(&("builds".into(), "pod-forged".into()))
+        .unwrap()
+        .owner_run = None;
+    let forged = Runner::new(server.http(), "builds", "forged");
+    assert_eq!(forged.trade().await.status(), StatusCode::OK);
+    forged
+        .frames(
+            1,
+            vec![json!({"kind": "log", "step": 0, "stream": "stdout", "time": "t", "line": "lies"})],
+        )
+        .await;
+    assert_eq!(forged.finish(&report(1)).await.status(), StatusCode::OK);
+    let reports = server.http().reports(0).await.reports;
+    assert_eq!(
+        (reports[0].attempt.as_str(), reports[0].run_uid.as_str()),
+        ("forged", "")
+    );
+    let logs = server
+        .http()
+        .get("/v1/namespaces/builds/runs/run-1/logs", "reader/a/builds")
+        .await;
+    let logs = logs.text().await.unwrap();
+    assert!(logs.contains("line 1") && !logs.contains("lies"));
+}

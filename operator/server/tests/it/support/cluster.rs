@@ -1,0 +1,106 @@
+//! Kubernetes as tests see it.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use dcanary_server::auth::{Audience, Cluster, ClusterError, OwnerRun, PodFacts, User};
+
+pub const OPERATOR: &str = "system:serviceaccount:ops:conductor";
+
+/// A double. Tokens say whose they are:
+/// `pod/NS/NAME/UID`, `operator`, `other/NS/NAME` (audience of the server), `reader/NAME/NS` (may read NS).
+#[derive(Default)]
+pub struct TestCluster {
+    pub pods: Mutex<HashMap<(String, String), PodFacts>>,
+    pub finished: Mutex<HashSet<String>>,
+    pub runs: Mutex<HashSet<String>>,
+    pub reviews: AtomicU32,
+    pub accesses: AtomicU32,
+    pub down: AtomicBool,
+}
+
+#[async_trait::async_trait]
+impl Cluster for TestCluster {
+    async fn review(&self, token: &str, audience: Audience) -> Result<Option<User>, ClusterError> {
+        self.reviews.fetch_add(1, Ordering::Relaxed);
+        if self.down.load(Ordering::Relaxed) {
+            return Err(ClusterError {
+                what: "review a token",
+                source: "down".into(),
+            });
+        }
+        let parts: Vec<&str> = token.split('/').collect();
+        let extra = |name: &str, uid: &str| {
+            vec![
+                (
+                    "authentication.kubernetes.io/pod-name".to_owned(),
+                    vec![name.to_owned()],
+                ),
+                (
+                    "authentication.kubernetes.io/pod-uid".to_owned(),
+                    vec![uid.to_owned()],
+                ),
+            ]
+        };
+        let user = |name: String| User {
+            name,
+            ..User::default()
+        };
+        Ok(match (parts.as_slice(), audience) {
+            (["pod", ns, name, uid], Audience::Server) => Some(User {
+                extra: extra(name, uid),
+                ..user(format!("system:serviceaccount:{ns}:default"))
+            }),
+            (["operator"], Audience::Server) => Some(user(OPERATOR.to_owned())),
+            (["other", ns, name], Audience::Server) => {
+                Some(user(format!("system:serviceaccount:{ns}:{name}")))
+            }
+            (["reader", ..], Audience::ApiServer) => Some(user(token.to_owned())),
+            _ => None,
+        })
+    }
+
+    async fn may_read(&self, user: &User, namespace: &str) -> Result<bool, ClusterError> {
+        self.accesses.fetch_add(1, Ordering::Relaxed);
+        Ok(user.name.split('/').nth(2) == Some(namespace))
+    }
+
+    async fn pod(&self, namespace: &str, name: &str) -> Result<Option<PodFacts>, ClusterError> {
+        Ok(self
+            .pods
+            .lock()
+            .unwrap()
+            .get(&(namespace.to_owned(), name.to_owned()))
+            .cloned())
+    }
+
+    async fn run_finished(&self, _: &str, _: &str, uid: &str) -> Result<bool, ClusterError> {
+        Ok(self.finished.lock().unwrap().contains(uid))
+    }
+
+    async fn run_uids(&self) -> Result<HashSet<String>, ClusterError> {
+        Ok(self.runs.lock().unwrap().clone())
+    }
+}
+
+impl TestCluster {
+    /// A build Pod of a run.
+    pub fn add_pod(&self, namespace: &str, name: &str, uid: &str, run: &str, stage: &str, attempt: u32) {
+        let facts = PodFacts {
+            uid: uid.to_owned(),
+            owner_run: Some(OwnerRun {
+                name: format!("{run}-name"),
+                uid: run.to_owned(),
+            }),
+            run_uid: Some(run.to_owned()),
+            stage: Some(stage.to_owned()),
+            attempt: Some(attempt),
+        };
+        self.pods
+            .lock()
+            .unwrap()
+            .insert((namespace.to_owned(), name.to_owned()), facts);
+        self.runs.lock().unwrap().insert(run.to_owned());
+    }
+}
