@@ -14,7 +14,7 @@ use dcanary_server::http::{router, serve};
 use dcanary_server::metrics::Metrics;
 use dcanary_server::store::Store;
 use dcanary_server::store::volume::Volume;
-use dcanary_server::sweep;
+use dcanary_server::sweep::{self, Rhythm};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -57,7 +57,7 @@ async fn main() -> anyhow::Result<()> {
     gate.open(router(Arc::clone(&core)));
     tracing::info!(address = %config.listen, "serving");
     let every = Duration::from_secs(config.sweep_minutes * 60);
-    tokio::spawn(sweep::watch(Arc::clone(&core), every));
+    tokio::spawn(sweep::watch(Arc::clone(&core), Rhythm::every(every)));
     tokio::select! {
         ended = serving => ended.context("serve")?,
         () = broken(&core) => anyhow::bail!("the volume failed; a restart recovers what was acknowledged"),
@@ -105,7 +105,7 @@ async fn open(config: &Config, metrics: Metrics, stopping: CancellationToken) ->
         .context("read the volume")?;
         Ok(Core { stopping, ..core })
     });
-    Ok(Arc::new(core.await.context("open the volume")??))
+    Ok(Some(Arc::new(core.await.context("open the volume")??)))
 }
 
 fn stop_on_signal(stopping: CancellationToken) -> anyhow::Result<()> {

@@ -36,6 +36,7 @@ pub struct StoreMetrics {
     commit_seconds: Histogram,
     available: Gauge,
     total: Gauge,
+    full: Gauge,
 }
 
 impl StoreMetrics {
@@ -51,6 +52,11 @@ impl StoreMetrics {
         self.available
             .set(i64::try_from(room.available).unwrap_or(i64::MAX));
         self.total.set(i64::try_from(room.total).unwrap_or(i64::MAX));
+    }
+
+    /// Whether the store refuses what build Pods send.
+    pub fn full(&self, full: bool) {
+        self.full.set(i64::from(full));
     }
 
     /// Group commits so far.
@@ -98,6 +104,7 @@ impl Default for Metrics {
             commit_seconds: seconds(),
             available: Gauge::default(),
             total: Gauge::default(),
+            full: Gauge::default(),
         };
         let metrics = Self {
             registry: Arc::default(),
@@ -131,6 +138,11 @@ impl Default for Metrics {
             s.available.clone(),
         );
         registry.register_with_unit("volume_size", "Size of the volume", Unit::Bytes, s.total.clone());
+        registry.register(
+            "store_full",
+            "1 while frames and uploads are refused because the volume is full",
+            s.full.clone(),
+        );
         registry.register("frames", "Frames stored", metrics.frames.clone());
         registry.register_with_unit(
             "uploads_received",

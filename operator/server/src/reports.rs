@@ -52,6 +52,15 @@ fn path(cursor: u64) -> String {
     format!("reports/{cursor:020}.json")
 }
 
+/// An answer without entries.
+pub fn nothing(after: u64) -> Page {
+    Page {
+        reports: Vec::new(),
+        next: after,
+        store_full_since: None,
+    }
+}
+
 /// Cursors of a new start are above all of earlier ones, also when an older copy of the volume was restored. There is
 /// room for a million reports a second, and the number stays exact as a JSON number.
 fn floor() -> u64 {
@@ -152,10 +161,7 @@ impl Reports {
                 .collect()
         };
         if cursors.is_empty() {
-            return Ok(Page {
-                reports: Vec::new(),
-                next: after,
-            });
+            return Ok(nothing(after));
         }
         let read = move |disk: &dyn Disk| {
             let mut reports: Vec<ReportEntry> = Vec::new();
@@ -178,7 +184,11 @@ impl Reports {
         };
         let reports = self.store.blocking(read).await?;
         let next = reports.last().map_or(after, |entry| entry.cursor);
-        Ok(Page { reports, next })
+        Ok(Page {
+            reports,
+            next,
+            store_full_since: None,
+        })
     }
 
     /// Forgets entries up to a cursor. Acknowledging again, or something newer than the list, changes nothing more.

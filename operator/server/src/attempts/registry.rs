@@ -66,6 +66,13 @@ impl Attempt {
         *self.progress.borrow()
     }
 
+    /// Waits until nothing more is taken from it.
+    pub async fn over(&self) {
+        let mut progress = self.progress.subscribe();
+        // The sender is ours, so the wait cannot fail.
+        drop(progress.wait_for(|progress| progress.over).await);
+    }
+
     /// Shows a committed state to readers.
     pub fn show(&self, state: &State) {
         let progress = Progress {
@@ -95,6 +102,18 @@ pub enum Found {
     Revoked,
     /// Nobody knows it.
     Unknown,
+}
+
+enum LoadError {
+    /// Its record is not there.
+    Gone,
+    Failed(io::Error),
+}
+
+impl From<io::Error> for LoadError {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
+    }
 }
 
 type Cells<K, V> = Mutex<HashMap<K, Arc<OnceCell<Arc<V>>>>>;
@@ -143,26 +162,34 @@ impl Attempts {
         match serde_json::from_slice(&pointer)? {
             Pointer::Revoked => Ok(Found::Revoked),
             Pointer::At { namespace, run } => {
-                let attempt = cell
-                    .get_or_try_init(|| self.load(dir(&namespace, run.as_ref(), id)))
-                    .await?;
-                Ok(Found::Attempt(Arc::clone(attempt)))
+                let load = || self.load(dir(&namespace, run.as_ref(), id));
+                match cell.get_or_try_init(load).await {
+                    Ok(attempt) => Ok(Found::Attempt(Arc::clone(attempt))),
+                    // Removed with its run: there is no second first trade.
+                    Err(LoadError::Gone) => Ok(Found::Revoked),
+                    Err(LoadError::Failed(error)) => Err(error),
+                }
             }
         }
     }
 
-    async fn load(&self, dir: String) -> io::Result<Arc<Attempt>> {
-        let state = self
-            .store
-            .blocking(move |disk| {
-                let record = read_record(disk.read(&format!("{dir}/attempt.json"))?)?;
-                Ok(State {
-                    record,
-                    log: LogTail::load(disk, &dir)?,
-                })
-            })
-            .await?;
-        self.hold(state).await
+    async fn load(&self, dir: String) -> Result<Arc<Attempt>, LoadError> {
+        let path = format!("{dir}/attempt.json");
+        let record = self.store.read(path).await?.ok_or(LoadError::Gone)?;
+        let log = self.store.blocking(move |disk| LogTail::load(disk, &dir)).await?;
+        let record = read_record(record)?;
+        Ok(self.hold(State { record, log }).await?)
+    }
+
+    /// Those of some attempts that are in memory.
+    pub fn held(&self, some: &[AttemptId]) -> Vec<Arc<Attempt>> {
+        let attempts = self
+            .attempts
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        some.iter()
+            .filter_map(|id| attempts.get(id)?.get().cloned())
+            .collect()
     }
 
     async fn hold(&self, state: State) -> io::Result<Arc<Attempt>> {

@@ -1,7 +1,7 @@
 //! What the operator asks for.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::Json;
 use axum::body::Body;
@@ -9,12 +9,14 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use dcanary_protocol::report::{AckRequest, Reports};
 use dcanary_protocol::session::RevokeRequest;
+use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
 
 use super::problem::Refusal;
 use super::{body, detached, who};
 use crate::core::Core;
 use crate::names::{AttemptId, BadName};
+use crate::reports::nothing;
 use crate::session;
 
 type Shared = State<Arc<Core>>;
@@ -42,10 +44,23 @@ pub async fn reports(
 ) -> Result<Json<Reports>, Refusal> {
     who::operator(&core, &headers).await?;
     let wait = Duration::from_secs(wait.min(LONGEST_WAIT));
-    tokio::select! {
-        page = core.reports.page(after, wait) => Ok(Json(page?)),
-        () = core.stopping.cancelled() => Ok(Json(Reports { reports: Vec::new(), next: after })),
-    }
+    let mut full = core.store.space.follow();
+    let page = tokio::select! {
+        page = core.reports.page(after, wait) => page?,
+        // The operator is to know at once, and is told the time below.
+        _ = full.changed() => nothing(after),
+        () = core.stopping.cancelled() => nothing(after),
+    };
+    let full_since = core.store.space.full_since().await;
+    Ok(Json(Reports {
+        store_full_since: full_since.and_then(rfc3339),
+        ..page
+    }))
+}
+
+fn rfc3339(time: SystemTime) -> Option<String> {
+    let time = Timestamp::try_from(time).ok()?;
+    Some(format!("{time:.3}"))
 }
 
 /// `POST /v1/reports/ack`

@@ -20,11 +20,12 @@ use tokio::sync::oneshot;
 use super::disk::Disk;
 use super::op::{Op, encode_record};
 use super::replay::{WAL_DIR, finish_log, log_path};
+use super::space::Space;
 use crate::metrics::StoreMetrics;
 
 /// Bytes of one batch; larger ones are split.
 const BATCH_BYTES: usize = 8 << 20;
-/// Space that is never used: below it nothing is written at all.
+/// Space that is never used: below it only removals are committed.
 const FLOOR: u64 = 1 << 20;
 
 /// Why changes were not committed. Nothing of them is visible then.
@@ -99,6 +100,7 @@ impl Committer {
     /// When no thread can be started.
     pub fn start(
         disk: Arc<dyn Disk>,
+        space: Arc<Space>,
         settings: CommitSettings,
         next: u64,
         metrics: StoreMetrics,
@@ -116,6 +118,7 @@ impl Committer {
         let log = Log::new(next);
         let writer = Writer {
             disk,
+            space,
             settings,
             log,
             full_logs,
@@ -197,6 +200,7 @@ impl Log {
 
 struct Writer {
     disk: Arc<dyn Disk>,
+    space: Arc<Space>,
     settings: CommitSettings,
     log: Log,
     full_logs: SyncSender<Log>,
@@ -238,6 +242,9 @@ impl Writer {
         match result {
             Ok(()) => {
                 self.metrics.commit(batch.len(), started.elapsed());
+                if !only_removes(&batch) {
+                    self.space.accepted();
+                }
                 for change in batch {
                     self.apply(change);
                 }
@@ -249,6 +256,9 @@ impl Writer {
             }
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "changes not committed");
+                if matches!(error, CommitError::Full) {
+                    self.space.refused();
+                }
                 let mut error = Some(error);
                 for change in batch {
                     let error = error.take().unwrap_or(CommitError::Closed);
@@ -266,9 +276,12 @@ impl Writer {
         for change in batch {
             encode_record(&change.ops, &mut records);
         }
-        let need = records.len() as u64 * 2 + FLOOR;
-        if self.disk.room().is_ok_and(|room| room.available < need) {
-            return Err(CommitError::Full);
+        // Removals need no space but in the log, and are what makes space: only the disk itself may refuse them.
+        if !only_removes(batch) {
+            let need = records.len() as u64 * 2 + FLOOR;
+            if self.disk.room().is_ok_and(|room| room.available < need) {
+                return Err(CommitError::Full);
+            }
         }
         let path = log_path(self.log.number);
         let new = self.log.len == 0;
@@ -335,6 +348,7 @@ impl Writer {
                     drop(change.done.send(Err(CommitError::Write(error))));
                     return;
                 }
+                self.space.refused();
                 std::thread::sleep(self.settings.retry);
             }
         }
@@ -370,6 +384,13 @@ fn checkpoint_all(disk: &dyn Disk, logs: &Receiver<Log>, broken: &AtomicBool) {
             return;
         }
     }
+}
+
+fn only_removes(batch: &[Change]) -> bool {
+    batch
+        .iter()
+        .flat_map(|change| &change.ops)
+        .all(|op| matches!(op, Op::Remove { .. } | Op::RemoveTree { .. }))
 }
 
 fn weight(change: &Change) -> usize {

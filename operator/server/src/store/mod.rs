@@ -42,7 +42,7 @@ pub struct Store {
     /// Content by digest.
     pub blobs: Arc<dyn Blobs>,
     /// Free space.
-    pub space: Space,
+    pub space: Arc<Space>,
 }
 
 impl Store {
@@ -58,10 +58,16 @@ impl Store {
     ) -> Result<Self, OpenError> {
         let replayed = replay(disk.as_ref()).map_err(OpenError::Recover)?;
         tracing::info!(records = replayed.records, "volume recovered");
-        let blobs = FsBlobs::open(Arc::clone(&disk)).map_err(OpenError::Prepare)?;
-        let space = Space::new(Arc::clone(&disk), reserve, metrics.clone());
-        let commits = Committer::start(Arc::clone(&disk), settings, replayed.next, metrics)
-            .map_err(OpenError::Prepare)?;
+        let space = Arc::new(Space::new(Arc::clone(&disk), reserve, metrics.clone()));
+        let blobs = FsBlobs::open(Arc::clone(&disk), Arc::clone(&space)).map_err(OpenError::Prepare)?;
+        let commits = Committer::start(
+            Arc::clone(&disk),
+            Arc::clone(&space),
+            settings,
+            replayed.next,
+            metrics,
+        )
+        .map_err(OpenError::Prepare)?;
         Ok(Self {
             disk,
             commits,

@@ -5,10 +5,18 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use dcanary_server::store::space::Reserve;
+use dcanary_server::sweep::{self, Ages, Rhythm, sweep};
 use reqwest::StatusCode;
+use serde_json::Value;
 
 use crate::support::{Options, Runner, TestServer, completion, line, refused, report};
+
+const NOW: Ages = Ages {
+    content: Duration::ZERO,
+    uploads: Duration::ZERO,
+};
 
 struct Mounted(tempfile::TempDir);
 
@@ -160,4 +168,145 @@ async fn an_upload_that_fills_the_volume_is_refused_and_goes_on_later() {
         runner.complete("dist", &completion(&bytes)).await.status(),
         StatusCode::OK
     );
+}
+
+async fn reports(server: &TestServer, wait: u32) -> Value {
+    let path = format!("/v1/reports?after=0&wait={wait}");
+    server.http().get(&path, "operator").await.json().await.unwrap()
+}
+
+#[tokio::test]
+async fn the_operator_is_told_at_once_since_when_the_store_is_full_and_when_it_no_longer_is() {
+    let volume = Mounted::new(24);
+    let server = Arc::new(server(&volume, 8 << 20).await);
+    let runner = server.runner("uid-1").await;
+    assert_eq!(reports(&server, 0).await["storeFullSince"], Value::Null);
+    let asked = std::time::Instant::now();
+    let asking = Arc::clone(&server);
+    let waiting = tokio::spawn(async move { reports(&asking, 30).await });
+    // It shall be waiting already.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    volume.fill(4 << 20);
+    pause().await;
+    let answer = runner.frames(1, vec![line(1)]).await;
+    assert_eq!(refused(answer).await, (503, "store-full".into()));
+    let told = waiting.await.unwrap();
+    let since = told["storeFullSince"].as_str().unwrap();
+    let since: k8s_openapi::jiff::Timestamp = since.parse().unwrap();
+    let ago = k8s_openapi::jiff::Timestamp::now().as_second() - since.as_second();
+    assert!((0..20).contains(&ago), "{told}");
+    assert!(asked.elapsed() < Duration::from_secs(20), "{:?}", asked.elapsed());
+    pause().await;
+    let later = reports(&server, 0).await;
+    assert_eq!(later["storeFullSince"], told["storeFullSince"]);
+    let metrics = server.core.metrics.text().unwrap();
+    assert!(metrics.contains("dcanary_server_store_full 1"), "{metrics}");
+    volume.empty();
+    pause().await;
+    assert_eq!(reports(&server, 0).await["storeFullSince"], Value::Null);
+    let metrics = server.core.metrics.text().unwrap();
+    assert!(metrics.contains("dcanary_server_store_full 0"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_write_that_finds_no_space_counts_as_full_also_with_room_for_the_reserve() {
+    let volume = Mounted::new(24);
+    let server = server(&volume, 0).await;
+    let runner = server.runner("uid-1").await;
+    volume.fill(0);
+    pause().await;
+    let answer = runner.frames(1, vec![line(1)]).await;
+    assert_eq!(refused(answer).await, (503, "store-full".into()));
+    assert!(reports(&server, 0).await["storeFullSince"].is_string());
+    volume.empty();
+    pause().await;
+    runner.lines(1, 1).await;
+    assert_eq!(reports(&server, 0).await["storeFullSince"], Value::Null);
+}
+
+/// A server that keeps nothing of runs that are gone, with 4 MiB of such a run, and a runner of another one.
+async fn with_a_run_that_is_gone(volume: &Mounted) -> (TestServer, Runner) {
+    let mut options = Options {
+        reserve: Reserve::Bytes(0),
+        ..Options::default()
+    };
+    options.settings.retention = Duration::ZERO;
+    let server = TestServer::at(volume.path(), Arc::default(), options).await;
+    let gone = server.runner("uid-1").await;
+    gone.store("dist", &vec![7; 4 << 20]).await;
+    gone.finish(&report(0)).await;
+    let alive = server.runner_of("builds", "uid-2", "run-2", "build", 1).await;
+    server.cluster.runs.lock().unwrap().remove("run-1");
+    // It was not younger than the list of runs.
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    (server, alive)
+}
+
+#[tokio::test]
+async fn removals_are_committed_where_nothing_else_is() {
+    let volume = Mounted::new(24);
+    let (server, alive) = with_a_run_that_is_gone(&volume).await;
+    volume.fill(256 << 10);
+    pause().await;
+    let answer = alive.frames(1, vec![line(1)]).await;
+    assert_eq!(refused(answer).await, (503, "store-full".into()));
+    let swept = sweep(&server.core, NOW).await.unwrap();
+    assert_eq!((swept.runs, swept.blobs), (1, 1));
+    pause().await;
+    alive.lines(1, 1).await;
+    let old = Runner::new(server.http(), "builds", "uid-1");
+    assert_eq!(
+        refused(old.trade().await).await,
+        (410, "session-revoked".into()),
+        "never a second first trade"
+    );
+}
+
+#[tokio::test]
+async fn a_volume_without_any_space_is_cleaned_beginning_with_content_that_nobody_needs() {
+    let volume = Mounted::new(24);
+    let (server, alive) = with_a_run_that_is_gone(&volume).await;
+    let unneeded = Bytes::from(vec![9; 2 << 20]);
+    drop(server.core.store.blobs.put(unneeded).await.unwrap());
+    volume.fill(0);
+    pause().await;
+    let answer = alive.frames(1, vec![line(1)]).await;
+    assert_eq!(refused(answer).await, (503, "store-full".into()));
+    let swept = sweep(&server.core, NOW).await.unwrap();
+    assert_eq!((swept.runs, swept.blobs), (1, 2));
+    pause().await;
+    alive.lines(1, 1).await;
+}
+
+#[tokio::test]
+async fn a_store_that_becomes_full_is_swept_without_waiting_for_the_next_sweep() {
+    let volume = Mounted::new(24);
+    let server = server(&volume, 8 << 20).await;
+    let runner = server.runner("uid-1").await;
+    let unneeded = Bytes::from(vec![9; 8 << 20]);
+    let (digest, pin) = server.core.store.blobs.put(unneeded).await.unwrap();
+    let rhythm = Rhythm {
+        every: Duration::from_secs(3_600),
+        full: Duration::from_millis(50),
+        ages: NOW,
+    };
+    let sweeps = tokio::spawn(sweep::watch(Arc::clone(&server.core), rhythm));
+    // The first sweep finds the content pinned.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    drop(pin);
+    volume.fill(4 << 20);
+    pause().await;
+    let answer = runner.frames(1, vec![line(1)]).await;
+    assert_eq!(refused(answer).await, (503, "store-full".into()));
+    let swept = async {
+        while server.core.store.blobs.size(&digest).await.unwrap().is_some() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), swept)
+        .await
+        .unwrap();
+    pause().await;
+    runner.lines(1, 1).await;
+    sweeps.abort();
 }

@@ -112,3 +112,56 @@ async fn uploads_that_were_given_up_go_when_the_attempt_is_over() {
     sweep(&server.core, NOW).await.unwrap();
     assert_eq!(one.offset("dist").await, 100, "still at work");
 }
+
+#[tokio::test]
+async fn an_attempt_that_cannot_be_read_stops_no_sweep_and_keeps_what_it_may_refer_to() {
+    let mut options = Options::default();
+    options.settings.retention = Duration::from_millis(300);
+    let server = TestServer::with(options).await;
+    let broken = server.runner("uid-1").await;
+    broken.store("dist", b"of the broken attempt").await;
+    broken.finish(&report(0)).await;
+    let gone = server.runner_of("other", "uid-2", "run-2", "build", 1).await;
+    gone.store("dist", b"of a run that is gone").await;
+    gone.finish(&report(0)).await;
+    let record = server.dir.join("data/runs/builds/run-1/uid-1/attempt.json");
+    std::fs::write(&record, b"{half").unwrap();
+    let blobs = &server.core.store.blobs;
+    drop(blobs.put(bytes::Bytes::from_static(b"unneeded")).await.unwrap());
+    server.cluster.runs.lock().unwrap().remove("run-2");
+    let first = sweep(&server.core, NOW).await.unwrap();
+    assert_eq!((first.blobs, first.unreadable), (1, 1));
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let second = sweep(&server.core, NOW).await.unwrap();
+    assert_eq!((second.runs, second.blobs, second.unreadable), (1, 1, 1));
+    assert_eq!(
+        served(&server, "builds", b"of the broken attempt").await,
+        StatusCode::OK
+    );
+    server.cluster.runs.lock().unwrap().remove("run-1");
+    sweep(&server.core, NOW).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let third = sweep(&server.core, NOW).await.unwrap();
+    assert_eq!((third.runs, third.blobs, third.unreadable), (1, 1, 0));
+}
+
+#[tokio::test]
+async fn what_was_let_in_before_a_run_was_removed_does_not_bring_it_back() {
+    let mut options = Options::default();
+    options.settings.retention = Duration::ZERO;
+    let server = TestServer::with(options).await;
+    let runner = server.runner("uid-1").await;
+    runner.lines(1, 1).await;
+    let shown = format!("uid-1:{}", runner.key);
+    let let_in = dcanary_server::session::open(&server.core, &shown, &"uid-1".parse().unwrap())
+        .await
+        .unwrap();
+    server.cluster.runs.lock().unwrap().remove("run-1");
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    assert_eq!(sweep(&server.core, NOW).await.unwrap().runs, 1);
+    let request =
+        serde_json::from_value(serde_json::json!({"first": 2, "frames": [crate::support::line(2)]}));
+    let late = dcanary_server::frames::take(&server.core, &let_in, request.unwrap()).await;
+    assert_eq!(late.unwrap_err().reason(), (410, "session-revoked"));
+    assert!(!server.dir.join("data/runs/builds/run-1").exists());
+}
