@@ -50,9 +50,13 @@ async fn main() -> anyhow::Result<()> {
         Arc::clone(&gate),
         config.serving(),
     ));
-    let core = tokio::select! {
-        core = open(&config, metrics, stopping.clone()) => core?,
-        () = stopping.cancelled() => return Ok(()),
+    let opened = tokio::select! {
+        opened = open(&config, metrics, stopping.clone()) => opened?,
+        () = stopping.cancelled() => None,
+    };
+    let Some(core) = opened else {
+        tracing::info!("stopped before it served");
+        return Ok(());
     };
     gate.open(router(Arc::clone(&core)));
     tracing::info!(address = %config.listen, "serving");
@@ -70,23 +74,23 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn open(config: &Config, metrics: Metrics, stopping: CancellationToken) -> anyhow::Result<Arc<Core>> {
+/// `None` when the server was told to stop before it had the volume.
+async fn open(
+    config: &Config,
+    metrics: Metrics,
+    stopping: CancellationToken,
+) -> anyhow::Result<Option<Arc<Core>>> {
     let cluster = Kubernetes::new(kube::Client::try_default().await.context("find the API server")?);
     let config = config.clone();
+    // The one before may still be ending; what is running in a blocking thread keeps the program from ending.
+    let volume = Volume::wait(&config.data, &stopping).await;
+    let Some(volume) = volume.context("open the volume")? else {
+        return Ok(None);
+    };
     let core = tokio::task::spawn_blocking(move || -> anyhow::Result<Core> {
         let registries = config
             .registries()
             .context("read certificate authorities of registries")?;
-        // The one before may still be ending.
-        let volume = loop {
-            match Volume::open(&config.data) {
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                    tracing::warn!("another server holds the volume, waiting");
-                    std::thread::sleep(Duration::from_secs(1));
-                }
-                other => break other.context("open the volume")?,
-            }
-        };
         let store = Store::open(
             Arc::new(volume),
             config.commits(),

@@ -4,9 +4,14 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+
+use tokio_util::sync::CancellationToken;
 
 use super::disk::{Disk, Room, Stat};
+
+/// Pause before a volume that somebody holds is tried again.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// A mounted volume.
 #[derive(Debug)]
@@ -35,6 +40,29 @@ impl Volume {
             ));
         }
         Ok(Self { root, _lock: lock })
+    }
+
+    /// Opens a volume as soon as the server that holds it has ended; `None` when `stopping` comes first.
+    ///
+    /// # Errors
+    /// When the directory cannot be created.
+    pub async fn wait(root: &Path, stopping: &CancellationToken) -> io::Result<Option<Self>> {
+        let mut told = false;
+        loop {
+            match Self::open(root) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                other => return other.map(Some),
+            }
+            if !told {
+                tracing::warn!("another server holds the volume, waiting");
+                told = true;
+            }
+            // A lock that comes free is no event: only a thread that nothing can stop could wait for it.
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = stopping.cancelled() => return Ok(None),
+            }
+        }
     }
 
     fn path(&self, path: &str) -> PathBuf {

@@ -1,6 +1,7 @@
 //! Tests of the whole server: the real router over TLS on loopback, real files, a double of Kubernetes.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod api_server;
 mod crash;
 mod disk_double;
 mod frames_law;
@@ -8,6 +9,7 @@ mod full;
 mod images;
 mod killed;
 mod memory;
+mod program;
 mod reading;
 mod registry;
 mod reports;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::body::Body;
 use dcanary_server::http::gate::Gate;
 use dcanary_server::http::tls::{Tls, TlsFiles};
+use dcanary_server::store::volume::Volume;
 use futures::StreamExt;
 use reqwest::{Method, StatusCode};
 use tokio_stream::wrappers::ReceiverStream;
@@ -126,4 +127,23 @@ fn a_volume_has_one_server_at_a_time() {
     assert_eq!(two.unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
     drop(one);
     assert!(dcanary_server::store::volume::Volume::open(dir.path()).is_ok());
+}
+
+#[tokio::test]
+async fn waiting_for_a_held_volume_ends_with_the_volume_or_with_the_order_to_stop() {
+    let dir = tempfile::tempdir().unwrap();
+    let stopping = CancellationToken::new();
+    let first = Volume::wait(dir.path(), &stopping).await.unwrap().unwrap();
+    let (path, token) = (dir.path().to_owned(), stopping.clone());
+    let second = tokio::spawn(async move { Volume::wait(&path, &token).await.unwrap().is_some() });
+    let (path, token) = (dir.path().to_owned(), CancellationToken::new());
+    let told = token.clone();
+    let third = tokio::spawn(async move { Volume::wait(&path, &told).await.unwrap().is_some() });
+    token.cancel();
+    let third = tokio::time::timeout(Duration::from_secs(10), third).await;
+    assert!(!third.unwrap().unwrap(), "stopped");
+    assert!(!second.is_finished());
+    drop(first);
+    let second = tokio::time::timeout(Duration::from_secs(10), second).await;
+    assert!(second.unwrap().unwrap(), "has it");
 }
