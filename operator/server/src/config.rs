@@ -5,14 +5,31 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
+use dcanary_protocol::limits;
 
 use crate::core::Settings;
 use crate::http::serve::ServeSettings;
 use crate::http::tls::TlsFiles;
 use crate::images::Registries;
+use crate::images::rules::Rules;
 use crate::limits::Limits;
 use crate::store::commit::CommitSettings;
 use crate::store::space::Reserve;
+
+/// Results of an attempt.
+const RESULTS: u32 = small(limits::RESULTS);
+/// Artifacts of an attempt.
+const ARTIFACTS: u32 = small(limits::ARTIFACTS);
+/// Steps of an attempt.
+const STEPS: u32 = small(limits::STEPS);
+
+/// A limit as flags have it; one that does not fit does not compile.
+const fn small(limit: usize) -> u32 {
+    assert!(limit <= 65_535);
+    #[allow(clippy::cast_possible_truncation)]
+    let small = limit as u32;
+    small
+}
 
 /// Takes logs, results and artifacts from build Pods, stores them and serves them.
 #[derive(Debug, Clone, Parser)]
@@ -50,9 +67,11 @@ pub struct Config {
     /// Registries with plain HTTP, host:port.
     #[arg(long, env = "DCANARY_SERVER_INSECURE_REGISTRIES", value_delimiter = ',')]
     pub insecure_registries: Vec<String>,
-    /// Repositories that images may be pushed to, as prefixes host/path; none = all.
-    #[arg(long, env = "DCANARY_SERVER_ALLOWED_REPOSITORIES", value_delimiter = ',')]
-    pub allowed_repositories: Vec<String>,
+    /// Which namespaces may push to which repositories and build on which, as a JSON array of
+    /// {"namespaces": [NAME or BEGINNING*], "repositories": [HOST/PATH or *], "access": "push" or "pull"}.
+    /// With registry credentials, only what a rule says is allowed.
+    #[arg(long, env = "DCANARY_SERVER_REGISTRY_RULES", default_value = "[]")]
+    pub registry_rules: Rules,
     /// Certificate authorities of registries, PEM files.
     #[arg(long, env = "DCANARY_SERVER_REGISTRY_CA", value_delimiter = ',')]
     pub registry_ca: Vec<PathBuf>,
@@ -61,10 +80,11 @@ pub struct Config {
         value_parser = clap::value_parser!(u64).range(..=3600))]
     pub registry_seconds: u64,
     /// Space in bytes that is kept for final reports; default 5 % of the volume, at most 256 MiB.
-    #[arg(long, env = "DCANARY_SERVER_RESERVE_BYTES")]
+    #[arg(long, env = "DCANARY_SERVER_RESERVE_BYTES",
+        value_parser = clap::value_parser!(u64).range(1 << 20..=64 << 30))]
     pub reserve_bytes: Option<u64>,
     /// Days that data of runs are kept after the run is gone.
-    #[arg(long, env = "DCANARY_SERVER_RETENTION_DAYS", default_value_t = 30,
+    #[arg(long = "retention-days", env = "DCANARY_SERVER_RETENTION_DAYS", default_value_t = 30,
         value_parser = clap::value_parser!(u64).range(..=3650))]
     pub retention: u64,
     /// Minutes between sweeps.
@@ -80,24 +100,24 @@ pub struct Config {
         value_parser = clap::value_parser!(u64).range(16..=65_536))]
     pub max_connections: u64,
     /// One result, in bytes.
-    #[arg(long, env = "DCANARY_SERVER_MAX_RESULT_BYTES", default_value_t = 1 << 20,
-        value_parser = clap::value_parser!(u64).range(1..=4 << 20))]
+    #[arg(long, env = "DCANARY_SERVER_MAX_RESULT_BYTES", default_value_t = limits::RESULT_BYTES,
+        value_parser = clap::value_parser!(u64).range(1..=limits::RESULT_BYTES))]
     pub max_result_bytes: u64,
     /// Results of a run, in bytes.
-    #[arg(long, env = "DCANARY_SERVER_MAX_RUN_RESULT_BYTES", default_value_t = 16 << 20,
-        value_parser = clap::value_parser!(u64).range(1..=256 << 20))]
+    #[arg(long, env = "DCANARY_SERVER_MAX_RUN_RESULT_BYTES", default_value_t = limits::RUN_RESULT_BYTES,
+        value_parser = clap::value_parser!(u64).range(1..=limits::RUN_RESULT_BYTES))]
     pub max_run_result_bytes: u64,
     /// Results of an attempt.
-    #[arg(long, env = "DCANARY_SERVER_MAX_RESULTS", default_value_t = 1000,
-        value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, env = "DCANARY_SERVER_MAX_RESULTS", default_value_t = RESULTS,
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(RESULTS)))]
     pub max_results: u32,
     /// One artifact, in bytes.
-    #[arg(long, env = "DCANARY_SERVER_MAX_ARTIFACT_BYTES", default_value_t = 10 << 30,
-        value_parser = clap::value_parser!(u64).range(1..=100 << 30))]
+    #[arg(long, env = "DCANARY_SERVER_MAX_ARTIFACT_BYTES", default_value_t = limits::ARTIFACT_BYTES,
+        value_parser = clap::value_parser!(u64).range(1..=limits::ARTIFACT_BYTES))]
     pub max_artifact_bytes: u64,
     /// Artifacts of an attempt.
-    #[arg(long, env = "DCANARY_SERVER_MAX_ARTIFACTS", default_value_t = 256,
-        value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(long, env = "DCANARY_SERVER_MAX_ARTIFACTS", default_value_t = ARTIFACTS,
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(ARTIFACTS)))]
     pub max_artifacts: u32,
     /// Kept log of an attempt, in bytes: the first quarter and the last three.
     #[arg(long, env = "DCANARY_SERVER_MAX_LOG_BYTES", default_value_t = 64 << 20,
@@ -108,8 +128,8 @@ pub struct Config {
         value_parser = clap::value_parser!(u64).range(64 << 10..=8 << 20))]
     pub max_frames_bytes: u64,
     /// Steps of an attempt.
-    #[arg(long, env = "DCANARY_SERVER_MAX_STEPS", default_value_t = 1000,
-        value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, env = "DCANARY_SERVER_MAX_STEPS", default_value_t = STEPS,
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(STEPS)))]
     pub max_steps: u32,
     /// What is logged, e.g. info or debug.
     #[arg(long, env = "DCANARY_SERVER_LOG", default_value = "info")]
@@ -131,7 +151,7 @@ impl Config {
             artifacts: size(u64::from(self.max_artifacts)),
             log_bytes: self.max_log_bytes,
             frames_bytes: size(self.max_frames_bytes),
-            steps: self.max_steps,
+            steps: size(u64::from(self.max_steps)),
             ..Limits::default()
         }
     }
@@ -181,7 +201,7 @@ impl Config {
         Ok(Registries {
             credentials: self.registry_credentials.clone(),
             insecure: self.insecure_registries.clone(),
-            allowed: self.allowed_repositories.clone(),
+            rules: self.registry_rules.clone(),
             authorities: self
                 .registry_ca
                 .iter()
@@ -206,15 +226,61 @@ mod tests {
         assert_eq!(config.settings().operator, "system:serviceaccount:ns:name");
     }
 
+    fn with(flag: &str, value: &str) -> Result<Config, clap::Error> {
+        let one = format!("--{flag}={value}");
+        Config::try_parse_from(["dcanary-server", "--operator", "a:b", &one])
+    }
+
     #[test]
-    fn limits_have_ceilings() {
-        let flags = [
-            "dcanary-server",
-            "--operator",
-            "a:b",
-            "--max-result-bytes",
-            "99999999",
+    fn every_limit_has_a_ceiling_and_the_error_names_its_flag() {
+        let ceilings: [(&str, u64); 14] = [
+            ("max-result-bytes", limits::RESULT_BYTES),
+            ("max-run-result-bytes", limits::RUN_RESULT_BYTES),
+            ("max-results", limits::RESULTS as u64),
+            ("max-artifact-bytes", limits::ARTIFACT_BYTES),
+            ("max-artifacts", limits::ARTIFACTS as u64),
+            ("max-log-bytes", 1 << 30),
+            ("max-frames-bytes", 8 << 20),
+            ("max-steps", limits::STEPS as u64),
+            ("max-connections", 65_536),
+            ("reserve-bytes", 64 << 30),
+            ("registry-seconds", 3_600),
+            ("retention-days", 3_650),
+            ("sweep-minutes", 1_440),
+            ("stop-seconds", 600),
         ];
-        assert!(Config::try_parse_from(flags).is_err());
+        for (flag, most) in ceilings {
+            assert!(with(flag, &most.to_string()).is_ok(), "{flag} {most}");
+            let error = with(flag, &(most + 1).to_string()).unwrap_err().to_string();
+            assert!(error.contains(&format!("--{flag}")), "{error}");
+        }
+        let mut command = Config::command();
+        let help = command.render_long_help().to_string();
+        for flag in help
+            .split_whitespace()
+            .filter_map(|word| word.strip_prefix("--max-"))
+        {
+            let known = ceilings
+                .iter()
+                .any(|(name, _)| name.strip_prefix("max-") == Some(flag));
+            assert!(known, "--max-{flag} has a ceiling in this test");
+        }
+    }
+
+    #[test]
+    fn rules_of_registries_are_read_and_bad_ones_name_the_flag() {
+        let good = r#"[{"namespaces": ["a"], "repositories": ["reg.example/a"]}]"#;
+        assert!(
+            !with("registry-rules", good)
+                .unwrap()
+                .registries()
+                .unwrap()
+                .rules
+                .is_empty()
+        );
+        let error = with("registry-rules", r#"[{"namespaces": ["a"]}]"#)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("--registry-rules"), "{error}");
     }
 }

@@ -8,7 +8,7 @@ use crate::attempts::Attempt;
 use crate::attempts::record::{EndRecord, Record, now_millis};
 use crate::core::Core;
 use crate::digest::Digest;
-use crate::session::entry;
+use crate::session::{discard, entry};
 use crate::store::fault::StoreFault;
 
 /// Why a final report was not taken.
@@ -20,6 +20,9 @@ pub enum FinalError {
         /// What.
         missing: Vec<String>,
     },
+    /// The operator has closed the session.
+    #[error("the session was closed by the operator")]
+    Revoked,
     /// Another one was stored.
     #[error("the attempt has sent another final report")]
     Different,
@@ -36,6 +39,7 @@ impl FinalError {
     pub fn reason(&self) -> (u16, &'static str) {
         match self {
             Self::Incomplete { .. } => (409, "incomplete"),
+            Self::Revoked => (410, "session-revoked"),
             Self::Different => (409, "final"),
             Self::Bad(_) => (422, "bad-report"),
             Self::Store(fault) => fault.reason(),
@@ -128,6 +132,9 @@ fn as_known(record: &Record, report: FinalReport) -> FinalReport {
 /// Nothing of it counts then.
 pub async fn take(core: &Core, attempt: &Arc<Attempt>, report: FinalReport) -> Result<u64, FinalError> {
     let mut state = attempt.state.lock().await;
+    if state.record.revoked {
+        return Err(FinalError::Revoked);
+    }
     let report = as_known(&state.record, report);
     if let Some(end) = &state.record.end {
         return if end.report == report {
@@ -157,8 +164,6 @@ pub async fn take(core: &Core, attempt: &Arc<Attempt>, report: FinalReport) -> R
     attempt.show(&state);
     core.metrics.reports.inc();
     drop(state);
-    if let Err(error) = core.store.blobs.upload_discard(attempt.id.as_str()).await {
-        tracing::warn!(error = &error as &dyn std::error::Error, attempt = %attempt.id, "uploads not removed yet");
-    }
+    discard(core, attempt).await;
     Ok(cursor)
 }

@@ -5,9 +5,10 @@
 use std::sync::Arc;
 
 use dcanary_protocol::frame::{Frame, FramesRequest};
+use dcanary_protocol::limits::{RESULT_INLINE_BYTES, RESULTS_INLINE_BYTES};
 
 use crate::attempts::log::Line;
-use crate::attempts::record::{ResultRecord, StepRecord};
+use crate::attempts::record::{Over, ResultRecord, StepRecord};
 use crate::attempts::{Attempt, State};
 use crate::core::Core;
 use crate::digest::Digest;
@@ -16,10 +17,6 @@ use crate::names::ItemName;
 use crate::store::fault::StoreFault;
 use crate::store::op::Op;
 
-/// Values of at most this length stay in the record,
-const INLINE: usize = 4 << 10;
-/// as long as they have no more than this together.
-const INLINE_SUM: usize = 64 << 10;
 /// Longest name or time of a frame, and kept length of a message, in bytes.
 const SHORT: usize = 4 << 10;
 
@@ -57,6 +54,9 @@ pub enum FramesError {
         /// By which flag.
         flag: &'static str,
     },
+    /// The operator has closed the session.
+    #[error("the session was closed by the operator")]
+    Revoked,
     /// The final report was sent.
     #[error("the attempt has sent its final report")]
     Final,
@@ -72,6 +72,7 @@ impl FramesError {
             Self::Gap { .. } => (409, "gap"),
             Self::Zero | Self::Bad { .. } => (422, "bad-frame"),
             Self::Limit { .. } => (413, "too-large"),
+            Self::Revoked => (410, "session-revoked"),
             Self::Final => (409, "final"),
             Self::Store(fault) => fault.reason(),
         }
@@ -103,6 +104,9 @@ pub fn accept(
     request: FramesRequest,
     limits: &Limits,
 ) -> Result<Option<Accepted>, FramesError> {
+    if state.record.over() == Some(Over::Revoked) {
+        return Err(FramesError::Revoked);
+    }
     let acked = state.acked();
     if request.first == 0 {
         return Err(FramesError::Zero);
@@ -118,7 +122,7 @@ pub fn accept(
     if last <= acked {
         return Ok(None);
     }
-    if state.record.end.is_some() {
+    if state.record.is_over() {
         return Err(FramesError::Final);
     }
     let mut next = Accepted {
@@ -229,11 +233,11 @@ fn add_result(
     }
     let (digest, size) = (Digest::of(value.as_bytes()), value.len() as u64);
     let others = results.iter().filter(|(other, _)| **other != name);
-    let sum: usize = others
-        .filter_map(|(_, other)| other.value.as_ref())
-        .map(String::len)
+    let sum: u64 = others
+        .filter(|(_, other)| other.value.is_some())
+        .map(|(_, other)| other.size)
         .sum();
-    let inline = if value.len() <= INLINE && sum + value.len() <= INLINE_SUM {
+    let inline = if size <= RESULT_INLINE_BYTES && sum + size <= RESULTS_INLINE_BYTES {
         Some(value)
     } else {
         next.values.push(value);
@@ -294,10 +298,10 @@ fn check(n: u64, frame: &Frame, limits: &Limits) -> Result<(), FramesError> {
 }
 
 fn check_step(n: u64, step: u32, limits: &Limits) -> Result<(), FramesError> {
-    if step < limits.steps {
+    if usize::try_from(step).is_ok_and(|step| step < limits.steps) {
         return Ok(());
     }
-    let most = u64::from(limits.steps);
+    let most = limits.steps as u64;
     Err(FramesError::Limit {
         n,
         limit: "the number of steps",

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use dcanary_protocol::limits;
+
 /// Limits in bytes, numbers and times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -22,28 +24,25 @@ pub struct Limits {
     /// Any other JSON body.
     pub body_bytes: usize,
     /// Steps of an attempt.
-    pub steps: u32,
+    pub steps: usize,
     /// A JSON body must have arrived after this time.
     pub body_timeout: Duration,
     /// An upload may pause this long.
     pub upload_idle: Duration,
 }
 
-/// Highest number that a step may have; the design's ceiling is far below it.
-const STEPS: u32 = 1_000;
-
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            result_bytes: 1 << 20,
-            run_result_bytes: 16 << 20,
-            results: 1_000,
-            artifact_bytes: 10 << 30,
-            artifacts: 256,
+            result_bytes: limits::RESULT_BYTES,
+            run_result_bytes: limits::RUN_RESULT_BYTES,
+            results: limits::RESULTS,
+            artifact_bytes: limits::ARTIFACT_BYTES,
+            artifacts: limits::ARTIFACTS,
             log_bytes: 64 << 20,
             frames_bytes: dcanary_protocol::FRAMES_BYTES,
-            body_bytes: 4 << 20,
-            steps: STEPS,
+            body_bytes: limits::REPORT_BYTES,
+            steps: limits::STEPS,
             body_timeout: Duration::from_secs(30),
             upload_idle: Duration::from_secs(30),
         }

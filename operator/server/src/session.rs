@@ -239,6 +239,13 @@ pub async fn open(core: &Core, shown: &str, attempt: &AttemptId) -> Result<Arc<A
     }
 }
 
+/// Drops the uploads of an attempt that is over. What cannot be dropped now goes with a sweep.
+pub async fn discard(core: &Core, attempt: &Attempt) {
+    if let Err(error) = core.store.blobs.upload_discard(attempt.id.as_str()).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, attempt = %attempt.id, "uploads not removed yet");
+    }
+}
+
 /// Closes a session for ever, also one that was not opened yet.
 ///
 /// # Errors
@@ -260,6 +267,8 @@ pub async fn revoke(core: &Core, id: &AttemptId) -> Result<(), SessionError> {
                 core.store.commits.commit(ops).await.map_err(StoreFault::from)?;
                 *state = next;
                 attempt.show(&state);
+                drop(state);
+                discard(core, &attempt).await;
             }
             Ok(())
         }

@@ -14,10 +14,10 @@ use dcanary_protocol::report::{ArtifactKind, Stored, UploadComplete};
 use futures::{FutureExt, Stream, StreamExt};
 
 use crate::attempts::Attempt;
-use crate::attempts::record::{ArtifactRecord, Record};
+use crate::attempts::record::{ArtifactRecord, Over, Record};
 use crate::core::Core;
 use crate::digest::Digest;
-use crate::images::ImageError;
+use crate::images::{Image, ImageError, Pushed};
 use crate::names::ItemName;
 use crate::store::blobs::{BlobError, PIECE, UploadKey};
 use crate::store::fault::StoreFault;
@@ -37,6 +37,9 @@ pub enum UploadError {
     /// It is complete already, with other content.
     #[error("the artifact is complete")]
     Complete,
+    /// The operator has closed the session.
+    #[error("the session was closed by the operator")]
+    Revoked,
     /// The final report was sent.
     #[error("the attempt has sent its final report")]
     Final,
@@ -79,6 +82,7 @@ impl UploadError {
         match self {
             Self::Offset { .. } => (409, "offset"),
             Self::Complete => (409, "complete"),
+            Self::Revoked => (410, "session-revoked"),
             Self::Final => (409, "final"),
             Self::Limit { .. } => (413, "too-large"),
             Self::DigestMismatch { .. } => (409, "digest-mismatch"),
@@ -142,15 +146,21 @@ fn key(attempt: &Attempt, name: &ItemName) -> UploadKey {
     }
 }
 
+fn open(record: &Record) -> Result<(), UploadError> {
+    match record.over() {
+        Some(Over::Revoked) => Err(UploadError::Revoked),
+        Some(Over::Final) => Err(UploadError::Final),
+        None => Ok(()),
+    }
+}
+
 fn writable<'a>(
     record: &'a Record,
     core: &Core,
     name: &ItemName,
 ) -> Result<Option<&'a ArtifactRecord>, UploadError> {
+    open(record)?;
     let known = record.artifacts.get(name);
-    if record.end.is_some() {
-        return Err(UploadError::Final);
-    }
     if known.is_none() && record.artifacts.len() >= core.limits.artifacts {
         let most = core.limits.artifacts as u64;
         return Err(UploadError::Limit {
@@ -206,7 +216,11 @@ where
     }
     let ended = loop {
         let idle = core.limits.upload_idle;
-        let piece = match tokio::time::timeout(idle, bytes.next()).await {
+        let arrived = tokio::select! {
+            piece = tokio::time::timeout(idle, bytes.next()) => piece,
+            () = attempt.over() => break open(&attempt.state.lock().await.record),
+        };
+        let piece = match arrived {
             Ok(Some(Ok(piece))) => piece,
             Ok(None) => break Ok(()),
             Ok(Some(Err(_))) => break Err(UploadError::Broken),
@@ -227,6 +241,9 @@ where
         let len = piece.len() as u64;
         // Only while it changes: a stalled connection must not keep out the one that takes its place.
         let one_at_a_time = lock.lock().await;
+        if let Err(error) = open(&attempt.state.lock().await.record) {
+            break Err(error);
+        }
         match core.store.blobs.upload_append(&key, at, piece).await {
             Ok(end) => at = end,
             Err(error) => break Err(fault(error)),
@@ -294,20 +311,15 @@ pub async fn complete(
         Err(error) => return Err(fault(error)),
     };
     if request.kind == ArtifactKind::Image {
-        let pushed = core.registries.push(
-            &core.store.blobs,
-            &artifact.digest,
-            artifact.size,
-            request.reference,
-        );
-        let pushed = pushed.await;
+        let pushed = push(core, attempt, &artifact, request.reference).await;
         crate::metrics::Metrics::count(
             &core.metrics.image_pushes,
             pushed.as_ref().map_or_else(|error| error.reason().1, |_| "ok"),
         );
-        let pushed = pushed.map_err(|error| {
-            core.uploads
-                .patience(&key, error, core.settings.registry_patience)
+        let patience = core.settings.registry_patience;
+        let pushed = pushed.map_err(|error| match error {
+            UploadError::Image(error) => UploadError::Image(core.uploads.patience(&key, error, patience)),
+            other => other,
         })?;
         artifact.manifest = Some(pushed.manifest);
         artifact.reference = pushed.reference;
@@ -315,6 +327,35 @@ pub async fn complete(
     artifact.complete = true;
     commit(core, attempt, name, &artifact).await?;
     Ok(stored(&artifact))
+}
+
+/// Pushes an image, unless the attempt is over before it becomes visible under its tag.
+async fn push(
+    core: &Core,
+    attempt: &Attempt,
+    artifact: &ArtifactRecord,
+    reference: Option<String>,
+) -> Result<Pushed, UploadError> {
+    let namespace = attempt.state.lock().await.record.namespace.clone();
+    let image = Image {
+        namespace: &namespace,
+        tar: &artifact.digest,
+        size: artifact.size,
+        reference,
+    };
+    let prepared = tokio::select! {
+        prepared = core.registries.prepare(&core.store.blobs, image) => prepared?,
+        () = attempt.over() => {
+            open(&attempt.state.lock().await.record)?;
+            return Err(UploadError::Broken);
+        }
+    };
+    // Held until the registry has answered: once a revocation is answered, the tag changes no more.
+    let state = attempt.state.lock().await;
+    open(&state.record)?;
+    let pushed = prepared.publish().await?;
+    drop(state);
+    Ok(pushed)
 }
 
 /// Computes the digest of what arrived and records it, before the content is moved.

@@ -145,6 +145,16 @@ pub struct EndRecord {
     pub report: FinalReport,
 }
 
+/// Why nothing more is taken from an attempt. Whoever changes a record asks under its lock: a request that was let in
+/// may have waited for its body since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    /// The operator has closed its session.
+    Revoked,
+    /// It has sent its final report.
+    Final,
+}
+
 /// Which attempt is where: `attempts/<attempt>.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -175,9 +185,18 @@ impl Record {
         self.results.values().map(|result| result.size).sum()
     }
 
-    /// Nothing more comes from it.
+    /// Why nothing more is taken from it, when that is so.
+    pub fn over(&self) -> Option<Over> {
+        if self.revoked {
+            Some(Over::Revoked)
+        } else {
+            self.end.as_ref().map(|_| Over::Final)
+        }
+    }
+
+    /// Nothing more is taken from it.
     pub fn is_over(&self) -> bool {
-        self.revoked || self.end.is_some()
+        self.over().is_some()
     }
 }
 

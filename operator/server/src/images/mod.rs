@@ -1,11 +1,14 @@
 //! Images: checks an OCI layout, puts it on its base, pushes it.
 
+pub mod base;
 pub mod credentials;
 pub mod layout;
 pub mod merge;
 pub mod push;
+pub mod rules;
 
 use crate::digest::Digest;
+use crate::names::Namespace;
 use crate::store::fault::StoreFault;
 pub use push::Registries;
 
@@ -30,6 +33,18 @@ pub enum ImageError {
         reference: String,
         /// Why.
         why: String,
+    },
+    /// No rule lets the namespace do this.
+    #[error(
+        "namespace {namespace} may not {what} {repository}: no rule of the server allows it (--registry-rules)"
+    )]
+    Forbidden {
+        /// The intention.
+        what: &'static str,
+        /// The repository.
+        repository: String,
+        /// Who.
+        namespace: Namespace,
     },
     /// A registry refused for good.
     #[error("cannot {what} {reference}: {why}")]
@@ -61,11 +76,25 @@ impl ImageError {
     pub fn reason(&self) -> (u16, &'static str) {
         match self {
             Self::Layout(_) | Self::Blob { .. } | Self::Reference { .. } => (422, "bad-image"),
+            Self::Forbidden { .. } => (403, "repository-forbidden"),
             Self::Refused { .. } => (422, "registry-refused"),
             Self::Registry { .. } => (503, "registry"),
             Self::Store(fault) => fault.reason(),
         }
     }
+}
+
+/// A stored layout that is to be pushed.
+#[derive(Debug)]
+pub struct Image<'a> {
+    /// Who pushes it.
+    pub namespace: &'a Namespace,
+    /// The tar.
+    pub tar: &'a Digest,
+    /// Its size.
+    pub size: u64,
+    /// Where to; nowhere is checked only.
+    pub reference: Option<String>,
 }
 
 /// A pushed image.

@@ -12,21 +12,14 @@ use oci_client::{Client, Reference, RegistryOperation};
 use serde_json::Value;
 
 use super::layout::{BASE_NAME, Layout, digest_of, read};
-use super::merge::{Base, merge};
-use super::{ImageError, Pushed, credentials};
+use super::merge::merge;
+use super::rules::{Access, Rules};
+use super::{Image, ImageError, Pushed, base, credentials};
 use crate::digest::Digest;
 use crate::store::blobs::Blobs;
 use crate::store::fault::StoreFault;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-const ACCEPTED: [&str; 4] = [
-    MANIFEST,
-    "application/vnd.docker.distribution.manifest.v2+json",
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-];
-/// Largest config of a base.
-const CONFIG_BYTES: usize = 4 << 20;
 
 /// Registries as this server reaches them.
 #[derive(Debug, Clone, Default)]
@@ -35,8 +28,9 @@ pub struct Registries {
     pub credentials: Option<PathBuf>,
     /// `host:port` of registries with plain HTTP.
     pub insecure: Vec<String>,
-    /// Prefixes of repositories that may be pushed to; none = all.
-    pub allowed: Vec<String>,
+    /// Which namespace may use what. Without rules and without credentials there is nothing to protect, and everything
+    /// is allowed; with credentials, only what a rule says.
+    pub rules: Rules,
     /// PEM of further certificate authorities.
     pub authorities: Vec<Vec<u8>>,
 }
@@ -51,7 +45,10 @@ fn parse(reference: &str) -> Result<Reference, ImageError> {
 }
 
 /// A refusal that repeating does not change, or something that it may.
-fn failed(what: &'static str, reference: &Reference) -> impl FnOnce(OciDistributionError) -> ImageError {
+pub(super) fn failed(
+    what: &'static str,
+    reference: &Reference,
+) -> impl FnOnce(OciDistributionError) -> ImageError {
     let reference = reference.to_string();
     move |error| {
         let why = error.to_string();
@@ -122,61 +119,71 @@ impl Registries {
         Ok(client)
     }
 
-    fn target(&self, reference: &str) -> Result<Reference, ImageError> {
+    fn allow(&self, image: &Image<'_>, reference: &Reference, access: Access) -> Result<(), ImageError> {
+        let (registry, repository) = (reference.registry(), reference.repository());
+        let open = self.rules.is_empty() && self.credentials.is_none();
+        if open || self.rules.allow(image.namespace, registry, repository, access) {
+            return Ok(());
+        }
+        Err(ImageError::Forbidden {
+            what: match access {
+                Access::Push => "push to",
+                Access::Pull => "build on",
+            },
+            repository: format!("{registry}/{repository}"),
+            namespace: image.namespace.clone(),
+        })
+    }
+
+    fn target(&self, image: &Image<'_>, reference: &str) -> Result<Reference, ImageError> {
         let target = parse(reference)?;
-        let refused = |why: &str| ImageError::Reference {
-            reference: reference.to_owned(),
-            why: why.to_owned(),
-        };
         if target.digest().is_some() {
-            return Err(refused("images are pushed to a tag, not to a digest"));
+            return Err(ImageError::Reference {
+                reference: reference.to_owned(),
+                why: "images are pushed to a tag, not to a digest".to_owned(),
+            });
         }
-        let repository = format!("{}/{}/", target.registry(), target.repository());
-        let allowed = |prefix: &String| repository.starts_with(&format!("{}/", prefix.trim_end_matches('/')));
-        if !self.allowed.is_empty() && !self.allowed.iter().any(allowed) {
-            return Err(refused(
-                "not below an allowed repository (--allowed-repositories)",
-            ));
-        }
+        self.allow(image, &target, Access::Push)?;
         Ok(target)
     }
 
-    /// Pushes the layout in a stored tar.
+    /// Checks a stored layout and brings everything but its manifest to its registry.
     ///
     /// # Errors
-    /// When the layout is wrong, or a registry refuses or fails.
-    pub async fn push(
-        &self,
-        blobs: &Arc<dyn Blobs>,
-        tar: &Digest,
-        size: u64,
-        reference: Option<String>,
-    ) -> Result<Pushed, ImageError> {
-        let target = reference.map(|reference| self.target(&reference)).transpose()?;
-        let layout = read(blobs, tar, size).await?;
+    /// When the layout is wrong, no rule allows its target or its base, or a registry refuses or fails.
+    pub async fn prepare(&self, blobs: &Arc<dyn Blobs>, image: Image<'_>) -> Result<Prepared, ImageError> {
+        let target = image.reference.as_deref();
+        let target = target
+            .map(|reference| self.target(&image, reference))
+            .transpose()?;
+        let layout = read(blobs, image.tar, image.size).await?;
         let Some(target) = target else {
-            return Ok(Pushed {
-                manifest: Digest::of(&layout.manifest_bytes),
-                reference: None,
+            return Ok(Prepared {
+                manifest: layout.manifest_bytes,
+                place: None,
             });
         };
+        let from = layout.manifest["annotations"][BASE_NAME].as_str();
+        let from = from.map(parse).transpose()?;
+        if let Some(from) = &from {
+            self.allow(&image, from, Access::Pull)?;
+        }
         let client = self.login("push", &target, RegistryOperation::Push).await?;
         let push = Push {
             client,
             target,
             blobs,
-            tar,
+            tar: image.tar,
             layout: &layout,
         };
-        let manifest = match layout.manifest["annotations"][BASE_NAME].as_str() {
+        let manifest = match from {
             None => {
                 push.own_blobs(true).await?;
                 layout.manifest_bytes.clone()
             }
-            Some(base) => {
-                let from = parse(base)?;
+            Some(from) => {
                 let source = self.login("pull base", &from, RegistryOperation::Pull).await?;
-                let base = pull_base(&source, &from, &layout.config).await?;
+                let base = base::pull(&source, &from, &layout.config).await?;
                 push.base_layers(&source, &from, &base.manifest).await?;
                 push.own_blobs(false).await?;
                 let merged = merge(&base, &layout.manifest, &layout.config).map_err(ImageError::Layout)?;
@@ -184,12 +191,41 @@ impl Registries {
                 merged.manifest
             }
         };
-        let digest = Digest::of(&manifest);
-        push.manifest(manifest).await?;
-        let (registry, repository) = (push.target.registry(), push.target.repository());
+        Ok(Prepared {
+            manifest,
+            place: Some((push.client, push.target)),
+        })
+    }
+}
+
+/// An image of which only the manifest is missing in its registry.
+pub struct Prepared {
+    manifest: Vec<u8>,
+    place: Option<(Client, Reference)>,
+}
+
+impl Prepared {
+    /// Makes it visible under its tag.
+    ///
+    /// # Errors
+    /// When the registry refuses or fails.
+    pub async fn publish(self) -> Result<Pushed, ImageError> {
+        let manifest = Digest::of(&self.manifest);
+        let Some((client, target)) = self.place else {
+            return Ok(Pushed {
+                manifest,
+                reference: None,
+            });
+        };
+        let kind = http::HeaderValue::from_static(MANIFEST);
+        client
+            .push_manifest_raw(&target, self.manifest, kind)
+            .await
+            .map_err(failed("push the manifest of", &target))?;
+        let (registry, repository) = (target.registry(), target.repository());
         Ok(Pushed {
-            manifest: digest,
-            reference: Some(format!("{registry}/{repository}@{digest}")),
+            manifest,
+            reference: Some(format!("{registry}/{repository}@{manifest}")),
         })
     }
 }
@@ -288,85 +324,4 @@ impl Push<'_> {
         }
         Ok(())
     }
-
-    async fn manifest(&self, bytes: Vec<u8>) -> Result<(), ImageError> {
-        let kind = http::HeaderValue::from_static(MANIFEST);
-        self.client
-            .push_manifest_raw(&self.target, bytes, kind)
-            .await
-            .map_err(failed("push the manifest of", &self.target))?;
-        Ok(())
-    }
-}
-
-/// Manifest and config of a base, for the platform of the image when it is made for several.
-async fn pull_base(client: &Client, from: &Reference, config: &Value) -> Result<Base, ImageError> {
-    let bad = |why: String| ImageError::Refused {
-        what: "use base",
-        reference: from.to_string(),
-        why,
-    };
-    let auth = oci_client::secrets::RegistryAuth::Anonymous;
-    let pull = async |image: &Reference| {
-        let (bytes, _) = client
-            .pull_manifest_raw(image, &auth, &ACCEPTED)
-            .await
-            .map_err(failed("pull base", image))?;
-        let manifest: Value = serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))?;
-        Ok::<_, ImageError>((Digest::of(&bytes), manifest))
-    };
-    let (mut digest, mut manifest) = pull(from).await?;
-    if let Some(named) = from.digest()
-        && named != digest.to_string()
-    {
-        return Err(bad(format!("the registry answered with {digest}")));
-    }
-    if let Some(platforms) = manifest["manifests"].as_array() {
-        let fits = |entry: &&Value| {
-            ["os", "architecture"].iter().all(|key| {
-                let wanted = config[*key].as_str();
-                entry["platform"][*key].as_str() == wanted
-            })
-        };
-        let entry = platforms.iter().find(fits).ok_or_else(|| {
-            bad(format!(
-                "not made for {}/{}",
-                config["os"], config["architecture"]
-            ))
-        })?;
-        let named = digest_of(entry).map_err(|error| bad(error.to_string()))?;
-        let image = Reference::with_digest(
-            from.registry().to_owned(),
-            from.repository().to_owned(),
-            named.to_string(),
-        );
-        (digest, manifest) = pull(&image).await?;
-        if digest != named {
-            return Err(bad(format!(
-                "the registry answered with {digest} instead of {named}"
-            )));
-        }
-    }
-    let named = digest_of(&manifest["config"]).map_err(|error| bad(error.to_string()))?;
-    if manifest["config"]["size"]
-        .as_u64()
-        .is_none_or(|size| size > CONFIG_BYTES as u64)
-    {
-        return Err(bad("its config is too large".to_owned()));
-    }
-    let mut bytes = Vec::new();
-    let descriptor = OciDescriptor {
-        digest: named.to_string(),
-        ..OciDescriptor::default()
-    };
-    client
-        .pull_blob(from, &descriptor, &mut bytes)
-        .await
-        .map_err(failed("pull base", from))?;
-    let config = serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))?;
-    Ok(Base {
-        digest,
-        manifest,
-        config,
-    })
 }

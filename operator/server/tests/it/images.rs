@@ -2,91 +2,23 @@
 
 use dcanary_server::digest::Digest;
 use dcanary_server::images::Registries;
+use dcanary_server::images::rules::Rules;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
+use crate::layouts::{Image, body_of, image, layer, push, tar};
 use crate::registry::Registry;
 use crate::support::{Options, Runner, TestServer, refused, report};
 
-const BASE: &str = "org.opencontainers.image.base.name";
-
-/// An OCI layout in a tar.
-struct Image {
-    files: Vec<(String, Vec<u8>)>,
-    manifest: Digest,
-}
-
-fn image(layers: &[&[u8]], settings: &Value, base: Option<&str>) -> Image {
-    let mut files = vec![(
-        "oci-layout".to_owned(),
-        br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec(),
-    )];
-    let mut blob = |content: &[u8], kind: &str| {
-        let digest = Digest::of(content);
-        files.push((format!("blobs/sha256/{}", digest.hex()), content.to_vec()));
-        json!({"mediaType": kind, "digest": digest.to_string(), "size": content.len()})
-    };
-    let diff_ids: Vec<String> = layers.iter().map(|layer| Digest::of(layer).to_string()).collect();
-    let config = json!({"architecture": "amd64", "os": "linux", "config": settings,
-        "rootfs": {"type": "layers", "diff_ids": diff_ids}, "history": [{"created_by": "test"}]});
-    let config = blob(
-        config.to_string().as_bytes(),
-        "application/vnd.oci.image.config.v1+json",
-    );
-    let layers: Vec<Value> = layers
-        .iter()
-        .map(|layer| blob(layer, "application/vnd.oci.image.layer.v1.tar"))
-        .collect();
-    let mut manifest = json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "config": config, "layers": layers});
-    if let Some(base) = base {
-        manifest["annotations"] = json!({ BASE: base });
-    }
-    let manifest = manifest.to_string().into_bytes();
-    let descriptor = blob(&manifest, "application/vnd.oci.image.manifest.v1+json");
-    let index = json!({"schemaVersion": 2, "manifests": [descriptor]});
-    files.push(("index.json".to_owned(), index.to_string().into_bytes()));
-    Image {
-        files,
-        manifest: Digest::of(&manifest),
-    }
-}
-
-fn tar(image: &Image) -> Vec<u8> {
-    let mut builder = tar::Builder::new(Vec::new());
-    for (path, content) in &image.files {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(content.len() as u64);
-        header.set_mode(0o644);
-        builder
-            .append_data(&mut header, path, content.as_slice())
-            .unwrap();
-    }
-    builder.into_inner().unwrap()
-}
-
-async fn push(runner: &Runner, name: &str, image: &Image, reference: &str) -> reqwest::Response {
-    let bytes = tar(image);
-    let known = runner.complete(name, &body_of(&bytes, reference)).await;
-    if known.status() != StatusCode::CONFLICT {
-        return known;
-    }
-    if runner.offset(name).await == 0 {
-        assert_eq!(runner.put(name, 0, bytes.clone()).await.status(), StatusCode::OK);
-    }
-    runner.complete(name, &body_of(&bytes, reference)).await
-}
-
-fn body_of(bytes: &[u8], reference: &str) -> Value {
-    json!({"kind": "image", "size": bytes.len(), "digest": Digest::of(bytes).to_string(),
-        "mediaType": "application/x-tar", "reference": reference})
-}
-
-fn options(registries: Registries) -> Options {
+pub fn options(registries: Registries) -> Options {
     Options {
         registries,
         ..Options::default()
     }
+}
+
+pub fn rules(rules: &Value) -> Rules {
+    rules.to_string().parse().unwrap()
 }
 
 fn plain(registry: &Registry) -> Registries {
@@ -94,10 +26,6 @@ fn plain(registry: &Registry) -> Registries {
         insecure: vec![registry.host.clone()],
         ..Registries::default()
     }
-}
-
-fn layer(seed: u8, len: usize) -> Vec<u8> {
-    (0..len).map(|n| u8::try_from(n % 241).unwrap() ^ seed).collect()
 }
 
 #[tokio::test]
@@ -193,6 +121,7 @@ async fn a_base_from_another_registry_is_passed_on_with_its_own_login() {
     let registries = Registries {
         credentials: Some(logins.path().to_owned()),
         insecure: vec![from.host.clone(), to.host.clone()],
+        rules: rules(&json!([{"namespaces": ["builds"], "repositories": [from.host, to.host]}])),
         ..Registries::default()
     };
     let server = TestServer::with(options(registries)).await;
@@ -268,7 +197,8 @@ async fn a_registry_that_is_away_is_tried_again_and_forbidden_places_are_not_pus
         .unwrap();
     let registries = Registries {
         insecure: vec![registry.host.clone(), gone.to_string()],
-        allowed: vec![format!("{}/team", registry.host), gone.to_string()],
+        rules: rules(&json!([{"namespaces": ["builds"],
+            "repositories": [format!("{}/team", registry.host), gone.to_string()]}])),
         ..Registries::default()
     };
     let server = TestServer::with(options(registries)).await;
@@ -278,7 +208,7 @@ async fn a_registry_that_is_away_is_tried_again_and_forbidden_places_are_not_pus
     assert!(away.headers().contains_key("retry-after"));
     assert_eq!(refused(away).await, (503, "registry".into()));
     let elsewhere = push(&runner, "two", &image, &format!("{}/other/app:1", registry.host)).await;
-    assert_eq!(refused(elsewhere).await, (422, "bad-image".into()));
+    assert_eq!(refused(elsewhere).await, (403, "repository-forbidden".into()));
     let beside = push(
         &runner,
         "three",
@@ -286,7 +216,7 @@ async fn a_registry_that_is_away_is_tried_again_and_forbidden_places_are_not_pus
         &format!("{}/teamwork/app:1", registry.host),
     )
     .await;
-    assert_eq!(refused(beside).await, (422, "bad-image".into()));
+    assert_eq!(refused(beside).await, (403, "repository-forbidden".into()));
     let stored = push(&runner, "four", &image, &format!("{}/team/app:1", registry.host)).await;
     assert_eq!(stored.status(), StatusCode::OK);
 }

@@ -54,7 +54,7 @@ impl Registry {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .expect("these tests need the package docker-registry");
+            .expect("these tests need the program docker-registry (package docker-registry) in PATH");
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let registry = Self {
             child,
