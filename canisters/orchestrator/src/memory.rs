@@ -46,7 +46,7 @@ const ALL: [MemoryId; 11] = [
 ];
 
 /// Pages that the manager hands to a memory at once (8 MiB). Part of the layout: it must never change.
-const BUCKET_PAGES: u16 = 128;
+pub(crate) const BUCKET_PAGES: u16 = 128;
 /// Pages of the manager itself.
 const MANAGER_PAGES: u64 = 1;
 

@@ -3,6 +3,7 @@
 mod appending;
 mod ceilings;
 mod garbage;
+mod layout;
 mod memory;
 mod offers;
 mod reading;

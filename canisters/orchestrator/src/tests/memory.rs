@@ -63,3 +63,58 @@ impl Memory for SparseMemory {
         });
     }
 }
+
+/// A repeated byte is worth a run of its own from this length on.
+const RUN: usize = 16;
+
+/// A small file for a memory: its size, then runs of one byte and pieces of other bytes, each after place and length. Zeros
+/// are left out.
+impl SparseMemory {
+    pub fn to_image(&self) -> Vec<u8> {
+        let inner = self.0.borrow();
+        let mut image = inner.size.to_le_bytes().to_vec();
+        let mut piece = |at: u64, bytes: &[u8], repeat: usize| {
+            image.extend_from_slice(&at.to_le_bytes());
+            image.extend_from_slice(&u32::try_from(repeat).unwrap().to_le_bytes());
+            image.extend_from_slice(&u32::try_from(bytes.len()).unwrap().to_le_bytes());
+            image.extend_from_slice(bytes);
+        };
+        for (page, bytes) in &inner.written {
+            let (base, mut at, mut begun) = (page * PAGE, 0, 0);
+            while at < bytes.len() {
+                let same = bytes[at..].iter().take_while(|byte| **byte == bytes[at]).count();
+                if same < RUN {
+                    at += same;
+                    continue;
+                }
+                if at > begun {
+                    piece(base + begun as u64, &bytes[begun..at], 1);
+                }
+                if bytes[at] != 0 {
+                    piece(base + at as u64, &bytes[at..=at], same);
+                }
+                at += same;
+                begun = at;
+            }
+            if at > begun {
+                piece(base + begun as u64, &bytes[begun..at], 1);
+            }
+        }
+        image
+    }
+
+    pub fn from_image(image: &[u8]) -> Self {
+        let memory = Self::default();
+        let (size, mut rest) = image.split_first_chunk::<8>().unwrap();
+        memory.grow(u64::from_le_bytes(*size));
+        while let Some((at, tail)) = rest.split_first_chunk::<8>() {
+            let (repeat, tail) = tail.split_first_chunk::<4>().unwrap();
+            let (len, tail) = tail.split_first_chunk::<4>().unwrap();
+            let (bytes, tail) = tail.split_at(usize::try_from(u32::from_le_bytes(*len)).unwrap());
+            let repeat = usize::try_from(u32::from_le_bytes(*repeat)).unwrap();
+            memory.write(u64::from_le_bytes(*at), &bytes.repeat(repeat));
+            rest = tail;
+        }
+        memory
+    }
+}
