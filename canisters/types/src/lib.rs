@@ -18,6 +18,8 @@ pub mod api;
 pub mod block;
 pub mod cbor;
 pub mod fields;
+#[cfg(test)]
+mod garbage;
 pub mod graph;
 pub mod icrc3;
 pub mod labels;

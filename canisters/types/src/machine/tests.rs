@@ -185,8 +185,16 @@ fn mutated(t: &Transition, graph: &GraphDoc) -> Vec<Transition> {
     everything(graph).into_iter().filter(|other| other != t).collect()
 }
 
+/// A number of cases, or what `PROPTEST_CASES` says.
+fn cases(usual: u32) -> ProptestConfig {
+    let wanted = std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    ProptestConfig::with_cases(wanted.unwrap_or(usual))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(cases(300))]
 
     #[test]
     fn machine_and_oracle_agree_on_every_next_record_of_every_legal_history(
