@@ -17,13 +17,15 @@ use futures::TryStreamExt;
 use k8s_openapi::api::{core::v1::ConfigMap, events::v1::Event};
 use kube::{
     Api,
-    api::{DeleteParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
     runtime::{WatchStreamExt, watcher},
 };
 use serde_json::{Value, json};
 
 /// So many records that the older ones are put aside while the chain is away.
 const SKIPPED: usize = 52;
+/// Label of what proves a fork.
+const EVIDENCE: &str = "app.kubernetes.io/component=fork-evidence";
 /// The root key of the IC mainnet: a valid one, and another.
 const MAINNET: &str = "308182301d060d2b0601040182dc7c0503010201060c2b0601040182dc7c05030201036100814c0e6ec71fab583b08bd81373c255c3c371b2e84863c98a4f1e08b74235d14fb5d9c0cd546d9685f913a0c0b2cc5341583bf4b4392e467db96d65b9bb4cb717112f8472e0d5a4d14505ffd7484b01291091c5f87b98883463f98091a0baaae";
 
@@ -85,21 +87,40 @@ async fn runs(ns: &Namespace, name: &str) -> Result<()> {
     ns.finished(name, LIMIT).await.map(drop)
 }
 
-/// An Event of the namespace with a reason.
-async fn event(ns: &Namespace, reason: &str) -> Result<()> {
-    let watch = watcher(ns.api::<Event>(), watcher::Config::default())
+fn evidence() -> ListParams {
+    ListParams::default().labels(EVIDENCE)
+}
+
+/// The ConfigMap with the evidence of the only fork, and the Event that names it.
+async fn accused(cluster: &Cluster) -> Result<ConfigMap> {
+    let kept = watcher(maps(cluster), watcher::Config::default().labels(EVIDENCE))
         .default_backoff()
         .applied_objects();
-    let found = watch.try_filter(|event| futures::future::ready(event.reason.as_deref() == Some(reason)));
-    tokio::time::timeout(LIMIT, Box::pin(found).try_next())
+    let map = tokio::time::timeout(LIMIT, Box::pin(kept).try_next())
         .await
-        .with_context(|| format!("no Event {reason}"))??;
-    Ok(())
+        .context("no evidence is kept")??
+        .context("the watch ended")?;
+    let name = map.metadata.name.clone();
+    let events: Api<Event> = Api::namespaced(cluster.client.clone(), &cluster.operator_namespace);
+    let told = watcher(events, watcher::Config::default())
+        .default_backoff()
+        .applied_objects()
+        .try_filter(|event| {
+            let names = event.related.as_ref().and_then(|related| related.name.clone()) == name;
+            futures::future::ready(names && event.reason.as_deref() == Some("LedgerForked"))
+        });
+    tokio::time::timeout(LIMIT, Box::pin(told).try_next())
+        .await
+        .context("no Event LedgerForked")??;
+    Ok(map)
 }
 
 #[tokio::test]
 async fn a_restored_older_data_folder_of_the_node_is_a_fork_for_the_operator_and_for_readers() -> Result<()> {
     let (system, cluster) = (super::system().await?, Cluster::connect().await?);
+    maps(&cluster)
+        .delete_collection(&DeleteParams::default(), &evidence())
+        .await?;
     let volume = Volume::open(&cluster, LEDGER).await?;
     let outcome = scenario("older-node", |ns| {
         let system = system.clone();
@@ -134,7 +155,21 @@ async fn a_restored_older_data_folder_of_the_node_is_a_fork_for_the_operator_and
                 .await?;
             assert_eq!(view.state("Recorded").0, "False", "{:#}", view.status());
             assert_eq!(view.state("Succeeded").0, "True", "{:#}", view.status());
-            event(&ns, "LedgerForked").await?;
+            let map = accused(&ns.cluster).await?;
+            let told: Value = serde_json::from_str(
+                map.data
+                    .context("data")?
+                    .get("evidence.json")
+                    .context("evidence")?,
+            )?;
+            ensure!(
+                told["seen"]["certificate"] != told["shown"]["certificate"],
+                "{told:#}"
+            );
+            ensure!(
+                told["seen"]["size"].as_u64() > told["shown"]["size"].as_u64(),
+                "{told:#}"
+            );
             // and the right one again: nothing is lost
             right_folder(&system, volume).await?;
             ns.verified("later").await?;
@@ -145,6 +180,9 @@ async fn a_restored_older_data_folder_of_the_node_is_a_fork_for_the_operator_and
     .await;
     right_folder(&system, &volume).await?;
     volume.close().await?;
+    maps(&cluster)
+        .delete_collection(&DeleteParams::default(), &evidence())
+        .await?;
     outcome
 }
 

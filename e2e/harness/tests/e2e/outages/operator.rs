@@ -11,8 +11,7 @@ use dcanary_harness::{
 };
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
-    Api,
-    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams},
     runtime::wait::await_condition,
 };
 use serde_json::json;
@@ -97,30 +96,16 @@ async fn a_runner_that_comes_by_init_container_runs_the_same_pipeline() -> Resul
     outcome
 }
 
-/// Puts an object there that the schema takes and the operator's types may not: the first of several that the API server lets in.
-async fn unreadable(ns: &Namespace) -> Result<String> {
-    let mut said = Vec::new();
-    for time in ["99999999999999999999d", "", "00000000000000000000000000001h1s"] {
-        let text = run(
-            "odd",
-            &json!([{"name": "s", "image": super::BUSYBOX, "timeout": time, "steps": [{"run": "true"}]}]),
-        );
-        let object: DynamicObject = serde_json::from_str(&text)?;
-        match ns.runs().create(&PostParams::default(), &object).await {
-            Ok(_) => return Ok(format!("timeout `{time}`")),
-            Err(error) => said.push(error.to_string()),
-        }
-    }
-    // a time that the schema's format allows and no clock can show
-    let object: DynamicObject = serde_json::from_str(&run("odd", &json!([stage("s", "true")])))?;
-    ns.runs().create(&PostParams::default(), &object).await?;
-    ns.finished("odd", LIMIT).await?;
-    let status = json!({"status": {"startedAt": "9999-12-31T23:59:59-23:59"}});
-    let api: Api<DynamicObject> = ns.runs();
-    api.patch_status("odd", &PatchParams::default(), &Patch::Merge(&status))
-        .await
-        .with_context(|| format!("nothing unreadable is let in: {said:?}"))?;
-    Ok("startedAt".to_owned())
+/// Puts an object there that the API server takes and the operator's types do not: it looks at the form of a time, and not at its offset.
+async fn unreadable(ns: &Namespace) -> Result<()> {
+    ns.apply(&run("odd", &json!([stage("s", "true")]))).await?;
+    ns.recorded("odd").await?;
+    let status = json!({"status": {"startedAt": "2020-01-01T00:00:00+99:99"}});
+    let params = PatchParams::default();
+    ns.runs()
+        .patch_status("odd", &params, &Patch::Merge(&status))
+        .await?;
+    Ok(())
 }
 
 #[tokio::test]
@@ -129,7 +114,7 @@ async fn an_object_that_cannot_be_read_stops_neither_a_running_nor_a_starting_op
     let outcome = scenario("unreadable", |ns| {
         let system = system.clone();
         async move {
-            let what = unreadable(&ns).await?;
+            unreadable(&ns).await?;
             let told = go_on(&ns, &system).await;
             // nobody else can
             let free = json!({"metadata": {"finalizers": null}});
@@ -137,7 +122,7 @@ async fn an_object_that_cannot_be_read_stops_neither_a_running_nor_a_starting_op
             odd.patch("odd", &PatchParams::default(), &Patch::Merge(&free))
                 .await?;
             odd.delete("odd", &DeleteParams::default()).await?;
-            told.context(what)
+            told
         }
     })
     .await;
