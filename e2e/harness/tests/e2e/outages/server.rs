@@ -22,6 +22,8 @@ use serde_json::{Value, json};
 use super::BUSYBOX;
 
 const GIB: u64 = 1 << 30;
+/// Largest reserve that the server takes.
+const MOST: u64 = 64 * GIB;
 const RESERVE: &str = "DCANARY_SERVER_RESERVE_BYTES";
 
 /// A stage that makes a file of `size` bytes, says so, and stores it.
@@ -109,16 +111,16 @@ async fn a_full_store_is_told_holds_the_run_back_and_loses_nothing_once_there_is
 async fn full(system: &System, volume: &Volume) -> Result<()> {
     const SIZE: u64 = 5_000_000;
     const LINES: u32 = 30;
-    // a file of two GiB makes the difference, wherever the volume's disk stands
+    // the reserve is what is left when a file of two GiB or more lies there, wherever the volume's disk stands
     let free = volume.free().await?;
     ensure!(free > 8 * GIB, "only {free} bytes are free");
+    let reserve = (free - GIB).min(MOST);
     system
-        .server_variable(RESERVE, Some(&(free - GIB).to_string()))
+        .server_variable(RESERVE, Some(&reserve.to_string()))
         .await?;
     scenario("store-full", |ns| async move {
-        volume
-            .sh("fallocate -l 2147483648 /data/filler || head -c 2147483648 /dev/zero > /data/filler")
-            .await?;
+        let filler = (volume.free().await? + GIB).saturating_sub(reserve);
+        volume.sh(&format!("fallocate -l {filler} /data/filler")).await?;
         ns.apply(&run("r", &json!([sends("send", SIZE), talks("talk", LINES)])))
             .await?;
         for stage in [0, 1] {
