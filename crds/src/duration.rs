@@ -6,6 +6,14 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
+/// What the API server takes: units from large to small, each at most once and at least one of them, numbers of 1 to 9 digits. The same
+/// as [`Duration::from_str`], so that no object can be stored that the operator cannot read.
+pub const PATTERN: &str = "^([0-9]{1,9}d([0-9]{1,9}h)?([0-9]{1,9}m)?([0-9]{1,9}s)?|[0-9]{1,9}h([0-9]{1,9}m)?([0-9]{1,9}s)?|[0-9]{1,9}m([0-9]{1,9}s)?|[0-9]{1,9}s)$";
+/// Longest text that fits the pattern.
+const LONGEST: usize = 40;
+/// Digits of one number.
+const DIGITS: usize = 9;
+
 /// A duration in whole seconds, written with the units `d`, `h`, `m` and `s`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Duration(u64);
@@ -32,14 +40,12 @@ impl FromStr for Duration {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let error = || DurationError(text.to_owned());
-        let (mut total, mut number, mut last) = (0_u64, None::<u64>, u64::MAX);
+        // nine digits a number: even in days far from the end of an u64
+        let (mut total, mut number, mut digits, mut last) = (0_u64, 0_u64, 0, u64::MAX);
         for c in text.chars() {
             if let Some(digit) = c.to_digit(10) {
-                let value = number
-                    .unwrap_or(0)
-                    .checked_mul(10)
-                    .and_then(|n| n.checked_add(u64::from(digit)));
-                number = Some(value.ok_or_else(error)?);
+                number = number.saturating_mul(10).saturating_add(u64::from(digit));
+                digits += 1;
                 continue;
             }
             let unit = match c {
@@ -50,17 +56,14 @@ impl FromStr for Duration {
                 _ => return Err(error()),
             };
             // units from large to small, each once
-            if unit >= last {
+            if unit >= last || !(1..=DIGITS).contains(&digits) {
                 return Err(error());
             }
             last = unit;
-            let part = number
-                .take()
-                .and_then(|n| n.checked_mul(unit))
-                .ok_or_else(error)?;
-            total = total.checked_add(part).ok_or_else(error)?;
+            total = total.saturating_add(number.saturating_mul(unit));
+            (number, digits) = (0, 0);
         }
-        if number.is_some() || text.is_empty() {
+        if digits > 0 || text.is_empty() {
             Err(error())
         } else {
             Ok(Self(total))
@@ -108,7 +111,7 @@ impl JsonSchema for Duration {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "maxLength": 32, "pattern": "^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?$"})
+        json_schema!({"type": "string", "maxLength": LONGEST, "pattern": PATTERN})
     }
 }
 
@@ -142,6 +145,7 @@ mod tests {
             "1h1h",
             "-5s",
             "99999999999999999999s",
+            "1000000000s",
         ] {
             let error = text.parse::<Duration>().unwrap_err();
             assert!(error.to_string().contains("10m"), "{text}");

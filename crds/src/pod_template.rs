@@ -59,11 +59,12 @@ pub struct PodTemplate {
     /// Priority class.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority_class_name: Option<String>,
-    /// User that steps run as; not 0. Default: the image's numeric user when it is not root, else 1000.
+    /// User that steps run as; not 0. Default: 1000, whatever user the image names; under the executor profiles `baseline` and `userns`
+    /// the image's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 4_294_967_294_i64))]
     pub run_as_user: Option<i64>,
-    /// Group that steps run as. Default: the user's number.
+    /// Group that steps run as. Default: the user's number; under the executor profiles `baseline` and `userns` the image's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 4_294_967_294_i64))]
     pub run_as_group: Option<i64>,
