@@ -1,10 +1,10 @@
 //! The bytes of a checkpoint: description (CBOR), modules, pages; a SHA-256 over everything at the end.
 
+#[cfg(test)]
+pub mod held;
 mod read;
 mod write;
 
-#[cfg(test)]
-pub use read::held;
 pub use read::{base, read};
 pub use write::write;
 

@@ -28,40 +28,7 @@ pub struct Contents {
     /// Per canister: changes of the heap, of stable memory.
     pages: Vec<[Vec<PageChange>; 2]>,
     #[cfg(test)]
-    _held: held::Held,
-}
-
-/// Counts how many checkpoints are held at once.
-#[cfg(test)]
-pub mod held {
-    use std::cell::Cell;
-
-    thread_local! {
-        static NOW: Cell<usize> = const { Cell::new(0) };
-        static MOST: Cell<usize> = const { Cell::new(0) };
-    }
-
-    #[derive(Debug)]
-    pub struct Held;
-
-    impl Held {
-        pub fn new() -> Self {
-            NOW.set(NOW.get() + 1);
-            MOST.set(MOST.get().max(NOW.get()));
-            Self
-        }
-    }
-
-    impl Drop for Held {
-        fn drop(&mut self) {
-            NOW.set(NOW.get() - 1);
-        }
-    }
-
-    /// The most since the last call.
-    pub fn most() -> usize {
-        MOST.replace(NOW.get())
-    }
+    _held: super::held::Held,
 }
 
 struct Reader<R> {
@@ -157,7 +124,7 @@ pub fn read(input: impl Read) -> Result<Contents, FormatError> {
         modules,
         pages,
         #[cfg(test)]
-        _held: held::Held::new(),
+        _held: super::held::Held::new(),
     })
 }
 

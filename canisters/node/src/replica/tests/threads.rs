@@ -10,6 +10,7 @@ use crate::state::State;
 use candid::{CandidType, Encode};
 use ic_principal::Principal;
 use std::sync::Arc;
+use std::time::Duration;
 
 #[derive(CandidType)]
 struct Create {}
@@ -32,7 +33,9 @@ async fn an_executor_that_panics_fails_the_node_without_another_order() {
     );
     let answer = replica.submit(create).unwrap();
     assert!(answer.await.is_err(), "it was answered");
-    assert_eq!(&*replica.failure.wait().await, "the executor ended by a panic");
+    // It comes at once or never.
+    let failure = tokio::time::timeout(Duration::from_mins(1), replica.failure.wait()).await;
+    assert_eq!(&*failure.unwrap(), "the executor ended by a panic");
 }
 
 #[tokio::test]

@@ -1,0 +1,34 @@
+//! Entries for the fuzz targets in `canisters/fuzz`: they do with bytes what the node does with those of a stranger.
+
+use crate::wasm::inspect::inspect;
+use crate::wasm::rewrite::rewrite;
+use crate::wire::cbor::Value;
+use crate::wire::envelope::Envelope;
+
+/// A body as CBOR.
+pub fn cbor(bytes: &[u8]) {
+    if let Ok(value) = Value::decode(bytes) {
+        let encoded = value.encode();
+        assert!(
+            Value::decode(&encoded).as_ref() == Ok(&value),
+            "what was read cannot be written"
+        );
+    }
+}
+
+/// A request.
+pub fn envelope(bytes: &[u8]) {
+    if let Ok(envelope) = Envelope::decode(bytes) {
+        let _ = crate::auth::authenticate(&envelope, envelope.ingress_expiry);
+    }
+}
+
+/// A module.
+pub fn wasm(bytes: &[u8]) {
+    if let Ok(info) = inspect(bytes) {
+        assert!(
+            rewrite(bytes, &info).is_ok(),
+            "an accepted module cannot be rewritten"
+        );
+    }
+}
