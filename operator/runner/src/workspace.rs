@@ -4,6 +4,9 @@ use std::path::{Component, Path, PathBuf};
 
 use thiserror::Error;
 
+/// Folders of the runner in `.dcanary`.
+pub(crate) const OWN: [&str; 5] = ["home", "spool", "steps", "inputs", "tmp"];
+
 /// The workspace and the runner's own folder in it.
 #[derive(Debug, Clone)]
 pub(crate) struct Workspace {
@@ -32,8 +35,7 @@ impl Workspace {
 
     /// Creates the runner's folders, which steps may have removed.
     pub(crate) fn make_own(&self) -> std::io::Result<()> {
-        ["home", "spool", "steps", "inputs", "tmp"]
-            .into_iter()
+        OWN.into_iter()
             .try_for_each(|name| std::fs::create_dir_all(self.own(name)))
     }
 
@@ -44,6 +46,11 @@ impl Workspace {
     /// A folder of the runner: `.dcanary/<name>`.
     pub(crate) fn own(&self, name: &str) -> PathBuf {
         self.root.join(".dcanary").join(name)
+    }
+
+    /// Whether a path is a folder of the runner or lies in one.
+    pub(crate) fn is_own(&self, path: &Path) -> bool {
+        OWN.iter().any(|name| path.starts_with(self.own(name)))
     }
 
     /// An existing directory, given relative to the workspace; symlinks may not lead out of it.

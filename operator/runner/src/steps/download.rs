@@ -61,7 +61,9 @@ async fn fetch(context: &Context, wanted: Wanted<'_>) -> Result<(), DownloadErro
         let mut file = tempfile::tempfile_in(folder).map_err(DownloadError::Write)?;
         context.server.fetch(wanted.digest, limit, &mut file).await?;
         let reader = std::io::BufReader::new(file);
-        tokio::task::spawn_blocking(move || unpack::unpack(reader, &directory, limit)).await??;
+        let workspace = context.workspace.clone();
+        let unpacking = move || unpack::unpack(reader, &directory, limit, |path| workspace.is_own(path));
+        tokio::task::spawn_blocking(unpacking).await??;
         return Ok(());
     }
     let name = Path::new(wanted.file_name);

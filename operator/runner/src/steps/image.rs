@@ -24,6 +24,10 @@ pub(crate) enum ImageError {
     Directory(#[from] PathError),
     #[error("`{0}` is no absolute path for an image")]
     Target(String),
+    #[error(
+        "`{0}` cannot be a file of an image: names that begin with `.wh.` say in a layer that a file of the base is deleted"
+    )]
+    Whiteout(String),
     #[error(transparent)]
     Select(#[from] SelectError),
     #[error("the files cannot be read: {0}")]
@@ -123,7 +127,20 @@ fn layout(
         }
         selection.add(&real, target.as_os_str().as_encoded_bytes(), &metadata)?;
     }
-    Ok(oci::layout(selection.finish(), description)?)
+    let files = selection.finish();
+    if let Some(name) = files
+        .iter()
+        .map(|file| file.meta.path.as_slice())
+        .find(|path| is_whiteout(path))
+    {
+        return Err(ImageError::Whiteout(String::from_utf8_lossy(name).into_owned()));
+    }
+    Ok(oci::layout(files, description)?)
+}
+
+fn is_whiteout(path: &[u8]) -> bool {
+    path.split(|&byte| byte == b'/')
+        .any(|part| part.starts_with(b".wh."))
 }
 
 /// A path in the image, relative to its root.

@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use super::archive::{Body, Entry};
 use super::header::{Kind, Meta};
-use crate::workspace::{PathError, Workspace, inside};
+use crate::workspace::{OWN, PathError, Workspace, inside};
 
 /// Entries of one archive.
 const ENTRIES: usize = 1_000_000;
@@ -21,8 +21,6 @@ const OPTIONS: MatchOptions = MatchOptions {
     require_literal_separator: true,
     require_literal_leading_dot: false,
 };
-/// The runner's own folders, which no artifact holds.
-const OWN: [&str; 5] = ["home", "spool", "steps", "inputs", "tmp"];
 
 /// Why files cannot be collected.
 #[derive(Debug, Error)]

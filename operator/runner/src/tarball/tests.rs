@@ -83,7 +83,7 @@ fn an_archive_comes_out_as_it_went_in_and_other_programs_read_it() {
     symlink("plain", folder.path().join("dist/link")).unwrap();
     let tar = tar_of(&workspace, &["dist"], Times::Fixed(1));
     let out = tempfile::tempdir().unwrap();
-    unpack(tar.as_slice(), out.path(), 1 << 20).unwrap();
+    unpack(tar.as_slice(), out.path(), 1 << 20, |_| false).unwrap();
     let by_tar = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("x.tar"), &tar).unwrap();
     let status = std::process::Command::new("tar")
@@ -258,7 +258,7 @@ fn archives_that_lead_out_of_their_directory_are_refused() {
         let _ = std::fs::remove_dir_all(&into);
         std::fs::create_dir(&into).unwrap();
         symlink(folder.path(), into.join("old")).unwrap();
-        let result = unpack(evil(case).as_slice(), &into, 1 << 20);
+        let result = unpack(evil(case).as_slice(), &into, 1 << 20, |_| false);
         assert!(result.is_err(), "{case:?}");
         assert_eq!(
             std::fs::read_to_string(folder.path().join("victim")).unwrap(),
@@ -274,11 +274,11 @@ fn sizes_are_bounded_and_special_modes_dropped() {
     let folder = tempfile::tempdir().unwrap();
     let tar = evil(&[("a", Regular, "12345"), ("b", Link, "a"), ("c", Link, "a")]);
     assert!(matches!(
-        unpack(tar.as_slice(), folder.path(), 14),
+        unpack(tar.as_slice(), folder.path(), 14, |_| false),
         Err(UnpackError::TooLarge(14))
     ));
-    unpack(tar.as_slice(), folder.path(), 15).unwrap();
+    unpack(tar.as_slice(), folder.path(), 15, |_| false).unwrap();
     let mode = folder.path().join("a").metadata().unwrap().permissions().mode();
     assert_eq!(mode & 0o7777, 0o777, "no set-user-id");
-    assert!(unpack(&b"garbage".repeat(200)[..], folder.path(), 1 << 20).is_err());
+    assert!(unpack(&b"garbage".repeat(200)[..], folder.path(), 1 << 20, |_| false).is_err());
 }

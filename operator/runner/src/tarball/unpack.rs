@@ -29,6 +29,8 @@ pub(crate) enum UnpackError {
     Target { path: String, target: String },
     #[error("the entry `{path}` is of type {kind:?}; only files, directories and links are unpacked")]
     Kind { path: String, kind: EntryType },
+    #[error("the entry `{0}` would go into a folder of the runner")]
+    Own(String),
     #[error("it holds more than {0} bytes")]
     TooLarge(u64),
     #[error("it holds more than {ENTRIES} entries")]
@@ -37,8 +39,13 @@ pub(crate) enum UnpackError {
     Write { path: String, source: std::io::Error },
 }
 
-/// Unpacks into an existing directory; `limit` bounds the bytes of all files together.
-pub(crate) fn unpack(archive: impl Read, directory: &Path, limit: u64) -> Result<(), UnpackError> {
+/// Unpacks into an existing directory; `limit` bounds the bytes of all files together, `is_own` names the places of the runner.
+pub(crate) fn unpack(
+    archive: impl Read,
+    directory: &Path,
+    limit: u64,
+    is_own: impl Fn(&Path) -> bool,
+) -> Result<(), UnpackError> {
     let mut archive = Archive::new(archive);
     let mut left = limit;
     for (number, entry) in archive.entries().map_err(UnpackError::Format)?.enumerate() {
@@ -51,6 +58,10 @@ pub(crate) fn unpack(archive: impl Read, directory: &Path, limit: u64) -> Result
             Ok(())
         };
         spend(entry.size())?;
+        let name = PathBuf::from(std::ffi::OsStr::from_bytes(&entry.path_bytes()));
+        if clean(&name).is_some_and(|name| is_own(&directory.join(name))) {
+            return Err(UnpackError::Own(name.display().to_string()));
+        }
         unpack_one(&mut entry, directory, &mut spend)?;
     }
     Ok(())

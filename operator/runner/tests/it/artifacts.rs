@@ -124,6 +124,27 @@ async fn an_upload_whose_content_the_server_has_otherwise_fails_the_step() {
 }
 
 #[tokio::test]
+async fn an_empty_artifact_is_sent_again_only_when_the_server_does_not_know_it() {
+    let empty = async |status: u16, reason: &'static str| {
+        let pod = Pod::new().await.run_step(": > x").step(artifact("x", &["x"]));
+        pod.double.faults(move |kind, count| {
+            if kind == "complete" && count < 2 {
+                Fault::Refuse(status, reason)
+            } else {
+                Fault::None
+            }
+        });
+        let end = pod.run().await;
+        let completions = pod.double.seen().counts["complete"];
+        (end.code, completions, end.message(1).to_owned())
+    };
+    assert_eq!(empty(404, "unknown-upload").await, (Some(0), 3, String::new()));
+    let (code, completions, message) = empty(409, "digest-mismatch").await;
+    assert_eq!((code, completions), (Some(1), 1));
+    assert!(message.contains("digest-mismatch"), "{message}");
+}
+
+#[tokio::test]
 async fn an_artifact_above_the_limit_is_refused_before_it_is_sent() {
     let mut pod = Pod::new()
         .await
@@ -202,6 +223,31 @@ async fn downloads_with_a_wrong_digest_or_a_bad_path_fail() {
     assert!(end.message(0).contains("digest"), "{}", end.message(0));
     assert!(end.message(1).contains("leads out"), "{}", end.message(1));
     assert!(!pod.workspace().join("app.bin").exists());
+}
+
+#[tokio::test]
+async fn a_downloaded_archive_brings_no_files_of_the_runner() {
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(4);
+    header.set_mode(0o644);
+    builder
+        .append_data(&mut header, ".dcanary/home/.gitconfig", &b"evil"[..])
+        .unwrap();
+    let mut pod = Pod::new().await;
+    let digest = pod.double.store(&builder.into_inner().unwrap());
+    pod = pod
+        .step(download(&digest, ArtifactKind::Directory, "elsewhere"))
+        .step(download(&digest, ArtifactKind::Directory, "."));
+    let end = pod.run().await;
+    assert_eq!(end.outcomes(), [StepOutcome::Succeeded, StepOutcome::Failed]);
+    assert!(
+        end.message(1)
+            .contains("`.dcanary/home/.gitconfig` would go into a folder of the runner"),
+        "{}",
+        end.message(1)
+    );
+    assert!(!pod.workspace().join(".dcanary/home/.gitconfig").exists());
 }
 
 fn image(base: Option<&str>) -> Action {
@@ -307,4 +353,25 @@ async fn an_image_step_names_a_missing_file() {
         "{}",
         end.message(0)
     );
+}
+
+#[tokio::test]
+async fn a_file_whose_name_deletes_another_one_in_a_layer_is_refused_by_name() {
+    for (script, path) in [
+        ("echo x > out/static/.wh.passwd", "srv/.wh.passwd"),
+        ("mkdir out/static/.wh..wh..opq", "srv/.wh..wh..opq"),
+    ] {
+        let pod = Pod::new()
+            .await
+            .run_step(&format!("mkdir -p out/static; echo app > out/app; {script}"))
+            .step(image(None));
+        let end = pod.run().await;
+        assert_eq!(end.report().reason, "ImageFailed");
+        assert!(
+            end.message(1).contains(&format!("`{path}`")),
+            "{}",
+            end.message(1)
+        );
+        assert!(pod.double.seen().uploads.is_empty());
+    }
 }

@@ -148,6 +148,7 @@ async fn addresses_that_are_not_fetched_are_named() {
         "/srv/app",
         "https://u:secret@h/app",
         "http://127.0.0.1:1/app",
+        "https://secret@h/app",
     ] {
         pod = pod
             .step(checkout(url, "main"))
@@ -168,6 +169,11 @@ async fn addresses_that_are_not_fetched_are_named() {
         end.message(3).contains("127.0.0.1:1/app` cannot be fetched"),
         "{}",
         end.message(3)
+    );
+    assert!(
+        end.message(4).contains("user name, which may be a token") && !end.message(4).contains("secret@"),
+        "{}",
+        end.message(4)
     );
 }
 
@@ -220,4 +226,100 @@ async fn hooks_and_filters_of_a_repository_never_run() {
     let end = pod.run().await;
     assert_eq!(end.code, Some(0), "{:?}", end.report);
     assert!(!pod.workspace().join("pwned").exists());
+}
+
+#[tokio::test]
+async fn a_commit_brings_no_files_of_the_runner() {
+    let server = GitServer::start().await;
+    let repository = server.repository("app");
+    let lib = server.repository("lib");
+    let lib_commit = lib.commit(&[("home/.gitconfig", "[alias]\n\tst = !evil\n")]);
+    let url = format!("{}/app", server.url);
+    let blob = repository.git_with(&["hash-object", "-w", "--stdin"], "evil");
+    let commit_of = |entries: &[&str]| {
+        repository.git(&["read-tree", "--empty"]);
+        for entry in entries {
+            repository.git(&["update-index", "--add", "--cacheinfo", entry]);
+        }
+        let tree = repository.git(&["write-tree"]);
+        let commit = repository.git(&["commit-tree", &tree, "-m", "x"]);
+        repository.git(&["update-ref", &format!("refs/heads/{commit}"), &commit]);
+        commit
+    };
+    for (path, mode) in [
+        (".dcanary/home/.gitconfig", "100644"),
+        (".dcanary/spool", "100644"),
+        (".dcanary/steps/0/script", "100755"),
+        (".dcanary/home", "120000"),
+        (".dcanary", "120000"),
+        (".dcanary", "160000"),
+    ] {
+        let object = if mode == "160000" { &lib_commit } else { &blob };
+        let commit = commit_of(&[&format!("{mode},{object},{path}")]);
+        let pod = Pod::new()
+            .await
+            .step(with(checkout(&url, &commit), |_, of, directory, _| {
+                *of = 1;
+                *directory = "src".into();
+            }))
+            .step(with(checkout(&url, &commit), |_, of, _, _| *of = 1));
+        let end = pod.run().await;
+        assert_eq!(
+            end.message(0),
+            "",
+            "{path} does no harm in a directory of its own"
+        );
+        assert!(
+            end.message(1).contains(&format!("the commit holds `{path}`")),
+            "{path}: {}",
+            end.message(1)
+        );
+        let settings = pod.workspace().join(".dcanary/home/.gitconfig");
+        let settings = std::fs::read_to_string(settings).unwrap();
+        assert!(
+            settings.starts_with("[safe]") && !settings.contains("evil"),
+            "{path}: {settings}"
+        );
+    }
+    let commit = commit_of(&[&format!("100644,{blob},.dcanary/pipeline.yml")]);
+    let pod = Pod::new()
+        .await
+        .step(checkout(&url, &commit))
+        .step(with(checkout(&url, &commit), |_, _, directory, _| {
+            *directory = ".dcanary/home".into()
+        }));
+    let end = pod.run().await;
+    assert_eq!(end.message(0), "", "the pipeline is the user's");
+    assert!(
+        end.message(1).contains("is a folder of the runner"),
+        "{}",
+        end.message(1)
+    );
+}
+
+#[tokio::test]
+async fn more_than_200_submodules_are_refused_before_the_first_is_fetched() {
+    let server = GitServer::start().await;
+    let lib = server.repository("lib");
+    let commit = lib.commit(&[("lib.txt", "lib\n")]);
+    let url = format!("{}/app", server.url);
+    let app = server.repository("app");
+    let modules: String = (0..201)
+        .map(|n| format!("[submodule \"m{n}\"]\n\tpath = m{n}\n\turl = ../lib\n"))
+        .collect();
+    std::fs::write(app.path.join(".gitmodules"), modules).unwrap();
+    app.git(&["add", ".gitmodules"]);
+    let index: String = (0..201).map(|n| format!("160000 {commit}\tm{n}\n")).collect();
+    app.git_with(&["update-index", "--index-info"], &index);
+    let commit = app.commit_index();
+    let pod = Pod::new()
+        .await
+        .step(with(checkout(&url, &commit), |_, of, _, _| *of = 1));
+    let end = pod.run().await;
+    assert_eq!(end.message(0), "more than 200 submodules");
+    let requests = server.requests.lock().unwrap();
+    assert!(
+        !requests.iter().any(|request| request.contains("/lib/")),
+        "{requests:?}"
+    );
 }

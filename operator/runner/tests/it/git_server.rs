@@ -27,25 +27,37 @@ struct Backend {
     login: Option<String>,
     /// Refuse commits that no ref names, as old servers do.
     protocol: bool,
+    /// Where every request is sent on to.
+    elsewhere: Option<String>,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl GitServer {
     pub async fn start() -> Self {
-        Self::with(None, true, false).await
+        Self::with(None, true, false, None).await
     }
 
     /// A server that speaks only the first protocol, and gives out only what refs name.
     pub async fn old() -> Self {
-        Self::with(None, false, false).await
+        Self::with(None, false, false, None).await
     }
 
     /// A server with TLS that asks for a login.
     pub async fn guarded(login: &str) -> Self {
-        Self::with(Some(login.to_owned()), true, true).await
+        Self::with(Some(login.to_owned()), true, true, None).await
     }
 
-    async fn with(login: Option<String>, protocol: bool, tls: bool) -> Self {
+    /// A server without TLS that asks for a login.
+    pub async fn guarded_without_tls(login: &str) -> Self {
+        Self::with(Some(login.to_owned()), true, false, None).await
+    }
+
+    /// A server with TLS that sends everybody to another one, after it has asked for a login if it has one.
+    pub async fn moved(login: Option<&str>, elsewhere: &str) -> Self {
+        Self::with(login.map(str::to_owned), true, true, Some(elsewhere.to_owned())).await
+    }
+
+    async fn with(login: Option<String>, protocol: bool, tls: bool, elsewhere: Option<String>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let requests = Arc::new(Mutex::new(Vec::new()));
         let root = folder.path().to_owned();
@@ -53,6 +65,7 @@ impl GitServer {
             root,
             login,
             protocol,
+            elsewhere,
             requests: Arc::clone(&requests),
         };
         let router = Router::new()
@@ -74,6 +87,15 @@ impl GitServer {
             ca,
             requests,
         }
+    }
+
+    /// Whether anybody has shown a login.
+    pub fn saw_login(&self) -> bool {
+        self.requests
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|request| request.contains(" Basic "))
     }
 
     pub fn repository(&self, name: &str) -> Repository {
@@ -108,6 +130,10 @@ async fn cgi(
             [("www-authenticate", "Basic realm=git")],
         )
             .into_response();
+    }
+    if let Some(elsewhere) = &backend.elsewhere {
+        let place = format!("{elsewhere}{uri}");
+        return (StatusCode::FOUND, [("location", place)]).into_response();
     }
     let answer = tokio::task::spawn_blocking(move || {
         use std::io::Write;

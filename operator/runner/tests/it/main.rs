@@ -10,6 +10,7 @@
 mod artifacts;
 mod checkout;
 mod checkout_safety;
+mod checkout_tokens;
 mod double;
 mod git_server;
 mod pod;

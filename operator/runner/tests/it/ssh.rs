@@ -6,16 +6,52 @@ use std::sync::Arc;
 
 use dcanary_protocol::plan::Action;
 use russh::keys::ssh_key::LineEnding;
-use russh::keys::{Algorithm, PrivateKey, PublicKey};
+use russh::keys::{Algorithm, EcdsaCurve, PrivateKey, PublicKey};
 use russh::server::{Auth, Handler, Msg, Server as _, Session, VerifiedPublicKey};
 use russh::{Channel, ChannelId};
 use tokio::io::AsyncWriteExt;
 
 use crate::git_server::GitServer;
-use crate::pod::Pod;
+use crate::pod::{End, Pod};
 
 fn new_key() -> PrivateKey {
-    PrivateKey::random(&mut russh::keys::key::safe_rng(), Algorithm::Ed25519).unwrap()
+    key_of(Algorithm::Ed25519)
+}
+
+fn key_of(algorithm: Algorithm) -> PrivateKey {
+    PrivateKey::random(&mut russh::keys::key::safe_rng(), algorithm).unwrap()
+}
+
+/// The step's end when the host has this `known_hosts`.
+async fn run_with(
+    port: u16,
+    host: &str,
+    commit: &str,
+    known_hosts: Option<&str>,
+    key: Option<&PrivateKey>,
+) -> (End, bool) {
+    let pod = Pod::new().await;
+    let folder = pod.folder.path().join("credentials/localhost");
+    std::fs::create_dir_all(&folder).unwrap();
+    if let Some(known_hosts) = known_hosts {
+        std::fs::write(folder.join("known_hosts"), known_hosts).unwrap();
+    }
+    if let Some(key) = key {
+        let pem = key.to_openssh(LineEnding::LF).unwrap().to_string();
+        std::fs::write(folder.join("ssh-privatekey"), pem).unwrap();
+    }
+    let credentials = pod.folder.path().join("credentials").to_str().unwrap().to_owned();
+    let pod = pod.step(Action::Checkout {
+        url: format!("ssh://git@{host}:{port}/app"),
+        revision: commit.to_owned(),
+        depth: 1,
+        submodules: 0,
+        path: "src".into(),
+        credentials: Some(credentials),
+    });
+    let end = pod.run().await;
+    let read = std::fs::read_to_string(pod.workspace().join("src/a.txt"));
+    (end, read.is_ok_and(|text| text == "over ssh\n"))
 }
 
 #[derive(Clone)]
@@ -115,7 +151,6 @@ async fn a_commit_comes_over_ssh_from_a_pinned_host_only() {
     let (host_key, other_key, user_key, stranger) = (new_key(), new_key(), new_key(), new_key());
     let port = serve(git.folder.path(), host_key.clone(), user_key.public_key().clone()).await;
     let line = |key: &PrivateKey| format!("[localhost]:{port} {}\n", key.public_key().to_openssh().unwrap());
-    let pem = |key: &PrivateKey| key.to_openssh(LineEnding::LF).unwrap().to_string();
     for (known_hosts, key, expected) in [
         (Some(line(&host_key)), Some(&user_key), ""),
         (
@@ -136,32 +171,56 @@ async fn a_commit_comes_over_ssh_from_a_pinned_host_only() {
         (None, Some(&user_key), "localhost has no pinned host key"),
         (Some(line(&host_key)), None, "there is no `ssh-privatekey`"),
     ] {
-        let pod = Pod::new().await;
-        let folder = pod.folder.path().join("credentials/localhost");
-        std::fs::create_dir_all(&folder).unwrap();
-        if let Some(known_hosts) = known_hosts {
-            std::fs::write(folder.join("known_hosts"), known_hosts).unwrap();
-        }
-        if let Some(key) = key {
-            std::fs::write(folder.join("ssh-privatekey"), pem(key)).unwrap();
-        }
-        let credentials = pod.folder.path().join("credentials").to_str().unwrap().to_owned();
-        let pod = pod.step(Action::Checkout {
-            url: format!("ssh://git@localhost:{port}/app"),
-            revision: commit.clone(),
-            depth: 1,
-            submodules: 0,
-            path: "src".into(),
-            credentials: Some(credentials),
-        });
-        let end = pod.run().await;
+        let (end, read) = run_with(port, "localhost", &commit, known_hosts.as_deref(), key).await;
         if expected.is_empty() {
             assert_eq!(end.code, Some(0), "{:?}", end.report);
-            assert_eq!(
-                std::fs::read_to_string(pod.workspace().join("src/a.txt")).unwrap(),
-                "over ssh\n"
-            );
+            assert!(read);
         } else {
+            assert!(end.message(0).contains(expected), "{}", end.message(0));
+        }
+    }
+}
+
+/// As `ssh-keygen -H` writes it.
+fn hashed(line: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("known_hosts");
+    std::fs::write(&file, line).unwrap();
+    let made = std::process::Command::new("ssh-keygen")
+        .arg("-H")
+        .arg("-f")
+        .arg(&file)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let text = std::fs::read_to_string(file).unwrap();
+    assert!(text.starts_with("|1|") && !text.contains("localhost"), "{text}");
+    text
+}
+
+#[tokio::test]
+async fn hashed_lines_and_ecdsa_keys_of_hosts_and_users_are_understood() {
+    let git = GitServer::start().await;
+    let commit = git.repository("app").commit(&[("a.txt", "over ssh\n")]);
+    for curve in [EcdsaCurve::NistP256, EcdsaCurve::NistP384] {
+        let key = || key_of(Algorithm::Ecdsa { curve });
+        let (host_key, other_key, user_key) = (key(), key(), key());
+        let port = serve(git.folder.path(), host_key.clone(), user_key.public_key().clone()).await;
+        let line =
+            |key: &PrivateKey| format!("[localhost]:{port} {}\n", key.public_key().to_openssh().unwrap());
+        for (known_hosts, host, expected) in [
+            (line(&host_key), "localhost", ""),
+            (hashed(&line(&host_key)), "localhost", ""),
+            (hashed(&line(&host_key)), "LocalHost", ""),
+            (hashed(&line(&other_key)), "localhost", "is not the pinned one"),
+            (
+                hashed(&line(&host_key).replace("localhost", "elsewhere")),
+                "localhost",
+                "has no pinned host key",
+            ),
+        ] {
+            let (end, read) = run_with(port, host, &commit, Some(&known_hosts), Some(&user_key)).await;
+            assert_eq!(read, expected.is_empty(), "{known_hosts}: {:?}", end.report);
             assert!(end.message(0).contains(expected), "{}", end.message(0));
         }
     }

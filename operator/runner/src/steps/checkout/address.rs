@@ -34,6 +34,12 @@ impl Address {
         if url.password().is_some() {
             return Err(refused("it holds a password; give credentials by a Secret"));
         }
+        // A token is given as user name as well, and would be kept in plan, configuration and messages.
+        if url.scheme != Scheme::Ssh && url.user().is_some() {
+            return Err(refused(
+                "it holds a user name, which may be a token; leave it out and give credentials by a Secret with the keys `username` and `token`",
+            ));
+        }
         // Both would become arguments of a program on the other side.
         let dangerous = url.host().is_some_and(|host| host.starts_with('-'))
             || url.user().is_some_and(|user| user.starts_with('-'))
@@ -124,14 +130,24 @@ mod tests {
             "../a",
             "ext::sh -c touch% /pwned",
             "https://user:s3cr3t@h/a",
+            "https://s3cr3t@h/a",
+            "http://s3cr3t@h/a",
+            "git://s3cr3t@h/a",
             "ssh://-oProxyCommand=x/a",
             "ssh://h/-x\u{7}",
             "",
         ] {
             assert!(Address::parse(bad).is_err(), "{bad}");
         }
-        let error = Address::parse("https://user:s3cr3t@h/a").unwrap_err().to_string();
-        assert!(!error.contains("s3cr3t"), "{error}");
+        for bad in [
+            "https://user:s3cr3t@h/a",
+            "https://s3cr3t@h/a@b",
+            "https://s3cr3t@h/@",
+        ] {
+            let error = Address::parse(bad).unwrap_err().to_string();
+            assert!(!error.contains("s3cr3t"), "{error}");
+            assert!(error.contains("by a Secret"), "{error}");
+        }
     }
 
     #[test]

@@ -34,7 +34,8 @@ impl Credentials {
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
         let directory = self.directory.as_ref().filter(|_| proper)?;
-        std::fs::read_to_string(directory.join(host).join(name)).ok()
+        // Hosts have no case, folders have.
+        std::fs::read_to_string(directory.join(host.to_ascii_lowercase()).join(name)).ok()
     }
 
     /// Token for HTTPS.
@@ -78,8 +79,10 @@ mod tests {
         std::fs::write(folder.path().join("git.example/token"), "t0ken\n").unwrap();
         std::fs::write(folder.path().join("token"), "of nobody").unwrap();
         let credentials = Credentials::new(folder.path().to_str());
-        let login = credentials.login("git.example").unwrap();
-        assert_eq!((login.user.as_str(), login.token.as_str()), (TOKEN_USER, "t0ken"));
+        for spelling in ["git.example", "Git.Example"] {
+            let login = credentials.login(spelling).unwrap();
+            assert_eq!((login.user.as_str(), login.token.as_str()), (TOKEN_USER, "t0ken"));
+        }
         for other in [
             "evil.example",
             "",

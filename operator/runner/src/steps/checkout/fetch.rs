@@ -107,6 +107,7 @@ fn once(
         let host = wanted.address.host().to_owned();
         match login.state() {
             transport::Asked::Without => CheckoutError::NoCredentials { host },
+            transport::Asked::Plain => CheckoutError::Plain { host },
             transport::Asked::With if error.is_unauthenticated() || error.is_permission_denied() => {
                 CheckoutError::Refused { host }
             }

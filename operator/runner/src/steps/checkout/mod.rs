@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use thiserror::Error;
 
 use super::{Context, Done};
-use crate::workspace::PathError;
+use crate::workspace::{PathError, Workspace};
 
 pub(crate) use address::Address;
 use credentials::Credentials;
@@ -35,6 +35,12 @@ pub(crate) enum CheckoutError {
     Address { url: String, reason: &'static str },
     #[error("directory: {0}")]
     Directory(#[from] PathError),
+    #[error("`{0}` is a folder of the runner; choose another directory")]
+    OwnDirectory(PathBuf),
+    #[error(
+        "the commit holds `{0}`, which is where the runner keeps its own files; rename it, or check out into a directory of its own"
+    )]
+    OwnPath(String),
     #[error("`{0}` is a repository already")]
     Occupied(PathBuf),
     #[error("the repository in `{path}` cannot be set up: {message}")]
@@ -43,6 +49,10 @@ pub(crate) enum CheckoutError {
     Transport(#[from] TransportError),
     #[error("{host} asks for credentials, and there are none for this host")]
     NoCredentials { host: String },
+    #[error(
+        "{host} asks for credentials without TLS, where they could be read on the way; use its https address"
+    )]
+    Plain { host: String },
     #[error("{host} refused the credentials that it was given")]
     Refused { host: String },
     #[error("`{url}` cannot be fetched: {message}")]
@@ -96,6 +106,7 @@ pub(crate) struct Session {
     pub(crate) interrupt: Arc<AtomicBool>,
     pub(crate) tls: Arc<rustls::ClientConfig>,
     pub(crate) runtime: tokio::runtime::Handle,
+    pub(crate) workspace: Workspace,
 }
 
 impl Session {
@@ -157,6 +168,9 @@ async fn check_out(context: &Context, request: Request<'_>) -> Result<Outcome, C
     let directory = context
         .workspace
         .create_directory(context.workspace.root(), request.path)?;
+    if directory.starts_with(context.workspace.own("")) {
+        return Err(CheckoutError::OwnDirectory(directory));
+    }
     let interrupt = Arc::new(AtomicBool::new(false));
     let _guard = InterruptOnDrop(Arc::clone(&interrupt));
     let session = Session {
@@ -164,6 +178,7 @@ async fn check_out(context: &Context, request: Request<'_>) -> Result<Outcome, C
         interrupt,
         tls: Arc::new(transport::tls(&context.environment).map_err(TransportError::from)?),
         runtime: tokio::runtime::Handle::current(),
+        workspace: context.workspace.clone(),
     };
     let wanted = Wanted {
         address,

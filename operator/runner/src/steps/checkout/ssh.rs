@@ -177,8 +177,8 @@ fn pinned(session: &Session, host: &str, port: u16) -> Result<Vec<PublicKey>, Ss
     let mut file = tempfile::NamedTempFile::new().map_err(|error| unreadable(error.to_string()))?;
     file.write_all(text.as_bytes())
         .map_err(|error| unreadable(error.to_string()))?;
-    let keys =
-        known_host_keys_path(host, port, file.path()).map_err(|error| unreadable(error.to_string()))?;
+    let keys = known_host_keys_path(&host.to_ascii_lowercase(), port, file.path())
+        .map_err(|error| unreadable(error.to_string()))?;
     if keys.is_empty() {
         return Err(SshError::NotPinned(host.to_owned()));
     }

@@ -37,8 +37,8 @@ pub(crate) fn check_out(
     let modules = repository
         .submodules()
         .map_err(|error| refused(".gitmodules", error.to_string()))?;
+    let mut found = Vec::new();
     for module in modules.into_iter().flatten() {
-        session.check()?;
         let name = module.name().to_str_lossy().into_owned();
         let failed = |error: gix::Error| refused(&name, error.to_string());
         // A command is an error already.
@@ -50,27 +50,31 @@ pub(crate) fn check_out(
         let path = path
             .to_str()
             .map_err(|_| refused(&name, "its path is not UTF-8".to_owned()))?;
-        let Some(entry) = index
+        // Named in .gitmodules only: git does nothing either.
+        if let Some(entry) = index
             .entry_by_path(path.into())
             .filter(|entry| entry.mode.is_submodule())
-        else {
-            // Named in .gitmodules only: git does nothing either.
-            continue;
-        };
-        *count += 1;
-        if *count > SUBMODULES {
-            return Err(CheckoutError::TooManySubmodules(SUBMODULES));
+        {
+            found.push((name, path.to_owned(), entry.id));
         }
+    }
+    // Before the first one is fetched.
+    *count += found.len();
+    if *count > SUBMODULES {
+        return Err(CheckoutError::TooManySubmodules(SUBMODULES));
+    }
+    for (name, path, commit) in found {
+        session.check()?;
         let within = |source: CheckoutError| CheckoutError::Submodule {
             name: name.clone(),
             source: Box::new(source),
         };
         let url = raw_url(repository, &name).ok_or_else(|| refused(&name, "it has no URL".to_owned()))?;
         let address = wanted.address.of_submodule(&url).map_err(within)?;
-        let relative = inside(path).map_err(|error| within(error.into()))?;
+        let relative = inside(&path).map_err(|error| within(error.into()))?;
         let below = Wanted {
             address,
-            revision: entry.id.to_string(),
+            revision: commit.to_string(),
             depth: wanted.depth,
             submodules: wanted.submodules - 1,
             directory: wanted.directory.join(&relative),

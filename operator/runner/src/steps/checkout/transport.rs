@@ -48,6 +48,8 @@ pub(crate) enum Asked {
     Without,
     /// And got some.
     With,
+    /// Without TLS, so that it got none.
+    Plain,
 }
 
 /// Shared with the callback that answers.
@@ -97,6 +99,10 @@ pub(crate) fn connect<'a, 'repo>(
             // The address that asks now, which is another one after a redirect.
             let url = context.url.as_ref().and_then(|url| gix::url::parse(url).ok());
             let host = url.as_ref().and_then(|url| url.host()).unwrap_or_default();
+            if url.as_ref().is_none_or(|url| url.scheme != Scheme::Https) {
+                state.0.set(Asked::Plain);
+                return Ok(None);
+            }
             let Some(login) = credentials.login(host) else {
                 state.0.set(Asked::Without);
                 return Ok(None);

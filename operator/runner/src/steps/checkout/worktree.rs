@@ -1,5 +1,7 @@
 //! The repository on disk: made, filled, and described for git in later steps.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use gix::ObjectId;
@@ -51,11 +53,12 @@ pub(crate) fn check_out(
         .and_then(|commit| commit.tree_id().map(gix::Id::detach))
         .map_err(tree)?;
     let mut index = repository.index_from_tree(&tree_id).map_err(tree)?;
+    let directory = repository.workdir().unwrap_or(repository.git_dir()).to_owned();
+    refuse_own(session, &directory, &index)?;
     lfs::refuse(repository, &index)?;
     let mut options = repository.checkout_options(Source::IdMapping).map_err(written)?;
     options.destination_is_initially_empty = true;
     options.thread_limit = Some(THREADS);
-    let directory = repository.workdir().unwrap_or(repository.git_dir()).to_owned();
     let objects = repository
         .objects
         .clone()
@@ -103,6 +106,25 @@ pub(crate) fn check_out(
     };
     repository.edit_reference(head).map_err(written)?;
     Ok(index)
+}
+
+/// A commit must not bring files of the runner: `.dcanary/home` is the home of the steps, with their `.gitconfig`. What users keep in
+/// `.dcanary`, such as the pipeline, is theirs.
+fn refuse_own(session: &Session, directory: &Path, index: &gix::index::File) -> Result<(), CheckoutError> {
+    let around = session.workspace.own("");
+    // Anything but a tree at `.dcanary` itself could be filled later, as a submodule is.
+    let own = index
+        .entries()
+        .iter()
+        .map(|entry| entry.path(index))
+        .find(|path| {
+            let path = directory.join(OsStr::from_bytes(path));
+            path == around || session.workspace.is_own(&path)
+        });
+    match own {
+        Some(path) => Err(CheckoutError::OwnPath(path.to_str_lossy().into_owned())),
+        None => Ok(()),
+    }
 }
 
 /// Leaves the remote and the runner's own folder in the configuration, for git in later steps.
