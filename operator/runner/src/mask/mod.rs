@@ -30,7 +30,7 @@ pub(crate) const MASKED: &str = "***";
 /// Why masking cannot be relied on; no step is started then.
 #[derive(Debug, Error)]
 pub(crate) enum MaskError {
-    #[error("the secret files in `{path}` cannot be read: {source}")]
+    #[error("the secret files `{path}` cannot be read: {source}")]
     Read { path: String, source: std::io::Error },
     #[error("the secret file `{0}` is larger than {SECRET_BYTES} bytes")]
     TooLarge(String),
@@ -57,7 +57,7 @@ impl Masks {
                         path: path.clone(),
                         source,
                     };
-                    read_directory(Path::new(path), &mut values).map_err(failed)?;
+                    read_secret(Path::new(path), &mut values).map_err(failed)?;
                 }
             }
         }
@@ -100,6 +100,20 @@ impl Masks {
     }
 }
 
+/// Reads a file, or a directory of files. A key that the Secret does not have is a name that is missing in its directory.
+fn read_secret(path: &Path, values: &mut Vec<Vec<u8>>) -> std::io::Result<()> {
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => read_directory(path, values),
+        Ok(metadata) if metadata.is_file() => read_file(path, values),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => match path.parent() {
+            Some(parent) if parent.is_dir() => Ok(()),
+            _ => Err(error),
+        },
+        Err(error) => Err(error),
+    }
+}
+
 /// Secret volumes hold files behind symlinks (`..data`), which the kubelet swaps at an update.
 fn read_directory(path: &Path, values: &mut Vec<Vec<u8>>) -> std::io::Result<()> {
     for entry in std::fs::read_dir(path)? {
@@ -113,17 +127,22 @@ fn read_directory(path: &Path, values: &mut Vec<Vec<u8>>) -> std::io::Result<()>
                 read_directory(&entry, values)?;
             }
         } else if metadata.is_file() {
-            use std::io::Read;
-            // Not blocking: never waits on a FIFO that took the place of the file.
-            let mut options = std::fs::OpenOptions::new();
-            let file = options
-                .read(true)
-                .custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits())
-                .open(&entry)?;
-            let mut value = Vec::new();
-            file.take(SECRET_BYTES + 1).read_to_end(&mut value)?;
-            values.push(value);
+            read_file(&entry, values)?;
         }
     }
+    Ok(())
+}
+
+fn read_file(path: &Path, values: &mut Vec<Vec<u8>>) -> std::io::Result<()> {
+    use std::io::Read;
+    // Not blocking: never waits on a FIFO that took the place of the file.
+    let mut options = std::fs::OpenOptions::new();
+    let file = options
+        .read(true)
+        .custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits())
+        .open(path)?;
+    let mut value = Vec::new();
+    file.take(SECRET_BYTES + 1).read_to_end(&mut value)?;
+    values.push(value);
     Ok(())
 }

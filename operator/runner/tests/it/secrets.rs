@@ -94,3 +94,22 @@ async fn a_secret_directory_that_cannot_be_read_starts_no_step() {
     assert_eq!(end.code, Some(70));
     assert!(end.stderr.contains("/nowhere/secrets"), "{}", end.stderr);
 }
+
+#[tokio::test]
+async fn a_mask_that_names_a_file_masks_that_file_and_one_that_is_not_there_masks_nothing() {
+    let mut pod = Pod::new().await.run_step("cat $LOGIN/token; cat $LOGIN/username");
+    let folder = pod.folder.path().join("git.example.com");
+    std::fs::create_dir_all(folder.join("..data")).unwrap();
+    for (name, value) in [("token", "s3cr3t-t0ken\n"), ("username", "robot-account\n")] {
+        std::fs::write(folder.join("..data").join(name), value).unwrap();
+        std::os::unix::fs::symlink(format!("..data/{name}"), folder.join(name)).unwrap();
+    }
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    pod.variables.push(("LOGIN".into(), path("")));
+    for name in ["token", "password", "ssh-privatekey"] {
+        pod.plan.masks.push(Mask::Dir { path: path(name) });
+    }
+    let end = pod.run().await;
+    assert_eq!(end.code, Some(0), "{}", end.stderr);
+    assert_eq!(pod.double.output(0), "***\nrobot-account\n");
+}
