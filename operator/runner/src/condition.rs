@@ -8,7 +8,7 @@ use dcanary_protocol::report::StepReport;
 use serde_json::{Map, Value, json};
 
 /// Names with which a condition speaks about earlier steps itself.
-const ABOUT_STEPS: [&str; 4] = ["always(", "failure(", "success(", "steps"];
+const ABOUT_STEPS: [&str; 4] = ["always", "failure", "success", "steps"];
 
 /// Evaluates `if`. Without one, or with one that says nothing about earlier steps, a step runs only when none of them failed.
 pub(crate) fn holds(
@@ -21,11 +21,7 @@ pub(crate) fn holds(
         return Ok(!failed);
     };
     let condition = Condition::parse(source)?;
-    let squeezed: String = source
-        .chars()
-        .filter(|character| !character.is_whitespace())
-        .collect();
-    if failed && !ABOUT_STEPS.iter().any(|name| squeezed.contains(name)) {
+    if failed && !names(source).iter().any(|name| ABOUT_STEPS.contains(name)) {
         return Ok(false);
     }
     let mut variables: BTreeMap<String, Value> = plan.variables.clone();
@@ -36,4 +32,91 @@ pub(crate) fn holds(
 fn outcomes(earlier: &[StepReport]) -> Value {
     let outcome = |step: &StepReport| (step.name.clone(), json!({"outcome": step.outcome}));
     Value::Object(earlier.iter().map(outcome).collect::<Map<_, _>>())
+}
+
+/// Names that stand for themselves: neither fields behind a dot nor parts of string literals.
+fn names(source: &str) -> Vec<&str> {
+    let is_part = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    let mut names = Vec::new();
+    let mut rest = source;
+    let mut behind_dot = false;
+    while let Some(first) = rest.chars().next() {
+        let end = rest.find(|character| !is_part(character)).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(end);
+        let raw = word.contains(['r', 'R']);
+        if after.starts_with(['"', '\'']) && word.chars().all(|letter| "rRbB".contains(letter)) {
+            rest = after_literal(after, raw);
+            behind_dot = false;
+        } else if end > 0 {
+            if !behind_dot {
+                names.push(word);
+            }
+            rest = after;
+            behind_dot = false;
+        } else if rest.starts_with("//") {
+            rest = rest.find('\n').map_or("", |at| &rest[at..]);
+        } else {
+            if !first.is_whitespace() {
+                behind_dot = first == '.';
+            }
+            rest = &rest[first.len_utf8()..];
+        }
+    }
+    names
+}
+
+/// What follows a string literal that begins with its quote. The parser has taken the text already, so the literal ends.
+fn after_literal(text: &str, raw: bool) -> &str {
+    let mark = &text[..1];
+    let triple = mark.repeat(3);
+    let mark = if text.starts_with(&triple) {
+        triple.as_str()
+    } else {
+        mark
+    };
+    let mut rest = &text[mark.len()..];
+    while !rest.is_empty() {
+        if let Some(after) = rest.strip_prefix(mark) {
+            return after;
+        }
+        let mut characters = rest.chars();
+        if characters.next() == Some('\\') && !raw {
+            characters.next();
+        }
+        rest = characters.as_str();
+    }
+    rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_literals_fields_and_comments_say_nothing_about_steps() {
+        let about = |source: &str| names(source).iter().any(|name| ABOUT_STEPS.contains(name));
+        for source in [
+            r#"params.kind == "steps""#,
+            r"params.kind == 'failure()'",
+            r#"params.steps == "1""#,
+            r#"params . steps == "1""#,
+            r#"params.a == "\" always() \"""#,
+            r#"params.a == r"\" && params.b == "steps""#,
+            "params.a == \"\"\"x\" steps \"\"\"",
+            "params.a == '1' // steps",
+            "mysteps_ == 1",
+        ] {
+            assert!(!about(source), "{source}");
+        }
+        for source in [
+            "always()",
+            "always ( ) && params.a == '1'",
+            "params.a == 'x' || failure()",
+            r#"steps["build"].outcome == "failed""#,
+            r#"params.a == "\\" && steps.b.outcome == "failed""#,
+            "!success()",
+        ] {
+            assert!(about(source), "{source}");
+        }
+    }
 }
