@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 pub struct Settings {
     /// Project of Pipelines that name none.
     pub project: String,
+    /// There is a ledger. Without one nothing can be recorded, so every run counts as one with `ledger.mode: off`.
+    pub ledger: bool,
     /// Image with the runner at `/dcanary-runner`.
     pub runner_image: String,
     /// How the runner gets into build Pods.
@@ -37,6 +39,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             project: "default".to_owned(),
+            ledger: true,
             runner_image: String::new(),
             delivery: Delivery::default(),
             server_url: String::new(),

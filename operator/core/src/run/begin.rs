@@ -45,8 +45,12 @@ pub(super) fn first(
             ..still(old)
         };
     }
-    let opened = resolve::resolve(&run.spec, seen)
-        .and_then(|definition| Ok((open::status(&definition, now)?, definition)));
+    let opened = resolve::resolve(&run.spec, seen).and_then(|mut definition| {
+        if !seen.settings.ledger {
+            definition.ledger = LedgerMode::Off;
+        }
+        Ok((open::status(&definition, now)?, definition))
+    });
     match opened {
         // nothing may be decided before the run is held: what is decided must be recorded
         Ok((_, definition)) if !held && definition.ledger == LedgerMode::Queue => Plan {
