@@ -16,7 +16,12 @@ use kube::{
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::{
-    config::Config, memory::Memory, metrics::Metrics, reports::Acknowledgements, reports::ServerClient,
+    backoff::Failures,
+    cache::Unreadable,
+    config::Config,
+    memory::Memory,
+    metrics::Metrics,
+    reports::{Acknowledgements, ServerClient, Wanted},
 };
 
 /// Caches.
@@ -50,8 +55,20 @@ pub struct Context {
     pub server: ServerClient,
     /// Which reports may be acknowledged.
     pub acknowledgements: Acknowledgements,
-    /// Since when the server does not answer.
+    /// Since when the server does not answer; from the start on until its list was read to the end once.
     pub server_away: watch::Sender<Option<Timestamp>>,
+    /// Every report that the server had at this time is in memory.
+    pub reports_as_of: watch::Sender<Option<Timestamp>>,
+    /// Since when the server's store is full, as it says.
+    pub store_full: watch::Sender<Option<Timestamp>>,
+    /// Runs that need to know that no report is under way.
+    pub wanted: Wanted,
+    /// Something may be left of a run that is gone.
+    pub orphaned: Arc<Notify>,
+    /// Runs that cannot be read: they exist, whatever the cache says.
+    pub unreadable_runs: Unreadable,
+    /// Pipelines that could not be reconciled.
+    pub pipeline_failures: Failures,
     /// Writes to the ledger, once it is set up.
     pub recorder: OnceLock<Recorder>,
     /// Why the ledger is not set up yet.

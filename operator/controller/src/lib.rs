@@ -7,6 +7,8 @@
 //! ```
 //! Decisions are in `dcanary-core`, which knows no client. This crate only does what it is told there.
 
+pub mod backoff;
+pub mod cache;
 pub mod config;
 pub mod context;
 pub mod delivery;
@@ -16,8 +18,13 @@ pub mod journal;
 pub mod ledger;
 pub mod memory;
 pub mod metrics;
+pub mod orphans;
 pub mod pipeline;
 pub mod pods;
 pub mod reports;
 pub mod run;
 pub mod start;
+pub mod tasks;
+#[cfg(test)]
+mod testing;
+pub mod unreadable;

@@ -1,7 +1,7 @@
 //! What this process knows about runs besides the cache. All of it can be lost: the API server, the server and the chain have the rest.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -9,6 +9,7 @@ use std::{
 use dcanary_core::SeenPod;
 use dcanary_core::observed::{CreateAnswer, Creation, JournalSeen, SeenReport};
 use dcanary_crds::PipelineRun;
+use jiff::Timestamp;
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 
 /// Pause before a Pod is asked for again that could not be created then.
@@ -21,12 +22,14 @@ pub struct RunMemory {
     pub object: Option<ObjectRef<PipelineRun>>,
     /// What our last write returned; used until the cache has caught up.
     pub written: Option<PipelineRun>,
-    /// Pods, by name.
-    pub pods: BTreeMap<String, SeenPod>,
+    /// Pods that name the run, by namespace and name. Anybody who may create Pods anywhere can set that label.
+    pub pods: BTreeMap<(String, String), SeenPod>,
     /// Answers to `CreatePod`, and when they came.
     creations: Vec<(Creation, Instant)>,
     /// Reports that are not acknowledged.
     pub reports: Vec<SeenReport>,
+    /// UIDs of Pods whose final report came to this process, acknowledged or not.
+    pub reported: BTreeSet<String>,
     /// It has not begun: a Pipeline or an executor may be missing.
     pub waits: bool,
     /// Reconciles that failed in a row.
@@ -36,6 +39,30 @@ pub struct RunMemory {
 }
 
 impl RunMemory {
+    /// Pods in a namespace.
+    pub fn pods_in(&self, namespace: &str) -> impl Iterator<Item = &SeenPod> {
+        self.pods
+            .iter()
+            .filter(move |((place, _), _)| place == namespace)
+            .map(|(_, pod)| pod)
+    }
+
+    /// Notes a report, once.
+    pub fn reported(&mut self, report: SeenReport) {
+        if report.entry.report.is_some() {
+            self.reported.insert(report.entry.attempt.clone());
+        }
+        let cursor = report.entry.cursor;
+        if self.reports.iter().all(|seen| seen.entry.cursor != cursor) {
+            self.reports.push(report);
+        }
+    }
+
+    /// Drops reports that are persisted or of no concern.
+    pub fn settle(&mut self, cursors: &[u64]) {
+        self.reports.retain(|seen| !cursors.contains(&seen.entry.cursor));
+    }
+
     /// Notes the answer to a creation, in place of an earlier one.
     pub fn answered(&mut self, creation: Creation, now: Instant) {
         self.creations.retain(|(old, _)| old.pod != creation.pod);
@@ -56,6 +83,27 @@ impl RunMemory {
             .map(|(creation, _)| creation.clone())
             .collect()
     }
+}
+
+/// Something that waits for a run that the cache does not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Left {
+    /// A Pod with our finalizer.
+    Pod {
+        /// Its name.
+        name: String,
+        /// Its UID.
+        uid: String,
+        /// The run is its controller. Otherwise somebody else made it and only copied our marks.
+        ours: bool,
+        /// It is being deleted already.
+        deleting: bool,
+    },
+    /// A report.
+    Report {
+        /// Its cursor.
+        cursor: u64,
+    },
 }
 
 /// All runs, by UID.
@@ -84,9 +132,59 @@ impl Memory {
         waiting.filter_map(|run| run.object.clone()).collect()
     }
 
-    /// Forgets a run.
-    pub fn forget(&self, uid: &str) {
-        self.lock().remove(uid);
+    /// Forgets a run. Returns the cursors of its reports, which nobody else will settle.
+    #[must_use]
+    pub fn forget(&self, uid: &str) -> Vec<u64> {
+        let gone = self.lock().remove(uid);
+        let reports = gone.into_iter().flat_map(|run| run.reports);
+        reports.map(|seen| seen.entry.cursor).collect()
+    }
+
+    /// A reconcile of a run went well.
+    pub fn went_well(&self, uid: &str) {
+        if let Some(run) = self.lock().get_mut(uid) {
+            run.failures = 0;
+        }
+    }
+
+    /// What waits for runs that are not live, by the namespace and the UID of the run.
+    pub fn left(&self, live: impl Fn(&str, &str) -> bool) -> BTreeMap<(String, String), Vec<Left>> {
+        let mut left: BTreeMap<(String, String), Vec<Left>> = BTreeMap::new();
+        for (uid, run) in self.lock().iter() {
+            for ((namespace, name), pod) in &run.pods {
+                if pod.held && !live(namespace, uid) {
+                    left.entry((namespace.clone(), uid.clone()))
+                        .or_default()
+                        .push(Left::Pod {
+                            name: name.clone(),
+                            uid: pod.uid.clone(),
+                            ours: pod.controller.as_deref() == Some(uid),
+                            deleting: pod.deleting_since.is_some(),
+                        });
+                }
+            }
+            for report in &run.reports {
+                let namespace = &report.entry.namespace;
+                if !live(namespace, uid) {
+                    left.entry((namespace.clone(), uid.clone()))
+                        .or_default()
+                        .push(Left::Report {
+                            cursor: report.entry.cursor,
+                        });
+                }
+            }
+        }
+        left
+    }
+
+    /// Reports of a run that came before a time.
+    pub fn reports_before(&self, uid: &str, time: Timestamp) -> Vec<u64> {
+        let runs = self.lock();
+        let reports = runs.get(uid).into_iter().flat_map(|run| &run.reports);
+        reports
+            .filter(|seen| seen.received < time)
+            .map(|seen| seen.entry.cursor)
+            .collect()
     }
 
     /// Forgets runs that are gone, with what only made sense with them.
@@ -112,17 +210,20 @@ impl Memory {
     }
 
     /// Notes a Pod as the watch told it.
-    pub fn pod_seen(&self, run_uid: &str, pod: SeenPod) {
+    pub fn pod_seen(&self, run_uid: &str, namespace: &str, pod: SeenPod) {
         self.with(run_uid, |run| {
-            run.pods.insert(pod.name.clone(), pod);
+            let key = (namespace.to_owned(), pod.name.clone());
+            let pod = pod.seen_after(run.pods.get(&key), Timestamp::now());
+            run.pods.insert(key, pod);
         });
     }
 
     /// Notes that a Pod is gone.
-    pub fn pod_gone(&self, run_uid: &str, name: &str, pod_uid: &str) {
+    pub fn pod_gone(&self, run_uid: &str, namespace: &str, name: &str, pod_uid: &str) {
         self.with(run_uid, |run| {
-            if run.pods.get(name).is_some_and(|pod| pod.uid == pod_uid) {
-                run.pods.remove(name);
+            let key = (namespace.to_owned(), name.to_owned());
+            if run.pods.get(&key).is_some_and(|pod| pod.uid == pod_uid) {
+                run.pods.remove(&key);
             }
             for (creation, _) in &mut run.creations {
                 if let CreateAnswer::Created { uid, gone } = &mut creation.answer

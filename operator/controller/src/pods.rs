@@ -18,7 +18,10 @@ use tracing::warn;
 
 use crate::context::Context;
 
-type Seen = BTreeMap<(String, String), String>;
+/// Run, namespace and name of the Pod.
+type Key = (String, String, String);
+/// UIDs of Pods.
+type Seen = BTreeMap<Key, String>;
 
 /// Follows the Pods of a scope for ever. `ready` turns true after the first list.
 pub async fn follow(ctx: Arc<Context>, api: Api<Pod>, ready: watch::Sender<bool>) {
@@ -30,28 +33,24 @@ pub async fn follow(ctx: Arc<Context>, api: Api<Pod>, ready: watch::Sender<bool>
         match events.try_next().await {
             Ok(Some(Event::Init)) => listed.clear(),
             Ok(Some(Event::InitApply(pod))) => {
-                if let Some((run, name, uid)) = seen(&ctx, &pod) {
-                    listed.insert((run, name), uid);
-                }
+                listed.extend(note(&ctx, &pod));
             }
             Ok(Some(Event::InitDone)) => {
-                for ((run, name), uid) in &known {
-                    if listed.get(&(run.clone(), name.clone())) != Some(uid) {
-                        gone(&ctx, run, name, uid);
+                for (key, uid) in &known {
+                    if listed.get(key) != Some(uid) {
+                        gone(&ctx, key, uid);
                     }
                 }
                 known = std::mem::take(&mut listed);
                 ready.send_replace(true);
             }
             Ok(Some(Event::Apply(pod))) => {
-                if let Some((run, name, uid)) = seen(&ctx, &pod) {
-                    known.insert((run, name), uid);
-                }
+                known.extend(note(&ctx, &pod));
             }
             Ok(Some(Event::Delete(pod))) => {
-                if let (Some(run), Some(uid)) = (pod.labels().get(labels::RUN_UID), pod.uid()) {
-                    known.remove(&(run.clone(), pod.name_any()));
-                    gone(&ctx, run, &pod.name_any(), &uid);
+                if let (Some(key), Some(uid)) = (key(&pod), pod.uid()) {
+                    known.remove(&key);
+                    gone(&ctx, &key, &uid);
                 }
             }
             Ok(None) => return,
@@ -63,16 +62,22 @@ pub async fn follow(ctx: Arc<Context>, api: Api<Pod>, ready: watch::Sender<bool>
     }
 }
 
-fn seen(ctx: &Context, pod: &Pod) -> Option<(String, String, String)> {
+fn key(pod: &Pod) -> Option<Key> {
     let run = pod.labels().get(labels::RUN_UID)?.clone();
-    let view = SeenPod::of(pod)?;
-    let entry = (run, view.name.clone(), view.uid.clone());
-    ctx.memory.pod_seen(&entry.0, view);
-    ctx.wake(&entry.0);
-    Some(entry)
+    Some((run, pod.namespace().unwrap_or_default(), pod.name_any()))
 }
 
-fn gone(ctx: &Context, run: &str, name: &str, uid: &str) {
-    ctx.memory.pod_gone(run, name, uid);
+/// Notes a Pod and wakes its run.
+pub(crate) fn note(ctx: &Context, pod: &Pod) -> Option<(Key, String)> {
+    let key = key(pod)?;
+    let view = SeenPod::of(pod)?;
+    let uid = view.uid.clone();
+    ctx.memory.pod_seen(&key.0, &key.1, view);
+    ctx.wake(&key.0);
+    Some((key, uid))
+}
+
+fn gone(ctx: &Context, (run, namespace, name): &Key, uid: &str) {
+    ctx.memory.pod_gone(run, namespace, name, uid);
     ctx.wake(run);
 }

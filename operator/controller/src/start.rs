@@ -2,51 +2,53 @@
 
 use std::{sync::Arc, sync::OnceLock, time::Duration};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use dcanary_core::Settings;
 use dcanary_crds::{ClusterExecutor, Executor, Pipeline, PipelineRun};
 use futures::{Stream, StreamExt};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
-    Api, Client, Resource,
+    Api, Client,
+    core::DeserializeGuard,
     runtime::{
-        Controller, WatchStreamExt,
+        Controller,
         controller::{Config as ControllerConfig, Error as ControllerError},
         events::{Recorder as Events, Reporter},
-        reflector::{self, ObjectRef, Store},
-        watcher::{self, watcher},
+        reflector::ObjectRef,
+        watcher,
     },
 };
-use serde::de::DeserializeOwned;
 use tokio::{
     net::TcpListener,
     sync::{Notify, mpsc, watch},
-    task::JoinSet,
 };
-use tokio_stream::wrappers::UnboundedReceiverStream;
+use tokio_stream::wrappers::{UnboundedReceiverStream, WatchStream};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::{
+    backoff::Failures,
+    cache::{self, Cache, Found, cache},
     config::Config,
     context::{Context, Stores},
     delivery, health, ledger,
     memory::Memory,
     metrics::Metrics,
-    pipeline, pods,
-    reports::{self, Acknowledgements, ServerClient},
+    orphans, pipeline, pods,
+    reports::{self, Acknowledgements, ServerClient, Wanted},
     run,
+    tasks::Tasks,
+    unreadable,
 };
 
 /// Reconciles at once.
 const WORKERS: u16 = 32;
-/// How often memory of runs that are gone is dropped.
-const SWEEP: Duration = Duration::from_secs(60);
 
 /// Runs the operator until `stop`.
 ///
 /// # Errors
-/// When something that it cannot do without is missing.
+/// When something that it cannot do without is missing, or ends.
 pub async fn run(config: Config, stop: CancellationToken) -> Result<()> {
     let client = Client::try_default().await.context("no way to the API server")?;
     let metrics = Metrics::new();
@@ -54,9 +56,114 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<()> {
     let listener = TcpListener::bind(config.metrics_listen)
         .await
         .context("listen for health and metrics")?;
-    let mut tasks = JoinSet::new();
-    tasks.spawn(health::serve(listener, metrics.clone(), readiness, stop.clone()));
+    let mut tasks = Tasks::default();
+    tasks.start(
+        "health",
+        health::serve(listener, metrics.clone(), readiness, stop.clone()),
+    );
+    let work = prepare(&client, config, metrics);
+    let (ctx, woken, caches) = tasks.guard(&stop, work).await?;
+    let Caches {
+        runs,
+        pipelines,
+        executors,
+        cluster_executors,
+        found,
+        told,
+    } = caches;
 
+    tasks.start_quiet("unreadable objects", unreadable::follow(ctx.clone(), told, found));
+    // runs that wait for one of these are looked at again
+    let waking = || {
+        let ctx = ctx.clone();
+        move || ctx.wake_waiting()
+    };
+    let wake = waking();
+    tasks.start_quiet("executors", drain(executors.1.inspect(move |_| wake())));
+    let wake = waking();
+    tasks.start_quiet(
+        "cluster executors",
+        drain(cluster_executors.1.inspect(move |_| wake())),
+    );
+    let wake = waking();
+    tasks.start_quiet(
+        "pipelines",
+        pipeline::follow(
+            ctx.clone(),
+            pipelines.0.store,
+            pipelines.1.inspect(move |_| wake()),
+            stop.clone(),
+        ),
+    );
+    let (pods_listed, pods_ready) = watch::channel(false);
+    tasks.start_quiet(
+        "pods",
+        pods::follow(ctx.clone(), Api::<Pod>::all(client.clone()), pods_listed),
+    );
+
+    // a run is decided on only when the caches that it looks at are filled
+    let listed = [
+        pipelines.0.listed,
+        executors.0.listed,
+        cluster_executors.0.listed,
+        pods_ready,
+    ];
+    if !tasks.guard(&stop, wait_for_caches(listed, &stop)).await? {
+        return Ok(());
+    }
+    let store = runs.0.store.clone();
+    after_first_list(&mut tasks, &ctx, &runs.0, &stop);
+    if ctx.settings.ledger {
+        tasks.start_quiet("ledger", ledger::start(ctx.clone(), store.clone(), stop.clone()));
+    } else {
+        info!("no ledger is configured: runs are not recorded");
+    }
+    let changes = settings_changes(&ctx);
+    let controller = Controller::for_stream(runs.1, store)
+        .with_config(ControllerConfig::default().concurrency(WORKERS))
+        .reconcile_on(UnboundedReceiverStream::new(woken))
+        .reconcile_all_on(changes)
+        .graceful_shutdown_on(stop.clone().cancelled_owned())
+        .run(run::reconcile, run::error_policy, ctx.clone())
+        .for_each(|result| async move {
+            match result {
+                Ok(_) | Err(ControllerError::ObjectNotFound(_) | ControllerError::ReconcilerFailed(..)) => {}
+                Err(error) => complain(&error),
+            }
+        });
+    ready.send_replace(true);
+    info!(version = env!("CARGO_PKG_VERSION"), "serving");
+    let running = async {
+        controller.await;
+        ledger::keep(&ctx).await;
+        ensure!(stop.is_cancelled(), "the watch on runs ended");
+        Ok(())
+    };
+    tasks.guard(&stop, running).await
+}
+
+/// Objects that cannot be parsed, in and out.
+type FoundSender = mpsc::UnboundedSender<Found>;
+type FoundReceiver = mpsc::UnboundedReceiver<Found>;
+/// A cache and the stream that fills it.
+type Fed<K> = (
+    Cache<K>,
+    futures::stream::BoxStream<'static, Result<K, watcher::Error>>,
+);
+
+struct Caches {
+    runs: Fed<PipelineRun>,
+    pipelines: Fed<Pipeline>,
+    executors: Fed<Executor>,
+    cluster_executors: Fed<ClusterExecutor>,
+    found: FoundReceiver,
+    told: FoundSender,
+}
+
+type Woken = mpsc::UnboundedReceiver<ObjectRef<PipelineRun>>;
+
+/// What every part shares, and the caches, which nobody fills yet.
+async fn prepare(client: &Client, config: Config, metrics: Metrics) -> Result<(Arc<Context>, Woken, Caches)> {
     let authority = std::fs::read(&config.server_ca_file).with_context(|| {
         format!(
             "read the server's certificate authority {}",
@@ -71,17 +178,31 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<()> {
     )?;
     let settings = Settings {
         project: config.project.clone(),
+        ledger: config.ledger_url.is_some(),
         runner_image: config.runner_image.clone(),
-        delivery: delivery::decide(&client, &config).await?,
+        delivery: delivery::decide(client, &config).await?,
         server_url: config.server_url.clone(),
         server_ca: String::from_utf8(authority).context("the server's certificate authority is no PEM")?,
         runner_pull_policy: Some(config.runner_pull_policy.clone()).filter(|policy| !policy.is_empty()),
         ..Settings::default()
     };
-
-    let (pipelines, pipeline_stream) = cache::<Pipeline>(Api::all(client.clone()));
-    let (executors, executor_stream) = cache::<Executor>(Api::all(client.clone()));
-    let (cluster_executors, cluster_executor_stream) = cache::<ClusterExecutor>(Api::all(client.clone()));
+    let (told, found) = mpsc::unbounded_channel();
+    let gone = Arc::new(Notify::new());
+    let orphaned = gone.clone();
+    let caches = Caches {
+        runs: fed(cache(
+            Api::<DeserializeGuard<PipelineRun>>::all(client.clone()),
+            told.clone(),
+            move || {
+                gone.notify_one();
+            },
+        )),
+        pipelines: fed(cache(Api::all(client.clone()), told.clone(), || {})),
+        executors: fed(cache(Api::all(client.clone()), told.clone(), || {})),
+        cluster_executors: fed(cache(Api::all(client.clone()), told.clone(), || {})),
+        found,
+        told,
+    };
     let (wake, woken) = mpsc::unbounded_channel::<ObjectRef<PipelineRun>>();
     let reporter = Reporter {
         controller: "dcanary-operator".into(),
@@ -91,15 +212,22 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<()> {
         events: Events::new(client.clone(), reporter),
         settings: Arc::new(settings),
         stores: Stores {
-            pipelines,
-            executors,
-            cluster_executors,
+            pipelines: caches.pipelines.0.store.clone(),
+            executors: caches.executors.0.store.clone(),
+            cluster_executors: caches.cluster_executors.0.store.clone(),
         },
         memory: Memory::default(),
         wake,
         server,
         acknowledgements: Acknowledgements::default(),
-        server_away: watch::Sender::new(None),
+        // nothing of the server's list has been read yet: what is missing may be there
+        server_away: watch::Sender::new(Some(Timestamp::now())),
+        reports_as_of: watch::Sender::new(None),
+        store_full: watch::Sender::new(None),
+        wanted: Wanted::default(),
+        orphaned,
+        unreadable_runs: caches.runs.0.unreadable.clone(),
+        pipeline_failures: Failures::default(),
         recorder: OnceLock::new(),
         ledger_waiting: watch::Sender::new(None),
         left_behind: Notify::new(),
@@ -107,185 +235,79 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<()> {
         client: client.clone(),
         config,
     });
-
-    // runs that wait for one of these are looked at again
-    let waking = |ctx: &Arc<Context>| {
-        let ctx = ctx.clone();
-        move || ctx.wake_waiting()
-    };
-    let wake = waking(&ctx);
-    tasks.spawn(drain(executor_stream.inspect(move |_| wake())));
-    let wake = waking(&ctx);
-    tasks.spawn(drain(cluster_executor_stream.inspect(move |_| wake())));
-    let wake = waking(&ctx);
-    let pipeline_stream = pipeline_stream.inspect(move |_| wake());
-    let (pods_listed, pods_ready) = watch::channel(false);
-    tasks.spawn({
-        let (ctx, api) = (ctx.clone(), Api::<Pod>::all(client.clone()));
-        async move {
-            pods::follow(ctx, api, pods_listed).await;
-            Ok(())
-        }
-    });
-    tasks.spawn({
-        let (ctx, stop) = (ctx.clone(), stop.clone());
-        async move {
-            pipeline::follow(ctx, pipeline_stream, stop).await;
-            Ok(())
-        }
-    });
-
-    // a run is decided on only when the caches that it looks at are filled
-    wait_for_caches(&ctx, pods_ready, &stop).await?;
-    let changes = settings_changes(&ctx);
-    let (runs_listed, runs_ready) = watch::channel(false);
-    let (store, runs) = listed_cache(Api::<PipelineRun>::all(client), runs_listed);
-    let controller = Controller::for_stream(runs, store.clone())
-        .with_config(ControllerConfig::default().concurrency(WORKERS))
-        .reconcile_on(UnboundedReceiverStream::new(woken))
-        .reconcile_all_on(changes)
-        .graceful_shutdown_on(stop.clone().cancelled_owned());
-    tasks.spawn({
-        let (ctx, store, stop, mut listed) = (ctx.clone(), store.clone(), stop.clone(), runs_ready.clone());
-        async move {
-            // reports of runs that the cache does not know yet would be taken for reports of runs that are gone
-            if listed.wait_for(|listed| *listed).await.is_ok() {
-                reports::follow(ctx, store, stop).await;
-            }
-            Ok(())
-        }
-    });
-    tasks.spawn({
-        let (ctx, store, stop) = (ctx.clone(), store.clone(), stop.clone());
-        async move {
-            ledger::start(ctx, store, stop).await;
-            Ok(())
-        }
-    });
-    tasks.spawn(sweep(ctx.clone(), store, runs_ready));
-    ready.send_replace(true);
-    info!(version = env!("CARGO_PKG_VERSION"), "serving");
-    controller
-        .run(run::reconcile, run::error_policy, ctx)
-        .for_each(|result| async move {
-            match result {
-                Ok(_) | Err(ControllerError::ObjectNotFound(_) | ControllerError::ReconcilerFailed(..)) => {}
-                Err(error) => warn!(
-                    error = &error as &dyn std::error::Error,
-                    "a watch broke off; it goes on by itself"
-                ),
-            }
-        })
-        .await;
-    tasks.abort_all();
-    Ok(())
+    Ok((ctx, woken, caches))
 }
 
-async fn wait_for_caches(
-    ctx: &Context,
-    mut pods: watch::Receiver<bool>,
+fn fed<K>(
+    (cache, stream): (
+        Cache<K>,
+        impl Stream<Item = Result<K, watcher::Error>> + Send + 'static,
+    ),
+) -> Fed<K>
+where
+    K: kube::Resource<DynamicType = ()> + Clone + 'static,
+{
+    (cache, stream.boxed())
+}
+
+/// What takes a run that is not in the cache for one that is gone begins when the cache has the first list.
+fn after_first_list(
+    tasks: &mut Tasks,
+    ctx: &Arc<Context>,
+    runs: &Cache<PipelineRun>,
     stop: &CancellationToken,
-) -> Result<()> {
-    let filled = async {
-        ctx.stores.pipelines.wait_until_ready().await?;
-        ctx.stores.executors.wait_until_ready().await?;
-        ctx.stores.cluster_executors.wait_until_ready().await?;
-        pods.wait_for(|ready| *ready)
-            .await
-            .context("the watch on Pods ended")?;
-        anyhow::Ok(())
-    };
+) {
+    let (store, listed) = (runs.store.clone(), runs.listed.clone());
+    let (own, stop) = (ctx.clone(), stop.clone());
+    tasks.start_quiet("reports", async move {
+        if cache::filled(listed).await {
+            reports::follow(own, store, stop).await;
+        }
+    });
+    let (store, listed, own) = (runs.store.clone(), runs.listed.clone(), ctx.clone());
+    tasks.start_quiet("orphans", async move {
+        if cache::filled(listed).await {
+            orphans::follow(own, store).await;
+        }
+    });
+}
+
+/// `false`: told to stop before.
+async fn wait_for_caches(
+    listed: impl IntoIterator<Item = watch::Receiver<bool>>,
+    stop: &CancellationToken,
+) -> Result<bool> {
+    let filled = futures::future::join_all(listed.into_iter().map(cache::filled));
     tokio::select! {
-        () = stop.cancelled() => Ok(()),
-        result = filled => result,
+        () = stop.cancelled() => Ok(false),
+        filled = filled => {
+            ensure!(filled.into_iter().all(|filled| filled), "a watch ended before its first list");
+            Ok(true)
+        }
         () = tokio::time::sleep(Duration::from_secs(120)) => {
             anyhow::bail!("the caches were not filled in two minutes: are the CRDs installed, and may the operator list them?")
         }
     }
 }
 
-/// A cache and the stream that fills it.
-fn cache<K>(
-    api: Api<K>,
-) -> (
-    Store<K>,
-    impl Stream<Item = Result<K, watcher::Error>> + Send + 'static,
-)
-where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
-{
-    let (reader, writer) = reflector::store();
-    let stream = watcher(api, watcher::Config::default())
-        .default_backoff()
-        .modify(|object| object.meta_mut().managed_fields = None)
-        .reflect(writer)
-        .touched_objects();
-    (reader, stream)
-}
-
-/// A cache that tells when it holds the first list. `Store::wait_until_ready` wakes only one waiter (kube 5.0), and the controller is one.
-fn listed_cache<K>(
-    api: Api<K>,
-    listed: watch::Sender<bool>,
-) -> (
-    Store<K>,
-    impl Stream<Item = Result<K, watcher::Error>> + Send + 'static,
-)
-where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
-{
-    let (reader, writer) = reflector::store();
-    let stream = watcher(api, watcher::Config::default())
-        .default_backoff()
-        .modify(|object| object.meta_mut().managed_fields = None)
-        .reflect(writer)
-        .inspect(move |event| {
-            if matches!(event, Ok(watcher::Event::InitDone)) {
-                listed.send_replace(true);
-            }
-        })
-        .touched_objects();
-    (reader, stream)
-}
-
-async fn drain<K>(stream: impl Stream<Item = Result<K, watcher::Error>> + Send) -> std::io::Result<()> {
+async fn drain<K>(stream: impl Stream<Item = Result<K, watcher::Error>> + Send) {
     stream
         .for_each(|result| async {
             if let Err(error) = result {
-                warn!(
-                    error = &error as &dyn std::error::Error,
-                    "a watch broke off; it goes on by itself"
-                );
+                complain(&error);
             }
         })
         .await;
-    Ok(())
 }
 
-/// Everything is looked at again when the server goes or comes, or the ledger becomes ready.
+fn complain(error: &(dyn std::error::Error + 'static)) {
+    warn!(error, "a watch broke off; it goes on by itself");
+}
+
+/// Everything is looked at again when the server goes or comes or has space again, or the ledger becomes ready.
 fn settings_changes(ctx: &Arc<Context>) -> impl Stream<Item = ()> + Send + 'static {
-    let server = tokio_stream::wrappers::WatchStream::from_changes(ctx.server_away.subscribe()).map(drop);
-    let ledger = tokio_stream::wrappers::WatchStream::from_changes(ctx.ledger_waiting.subscribe()).map(drop);
-    futures::stream::select(server, ledger)
-}
-
-async fn sweep(
-    ctx: Arc<Context>,
-    store: Store<PipelineRun>,
-    mut listed: watch::Receiver<bool>,
-) -> std::io::Result<()> {
-    if listed.wait_for(|listed| *listed).await.is_err() {
-        error!("the watch on runs ended");
-        return Ok(());
-    }
-    let mut ticks = tokio::time::interval(SWEEP);
-    loop {
-        ticks.tick().await;
-        let live: std::collections::HashSet<String> = store
-            .state()
-            .iter()
-            .filter_map(|run| run.metadata.uid.clone())
-            .collect();
-        ctx.memory.retain(|uid| live.contains(uid));
-    }
+    let server = WatchStream::from_changes(ctx.server_away.subscribe()).map(drop);
+    let space = WatchStream::from_changes(ctx.store_full.subscribe()).map(drop);
+    let ledger = WatchStream::from_changes(ctx.ledger_waiting.subscribe()).map(drop);
+    futures::stream::select(futures::stream::select(server, space), ledger)
 }

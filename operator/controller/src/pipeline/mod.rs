@@ -3,8 +3,10 @@
 //! A Pipeline is looked at when it changes; nothing else about it ever changes. One that cannot be used never stops the others.
 
 mod status;
+#[cfg(test)]
+mod tests;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use dcanary_crds::Pipeline;
 use futures::{Stream, StreamExt};
@@ -12,81 +14,101 @@ use kube::{
     Api, Resource, ResourceExt,
     api::PostParams,
     runtime::{
+        Controller,
+        controller::{Action, Config as ControllerConfig, Error as ControllerError},
         events::{Event, EventType},
+        reflector::Store,
         watcher,
     },
 };
+use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{context::Context, metrics::Reason};
 
 /// Statuses written at once.
-const WORKERS: usize = 8;
-const MAX_PAUSE: Duration = Duration::from_secs(60);
+const WORKERS: u16 = 8;
+
+/// The status could not be written; it is tried again with growing pauses, and the others go on.
+#[derive(Debug, Error)]
+#[error("write the status of Pipeline {pipeline}")]
+pub struct PipelineError {
+    pipeline: String,
+    #[source]
+    source: Box<kube::Error>,
+}
 
 /// Follows the Pipelines until cancelled.
 pub async fn follow(
     ctx: Arc<Context>,
+    store: Store<Pipeline>,
     stream: impl Stream<Item = Result<Pipeline, watcher::Error>> + Send + 'static,
     stop: CancellationToken,
 ) {
-    let work = stream.for_each_concurrent(WORKERS, |event| {
-        let ctx = ctx.clone();
-        async move {
-            match event {
-                Ok(pipeline) => reconcile(&ctx, pipeline).await,
-                Err(error) => {
-                    warn!(
-                        error = &error as &dyn std::error::Error,
-                        "the watch on Pipelines broke off; it goes on by itself"
-                    );
-                }
+    Controller::for_stream(stream, store)
+        .with_config(ControllerConfig::default().concurrency(WORKERS))
+        .graceful_shutdown_on(stop.cancelled_owned())
+        .run(reconcile, error_policy, ctx)
+        .for_each(|result| async move {
+            match result {
+                Ok(_) | Err(ControllerError::ObjectNotFound(_) | ControllerError::ReconcilerFailed(..)) => {}
+                Err(error) => warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the watch on Pipelines broke off; it goes on by itself"
+                ),
             }
-        }
-    });
-    tokio::select! { () = stop.cancelled() => {}, () = work => {} }
+        })
+        .await;
 }
 
-async fn reconcile(ctx: &Context, mut pipeline: Pipeline) {
-    if pipeline.meta().deletion_timestamp.is_some() {
-        return;
+async fn reconcile(cached: Arc<Pipeline>, ctx: Arc<Context>) -> Result<Action, PipelineError> {
+    let uid = cached.uid().unwrap_or_default();
+    if cached.meta().deletion_timestamp.is_some() {
+        ctx.pipeline_failures.forget(&uid);
+        return Ok(Action::await_change());
     }
-    let api: Api<Pipeline> = Api::namespaced(ctx.client.clone(), &pipeline.namespace().unwrap_or_default());
-    let mut pause = Duration::from_millis(200);
-    loop {
-        let desired = status::of(&pipeline, jiff::Timestamp::now());
-        if pipeline.status.as_ref() == Some(&desired) {
-            return;
-        }
-        pipeline.status = Some(desired);
-        match api
-            .replace_status(&pipeline.name_any(), &PostParams::default(), &pipeline)
-            .await
-        {
-            Ok(written) => return tell(ctx, &written).await,
-            // a newer version is on its way through the watch
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => return,
-            Err(error) => {
-                ctx.metrics
-                    .errors
-                    .get_or_create(&Reason {
-                        kind: "Pipeline",
-                        reason: "persist",
-                    })
-                    .inc();
-                warn!(
-                    pipeline = pipeline.name_any(),
-                    error = &error as &dyn std::error::Error,
-                    ?pause,
-                    "the status could not be written; will try again"
-                );
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(MAX_PAUSE);
-            }
-        }
-        pipeline.status = None;
+    let desired = status::of(&cached, jiff::Timestamp::now());
+    if cached.status.as_ref() == Some(&desired) {
+        ctx.pipeline_failures.forget(&uid);
+        return Ok(Action::await_change());
     }
+    let api: Api<Pipeline> = Api::namespaced(ctx.client.clone(), &cached.namespace().unwrap_or_default());
+    let mut pipeline = (*cached).clone();
+    pipeline.status = Some(desired);
+    match api
+        .replace_status(&pipeline.name_any(), &PostParams::default(), &pipeline)
+        .await
+    {
+        Ok(written) => tell(&ctx, &written).await,
+        // a newer version is on its way through the watch
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
+        Err(source) => {
+            return Err(PipelineError {
+                pipeline: format!(
+                    "{}/{}",
+                    pipeline.namespace().unwrap_or_default(),
+                    pipeline.name_any()
+                ),
+                source: Box::new(source),
+            });
+        }
+    }
+    ctx.pipeline_failures.forget(&uid);
+    Ok(Action::await_change())
+}
+
+fn error_policy(pipeline: Arc<Pipeline>, error: &PipelineError, ctx: Arc<Context>) -> Action {
+    ctx.metrics
+        .errors
+        .get_or_create(&Reason {
+            kind: "Pipeline",
+            reason: "persist",
+        })
+        .inc();
+    let pause = ctx.pipeline_failures.failed(&pipeline.uid().unwrap_or_default());
+    warn!(error = error as &dyn std::error::Error, ?pause, "will try again");
+    Action::requeue(pause)
 }
 
 async fn tell(ctx: &Context, pipeline: &Pipeline) {

@@ -10,8 +10,10 @@ use reqwest::{Certificate, Client, Method, Response};
 use serde::Serialize;
 use thiserror::Error;
 
-/// Longest wait of one long poll, in seconds.
-const WAIT: u64 = 30;
+/// Time for an answer, besides what the server was asked to wait.
+const ANSWER: Duration = Duration::from_secs(10);
+/// Time for a revocation: what follows it must not wait for a server that is away.
+const REVOCATION: Duration = Duration::from_secs(2);
 
 /// The server did not do what was asked.
 #[derive(Debug, Error)]
@@ -74,7 +76,6 @@ impl ServerClient {
         let http = Client::builder()
             .tls_certs_only(certificates)
             .connect_timeout(Duration::from_secs(5))
-            .timeout(Duration::from_secs(WAIT + 15))
             .build()
             .map_err(authority)?;
         Ok(Self {
@@ -89,6 +90,7 @@ impl ServerClient {
         method: Method,
         path: &str,
         body: Option<&(impl Serialize + Sync)>,
+        limit: Duration,
     ) -> Result<Response, ServerError> {
         // projected tokens are replaced on disk, so the file is read each time
         let token = tokio::fs::read_to_string(&self.token_file)
@@ -100,6 +102,7 @@ impl ServerClient {
         let mut request = self
             .http
             .request(method, format!("{}{path}", self.base))
+            .timeout(limit)
             .bearer_auth(token.trim());
         if let Some(body) = body {
             request = request.json(body);
@@ -116,13 +119,13 @@ impl ServerClient {
         Err(ServerError::Refused { status, detail })
     }
 
-    /// Reports after a cursor; waits for one when there is none.
+    /// Reports after a cursor; waits for one when there is none. An empty answer: there was none when it was asked for.
     ///
     /// # Errors
     /// When the server is away or refuses.
-    pub async fn reports(&self, after: u64) -> Result<Reports, ServerError> {
-        let path = format!("/v1/reports?after={after}&wait={WAIT}");
-        let response = self.send(Method::GET, &path, None::<&()>).await?;
+    pub async fn reports(&self, after: u64, wait: Duration) -> Result<Reports, ServerError> {
+        let path = format!("/v1/reports?after={after}&wait={}", wait.as_secs());
+        let response = self.send(Method::GET, &path, None::<&()>, wait + ANSWER).await?;
         response.json().await.map_err(ServerError::Away)
     }
 
@@ -131,9 +134,14 @@ impl ServerClient {
     /// # Errors
     /// When the server is away or refuses.
     pub async fn acknowledge(&self, cursor: u64) -> Result<(), ServerError> {
-        self.send(Method::POST, "/v1/reports/ack", Some(&AckRequest { cursor }))
-            .await
-            .map(drop)
+        self.send(
+            Method::POST,
+            "/v1/reports/ack",
+            Some(&AckRequest { cursor }),
+            ANSWER,
+        )
+        .await
+        .map(drop)
     }
 
     /// Closes the session of an attempt.
@@ -144,7 +152,10 @@ impl ServerClient {
         let body = RevokeRequest {
             attempt: attempt.to_owned(),
         };
-        match self.send(Method::POST, "/v1/session/revoke", Some(&body)).await {
+        match self
+            .send(Method::POST, "/v1/session/revoke", Some(&body), REVOCATION)
+            .await
+        {
             // an attempt that never had a session has none to close
             Ok(_) | Err(ServerError::Refused { status: 404, .. }) => Ok(()),
             Err(error) => Err(error),

@@ -1,4 +1,12 @@
 //! Follows the server's list and hands each report to its run.
+//!
+//! ```text
+//!            ┌── entries ──▶ memory of the run ─▶ wake; run not in the cache ─▶ orphans
+//! wait=0 ────┤
+//!   ▲        └── empty ────▶ `reports_as_of` = time of the request; the server is not away
+//!   └─ asked for ── wait=30 ◀──┘
+//! ```
+//! Only an empty answer proves that nothing is left at the server, and it proves it for the time of its request.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,62 +22,114 @@ use crate::context::Context;
 
 const MIN_PAUSE: Duration = Duration::from_millis(100);
 const MAX_PAUSE: Duration = Duration::from_secs(5);
+/// Longest wait of one long poll.
+const WAIT: Duration = Duration::from_secs(30);
 
 /// Follows until cancelled. A server that is away is asked again and again; everything not acknowledged comes again.
 pub async fn follow(ctx: Arc<Context>, runs: Store<PipelineRun>, stop: CancellationToken) {
-    let acknowledge = tokio::spawn(acknowledge(ctx.clone(), stop.clone()));
+    tokio::select! {
+        () = acknowledge(&ctx, &stop) => {}
+        () = read(&ctx, &runs, &stop) => {}
+    }
+}
+
+async fn read(ctx: &Context, runs: &Store<PipelineRun>, stop: &CancellationToken) {
     let mut after = 0;
     let mut pause = MIN_PAUSE;
+    let mut drained = false;
     loop {
+        let asking = ctx.wanted.take();
+        let wait = if drained && asking.is_empty() {
+            WAIT
+        } else {
+            Duration::ZERO
+        };
+        let asked = Timestamp::now();
         let answer = tokio::select! {
-            () = stop.cancelled() => break,
-            answer = ctx.server.reports(after) => answer,
+            biased;
+            () = stop.cancelled() => return,
+            // a long poll says nothing until it returns, so somebody who needs to know now does not wait for it
+            () = ctx.wanted.asked(), if !wait.is_zero() => continue,
+            answer = ctx.server.reports(after, wait) => answer,
         };
         match answer {
             Ok(reports) => {
-                back(&ctx);
                 pause = MIN_PAUSE;
-                for entry in reports.reports {
-                    take(&ctx, &runs, entry);
-                }
+                drained = reports.reports.is_empty();
                 after = reports.next.max(after);
+                space(ctx, reports.store_full_since.as_deref());
+                for entry in reports.reports {
+                    take(ctx, runs, entry);
+                }
+                if drained {
+                    fresh(ctx, asked);
+                    for uid in asking {
+                        ctx.wake(&uid);
+                    }
+                } else {
+                    ctx.wanted.put_back(asking);
+                }
             }
             Err(error) => {
-                away(&ctx, &error);
+                drained = false;
+                ctx.wanted.put_back(asking);
+                away(ctx, &error);
                 tokio::select! {
-                    () = stop.cancelled() => break,
+                    () = stop.cancelled() => return,
                     () = tokio::time::sleep(pause) => {}
                 }
                 pause = (pause * 2).min(MAX_PAUSE);
             }
         }
     }
-    acknowledge.abort();
 }
 
-/// Gives a report to its run, or acknowledges it at once when that run is gone.
-fn take(ctx: &Context, runs: &Store<PipelineRun>, entry: ReportEntry) {
-    let (uid, cursor) = (entry.run_uid.clone(), entry.cursor);
-    ctx.acknowledgements.received(cursor);
+/// Gives a report to its run. One whose run the cache does not have is kept too: the cache may be behind, and only a list from the API
+/// server proves that the run is gone.
+pub(crate) fn take(ctx: &Context, runs: &Store<PipelineRun>, entry: ReportEntry) {
+    let uid = entry.run_uid.clone();
+    ctx.acknowledgements.received(entry.cursor);
     let object = ObjectRef::<PipelineRun>::new(&entry.run).within(&entry.namespace);
     let known = runs
         .get(&object)
         .is_some_and(|run| run.uid().as_deref() == Some(uid.as_str()));
-    if !known {
-        ctx.acknowledgements.done(&[cursor]);
-        return;
-    }
     ctx.memory.with(&uid, |memory| {
-        memory.object.get_or_insert_with(|| object.clone());
-        if memory.reports.iter().all(|seen| seen.entry.cursor != cursor) {
-            memory.reports.push(SeenReport {
-                entry,
-                received: Timestamp::now(),
-            });
+        if known {
+            memory.object.get_or_insert_with(|| object.clone());
         }
+        memory.reported(SeenReport {
+            entry,
+            received: Timestamp::now(),
+        });
     });
-    // the receiver lives as long as the controller
-    let _ = ctx.wake.send(object);
+    if known {
+        // the receiver lives as long as the controller
+        let _ = ctx.wake.send(object);
+    } else {
+        ctx.orphaned.notify_one();
+    }
+}
+
+/// Every report that the server had at this time is in memory.
+fn fresh(ctx: &Context, asked: Timestamp) {
+    ctx.reports_as_of.send_replace(Some(asked));
+    let came = ctx.server_away.send_if_modified(|since| since.take().is_some());
+    if came {
+        info!("the server answers");
+    }
+}
+
+/// What the server says about its store.
+fn space(ctx: &Context, full_since: Option<&str>) {
+    // a time that cannot be read still says that it is full
+    let full = full_since.map(|since| since.parse().unwrap_or_else(|_| Timestamp::now()));
+    ctx.store_full.send_if_modified(|known| {
+        let changed = known.is_some() != full.is_some();
+        if changed {
+            *known = full;
+        }
+        changed
+    });
 }
 
 fn away(ctx: &Context, error: &crate::reports::ServerError) {
@@ -86,14 +146,7 @@ fn away(ctx: &Context, error: &crate::reports::ServerError) {
     }
 }
 
-fn back(ctx: &Context) {
-    let came = ctx.server_away.send_if_modified(|since| since.take().is_some());
-    if came {
-        info!("the server answers");
-    }
-}
-
-async fn acknowledge(ctx: Arc<Context>, stop: CancellationToken) {
+async fn acknowledge(ctx: &Context, stop: &CancellationToken) {
     let mut safe = ctx.acknowledgements.safe();
     while safe.changed().await.is_ok() {
         let cursor = *safe.borrow_and_update();

@@ -9,7 +9,13 @@
 mod acknowledgements;
 mod client;
 mod follower;
+#[cfg(test)]
+mod tests;
+mod wanted;
 
 pub use acknowledgements::Acknowledgements;
 pub use client::{ServerClient, ServerError};
 pub use follower::follow;
+#[cfg(test)]
+pub(crate) use follower::take;
+pub use wanted::Wanted;

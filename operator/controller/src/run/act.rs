@@ -1,7 +1,9 @@
 //! Carries out effects, in order, after the status is persisted. Every effect may be repeated.
 
-mod pods;
+pub mod pods;
 pub mod seal;
+#[cfg(test)]
+mod tests;
 
 use dcanary_core::Effect;
 use dcanary_crds::{PipelineRun, labels};
@@ -88,69 +90,117 @@ pub fn changes_what_is_seen(effect: &Effect) -> bool {
     }
 }
 
-/// Carries out effects. Pods of one plan are created at once.
+/// How far the effects of a plan came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acted {
+    /// All are carried out.
+    All,
+    /// The run is newer than what was decided on; it is decided again.
+    Outdated,
+}
+
+/// Carries out effects, all of them: one that fails holds up no other. Pods of one plan are created at once, and sessions are revoked at
+/// once, because a server that is away lets each of them wait.
 ///
 /// # Errors
-/// When one has to be repeated later.
-pub async fn act(ctx: &Context, run: &PipelineRun, effects: &[Effect]) -> Result<(), ActError> {
-    let creations = effects.iter().filter_map(|effect| match effect {
-        Effect::CreatePod(create) => Some(async {
-            failpoint::hit(Side::Before, Boundary::of(effect));
-            pods::create(ctx, run, create).await;
-            failpoint::hit(Side::After, Boundary::of(effect));
-        }),
-        _ => None,
-    });
-    futures::future::join_all(creations).await;
-    for effect in effects {
-        let boundary = Boundary::of(effect);
-        ctx.metrics
-            .effects
-            .get_or_create(&Reason {
-                kind: "PipelineRun",
-                reason: boundary.name(),
-            })
-            .inc();
-        if matches!(effect, Effect::CreatePod(_)) {
-            continue;
-        }
-        failpoint::hit(Side::Before, boundary);
-        one(ctx, run, effect).await?;
-        failpoint::hit(Side::After, boundary);
+/// The first failure, when one has to be repeated later.
+pub async fn act(ctx: &Context, run: &PipelineRun, effects: &[Effect]) -> Result<Acted, ActError> {
+    let (creations, mut rest): (Vec<_>, Vec<_>) = effects
+        .iter()
+        .partition(|effect| matches!(effect, Effect::CreatePod(_)));
+    // the last one: the finalizer of the run goes only when nothing is left to do
+    let release = rest.extract_if(.., |effect| matches!(effect, Effect::ReleaseRun));
+    let release: Vec<_> = release.collect();
+    let revocations: Vec<_> = rest
+        .extract_if(.., |effect| matches!(effect, Effect::RevokeSession { .. }))
+        .collect();
+    let mut all = Tally::default();
+    at_once(ctx, run, &creations, &mut all).await;
+    for effect in rest {
+        all.add(guarded(ctx, run, effect).await);
     }
-    Ok(())
+    at_once(ctx, run, &revocations, &mut all).await;
+    if all.failed.is_none() && !all.outdated {
+        for effect in release {
+            all.add(guarded(ctx, run, effect).await);
+        }
+    }
+    match all.failed {
+        Some(error) => Err(error),
+        None if all.outdated => Ok(Acted::Outdated),
+        None => Ok(Acted::All),
+    }
 }
 
-async fn one(ctx: &Context, run: &PipelineRun, effect: &Effect) -> Result<(), ActError> {
+/// What became of several effects.
+#[derive(Default)]
+struct Tally {
+    failed: Option<ActError>,
+    outdated: bool,
+}
+
+impl Tally {
+    fn add(&mut self, answer: Result<Acted, ActError>) {
+        match answer {
+            Ok(Acted::All) => {}
+            Ok(Acted::Outdated) => self.outdated = true,
+            Err(error) => {
+                self.failed.get_or_insert(error);
+            }
+        }
+    }
+}
+
+async fn at_once(ctx: &Context, run: &PipelineRun, effects: &[&Effect], all: &mut Tally) {
+    let answers = effects.iter().map(|effect| guarded(ctx, run, effect));
+    for answer in futures::future::join_all(answers).await {
+        all.add(answer);
+    }
+}
+
+/// One effect, counted, with its failpoints.
+async fn guarded(ctx: &Context, run: &PipelineRun, effect: &Effect) -> Result<Acted, ActError> {
+    let boundary = Boundary::of(effect);
+    ctx.metrics
+        .effects
+        .get_or_create(&Reason {
+            kind: "PipelineRun",
+            reason: boundary.name(),
+        })
+        .inc();
+    failpoint::hit(Side::Before, boundary);
+    let answer = one(ctx, run, effect).await;
+    failpoint::hit(Side::After, boundary);
+    answer
+}
+
+async fn one(ctx: &Context, run: &PipelineRun, effect: &Effect) -> Result<Acted, ActError> {
+    let namespace = run.namespace().unwrap_or_default();
     match effect {
-        Effect::HoldRun => finalizer(ctx, run, true).await,
-        Effect::ReleaseRun => finalizer(ctx, run, false).await,
-        Effect::CreatePod(_) => Ok(()),
-        Effect::DeletePod(pod) => pods::delete(ctx, run, pod).await,
-        Effect::ReleasePod(pod) => pods::release(ctx, run, pod).await,
-        Effect::RevokeSession { attempt } => match ctx.server.revoke(attempt).await {
-            Ok(()) => Ok(()),
-            Err(source) => Err(ActError::Revoke {
+        Effect::HoldRun => return finalizer(ctx, run, true).await,
+        Effect::ReleaseRun => return finalizer(ctx, run, false).await,
+        Effect::CreatePod(create) => pods::create(ctx, run, create).await,
+        Effect::DeletePod(pod) => pods::delete(ctx, &namespace, pod).await?,
+        Effect::ReleasePod(pod) => pods::release(ctx, &namespace, pod).await?,
+        Effect::RevokeSession { attempt } => {
+            let answer = ctx.server.revoke(attempt).await;
+            answer.map_err(|source| ActError::Revoke {
                 attempt: attempt.clone(),
                 source,
-            }),
-        },
-        Effect::SealOutbox(seal) => seal::seal(ctx, run, seal).await,
-        Effect::DropSealed { config_map } => seal::drop_sealed(ctx, config_map).await,
+            })?;
+        }
+        Effect::SealOutbox(seal) => seal::seal(ctx, run, seal).await?,
+        Effect::DropSealed { config_map } => seal::drop_sealed(ctx, config_map).await?,
         Effect::AckReports { cursors } => {
             let uid = run.uid().unwrap_or_default();
-            ctx.memory.with(&uid, |memory| {
-                memory
-                    .reports
-                    .retain(|seen| !cursors.contains(&seen.entry.cursor));
-            });
+            ctx.memory.with(&uid, |memory| memory.settle(cursors));
             ctx.acknowledgements.done(cursors);
-            Ok(())
         }
     }
+    Ok(Acted::All)
 }
 
-async fn finalizer(ctx: &Context, run: &PipelineRun, hold: bool) -> Result<(), ActError> {
+async fn finalizer(ctx: &Context, run: &PipelineRun, hold: bool) -> Result<Acted, ActError> {
     let name = run.name_any();
     let uid = run.uid().unwrap_or_default();
     let api: Api<PipelineRun> = Api::namespaced(ctx.client.clone(), &run.namespace().unwrap_or_default());
@@ -173,15 +223,20 @@ async fn finalizer(ctx: &Context, run: &PipelineRun, hold: bool) -> Result<(), A
             if hold {
                 ctx.memory.with(&uid, |memory| memory.written = Some(written));
             } else {
-                ctx.memory.forget(&uid);
+                // the run has ended and its status is final: reports that came meanwhile are of no concern
+                ctx.acknowledgements.done(&ctx.memory.forget(&uid));
                 let journal = run.status.as_ref().and_then(|status| status.journal.as_ref());
                 if journal.is_some_and(|journal| !journal.sealed.is_empty()) {
                     ctx.left_behind.notify_one();
                 }
             }
-            Ok(())
+            Ok(Acted::All)
         }
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Acted::All),
+        Err(kube::Error::Api(status)) if status.code == 409 => {
+            ctx.memory.with(&uid, |memory| memory.written = None);
+            Ok(Acted::Outdated)
+        }
         Err(source) => Err(ActError::Finalizer {
             run: name,
             source: Box::new(source),

@@ -9,20 +9,24 @@ pub mod act;
 pub mod observe;
 pub mod persist;
 pub mod report;
+#[cfg(test)]
+mod tests;
 
 use std::{sync::Arc, time::Duration, time::Instant};
 
 use dcanary_core::{Effect, Wake, next};
-use dcanary_crds::PipelineRun;
+use dcanary_crds::{PipelineRun, labels};
 use jiff::Timestamp;
 use kube::{ResourceExt, runtime::controller::Action};
 use thiserror::Error;
 use tracing::{Instrument, debug, info_span};
 
-use crate::{context::Context, failpoint, journal, metrics::Reason};
+use crate::{backoff, context::Context, failpoint, journal, metrics::Reason};
 
 /// Safety net: a run that nothing wakes is looked at after this time.
 const RESYNC: Duration = Duration::from_secs(300);
+/// Pause until the cache has what somebody else wrote.
+const SOON: Duration = Duration::from_millis(50);
 /// Most steps in one go, so that one run cannot keep a worker.
 const STEPS: usize = 16;
 
@@ -60,6 +64,9 @@ pub async fn reconcile(cached: Arc<PipelineRun>, ctx: Arc<Context>) -> Result<Ac
     );
     let started = Instant::now();
     let result = steps(&cached, &ctx).instrument(span).await;
+    if result.is_ok() {
+        ctx.memory.went_well(&cached.uid().unwrap_or_default());
+    }
     ctx.metrics.reconcile.observe(started.elapsed().as_secs_f64());
     result
 }
@@ -67,8 +74,9 @@ pub async fn reconcile(cached: Arc<PipelineRun>, ctx: Arc<Context>) -> Result<Ac
 async fn steps(cached: &PipelineRun, ctx: &Context) -> Result<Action, RunError> {
     for _ in 0..STEPS {
         let run = ctx.memory.freshest(cached);
-        let seen = observe::observe(ctx, &run);
         let now = Timestamp::now();
+        let seen = observe::observe(ctx, &run, now);
+        let ended_before = report::ended(&run).is_some();
         let plan = next(&run, &seen, now);
         let run = match persist::persist(ctx, &run, &plan).await? {
             persist::Persisted::Written(written) => written,
@@ -77,7 +85,7 @@ async fn steps(cached: &PipelineRun, ctx: &Context) -> Result<Action, RunError> 
                 ctx.metrics.conflicts.inc();
                 debug!("the status changed meanwhile; deciding again when the cache has it");
                 // the newer object is on its way to the cache and wakes the run; a short requeue covers the case that it came already
-                return Ok(Action::requeue(Duration::from_millis(50)));
+                return Ok(Action::requeue(SOON));
             }
             persist::Persisted::Gone => return Ok(Action::await_change()),
         };
@@ -86,9 +94,16 @@ async fn steps(cached: &PipelineRun, ctx: &Context) -> Result<Action, RunError> 
             .effects
             .iter()
             .any(|effect| matches!(effect, Effect::ReleaseRun));
-        act::act(ctx, &run, &plan.effects).await?;
-        report::report(ctx, cached, &run, &plan).await;
+        let acted = act::act(ctx, &run, &plan.effects).await;
+        // the status has it, so people are told whatever became of the effects
+        report::report(ctx, ended_before, &run, &plan).await;
+        if acted? == act::Acted::Outdated {
+            return Ok(Action::requeue(SOON));
+        }
         if released {
+            return Ok(Action::await_change());
+        }
+        if plan.effects.is_empty() && plan.wake == Wake::OnChange && is_over(&run) {
             return Ok(Action::await_change());
         }
         if plan.effects.is_empty() || !plan.effects.iter().any(act::changes_what_is_seen) {
@@ -96,6 +111,15 @@ async fn steps(cached: &PipelineRun, ctx: &Context) -> Result<Action, RunError> 
         }
     }
     Ok(Action::requeue(Duration::from_millis(10)))
+}
+
+/// Whether nothing will ever be done for a run again, unless somebody changes it.
+fn is_over(run: &PipelineRun) -> bool {
+    let ended = run
+        .status
+        .as_ref()
+        .is_some_and(|status| status.finished_at.is_some());
+    ended && !run.finalizers().iter().any(|name| name == labels::RECORDED)
 }
 
 fn wait(wake: Wake, now: Timestamp) -> Action {
@@ -122,14 +146,14 @@ pub fn error_policy(run: Arc<PipelineRun>, error: &RunError, ctx: Arc<Context>) 
         memory.failures = memory.failures.saturating_add(1);
         memory.failures
     });
-    let pause = Duration::from_millis(200 << failures.min(8));
+    let pause = backoff::pause(failures - 1);
     tracing::warn!(
         run = run.name_any(),
         error = error as &dyn std::error::Error,
         ?pause,
         "will try again"
     );
-    Action::requeue(pause + pause.mul_f64(rand::random::<f64>() / 4.0))
+    Action::requeue(pause)
 }
 
 /// Boundary of the status write, for tests that kill the operator.

@@ -5,49 +5,79 @@ use std::{collections::BTreeMap, time::Instant};
 use dcanary_core::{
     Observed, observed,
     observed::{CreateAnswer, SeenExecutor},
+    outcome::REPORT_GRACE,
+    time::later,
 };
-use dcanary_crds::PipelineRun;
+use dcanary_crds::{PipelineRun, PipelineSpec};
+use jiff::Timestamp;
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 
 use crate::context::Context;
 
 /// Collects everything about one run.
-pub fn observe(ctx: &Context, run: &PipelineRun) -> Observed {
+pub fn observe(ctx: &Context, run: &PipelineRun, now: Timestamp) -> Observed {
     let uid = run.uid().unwrap_or_default();
     let namespace = run.namespace().unwrap_or_default();
-    let pipeline = run.spec.pipeline_ref.as_ref().and_then(|reference| {
-        let object = ObjectRef::new(&reference.name).within(&namespace);
-        ctx.stores
-            .pipelines
-            .get(&object)
-            .map(|pipeline| pipeline.spec.clone())
-    });
+    let begun = run
+        .status
+        .as_ref()
+        .is_some_and(|status| status.started_at.is_some());
     let waiting = ctx.ledger_waiting.borrow().clone();
-    ctx.memory.with(&uid, |memory| {
+    // before the memory: what is in memory then is at least as new as this time says
+    let reports_as_of = *ctx.reports_as_of.borrow();
+    let server_away_since = *ctx.server_away.borrow();
+    let seen = ctx.memory.with(&uid, |memory| {
         let mut journal = memory.journal.clone();
         if journal.waiting.is_none() {
             journal.waiting = waiting;
         }
         let creations = memory.answers(Instant::now());
-        memory.waits = run
-            .status
-            .as_ref()
-            .is_none_or(|status| status.started_at.is_none());
+        memory.waits = !begun;
+        if memory.pods_in(&namespace).any(|pod| {
+            pod.held && !memory.reported.contains(&pod.uid) && needs_a_look(pod.end_seen, reports_as_of, now)
+        }) {
+            ctx.wanted.ask(&uid);
+        }
         Observed {
             namespace_terminating: creations
                 .iter()
                 .any(|creation| creation.answer == CreateAnswer::NamespaceTerminating),
             settings: ctx.settings.clone(),
-            pipeline,
-            executors: executors(ctx, &namespace),
-            pods: memory.pods.values().cloned().collect(),
+            pods: memory.pods_in(&namespace).cloned().collect(),
             creations,
             reports: memory.reports.clone(),
             journal,
-            server_away_since: *ctx.server_away.borrow(),
-            slots: None,
+            server_away_since,
+            reports_as_of,
+            store_full_since: *ctx.store_full.borrow(),
+            ..Observed::default()
         }
-    })
+    });
+    if begun {
+        // the definition is resolved: what it came from counts no more
+        return seen;
+    }
+    Observed {
+        pipeline: pipeline(ctx, run, &namespace),
+        executors: executors(ctx, &namespace),
+        ..seen
+    }
+}
+
+/// Whether the list has to be read before it can be said that a Pod that ended did not report.
+fn needs_a_look(end_seen: Option<Timestamp>, reports_as_of: Option<Timestamp>, now: Timestamp) -> bool {
+    // the core waits as long
+    let Some(due) = end_seen.map(|end| later(end, REPORT_GRACE)) else {
+        return false;
+    };
+    now >= due && reports_as_of.is_none_or(|as_of| as_of < due)
+}
+
+fn pipeline(ctx: &Context, run: &PipelineRun, namespace: &str) -> Option<PipelineSpec> {
+    let reference = run.spec.pipeline_ref.as_ref()?;
+    let object = ObjectRef::new(&reference.name).within(namespace);
+    let found = ctx.stores.pipelines.get(&object)?;
+    Some(found.spec.clone())
 }
 
 fn executors(ctx: &Context, namespace: &str) -> BTreeMap<String, observed::SeenExecutor> {
@@ -80,4 +110,21 @@ fn executors(ctx: &Context, namespace: &str) -> BTreeMap<String, observed::SeenE
         )
     }));
     found
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_list_is_read_once_more_only_when_the_grace_is_over_and_it_was_not_read_since() {
+        let at = |second: i64| Timestamp::from_second(1_700_000_000 + second).unwrap();
+        let end = Some(at(0));
+        assert!(!needs_a_look(None, None, at(100)), "it runs");
+        assert!(!needs_a_look(end, None, at(9)), "the report may be on its way");
+        assert!(needs_a_look(end, None, at(10)));
+        assert!(needs_a_look(end, Some(at(9)), at(20)));
+        assert!(!needs_a_look(end, Some(at(10)), at(20)), "it was read since");
+    }
 }

@@ -10,8 +10,8 @@ use tracing::{info, warn};
 
 use crate::{context::Context, metrics::Ended};
 
-/// Publishes the plan's Events and counts a run that ended in this step.
-pub async fn report(ctx: &Context, before: &PipelineRun, run: &PipelineRun, plan: &Plan) {
+/// Publishes the plan's Events and counts a run that ended in this step: it had not in what was decided on, and has now.
+pub async fn report(ctx: &Context, ended_before: bool, run: &PipelineRun, plan: &Plan) {
     let reference = run.object_ref(&());
     for event in &plan.events {
         if event.warning {
@@ -44,12 +44,13 @@ pub async fn report(ctx: &Context, before: &PipelineRun, run: &PipelineRun, plan
             );
         }
     }
-    if let (false, Some(outcome)) = (finished(before).is_some(), finished(run)) {
+    if let (false, Some(outcome)) = (ended_before, ended(run)) {
         ctx.metrics.runs.get_or_create(&Ended { outcome }).inc();
     }
 }
 
-fn finished(run: &PipelineRun) -> Option<String> {
+/// How a run ended, if it has.
+pub fn ended(run: &PipelineRun) -> Option<String> {
     let conditions = &run.status.as_ref()?.conditions;
     conditions
         .iter()

@@ -24,7 +24,7 @@ const RETRY: SignedDuration = SignedDuration::from_secs(2);
 
 /// Creates a Pod and notes the answer for the next decision.
 pub async fn create(ctx: &Context, run: &PipelineRun, create: &CreatePod) {
-    let api = pods(ctx, run);
+    let api = pods(ctx, &run.namespace().unwrap_or_default());
     let name = create.pod.name_any();
     let answer = match api.create(&PostParams::default(), &create.pod).await {
         Ok(pod) => CreateAnswer::Created {
@@ -47,7 +47,8 @@ pub async fn create(ctx: &Context, run: &PipelineRun, create: &CreatePod) {
 async fn existing(ctx: &Context, api: &Api<Pod>, run: &PipelineRun, name: &str) -> CreateAnswer {
     let uid = run.uid().unwrap_or_default();
     // the watch may know it already, which saves the request
-    let known = ctx.memory.with(&uid, |memory| memory.pods.get(name).cloned());
+    let key = (run.namespace().unwrap_or_default(), name.to_owned());
+    let known = ctx.memory.with(&uid, |memory| memory.pods.get(&key).cloned());
     if let Some(pod) = known.filter(|pod| pod.controller.as_deref() == Some(uid.as_str())) {
         return CreateAnswer::Created {
             uid: pod.uid,
@@ -83,7 +84,7 @@ fn later(message: String) -> CreateAnswer {
     }
 }
 
-fn refused(status: &Status) -> CreateAnswer {
+pub(super) fn refused(status: &Status) -> CreateAnswer {
     let message = status.message.clone();
     let terminating = status.details.as_ref().is_some_and(|details| {
         details
@@ -115,7 +116,10 @@ fn is_quota(message: &str) -> bool {
 }
 
 /// Deletes a Pod of exactly that UID.
-pub async fn delete(ctx: &Context, run: &PipelineRun, pod: &PodRef) -> Result<(), ActError> {
+///
+/// # Errors
+/// When the API server does not do it.
+pub async fn delete(ctx: &Context, namespace: &str, pod: &PodRef) -> Result<(), ActError> {
     let params = DeleteParams {
         preconditions: Some(Preconditions {
             uid: Some(pod.uid.clone()),
@@ -123,7 +127,7 @@ pub async fn delete(ctx: &Context, run: &PipelineRun, pod: &PodRef) -> Result<()
         }),
         ..DeleteParams::background()
     };
-    match pods(ctx, run).delete(&pod.name, &params).await {
+    match pods(ctx, namespace).delete(&pod.name, &params).await {
         Ok(_) => Ok(()),
         // gone, or another Pod has the name
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
@@ -136,11 +140,14 @@ pub async fn delete(ctx: &Context, run: &PipelineRun, pod: &PodRef) -> Result<()
 }
 
 /// Takes our finalizer off a Pod.
-pub async fn release(ctx: &Context, run: &PipelineRun, pod: &PodRef) -> Result<(), ActError> {
+///
+/// # Errors
+/// When the API server does not do it.
+pub async fn release(ctx: &Context, namespace: &str, pod: &PodRef) -> Result<(), ActError> {
     // `$patch: delete` on a list merged by value takes off ours alone; the UID makes the API server refuse another Pod of that name
     let patch =
         json!({"metadata": {"uid": pod.uid, "$deleteFromPrimitiveList/finalizers": [labels::OBSERVED]}});
-    match pods(ctx, run)
+    match pods(ctx, namespace)
         .patch(&pod.name, &PatchParams::default(), &Patch::Strategic(&patch))
         .await
     {
@@ -154,6 +161,6 @@ pub async fn release(ctx: &Context, run: &PipelineRun, pod: &PodRef) -> Result<(
     }
 }
 
-fn pods(ctx: &Context, run: &PipelineRun) -> Api<Pod> {
-    Api::namespaced(ctx.client.clone(), &run.namespace().unwrap_or_default())
+fn pods(ctx: &Context, namespace: &str) -> Api<Pod> {
+    Api::namespaced(ctx.client.clone(), namespace)
 }
