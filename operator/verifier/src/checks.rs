@@ -97,7 +97,7 @@ fn age(report: &mut Report, state: &Certificate, now: Option<u64>) {
     };
     report.set_as_of(time);
     match now {
-        None => report.unchecked(
+        None => report.not_applicable(
             Check::Age,
             "as of the certificate's time; what was revoked after that is not checked",
         ),

@@ -67,10 +67,10 @@ pub(crate) fn check(
 ) -> Option<Code> {
     let demanded = trust.is_some_and(|t| !t.module_hashes.is_empty() || t.controllers.is_some());
     let Some(bytes) = bytes else {
-        let status = if demanded {
-            Status::Failed
-        } else {
-            Status::Unchecked
+        let status = match trust {
+            Some(_) if demanded => Status::Failed,
+            Some(_) => Status::NotApplicable,
+            None => Status::Unchecked,
         };
         report.record(Check::Code, status, "there is no certificate of the code");
         return None;
@@ -137,7 +137,7 @@ fn examine(
     let status = if checked {
         Status::Passed
     } else {
-        Status::Unchecked
+        Status::NotApplicable
     };
     Ok((code, status, said.join("; ")))
 }

@@ -7,8 +7,8 @@
 //!                     │
 //!   certificate ──▶ check_head ──▶ CertifiedHead ──▶ Checkpoint::advance     every answer of the ledger client
 //!                     │
-//!   run evidence ──▶ verify_run ──▶ Report + VerifiedRun                     `dcanary verify RUN`
-//!   export file  ──▶ verify_export ──▶ Report                                `dcanary verify --export FILE`
+//!   run evidence, expected run ──▶ verify_run ──▶ Report + VerifiedRun       `dcanary verify run NAME`
+//!   export file  ──▶ verify_export ──▶ Report                                `dcanary verify export FILE`
 //! ```
 //! What each check means is section 10 of `docs/ledger-format.md`; `docs/verifier` is a second implementation that
 //! shares no code with this one, and `docs/vectors` are the test vectors that both pass.
@@ -17,6 +17,7 @@ pub mod cbor;
 pub mod certificate;
 pub mod checkpoint;
 pub mod code;
+pub mod evidence;
 pub mod export;
 pub mod head;
 pub mod report;
@@ -33,10 +34,11 @@ mod replay;
 pub use certificate::{Certificate, CertificateError, RootKey, Verified};
 pub use checkpoint::{AdvanceError, Checkpoint, Fork, LedgerForked};
 pub use code::{Code, check_read_state};
+pub use evidence::{ExpectedRun, RunEvidence};
 pub use export::{ExportError, ExportReader, ExportWriter, verify_export};
 pub use head::{Anchors, CertifiedHead, Evidence, HeadError, LabelsError, check_head};
 pub use report::{Check, Finding, Level, Report, Status};
-pub use run::{RunEvidence, VerifiedRecord, VerifiedRun, verify_run};
+pub use run::{VerifiedRecord, VerifiedRun, verify_run};
 pub use transitions::{IllegalRecord, check_transitions};
 pub use tree::{HashTree, Lookup};
 pub use trust::{TrustError, TrustFile, TrustedDomain};

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use dcanary_types::block::Block;
-use dcanary_types::policy::{Policy, Role, RoleBody};
+use dcanary_types::policy::{Policy, Role, RoleBody, RoleKind};
 use dcanary_types::record::{Body, LedgerEvent, Record};
 use dcanary_types::tree::Accumulator;
 use dcanary_types::{Hash, Value};
@@ -25,6 +25,8 @@ pub(crate) struct Replay<'t> {
     tree: Accumulator,
     incarnation: u64,
     policy: Policy,
+    /// The operators of `policy`, found without a walk over all roles for each block.
+    operators: HashMap<(String, Vec<u8>), String>,
     runs: HashMap<RunKey, LooseRun>,
     blocks: Result<(), String>,
     hash_links: Result<(), String>,
@@ -41,6 +43,7 @@ impl<'t> Replay<'t> {
             tree: Accumulator::default(),
             incarnation: 0,
             policy: Policy::new(0, []),
+            operators: HashMap::new(),
             runs: HashMap::new(),
             blocks: Ok(()),
             hash_links: Ok(()),
@@ -116,14 +119,12 @@ impl<'t> Replay<'t> {
             Body::Ledger(LedgerEvent::RoleGranted(granted)) => {
                 self.check_owner(block)?;
                 let role = role(block, granted);
-                let other = |held: &Role| {
-                    held.project == role.project
-                        && held.principal == role.principal
-                        && held.role == role.role
-                        && held.domain != role.domain
-                };
-                if self.policy.roles().any(other) {
-                    return Err("a principal is granted a second domain of a project");
+                if role.role == RoleKind::Operator {
+                    let key = (role.project.clone(), role.principal.clone());
+                    if self.operators.get(&key).is_some_and(|held| *held != role.domain) {
+                        return Err("a principal is granted a second domain of a project");
+                    }
+                    self.operators.insert(key, role.domain.clone());
                 }
                 self.policy.grant(role);
                 Ok(())
@@ -131,11 +132,14 @@ impl<'t> Replay<'t> {
             Body::Ledger(LedgerEvent::RoleRevoked(revoked)) => {
                 self.check_owner(block)?;
                 let role = role(block, revoked);
-                self.policy.revoke(&role);
+                if self.policy.revoke(&role) && role.role == RoleKind::Operator {
+                    self.operators.remove(&(role.project, role.principal));
+                }
                 Ok(())
             }
             Body::Ledger(LedgerEvent::Conflict { .. }) | Body::Run(_) => {
-                if self.policy.operator_domain(&block.project, &block.caller) != Some(block.domain.as_str()) {
+                let key = (block.project.clone(), block.caller.clone());
+                if self.operators.get(&key) != Some(&block.domain) {
                     return Err("the writer is no operator of that project and domain");
                 }
                 if is_accepted(self.trust, block) {

@@ -1,9 +1,10 @@
 //! What a verification found: one named result per check, the exit code, the level.
 //!
 //! ```text
-//!   any check failed ─────────▶ 1
-//!   no trust file    ─────────▶ 2   the arithmetic may hold, but for whose ledger?
-//!   otherwise        ─────────▶ 0
+//!   any check failed            ─▶ 1
+//!   any check unchecked         ─▶ 2   something that should be known is not
+//!   no trust file               ─▶ 2   the arithmetic may hold, but for whose ledger?
+//!   all passed or notApplicable ─▶ 0
 //! ```
 
 use std::fmt;
@@ -103,14 +104,16 @@ impl Serialize for Check {
 
 /// Outcome of one check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "camelCase")]
 pub enum Status {
     /// The evidence holds.
     Passed,
     /// The evidence contradicts what is claimed.
     Failed,
-    /// There was no evidence, or nothing to check it against; the detail says which.
+    /// There was no evidence, or nothing to check it against; the detail says which. Never good enough for exit code 0.
     Unchecked,
+    /// The check has no object here: an export has no cluster, and a first look has nothing before it.
+    NotApplicable,
 }
 
 impl Status {
@@ -120,6 +123,7 @@ impl Status {
             Self::Passed => "passed",
             Self::Failed => "failed",
             Self::Unchecked => "unchecked",
+            Self::NotApplicable => "notApplicable",
         }
     }
 }
@@ -149,7 +153,8 @@ pub enum Level {
 }
 
 impl Level {
-    /// The level that a trust file allows. Witnesses are reserved in this version, so it is never L1 or L3.
+    /// The level that a trust file allows: the pinned root key tells the mainnet from every other network. Controllers
+    /// are not looked at, because L1 and L3 need witnesses too, and those are reserved in this version.
     pub fn of(trust: &TrustFile) -> Self {
         if trust.root_key.is_mainnet() {
             Self::L2
@@ -215,7 +220,16 @@ impl Report {
 
     /// The checks that failed.
     pub fn failed(&self) -> impl Iterator<Item = &Finding> {
-        self.findings.iter().filter(|f| f.status == Status::Failed)
+        self.of(Status::Failed)
+    }
+
+    /// The checks that should have been made and could not be.
+    pub fn open(&self) -> impl Iterator<Item = &Finding> {
+        self.of(Status::Unchecked)
+    }
+
+    fn of(&self, status: Status) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(move |f| f.status == status)
     }
 
     /// Adds what the caller found out, for the checks that need more than this crate sees (`consistency`, `cluster`,
@@ -243,14 +257,14 @@ impl Report {
         &self.hints
     }
 
-    /// 1 when any check failed, else 2 without trust file, else 0.
+    /// 1 when any check failed, else 2 when any is unchecked or there is no trust file, else 0.
     pub fn exit_code(&self) -> u8 {
         if self.failed().next().is_some() {
             1
-        } else if self.trusted {
-            0
-        } else {
+        } else if self.open().next().is_some() || !self.trusted {
             2
+        } else {
+            0
         }
     }
 
@@ -264,6 +278,10 @@ impl Report {
 
     pub(crate) fn unchecked(&mut self, check: Check, detail: impl Into<String>) {
         self.record(check, Status::Unchecked, detail);
+    }
+
+    pub(crate) fn not_applicable(&mut self, check: Check, detail: impl Into<String>) {
+        self.record(check, Status::NotApplicable, detail);
     }
 
     pub(crate) fn settle(&mut self, check: Check, result: Result<String, String>) {
@@ -296,6 +314,34 @@ mod tests {
             (report.status(Check::Root), report.exit_code()),
             (Status::Failed, 1)
         );
+    }
+
+    #[test]
+    fn one_unchecked_check_keeps_the_exit_code_from_0_and_one_without_object_does_not() {
+        let trust = TrustFile {
+            root_key: crate::certificate::RootKey::mainnet(),
+            ledger: ic_principal::Principal::from_slice(&[1]),
+            project: None,
+            module_hashes: vec![],
+            controllers: None,
+            domains: None,
+        };
+        for open in Check::ALL {
+            for (status, code) in [
+                (Status::Passed, 0),
+                (Status::NotApplicable, 0),
+                (Status::Unchecked, 2),
+                (Status::Failed, 1),
+            ] {
+                let mut report = Report::new(Some(&trust));
+                Check::ALL.into_iter().for_each(|check| report.pass(check, ""));
+                report.record(open, status, "");
+                assert_eq!(report.exit_code(), code, "{open} is {status:?}");
+            }
+        }
+        let mut unpinned = Report::new(None);
+        Check::ALL.into_iter().for_each(|check| unpinned.pass(check, ""));
+        assert_eq!(unpinned.exit_code(), 2, "nothing is pinned");
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod forge;
 mod graphs;
 mod heads;
 mod plain;
+mod proofs;
 mod records;
 mod run;
 mod runs;
@@ -91,6 +92,11 @@ fn committed_trust_files_are_what_the_generator_makes() {
 #[test]
 fn committed_exports_are_what_the_generator_makes() {
     committed("exports", &exports::make());
+}
+
+#[test]
+fn committed_proofs_are_what_the_generator_makes() {
+    committed("proofs", &proofs::make());
 }
 
 #[test]
