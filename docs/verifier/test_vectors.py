@@ -7,10 +7,11 @@ import sys
 import tempfile
 import unittest
 
+import formats as f
+import runs
 import verify as v
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-MINUTE = 60_000_000_000
 counts = {}
 
 
@@ -31,35 +32,6 @@ def refuses(test):
     return False
 
 
-# Proofs of section 6, as the recursive definitions of RFC 9162: a live check needs them, an export does not.
-def split(n):
-    return 1 << (n - 1).bit_length() - 1
-
-
-def inclusion(leaf, i, n, path):
-    v.need(0 <= i < n and bool(path) == (n > 1), "inclusion proof of another length")
-    if n == 1:
-        return v.sha(b"\0", leaf)
-    k = split(n)
-    if i < k:
-        return v.sha(b"\1", inclusion(leaf, i, k, path[:-1]), path[-1])
-    return v.sha(b"\1", path[-1], inclusion(leaf, i - k, n - k, path[:-1]))
-
-
-def consistency(m, n, path, old):
-    """Roots of the old and the new tree as the proof has them; old is the known root while it is still whole."""
-    v.need(0 < m <= n and len(path) >= (m < n or old is None), "consistency proof of another length")
-    if m == n:
-        v.need(len(path) == (old is None), "consistency proof of another length")
-        return (old or path[0],) * 2
-    k = split(n)
-    if m <= k:
-        a, b = consistency(m, k, path[:-1], old)
-        return a, v.sha(b"\1", b, path[-1])
-    a, b = consistency(m - k, n - k, path[:-1], None)
-    return v.sha(b"\1", path[-1], a), v.sha(b"\1", path[-1], b)
-
-
 def unhex(items):
     return [bytes.fromhex(x) for x in items]
 
@@ -72,12 +44,12 @@ class Vectors(unittest.TestCase):
         for case in file["values"]:
             raw = bytes.fromhex(case["encoded"])
             with self.subTest(case["name"]):
-                value, = v.decode(raw)
-                self.assertEqual((v.encode(value), v.vhash(value).hex()), (raw, case["hash"]))
+                value, = f.decode(raw)
+                self.assertEqual((f.encode(value), f.vhash(value).hex()), (raw, case["hash"]))
             count("values")
         for case in file["refused"]:
             with self.subTest(case["name"]):
-                self.assertTrue(refuses(lambda: v.decode(bytes.fromhex(case["encoded"]))))
+                self.assertTrue(refuses(lambda: f.decode(bytes.fromhex(case["encoded"]))))
             count("values refused")
 
     def test_trees_and_proofs(self):
@@ -92,26 +64,26 @@ class Vectors(unittest.TestCase):
         for case in file["inclusion"]:
             i, n, path = case["index"], case["size"], unhex(case["proof"])
             leaf = leaves[i]
-            holds = not refuses(lambda: v.need(inclusion(leaf, i, n, path) == roots[n], "root"))
+            holds = not refuses(lambda: f.need(v.included(leaf, i, n, path) == roots[n], "root"))
             self.assertEqual(holds, case["holds"], case)
             count("inclusion proofs")
         for case in file["consistency"]:
             m, n, path = case["old"], case["new"], unhex(case["proof"])
-            holds = not refuses(lambda: v.need(consistency(m, n, path, roots[m]) == (roots[m], roots[n]), "roots"))
+            holds = v.advance((m, roots[m], 0), (n, roots[n], 0), path) == "accepted"
             self.assertEqual(holds, case["holds"], case)
             count("consistency proofs")
 
     def test_blocks_of_every_type(self):
         file = load("blocks")
         for case in file["blocks"]:
-            block, = v.decode(bytes.fromhex(case["encoded"]))
-            v.block(block)
-            content = v.vhash({k: block[k] for k in ("btype", "claimed_ts", "body")})
-            self.assertEqual((v.vhash(block).hex(), content.hex()), (case["hash"], case["content_hash"]))
+            block, = f.decode(bytes.fromhex(case["encoded"]))
+            f.block(block)
+            content = f.vhash({k: block[k] for k in ("btype", "claimed_ts", "body")})
+            self.assertEqual((f.vhash(block).hex(), content.hex()), (case["hash"], case["content_hash"]))
             count("blocks")
         for case in file["refused"]:
             with self.subTest(case["why"]):
-                self.assertTrue(refuses(lambda: v.block(v.decode(bytes.fromhex(case["encoded"]))[0])))
+                self.assertTrue(refuses(lambda: f.block(f.decode(bytes.fromhex(case["encoded"]))[0])))
             count("blocks refused")
 
     def test_graphs_and_runs(self):
@@ -119,7 +91,8 @@ class Vectors(unittest.TestCase):
         for case in file["graphs"]:
             with self.subTest(case["name"]):
                 raw = bytes.fromhex(case["document"])
-                self.assertEqual((not refuses(lambda: v.Run(raw)), v.sha(raw).hex()), (case["accepted"], case["digest"]))
+                self.assertEqual(not refuses(lambda: runs.Run(raw)), case["accepted"])
+                self.assertEqual(f.sha(raw).hex(), case["digest"])
             count("graphs")
         for case in file["runs"]:
             for graph, key in ((bytes.fromhex(case["graph"]), "refused_at"), (None, "refused_at_without_graph")):
@@ -128,18 +101,18 @@ class Vectors(unittest.TestCase):
                 count("runs")
 
     def refused_at(self, records, graph):
-        run = v.Run(graph)
+        run = runs.Run(graph)
         for position, record in enumerate(records):
-            kind, (body,) = record["btype"][8:], v.decode(bytes.fromhex(record["body"]))
-            other_graph = graph and kind == "run_opened" and body["graph"] != v.sha(graph)
+            kind, (body,) = record["btype"][8:], f.decode(bytes.fromhex(record["body"]))
+            other_graph = graph and kind == "run_opened" and body["graph"] != f.sha(graph)
             if refuses(lambda: run.step(kind, body)) or other_graph:
                 return position
         return None
 
     def test_certificates(self):
         for case in load("certificates"):
-            report = v.Report(True)
-            key, canister = bytes.fromhex(case["root_key"])[37:], v.principal(case["canister"])
+            report = v.Report(None)
+            key, canister = bytes.fromhex(case["root_key"])[37:], f.principal(case["canister"])
             v.check_certificate(report, bytes.fromhex(case["certificate"]), key, canister)
             with self.subTest(case["name"]):
                 self.assertEqual({c: report.rows[c][0] for c in case["checks"]}, case["checks"])
@@ -147,66 +120,78 @@ class Vectors(unittest.TestCase):
 
     def test_heads(self):
         for case in load("heads"):
-            key, ledger = bytes.fromhex(case["root_key"])[37:], v.principal(case["ledger"])
-            report = v.Report(True)
-            top = v.check_certificate(report, bytes.fromhex(case["certificate"]), key, ledger)
-            time = report.attempt("age", lambda: v.unleb(v.leaf(top, b"time")))
-            if time is not None and case["now"] is not None:
-                fresh = case["now"] - 3 * MINUTE <= time <= case["now"] + MINUTE
-                report.attempt("age", lambda: v.need(fresh, "too old or ahead"))
-            digest, policy, root, size, last = report.attempt(
-                "labels", lambda: v.labels(bytes.fromhex(case["hash_tree"]))) or (None,) * 5
-            report.attempt("labels", lambda: v.need(v.leaf(top, b"canister", ledger, b"certified_data") == digest, "root"))
+            key, ledger = bytes.fromhex(case["root_key"])[37:], f.principal(case["ledger"])
+            report = v.Report(None)
+            certificate, witness = bytes.fromhex(case["certificate"]), bytes.fromhex(case["hash_tree"])
+            facts = v.check_head(report, certificate, witness, key, ledger, case["now"])
             with self.subTest(case["name"]):
                 failed = [c for c, (s, _) in report.rows.items() if s == "failed"]
                 self.assertEqual(failed[:1], [case["fails"]] if case["fails"] else [])
                 if not failed:
-                    head = case["head"]
-                    self.assertEqual((policy.hex(), root.hex(), size, last.hex(), time), (
-                        head["policy"], head["root"], head["size"], head["last_block_hash"], head["time"]))
+                    head, (policy, root, size, last) = case["head"], facts
+                    self.assertEqual((policy.hex(), root.hex(), size, last.hex()), (
+                        head["policy"], head["root"], head["size"], head["last_block_hash"]))
+                    self.assertEqual(v.check_age(f.parse_certificate(certificate)[0], None), head["time"])
             count("heads")
 
     def test_checkpoints(self):
         for case in load("checkpoints"):
-            old, new, proof = case["old"], case["new"], unhex(case["proof"])
-            roots = bytes.fromhex(old["root"]), bytes.fromhex(new["root"])
-            good = not refuses(lambda: v.need(consistency(old["size"], new["size"], proof, roots[0]) == roots, "forked"))
-            stale = new["size"] < old["size"] and new["time"] < old["time"]
+            old, new = [(h["size"], bytes.fromhex(h["root"]), h["time"]) for h in (case["old"], case["new"])]
             with self.subTest(case["name"]):
-                self.assertEqual("accepted" if good else "stale" if stale else "forked", case["outcome"])
+                self.assertEqual(v.advance(old, new, unhex(case["proof"])), case["outcome"])
             count("checkpoints")
 
     def test_trust_files(self):
         for case in load("trust"):
             with self.subTest(case["name"]):
-                self.assertEqual(not refuses(lambda: v.load_trust(case["text"])), case["accepted"])
+                self.assertEqual(not refuses(lambda: f.trust_file(case["text"])), case["accepted"])
             count("trust files")
 
     def test_exports(self):
         for case in load("exports"):
-            report = v.verify(bytes.fromhex(case["export"]), case["trust"] and v.load_trust(case["trust"]))
+            report = v.verify(bytes.fromhex(case["export"]), case["trust"] and f.trust_file(case["trust"]))
             with self.subTest(case["name"]):
                 found = {check: status for check, (status, _) in report.rows.items()}
                 self.assertEqual(found, case["checks"], report.rows)
                 self.assertEqual(report.code(), case["exit_code"])
             count("exports")
 
+    def test_runs_by_their_evidence(self):
+        for case in load("proofs"):
+            trust = case["trust"] and f.trust_file(case["trust"])
+            report = v.verify_run(case["evidence"], case["expected"], trust, case["now"])
+            with self.subTest(case["name"]):
+                found = {check: status for check, (status, _) in report.rows.items()}
+                self.assertEqual(found, case["checks"], report.rows)
+                self.assertEqual(report.code(), case["exit_code"])
+            count("runs by evidence")
+
+    def command(self, content, trust, *arguments):
+        with tempfile.TemporaryDirectory() as folder:
+            file, pinned = os.path.join(folder, "file"), os.path.join(folder, "trust.json")
+            with open(file, "wb") as out:
+                out.write(content)
+            with open(pinned, "w", encoding="utf-8") as out:
+                out.write(trust or "")
+            command = [sys.executable, os.path.join(HERE, "verify.py"), file, "-o", "json", *arguments]
+            done = subprocess.run(command + (["--trust", pinned] if trust else []), capture_output=True, text=True)
+        count("command lines")
+        self.assertTrue(done.stdout, done.stderr)
+        return done.returncode, {c["check"]: c["status"] for c in json.loads(done.stdout)["checks"]}
+
     def test_the_command_answers_in_its_exit_code(self):
         cases = {case["exit_code"]: case for case in load("exports")}
         self.assertEqual(set(cases), {0, 1, 2})
         for code, case in cases.items():
-            with tempfile.TemporaryDirectory() as folder:
-                export, trust = os.path.join(folder, "export"), os.path.join(folder, "trust.json")
-                with open(export, "wb") as file:
-                    file.write(bytes.fromhex(case["export"]))
-                with open(trust, "w", encoding="utf-8") as file:
-                    file.write(case["trust"] or "")
-                command = [sys.executable, os.path.join(HERE, "verify.py"), export, "-o", "json"]
-                done = subprocess.run(command + (["--trust", trust] if case["trust"] else []), capture_output=True, text=True)
-            self.assertEqual(done.returncode, code, done.stderr)
-            out = json.loads(done.stdout)
-            self.assertEqual({c["check"]: c["status"] for c in out["checks"]}, case["checks"])
-            count("command lines")
+            found = self.command(bytes.fromhex(case["export"]), case["trust"])
+            self.assertEqual(found, (code, case["checks"]))
+
+    def test_the_command_knows_the_run_that_it_was_asked_for(self):
+        good = next(case for case in load("proofs") if case["name"] == "good: offline")
+        content, run = json.dumps(good["evidence"]).encode(), good["expected"]["run"]
+        for asked, code in ((run, 0), (run[::-1], 1)):
+            found, checks = self.command(content, good["trust"], "--run", asked, "--project", "shop")
+            self.assertEqual((found, checks["blocks"]), (code, "failed" if code else "passed"))
 
 
 if __name__ == "__main__":

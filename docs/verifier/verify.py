@@ -1,129 +1,69 @@
 #!/usr/bin/env python3
-"""Second, independent verifier of a DCanary journal export (docs/ledger-format.md). Shares no code with the first."""
-import argparse, base64, cbor2, hashlib, io, json, re, sys, zlib
-from py_arkworks_bls12381 import G1Point, G2Point, GT
+"""Second, independent verifier of DCanary's ledger: of whole exports, and of single runs by their evidence.
 
-CHECKS = "format trust certificate delegation range age labels blocks hash_links root consistency transitions policy code cluster".split()
-DER = bytes.fromhex("308182301d060d2b0601040182dc7c0503010201060c2b0601040182dc7c05030201036100")
+It shares no code with the first. The sections named below are those of docs/ledger-format.md; formats.py reads what
+they define, runs.py knows the states of a run, and all other checks are here.
+"""
+import argparse, json, sys
+from py_arkworks_bls12381 import G1Point, G2Point, GT
+from formats import (KINDS, blob, block, decode, der_key, fields, is_record, labels, leaf, listed, need,
+                     parse_certificate, policy_document, principal, run_evidence, sha, tagged, trust_file, unleb, vhash)
+from runs import Run
+
+CHECKS = """format trust certificate delegation range age labels blocks hash_links root consistency transitions policy
+            code cluster""".split()
 DST = b"BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_NUL_"
-LABELS = [b"dcanary_policy", b"dcanary_revoked", b"dcanary_root", b"dcanary_size", b"last_block_hash", b"last_block_index"]
-def need(ok, why):
-    if not ok:
-        raise ValueError(why)
-# --- values (section 1): the library reads, and writing again must give the same bytes
-def plain(v, depth):
-    if isinstance(v, (list, dict)):
-        keys, inner = (list(v), list(v.values())) if isinstance(v, dict) else ([], v)
-        return depth > 0 and all(type(k) is str for k in keys) and all(plain(x, depth - 1) for x in inner)
-    return type(v) in (bytes, str) or type(v) is int and 0 <= v < 1 << 64
-def encode(v): return cbor2.dumps(v, canonical=True)
-def decode(raw, count=lambda first: 1):
-    """The values of a sequence, of which the first tells how many there are."""
-    decoder, out = cbor2.CBORDecoder(io.BytesIO(raw)), []
-    while not out or len(out) < count(out[0]):
-        out.append(decoder.decode())
-        need(plain(out[-1], 16), "not a value of section 1")
-    need(b"".join(map(encode, out)) == raw, "not the deterministic encoding, or bytes follow")
-    return out
-def tagged(raw):
-    v = cbor2.loads(raw := raw.removeprefix(b"\xd9\xd9\xf7"))
-    need(plain(v, 150) and cbor2.dumps(v) == raw, "not the shortest encoding")
-    return v
-def sha(*parts): return hashlib.sha256(b"".join(parts)).digest()
-def leb(n): return bytes([n]) if n < 128 else bytes([n & 127 | 128]) + leb(n >> 7)
-def unleb(raw):
-    n = sum((b & 127) << 7 * i for i, b in enumerate(raw or b""))
-    need(raw and n < 1 << 64 and leb(n) == raw, "not a LEB128 number of 64 bits")
-    return n
-def vhash(v):
-    if isinstance(v, dict):
-        return sha(*sorted(sha(k.encode()) + vhash(x) for k, x in v.items()))
-    return sha(*map(vhash, v) if isinstance(v, list) else [leb(v) if isinstance(v, int) else v.encode() if isinstance(v, str) else v])
+MINUTE = 60_000_000_000
+
+# --- tree (section 6), as RFC 9162 defines it
+def split(n):
+    return 1 << (n - 1).bit_length() - 1
+
 def merkle(leaves):
     if len(leaves) < 2:
-        return sha(b"\0", leaves[0]) if leaves else sha()
-    k = 1 << (len(leaves) - 1).bit_length() - 1
+        return sha(b"\0", *leaves) if leaves else sha()
+    k = split(len(leaves))
     return sha(b"\1", merkle(leaves[:k]), merkle(leaves[k:]))
-# --- blocks (sections 2 and 3) and trust file (section 9): "name:KIND", "name?:KIND" where it may be absent, no others
-def fields(v, spec):
-    known = dict(f.split(":") for f in spec.split())
-    need(isinstance(v, dict) and all(k in known or k + "?" in known for k in v), "not a map, or one with unknown fields")
-    for name, kind in known.items():
-        key = name.rstrip("?")
-        need(name != key if key not in v else KINDS[kind](v[key]), f"field {key} is missing or wrong")
-    return v
-def is_text(v, pattern=".*", most=1 << 20): return isinstance(v, str) and len(v.encode()) <= most and bool(re.fullmatch(pattern, v, re.S))
-def is_list(v, test): return isinstance(v, list) and all(test(x) for x in v)
-KINDS = {
-    "N": lambda v: type(v) is int, "1": lambda v: v == 1, "0": lambda v: v == 0, "A": lambda v: type(v) is int and v > 0, "T": is_text,
-    "B": lambda v: isinstance(v, bytes), "H": lambda v: isinstance(v, bytes) and len(v) == 32, "L": lambda v: isinstance(v, list),
-    "P": lambda v: isinstance(v, bytes) and len(v) <= 29, "S": lambda v: isinstance(v, bytes) and len(v) == 48,
-    "M": lambda v: isinstance(v, dict), "run": lambda v: is_text(v, "[A-Za-z0-9-]+", 64), "why": lambda v: is_text(v, ".+", 64),
-    "D": lambda v: is_text(v, "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"), "D0": lambda v: v == "" or KINDS["D"](v),
-    "stage": lambda v: is_text(v, "[^\x00-\x1f\x7f-\x9f]+", 253), "role": lambda v: v in ("owner", "operator"),
-    "skip": lambda v: v in ("condition", "needs", "results", "ended"), "btype": lambda v: v in BODIES,
-    "end": lambda v: v in ("succeeded", "failed", "cancelled", "timed_out"), "source": lambda v: fields(v, "repo:T ref?:T commit:T"),
-    "artifacts": lambda v: is_list(v, lambda x: fields(x, "name:T digest:H size:N")),
-    "delegation": lambda v: fields(v, "subnet_id:B certificate:B"),
-    "F": lambda v: v == "dcanary-trust/1", "key": lambda v: is_text(v, "[0-9a-f]+") and der_key(bytes.fromhex(v)),
-    "id": lambda v: is_text(v) and principal(v) is not None, "ids": lambda v: is_list(v, KINDS["id"]), "owner": lambda v: is_text(v, ".+"),
-    "hashes": lambda v: is_list(v, lambda x: is_text(x, "[0-9a-f]{64}")), "none": lambda v: v == {"threshold": 0, "keys": []},
-    "domains": lambda v: is_list(v, lambda x: fields(x, "owner:owner domain:D principal:id"))}
-STAGE, ATTEMPT = "run:run n:N stage:stage ", "run:run n:N stage:stage attempt:A "
-BODIES = {"dcanary_" + name: spec for name, spec in {
-    "ledger_opened": "owner:P incarnation:0", "ledger_restored": "incarnation:A", "role_granted": "principal:P role:role domain:D0",
-    "role_revoked": "principal:P role:role domain:D0", "conflict": "run:run n:N have:N offered:H",
-    "run_opened": "run:run n:N name:T definition:H graph:H params:H source?:source", "stage_started": ATTEMPT + "image:T",
-    "stage_succeeded": ATTEMPT + "outputs:H artifacts?:artifacts", "stage_failed": ATTEMPT + "reason:why",
-    "stage_retried": ATTEMPT + "reason:why", "stage_disputed": ATTEMPT + "reason:why", "stage_skipped": STAGE + "reason:skip",
-    "stage_cancelled": STAGE + "reason:why", "run_finished": "run:run n:N outcome:end",
-    "record_refused": "run:run n:N hash:H reason:why"}.items()}
-def principal(text):
-    raw = base64.b32decode(text.replace("-", "").upper() + "=" * (-len(text.replace("-", "")) % 8))[4:]
-    code = base64.b32encode(zlib.crc32(raw).to_bytes(4, "big") + raw).decode().lower().rstrip("=")
-    need(re.sub("(.{5})(?=.)", r"\1-", code) == text and len(raw) <= 29, "not a principal's text form")
-    return raw
-def role_fits(role, project, domain): return project == domain == "" if role == "owner" else bool(project and domain)
-def block(v):
-    body = fields(fields(v, "btype:btype phash?:H ts:N claimed_ts:N caller:P project:D0 domain:D0 policy:N proto:1 body:M")["body"],
-                  BODIES[v["btype"]])
-    place = (v["project"], v["domain"])
-    need(all(place) if "n" in body else not place[1] and role_fits(body["role"], place[0], body["domain"]) if "role" in body
-         else place == ("", ""), "project or domain do not fit the block type")
-    need(v["ts"] == v["claimed_ts"] or ("n" in body and "have" not in body), "times differ in a block of the canister itself")
-    need(len(encode(body)) <= 2048, "body too long")
-    return body
+
+def included(data, i, n, path):
+    """The root of n leaves to which an inclusion proof leads."""
+    need(0 <= i < n and bool(path) == (n > 1), "inclusion proof of another length")
+    if n == 1:
+        return sha(b"\0", data)
+    k, *below, top = split(n), *path
+    if i < k:
+        return sha(b"\1", included(data, i, k, below), top)
+    return sha(b"\1", top, included(data, i - k, n - k, below))
+
+def extended(m, n, path, old):
+    """Old and new root as a consistency proof has them; old is the known root while it is still whole, then None."""
+    need(0 < m <= n and len(path) >= (m < n or old is None), "consistency proof of another length")
+    if m == n:
+        need(len(path) == (old is None), "consistency proof of another length")
+        return (old or path[0],) * 2
+    k, *below, top = split(n), *path
+    a, b = extended(m, k, below, old) if m <= k else extended(m - k, n - k, below, None)
+    return (a, sha(b"\1", b, top)) if m <= k else (sha(b"\1", top, a), sha(b"\1", top, b))
+
+def advance(old, new, proof):
+    """What becomes of a checkpoint (size, root, time) that is shown a new head."""
+    try:
+        need(extended(old[0], new[0], proof, old[1]) == (old[1], new[1]), "other roots")
+        return "accepted"
+    except ValueError:
+        return "stale" if new[0] < old[0] and new[2] < old[2] else "forked"
+
 # --- certificates and hash trees of the Internet Computer
-def tree(t):
-    """(digest, {label: subtree} or leaf bytes) of what is revealed; refuses labels out of order."""
-    dom = lambda name, *parts: sha(bytes([len(name)]), name, *parts)
-    match t:
-        case [0]: return dom(b"ic-hashtree-empty"), {}
-        case [1, a, b]:
-            (da, xa), (db, xb) = tree(a), tree(b)
-            need(isinstance(xa, dict) and isinstance(xb, dict) and (not xa or not xb or max(xa) < min(xb)), "labels out of order")
-            return dom(b"ic-hashtree-fork", da, db), xa | xb
-        case [2, bytes(name), sub]:
-            return dom(b"ic-hashtree-labeled", name, (inner := tree(sub))[0]), {name: inner}
-        case [3, bytes(data)]: return dom(b"ic-hashtree-leaf", data), data
-        case [4, bytes(digest)] if len(digest) == 32: return digest, {}
-    raise ValueError("not a hash tree")
-def leaf(t, *path, kind=bytes):
-    for name in path:
-        t = t[1].get(name) if t and isinstance(t[1], dict) else None
-    return t[1] if t and isinstance(t[1], kind) else None
 def bls(key, digest, signature):
     point, sig = G2Point.from_compressed_bytes(key), G1Point.from_compressed_bytes(signature)
-    return GT.pairing_check([sig, -G1Point.hash_to_curve(b"\x0dic-state-root" + digest, DST)], [G2Point(), point])
-def der_key(raw):
-    need(raw and len(raw) == 133 and raw[:37] == DER and raw[37] != 0xc0, "not a DER-encoded BLS key of 133 bytes")
-    return G2Point.from_compressed_bytes(raw[37:]) and raw[37:]
-def parse_certificate(raw):
-    c = fields(tagged(raw), "tree:L signature:S delegation?:delegation")
-    return tree(c["tree"]), c["signature"], c.get("delegation")
+    message = G1Point.hash_to_curve(b"\x0dic-state-root" + digest, DST)
+    return GT.pairing_check([sig, -message], [G2Point(), point])
+
 def in_ranges(raw, canister):
-    need(is_list(pairs := tagged(raw), lambda p: is_list(p, KINDS["B"]) and len(p) == 2), "ranges cannot be read")
+    pairs = tagged(raw)
+    need(listed(listed(blob()))(pairs) and all(len(p) == 2 for p in pairs), "ranges cannot be read")
     return any(lo <= canister <= hi for lo, hi in pairs)
+
 def check_certificate(r, raw, root_key, canister):
     """Fills certificate, delegation and range; what the returned tree says is certified only if all three passed."""
     def delegation():
@@ -141,53 +81,54 @@ def check_certificate(r, raw, root_key, canister):
     if top:
         r.set("certificate", "unchecked", "no trusted key")
     if top and root_key:
-        inner, key = r.attempt("delegation", delegation) or (None, None) if d else (r.set("delegation", "passed"), root_key)
+        inner, key = r.attempt("delegation", delegation) or (None, None) if d else (r.set("delegation"), root_key)
         if key:
-            r.attempt("range", in_range) if d else r.set("range", "passed")
+            r.attempt("range", in_range) if d else r.set("range")
             r.attempt("certificate", lambda: need(bls(key, top[0], signature), "the signature does not verify"))
     return top
-# --- runs (section 4); graph is the document, or None where it is not at hand
-class Run:
-    def __init__(self, graph=None):
-        self.n, self.over, self.stages, self.graph = 0, False, {}, None
-        if graph is not None:
-            stages = fields(decode(graph)[0], "v:1 stages:L")["stages"]
-            for i, (name, needs, attempts, flags, gates) in enumerate(stages):
-                need(KINDS["stage"](name) and KINDS["A"](attempts) and flags in (0, 1, 2, 3) and gates == [], "stage")
-                need(needs == sorted(set(needs)) and not (needs and flags & 2), "needs")
-                need(all(KINDS["N"](x) and x < i and not stages[x][3] & 2 for x in needs), "needs")
-            self.graph = {s[0]: ([stages[x][0] for x in s[1]], s[2], s[3]) for s in stages}
-            need(len(self.graph) == len(stages) and len(graph) <= 32768, "a stage twice, or too long")
-    def state(self, name): return self.stages.get(name, ("pending", 0))
-    def ended(self, name): return self.state(name)[0] not in ("pending", "started", "retried")
-    def met(self, name, optional=None):
-        optional = self.graph[name][2] & 1 if self.graph else optional
-        return self.state(name)[0] in ("succeeded", "condition", "results") or self.state(name)[0] == "failed" and bool(optional)
-    def ready(self, name):
-        others = [x for x in self.graph or {} if not self.graph[x][2] & 2 and self.graph[name][2] & 2]
-        return not self.graph or all(map(self.met, self.graph[name][0])) and all(map(self.ended, others))
-    def step(self, kind, body):
-        name, k, reason, g, end = body.get("stage"), body.get("attempt", 0), body.get("reason"), self.graph, body.get("outcome")
-        need(body["n"] == self.n and not self.over, "number out of order, or after the end")
-        need((kind == "run_opened") == (self.n == 0), "a run begins with run_opened, once")
-        need(name is None or g is None or name in g, "stage is not in the graph")
-        state, last = self.state(name)
-        names, broken = g or self.stages, not g or not name or any(self.ended(x) and not self.met(x) for x in g[name][0])
-        need({"stage_started": lambda: state in ("pending", "retried") and k - 1 == last and (not g or k <= g[name][1]) and self.ready(name),
-              **dict.fromkeys(("stage_succeeded", "stage_retried"), lambda: state == "started" and k == last),
-              "stage_failed": lambda: state in ("started", "retried") and k == last, "stage_disputed": lambda: k <= last,
-              "stage_skipped": lambda: state == "pending" and (broken if reason == "needs" else reason == "ended" or self.ready(name)),
-              "stage_cancelled": lambda: not self.ended(name),
-              "run_finished": lambda: all(map(self.ended, names)) and (end != "succeeded" or all(self.met(x, True) for x in names))
-              and (end != "failed" or not all(self.met(x, False) for x in names))}.get(kind, lambda: True)(), f"{kind} is not legal here")
-        self.over, self.n = kind == "run_finished", self.n + 1
-        if name and kind != "stage_disputed":
-            self.stages[name] = (reason if kind == "stage_skipped" else kind[6:], k or last)
-# --- the export (section 8)
+
+def check_age(t, now):
+    time = unleb(leaf(t, b"time"))
+    need(now is None or now - 3 * MINUTE <= time <= now + MINUTE, "older than 3 minutes, or more than 1 minute ahead")
+    return time
+
+def check_head(r, certificate, witness, key, ledger, now):
+    """Fills certificate to labels; the policy label, root, size and last block hash, certified if all of it passed."""
+    top = check_certificate(r, certificate, key, ledger)
+    time = top and r.attempt("age", lambda: check_age(top, now))
+    if time is not None and now is None:
+        r.set("age", "notApplicable", f"as of {time} ns; what was revoked later is not checked")
+    facts = r.attempt("labels", lambda: labels(witness))
+    if facts and top:
+        data = leaf(top, b"canister", ledger, b"certified_data")
+        r.attempt("labels", lambda: need(data == facts[0], "not certified"))
+    elif facts:
+        r.set("labels", "unchecked", "no certificate")
+    return facts and facts[1:]
+
+def check_code(r, raw, key, ledger, now):
+    t = r.trust or {"module_hashes": []}
+    def examine():
+        top = check_certificate(inner := Report(r.trust), raw, key, ledger)
+        need(inner.code() != 1, "; ".join(f"{c}: {d}" for c, (s, d) in inner.rows.items() if s == "failed"))
+        check_age(top, now)
+        module, held = [leaf(top, b"canister", ledger, name) for name in (b"module_hash", b"controllers")]
+        need(KINDS["H"](module) and listed(KINDS["P"])(held := tagged(held)), "module hash or controllers")
+        need(not t["module_hashes"] or module.hex() in t["module_hashes"], f"module {module.hex()} is not accepted")
+        need("controllers" not in t or set(map(principal, t["controllers"])) == set(held), "other controllers")
+    demanded = t["module_hashes"] or "controllers" in t
+    if raw is not None or demanded:
+        r.attempt("code", examine)
+    if not demanded:
+        r.set("code", "notApplicable" if r.trust else "unchecked", "nothing of the code is pinned")
+
+# --- what is reported (section 10)
 class Report:
     def __init__(self, trust):
         self.rows, self.trust = {c: ("unchecked", "not reached") for c in CHECKS}, trust
-    def set(self, check, status, detail=""):
+        self.root_key = bytes.fromhex(trust["root_key"]) if trust else None
+        self.key = self.root_key and self.root_key[37:]
+    def set(self, check, status="passed", detail=""):
         if self.rows[check][0] != "failed":
             self.rows[check] = (status, detail)
     def attempt(self, check, test):
@@ -195,20 +136,31 @@ class Report:
             out = test()
         except Exception as e:  # whatever evidence brings a reader to is evidence against it
             return self.set(check, "failed", f"{e or type(e).__name__}")
-        self.set(check, "passed")
+        self.set(check)
         return out
-    def code(self): return 1 if any(s == "failed" for s, _ in self.rows.values()) else 0 if self.trust else 2
+    def passed(self, check):
+        return self.rows[check][0] == "passed"
+    def code(self):
+        found = {status for status, _ in self.rows.values()}
+        return 1 if "failed" in found else 0 if self.trust and "unchecked" not in found else 2
+    def accepts(self, v):
+        """Whether the trust file accepts the writer of a block."""
+        t = self.trust or {}
+        writers = [(d["domain"], principal(d["principal"])) for d in t.get("domains", [])]
+        concerned = "domains" in t and t.get("project", v["project"]) == v["project"]
+        return not concerned or (v["domain"], v["caller"]) in writers
+
 class Replay:
-    """Everything that depends on the blocks before: links, incarnation, policy, runs."""
+    """All blocks in order: links, incarnation, policy, runs."""
     def __init__(self, r):
         self.r, self.leaves, self.runs, self.incarnation, self.version, self.roles = r, [], {}, 0, 0, {}
     def add(self, i, v):
         self.r.attempt("hash_links", lambda: need(i == 0 or v["phash"] == self.leaves[-1], f"block {i}"))
         self.leaves.append(vhash(v))
         self.r.attempt("blocks", lambda: self.form(i, v, block(v)))
-        if self.r.rows["blocks"][0] == "passed":
+        if self.r.passed("blocks"):
             self.r.attempt("policy", lambda: self.policy(i, v, v["body"]))
-            if "n" in v["body"] and "have" not in v["body"]:
+            if is_record(v["body"]):
                 run = self.runs.setdefault((v["project"], v["domain"], v["body"]["run"]), Run())
                 self.r.attempt("transitions", lambda: run.step(v["btype"][8:], v["body"]))
     def form(self, i, v, body):
@@ -216,85 +168,133 @@ class Replay:
         self.incarnation += v["btype"] == "dcanary_ledger_restored"
         need(body.get("incarnation", self.incarnation) == self.incarnation and body.get("have", -1) < i, f"block {i}")
     def policy(self, i, v, body):
-        caller, t, granted = v["caller"], self.r.trust or {}, v["btype"] == "dcanary_role_granted"
-        if i == 0: self.roles["", body["owner"], "owner"] = ""
+        if i == 0:
+            self.roles["", body["owner"], "owner"] = ""
         need(v["policy"] == self.version, f"block {i}: policy version")
         if "role" in body:
-            held = self.roles.get(key := (v["project"], body["principal"], body["role"]))
-            need(("", caller, "owner") in self.roles, f"block {i}: caller is no owner")
+            granted, key = v["btype"] == "dcanary_role_granted", (v["project"], body["principal"], body["role"])
+            held = self.roles.get(key)
+            need(("", v["caller"], "owner") in self.roles, f"block {i}: caller is no owner")
             need(not granted or held in (None, body["domain"]), f"block {i}: second domain of a principal")
             if held == (None if granted else body["domain"]):
                 self.version += 1
                 self.roles.update({key: body["domain"]}) if granted else self.roles.pop(key)
         elif "n" in body:
-            need(self.roles.get((v["project"], caller, "operator")) == v["domain"], f"block {i}: caller is no operator here")
-            need("domains" not in t or t.get("project", v["project"]) != v["project"] or
-                 (v["domain"], caller) in [(d["domain"], principal(d["principal"])) for d in t["domains"]], f"block {i}: not trusted")
-def policy_document(raw):
-    doc = fields(decode(raw)[0], "version:N roles:L")
-    keys = [(fields(x, "domain:D0 principal:P project:D0 role:role")["project"], x["principal"], x["role"]) for x in doc["roles"]]
-    need(all(role_fits(x["role"], x["project"], x["domain"]) for x in doc["roles"]) and keys == sorted(set(keys)), "roles")
-    return doc["version"], dict(zip(keys, [x["domain"] for x in doc["roles"]]))
-def labels(raw):
-    flat = lambda t: all(map(flat, t[1:])) if t[0] == 1 else t[0] in (0, 2)
-    (digest, leaves), shown = tree(tagged(raw)), flat(tagged(raw))
-    need(list(leaves) == LABELS and shown, "not exactly the labels")
-    policy, revoked, root, size, last, index = [x[1] for x in leaves.values()]
-    need(all(KINDS["H"](x) for x in (policy, revoked, root, last)) and unleb(index) + 1 == unleb(size), "a label's value")
-    return digest, policy, root, unleb(size), last
-def check_code(raw, key, ledger, t):
-    top = check_certificate(r := Report(t), raw, key, ledger)
-    need(r.code() != 1, "; ".join(f"{c}: {d}" for c, (s, d) in r.rows.items() if s == "failed"))
-    unleb(leaf(top, b"time"))
-    module, held = leaf(top, b"canister", ledger, b"module_hash"), tagged(leaf(top, b"canister", ledger, b"controllers"))
-    need(KINDS["H"](module) and is_list(held, KINDS["P"]), "module hash or controllers cannot be read")
-    need(not t or not t["module_hashes"] or module.hex() in t["module_hashes"], f"module {module.hex()} is not accepted")
-    need(not t or "controllers" not in t or set(map(principal, t["controllers"])) == set(held), "other controllers")
+            need(self.roles.get((v["project"], v["caller"], "operator")) == v["domain"], f"block {i}: no operator here")
+            need(self.r.accepts(v), f"block {i}: the writer is not trusted")
+
 def verify(raw, t):
+    """An export (section 8)."""
     def form():
-        first, *encoded, trailer = decode(raw, lambda h: fields(h, "format:T ledger:P size:A")["size"] + 2)
-        need(first["format"] == "dcanary-export/1" and is_list(encoded, KINDS["B"]), "format of the export")
+        first, *encoded, trailer = decode(raw, lambda h: fields(h, "format:E ledger:P size:A")["size"] + 2)
         fields(trailer, "certificate:B hash_tree:B policy:B code?:B")
-        return first, [decode(b)[0] for b in encoded], trailer, decode(trailer["policy"])[0]
+        need(listed(blob())(encoded), "a block is no blob")
+        return first["ledger"], [decode(b)[0] for b in encoded], trailer, vhash(decode(trailer["policy"])[0])
     r = Report(t)
-    first, blocks, trailer, policy = r.attempt("format", form) or (None,) * 4
-    if first is None: return r
-    key, ledger = (bytes.fromhex(t["root_key"])[37:], principal(t["ledger"])) if t else (None, first["ledger"])
+    named, blocks, trailer, policy_hash = r.attempt("format", form) or (None,) * 4
+    if named is None:
+        return r
+    ledger = principal(t["ledger"]) if t else named
     if t:
-        r.attempt("trust", lambda: need(first["ledger"] == ledger, "the export names another ledger"))
-    replay, top = Replay(r), check_certificate(r, trailer["certificate"], key, ledger)
+        r.attempt("trust", lambda: need(named == ledger, "the export names another ledger"))
+    facts = check_head(r, trailer["certificate"], trailer["hash_tree"], r.key, ledger, None)
+    replay = Replay(r)
     for i, v in enumerate(blocks):
         replay.add(i, v)
-    if r.rows["blocks"][0] == "passed":
+    if r.passed("blocks"):
         r.set("transitions", "passed", "graphs are not at hand: needs and attempt limits not checked")
-        r.attempt("policy", lambda: need(policy_document(trailer["policy"]) == (replay.version, replay.roles), "not what the blocks say"))
+        r.attempt("policy", lambda: need(policy_document(trailer["policy"]) == (replay.version, replay.roles),
+                                         "the document is not what the blocks lead to"))
     else:
         r.set("transitions", "unchecked"), r.set("policy", "unchecked")
-    if top and r.attempt("age", lambda: unleb(leaf(top, b"time"))) is not None:
-        r.set("age", "unchecked", f"as of {unleb(leaf(top, b'time'))} ns; what was revoked later is not checked")
-    digest, policy_label, root, size, last = r.attempt("labels", lambda: labels(trailer["hash_tree"])) or (None,) * 5
-    if digest:
-        r.attempt("labels", lambda: need(not top or leaf(top, b"canister", ledger, b"certified_data") == digest, "not certified"))
-        r.attempt("root", lambda: need(size == len(blocks) and merkle(replay.leaves) == root, "other blocks than certified"))
+    if facts:
+        policy, root, size, last = facts
+        r.attempt("root", lambda: need(size == len(blocks) and merkle(replay.leaves) == root, "other blocks"))
         r.attempt("hash_links", lambda: need(replay.leaves[-1] == last, "last_block_hash"))
-        if vhash(policy) != policy_label:
+        if policy_hash != policy:
             r.set("policy", "failed", "the document is not the certified one")
-    demanded = t and (t["module_hashes"] or "controllers" in t)
-    if "code" in trailer or demanded:
-        r.attempt("code", lambda: check_code(trailer["code"], key, ledger, t))
-    if not demanded:
-        r.set("code", "unchecked", "the trust file demands nothing of the code")
+    check_code(r, trailer.get("code"), r.key, ledger, None)
+    r.set("consistency", "notApplicable"), r.set("cluster", "notApplicable")
     return r
-def load_trust(text):
-    once = lambda pairs: dict(pairs) if len(dict(pairs)) == len(pairs) else need(False, "a field is there twice")
-    return fields(json.loads(text, object_pairs_hook=once), "format:F root_key:key ledger:id project?:D module_hashes:hashes "
-                  "controllers?:ids domains?:domains quorum?:none witnesses?:none")
+
+def verify_run(file, expected, t, now):
+    """The evidence of one run, which must be the one that is asked for: {"project", "domain" or None, "run"}."""
+    def form(i, v):
+        body, place = block(v), {"project": v["project"], "domain": v["domain"]}
+        need(is_record(body) and i > 0 and "phash" in v, f"block {i} is no record of a run")
+        found = place | {"run": body["run"]}
+        need(found == {k: expected[k] or found[k] for k in found}, f"block {i} is of another run: {found}")
+        return place
+    def all_blocks():
+        places = [form(i, v) for i, v, _ in blocks]
+        need(places and all(p == places[0] for p in places), "no block, or blocks of several domains")
+        need(all(a[0] < b[0] for a, b in zip(blocks, blocks[1:])), "blocks out of order")
+        return True
+    def links():
+        pairs = [(b[1]["phash"], vhash(a[1])) for a, b in zip(blocks, blocks[1:]) if a[0] + 1 == b[0]]
+        if facts and blocks[-1][0] + 1 == facts[2]:
+            pairs.append((facts[3], vhash(blocks[-1][1])))
+        need(all(a == b for a, b in pairs), "neighbours that do not link")
+        return pairs
+    def transitions():
+        need(graph is None or blocks[0][1]["body"].get("graph", sha(graph)) == sha(graph), "another graph document")
+        run = Run(graph)
+        for _, v, _ in blocks:
+            run.step(v["btype"][8:], v["body"])
+    def writers():
+        older = []
+        for i, v, _ in blocks:
+            held = roles.get((v["project"], v["caller"], "operator")) == v["domain"]
+            need(v["policy"] <= version and r.accepts(v), f"block {i}: a later policy, or the writer is not trusted")
+            need(held or v["policy"] < version, f"block {i}: the writer is no operator here")
+            older += [] if held else [i]
+        return older
+    r = Report(t)
+    e = r.attempt("format", lambda: run_evidence(file))
+    if e is None:
+        return r
+    blocks, graph, ledger = e["blocks"], e.get("graph"), principal(t["ledger"]) if t else e["ledger"]
+    if t:
+        named = e["ledger"] == ledger and e.get("root_key", r.root_key) == r.root_key
+        r.attempt("trust", lambda: need(named, "another ledger or root key is named"))
+        r.attempt("trust", lambda: need(t.get("project", expected["project"]) == expected["project"], "other project"))
+    facts = check_head(r, e["certificate"], e["hash_tree"], r.key, ledger, now)
+    if facts:
+        policy, root, size, _ = facts
+        proved = lambda: all(included(vhash(v), i, size, path) == root for i, v, path in blocks)
+        r.attempt("root", lambda: need(proved(), "a block is not in the certified tree"))
+        r.attempt("policy", lambda: need(vhash(decode(e["policy"])[0]) == policy, "not the certified document"))
+    version, roles = r.attempt("policy", lambda: policy_document(e["policy"])) or (None, None)
+    if r.rows["policy"][0] == "passed":
+        r.set("policy", "unchecked", "the writers were not looked at")
+    if r.attempt("blocks", all_blocks):
+        if not r.attempt("hash_links", links):
+            r.set("hash_links", "notApplicable", "no neighbours: the inclusion proofs hold them")
+        r.attempt("transitions", transitions)
+        if graph is None:
+            r.set("transitions", "unchecked", "the graph is not at hand: needs and attempt limits")
+        older = roles and r.attempt("policy", writers)
+        if older:
+            r.set("policy", "unchecked", f"blocks {older}: their writer holds no role now; an export tells")
+    check_code(r, e.get("code"), r.key, ledger, now)
+    return r
 
 if __name__ == "__main__":
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("export"), p.add_argument("--trust"), p.add_argument("-o", choices=["text", "json"], default="text")
+    p.add_argument("file", help="an export, or with --run the evidence of a run")
+    p.add_argument("--trust", help="trust file; without one the exit code is never 0")
+    p.add_argument("--run", help="UID of the run that the evidence must prove")
+    p.add_argument("--project", help="with --run: project of that run"), p.add_argument("--domain")
+    p.add_argument("-o", choices=["text", "json"], default="text")
     a = p.parse_args()
-    report = verify(open(a.export, "rb").read(), load_trust(open(a.trust, encoding="utf-8").read()) if a.trust else None)
+    trust = trust_file(open(a.trust, encoding="utf-8").read()) if a.trust else None
+    if a.run:
+        expected = {"project": a.project, "domain": a.domain, "run": a.run}
+        report = verify_run(json.load(open(a.file, encoding="utf-8")), expected, trust, None)
+        report.set("consistency", "notApplicable"), report.set("cluster", "notApplicable")
+    else:
+        report = verify(open(a.file, "rb").read(), trust)
     rows = [{"check": c, "status": s, "detail": d} for c, (s, d) in report.rows.items()]
-    print(json.dumps({"checks": rows}) if a.o == "json" else "\n".join("{check:12} {status:10} {detail}".format(**x) for x in rows))
+    print(json.dumps({"checks": rows}) if a.o == "json" else
+          "\n".join("{check:12} {status:13} {detail}".format(**x) for x in rows))
     sys.exit(report.code())
