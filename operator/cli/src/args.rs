@@ -50,7 +50,7 @@ pub struct Global {
         default_value = "dcanary-system"
     )]
     pub operator_namespace: String,
-    /// Form of the output: json, yaml, wide or name (`ledger export`: a file)
+    /// Form of the output: json, yaml, wide or name, where the command has it (`ledger export`: a file)
     #[arg(short, long, global = true, value_name = "FORM")]
     pub output: Option<String>,
     /// No colours [also: NO_COLOR]
@@ -59,17 +59,33 @@ pub struct Global {
 }
 
 impl Global {
-    /// The form that was asked for.
+    /// The form that was asked for, if `command` can print it.
     ///
     /// # Errors
-    /// When there is no such form.
-    pub fn format(&self) -> Result<Option<Format>, Failure> {
-        let Some(form) = &self.output else { return Ok(None) };
-        Format::from_str(form, false).map(Some).map_err(|_| {
-            Failure::usage(format!(
-                "`-o {form}` is no form of output; use json, yaml, wide or name"
-            ))
-        })
+    /// When there is no such form, or the command does not print it: what is asked for is never ignored.
+    pub fn form(&self, command: &str, known: &[Format]) -> Result<Option<Format>, Failure> {
+        let Some(asked) = &self.output else {
+            return Ok(None);
+        };
+        let found = Format::from_str(asked, false)
+            .ok()
+            .filter(|form| known.contains(form));
+        if found.is_some() {
+            return Ok(found);
+        }
+        let words: Vec<String> = known
+            .iter()
+            .filter_map(ValueEnum::to_possible_value)
+            .map(|value| value.get_name().to_owned())
+            .collect();
+        let fix = match words.split_last() {
+            None => "leave -o out".to_owned(),
+            Some((only, [])) => format!("use -o {only}, or leave it out"),
+            Some((last, others)) => format!("use -o {} or {last}, or leave it out", others.join(", ")),
+        };
+        Err(Failure::usage(format!(
+            "`{command}` does not print `-o {asked}`; {fix}"
+        )))
     }
 }
 
@@ -90,31 +106,47 @@ pub enum Format {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Start a run of a Pipeline
+    #[command(
+        after_help = "Examples:\n  dcanary run hello\n  dcanary run hello -p who=canary --name hello-1\n  dcanary run hello --wait --timeout 30m       # exit code says how it ended"
+    )]
     Run(RunArgs),
     /// Show runs
     #[command(subcommand)]
+    #[command(after_help = "Examples:\n  dcanary get runs\n  dcanary get run hello-1 -w")]
     Get(Get),
     /// Print the logs of a run
+    #[command(
+        after_help = "Examples:\n  dcanary logs hello-1\n  dcanary logs hello-1 build -f                # one stage, until the run has ended"
+    )]
     Logs(LogsArgs),
     /// Cancel a run
+    #[command(after_help = "Examples:\n  dcanary cancel hello-1")]
     Cancel(CancelArgs),
-    /// Check Pipeline files as the operator would, and more strictly
+    /// Check Pipeline, PipelineRun and Executor files as the operator would, and more strictly
+    #[command(
+        after_help = "Examples:\n  dcanary lint pipeline.yaml run.yaml\n  kustomize build . | dcanary lint -\n  dcanary lint pipeline.yaml -o json           # file, line, column, message"
+    )]
     Lint(LintArgs),
     /// Verify a run or an export against the trust file
     #[command(subcommand)]
+    #[command(after_help = "Examples:\n  dcanary verify run hello-1\n  dcanary verify export journal.cbor")]
     Verify(Verify),
     /// Look at the ledger
     #[command(subcommand)]
+    #[command(after_help = "Examples:\n  dcanary ledger status\n  dcanary ledger export -o journal.cbor")]
     Ledger(LedgerCommand),
     /// Manage the trust file
     #[command(subcommand)]
+    #[command(after_help = "Examples:\n  dcanary trust pin\n  dcanary trust show")]
     Trust(Trust),
     /// Print a completion script
+    #[command(after_help = "Examples:\n  source <(dcanary completion bash)")]
     Completion {
         /// Shell
         shell: Shell,
     },
     /// Print the version
+    #[command(after_help = "Examples:\n  dcanary version -o json")]
     Version,
 }
 
@@ -142,6 +174,9 @@ pub struct RunArgs {
 pub enum Get {
     /// List runs, the newest last
     #[command(visible_alias = "pipelineruns")]
+    #[command(
+        after_help = "Examples:\n  dcanary get runs -A\n  dcanary get runs --last 5 -o wide\n  dcanary get runs -o name                     # for scripts: one a line"
+    )]
     Runs {
         /// Only the newest N
         #[arg(long, value_name = "N")]
@@ -149,6 +184,9 @@ pub enum Get {
     },
     /// Show one run as a tree
     #[command(visible_alias = "pipelinerun")]
+    #[command(
+        after_help = "Examples:\n  dcanary get run hello-1\n  dcanary get run hello-1 -w                   # live; the exit code says how it ended\n  dcanary get run hello-1 -w -o json           # one document a line for each change"
+    )]
     Run {
         /// Name of the run
         name: String,
@@ -189,6 +227,9 @@ pub struct LintArgs {
 #[derive(Debug, Subcommand)]
 pub enum Verify {
     /// Verify a run against the ledger
+    #[command(
+        after_help = "Examples:\n  dcanary verify run hello-1\n  dcanary verify run hello-1 -o wide           # and its journal\n  dcanary verify run hello-1 --evidence e.json # what proves it, for another verifier"
+    )]
     Run {
         /// Name of the run
         name: String,
@@ -198,8 +239,12 @@ pub enum Verify {
         /// URL of the network [default: what the cluster names]
         #[arg(long, value_name = "URL")]
         network: Option<String>,
+        /// Write what proves the run to a file, as JSON, for another verifier (docs/verifier)
+        #[arg(long, value_name = "FILE")]
+        evidence: Option<PathBuf>,
     },
     /// Verify an export, offline
+    #[command(after_help = "Examples:\n  dcanary verify export journal.cbor --trust trust.json")]
     Export {
         /// File that `dcanary ledger export` wrote; - reads standard input
         file: PathBuf,
@@ -221,18 +266,23 @@ pub struct TrustArgs {
 #[derive(Debug, Subcommand)]
 pub enum LedgerCommand {
     /// Write the whole journal and its certificates to a file (-o FILE) or standard output
+    #[command(
+        after_help = "Examples:\n  dcanary ledger export -o journal.cbor\n  dcanary ledger export --trust t.json --network https://icp-api.io | sha256sum"
+    )]
     Export {
         /// Where to find the ledger
         #[command(flatten)]
         at: LedgerAt,
     },
     /// Show the certified head
+    #[command(after_help = "Examples:\n  dcanary ledger status\n  dcanary ledger status -o json")]
     Status {
         /// Where to find the ledger
         #[command(flatten)]
         at: LedgerAt,
     },
     /// Make a signing key, readable by its owner only, and print its principal
+    #[command(after_help = "Examples:\n  dcanary ledger init-key operator.pem")]
     InitKey {
         /// File; it must not exist
         file: PathBuf,
@@ -254,8 +304,12 @@ pub struct LedgerAt {
 #[derive(Debug, Subcommand)]
 pub enum Trust {
     /// Fetch what the network and the ledger say now, show it, and write it into the trust file
+    #[command(
+        after_help = "Examples:\n  dcanary trust pin\n  dcanary trust pin --project shop --trust shop.json\n  dcanary trust pin --network https://icp-api.io --ledger ID --project shop"
+    )]
     Pin(PinArgs),
     /// Show the trust file
+    #[command(after_help = "Examples:\n  dcanary trust show\n  dcanary trust show --trust shop.json -o json")]
     Show {
         /// Trust file [default: $DCANARY_TRUST, then trust.json in the configuration folder]
         #[arg(long, value_name = "FILE")]
@@ -275,7 +329,7 @@ pub struct PinArgs {
     /// Root key of the network as hex, if you know it [default: fetched from the network, and shown]
     #[arg(long, value_name = "HEX")]
     pub root_key: Option<String>,
-    /// Project to pin [default: what the cluster names]
+    /// Project whose runs are to be verified [default: the cluster's default project]
     #[arg(long, value_name = "NAME")]
     pub project: Option<String>,
     /// File to write [default: $DCANARY_TRUST, then trust.json in the configuration folder]
@@ -302,22 +356,5 @@ fn duration(text: &str) -> Result<std::time::Duration, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory as _;
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn values_of_parameters_may_hold_equal_signs_and_anything_else() {
-        assert_eq!(
-            param("a=b=c; rm -rf /").unwrap(),
-            ("a".to_owned(), "b=c; rm -rf /".to_owned())
-        );
-        assert_eq!(param("a=").unwrap(), ("a".to_owned(), String::new()));
-        assert!(param("a").is_err() && param("=b").is_err());
-    }
-}
+#[path = "args_tests.rs"]
+mod tests;

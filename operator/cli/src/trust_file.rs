@@ -67,6 +67,17 @@ impl Folders {
         self.under(self.state.as_ref(), ".local/state")
             .map(|folder| folder.join("checkpoints"))
     }
+
+    /// Where evidence of a fork is kept: beside the trust file.
+    pub fn evidence(&self, trust_file: Option<&Path>) -> Option<PathBuf> {
+        let path = self.trust_file(trust_file).ok()?;
+        let folder = path.parent()?;
+        Some(if folder.as_os_str().is_empty() {
+            PathBuf::from(".")
+        } else {
+            folder.to_owned()
+        })
+    }
 }
 
 /// Reads the trust file. `None` when there is none and none was named.
@@ -119,6 +130,24 @@ mod tests {
         assert_eq!(folders.trust_file(None).unwrap(), Path::new("/t.json"));
         assert_eq!(folders.trust_file(Some(Path::new("x"))).unwrap(), Path::new("x"));
         assert!(Folders::default().trust_file(None).is_err());
+    }
+
+    #[test]
+    fn evidence_is_kept_beside_the_trust_file() {
+        let folders = folders(Path::new("/home/ada"));
+        assert_eq!(
+            folders.evidence(None).unwrap(),
+            Path::new("/home/ada/.config/dcanary")
+        );
+        assert_eq!(
+            folders.evidence(Some(Path::new("/x/t.json"))).unwrap(),
+            Path::new("/x")
+        );
+        assert_eq!(
+            folders.evidence(Some(Path::new("t.json"))).unwrap(),
+            Path::new(".")
+        );
+        assert_eq!(Folders::default().evidence(None), None);
     }
 
     #[test]

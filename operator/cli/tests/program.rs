@@ -136,6 +136,96 @@ fn wrong_usage_is_exit_code_2() {
 }
 
 #[test]
+fn a_form_that_a_command_does_not_print_is_refused_and_never_ignored() {
+    let home = tempfile::tempdir().unwrap();
+    for arguments in [
+        &["logs", "x", "-o", "json"][..],
+        &["get", "run", "x", "-w", "-o", "yaml"],
+        &["get", "run", "x", "-w", "-o", "wide"],
+        &["get", "runs", "-o", "xml"],
+        &["run", "web", "-o", "wide"],
+        &["cancel", "x", "-o", "wide"],
+        &["verify", "run", "x", "-o", "name"],
+        &["verify", "export", "x", "-o", "wide"],
+        &["lint", "x", "-o", "name"],
+        &["ledger", "status", "-o", "wide"],
+        &["ledger", "init-key", "x", "-o", "json"],
+        &["trust", "show", "-o", "name"],
+        &["trust", "pin", "-o", "json"],
+        &["completion", "bash", "-o", "json"],
+        &["version", "-o", "name"],
+    ] {
+        let done = dcanary(home.path(), arguments);
+        let said = text(&done.stderr);
+        assert_eq!(done.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(said.contains("does not print `-o "), "{arguments:?}: {said}");
+        assert!(done.stdout.is_empty());
+    }
+    assert!(!home.path().join("x").exists(), "no key was made");
+}
+
+#[test]
+fn the_trust_file_is_shown_for_people_and_programs() {
+    let home = tempfile::tempdir().unwrap();
+    let none = dcanary(home.path(), &["trust", "show"]);
+    assert_eq!(none.status.code(), Some(2));
+    assert!(
+        text(&none.stderr).contains("dcanary trust pin"),
+        "{}",
+        text(&none.stderr)
+    );
+
+    let pinned = vectors()
+        .into_iter()
+        .find(|vector| vector["exit_code"] == 0)
+        .unwrap();
+    let pinned = pinned["trust"].as_str().unwrap();
+    let file = home.path().join("t.json");
+    std::fs::write(&file, pinned).unwrap();
+    let file = file.to_str().unwrap();
+    let shown = dcanary(home.path(), &["trust", "show", "--trust", file]);
+    let said = text(&shown.stdout);
+    assert_eq!(shown.status.code(), Some(0), "{}", text(&shown.stderr));
+    for part in [file, "fingerprint", "ledger", "level         L0"] {
+        assert!(said.contains(part), "no {part}: {said}");
+    }
+    let pinned: Value = serde_json::from_str(pinned).unwrap();
+    let json = dcanary(home.path(), &["trust", "show", "--trust", file, "-o", "json"]);
+    assert_eq!(serde_json::from_slice::<Value>(&json.stdout).unwrap(), pinned);
+    let yaml = text(&dcanary(home.path(), &["trust", "show", "--trust", file, "-o", "yaml"]).stdout);
+    assert!(yaml.starts_with("format: dcanary-trust/1"), "{yaml}");
+}
+
+#[test]
+fn lint_checks_runs_as_well_as_pipelines() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("r.yaml");
+    std::fs::write(
+        &file,
+        "apiVersion: dcanary.dev/v1alpha1\nkind: PipelineRun\nmetadata: {name: r}\nspec:\n  pipelinRef: {name: web}\n",
+    )
+    .unwrap();
+    let done = dcanary(home.path(), &["lint", file.to_str().unwrap(), "-o", "json"]);
+    assert_eq!(done.status.code(), Some(1));
+    let found: Value = serde_json::from_slice(&done.stdout).unwrap();
+    let misspelt = found
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|one| {
+            one["message"]
+                .as_str()
+                .unwrap()
+                .contains("did you mean `pipelineRef`?")
+        })
+        .unwrap_or_else(|| panic!("{found}"));
+    assert_eq!(
+        (misspelt["line"].as_u64(), misspelt["column"].as_u64()),
+        (Some(5), Some(3))
+    );
+}
+
+#[test]
 fn lint_prints_places_and_fails() {
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("p.yaml");

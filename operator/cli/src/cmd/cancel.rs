@@ -12,7 +12,7 @@ use crate::{
 
 /// Asks the operator to stop the run.
 pub async fn run(global: &Global, args: &CancelArgs) -> Result<Exit, Failure> {
-    let format = global.format()?;
+    let format = global.form("dcanary cancel", &[Format::Json, Format::Yaml, Format::Name])?;
     let cluster = Cluster::connect(global).await?;
     let name = &args.name;
     let run = cluster.run(name).await?;
@@ -29,7 +29,7 @@ pub async fn run(global: &Global, args: &CancelArgs) -> Result<Exit, Failure> {
     match format {
         Some(format @ (Format::Json | Format::Yaml)) => print(&machine(&cancelled, format)?),
         Some(Format::Name) => print(&format!("pipelinerun.dcanary.dev/{name}\n")),
-        Some(Format::Wide) | None => {
+        _ => {
             note(&format!(
                 "run {name} is being cancelled; its `finally` stages still run"
             ));

@@ -6,7 +6,7 @@ use std::{
     path::PathBuf,
 };
 
-use dcanary_ledger::{Head, IcLedger, Ledger as _, LedgerError, key};
+use dcanary_ledger::{Head, Ledger as _, LedgerError, key};
 use dcanary_verifier::{
     ExportError, ExportWriter,
     export::{Header, Trailer},
@@ -29,6 +29,7 @@ const AT_ONCE: u64 = 500;
 pub async fn run(global: &Global, command: LedgerCommand) -> Result<Exit, Failure> {
     match command {
         LedgerCommand::InitKey { file } => {
+            global.form("dcanary ledger init-key", &[])?;
             let made = key::create(&file).map_err(|source| Failure::usage(source.to_string()))?;
             print(&format!("{made}\n"));
             Ok(Exit::Succeeded)
@@ -54,26 +55,39 @@ async fn reach(global: &Global, at: &LedgerAt) -> Result<Access, Failure> {
     if trust.is_none() {
         note("no trust file: root key and ledger are what the cluster names");
     }
-    journal::access(&target, cluster.as_ref(), &folders).await
+    let path = pinned.as_ref().map(|(path, _)| path.as_path());
+    journal::access(&target, cluster.as_ref(), &folders, path).await
 }
 
-fn explain(source: &LedgerError) -> Failure {
+fn explain(access: &Access, source: &LedgerError) -> Failure {
+    let told = access.told(source);
     match journal::failed_check(source) {
-        Some(check) => Failure::failed(format!("{}: {source}", check.as_str())),
-        None => Failure::cannot_tell(source.to_string()),
+        Some(check) => Failure::failed(format!("{}: {told}", check.as_str())),
+        None => Failure::cannot_tell(told),
     }
 }
 
 async fn status(global: &Global, at: &LedgerAt) -> Result<Exit, Failure> {
-    let format = global.format()?;
+    let format = global.form(
+        "dcanary ledger status",
+        &[Format::Json, Format::Yaml, Format::Name],
+    )?;
     let access = reach(global, at).await?;
-    access.ledger.ready().await.map_err(|source| explain(&source))?;
-    let head = access.ledger.head().await.map_err(|source| explain(&source))?;
+    access
+        .ledger
+        .ready()
+        .await
+        .map_err(|source| explain(&access, &source))?;
+    let head = access
+        .ledger
+        .head()
+        .await
+        .map_err(|source| explain(&access, &source))?;
     let module = access
         .ledger
         .module_hash()
         .await
-        .map_err(|source| explain(&source))?;
+        .map_err(|source| explain(&access, &source))?;
     let module = module.map_or_else(|| "none".to_owned(), hex::encode);
     match format {
         Some(format @ (Format::Json | Format::Yaml)) => print(&machine(
@@ -130,7 +144,7 @@ async fn export(global: &Global, at: &LedgerAt) -> Result<Exit, Failure> {
             // A half-written export never stands under the name that was asked for.
             let beside = path.with_extension("part");
             let output = BufWriter::new(File::create(&beside).map_err(cannot)?);
-            let size = match write(&access.ledger, output).await {
+            let size = match write(&access, output).await {
                 Ok(size) => size,
                 Err(failure) => {
                     let _ = std::fs::remove_file(&beside);
@@ -145,19 +159,21 @@ async fn export(global: &Global, at: &LedgerAt) -> Result<Exit, Failure> {
             ));
         }
         None => {
-            write(&access.ledger, BufWriter::new(std::io::stdout())).await?;
+            write(&access, BufWriter::new(std::io::stdout())).await?;
         }
     }
     Ok(Exit::Succeeded)
 }
 
 /// Writes the journal up to the present head.
-async fn write(ledger: &IcLedger, output: impl Write) -> Result<u64, Failure> {
+async fn write(access: &Access, output: impl Write) -> Result<u64, Failure> {
     let broken = |source: ExportError| Failure::cannot_tell(source.to_string());
-    let refused = |source: LedgerError| explain(&source);
+    let refused = |source: LedgerError| explain(access, &source);
+    let ledger = &access.ledger;
     ledger.ready().await.map_err(refused)?;
-    let head = ledger.head().await.map_err(refused)?;
-    let policy = ledger.policy().await.map_err(refused)?;
+    let (head, policy) = journal::head::with_policy(ledger.as_ref())
+        .await
+        .map_err(refused)?;
     let code = ledger.code_certificate().await.map_err(refused)?;
     let header = Header {
         ledger: ledger.id().as_slice().to_vec(),

@@ -18,7 +18,7 @@ use crate::{
 
 /// Checks the files; exit code 1 when there is a mistake.
 pub fn run(global: &Global, args: &LintArgs) -> Result<Exit, Failure> {
-    let format = global.format()?;
+    let format = global.form("dcanary lint", &[Format::Json, Format::Yaml])?;
     let mut all = Vec::new();
     for file in &args.files {
         all.push((file.display().to_string(), lint(&read(file)?)));

@@ -24,6 +24,7 @@ use crate::{
 
 /// Prints the logs.
 pub async fn run(global: &Global, args: &LogsArgs) -> Result<Exit, Failure> {
+    global.form("dcanary logs", &[])?;
     let cluster = Cluster::connect(global).await?;
     let run = cluster.run(&args.name).await?;
     let stages: Vec<String> = run

@@ -32,7 +32,10 @@ pub async fn run(cli: Cli, called: &'static str) -> Result<Exit, Failure> {
         Command::Verify(args) => verify::run(&global, args).await,
         Command::Ledger(args) => ledger::run(&global, args).await,
         Command::Trust(args) => trust::run(&global, args).await,
-        Command::Completion { shell } => completion::run(shell, called),
+        Command::Completion { shell } => {
+            global.form("dcanary completion", &[])?;
+            completion::run(shell, called)
+        }
         Command::Version => Ok(version::run(&global)?),
     }
 }

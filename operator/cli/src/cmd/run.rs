@@ -13,7 +13,7 @@ use crate::{
 
 /// Creates the run and, if asked, waits for its end.
 pub async fn run(global: &Global, args: &RunArgs) -> Result<Exit, Failure> {
-    let format = global.format()?;
+    let format = global.form("dcanary run", &[Format::Json, Format::Yaml, Format::Name])?;
     let cluster = Cluster::connect(global).await?;
     let pipelines: Api<Pipeline> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
     let pipeline = pipelines
@@ -35,14 +35,9 @@ pub async fn run(global: &Global, args: &RunArgs) -> Result<Exit, Failure> {
         Some(format @ (Format::Json | Format::Yaml)) if !args.wait => print(&machine(&made, format)?),
         Some(Format::Json | Format::Yaml) => {}
         Some(Format::Name) => print(&format!("pipelinerun.dcanary.dev/{name}\n")),
-        Some(Format::Wide) | None => {
+        _ => {
             print(&format!("{name}\n"));
-            if !args.wait {
-                note(&format!(
-                    "watch it with `dcanary get run {name} -n {} -w`",
-                    cluster.namespace
-                ));
-            }
+            note(&started(&name, &cluster.namespace, global.namespace.is_some()));
         }
     }
     if !args.wait {
@@ -60,6 +55,19 @@ pub async fn run(global: &Global, args: &RunArgs) -> Result<Exit, Failure> {
         ));
     }
     Ok(exit)
+}
+
+/// What a person does next. The name alone is on standard output, for scripts.
+fn started(name: &str, namespace: &str, named: bool) -> String {
+    // Without -n the kubeconfig's namespace is used again.
+    let flag = if named {
+        format!(" -n {namespace}")
+    } else {
+        String::new()
+    };
+    format!(
+        "run {name} is created in namespace {namespace}\n  watch it:      dcanary get run {name}{flag} -w\n  read its logs: dcanary logs {name}{flag} -f"
+    )
 }
 
 /// Parameters against the Pipeline's: what the operator would refuse later is refused now.
@@ -172,6 +180,21 @@ spec:
         let nasty = "\"; touch /pwned; $(id)\nx=y";
         let run = build("web-1", &args(&[("version", nasty)]));
         assert_eq!(run.spec.params[0].value, nasty);
+    }
+
+    #[test]
+    fn the_next_commands_can_be_copied() {
+        let said = started("hello-x2k9d", "team", true);
+        assert!(
+            said.contains("dcanary get run hello-x2k9d -n team -w\n"),
+            "{said}"
+        );
+        assert!(said.ends_with("dcanary logs hello-x2k9d -n team -f"), "{said}");
+        let said = started("hello-x2k9d", "default", false);
+        assert!(
+            said.contains("namespace default") && said.contains("get run hello-x2k9d -w"),
+            "{said}"
+        );
     }
 
     #[test]

@@ -4,24 +4,28 @@
 //! root key, and it shows what it got.
 
 use std::{
+    collections::BTreeSet,
     fs,
-    io::{BufRead as _, IsTerminal as _, Write as _, stdin},
+    io::{BufRead, ErrorKind, IsTerminal as _, Write as _, stdin},
     path::Path,
     sync::Arc,
 };
 
-use dcanary_ledger::{Ledger as _, Transport, transport};
+use dcanary_ledger::{Ledger as _, LedgerError, Transport, transport};
 use dcanary_types::policy::{Policy, RoleKind};
 use dcanary_verifier::{RootKey, TrustFile, TrustedDomain};
 use ic_agent::{export::Principal, identity::AnonymousIdentity};
 
 use crate::{
     args::{Format, Global, PinArgs, Trust},
-    cluster::{Cluster, ledger_config::LedgerConfig},
+    cluster::{
+        Cluster,
+        ledger_config::{LedgerConfig, NAME},
+    },
     exit::{Exit, Failure},
     journal::{self, Target},
-    output::{note, print},
-    render::pin::pins,
+    output::{machine, note, print},
+    render::pin::{fingerprint, pins},
     trust_file::{self, Folders},
 };
 
@@ -30,6 +34,7 @@ pub async fn run(global: &Global, command: Trust) -> Result<Exit, Failure> {
     let folders = Folders::of_process();
     match command {
         Trust::Show { trust } => {
+            let form = global.form("dcanary trust show", &[Format::Json, Format::Yaml])?;
             let path = folders.trust_file(trust.as_deref())?;
             let Some((path, trust)) = trust_file::load(trust.as_deref(), &folders)? else {
                 return Err(Failure::usage(format!(
@@ -37,13 +42,16 @@ pub async fn run(global: &Global, command: Trust) -> Result<Exit, Failure> {
                     path.display()
                 )));
             };
-            match global.format()? {
-                Some(Format::Json | Format::Yaml) => print(&trust.to_json()),
+            match form {
+                Some(format @ (Format::Json | Format::Yaml)) => print(&machine(&trust, format)?),
                 _ => print(&format!("{}\n{}", path.display(), pins(&trust))),
             }
             Ok(Exit::Succeeded)
         }
-        Trust::Pin(args) => pin(global, &args, &folders).await,
+        Trust::Pin(args) => {
+            global.form("dcanary trust pin", &[])?;
+            pin(global, &args, &folders).await
+        }
     }
 }
 
@@ -57,13 +65,14 @@ async fn pin(global: &Global, args: &PinArgs, folders: &Folders) -> Result<Exit,
         let hints = cluster.ledger_config().await?;
         (Some(cluster), Some(hints))
     };
-    let found = look(args, cluster.as_ref(), hints.as_ref(), folders).await?;
-    let before = fs::read(&path).ok();
-    let same = before
-        .as_deref()
-        .and_then(|text| TrustFile::parse(text).ok())
-        .is_some_and(|old| old == found);
-    if same {
+    let found = look(args, cluster.as_ref(), hints.as_ref(), folders, &path).await?;
+    // A file that cannot be read is one that is there.
+    let before = match fs::read(&path) {
+        Err(source) if source.kind() == ErrorKind::NotFound => None,
+        other => Some(other.unwrap_or_default()),
+    };
+    let step = step(before.as_deref(), &found, args);
+    if step == Step::Same {
         print(&format!(
             "{} pins this already:\n{}",
             path.display(),
@@ -72,19 +81,42 @@ async fn pin(global: &Global, args: &PinArgs, folders: &Folders) -> Result<Exit,
         return Ok(Exit::Succeeded);
     }
     print(&format!("{} will pin:\n{}", path.display(), pins(&found)));
-    if before.is_some() && !args.replace {
+    if step == Step::Refuse {
         return Err(Failure::failed(format!(
-            "{} pins something else; a changed pin means another network, ledger or code: find out why, then give --replace",
+            "{} pins something else; a changed pin means another network, ledger, project or code: find out why, then give --replace, or pin into another file with --trust FILE",
             path.display()
         )));
     }
     note("Compare the fingerprint with what the ledger's owner tells you on another way.");
-    if !args.yes && !confirmed()? {
+    if step == Step::Ask && !confirmed(stdin().is_terminal(), &mut stdin().lock())? {
         return Err(Failure::failed("nothing was written"));
     }
     save(&path, &found)?;
     note(&format!("wrote {}", path.display()));
     Ok(Exit::Succeeded)
+}
+
+/// What becomes of a pin.
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    /// The file says it already.
+    Same,
+    /// The file says something else, and may not be replaced.
+    Refuse,
+    /// A person has to say yes.
+    Ask,
+    /// Write it.
+    Write,
+}
+
+/// Decides: pure.
+fn step(before: Option<&[u8]>, found: &TrustFile, args: &PinArgs) -> Step {
+    match before {
+        Some(text) if TrustFile::parse(text).is_ok_and(|old| old == *found) => Step::Same,
+        Some(_) if !args.replace => Step::Refuse,
+        _ if args.yes => Step::Write,
+        _ => Step::Ask,
+    }
 }
 
 /// Asks network and ledger for what they are now.
@@ -93,6 +125,7 @@ async fn look(
     cluster: Option<&Cluster>,
     hints: Option<&LedgerConfig>,
     folders: &Folders,
+    path: &Path,
 ) -> Result<TrustFile, Failure> {
     let missing = |what: &str| Failure::usage(format!("name {what}, or a kubeconfig of a cluster that does"));
     let network = args
@@ -115,11 +148,7 @@ async fn look(
         Some(text) => hex::decode(text).map_err(|_| Failure::usage("--root-key is not hex"))?,
         None => fetch_root_key(&route.url).await?,
     };
-    if hints.is_some_and(|hints| args.network.is_none() && hints.root_key != root_key) {
-        return Err(Failure::failed(
-            "the network has another root key than the cluster's ConfigMap dcanary-ledger names: one of them is not what it says",
-        ));
-    }
+    agrees(hints.filter(|_| args.network.is_none()), &root_key)?;
     let pinned = RootKey::from_der(&root_key)
         .map_err(|_| Failure::usage("the root key is not a DER-encoded BLS key of 133 bytes"))?;
     let target = Target {
@@ -127,8 +156,14 @@ async fn look(
         ledger,
         network: route.url.clone(),
     };
-    let access = journal::access(&target, None, folders).await?;
-    let refused = |source: dcanary_ledger::LedgerError| Failure::cannot_tell(source.to_string());
+    let access = journal::access(&target, None, folders, Some(path)).await?;
+    let refused = |source: LedgerError| {
+        let told = access.told(&source);
+        match source {
+            LedgerError::Forked(_) => Failure::failed(told),
+            _ => Failure::cannot_tell(told),
+        }
+    };
     let code = access.ledger.code().await.map_err(refused)?;
     let module = code.module_hash.ok_or_else(|| {
         Failure::cannot_tell(format!(
@@ -136,7 +171,13 @@ async fn look(
         ))
     })?;
     access.ledger.ready().await.map_err(refused)?;
-    let policy = access.ledger.proven_policy().await.map_err(refused)?;
+    let (head, document) = journal::head::with_policy(access.ledger.as_ref())
+        .await
+        .map_err(refused)?;
+    let policy = Policy::decode(&document)
+        .ok()
+        .filter(|_| journal::head::is_of(&head, &document))
+        .ok_or_else(|| Failure::failed("the ledger's policy document is not the one that it certifies"))?;
     let project = args
         .project
         .clone()
@@ -144,7 +185,10 @@ async fn look(
     Ok(TrustFile {
         root_key: pinned,
         ledger,
-        domains: project.as_deref().map(|project| domains(&policy, project)),
+        domains: project
+            .as_deref()
+            .map(|project| domains(&policy, project))
+            .transpose()?,
         project,
         module_hashes: vec![module],
         controllers: code.controllers,
@@ -165,21 +209,43 @@ async fn fetch_root_key(url: &str) -> Result<Vec<u8>, Failure> {
     Ok(status.root_key.unwrap_or_else(|| RootKey::mainnet().to_der()))
 }
 
-/// The writers of a project, as the certified policy has them.
-fn domains(policy: &Policy, project: &str) -> Vec<TrustedDomain> {
-    policy
-        .roles()
-        .filter(|role| role.role == RoleKind::Operator && role.project == project)
+/// Whether the network has the root key that the cluster names, if it names one of that network: pure.
+fn agrees(hints: Option<&LedgerConfig>, root_key: &[u8]) -> Result<(), Failure> {
+    match hints {
+        Some(hints) if hints.root_key != root_key => Err(Failure::failed(format!(
+            "the network's root key (fingerprint {}) is not the one that the cluster's ConfigMap {NAME} names (fingerprint {}): one of them is not what it says; nothing was written",
+            fingerprint(root_key),
+            fingerprint(&hints.root_key),
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// The writers of a project, as the certified policy has them: pure.
+fn domains(policy: &Policy, project: &str) -> Result<Vec<TrustedDomain>, Failure> {
+    let operators = || policy.roles().filter(|role| role.role == RoleKind::Operator);
+    let known: BTreeSet<&str> = operators().map(|role| role.project.as_str()).collect();
+    if !known.contains(project) {
+        let near = dcanary_core::problem::suggestion(project, known.iter().copied());
+        let known: Vec<&str> = known.into_iter().collect();
+        return Err(Failure::failed(format!(
+            "nobody may write runs of project `{project}` in this ledger{near}; it has {}: name one with --project, or list the project in the chart's ledger.projects",
+            known.join(", ")
+        )));
+    }
+    Ok(operators()
+        .filter(|role| role.project == project)
         .map(|role| TrustedDomain {
             owner: role.domain.clone(),
             domain: role.domain.clone(),
             principal: Principal::from_slice(&role.principal),
         })
-        .collect()
+        .collect())
 }
 
-fn confirmed() -> Result<bool, Failure> {
-    if !stdin().is_terminal() {
+/// Asks, where there is somebody to ask.
+fn confirmed(terminal: bool, input: &mut impl BufRead) -> Result<bool, Failure> {
+    if !terminal {
         return Err(Failure::usage(
             "there is nobody to ask; give --yes to pin without a question",
         ));
@@ -187,8 +253,7 @@ fn confirmed() -> Result<bool, Failure> {
     let mut err = std::io::stderr();
     let _ = write!(err, "Pin this? [y/N] ").and_then(|()| err.flush());
     let mut answer = String::new();
-    stdin()
-        .lock()
+    input
         .read_line(&mut answer)
         .map_err(|source| Failure::cannot_tell(format!("cannot read the answer: {source}")))?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
@@ -205,3 +270,7 @@ fn save(path: &Path, trust: &TrustFile) -> Result<(), Failure> {
     };
     write().map_err(|source| Failure::usage(format!("cannot write {}: {source}", path.display())))
 }
+
+#[cfg(test)]
+#[path = "trust_tests.rs"]
+mod tests;

@@ -1,9 +1,9 @@
 //! `verify run NAME` and `verify export FILE`
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{BufReader, Read, stdin},
-    path::Path,
+    path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -11,14 +11,14 @@ use dcanary_core::definition::Definition;
 use dcanary_crds::PipelineRun;
 use dcanary_ledger::RunKey;
 use dcanary_types::record::Record;
-use dcanary_verifier::{Check, Report, Status, TrustFile, VerifiedRecord, verify_export};
+use dcanary_verifier::{Check, Report, RunEvidence, Status, TrustFile, VerifiedRecord, verify_export};
 
 use crate::{
     args::{Format, Global, Verify},
     cluster::Cluster,
     exit::{Exit, Failure},
     journal::{self, compare::compare, evidence},
-    output::{Style, machine, print},
+    output::{Style, machine, note, print},
     render::{journal as table, report},
     trust_file::{self, Folders},
 };
@@ -28,23 +28,35 @@ pub async fn run(global: &Global, verify: Verify) -> Result<Exit, Failure> {
     let folders = Folders::of_process();
     match verify {
         Verify::Export { file, trust } => {
+            let form = global.form("dcanary verify export", &[Format::Json, Format::Yaml])?;
             let pinned = trust_file::load(trust.trust.as_deref(), &folders)?;
             let report = export(&file, pinned.as_ref().map(|(_, trust)| trust))?;
-            show(global, &report, &format!("Export {}", file.display()), None, &[])
+            let subject = format!("Export {}", file.display());
+            show(&report, &subject, None, &[], form, Style::detect(global))
         }
-        Verify::Run { name, trust, network } => {
+        Verify::Run {
+            name,
+            trust,
+            network,
+            evidence,
+        } => {
+            let known = [Format::Json, Format::Yaml, Format::Wide];
+            let form = global.form("dcanary verify run", &known)?;
             let pinned = trust_file::load(trust.trust.as_deref(), &folders)?;
-            let trust = pinned.as_ref().map(|(_, trust)| trust);
             // Whatever keeps it from being checked is exit code 2 here.
-            let found = live(global, &name, trust, network.as_deref(), &folders)
+            let found = live(global, &name, pinned.as_ref(), network.as_deref(), &folders)
                 .await
                 .map_err(|failure| failure.with(Exit::Unchecked))?;
+            if let Some(path) = evidence {
+                save(&path, found.evidence.as_ref())?;
+            }
             show(
-                global,
                 &found.report,
                 &format!("Run {name}"),
                 found.incomplete,
                 &found.records,
+                form,
+                Style::detect(global),
             )
         }
     }
@@ -69,6 +81,23 @@ struct Live {
     incomplete: Option<String>,
     /// The verified records; empty when something is false.
     records: Vec<VerifiedRecord>,
+    /// What the ledger handed in.
+    evidence: Option<RunEvidence>,
+}
+
+/// Writes what proves a run, true or false, for another verifier.
+fn save(path: &Path, evidence: Option<&RunEvidence>) -> Result<(), Failure> {
+    let Some(evidence) = evidence else {
+        note(&format!(
+            "{} is not written: the ledger handed in nothing about the run",
+            path.display()
+        ));
+        return Ok(());
+    };
+    let text = machine(&evidence.to_json(), Format::Json)?;
+    fs::write(path, text).map_err(|source| {
+        Failure::usage(format!("cannot write {}: {source}", path.display())).with(Exit::Unchecked)
+    })
 }
 
 /// The graph document of a run, as its own definition has it.
@@ -81,16 +110,21 @@ fn graph(run: &PipelineRun) -> Option<Vec<u8>> {
 async fn live(
     global: &Global,
     name: &str,
-    trust: Option<&TrustFile>,
+    pinned: Option<&(PathBuf, TrustFile)>,
     network: Option<&str>,
     folders: &Folders,
 ) -> Result<Live, Failure> {
+    let trust = pinned.map(|(_, trust)| trust);
+    let path = pinned.map(|(path, _)| path.as_path());
     let cluster = Cluster::connect(global).await?;
     let run = cluster.run(name).await?;
     let hints = cluster.ledger_config().await?;
     let target = journal::target(trust, Some(&hints), network)?;
-    let access = journal::access(&target, Some(&cluster), folders).await?;
-    let uid = run.metadata.uid.clone().unwrap_or_default();
+    let access = journal::access(&target, Some(&cluster), folders, path).await?;
+    let uid =
+        run.metadata.uid.clone().ok_or_else(|| {
+            Failure::cannot_tell(format!("the cluster's run {name} has no UID to look for"))
+        })?;
     let project = run
         .status
         .as_ref()
@@ -102,6 +136,7 @@ async fn live(
         mut report,
         run: verified,
         mut incomplete,
+        evidence,
     } = found;
     let mut records = Vec::new();
     if let Some(verified) = verified {
@@ -127,22 +162,24 @@ async fn live(
         report,
         incomplete,
         records,
+        evidence,
     })
 }
 
 fn show(
-    global: &Global,
     found: &Report,
     subject: &str,
     incomplete: Option<String>,
     records: &[VerifiedRecord],
+    form: Option<Format>,
+    style: Style,
 ) -> Result<Exit, Failure> {
     let exit = match (found.exit_code(), &incomplete) {
         (1, _) => Exit::Failed,
         (0, None) => Exit::Succeeded,
         _ => Exit::Unchecked,
     };
-    match global.format()? {
+    match form {
         Some(format @ (Format::Json | Format::Yaml)) => {
             let mut value = report::machine(found, subject);
             if let Some(object) = value.as_object_mut() {
@@ -157,12 +194,7 @@ fn show(
             if form == Some(Format::Wide) && !records.is_empty() {
                 print(&format!("{}\n", table::journal(records)));
             }
-            print(&report::report(
-                found,
-                subject,
-                incomplete.as_deref(),
-                Style::detect(global),
-            ));
+            print(&report::report(found, subject, incomplete.as_deref(), style));
         }
     }
     Ok(exit)

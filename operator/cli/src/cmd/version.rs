@@ -11,7 +11,7 @@ use crate::{
 /// Prints the versions of program, interface and formats.
 pub fn run(global: &Global) -> Result<Exit, Failure> {
     let version = env!("CARGO_PKG_VERSION");
-    match global.format()? {
+    match global.form("dcanary version", &[Format::Json, Format::Yaml])? {
         Some(format @ (Format::Json | Format::Yaml)) => print(&machine(
             &json!({
                 "version": version,

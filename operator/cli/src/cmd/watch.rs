@@ -100,6 +100,27 @@ pub async fn show(cluster: &Cluster, name: &str, style: Style) -> Result<Exit, F
     }
 }
 
+/// Prints one JSON document a line for each change, until the run has ended.
+pub async fn tell(cluster: &Cluster, name: &str) -> Result<Exit, Failure> {
+    let mut states = Box::pin(states(cluster, name));
+    let mut before = None;
+    while let Some(run) = states.next().await {
+        let run = run?;
+        let version = run.metadata.resource_version.clone();
+        // A watch that is opened again begins with the state that is known.
+        if version.is_none() || version != before {
+            let line = serde_json::to_string(&run)
+                .map_err(|source| Failure::cannot_tell(format!("cannot print the run: {source}")))?;
+            print(&format!("{line}\n"));
+        }
+        before = version;
+        if let Some(exit) = exit_of(&run) {
+            return Ok(exit);
+        }
+    }
+    Err(Failure::cannot_tell(format!("the watch on run {name} ended")))
+}
+
 /// Waits silently for the end of a run.
 pub async fn wait(cluster: &Cluster, name: &str, timeout: Option<Duration>) -> Result<PipelineRun, Failure> {
     let mut states = Box::pin(states(cluster, name));

@@ -67,6 +67,14 @@ fn differences(run: &PipelineRun, records: &[Record]) -> Result<Agreement, Strin
 }
 
 fn opened(run: &PipelineRun, status: &PipelineRunStatus, records: &[Record]) -> Result<(), String> {
+    let uid = run.metadata.uid.as_deref().unwrap_or_default();
+    // The verifier was told the UID too; whoever calls this with records from elsewhere is stopped here.
+    if let Some(other) = records.iter().find(|record| record.run != uid) {
+        return Err(format!(
+            "the ledger's records are of run {}, the cluster's run of that name is {uid}",
+            other.run
+        ));
+    }
     let Some(Transition::RunOpened { name, definition, .. }) = records.first().map(|first| &first.transition)
     else {
         return Ok(());

@@ -154,6 +154,22 @@ fn each_contradiction_fails_with_its_place() {
 }
 
 #[test]
+fn records_of_an_older_run_of_the_same_name_and_definition_fail() {
+    let mut newer = run();
+    newer.metadata.uid = Some("uid-2".to_owned());
+    let (status, detail) = compare(&newer, &journal());
+    assert_eq!(status, Status::Failed);
+    assert!(
+        detail.contains("of run uid-1") && detail.contains("is uid-2"),
+        "{detail}"
+    );
+    // One record of another run among them is enough.
+    let mut mixed = journal();
+    mixed[2].run = "uid-0".to_owned();
+    assert_eq!(compare(&run(), &mixed).0, Status::Failed);
+}
+
+#[test]
 fn another_name_in_the_ledger_fails() {
     let mut other = run();
     other.metadata.name = Some("web-2".to_owned());

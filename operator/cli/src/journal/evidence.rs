@@ -1,10 +1,10 @@
 //! Fetches what proves a run.
 
 use dcanary_ledger::{Ledger as _, LedgerError, RunKey};
-use dcanary_verifier::{Check, Report, RunEvidence, Status, TrustFile, VerifiedRun, verify_run};
+use dcanary_verifier::{Check, ExpectedRun, Report, RunEvidence, Status, TrustFile, VerifiedRun, verify_run};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::{Access, compare_names, failed_check};
+use super::{Access, compare_names, failed_check, head};
 use crate::cluster::ledger_config::LedgerConfig;
 
 /// Proofs asked for at once.
@@ -18,9 +18,31 @@ pub struct Verification {
     pub run: Option<VerifiedRun>,
     /// Why not everything could be checked, in one sentence.
     pub incomplete: Option<String>,
+    /// What was handed in by the ledger.
+    pub evidence: Option<RunEvidence>,
 }
 
-/// Fetches and verifies a run. Failures become findings wherever they say something about the ledger.
+impl Verification {
+    fn without_run(report: Report, incomplete: Option<String>) -> Self {
+        Self {
+            report,
+            run: None,
+            incomplete,
+            evidence: None,
+        }
+    }
+}
+
+/// The run that is asked for, in the verifier's words.
+fn expected(key: &RunKey) -> ExpectedRun {
+    ExpectedRun {
+        project: key.project.clone(),
+        domain: Some(key.domain.clone()),
+        run: key.run.clone(),
+    }
+}
+
+/// Fetches and verifies the run that `key` names. Failures become findings wherever they say something about the ledger.
 ///
 /// `graph` is the graph document as the run's object has it, for the time after the run's end, when the ledger does not keep it any more:
 /// the digest in the first record decides whether it is the right one.
@@ -34,25 +56,21 @@ pub async fn verify(
 ) -> Verification {
     let mut early = Report::new(trust);
     if let Some(trust) = trust {
-        compare_names(&mut early, trust, hints);
+        compare_names(&mut early, trust, hints, &key.project);
     }
     let before = access.checkpoints.load(access.ledger.id()).await.ok().flatten();
     let code = match access.ledger.code_certificate().await {
         Ok(code) => code,
-        Err(error) => return broken(early, &error),
+        Err(error) => return broken(early, access, &error),
     };
     judge_code(&mut early, access, trust).await;
     match fetch(access, key, hints, graph, code).await {
         Ok(None) => {
-            let incomplete = Some(format!("run {} is not in the ledger", key.run));
-            Verification {
-                report: early,
-                run: None,
-                incomplete,
-            }
+            let incomplete = format!("run {} is not in the ledger", key.run);
+            Verification::without_run(early, Some(incomplete))
         }
         Ok(Some(evidence)) => {
-            let (mut report, run) = verify_run(&evidence, trust, Some(now));
+            let (mut report, run) = verify_run(&evidence, &expected(key), trust, Some(now));
             for finding in early.failed() {
                 report.record(finding.check, Status::Failed, finding.detail.clone());
             }
@@ -64,7 +82,7 @@ pub async fn verify(
                 ),
                 None => report.record(
                     Check::Consistency,
-                    Status::Unchecked,
+                    Status::NotApplicable,
                     "first look at this ledger from here; remembered for the next",
                 ),
             }
@@ -73,28 +91,20 @@ pub async fn verify(
                 report,
                 run,
                 incomplete: None,
+                evidence: Some(evidence),
             }
         }
-        Err(error) => broken(early, &error),
+        Err(error) => broken(early, access, &error),
     }
 }
 
-fn broken(mut report: Report, error: &LedgerError) -> Verification {
-    match failed_check(error) {
-        Some(check) => {
-            report.record(check, Status::Failed, error.to_string());
-            Verification {
-                report,
-                run: None,
-                incomplete: None,
-            }
-        }
-        None => Verification {
-            report,
-            run: None,
-            incomplete: Some(error.to_string()),
-        },
-    }
+fn broken(mut report: Report, access: &Access, error: &LedgerError) -> Verification {
+    let told = access.told(error);
+    let Some(check) = failed_check(error) else {
+        return Verification::without_run(report, Some(told));
+    };
+    report.record(check, Status::Failed, told);
+    Verification::without_run(report, None)
 }
 
 /// Another wasm under the ledger's id answers nothing that a ledger would, so its code is judged before it is asked.
@@ -132,8 +142,7 @@ async fn fetch(
         return Ok(None);
     }
     let graph = ledger.run_graph(key).await?.or(graph);
-    let head = ledger.head().await?;
-    let policy = ledger.policy().await?;
+    let (head, policy) = head::with_policy(ledger.as_ref()).await?;
     let indexes: Vec<u64> = indexes.into_iter().filter(|index| *index < head.size).collect();
     let size = head.size;
     let blocks = stream::iter(indexes)
@@ -159,4 +168,22 @@ async fn fetch(
         policy,
         code: Some(code),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_verifier_is_told_project_domain_and_uid_of_the_run_that_is_asked_for() {
+        let expected = expected(&RunKey::new("shop", "east", "uid-1"));
+        assert_eq!(
+            (
+                expected.project.as_str(),
+                expected.domain.as_deref(),
+                expected.run.as_str()
+            ),
+            ("shop", Some("east"), "uid-1")
+        );
+    }
 }

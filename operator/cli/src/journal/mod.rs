@@ -2,8 +2,13 @@
 
 pub mod compare;
 pub mod evidence;
+pub mod fork;
+pub mod head;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use dcanary_ledger::{
     CheckpointStore, FileCheckpoints, IcLedger, IcLedgerConfig, LedgerError, MemoryCheckpoints,
@@ -29,6 +34,18 @@ pub struct Access {
     pub checkpoints: Arc<dyn CheckpointStore>,
     /// Keeps the way to the network open.
     pub route: Route,
+    /// Where the evidence of a fork is kept: beside the trust file.
+    pub evidence: Option<PathBuf>,
+}
+
+impl Access {
+    /// What an error says, and what was done about it: both certificates of a fork are kept.
+    pub fn told(&self, error: &LedgerError) -> String {
+        match error {
+            LedgerError::Forked(fork) => fork::told(self.evidence.as_deref(), self.ledger.id(), fork),
+            other => other.to_string(),
+        }
+    }
 }
 
 /// Anchors and address, from the trust file first and the cluster's hints where there is none.
@@ -71,7 +88,7 @@ pub fn target(
     })
 }
 
-/// Sets up the way to a ledger.
+/// Sets up the way to a ledger. `trust_file` is the path of the trust file that is used or written, if any.
 ///
 /// # Errors
 /// When the network cannot be reached through the cluster, or root key or URL cannot be used.
@@ -79,6 +96,7 @@ pub async fn access(
     target: &Target,
     cluster: Option<&Cluster>,
     folders: &Folders,
+    trust_file: Option<&Path>,
 ) -> Result<Access, Failure> {
     let route = match cluster {
         Some(cluster) => cluster.route(&target.network).await?,
@@ -101,6 +119,7 @@ pub async fn access(
         ledger: Arc::new(ledger),
         checkpoints,
         route,
+        evidence: folders.evidence(trust_file),
     })
 }
 
@@ -124,8 +143,10 @@ pub fn failed_check(error: &LedgerError) -> Option<Check> {
     })
 }
 
-/// Compares what the cluster names with what is pinned.
-pub fn compare_names(report: &mut Report, trust: &TrustFile, hints: &LedgerConfig) {
+/// Compares what the cluster names, and the project of the run that is asked for, with what is pinned: pure.
+///
+/// The ConfigMap's project is only the default for Pipelines that name none, so it is no part of this.
+pub fn compare_names(report: &mut Report, trust: &TrustFile, hints: &LedgerConfig, project: &str) {
     let mut wrong = Vec::new();
     if hints.ledger != trust.ledger {
         wrong.push(format!(
@@ -136,14 +157,9 @@ pub fn compare_names(report: &mut Report, trust: &TrustFile, hints: &LedgerConfi
     if hints.root_key != trust.root_key.to_der() {
         wrong.push("the cluster names another root key than the trust file".to_owned());
     }
-    if let Some(project) = trust
-        .project
-        .as_ref()
-        .filter(|project| **project != hints.project)
-    {
+    if let Some(pinned) = trust.project.as_ref().filter(|pinned| *pinned != project) {
         wrong.push(format!(
-            "the cluster names project {}, the trust file {project}",
-            hints.project
+            "the run is of project {project}, the trust file pins {pinned}; write one for the other with `dcanary trust pin --project {project} --trust FILE`"
         ));
     }
     if wrong.is_empty() {
@@ -180,8 +196,12 @@ mod tests {
     }
 
     fn named(hints: &LedgerConfig) -> (Status, String) {
-        let mut report = Report::new(Some(&trust()));
-        compare_names(&mut report, &trust(), hints);
+        named_for(&trust(), hints, "shop")
+    }
+
+    fn named_for(trust: &TrustFile, hints: &LedgerConfig, project: &str) -> (Status, String) {
+        let mut report = Report::new(Some(trust));
+        compare_names(&mut report, trust, hints, project);
         let finding = report
             .findings()
             .iter()
@@ -207,14 +227,28 @@ mod tests {
             .0,
             Status::Failed
         );
+    }
+
+    #[test]
+    fn the_pinned_project_is_compared_with_the_runs_and_not_with_the_clusters_default() {
+        let other_default = LedgerConfig {
+            project: "default".to_owned(),
+            ..hints()
+        };
+        assert_eq!(named_for(&trust(), &other_default, "shop").0, Status::Passed);
+        let (status, detail) = named_for(&trust(), &hints(), "docs");
+        assert_eq!(status, Status::Failed);
         assert!(
-            named(&LedgerConfig {
-                project: "x".to_owned(),
-                ..hints()
-            })
-            .1
-            .contains("project x")
+            detail.contains("project docs")
+                && detail.contains("pins shop")
+                && detail.contains("--project docs"),
+            "{detail}"
         );
+        let any = TrustFile {
+            project: None,
+            ..trust()
+        };
+        assert_eq!(named_for(&any, &hints(), "docs").0, Status::Passed);
     }
 
     #[test]

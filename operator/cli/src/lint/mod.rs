@@ -11,7 +11,7 @@ pub mod fields;
 pub mod place;
 
 use dcanary_core::{problem::Problem, validate};
-use dcanary_crds::{ClusterExecutor, Executor, Pipeline, PipelineDefinition, PipelineRun};
+use dcanary_crds::{ClusterExecutor, Executor, Pipeline, PipelineDefinition, PipelineRun, PipelineRunSpec};
 use kube::CustomResourceExt as _;
 use serde::de::DeserializeOwned;
 
@@ -81,12 +81,7 @@ fn check(document: &Node, findings: &mut Findings) {
         "Pipeline" => one::<Pipeline>(document, &Pipeline::crd(), |pipeline| {
             judge(&pipeline.spec.definition, "spec")
         }),
-        "PipelineRun" => one::<PipelineRun>(document, &PipelineRun::crd(), |run| {
-            let inline = run.spec.pipeline_spec.as_ref();
-            inline
-                .map(|inline| judge(inline, "spec.pipelineSpec"))
-                .unwrap_or_default()
-        }),
+        "PipelineRun" => one::<PipelineRun>(document, &PipelineRun::crd(), |run| judge_run(&run.spec)),
         "Executor" => one::<Executor>(document, &Executor::crd(), |_| Vec::new()),
         "ClusterExecutor" => one::<ClusterExecutor>(document, &ClusterExecutor::crd(), |_| Vec::new()),
         other => {
@@ -124,6 +119,18 @@ fn one<T: DeserializeOwned>(
         Err(_) => {}
     }
     mistakes
+}
+
+fn judge_run(spec: &PipelineRunSpec) -> Vec<Problem> {
+    match (&spec.pipeline_ref, &spec.pipeline_spec) {
+        (Some(_), None) => Vec::new(),
+        (None, Some(inline)) => judge(inline, "spec.pipelineSpec"),
+        // The API server says the same, by a rule of the schema.
+        _ => vec![Problem::new(
+            "spec",
+            "give exactly one of pipelineRef and pipelineSpec",
+        )],
+    }
 }
 
 fn judge(definition: &PipelineDefinition, root: &str) -> Vec<Problem> {

@@ -78,6 +78,65 @@ fn other_kinds_are_left_alone_and_misspelt_ones_are_not() {
     );
 }
 
+const RUN: &str = "apiVersion: dcanary.dev/v1alpha1
+kind: PipelineRun
+metadata:
+  name: web-1
+spec:
+  pipelineRef: {name: web}
+  params:
+  - {name: who, value: you}
+";
+
+#[test]
+fn runs_are_checked_too_with_place_and_suggestion() {
+    assert_eq!(
+        lint(RUN),
+        Findings {
+            checked: vec!["PipelineRun web-1".to_owned()],
+            mistakes: vec![]
+        }
+    );
+    let inline = format!(
+        "{}  pipelineSpec:\n    stages:\n    - name: a\n      image: busybox\n      dependsOn: [b]\n      steps:\n      - runs: make\n",
+        RUN.replace("  pipelineRef: {name: web}\n", "")
+    );
+    let cases = [
+        (
+            RUN.replace("pipelineRef", "pipelinRef"),
+            6,
+            "did you mean `pipelineRef`?",
+        ),
+        (RUN.replace("  params", "  parms"), 7, "did you mean `params`?"),
+        (
+            RUN.replace("value: you", "vaule: you"),
+            8,
+            "did you mean `value`?",
+        ),
+        (
+            RUN.replace("{name: web}", "{name: web, namespace: x}"),
+            6,
+            "unknown field `namespace`",
+        ),
+        (
+            RUN.replace("  pipelineRef: {name: web}\n", ""),
+            6,
+            "exactly one of pipelineRef and pipelineSpec",
+        ),
+        (inline.clone(), 14, "did you mean `run`?"),
+        (inline.replace("runs", "run"), 12, "`b`"),
+    ];
+    for (text, line, said) in cases {
+        let found = lint(&text).mistakes;
+        assert!(
+            found
+                .iter()
+                .any(|one| one.place.line == line && one.message.contains(said)),
+            "no `{said}` in line {line}: {found:#?}\n{text}"
+        );
+    }
+}
+
 #[test]
 fn the_second_document_keeps_its_lines() {
     let text = format!("{GOOD}---\n{}", GOOD.replace("image: busybox", "imgae: busybox"));

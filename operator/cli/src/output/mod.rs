@@ -3,7 +3,10 @@
 pub mod age;
 pub mod table;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::{
+    ffi::OsString,
+    io::{IsTerminal as _, Write as _},
+};
 
 use serde::Serialize;
 
@@ -17,6 +20,16 @@ use crate::{
 pub struct Style {
     /// Colours.
     pub color: bool,
+}
+
+/// What decides about colours besides the flags.
+struct Surroundings {
+    /// Whether standard output is a terminal.
+    terminal: bool,
+    /// `$NO_COLOR`; set and not empty, it forbids them (no-color.org)
+    no_color: Option<OsString>,
+    /// `$TERM`
+    term: Option<OsString>,
 }
 
 /// A colour with a meaning.
@@ -42,10 +55,23 @@ impl Style {
 
     /// What standard output can show, and what was asked for.
     pub fn detect(global: &Global) -> Self {
-        let unwanted = global.no_color || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Self::of(
+            global,
+            &Surroundings {
+                terminal: std::io::stdout().is_terminal(),
+                no_color: std::env::var_os("NO_COLOR"),
+                term: std::env::var_os("TERM"),
+            },
+        )
+    }
+
+    /// Colours on a terminal that has them, unless they are unwanted: pure.
+    fn of(global: &Global, around: &Surroundings) -> Self {
+        let set = |value: &Option<OsString>| value.as_ref().is_some_and(|value| !value.is_empty());
+        let unwanted = global.no_color || set(&around.no_color);
+        let dumb = around.term.as_ref().is_some_and(|term| term == "dumb");
         Self {
-            color: !unwanted && !dumb && std::io::stdout().is_terminal(),
+            color: !unwanted && !dumb && around.terminal,
         }
     }
 
@@ -106,6 +132,30 @@ mod tests {
             "\u{1b}[31mx\u{1b}[0m"
         );
         assert_eq!(Style { color: true }.paint(Tone::Bad, ""), "");
+    }
+
+    #[test]
+    fn colours_are_for_terminals_and_only_where_nobody_forbids_them() {
+        let color = |flag: bool, terminal: bool, no_color: Option<&str>, term: Option<&str>| {
+            let global = Global {
+                no_color: flag,
+                ..Global::default()
+            };
+            let around = Surroundings {
+                terminal,
+                no_color: no_color.map(OsString::from),
+                term: term.map(OsString::from),
+            };
+            Style::of(&global, &around).color
+        };
+        assert!(color(false, true, None, Some("xterm")));
+        assert!(color(false, true, None, None));
+        assert!(color(false, true, Some(""), None), "an empty NO_COLOR is none");
+        assert!(!color(true, true, None, None), "--no-color");
+        assert!(!color(false, true, Some("1"), None), "NO_COLOR");
+        assert!(!color(false, true, Some("0"), None), "NO_COLOR with any value");
+        assert!(!color(false, true, None, Some("dumb")));
+        assert!(!color(false, false, None, Some("xterm")), "a pipe or a file");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The result of a verification.
 
-use dcanary_verifier::{Level, Report, Status};
+use dcanary_verifier::{Finding, Level, Report, Status};
 use serde_json::{Value, json};
 
 use crate::output::{Style, Tone, age::instant};
@@ -14,7 +14,8 @@ pub fn report(report: &Report, subject: &str, incomplete: Option<&str>, style: S
         let (icon, tone) = match finding.status {
             Status::Passed => ("✔", Tone::Good),
             Status::Failed => ("✖", Tone::Bad),
-            Status::Unchecked => ("◌", Tone::Faint),
+            Status::Unchecked => ("◌", Tone::Warn),
+            Status::NotApplicable => ("–", Tone::Faint),
         };
         let line = format!(
             "  {} {:<12} {}",
@@ -50,12 +51,22 @@ pub fn report(report: &Report, subject: &str, incomplete: Option<&str>, style: S
 }
 
 fn verdict(report: &Report, incomplete: Option<&str>, style: Style) -> String {
-    let failed: Vec<&str> = report.failed().map(|finding| finding.check.as_str()).collect();
+    let names = |findings: Vec<&Finding>| -> String {
+        let names: Vec<&str> = findings.iter().map(|finding| finding.check.as_str()).collect();
+        names.join(", ")
+    };
     let (tone, said) = match (report.exit_code(), incomplete) {
-        (1, _) => (Tone::Bad, format!("FALSE: {}", failed.join(", "))),
+        (1, _) => (Tone::Bad, format!("FALSE: {}", names(report.failed().collect()))),
         (_, Some(why)) => (Tone::Warn, format!("NOT VERIFIED: {why}")),
         (0, None) => (Tone::Good, "VERIFIED against the trust file".to_owned()),
-        (_, None) => (Tone::Warn, "NOT VERIFIED: no trust file".to_owned()),
+        (_, None) if report.level().is_none() => (Tone::Warn, "NOT VERIFIED: no trust file".to_owned()),
+        (_, None) => (
+            Tone::Warn,
+            format!(
+                "NOT VERIFIED: could not be checked: {}",
+                names(report.open().collect())
+            ),
+        ),
     };
     format!("{}\n", style.paint(tone, &said))
 }
@@ -144,6 +155,26 @@ mod tests {
     fn without_trust_file_it_says_what_to_pin() {
         let text = super::report(&all(Status::Unchecked, None), "Export x.cbor", None, Style::PLAIN);
         insta::assert_snapshot!("verify_unpinned", text);
+    }
+
+    #[test]
+    fn what_could_not_be_checked_is_named_and_never_called_verified() {
+        let mut found = all(Status::Passed, Some(&trust()));
+        found.record(Check::Age, Status::NotApplicable, "offline");
+        assert!(
+            super::report(&found, "Run x", None, Style::PLAIN).ends_with("VERIFIED against the trust file\n")
+        );
+        found.record(Check::Policy, Status::Unchecked, "its writer holds no role now");
+        let text = super::report(&found, "Run x", None, Style::PLAIN);
+        assert!(
+            text.ends_with("NOT VERIFIED: could not be checked: policy\n") && text.contains("– age"),
+            "{text}"
+        );
+        let value = machine(&found, "Run x");
+        assert_eq!(
+            (value["verified"].as_bool(), value["exitCode"].as_u64()),
+            (Some(false), Some(2))
+        );
     }
 
     #[test]

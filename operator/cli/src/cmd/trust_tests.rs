@@ -1,0 +1,123 @@
+use dcanary_types::policy::Role;
+
+use super::*;
+
+fn args(replace: bool, yes: bool) -> PinArgs {
+    PinArgs {
+        network: None,
+        ledger: None,
+        root_key: None,
+        project: None,
+        trust: None,
+        yes,
+        replace,
+    }
+}
+
+fn trust(project: &str) -> TrustFile {
+    TrustFile {
+        root_key: RootKey::mainnet(),
+        ledger: Principal::from_slice(&[1]),
+        project: Some(project.to_owned()),
+        module_hashes: vec![[7; 32]],
+        controllers: None,
+        domains: None,
+    }
+}
+
+#[test]
+fn a_file_that_pins_something_else_is_never_replaced_unless_it_is_said() {
+    let (found, other) = (trust("shop"), trust("docs").to_json());
+    for yes in [false, true] {
+        assert_eq!(
+            step(Some(other.as_bytes()), &found, &args(false, yes)),
+            Step::Refuse
+        );
+        assert_eq!(
+            step(Some(b"{ not a trust file"), &found, &args(false, yes)),
+            Step::Refuse
+        );
+        assert_eq!(step(Some(b""), &found, &args(false, yes)), Step::Refuse);
+        let same = found.to_json();
+        assert_eq!(step(Some(same.as_bytes()), &found, &args(false, yes)), Step::Same);
+    }
+    assert_eq!(
+        step(Some(other.as_bytes()), &found, &args(true, true)),
+        Step::Write
+    );
+    assert_eq!(
+        step(Some(other.as_bytes()), &found, &args(true, false)),
+        Step::Ask
+    );
+    assert_eq!(step(None, &found, &args(false, false)), Step::Ask);
+    assert_eq!(step(None, &found, &args(false, true)), Step::Write);
+}
+
+#[test]
+fn without_a_terminal_nothing_is_pinned_unless_yes_is_given() {
+    let failure = confirmed(false, &mut &b"y\n"[..]).unwrap_err();
+    assert_eq!(failure.exit, Exit::Usage);
+    assert!(failure.message.contains("--yes"), "{failure}");
+    for (answer, yes) in [
+        ("y\n", true),
+        ("yes\n", true),
+        ("\n", false),
+        ("", false),
+        ("no\n", false),
+    ] {
+        assert_eq!(confirmed(true, &mut answer.as_bytes()), Ok(yes), "{answer:?}");
+    }
+}
+
+#[test]
+fn a_root_key_that_the_cluster_names_otherwise_is_refused_with_both_fingerprints() {
+    let hints = LedgerConfig {
+        network: "http://n".to_owned(),
+        root_key: vec![1, 2],
+        ledger: Principal::from_slice(&[1]),
+        project: "shop".to_owned(),
+        domain: "east".to_owned(),
+    };
+    assert_eq!(agrees(Some(&hints), &[1, 2]), Ok(()));
+    assert_eq!(agrees(None, &[9]), Ok(()), "another network was named by hand");
+    let failure = agrees(Some(&hints), &[9]).unwrap_err();
+    assert_eq!(failure.exit, Exit::Failed);
+    for said in [
+        fingerprint(&[9]),
+        fingerprint(&[1, 2]),
+        "ConfigMap dcanary-ledger".to_owned(),
+    ] {
+        assert!(failure.message.contains(&said), "{failure}");
+    }
+}
+
+#[test]
+fn the_writers_of_the_named_project_are_pinned_and_a_project_without_any_is_refused() {
+    let role = |project: &str, principal: u8, domain: &str| Role {
+        project: project.to_owned(),
+        principal: vec![principal],
+        role: RoleKind::Operator,
+        domain: domain.to_owned(),
+    };
+    let policy = Policy::new(
+        2,
+        [
+            Role::owner(vec![9]),
+            role("default", 1, "east"),
+            role("shop", 1, "east"),
+            role("shop", 2, "west"),
+        ],
+    );
+    let pinned: Vec<(String, Principal)> = domains(&policy, "shop")
+        .unwrap()
+        .into_iter()
+        .map(|one| (one.domain, one.principal))
+        .collect();
+    let id = |byte: u8| Principal::from_slice(&[byte]);
+    assert_eq!(pinned, [("east".to_owned(), id(1)), ("west".to_owned(), id(2))]);
+    let failure = domains(&policy, "shpo").unwrap_err();
+    assert!(
+        failure.message.contains("did you mean `shop`?") && failure.message.contains("it has default, shop"),
+        "{failure}"
+    );
+}

@@ -1,0 +1,278 @@
+//! The program against a Kubernetes API that answers from a script: what it prints, and how it ends.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    path::Path,
+    process::{Command, Output},
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use serde_json::{Value, json};
+
+const RUNS: &str = "/apis/dcanary.dev/v1alpha1/namespaces/team/pipelineruns";
+const PIPELINE: &str = "/apis/dcanary.dev/v1alpha1/namespaces/team/pipelines/web";
+
+/// A run in one state; `ended` is the status and reason of its condition `Succeeded`.
+fn run(name: &str, version: u64, ended: Option<(&str, &str)>) -> Value {
+    let condition = |kind: &str, status: &str, reason: &str| {
+        json!({
+            "type": kind, "status": status, "reason": reason, "message": "",
+            "lastTransitionTime": "2026-03-01T12:00:00Z",
+        })
+    };
+    let conditions = match ended {
+        None => json!([condition("Succeeded", "Unknown", "Running")]),
+        Some((status, reason)) => json!([
+            condition("Succeeded", status, reason),
+            condition("Finished", "True", reason)
+        ]),
+    };
+    json!({
+        "apiVersion": "dcanary.dev/v1alpha1",
+        "kind": "PipelineRun",
+        "metadata": {
+            "name": name, "namespace": "team", "uid": format!("uid-{name}"),
+            "resourceVersion": version.to_string(), "creationTimestamp": "2026-03-01T12:00:00Z",
+        },
+        "spec": {"pipelineRef": {"name": "web"}},
+        "status": {"conditions": conditions, "stages": []},
+    })
+}
+
+fn list(items: &[Value]) -> Value {
+    json!({
+        "apiVersion": "dcanary.dev/v1alpha1", "kind": "PipelineRunList",
+        "metadata": {"resourceVersion": "5"}, "items": items,
+    })
+}
+
+/// An API server with one namespace, one Pipeline and these runs. Whoever watches sees `web-1` end.
+struct Api {
+    kubeconfig: String,
+    created: Arc<Mutex<Vec<Value>>>,
+}
+
+impl Api {
+    fn start(runs: Vec<Value>, ends: (&'static str, &'static str)) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let created = Arc::new(Mutex::new(Vec::new()));
+        let seen = created.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (runs, seen) = (runs.clone(), seen.clone());
+                thread::spawn(move || answer(stream, &runs, ends, &seen));
+            }
+        });
+        let kubeconfig = format!(
+            "apiVersion: v1
+kind: Config
+clusters: [{{name: c, cluster: {{server: 'http://127.0.0.1:{port}'}}}}]
+users: [{{name: u, user: {{}}}}]
+contexts: [{{name: x, context: {{cluster: c, user: u, namespace: team}}}}]
+current-context: x
+"
+        );
+        Self { kubeconfig, created }
+    }
+
+    fn dcanary(&self, home: &Path, arguments: &[&str]) -> Output {
+        let config = home.join("kubeconfig");
+        std::fs::write(&config, &self.kubeconfig).unwrap();
+        Command::new(env!("CARGO_BIN_EXE_dcanary"))
+            .args(arguments)
+            .env_clear()
+            .env("HOME", home)
+            .env("KUBECONFIG", config)
+            .output()
+            .unwrap()
+    }
+}
+
+fn answer(mut stream: TcpStream, runs: &[Value], ends: (&str, &str), created: &Mutex<Vec<Value>>) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut first = String::new();
+    reader.read_line(&mut first).unwrap();
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).unwrap() == 0 || line.trim().is_empty() {
+            break;
+        }
+        let lower = line.to_ascii_lowercase();
+        if let Some(value) = lower.strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    let mut words = first.split_whitespace();
+    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let (code, answer) = match (method, path) {
+        ("GET", PIPELINE) => (
+            200,
+            json!({
+                "apiVersion": "dcanary.dev/v1alpha1", "kind": "Pipeline",
+                "metadata": {"name": "web", "namespace": "team"},
+                "spec": {"stages": [{"name": "a", "image": "busybox", "steps": [{"run": "true"}]}]},
+            }),
+        ),
+        ("POST", RUNS) => {
+            created
+                .lock()
+                .unwrap()
+                .push(serde_json::from_slice(&body).unwrap());
+            (201, run("web-1", 6, None))
+        }
+        ("GET", RUNS) if query.contains("watch=true") => (
+            200,
+            json!({"type": "MODIFIED", "object": run("web-1", 7, Some(ends))}),
+        ),
+        ("GET", RUNS) => (200, list(runs)),
+        ("GET", path) => match runs
+            .iter()
+            .find(|run| path.ends_with(run["metadata"]["name"].as_str().unwrap()))
+        {
+            Some(run) => (200, run.clone()),
+            None => (
+                404,
+                json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404, "reason": "NotFound", "message": "not found"}),
+            ),
+        },
+        _ => (405, json!({})),
+    };
+    // Without a length the end of the connection ends the body, as for a watch.
+    let head = format!("HTTP/1.1 {code} X\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n");
+    let _ = stream.write_all(format!("{head}{answer}\n").as_bytes());
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+const ENDS: [((&str, &str), i32); 4] = [
+    (("True", "Succeeded"), 0),
+    (("False", "StageFailed"), 1),
+    (("False", "Cancelled"), 3),
+    (("False", "TimedOut"), 4),
+];
+
+#[test]
+fn whoever_waits_or_watches_learns_from_the_exit_code_how_a_run_ended() {
+    let home = tempfile::tempdir().unwrap();
+    for (ends, code) in ENDS {
+        let api = Api::start(vec![run("web-1", 5, None)], ends);
+        for arguments in [
+            &["run", "web", "--name", "web-1", "--wait"][..],
+            &["get", "run", "web-1", "-w"],
+            &["get", "run", "web-1", "-w", "-o", "json"],
+        ] {
+            let done = api.dcanary(home.path(), arguments);
+            assert_eq!(
+                done.status.code(),
+                Some(code),
+                "{ends:?} {arguments:?}: {}",
+                text(&done.stderr)
+            );
+        }
+    }
+}
+
+#[test]
+fn a_watched_run_as_json_is_one_document_a_line_for_each_change() {
+    let home = tempfile::tempdir().unwrap();
+    let api = Api::start(vec![run("web-1", 5, None)], ("True", "Succeeded"));
+    let done = api.dcanary(home.path(), &["get", "run", "web-1", "-w", "-o", "json"]);
+    let seen: Vec<String> = text(&done.stdout)
+        .lines()
+        .map(|line| {
+            let run: Value = serde_json::from_str(line).unwrap();
+            run["metadata"]["resourceVersion"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    assert_eq!(seen, ["5", "7"], "{}", text(&done.stderr));
+}
+
+#[test]
+fn runs_are_printed_in_every_form_that_is_asked_for() {
+    let home = tempfile::tempdir().unwrap();
+    let runs = vec![
+        run("web-1", 5, Some(("True", "Succeeded"))),
+        run("web-2", 4, None),
+    ];
+    let api = Api::start(runs, ("True", "Succeeded"));
+    let shown = |arguments: &[&str]| {
+        let done = api.dcanary(home.path(), arguments);
+        assert_eq!(
+            done.status.code(),
+            Some(0),
+            "{arguments:?}: {}",
+            text(&done.stderr)
+        );
+        text(&done.stdout)
+    };
+    assert_eq!(
+        shown(&["get", "runs", "-o", "name"]),
+        "pipelinerun.dcanary.dev/web-1\npipelinerun.dcanary.dev/web-2\n"
+    );
+    assert!(shown(&["get", "runs", "-o", "wide"]).contains("COMMIT"));
+    let json: Value = serde_json::from_str(&shown(&["get", "runs", "-o", "json"])).unwrap();
+    assert_eq!(json["items"].as_array().map(Vec::len), Some(2));
+    assert!(shown(&["get", "runs", "-o", "yaml"]).contains("kind: List"));
+    let json: Value = serde_json::from_str(&shown(&["get", "run", "web-1", "-o", "json"])).unwrap();
+    assert_eq!(json["metadata"]["uid"], "uid-web-1");
+    assert!(shown(&["get", "run", "web-1", "-o", "yaml"]).contains("uid: uid-web-1"));
+    assert_eq!(
+        shown(&["get", "run", "web-1", "-o", "name"]),
+        "pipelinerun.dcanary.dev/web-1\n"
+    );
+    assert!(shown(&["get", "run", "web-1", "-o", "wide"]).contains("COMMIT"));
+    assert!(!shown(&["get", "runs"]).contains('\u{1b}'), "colours in a pipe");
+}
+
+#[test]
+fn a_started_run_has_a_name_that_scripts_can_read_and_people_are_told_what_is_next() {
+    let home = tempfile::tempdir().unwrap();
+    let api = Api::start(vec![], ("True", "Succeeded"));
+    let done = api.dcanary(home.path(), &["run", "web"]);
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+    let created = api.created.lock().unwrap()[0].clone();
+    let name = created["metadata"]["name"].as_str().unwrap();
+    assert!(
+        name.starts_with("web-") && name.len() == "web-".len() + 5,
+        "{name}"
+    );
+    assert_eq!(text(&done.stdout), format!("{name}\n"));
+    let said = text(&done.stderr);
+    for next in [
+        format!("dcanary get run {name} -w"),
+        format!("dcanary logs {name} -f"),
+        "namespace team".to_owned(),
+    ] {
+        assert!(said.contains(&next), "{said}");
+    }
+}
+
+#[test]
+fn a_run_that_is_not_there_is_exit_code_5_with_the_namespace_and_what_to_do() {
+    let home = tempfile::tempdir().unwrap();
+    let api = Api::start(vec![], ("True", "Succeeded"));
+    for arguments in [
+        &["get", "run", "web-9"][..],
+        &["get", "run", "web-9", "-w"],
+        &["logs", "web-9"],
+        &["cancel", "web-9"],
+    ] {
+        let done = api.dcanary(home.path(), arguments);
+        let said = text(&done.stderr);
+        assert_eq!(done.status.code(), Some(5), "{arguments:?}: {said}");
+        assert!(
+            said.contains("namespace team") && said.contains("get runs -A"),
+            "{said}"
+        );
+    }
+}
