@@ -69,7 +69,8 @@ fn look(disk: &dyn Disk) -> io::Result<Found> {
             if unsure.contains(namespace.as_str()) {
                 // Some attempt of this namespace may be what refers to it.
                 found.contents.extend(granted(disk, &path));
-            } else if name.ends_with(".json") && !live.contains(&path) && !is_fresh(disk, &path)? {
+            } else if name.strip_suffix(".json").is_some() && !live.contains(&path) && !is_fresh(disk, &path)?
+            {
                 found.stale.push(path);
             }
         }

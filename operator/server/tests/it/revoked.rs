@@ -102,13 +102,9 @@ async fn a_stalled_upload_ends_with_the_revocation_and_leaves_nothing() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     revoke(&server.http(), "uid-1").await;
-    let attempt = found(&server, "uid-1").await;
-    // Its pieces are not taken any more, with or without the client hearing of it.
-    drop(to.send(Ok(vec![2; 1_000])).await);
+    assert_eq!(refused(stalled.await.unwrap().unwrap()).await, gone());
     drop(to);
-    if let Ok(answer) = stalled.await.unwrap() {
-        assert_eq!(refused(answer).await, gone());
-    }
+    let attempt = found(&server, "uid-1").await;
     assert!(attempt.state.lock().await.record.artifacts.is_empty());
     assert!(!server.dir.join("data/uploads/uid-1").exists());
 }
@@ -139,6 +135,16 @@ async fn an_image_that_is_being_pushed_is_not_tagged_after_the_revocation() {
     }
     assert_eq!(refused(complete.await.unwrap()).await, gone());
     assert_eq!(registry.seen(&Method::PUT), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_image_that_a_registry_keeps_waiting_is_given_up_with_the_revocation() {
+    let registry = ScriptedRegistry::holding(Method::HEAD, "/blobs/").await;
+    let (server, complete) = pushing(&registry).await;
+    registry.arrived().await;
+    revoke(&server.http(), "uid-1").await;
+    let answer = tokio::time::timeout(Duration::from_secs(20), complete).await;
+    assert_eq!(refused(answer.unwrap().unwrap()).await, gone());
 }
 
 #[tokio::test]
