@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use dcanary_protocol::exit;
 
 use crate::process::guard;
-use crate::run;
+use crate::{run, termination};
 
 const USAGE: &str = "usage: dcanary-runner [copy DEST | probe | --version]";
 
@@ -21,6 +21,7 @@ pub fn main() -> ExitCode {
         // The payload may hold data of steps, the place never does.
         let place = info.location().map(ToString::to_string).unwrap_or_default();
         eprintln!("dcanary-runner: internal error at {place}");
+        termination::leave(&format!("internal error at {place}"));
         std::process::exit(exit::RUNNER_ERROR);
     }));
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -31,7 +32,7 @@ pub fn main() -> ExitCode {
     match words.as_slice() {
         [] => match run::run() {
             Ok(code) => u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from),
-            Err(error) => runner_error(&with_sources(&error)),
+            Err(message) => runner_error(&message),
         },
         ["copy", _] => match copy(Path::new(&arguments[1])) {
             Ok(()) => ExitCode::SUCCESS,
@@ -53,6 +54,7 @@ fn print(text: &str) -> ExitCode {
 
 fn runner_error(message: &str) -> ExitCode {
     eprintln!("dcanary-runner: {message}");
+    termination::leave(message);
     u8::try_from(exit::RUNNER_ERROR).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 

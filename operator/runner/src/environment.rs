@@ -7,10 +7,16 @@ use std::path::Path;
 use dcanary_protocol::plan::{EnvVar, Plan, StepPlan};
 use thiserror::Error;
 
+use crate::termination;
 use crate::workspace::Workspace;
 
 /// Parts of the plan, and what only tests set.
-const HIDDEN: [&str; 3] = ["DCANARY_PLAN_", "DCANARY_TOKEN_FILE", "DCANARY_WORKSPACE"];
+const HIDDEN: [&str; 4] = [
+    "DCANARY_PLAN_",
+    "DCANARY_TOKEN_FILE",
+    "DCANARY_WORKSPACE",
+    termination::VARIABLE,
+];
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A variable that no process can have.

@@ -6,7 +6,7 @@ use dcanary_protocol::frame::{Frame, StepEnd, Stream};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::mask::{Line, Masks};
-use crate::spool::{Spool, SpoolError};
+use crate::spool::{Rejection, Spool, SpoolError};
 
 /// Lines that may wait for a slow container log.
 const CONSOLE_LINES: usize = 4096;
@@ -63,6 +63,11 @@ impl Journal {
         &self.masks
     }
 
+    /// Frames that the server did not take so far.
+    pub(crate) fn rejections(&self) -> Vec<Rejection> {
+        self.spool.rejections()
+    }
+
     /// Lines of a step's output, masked already.
     pub(crate) async fn lines(&self, step: u32, stream: Stream, lines: Vec<Line>) -> Result<(), SpoolError> {
         if lines.is_empty() {
@@ -90,6 +95,19 @@ impl Journal {
         Ok(())
     }
 
+    /// A remark that must not wait: it goes to the container's log, and to the stream if that has room.
+    pub(crate) fn remark(&self, step: u32, text: &str) {
+        let line = self.masks.text(&format!("dcanary: {text}")).replace('\n', " ");
+        let _ = self.console.try_send(Console::Text(format!("{line}\n")));
+        self.spool.offer(&Frame::Log {
+            step,
+            stream: Stream::Stderr,
+            time: now(),
+            line,
+            partial: false,
+        });
+    }
+
     /// A remark of the runner.
     pub(crate) async fn note(&self, step: u32, text: &str) -> Result<(), SpoolError> {
         let text = self.masks.text(&format!("dcanary: {text}"));
@@ -112,6 +130,7 @@ impl Journal {
                 time: time.to_owned(),
             })
             .await
+            .map(drop)
     }
 
     pub(crate) async fn finished(
@@ -133,9 +152,11 @@ impl Journal {
                 end,
             })
             .await
+            .map(drop)
     }
 
-    pub(crate) async fn result(&self, name: &str, value: &str) -> Result<(), SpoolError> {
+    /// A result; answers the number of its frame.
+    pub(crate) async fn result(&self, name: &str, value: &str) -> Result<u64, SpoolError> {
         self.spool
             .push(&Frame::Result {
                 name: name.to_owned(),

@@ -18,6 +18,7 @@ mod oci;
 mod output;
 mod plan;
 mod process;
+mod rejected;
 mod results;
 mod run;
 mod server;
@@ -27,6 +28,8 @@ mod stage;
 mod steps;
 mod stop;
 mod tarball;
+mod termination;
+mod text;
 mod workspace;
 
 pub use command_line::main;

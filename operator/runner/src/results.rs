@@ -4,13 +4,10 @@ use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use dcanary_protocol::limits::{NAME_BYTES, RESULTS};
 use nix::fcntl::OFlag;
 use thiserror::Error;
 
-/// Results of one attempt.
-pub(crate) const RESULTS: usize = 1000;
-/// Longest name.
-const NAME_BYTES: usize = 128;
 /// Largest file, beyond all results that it could hold within their limits in practice.
 const FILE_BYTES: u64 = 64 << 20;
 

@@ -1,13 +1,14 @@
 //! One stage attempt from the first moment to the exit code.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use dcanary_protocol::exit;
 use dcanary_protocol::plan::Plan;
-use dcanary_protocol::report::{FinalReport, Outcome};
+use dcanary_protocol::report::Outcome;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
 use crate::command_line::with_sources;
 use crate::environment::{BadVariable, Environment};
@@ -17,15 +18,20 @@ use crate::plan::{self, PlanError};
 use crate::process::reaper::Reaper;
 use crate::process::signals::{self, Ignored};
 use crate::process::{family, guard};
+use crate::rejected;
 use crate::server::sender::SendError;
 use crate::server::session::SessionError;
+use crate::server::waiting::Announcer;
 use crate::server::{Refusal, Server, final_report, inputs, sender, session};
 use crate::settings::{Settings, SettingsError};
 use crate::spool::{Spool, SpoolError};
-use crate::stage;
+use crate::stage::{self, Ended};
 use crate::steps::Context;
 use crate::stop::{Stop, StopReason};
 use crate::workspace::Workspace;
+
+/// Ignored signals that get a line each.
+const NOTED: usize = 20;
 
 /// Why there is no final report; the operator counts the attempt as lost.
 #[derive(Debug, Error)]
@@ -56,21 +62,31 @@ pub(crate) enum RunError {
     NoSteps,
 }
 
-/// Runs the attempt that the environment describes. Answers the exit code.
-pub(crate) fn run() -> Result<i32, RunError> {
+/// Runs the attempt that the environment describes. Answers the exit code, or why there is none, without secrets.
+pub(crate) fn run() -> Result<i32, String> {
+    let masks = OnceLock::new();
+    run_with(&masks).map_err(|error| {
+        let text = with_sources(&error);
+        masks
+            .get()
+            .map_or_else(|| text.clone(), |masks: &Masks| masks.text(&text))
+    })
+}
+
+fn run_with(masks: &OnceLock<Masks>) -> Result<i32, RunError> {
     guard::adopt_orphans().map_err(RunError::Process)?;
     // Before the first thread: they inherit the mask.
     let handled = signals::block().map_err(RunError::Process)?;
     let stop = Stop::new();
-    let reaper = Reaper::default();
-    let (ignored, notes) = mpsc::unbounded_channel();
+    let reaper = Reaper::new();
+    let (ignored, notes) = mpsc::channel(NOTED);
     signals::handle(handled, reaper.clone(), stop.clone(), ignored).map_err(RunError::Thread)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(RunError::Thread)?;
-    let code = runtime.block_on(attempt(stop, reaper, notes));
+    let code = runtime.block_on(attempt(stop, reaper, notes, masks));
     runtime.shutdown_background();
     code
 }
@@ -78,7 +94,8 @@ pub(crate) fn run() -> Result<i32, RunError> {
 async fn attempt(
     stop: Stop,
     reaper: Reaper,
-    notes: mpsc::UnboundedReceiver<Ignored>,
+    notes: mpsc::Receiver<Ignored>,
+    masks: &OnceLock<Masks>,
 ) -> Result<i32, RunError> {
     let settings = Settings::from_environment()?;
     let plan = Arc::new(plan::from_environment()?);
@@ -88,18 +105,30 @@ async fn attempt(
     let workspace = Workspace::open(&settings.workspace).map_err(RunError::Workspace)?;
     let environment = Environment::of_stage(&plan, &workspace)?;
     let token = session::read_token(&settings.token_file)?;
-    let masks = Masks::read(&plan.masks, &[token.clone().into_bytes()])?;
+    let read = Masks::read(&plan.masks, &[token.clone().into_bytes()])?;
+    let masks = masks.get_or_init(|| read).clone();
     watch_time(&plan, stop.clone());
 
-    let server = tokio::select! {
-        server = session::open(&settings, &token) => server?,
-        StopReason::Cancelled = stop.requested() => return Ok(exit::CANCELLED),
-    };
-    drop(token);
     let spool = Arc::new(Spool::new(workspace.own("spool"), plan.limits.spool_bytes));
     let journal = Journal::new(Arc::clone(&spool), masks).map_err(RunError::Thread)?;
-    let sending = tokio::spawn(send(server.clone(), Arc::clone(&spool), stop.clone()));
     let current = watch::Sender::new(0);
+    let announcer = Announcer::new(journal.clone(), current.subscribe());
+    let opened = tokio::select! {
+        opened = session::open(&settings, &token, announcer) => opened,
+        () = stop.cancelled() => {
+            journal.flush().await;
+            return Ok(exit::CANCELLED);
+        }
+    };
+    drop(token);
+    let server = match opened {
+        Ok(server) => server,
+        Err(error) => {
+            journal.flush().await;
+            return Err(error.into());
+        }
+    };
+    let sending = tokio::spawn(send(server.clone(), Arc::clone(&spool), stop.clone()));
     tokio::spawn(write_notes(notes, journal.clone(), current.subscribe()));
     let context = Context {
         plan,
@@ -107,23 +136,19 @@ async fn attempt(
         step: first,
         environment,
         workspace,
-        journal: journal.clone(),
-        server: server.clone(),
+        journal,
+        server,
         reaper,
-        stop: stop.clone(),
+        stop,
     };
-    let report = tokio::select! {
-        report = stage(&context, &current) => Some(report?),
-        // Steps may wait for a full spool that nobody drains any more.
-        () = given_up(&stop) => None,
-    };
-    family::sweep(None).await;
-    let code = report_end(&server, &spool, sending, report).await;
-    journal.flush().await;
+    let ended = stage(&context, &current).await;
+    family::sweep(&context.reaper, None).await;
+    let code = report_end(&context, &spool, sending, ended).await;
+    context.journal.flush().await;
     code
 }
 
-async fn stage(context: &Context, current: &watch::Sender<u32>) -> Result<FinalReport, SpoolError> {
+async fn stage(context: &Context, current: &watch::Sender<u32>) -> Result<Ended, SpoolError> {
     let plan = &context.plan;
     let provided = inputs::provide(
         &context.server,
@@ -139,20 +164,20 @@ async fn stage(context: &Context, current: &watch::Sender<u32>) -> Result<FinalR
 }
 
 async fn report_end(
-    server: &Server,
+    context: &Context,
     spool: &Spool,
-    sending: tokio::task::JoinHandle<Result<(), SendError>>,
-    report: Option<FinalReport>,
+    sending: JoinHandle<Result<(), SendError>>,
+    ended: Result<Ended, SpoolError>,
 ) -> Result<i32, RunError> {
     let frames = spool.finish();
+    // Why nothing could be sent says more than that nothing could be written.
     if let Ok(Err(error)) = sending.await {
         return Err(error.into());
     }
-    let Some(mut report) = report else {
-        return Ok(exit::RUNNER_ERROR);
-    };
+    let Ended { mut report, wrote } = ended?;
     report.frames = frames;
-    final_report::deliver(server, &report)
+    rejected::amend(&mut report, &context.plan.steps, &wrote, &spool.rejections());
+    final_report::deliver(&context.server, &report)
         .await
         .map_err(RunError::Final)?;
     Ok(match report.outcome {
@@ -164,20 +189,12 @@ async fn report_end(
     })
 }
 
-/// Waits for the moment after which nothing can be reported, plus the time that a running step needs to end.
-async fn given_up(stop: &Stop) {
-    loop {
-        if let StopReason::Refused(_) = stop.requested().await {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-}
-
+/// Sends until the stream is over. When it cannot go on, steps end, and nobody waits for room in the spool any more.
 async fn send(server: Server, spool: Arc<Spool>, stop: Stop) -> Result<(), SendError> {
-    let sent = sender::run(server, spool).await;
+    let sent = sender::run(server, Arc::clone(&spool)).await;
     if let Err(error) = &sent {
         stop.request(StopReason::Refused(with_sources(error)));
+        spool.close();
     }
     sent
 }
@@ -192,14 +209,17 @@ fn watch_time(plan: &Plan, stop: Stop) {
     }
 }
 
-async fn write_notes(
-    mut notes: mpsc::UnboundedReceiver<Ignored>,
-    journal: Journal,
-    current: watch::Receiver<u32>,
-) {
-    while let Some(Ignored { signal, sender }) = notes.recv().await {
+async fn write_notes(mut notes: mpsc::Receiver<Ignored>, journal: Journal, current: watch::Receiver<u32>) {
+    for number in 0..=NOTED {
+        let Some(Ignored { signal, sender }) = notes.recv().await else {
+            return;
+        };
+        let text = if number < NOTED {
+            format!("ignored signal {signal} from process {sender} inside the Pod")
+        } else {
+            "further signals from inside the Pod are ignored without a note".to_owned()
+        };
         let step = *current.borrow();
-        let text = format!("ignored signal {signal} from process {sender} inside the Pod");
         if journal.note(step, &text).await.is_err() {
             return;
         }

@@ -3,25 +3,37 @@
 use std::collections::BTreeMap;
 
 use dcanary_protocol::frame::StepEnd;
+use dcanary_protocol::limits::{MESSAGE_BYTES, RESULTS, RESULTS_INLINE_BYTES};
 use dcanary_protocol::report::{ArtifactReport, FinalReport, Outcome, ResultReport, StepOutcome, StepReport};
 use sha2::{Digest, Sha256};
 
 use crate::condition;
 use crate::journal::now;
 use crate::mask::Masks;
-use crate::results::{RESULTS, StepResult};
+use crate::rejected::{self, Wrote};
+use crate::results::StepResult;
 use crate::spool::SpoolError;
 use crate::steps::{self, Context, Done};
 use crate::stop::StopReason;
+use crate::text::cut;
 
 /// What the stage has come to so far.
 #[derive(Debug, Default)]
 struct Progress {
     steps: Vec<StepReport>,
     results: BTreeMap<String, ResultReport>,
+    wrote: Vec<Wrote>,
     artifacts: Vec<ArtifactReport>,
     /// Reason and message of the first step that failed the stage.
     failure: Option<(&'static str, String)>,
+}
+
+/// A stage after its last step.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) report: FinalReport,
+    /// Results in the order of their frames.
+    pub(crate) wrote: Vec<Wrote>,
 }
 
 /// Runs all steps. `before` is what made them impossible already.
@@ -29,7 +41,7 @@ pub(crate) async fn run(
     context: &Context,
     current: &tokio::sync::watch::Sender<u32>,
     before: Option<(&'static str, String)>,
-) -> Result<FinalReport, SpoolError> {
+) -> Result<Ended, SpoolError> {
     let mut progress = Progress::default();
     let impossible = before.is_some();
     progress.failure = before;
@@ -41,6 +53,11 @@ pub(crate) async fn run(
         if context.stop.reason().is_some() || impossible {
             skip(&context, &mut progress).await?;
             continue;
+        }
+        if progress.failure.is_none() {
+            let rejections = context.journal.rejections();
+            let failure = rejected::failure(&context.plan.steps, &progress.wrote, &rejections);
+            progress.failure = failure.map(|message| (rejected::REASON, message));
         }
         let started = now();
         let condition = condition::holds(step, &context.plan, &progress.steps, progress.failure.is_some());
@@ -60,7 +77,9 @@ pub(crate) async fn run(
         };
         take(&context, &mut progress, started, done).await?;
     }
-    Ok(report(&context.plan.stage, context.stop.reason(), progress))
+    let wrote = std::mem::take(&mut progress.wrote);
+    let report = report(&context.plan.stage, context.stop.reason(), progress);
+    Ok(Ended { report, wrote })
 }
 
 async fn skip(context: &Context, progress: &mut Progress) -> Result<(), SpoolError> {
@@ -95,22 +114,36 @@ async fn take(
     let masks = context.journal.masks();
     for StepResult { name, value } in done.results {
         let result = masked(masks, name, &value);
-        let inline = context.plan.limits.result_inline_bytes;
         if progress.results.len() >= RESULTS && !progress.results.contains_key(&result.0) {
             done.end.outcome = StepOutcome::Failed;
             done.reason = "ResultsInvalid";
             done.end.message = Some(format!("more than {RESULTS} results in this stage"));
             break;
         }
-        context.journal.result(&result.0, &result.1).await?;
-        progress
-            .results
-            .insert(result.0.clone(), describe(result, inline));
+        progress.wrote.push(Wrote {
+            number: context.journal.result(&result.0, &result.1).await?,
+            step: context.index as usize,
+            name: result.0.clone(),
+        });
+        // A report is no place for many values: the server has them all.
+        let others = progress.results.iter().filter(|(name, _)| **name != result.0);
+        let used: u64 = others
+            .filter_map(|(_, other)| other.value.as_ref().map(|_| other.size))
+            .sum();
+        let limit = context
+            .plan
+            .limits
+            .result_inline_bytes
+            .min(RESULTS_INLINE_BYTES.saturating_sub(used));
+        progress.results.insert(result.0.clone(), describe(result, limit));
     }
     progress.artifacts.extend(done.artifact);
     let finished = now();
     let step = &context.step;
-    done.end.message = done.end.message.map(|message| masks.text(&message));
+    done.end.message = done
+        .end
+        .message
+        .map(|message| cut(&masks.text(&message), MESSAGE_BYTES).to_owned());
     context
         .journal
         .finished(context.index, &step.name, &finished, done.end.clone())
@@ -169,7 +202,7 @@ fn report(stage: &str, stop: Option<StopReason>, progress: Progress) -> FinalRep
     FinalReport {
         outcome,
         reason: reason.to_owned(),
-        message,
+        message: cut(&message, MESSAGE_BYTES).to_owned(),
         frames: 0,
         steps: progress.steps,
         results: progress.results.into_values().collect(),

@@ -1,13 +1,16 @@
 //! All processes that steps started, also those that left their group or session.
 //!
-//! Orphans become children of the runner (PID 1 or subreaper), so everything a step started is below the runner in `/proc`.
+//! Orphans become children of the runner (PID 1 or subreaper), so everything a step started is below the runner in `/proc`, and whichever
+//! of them ends last is reaped by the runner: waiting for the reaper is enough to see all of them go.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::{Pid, getpid};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, timeout_at};
+
+use super::reaper::Reaper;
 
 /// How long killed processes may take to disappear.
 const DISAPPEAR: Duration = Duration::from_secs(10);
@@ -29,11 +32,8 @@ pub(crate) fn descendants() -> Vec<Pid> {
         let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
             continue;
         };
-        if let Some((state, parent)) = state_and_parent(&stat) {
-            children
-                .entry(parent)
-                .or_default()
-                .push((pid, state != 'Z' && state != 'X'));
+        if let Some((alive, parent)) = life_and_parent(&stat) {
+            children.entry(parent).or_default().push((pid, alive));
         }
     }
     let mut found = Vec::new();
@@ -49,11 +49,20 @@ pub(crate) fn descendants() -> Vec<Pid> {
     found
 }
 
-/// The third and fourth field of `/proc/<pid>/stat`; the second one may hold anything, also parentheses.
-fn state_and_parent(stat: &str) -> Option<(char, i32)> {
-    let mut fields = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace();
-    let state = fields.next()?.chars().next()?;
-    Some((state, fields.next()?.parse().ok()?))
+/// Whether a process lives, and its parent, from `/proc/<pid>/stat`. The second field may hold anything, also parentheses.
+///
+/// A process whose first thread has ended looks like a zombie while its other threads go on.
+fn life_and_parent(stat: &str) -> Option<(bool, i32)> {
+    let fields: Vec<&str> = stat
+        .get(stat.rfind(')')? + 1..)?
+        .split_ascii_whitespace()
+        .collect();
+    let ended = matches!(*fields.first()?, "Z" | "X");
+    let threads: u32 = fields
+        .get(17)
+        .and_then(|threads| threads.parse().ok())
+        .unwrap_or(0);
+    Some((!ended || threads > 1, fields.get(1)?.parse().ok()?))
 }
 
 /// Sends a signal to the group and to every descendant outside of it.
@@ -68,33 +77,36 @@ pub(crate) fn signal_all(group: Pid, signal: Signal) {
 }
 
 /// Asks everything to end, and ends it by force after `grace`.
-pub(crate) async fn terminate(group: Pid, grace: Duration) {
+pub(crate) async fn terminate(reaper: &Reaper, group: Pid, grace: Duration) {
+    let deadline = Instant::now() + grace;
+    let mut reaped = reaper.watch();
     signal_all(group, Signal::SIGTERM);
     // A stopped process acts on the signal only when it goes on.
     signal_all(group, Signal::SIGCONT);
-    let deadline = Instant::now() + grace;
-    while Instant::now() < deadline {
-        if descendants().is_empty() {
+    while !descendants().is_empty() {
+        if timeout_at(deadline, reaped.changed()).await.is_err() {
+            let _ = sweep(reaper, Some(group)).await;
             return;
         }
-        sleep(Duration::from_millis(25)).await;
     }
-    let _ = sweep(Some(group)).await;
 }
 
 /// Kills whatever a step left behind. Answers how many processes there were.
-pub(crate) async fn sweep(group: Option<Pid>) -> usize {
+pub(crate) async fn sweep(reaper: &Reaper, group: Option<Pid>) -> usize {
     let deadline = Instant::now() + DISAPPEAR;
+    let mut reaped = reaper.watch();
     let mut left = descendants();
     let count = left.len();
     if let Some(group) = group {
         let _ = killpg(group, Signal::SIGKILL);
     }
-    while !left.is_empty() && Instant::now() < deadline {
+    while !left.is_empty() {
         for pid in left {
             let _ = kill(pid, Signal::SIGKILL);
         }
-        sleep(Duration::from_millis(5)).await;
+        if timeout_at(deadline, reaped.changed()).await.is_err() {
+            break;
+        }
         left = descendants();
     }
     count
@@ -106,7 +118,19 @@ mod tests {
 
     #[test]
     fn a_process_name_with_parentheses_does_not_confuse_the_reader() {
-        assert_eq!(state_and_parent("7 (a) R 1 (b) S 42 7 7 0"), Some(('S', 42)));
-        assert_eq!(state_and_parent("7 (x"), None);
+        assert_eq!(life_and_parent("7 (a) R 1 (b) S 42 7 7 0"), Some((true, 42)));
+        assert_eq!(life_and_parent("7 (x"), None);
+    }
+
+    #[test]
+    fn a_process_whose_first_thread_has_ended_lives_as_long_as_another_one() {
+        let stat = |state: char, threads: u32| {
+            format!("7 (a) {state} 1 7 7 0 -1 4 0 0 0 0 0 0 0 0 20 0 {threads} 0 9")
+        };
+        let life = |state, threads| life_and_parent(&stat(state, threads)).map(|(alive, _)| alive);
+        assert_eq!(life('Z', 1), Some(false));
+        assert_eq!(life('Z', 0), Some(false));
+        assert_eq!(life('Z', 2), Some(true));
+        assert_eq!(life('S', 1), Some(true));
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use nix::errno::Errno;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::spawn;
 
@@ -31,12 +31,26 @@ pub(crate) struct Running {
 type Awaited = (Pid, oneshot::Sender<Exit>);
 
 /// The only caller of `waitpid`.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Reaper {
     awaited: Arc<Mutex<Vec<Awaited>>>,
+    /// Changes whenever a process was reaped.
+    reaped: Arc<watch::Sender<()>>,
 }
 
 impl Reaper {
+    pub(crate) fn new() -> Self {
+        Self {
+            awaited: Arc::default(),
+            reaped: Arc::new(watch::Sender::new(())),
+        }
+    }
+
+    /// Sees every process that is reaped from now on.
+    pub(crate) fn watch(&self) -> watch::Receiver<()> {
+        self.reaped.subscribe()
+    }
+
     /// Starts a process with piped output. The lock is held over the fork, so that its end cannot be seen before it is awaited.
     pub(crate) fn spawn(&self, command: &mut Command) -> std::io::Result<Running> {
         command
@@ -62,19 +76,25 @@ impl Reaper {
     /// Collects all children that have ended.
     pub(crate) fn reap(&self) {
         let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reaped = false;
         loop {
             let (pid, exit) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::Exited(pid, code)) => (pid, Exit::Code(code)),
                 Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, Exit::Signal(signal as i32)),
-                Ok(WaitStatus::StillAlive) => return,
+                Ok(WaitStatus::StillAlive) => break,
                 Ok(_) | Err(Errno::EINTR) => continue,
-                Err(_) => return,
+                Err(_) => break,
             };
+            reaped = true;
             if let Some(at) = awaited.iter().position(|(known, _)| *known == pid) {
                 let (_, sender) = awaited.swap_remove(at);
                 // Nobody waits any more: the step was given up.
                 let _ = sender.send(exit);
             }
+        }
+        drop(awaited);
+        if reaped {
+            self.reaped.send_replace(());
         }
     }
 }

@@ -9,7 +9,8 @@ use reqwest::{Method, Response};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use super::{Pause, Refusal, Server};
+use super::waiting::Later;
+use super::{Refusal, Server};
 use crate::workspace::{PathError, Workspace};
 
 /// How often an answer may break off before the step fails.
@@ -41,7 +42,7 @@ impl Server {
         file: &mut std::fs::File,
     ) -> Result<(), FetchError> {
         let url = self.address(&["inputs", digest]);
-        let mut pause = Pause::new();
+        let mut pause = self.pause();
         for _ in 0..ATTEMPTS {
             file.seek(SeekFrom::Start(0))
                 .and_then(|_| file.set_len(0))
@@ -58,7 +59,7 @@ impl Server {
                         wanted: digest.to_owned(),
                     });
                 }
-                None => pause.wait(None).await,
+                None => pause.wait(&Later::because("the download broke off")).await,
             }
         }
         Err(FetchError::BrokeOff)

@@ -6,6 +6,7 @@ pub(crate) mod sender;
 pub(crate) mod session;
 pub(crate) mod tls;
 pub(crate) mod upload;
+pub(crate) mod waiting;
 
 use std::time::Duration;
 
@@ -15,11 +16,8 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use thiserror::Error;
 
 use session::Session;
+use waiting::{Announcer, Later, Pause};
 
-/// First pause after a failed request.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// Longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How often an unknown session is traded again before the server is believed.
 const TRADES: u32 = 3;
 
@@ -34,23 +32,14 @@ pub(crate) struct Refusal {
     pub(crate) acked: Option<u64>,
 }
 
-/// Growing pauses between attempts.
-#[derive(Debug)]
-pub(crate) struct Pause {
-    next: Duration,
-}
-
-impl Pause {
-    pub(crate) fn new() -> Self {
-        Self { next: FIRST_PAUSE }
-    }
-
-    /// Waits; `asked` is what the server asked for.
-    pub(crate) async fn wait(&mut self, asked: Option<Duration>) {
-        let spread = f64::from(rand::random::<u16>()) / f64::from(u16::MAX);
-        let pause = self.next.max(asked.unwrap_or_default()).min(LONGEST_PAUSE);
-        tokio::time::sleep(pause.mul_f64(0.8 + 0.2 * spread)).await;
-        self.next = (self.next * 2).min(LONGEST_PAUSE);
+impl Refusal {
+    /// It may be otherwise the next time.
+    fn later(&self) -> Later {
+        if self.reason.is_empty() {
+            Later::because(&format!("status {}", self.status))
+        } else {
+            Later::because(&self.reason)
+        }
     }
 }
 
@@ -60,6 +49,7 @@ pub(crate) struct Server {
     http: reqwest::Client,
     base: Url,
     session: Session,
+    announcer: Announcer,
 }
 
 impl Server {
@@ -74,6 +64,11 @@ impl Server {
         url
     }
 
+    /// Pauses for one request that may have to be repeated.
+    pub(crate) fn pause(&self) -> Pause {
+        Pause::new(&self.announcer)
+    }
+
     /// Sends a request until the server has answered it with something else than "later".
     ///
     /// # Errors
@@ -84,26 +79,27 @@ impl Server {
         url: &Url,
         body: impl Fn(RequestBuilder) -> RequestBuilder,
     ) -> Result<Response, Refusal> {
-        let mut pause = Pause::new();
+        let mut pause = self.pause();
         let mut trades = 0;
         loop {
-            let asked = match self.once(method.clone(), url, &body).await {
+            let later = match self.once(method.clone(), url, &body).await {
                 Once::Answer(response) => return Ok(response),
-                Once::Later(asked) => asked,
+                Once::Later(later) => later,
                 Once::No(refusal) if refusal.status == 401 && trades < TRADES => {
                     trades += 1;
                     self.trade_again().await?;
-                    None
+                    refusal.later()
                 }
                 Once::No(refusal) => return Err(refusal),
             };
-            pause.wait(asked).await;
+            pause.wait(&later).await;
         }
     }
 
     /// Opens the session again with the same key: a server that lost its sessions takes it.
     pub(crate) async fn trade_again(&self) -> Result<(), Refusal> {
-        session::trade(&self.http, &self.base, &self.session.trade)
+        let mut pause = self.pause();
+        session::trade(&self.http, &self.base, &self.session.trade, &mut pause)
             .await
             .map(drop)
     }
@@ -127,14 +123,14 @@ impl Server {
 #[derive(Debug)]
 pub(crate) enum Once {
     Answer(Response),
-    /// Not now; the pause that the server asked for.
-    Later(Option<Duration>),
+    /// Not now.
+    Later(Later),
     No(Refusal),
 }
 
 async fn classify(request: &str, answer: reqwest::Result<Response>) -> Once {
     let Ok(response) = answer else {
-        return Once::Later(None);
+        return Once::Later(Later::because("unreachable"));
     };
     let status = response.status();
     if status.is_success() {
@@ -145,30 +141,45 @@ async fn classify(request: &str, answer: reqwest::Result<Response>) -> Once {
             status,
             StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS
         );
-    if later {
-        let asked = response
-            .headers()
-            .get(RETRY_AFTER)
-            .and_then(|value| value.to_str().ok());
-        return Once::Later(
-            asked
-                .and_then(|value| value.parse().ok())
-                .map(Duration::from_secs),
-        );
-    }
+    let asked = response
+        .headers()
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.parse().ok())
+        .map(Duration::from_secs);
     // A short or missing body is no reason to doubt the status.
     let problem: Option<Problem> = response
         .bytes()
         .await
         .ok()
         .and_then(|body| serde_json::from_slice(&body).ok());
+    let reason = problem
+        .as_ref()
+        .map_or_else(String::new, |problem| problem.reason().to_owned());
+    let acked = problem.as_ref().and_then(|problem| problem.acked);
+    let detail = problem.map_or_else(String::new, |problem| problem.detail);
+    if later {
+        let reason = if reason.is_empty() {
+            format!("status {}", status.as_u16())
+        } else {
+            reason
+        };
+        return Once::Later(Later {
+            pause: asked,
+            reason,
+            detail,
+        });
+    }
     Once::No(Refusal {
         request: request.to_owned(),
         status: status.as_u16(),
-        reason: problem
-            .as_ref()
-            .map_or_else(String::new, |problem| problem.reason().to_owned()),
-        acked: problem.as_ref().and_then(|problem| problem.acked),
-        detail: problem.map_or_else(String::new, |problem| problem.detail),
+        reason,
+        detail,
+        acked,
     })
+}
+
+/// An answer that cannot be read is no answer.
+pub(crate) fn broken() -> Later {
+    Later::because("broken answer")
 }

@@ -4,14 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dcanary_protocol::FRAMES_BYTES;
-use dcanary_protocol::frame::Acked;
+use dcanary_protocol::frame::{Acked, Frame, Stream};
+use dcanary_protocol::limits::MESSAGE_BYTES;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, Url};
 use thiserror::Error;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Once, Pause, Refusal, Server, TRADES};
+use super::waiting::Later;
+use super::{Once, Refusal, Server, TRADES, broken};
+use crate::journal::now;
 use crate::spool::{Batch, Spool, SpoolError};
+use crate::text::cut;
 
 /// A batch goes out at the latest this long after its first frame …
 const AGE: Duration = Duration::from_millis(100);
@@ -55,11 +59,12 @@ pub(crate) async fn run(server: Server, spool: Arc<Spool>) -> Result<(), SendErr
 
 /// Sends the oldest frames until the server has acknowledged some of them.
 async fn send(server: &Server, url: &Url, spool: &Spool) -> Result<(), SendError> {
-    let mut pause = Pause::new();
+    let mut pause = server.pause();
     let before = spool.acked();
     let mut trades = 0;
+    let mut count = usize::MAX;
     while spool.acked() == before {
-        let Some(batch) = spool.batch(FRAMES_BYTES - ENVELOPE)? else {
+        let Some(batch) = spool.batch(FRAMES_BYTES - ENVELOPE, count)? else {
             return Ok(());
         };
         let body = bytes::Bytes::from(request(&batch));
@@ -70,31 +75,84 @@ async fn send(server: &Server, url: &Url, spool: &Spool) -> Result<(), SendError
                     .body(body.clone())
             })
             .await;
-        let mut asked = None;
-        match answer {
-            Once::Answer(response) => {
-                if let Ok(Acked { acked }) = response.json().await {
+        let later = match answer {
+            Once::Answer(response) => match response.json().await {
+                Ok(Acked { acked }) => {
                     spool.acknowledge(acked)?;
+                    // It took nothing of the request, which no server does.
+                    Later::because("nothing acknowledged")
                 }
-            }
-            Once::Later(later) => asked = later,
+                Err(_) => broken(),
+            },
+            Once::Later(later) => later,
             // The server has another number than we thought: go on from there, or learn that it lost synced frames.
             Once::No(Refusal {
                 status: 409,
                 acked: Some(acked),
                 ..
-            }) => spool.acknowledge(acked)?,
+            }) => {
+                spool.acknowledge(acked)?;
+                Later::because("gap")
+            }
             Once::No(refusal) if refusal.status == 401 && trades < TRADES => {
                 trades += 1;
                 server.trade_again().await?;
+                refusal.later()
+            }
+            Once::No(refusal) if is_about_a_frame(&refusal) => {
+                // Which frame it is shows only when it is sent alone.
+                if let [frame] = batch.frames.as_slice() {
+                    if spool
+                        .rejections()
+                        .last()
+                        .is_some_and(|last| last.number == batch.first)
+                    {
+                        return Err(refusal.into());
+                    }
+                    spool.reject_first(&substitute(frame, &refusal), &said(&refusal))?;
+                }
+                count = (batch.frames.len() / 2).max(1);
+                continue;
             }
             Once::No(refusal) => return Err(refusal.into()),
-        }
+        };
         if spool.acked() == before {
-            pause.wait(asked).await;
+            pause.wait(&later).await;
         }
     }
     Ok(())
+}
+
+/// A limit of the server, or a frame that it does not allow: nothing that repeating changes, and nothing that other frames have to suffer for.
+fn is_about_a_frame(refusal: &Refusal) -> bool {
+    matches!(refusal.status, 413 | 422)
+}
+
+fn said(refusal: &Refusal) -> String {
+    let said = if refusal.detail.is_empty() {
+        &refusal.reason
+    } else {
+        &refusal.detail
+    };
+    cut(said, MESSAGE_BYTES).to_owned()
+}
+
+/// A line of output in the place of a frame that is not taken, because numbers have no gaps.
+fn substitute(json: &[u8], refusal: &Refusal) -> Frame {
+    let what = match serde_json::from_slice(json) {
+        Ok(Frame::Result { name, .. }) => format!("the result `{name}`"),
+        Ok(Frame::StepStarted { name, .. } | Frame::StepFinished { name, .. }) => {
+            format!("news of step {name}")
+        }
+        _ => "a line".to_owned(),
+    };
+    Frame::Log {
+        step: 0,
+        stream: Stream::Stderr,
+        time: now(),
+        line: format!("dcanary: the server does not take {what}: {}", said(refusal)),
+        partial: false,
+    }
 }
 
 fn request(batch: &Batch) -> Vec<u8> {

@@ -13,7 +13,8 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::tls::{self, TlsError};
-use super::{Once, Pause, Refusal, Server, classify};
+use super::waiting::{Announcer, Later, Pause};
+use super::{Once, Refusal, Server, broken, classify};
 use crate::settings::Settings;
 
 const CONNECT: Duration = Duration::from_secs(5);
@@ -65,7 +66,11 @@ pub(crate) fn read_token(path: &Path) -> Result<String, SessionError> {
 }
 
 /// Opens the session; waits as long as the server is away.
-pub(crate) async fn open(settings: &Settings, token: &str) -> Result<Server, SessionError> {
+pub(crate) async fn open(
+    settings: &Settings,
+    token: &str,
+    announcer: Announcer,
+) -> Result<Server, SessionError> {
     let http = client(settings)?;
     let mut key = [0; 32];
     OsRng.try_fill_bytes(&mut key)?;
@@ -79,7 +84,8 @@ pub(crate) async fn open(settings: &Settings, token: &str) -> Result<Server, Ses
         token: bearer,
         key_hash: hex::encode(Sha256::digest(key)),
     };
-    let answer = self::trade(&http, &settings.server, &trade)
+    let mut pause = Pause::new(&announcer);
+    let answer = self::trade(&http, &settings.server, &trade, &mut pause)
         .await
         .map_err(|refusal| {
             if refusal.reason == "second-trade" {
@@ -107,6 +113,7 @@ pub(crate) async fn open(settings: &Settings, token: &str) -> Result<Server, Ses
         http,
         base: settings.server.clone(),
         session,
+        announcer,
     })
 }
 
@@ -128,6 +135,7 @@ pub(super) async fn trade(
     http: &reqwest::Client,
     base: &Url,
     trade: &Trade,
+    pause: &mut Pause,
 ) -> Result<SessionAnswer, Refusal> {
     let mut url = base.clone();
     if let Ok(mut path) = url.path_segments_mut() {
@@ -137,20 +145,19 @@ pub(super) async fn trade(
         protocol: PROTOCOL,
         key: trade.key_hash.clone(),
     };
-    let mut pause = Pause::new();
     loop {
         let request = http
             .post(url.clone())
             .header(AUTHORIZATION, &trade.token)
             .json(&body);
-        let asked = match classify("POST /v1/session", request.send().await).await {
+        let later: Later = match classify("POST /v1/session", request.send().await).await {
             Once::Answer(response) => match response.json().await {
                 Ok(answer) => return Ok(answer),
-                Err(_) => None,
+                Err(_) => broken(),
             },
-            Once::Later(asked) => asked,
+            Once::Later(later) => later,
             Once::No(refusal) => return Err(refusal),
         };
-        pause.wait(asked).await;
+        pause.wait(&later).await;
     }
 }

@@ -7,7 +7,7 @@ use reqwest::{Method, Url};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use super::{Once, Pause, Refusal, Server};
+use super::{Once, Refusal, Server, broken};
 use crate::tarball::archive::{Body, Reader};
 
 /// Bytes of one request.
@@ -82,6 +82,7 @@ impl Server {
             hashed: 0,
         };
         let mut offset = 0;
+        let mut pause = self.pause();
         for _ in 0..COMPLETIONS {
             progress = self.send_from(&url, progress, offset, size).await?;
             let digest = format!("sha256:{}", hex::encode(progress.hash.clone().finalize()));
@@ -102,11 +103,12 @@ impl Server {
                     });
                 }
                 Err(refusal) if matches!(refusal.status, 404 | 409) => {
-                    // A server that died may have lost the end of what it had taken.
+                    // A server that died may have lost the end of what it had taken, or, when it knows nothing of it, all of it.
                     offset = self.offset(&url).await?;
-                    if offset >= size && size > 0 {
+                    if offset >= size && !(size == 0 && refusal.status == 404) {
                         return Err(refusal.into());
                     }
+                    pause.wait(&refusal.later()).await;
                 }
                 Err(refusal) => return Err(refusal.into()),
             }
@@ -121,7 +123,7 @@ impl Server {
         mut offset: u64,
         size: u64,
     ) -> Result<Progress, UploadError> {
-        let mut pause = Pause::new();
+        let mut pause = self.pause();
         loop {
             if offset > progress.hashed {
                 return Err(UploadError::Foreign {
@@ -147,24 +149,24 @@ impl Server {
                         .body(part.clone())
                 })
                 .await;
-            let asked = match answer {
+            let later = match answer {
                 Once::Answer(_) => {
                     offset += length;
                     if offset >= size {
                         return Ok(progress);
                     }
-                    pause = Pause::new();
+                    pause = self.pause();
                     continue;
                 }
-                Once::Later(asked) => asked,
+                Once::Later(later) => later,
                 Once::No(refusal) if refusal.status == 401 => {
                     self.trade_again().await?;
-                    None
+                    refusal.later()
                 }
-                Once::No(refusal) if refusal.status == 409 && refusal.reason == "offset" => None,
+                Once::No(refusal) if refusal.status == 409 && refusal.reason == "offset" => refusal.later(),
                 Once::No(refusal) => return Err(refusal.into()),
             };
-            pause.wait(asked).await;
+            pause.wait(&later).await;
             offset = self.offset(url).await?;
             if offset >= size && size > 0 {
                 return Ok(progress);
@@ -185,7 +187,7 @@ impl Server {
     }
 
     async fn complete(&self, url: &Url, complete: &UploadComplete) -> Result<Stored, Refusal> {
-        let mut pause = Pause::new();
+        let mut pause = self.pause();
         loop {
             let answer = self
                 .call(Method::POST, url, |request| request.json(complete))
@@ -193,7 +195,7 @@ impl Server {
             if let Ok(stored) = answer.json().await {
                 return Ok(stored);
             }
-            pause.wait(None).await;
+            pause.wait(&broken()).await;
         }
     }
 }

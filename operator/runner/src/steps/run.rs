@@ -17,7 +17,7 @@ use crate::environment::BadVariable;
 use crate::output;
 use crate::process::reaper::{Exit, Running};
 use crate::process::{family, memory};
-use crate::results;
+use crate::results::{self, ResultsError, StepResult};
 use crate::spool::SpoolError;
 use crate::stop::StopReason;
 use crate::workspace::PathError;
@@ -66,9 +66,10 @@ pub(crate) async fn run(context: &Context, script: &str, shell: &[String]) -> Do
         reason = context.stop.requested() => Ended::Stopped(reason),
     };
     if !matches!(ended, Ended::Exit(_)) {
-        family::terminate(running.pid, grace).await;
+        family::terminate(&context.reaper, running.pid, grace).await;
     }
-    let left = family::sweep(matches!(ended, Ended::Exit(_)).then_some(running.pid)).await;
+    let group = matches!(ended, Ended::Exit(_)).then_some(running.pid);
+    let left = family::sweep(&context.reaper, group).await;
     for reader in readers {
         // A reader fails only when the attempt cannot report any more, and then the sender says why.
         let _ = timeout(DRAIN, reader).await;
@@ -88,7 +89,13 @@ pub(crate) async fn run(context: &Context, script: &str, shell: &[String]) -> Do
         Ended::TimedOut => timed_out(context.step.timeout_seconds),
         Ended::Stopped(reason) => stopped(&reason),
     };
-    with_results(done, &results_file, context.plan.limits.result_bytes)
+    let limit = context.plan.limits.result_bytes;
+    // The file may be large and its disk slow.
+    let reading = tokio::task::spawn_blocking(move || results::read(&results_file, limit));
+    match reading.await {
+        Ok(results) => with_results(done, results),
+        Err(error) => with_results(done, Err(ResultsError::Read(error.to_string()))),
+    }
 }
 
 fn start(
@@ -207,8 +214,8 @@ fn killed_by(signal: i32) -> String {
 }
 
 /// Results count whatever the outcome is; a file that is not understood fails a step that succeeded.
-fn with_results(mut done: Done, file: &Path, limit: u64) -> Done {
-    match results::read(file, limit) {
+fn with_results(mut done: Done, results: Result<Vec<StepResult>, ResultsError>) -> Done {
+    match results {
         Ok(results) => done.results = results,
         Err(error) => {
             if done.end.outcome == StepOutcome::Succeeded {

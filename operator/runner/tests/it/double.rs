@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use dcanary_protocol::frame::{Frame, FramesRequest, Stream};
-use dcanary_protocol::report::{ArtifactKind, FinalReport, UploadComplete};
+use dcanary_protocol::report::{ArtifactKind, FinalReport, ResultReport, UploadComplete};
 use dcanary_protocol::session::SessionRequest;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -55,6 +55,46 @@ pub struct Seen {
     pub report: Option<FinalReport>,
     pub largest_request: usize,
     pub counts: HashMap<String, usize>,
+    /// `--max-run-result-bytes`
+    pub result_bytes: Option<usize>,
+    /// `--max-steps`
+    pub steps: Option<u32>,
+}
+
+impl Seen {
+    /// Which limit these frames break, as the server says it.
+    fn limit_of(&self, frames: &[Frame]) -> Option<String> {
+        let step = |frame: &Frame| match frame {
+            Frame::Log { step, .. } | Frame::StepStarted { step, .. } | Frame::StepFinished { step, .. } => {
+                *step
+            }
+            Frame::Result { .. } => 0,
+        };
+        if let Some(most) = self
+            .steps
+            .filter(|most| frames.iter().any(|frame| step(frame) >= *most))
+        {
+            return Some(format!("the number of steps is limited to {most} (--max-steps)"));
+        }
+        let size = |frame: &Frame| match frame {
+            Frame::Result { value, .. } => value.len(),
+            _ => 0,
+        };
+        let sum: usize = self.frames.iter().chain(frames).map(size).sum();
+        let most = self.result_bytes.filter(|most| sum > *most)?;
+        Some(format!(
+            "the sum of the results of a run is limited to {most} (--max-run-result-bytes)"
+        ))
+    }
+
+    /// Digests of the results that were taken.
+    fn results(&self) -> BTreeMap<&str, String> {
+        let results = self.frames.iter().filter_map(|frame| match frame {
+            Frame::Result { name, value } => Some((name.as_str(), digest(value.as_bytes()))),
+            _ => None,
+        });
+        results.collect()
+    }
 }
 
 #[derive(Clone)]
@@ -187,7 +227,12 @@ pub fn digest(bytes: &[u8]) -> String {
 }
 
 fn problem(status: u16, reason: &str) -> Response {
-    let body = json!({"type": format!("urn:dcanary:{reason}"), "title": reason, "status": status, "detail": "said the double"});
+    detailed(status, reason, "said the double")
+}
+
+fn detailed(status: u16, reason: &str, detail: &str) -> Response {
+    let body =
+        json!({"type": format!("urn:dcanary:{reason}"), "title": reason, "status": status, "detail": detail});
     (StatusCode::from_u16(status).unwrap(), axum::Json(body)).into_response()
 }
 
@@ -242,6 +287,9 @@ async fn frames(
             return problem(413, "too-large");
         }
         seen.largest_request = seen.largest_request.max(body.len());
+        if let Some(limit) = seen.limit_of(&request.frames) {
+            return detailed(413, "too-large", &limit);
+        }
         let acked = seen.frames.len();
         let first = usize::try_from(request.first).unwrap();
         if first > acked + 1 {
@@ -334,7 +382,12 @@ async fn final_report(
         if !authorized(seen, &attempt, &headers) {
             return problem(401, "session");
         }
-        if report.frames != seen.frames.len() as u64 {
+        if body.len() > dcanary_protocol::limits::REPORT_BYTES {
+            return problem(413, "too-large");
+        }
+        let results = seen.results();
+        let stored = |result: &ResultReport| results.get(result.name.as_str()) == Some(&result.digest);
+        if report.frames != seen.frames.len() as u64 || !report.results.iter().all(stored) {
             return problem(409, "incomplete");
         }
         if seen.report.as_ref().is_some_and(|before| *before != report) {

@@ -141,6 +141,19 @@ impl Pod {
         self
     }
 
+    /// Gives it a workspace of this size in a mount namespace of its own.
+    pub fn in_workspace_of(mut self, size: &str) -> Self {
+        let workspace = self.workspace();
+        let mount = format!(
+            "mount -t tmpfs -o size={size} tmpfs {} && exec \"$@\"",
+            workspace.display()
+        );
+        self.prefix = ["unshare", "--mount", "sh", "-c", &mount, "sh"]
+            .map(str::to_owned)
+            .to_vec();
+        self
+    }
+
     /// Runs in a PID namespace of its own, as PID 1, the way a container does.
     pub fn in_pid_namespace(mut self) -> Self {
         self.prefix = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
@@ -226,6 +239,27 @@ impl Pod {
 
     pub async fn run(&self) -> End {
         self.end(self.start()).await
+    }
+
+    /// Reads the container's log until a line has this text. The rest of it is read and dropped, so that the runner can go on writing.
+    pub async fn wait_for_log(&self, child: &mut Child, text: &str) -> String {
+        use tokio::io::{AsyncBufReadExt, BufReader};
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let found = tokio::time::timeout(std::time::Duration::from_secs(30), async {
+            while let Some(line) = lines.next_line().await.unwrap() {
+                if line.contains(text) {
+                    return Some(line);
+                }
+            }
+            None
+        });
+        let found = found
+            .await
+            .ok()
+            .flatten()
+            .unwrap_or_else(|| panic!("`{text}` never came"));
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        found
     }
 
     /// Waits until the double has a line of output with this text.

@@ -6,6 +6,7 @@ use dcanary_protocol::report::{Outcome, StepOutcome};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::double::Fault;
 use crate::pod::Pod;
 
 /// The runner below `unshare`, as this namespace numbers it.
@@ -60,7 +61,10 @@ async fn orphans_are_reaped_and_no_zombie_stays() {
 #[tokio::test]
 async fn sigterm_from_inside_is_ignored_and_noted() {
     // The last one forges the sender: `rt_sigqueueinfo` with si_code SI_QUEUE and si_pid 0.
-    let forged = "perl -e 'my $info = pack(\"iiii ii x104\", 15, 0, -1, 0, 0, 0); syscall(129, 1, 15, $info) == 0 or print \"refused\\n\"'";
+    let forged = format!(
+        "perl -e 'my $info = pack(\"iiii ii x104\", 15, 0, -1, 0, 0, 0); syscall({}, 1, 15, $info) == 0 or print \"refused\\n\"'",
+        nix::libc::SYS_rt_sigqueueinfo
+    );
     let pod = Pod::new()
         .await
         .in_pid_namespace()
@@ -76,6 +80,37 @@ async fn sigterm_from_inside_is_ignored_and_noted() {
     assert_eq!(output.matches("ignored signal 15").count(), 2, "{output}");
     assert_eq!(output.matches("ignored signal 2 ").count(), 1, "{output}");
     assert_eq!(pod.double.output(1), "next\n");
+}
+
+#[tokio::test]
+async fn many_signals_from_inside_make_a_few_lines_only() {
+    let pod = Pod::new()
+        .await
+        .in_pid_namespace()
+        .run_step("while [ ! -e enough ]; do kill 1; sleep 0.01; done; echo alive")
+        .run_step("echo next");
+    let child = pod.start();
+    pod.wait_for(0, "ignored without a note").await;
+    std::fs::write(pod.workspace().join("enough"), "").unwrap();
+    let end = pod.end(child).await;
+    assert_eq!(end.code, Some(0), "{} {}", end.stderr, pod.double.output(0));
+    let output = format!("{}{}", pod.double.output(0), pod.double.output(1));
+    assert_eq!(output.matches("ignored signal 15").count(), 20, "{output}");
+    assert_eq!(output.matches("ignored without a note").count(), 1, "{output}");
+}
+
+#[tokio::test]
+async fn a_cancellation_is_heard_when_the_time_is_over_and_the_server_away() {
+    let mut pod = Pod::new().await.in_pid_namespace().run_step("touch ran");
+    pod.plan.timeout_seconds = 1;
+    pod.double.faults(|_, _| Fault::Away);
+    let mut child = pod.start();
+    // Five seconds, so that the time of the stage is over.
+    pod.wait_for_log(&mut child, "waiting for the server").await;
+    kill(runner_below(&child).await, Signal::SIGTERM).unwrap();
+    let end = pod.end(child).await;
+    assert_eq!(end.code, Some(3), "{}", end.stderr);
+    assert!(!pod.workspace().join("ran").exists());
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! Opening a session, and losing it.
 
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::double::{ATTEMPT, Fault, TOKEN};
 use crate::pod::Pod;
@@ -111,6 +113,60 @@ async fn a_revoked_session_ends_the_steps_and_the_runner_with_70() {
 }
 
 #[tokio::test]
+async fn why_there_is_no_report_is_left_for_the_kubelet_without_secrets_and_output() {
+    let mut pod = Pod::new()
+        .await
+        .run_step(
+            "n=$(env | grep -c TERMINATION || true); echo output of the step $n; while :; do echo more; sleep 0.1; done",
+        )
+        .secret("PASSWORD", "session-revoked");
+    let file = pod.folder.path().join("termination-log");
+    std::fs::write(&file, "").unwrap();
+    let path = file.to_str().unwrap().to_owned();
+    pod.variables.push(("DCANARY_TERMINATION_LOG".into(), path));
+    let revoked = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&revoked);
+    pod.double.faults(move |kind, _| {
+        if kind == "frames" && flag.load(Ordering::SeqCst) {
+            Fault::Refuse(410, "session-revoked")
+        } else {
+            Fault::None
+        }
+    });
+    let child = pod.start();
+    pod.wait_for(0, "output of the step 0\n").await;
+    revoked.store(true, Ordering::SeqCst);
+    let end = pod.end(child).await;
+    assert_eq!(end.code, Some(70));
+    let left = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(
+        left,
+        format!(
+            "the stream ended: the server refused POST /v1/attempts/{ATTEMPT}/frames: 410 ***: said the double"
+        )
+    );
+    assert!(end.stderr.contains(&left), "{}", end.stderr);
+}
+
+#[tokio::test]
+async fn a_file_for_the_kubelet_that_is_not_there_is_not_made_and_a_long_reason_is_cut() {
+    let mut pod = Pod::new().await.run_step("true");
+    let file = pod.folder.path().join("termination-log");
+    pod.variables
+        .push(("DCANARY_TERMINATION_LOG".into(), file.to_str().unwrap().into()));
+    pod.plan.masks.push(dcanary_protocol::plan::Mask::Dir {
+        path: format!("/nowhere/{}", "é".repeat(400)),
+    });
+    assert_eq!(pod.run().await.code, Some(70));
+    assert!(!file.exists());
+    std::fs::write(&file, "older").unwrap();
+    assert_eq!(pod.run().await.code, Some(70));
+    let left = std::fs::read_to_string(&file).unwrap();
+    assert!(left.starts_with("the secret files `/nowhere/"), "{left}");
+    assert!((511..=512).contains(&left.len()), "{}", left.len());
+}
+
+#[tokio::test]
 async fn a_server_that_forgot_its_sessions_gets_the_same_key_again() {
     let pod = Pod::new().await.run_step("echo one; sleep 0.5; echo two");
     let child = pod.start();
@@ -163,7 +219,7 @@ pub struct Tls {
 /// Puts TLS before a plain server.
 pub async fn tls_before(plain: std::net::SocketAddr) -> Tls {
     use tokio_rustls::rustls;
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".into(), "127.0.0.1".into()]).unwrap();
     let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
     let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)

@@ -151,3 +151,87 @@ async fn a_server_that_lost_acknowledged_frames_is_told_and_the_runner_ends_with
     assert_eq!(end.code, Some(70));
     assert!(end.stderr.contains("lost frames"), "{}", end.stderr);
 }
+
+#[tokio::test]
+async fn a_wait_of_more_than_five_seconds_is_named_with_its_reason_in_both_logs() {
+    let waiting = async |kind: &'static str, fault: Fault, expected: &str| {
+        let pod = Pod::new()
+            .await
+            .run_step("echo content > file")
+            .step(dcanary_protocol::plan::Action::Artifact {
+                artifact: "file".into(),
+                paths: vec!["file".into()],
+                raw: false,
+            })
+            .run_step("while [ ! -e go ]; do sleep 0.05; done");
+        let go = pod.workspace().join("go");
+        if kind == "final" {
+            std::fs::create_dir_all(pod.workspace()).unwrap();
+            std::fs::write(&go, "").unwrap();
+        }
+        let broken = Arc::new(AtomicBool::new(true));
+        let flag = Arc::clone(&broken);
+        pod.double.faults(move |of, _| {
+            if of == kind && flag.load(Ordering::SeqCst) {
+                fault
+            } else {
+                Fault::None
+            }
+        });
+        let begin = std::time::Instant::now();
+        let mut child = pod.start();
+        let line = pod.wait_for_log(&mut child, "waiting for the server").await;
+        assert!(begin.elapsed() >= Duration::from_secs(5), "{kind}");
+        assert_eq!(
+            line,
+            format!("dcanary: waiting for the server: {expected}"),
+            "{kind}"
+        );
+        std::fs::write(&go, "").unwrap();
+        broken.store(false, Ordering::SeqCst);
+        let end = pod.end(child).await;
+        assert_eq!(end.code, Some(0), "{kind}: {}", end.stderr);
+        let output: String = (0..3).map(|step| pod.double.output(step)).collect();
+        // Nothing is added to the stream after its end.
+        let times = usize::from(kind != "final");
+        assert_eq!(output.matches(&line).count(), times, "{kind}: {output}");
+    };
+    tokio::join!(
+        waiting("session", Fault::Away, "unreachable"),
+        waiting("frames", Fault::Full, "store-full (said the double)"),
+        waiting("upload", Fault::Full, "store-full (said the double)"),
+        waiting(
+            "final",
+            Fault::Refuse(503, "stopping"),
+            "stopping (said the double)"
+        ),
+    );
+}
+
+#[tokio::test]
+async fn output_waits_in_memory_when_the_workspace_is_full() {
+    let pod = Pod::new()
+        .await
+        .in_workspace_of("96k")
+        .run_step(&format!(
+            "head -c 1000000 /dev/zero > filler || true; df . | tail -1; {COUNT}; echo filled"
+        ))
+        .run_step("echo next");
+    let away = Arc::new(AtomicBool::new(true));
+    let flag = Arc::clone(&away);
+    pod.double.faults(move |kind, _| {
+        if kind == "frames" && flag.load(Ordering::SeqCst) {
+            Fault::Full
+        } else {
+            Fault::None
+        }
+    });
+    let mut child = pod.start();
+    pod.wait_for_log(&mut child, "filled").await;
+    away.store(false, Ordering::SeqCst);
+    let end = pod.end(child).await;
+    let output = pod.double.output(0);
+    assert!(output.contains("100%"), "the workspace was full: {output}");
+    assert!(output.contains(&counted(3000)), "{output}");
+    assert!(end.report.is_some(), "{}", end.stderr);
+}
