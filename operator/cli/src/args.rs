@@ -14,7 +14,8 @@ use crate::exit::Failure;
     version,
     propagate_version = true,
     disable_help_subcommand = true,
-    after_help = "Exit codes: 0 succeeded, 1 failed, 2 wrong usage, 3 cancelled, 4 timed out, 5 cannot tell.\n\
+    after_help = "Examples:\n  dcanary lint pipeline.yaml\n  dcanary run hello\n  dcanary get run hello-1 -w\n  dcanary verify run hello-1\n\n\
+                  Exit codes: 0 succeeded, 1 failed, 2 wrong usage, 3 cancelled, 4 timed out, 5 cannot tell.\n\
                   `verify` has its own: 0 verified, 1 something is false, 2 could not be checked or nothing is pinned."
 )]
 pub struct Cli {
@@ -26,23 +27,27 @@ pub struct Cli {
     pub command: Command,
 }
 
+/// Heading of the flags that are the same everywhere.
+const EVERYWHERE: &str = "Options of every command";
+
 /// Flags of every command.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Global {
     /// Namespace [default: that of the kubeconfig's context]
-    #[arg(short, long, global = true, value_name = "NAME")]
+    #[arg(help_heading = EVERYWHERE, short, long, global = true, value_name = "NAME")]
     pub namespace: Option<String>,
     /// Every namespace
-    #[arg(short = 'A', long, global = true)]
+    #[arg(help_heading = EVERYWHERE, short = 'A', long, global = true)]
     pub all_namespaces: bool,
     /// Context of the kubeconfig
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(help_heading = EVERYWHERE, long, global = true, value_name = "NAME")]
     pub context: Option<String>,
     /// Kubeconfig file [default: $KUBECONFIG, then ~/.kube/config]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(help_heading = EVERYWHERE, long, global = true, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
     /// Namespace in which the operator runs
     #[arg(
+        help_heading = EVERYWHERE,
         long,
         global = true,
         value_name = "NAME",
@@ -51,10 +56,10 @@ pub struct Global {
     )]
     pub operator_namespace: String,
     /// Form of the output: json, yaml, wide or name, where the command has it (`ledger export`: a file)
-    #[arg(short, long, global = true, value_name = "FORM")]
+    #[arg(help_heading = EVERYWHERE, short, long, global = true, value_name = "FORM")]
     pub output: Option<String>,
     /// No colours [also: NO_COLOR]
-    #[arg(long, global = true)]
+    #[arg(help_heading = EVERYWHERE, long, global = true)]
     pub no_color: bool,
 }
 
