@@ -46,6 +46,9 @@ pub const BYTES_AN_HOUR: u64 = 4 * 1_073_741_824;
 pub const OPEN_RUNS: u64 = 20_000;
 
 /// Blocks the journal takes. At about 700 bytes each this is some 70 GB of stable memory.
+///
+/// On the embedded node, which holds everything in memory, its memory limit comes first: stable memory cannot grow any more,
+/// and `append` answers `JournalFull` just so (`canisters/node/README.md`, "Memory").
 pub const JOURNAL_BLOCKS: u64 = 100_000_000;
 /// Encoded bytes of blocks the journal takes; stable memory holds 500 GiB and the tree and the indexes need room too.
 pub const JOURNAL_BYTES: u64 = 128 * 1_073_741_824;
