@@ -2,6 +2,13 @@
 
 use std::fmt;
 
+/// How many mistakes are told at once.
+pub const MAX_PROBLEMS: usize = 100;
+/// Longer words are no misspelt names.
+const WORD_BYTES: usize = 64;
+/// Among more names than this none is suggested.
+const NAMES: usize = 1000;
+
 /// One mistake and its place.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
@@ -44,12 +51,22 @@ pub fn summary(problems: &[Problem]) -> String {
 
 /// ` (did you mean `…`?)` when one of the names is close enough, else nothing.
 pub fn suggestion<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> String {
+    if word.len() > WORD_BYTES {
+        return String::new();
+    }
     names
         .into_iter()
+        .take(NAMES)
+        .filter(|name| name.len() <= WORD_BYTES && name.len().abs_diff(word.len()) <= allowed(word, name))
         .map(|name| (distance(word, name), name))
-        .filter(|(distance, name)| *distance <= 1 + name.len().min(word.len()) / 4)
+        .filter(|(distance, name)| *distance <= allowed(word, name))
         .min()
         .map_or_else(String::new, |(_, name)| format!(", did you mean `{name}`?"))
+}
+
+/// How far two names may be from each other to be taken for the same.
+fn allowed(word: &str, name: &str) -> usize {
+    1 + name.len().min(word.len()) / 4
 }
 
 /// Edit distance over bytes; names are short.

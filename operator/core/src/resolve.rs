@@ -9,7 +9,7 @@ use crate::{
     dag,
     definition::{Definition, DefinitionError, Limits, StageDefinition},
     observed::{Observed, SeenExecutor},
-    problem::{Problem, suggestion, summary},
+    problem::{MAX_PROBLEMS, Problem, suggestion, summary},
     validate,
 };
 
@@ -35,6 +35,16 @@ pub enum Unresolved {
     /// The definition does not fit into a status.
     #[error(transparent)]
     Definition(#[from] DefinitionError),
+    /// The status of the run would not fit.
+    #[error(
+        "a run of {stages} stages with a definition of {definition} bytes does not fit into a status of 512 KiB: use fewer stages or shorter scripts"
+    )]
+    Status {
+        /// Number of stages.
+        stages: usize,
+        /// Bytes of the encoded definition.
+        definition: usize,
+    },
 }
 
 impl Unresolved {
@@ -49,7 +59,7 @@ impl Unresolved {
             Self::Pipeline(_) => "PipelineNotFound",
             Self::Executor { .. } => "ExecutorNotFound",
             Self::Invalid(_) => "InvalidPipeline",
-            Self::Definition(_) => "DefinitionTooLarge",
+            Self::Definition(_) | Self::Status { .. } => "DefinitionTooLarge",
         }
     }
 }
@@ -75,6 +85,7 @@ pub fn resolve(spec: &PipelineRunSpec, seen: &Observed) -> Result<Definition, Un
     };
     let mut problems = validate::definition(definition, root, seen.settings.max_stages);
     problems.extend(param_problems(definition, spec));
+    problems.truncate(MAX_PROBLEMS);
     if !problems.is_empty() {
         return Err(Unresolved::Invalid(problems));
     }
@@ -124,6 +135,9 @@ fn param_problems(definition: &PipelineDefinition, spec: &PipelineRunSpec) -> Ve
     let mut problems = Vec::new();
     let mut given: Vec<&str> = Vec::new();
     for (i, param) in spec.params.iter().enumerate() {
+        if problems.len() >= MAX_PROBLEMS {
+            break;
+        }
         let name = param.name.as_str();
         if !names.contains(&name) {
             let hint = suggestion(name, names.iter().copied());
@@ -240,3 +254,6 @@ fn timeouts(pipeline: Option<&Timeouts>, run: Option<&Timeouts>) -> Limits {
         finally: pick(|t| t.finally, default.finally),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,8 +2,7 @@
 
 use dcanary_expr::{Condition, Reference, Template, condition::Uses};
 
-use super::Context;
-use crate::problem::suggestion;
+use super::{Context, variables};
 
 /// Roots that a condition may name.
 const ROOTS: [&str; 4] = ["params", "stages", "source", "run"];
@@ -18,6 +17,7 @@ pub(super) fn template(context: &mut Context<'_>, path: &str, text: &str, index:
             Reference::Param(name) => param_exists(context, path, name),
             Reference::Result { stage, .. } => {
                 stage_is_upstream(context, path, stage, index);
+                variables::reference(context, path, &reference);
             }
             Reference::Source(_) | Reference::Run(_) => {}
         }
@@ -47,7 +47,7 @@ pub(super) fn condition(context: &mut Context<'_>, path: &str, text: &str, index
             .iter()
             .find(|stage| stage.name.split('-').skip(1).any(|part| part == root))
             .map(|stage| format!("; for a name with `-` write stages[\"{}\"]", stage.name));
-        let hint = minus.unwrap_or_else(|| suggestion(root, ROOTS));
+        let hint = minus.unwrap_or_else(|| context.hint(root, ROOTS));
         context.tell(
             path,
             format!(
@@ -66,7 +66,7 @@ fn param_exists(context: &mut Context<'_>, path: &str, name: &str) {
         .map(|param| param.name.as_str())
         .collect();
     if !names.contains(&name) {
-        let hint = suggestion(name, names);
+        let hint = context.hint(name, names);
         context.tell(path, format!("there is no parameter `{name}`{hint}"));
     }
 }
@@ -97,7 +97,7 @@ pub(super) fn stage_is_upstream(context: &mut Context<'_>, path: &str, name: &st
             format!("`{name}` is a `finally` stage, nothing can use what it makes"),
         );
     } else {
-        let hint = suggestion(name, names);
+        let hint = context.hint(name, names);
         context.tell(path, format!("there is no stage `{name}`{hint}"));
     }
     false

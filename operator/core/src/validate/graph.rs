@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dcanary_crds::PipelineDefinition;
 
 use super::{Context, all};
-use crate::{dag, problem::suggestion};
+use crate::dag;
 
 /// For each stage the indexes of the stages it depends on; unknown names are left out.
 pub fn needs(definition: &PipelineDefinition) -> Vec<Vec<usize>> {
@@ -37,7 +37,8 @@ pub(super) fn check(context: &mut Context<'_>, root: &str) {
         .iter()
         .map(|stage| stage.name.as_str())
         .collect();
-    let finally: Vec<&str> = definition
+    let known: BTreeSet<&str> = stages.iter().copied().collect();
+    let finally: BTreeSet<&str> = definition
         .finally
         .iter()
         .map(|stage| stage.name.as_str())
@@ -67,22 +68,20 @@ pub(super) fn check(context: &mut Context<'_>, root: &str) {
         }
         let mut named = BTreeSet::new();
         for (i, need) in stage.depends_on.iter().enumerate() {
+            if context.is_full() {
+                break;
+            }
             let place = format!("{path}.dependsOn[{i}]");
             if !named.insert(need) {
                 context.tell(place, format!("`{need}` is named twice"));
-            } else if finally.contains(&need.as_str()) {
+            } else if finally.contains(need.as_str()) {
                 context.tell(
                     place,
                     format!("`{need}` is a `finally` stage, no stage can depend on it"),
                 );
-            } else if !stages.contains(&need.as_str()) {
-                context.tell(
-                    place,
-                    format!(
-                        "there is no stage `{need}`{}",
-                        suggestion(need, stages.iter().copied())
-                    ),
-                );
+            } else if !known.contains(need.as_str()) {
+                let hint = context.hint(need, stages.iter().copied());
+                context.tell(place, format!("there is no stage `{need}`{hint}"));
             }
         }
     }

@@ -9,12 +9,14 @@ mod graph;
 mod limits;
 mod stage;
 mod step;
+mod variables;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dcanary_crds::{PipelineDefinition, Stage};
+use dcanary_expr::Reference;
 
-use crate::problem::Problem;
+use crate::problem::{MAX_PROBLEMS, Problem, suggestion};
 
 pub use graph::needs;
 
@@ -23,25 +25,50 @@ pub(crate) struct Context<'a> {
     pub(crate) definition: &'a PipelineDefinition,
     /// Names of the stages upstream of each stage; `stages` first, then `finally`.
     pub(crate) upstream: Vec<BTreeSet<&'a str>>,
+    /// References to results by their variable, and where each was first.
+    pub(crate) variables: BTreeMap<String, (Reference, String)>,
+    /// Where the definition is.
+    pub(crate) root: &'a str,
     pub(crate) problems: Vec<Problem>,
 }
 
 impl Context<'_> {
     pub(crate) fn tell(&mut self, path: impl Into<String>, message: impl Into<String>) {
-        self.problems.push(Problem::new(path, message));
+        if !self.is_full() {
+            self.problems.push(Problem::new(path, message));
+        }
+    }
+
+    /// Whether nothing further is told: nobody reads so many, and looking for them could take long.
+    pub(crate) fn is_full(&self) -> bool {
+        self.problems.len() >= MAX_PROBLEMS
+    }
+
+    /// A name that was perhaps meant.
+    pub(crate) fn hint<'n>(&self, word: &str, names: impl IntoIterator<Item = &'n str>) -> String {
+        if self.is_full() {
+            String::new()
+        } else {
+            suggestion(word, names)
+        }
     }
 }
 
-/// All mistakes of a definition that is found at `root` (`spec` for a Pipeline, `spec.pipelineSpec` for a run). Empty: it can be run.
+/// The mistakes of a definition, at most 100, that is found at `root` (`spec` for a Pipeline, `spec.pipelineSpec` for a run). Empty: it can be run.
 pub fn definition(definition: &PipelineDefinition, root: &str, max_stages: usize) -> Vec<Problem> {
     let mut context = Context {
         definition,
         upstream: Vec::new(),
+        variables: BTreeMap::new(),
+        root,
         problems: Vec::new(),
     };
     limits::check(&mut context, root, max_stages);
     graph::check(&mut context, root);
     for (index, (path, stage, finally)) in all(definition, root).enumerate() {
+        if context.is_full() {
+            break;
+        }
         stage::check(&mut context, &path, stage, index, finally);
     }
     let mut problems = context.problems;

@@ -3,7 +3,7 @@
 use dcanary_crds::Step;
 use dcanary_expr::template::reference_in_script;
 
-use super::{Context, expressions, stage};
+use super::{Context, expressions, stage, variables};
 use crate::plan::{artifact_name, image_name};
 
 const SCRIPT_BYTES: usize = 256 * 1024;
@@ -23,7 +23,7 @@ pub(super) fn check(context: &mut Context<'_>, path: &str, step: &Step, index: u
         );
     }
     if let Some(script) = &step.run {
-        check_script(context, &format!("{path}.run"), script);
+        check_script(context, &format!("{path}.run"), script, index);
     }
     if let Some(condition) = &step.condition {
         expressions::condition(context, &format!("{path}.if"), condition, index, true);
@@ -64,10 +64,11 @@ pub(super) fn check(context: &mut Context<'_>, path: &str, step: &Step, index: u
     }
 }
 
-fn check_script(context: &mut Context<'_>, path: &str, script: &str) {
+fn check_script(context: &mut Context<'_>, path: &str, script: &str, index: usize) {
     if script.len() > SCRIPT_BYTES {
-        context.tell(path, "the script is longer than 256 KiB");
+        return context.tell(path, "the script is longer than 256 KiB");
     }
+    variables::script(context, path, script, index);
     // `$(id)` is the shell's; what is ours must come in as a variable, never as text of the program
     if let Some(reference) = reference_in_script(script) {
         let (line, column) = place(script, &reference.to_string());
@@ -116,7 +117,7 @@ fn check_download(
             .filter_map(stored)
             .collect();
         if !names.iter().any(|name| name == artifact) {
-            let hint = crate::problem::suggestion(artifact, names.iter().map(String::as_str));
+            let hint = context.hint(artifact, names.iter().map(String::as_str));
             context.tell(
                 format!("{path}.name"),
                 format!("stage `{from}` stores no artifact `{artifact}`{hint}"),

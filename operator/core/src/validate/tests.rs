@@ -215,3 +215,72 @@ fn all_mistakes_are_told_at_once() {
   - {name: a, image: i, dependsOn: [x, y], when: '(', steps: [{run: 'echo $(params.z)'}, {}]}";
     assert_eq!(problems(yaml).len(), 5, "{:#?}", problems(yaml));
 }
+
+const TWO: &str = "stages:
+  - {name: a, image: i, steps: [{run: x}]}
+  - {name: a-b, image: i, steps: [{run: x}]}
+  - {name: read, image: i, dependsOn: [a, a-b], env: [ENV], steps: [{run: 'SCRIPT'}]}";
+
+#[test]
+fn a_variable_that_may_be_two_results_is_refused_with_both_places() {
+    let script = TWO.replace("ENV", "").replace("SCRIPT", "echo \"$RESULT_a_b_c\"");
+    has(
+        &script,
+        "spec.stages[2].steps[0].run",
+        "result `b_c` of stage `a` (spec.stages[0]) or result `c` of stage `a-b` (spec.stages[1])",
+    );
+    let env = TWO.replace("SCRIPT", "x").replace(
+        "ENV",
+        "{name: X, value: $(stages.a.results.b_c)}, {name: Y, value: $(stages.a-b.results.c)}",
+    );
+    has(
+        &env,
+        "spec.stages[2].env[1].value",
+        "`$(stages.a-b.results.c)` and `$(stages.a.results.b_c)` at spec.stages[2].env[0].value have the same variable RESULT_a_b_c",
+    );
+    // whatever can be one result only is left alone, and so is what only looks like a variable of ours
+    for script in [
+        "echo $RESULT_a_c",
+        "echo $RESULT_a_b",
+        "echo $MY_RESULT_a_b_c",
+        "echo $RESULT_other_b_c",
+    ] {
+        let good = TWO.replace("ENV", "").replace("SCRIPT", script);
+        assert_eq!(problems(&good), Vec::<String>::new(), "{script}");
+    }
+    let one = TWO.replace("SCRIPT", "x").replace(
+        "ENV",
+        "{name: X, value: $(stages.a.results.b_c)}, {name: Y, value: $(stages.a.results.b_c)}",
+    );
+    assert_eq!(problems(&one), Vec::<String>::new());
+}
+
+#[test]
+fn however_much_is_wrong_a_hundred_mistakes_are_told() {
+    // each name is as long as it may be and nearly another one: comparing all of them with all would take hours
+    let name = |i: usize| format!("{}{i:04}", "n".repeat(59));
+    let needs: Vec<String> = (0..256).map(|i| format!("{}{i:04}", "m".repeat(59))).collect();
+    let mut parsed: PipelineDefinition =
+        serde_saphyr::from_str("stages: [{name: a, image: i, steps: [{run: x}]}]").unwrap();
+    let stage = parsed.stages[0].clone();
+    parsed.stages = (0..1000)
+        .map(|i| dcanary_crds::Stage {
+            name: name(i),
+            depends_on: needs.clone(),
+            ..stage.clone()
+        })
+        .collect();
+    assert_eq!(definition(&parsed, "spec", 1000).len(), 100);
+}
+
+#[test]
+fn nothing_is_suggested_for_a_word_that_is_no_name() {
+    let long = "x".repeat(1 << 20);
+    assert_eq!(
+        crate::problem::suggestion(&long, [format!("{long}y").as_str()]),
+        ""
+    );
+    let short = "x".repeat(64);
+    let near = format!("{}y", &short[1..]);
+    assert!(crate::problem::suggestion(&short, [near.as_str()]).contains(&near));
+}

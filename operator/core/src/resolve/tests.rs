@@ -1,0 +1,97 @@
+#![allow(clippy::unwrap_used)]
+
+use dcanary_crds::{ConditionType, PipelineRun};
+use serde_json::{Value, json};
+
+use super::{Unresolved, resolve};
+use crate::{Observed, next};
+
+fn run(params: Vec<Value>, definition: Value) -> PipelineRun {
+    serde_json::from_value(json!({
+        "apiVersion": "dcanary.dev/v1alpha1", "kind": "PipelineRun",
+        "metadata": {"name": "web-1", "namespace": "team-a", "uid": "0c9d", "finalizers": ["dcanary.dev/recorded"]},
+        "spec": {"params": params, "pipelineSpec": definition},
+    }))
+    .unwrap()
+}
+
+fn stages() -> Value {
+    json!([{"name": "a", "image": "i", "steps": [{"run": "true"}]}])
+}
+
+fn problems(run: &PipelineRun) -> Vec<String> {
+    match resolve(&run.spec, &Observed::default()) {
+        Ok(_) => Vec::new(),
+        Err(Unresolved::Invalid(problems)) => problems.iter().map(ToString::to_string).collect(),
+        Err(other) => unreachable!("{other}"),
+    }
+}
+
+#[test]
+fn a_hundred_params_of_32_kib_are_taken_and_one_more_of_either_is_refused() {
+    let names = |count: usize| -> Vec<Value> {
+        (0..count)
+            .map(|i| json!({"name": format!("p{i}"), "default": ""}))
+            .collect()
+    };
+    let value = |len: usize| vec![json!({"name": "p0", "value": "x".repeat(len)})];
+    let with =
+        |params: Vec<Value>, count: usize| run(params, json!({"params": names(count), "stages": stages()}));
+    assert_eq!(problems(&with(value(32 * 1024), 100)), Vec::<String>::new());
+    let many = problems(&with(Vec::new(), 101));
+    assert_eq!(
+        many,
+        ["spec.pipelineSpec.params: there are 101 parameters, at most 100 are allowed"]
+    );
+    let long = problems(&with(value(32 * 1024 + 1), 100));
+    assert_eq!(long, ["spec.params[0].value: the value is longer than 32 KiB"]);
+    let default = run(
+        Vec::new(),
+        json!({"params": [{"name": "p", "default": "x".repeat(32 * 1024 + 1)}], "stages": stages()}),
+    );
+    assert_eq!(
+        problems(&default),
+        ["spec.pipelineSpec.params[0].default: the value is longer than 32 KiB"]
+    );
+}
+
+#[test]
+fn a_run_with_a_thousand_wrong_params_is_told_about_a_hundred_of_them() {
+    let params = (0..1000).map(|i| json!({"name": format!("{i}{}", "x".repeat(60)), "value": ""}));
+    let wrong = run(params.collect(), json!({"stages": stages()}));
+    assert_eq!(problems(&wrong).len(), 100);
+}
+
+/// A script of hexadecimal digests: it shrinks to a half at best.
+fn noise(seed: u64, len: usize) -> String {
+    let mut text = String::new();
+    for i in 0.. {
+        if text.len() >= len {
+            break;
+        }
+        text.push_str(&hex::encode(dcanary_types::value::sha256(
+            format!("{seed} {i}").as_bytes(),
+        )));
+    }
+    text
+}
+
+#[test]
+fn a_definition_that_does_not_fit_into_a_status_fails_the_run_by_name() {
+    let scripts = |count: u64| {
+        let stages = (0..count)
+            .map(|i| json!({"name": format!("s{i}"), "image": "i", "steps": [{"run": noise(i, 100_000)}]}));
+        run(Vec::new(), json!({"stages": stages.collect::<Vec<_>>()}))
+    };
+    let reason = |run: &PipelineRun| {
+        let plan = next(run, &Observed::default(), jiff::Timestamp::UNIX_EPOCH);
+        let end = plan
+            .status
+            .conditions
+            .iter()
+            .find(|condition| condition.kind == ConditionType::Succeeded);
+        (plan.status.finished_at.is_some(), end.unwrap().reason.clone())
+    };
+    assert_eq!(reason(&scripts(2)), (false, "Running".to_owned()));
+    assert_eq!(reason(&scripts(6)), (true, "DefinitionTooLarge".to_owned()));
+}

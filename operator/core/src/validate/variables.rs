@@ -1,0 +1,80 @@
+//! Variables of results: each name stands for one result, or nobody knows which stage's word a script takes.
+//!
+//! `RESULT_a_b_c` is result `b_c` of stage `a` and result `c` of stage `a-b`, because a variable has no `-`.
+
+use std::collections::BTreeSet;
+
+use dcanary_expr::Reference;
+
+use super::Context;
+
+/// Two references whose values would be in the same variable.
+pub(super) fn reference(context: &mut Context<'_>, path: &str, reference: &Reference) {
+    let variable = reference.variable();
+    match context.variables.get(&variable) {
+        Some((other, place)) if other != reference => {
+            let message = format!(
+                "`$({reference})` and `$({other})` at {place} have the same variable {variable}: rename one of the stages or results"
+            );
+            context.tell(path, message);
+        }
+        Some(_) => {}
+        None => {
+            context
+                .variables
+                .insert(variable, (reference.clone(), path.to_owned()));
+        }
+    }
+}
+
+/// Variables in a script that may be results of more than one stage.
+pub(super) fn script(context: &mut Context<'_>, path: &str, script: &str, index: usize) {
+    let mut seen = BTreeSet::new();
+    for (at, _) in script.match_indices("RESULT_") {
+        let before = script[..at].chars().next_back();
+        if context.is_full() || before.is_some_and(is_part) {
+            continue;
+        }
+        let end = script[at..]
+            .find(|c| !is_part(c))
+            .map_or(script.len(), |len| at + len);
+        let name = &script[at..end];
+        if seen.insert(name) {
+            ambiguous(context, path, name, index);
+        }
+    }
+}
+
+fn is_part(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
+
+fn ambiguous(context: &mut Context<'_>, path: &str, name: &str, index: usize) {
+    let text = name.trim_start_matches("RESULT_");
+    let upstream = context.upstream.get(index);
+    let stages = context.definition.stages.iter().enumerate();
+    let found: Vec<String> = stages
+        .filter(|(_, stage)| upstream.is_some_and(|upstream| upstream.contains(stage.name.as_str())))
+        .filter_map(|(i, stage)| {
+            let result = text
+                .strip_prefix(stage.name.replace('-', "_").as_str())?
+                .strip_prefix('_')?;
+            (!result.is_empty()).then(|| {
+                format!(
+                    "result `{result}` of stage `{}` ({}.stages[{i}])",
+                    stage.name, context.root
+                )
+            })
+        })
+        .take(4)
+        .collect();
+    if found.len() > 1 {
+        context.tell(
+            path,
+            format!(
+                "`{name}` may be {}: rename a stage, or take the value from `env` with $(stages.STAGE.results.NAME)",
+                found.join(" or ")
+            ),
+        );
+    }
+}
