@@ -11,6 +11,10 @@ use crate::{
 
 /// Where credentials are mounted.
 const ROOT: &str = "/var/run/dcanary/credentials";
+/// Where what of them is secret is mounted once more: everything there is masked.
+const MASKS: &str = "/var/run/dcanary/masks";
+/// Keys whose values are secret. User names, host keys and certificates are not: masking them makes logs unreadable.
+pub const SECRET_KEYS: [&str; 3] = ["token", "password", "ssh-privatekey"];
 
 /// A Secret for a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +33,11 @@ impl Credentials {
     /// Folder that is named to the runner.
     pub fn root(&self) -> String {
         format!("{ROOT}/{}", self.number)
+    }
+
+    /// Folder with what of the Secret must not be shown.
+    pub fn masks(&self) -> String {
+        format!("{MASKS}/{}", self.number)
     }
 
     /// Folder that the Secret is mounted on.

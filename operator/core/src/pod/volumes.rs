@@ -2,7 +2,7 @@
 
 use dcanary_protocol::AUDIENCE;
 use k8s_openapi::api::core::v1::{
-    Container, EmptyDirVolumeSource, ImageVolumeSource, ProjectedVolumeSource, SecretVolumeSource,
+    Container, EmptyDirVolumeSource, ImageVolumeSource, KeyToPath, ProjectedVolumeSource, SecretVolumeSource,
     ServiceAccountTokenProjection, Volume, VolumeMount, VolumeProjection,
 };
 
@@ -47,6 +47,8 @@ pub(super) fn volumes(subject: Subject<'_>, stage: &StageDefinition, settings: &
     for credentials in credentials::of(subject.run, subject.definition, stage) {
         let volume = secret_volume(format!("credentials-{}", credentials.number), &credentials.secret);
         all.add(volume, &credentials.mount(), true, None);
+        let secret = secret_keys(format!("masks-{}", credentials.number), &credentials.secret);
+        all.add(secret, &credentials.masks(), true, None);
     }
     all
 }
@@ -127,6 +129,25 @@ fn secret_volume(name: String, secret: &str) -> Volume {
         name,
         secret: Some(SecretVolumeSource {
             secret_name: Some(secret.to_owned()),
+            ..SecretVolumeSource::default()
+        }),
+        ..Volume::default()
+    }
+}
+
+/// The keys of a Secret with credentials that are secret, as far as they are there.
+fn secret_keys(name: String, secret: &str) -> Volume {
+    let items = credentials::SECRET_KEYS.map(|key| KeyToPath {
+        key: key.to_owned(),
+        path: key.to_owned(),
+        mode: None,
+    });
+    Volume {
+        name,
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(secret.to_owned()),
+            items: Some(items.to_vec()),
+            optional: Some(true),
             ..SecretVolumeSource::default()
         }),
         ..Volume::default()

@@ -1,0 +1,154 @@
+//! Steps and what they do.
+
+use std::collections::BTreeMap;
+
+use dcanary_crds::{Checkout, DownloadArtifact, Image, Step};
+use dcanary_protocol::plan::{Action, EnvVar, ImageFile, StepPlan};
+
+use super::{Builder, PlanError, artifact_name, image_name, kind, refused, step_name};
+use crate::{credentials::Credentials, values};
+
+impl Builder<'_> {
+    pub(super) fn step(&self, index: usize, step: &Step) -> Result<StepPlan, PlanError> {
+        let plain = step
+            .env
+            .iter()
+            .filter_map(|var| Some((var.name.clone(), var.value.as_ref()?)));
+        let env = plain.map(|(name, value)| {
+            Ok(EnvVar {
+                name,
+                value: self.render(value)?,
+            })
+        });
+        Ok(StepPlan {
+            name: step_name(step, index),
+            condition: step.condition.clone(),
+            env: env.collect::<Result<_, _>>()?,
+            working_dir: step.working_dir.clone(),
+            timeout_seconds: step.timeout.map_or(0, dcanary_crds::Duration::as_secs),
+            continue_on_error: step.continue_on_error,
+            action: self.action(index, step)?,
+        })
+    }
+
+    fn action(&self, index: usize, step: &Step) -> Result<Action, PlanError> {
+        if let Some(script) = &step.run {
+            return Ok(Action::Run {
+                script: script.clone(),
+                shell: step.shell.clone(),
+            });
+        }
+        if let Some(checkout) = &step.checkout {
+            return self.checkout(index, checkout);
+        }
+        if let Some(artifact) = &step.artifact {
+            return Ok(Action::Artifact {
+                artifact: artifact_name(artifact),
+                paths: artifact.paths.clone(),
+                raw: artifact.raw,
+            });
+        }
+        if let Some(download) = &step.download_artifact {
+            return self.download(download);
+        }
+        match &step.image {
+            Some(image) => self.image(image),
+            None => Err(refused("StepEmpty", format!("step {} does nothing", index + 1))),
+        }
+    }
+
+    fn checkout(&self, index: usize, checkout: &Checkout) -> Result<Action, PlanError> {
+        let url = match &checkout.repo {
+            Some(repo) => self.render(repo)?,
+            None => self.source.repo.clone().ok_or_else(|| {
+                refused(
+                    "SourceMissing",
+                    "`checkout` names no repository, and neither run nor pipeline has a `source`",
+                )
+            })?,
+        };
+        let revision = match &checkout.reference {
+            Some(reference) => self.render(reference)?,
+            None if checkout.repo.is_none() => self
+                .source
+                .commit
+                .clone()
+                .or_else(|| self.source.reference.clone())
+                .unwrap_or_else(|| "HEAD".to_owned()),
+            None => "HEAD".to_owned(),
+        };
+        let number =
+            |value: Option<i32>, default| value.map_or(default, |n| u32::try_from(n).unwrap_or(default));
+        Ok(Action::Checkout {
+            url,
+            revision,
+            depth: number(checkout.depth, 1),
+            submodules: number(checkout.submodules, 0),
+            path: checkout.path.clone().unwrap_or_else(|| ".".to_owned()),
+            credentials: self
+                .credentials
+                .iter()
+                .find(|c| c.steps.contains(&index))
+                .map(Credentials::root),
+        })
+    }
+
+    fn download(&self, download: &DownloadArtifact) -> Result<Action, PlanError> {
+        let upstream = values::upstream(self.subject.definition, self.subject.index);
+        let stages = upstream
+            .into_iter()
+            .filter_map(|i| self.subject.status.stages.get(i));
+        let found = stages
+            .filter(|stage| download.stage.as_ref().is_none_or(|name| *name == stage.name))
+            .find_map(|stage| {
+                stage
+                    .artifacts
+                    .iter()
+                    .find(|artifact| artifact.name == download.name)
+            });
+        let artifact = found.ok_or_else(|| {
+            PlanError::Missing(format!(
+                "no earlier stage has stored artifact `{}`",
+                download.name
+            ))
+        })?;
+        Ok(Action::DownloadArtifact {
+            artifact: artifact.name.clone(),
+            digest: artifact.digest.clone(),
+            kind: kind(&artifact.kind),
+            file_name: artifact.name.clone(),
+            path: download.path.clone().unwrap_or_else(|| ".".to_owned()),
+        })
+    }
+
+    fn image(&self, image: &Image) -> Result<Action, PlanError> {
+        let render = |values: &BTreeMap<String, String>| {
+            values
+                .iter()
+                .map(|(name, value)| Ok((name.clone(), self.render(value)?)))
+                .collect::<Result<BTreeMap<_, _>, _>>()
+        };
+        let env = render(&image.env)?
+            .into_iter()
+            .map(|(name, value)| EnvVar { name, value });
+        Ok(Action::Image {
+            artifact: image_name(image),
+            reference: self.render(&image.push)?,
+            base: image.base.as_ref().map(|base| self.render(base)).transpose()?,
+            files: image
+                .files
+                .iter()
+                .map(|file| ImageFile {
+                    from: file.from.clone(),
+                    to: file.to.clone(),
+                })
+                .collect(),
+            entrypoint: image.entrypoint.clone(),
+            cmd: image.cmd.clone(),
+            env: env.collect(),
+            user: image.user.clone(),
+            working_dir: image.working_dir.clone(),
+            labels: render(&image.labels)?,
+        })
+    }
+}

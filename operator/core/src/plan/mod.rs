@@ -1,0 +1,269 @@
+//! The plan that a build Pod is given (`docs/protocol.md`).
+
+mod action;
+mod names;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use dcanary_crds::{PipelineRun, PipelineRunStatus};
+use dcanary_expr::{Reference, Template, TemplateError, Values};
+use dcanary_protocol::{
+    PROTOCOL,
+    plan::{EnvVar, Input, Limits, Mask, Plan, RunRef},
+};
+use thiserror::Error;
+
+pub use names::{artifact_name, image_name, kind, step_name};
+
+use crate::{
+    credentials::{self, Credentials},
+    definition::{Definition, StageDefinition},
+    values::{self, SourceValues},
+};
+
+/// Time between SIGTERM and SIGKILL for the processes of a step, in seconds.
+pub const GRACE: u64 = 20;
+/// Where Secrets of a stage are mounted, one folder each.
+pub const SECRETS: &str = "/var/run/dcanary/secrets";
+
+/// Why there is no plan.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PlanError {
+    /// A result or artifact of an earlier stage is missing: the stage is skipped.
+    #[error("{0}")]
+    Missing(String),
+    /// The stage cannot be run as it is written.
+    #[error("{message}")]
+    Refused {
+        /// One CamelCase word.
+        reason: &'static str,
+        /// One sentence.
+        message: String,
+    },
+}
+
+/// Everything that a plan is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// The run.
+    pub run: &'a PipelineRun,
+    /// Its definition.
+    pub definition: &'a Definition,
+    /// Its status.
+    pub status: &'a PipelineRunStatus,
+    /// Index of the stage.
+    pub index: usize,
+    /// Attempt, from 1.
+    pub attempt: i32,
+}
+
+struct Builder<'a> {
+    subject: Subject<'a>,
+    stage: &'a StageDefinition,
+    values: Values,
+    source: SourceValues,
+    credentials: Vec<Credentials>,
+}
+
+/// The plan of an attempt. Depends only on what can no longer change once the stage's needs have ended.
+///
+/// # Errors
+/// When a result is missing, or the stage cannot be run as it is written.
+pub fn plan(subject: Subject<'_>) -> Result<Plan, PlanError> {
+    let Some(stage) = subject.definition.stages.get(subject.index) else {
+        return Err(refused("StageMissing", "the definition has no such stage"));
+    };
+    let builder = Builder {
+        subject,
+        stage,
+        values: values::values(subject.run, subject.definition, subject.status, subject.index),
+        source: values::source(subject.run, subject.definition),
+        credentials: credentials::of(subject.run, subject.definition, stage),
+    };
+    builder.build()
+}
+
+fn refused(reason: &'static str, message: impl Into<String>) -> PlanError {
+    PlanError::Refused {
+        reason,
+        message: message.into(),
+    }
+}
+
+impl Builder<'_> {
+    fn build(&self) -> Result<Plan, PlanError> {
+        let meta = &self.subject.run.metadata;
+        let name = meta.name.clone().unwrap_or_default();
+        let pipeline = self
+            .subject
+            .run
+            .spec
+            .pipeline_ref
+            .as_ref()
+            .map_or_else(|| name.clone(), |p| p.name.clone());
+        let steps = self
+            .stage
+            .stage
+            .steps
+            .iter()
+            .enumerate()
+            .map(|(i, step)| self.step(i, step));
+        Ok(Plan {
+            protocol: PROTOCOL,
+            run: RunRef {
+                namespace: meta.namespace.clone().unwrap_or_default(),
+                name,
+                uid: meta.uid.clone().unwrap_or_default(),
+                pipeline,
+            },
+            stage: self.stage.stage.name.clone(),
+            attempt: u32::try_from(self.subject.attempt).unwrap_or(1),
+            steps: steps.collect::<Result<_, _>>()?,
+            env: self.env()?,
+            masks: self.masks(),
+            inputs: self.inputs(),
+            variables: self.values.variables(),
+            timeout_seconds: self.stage.timeout(),
+            grace_seconds: GRACE,
+            limits: Limits::default(),
+        })
+    }
+
+    fn render(&self, text: &str) -> Result<String, PlanError> {
+        let template =
+            Template::parse(text).map_err(|error| refused("ExpressionInvalid", error.to_string()))?;
+        template.render(&self.values).map_err(|error| match &error {
+            TemplateError::NoValue(Reference::Result { stage, name }) if self.is_large(stage, name) => refused(
+                "ResultTooLarge",
+                format!("result `{name}` of stage `{stage}` is too large for a variable; read it from \"$DCANARY_INPUTS/{stage}/{name}\""),
+            ),
+            TemplateError::NoValue(_) => PlanError::Missing(error.to_string()),
+            TemplateError::Malformed { .. } | TemplateError::TooLong => refused("ExpressionInvalid", error.to_string()),
+        })
+    }
+
+    fn is_large(&self, stage: &str, name: &str) -> bool {
+        let stage = self
+            .subject
+            .status
+            .stages
+            .iter()
+            .find(|status| status.name == stage);
+        stage.is_some_and(|stage| {
+            stage
+                .results
+                .iter()
+                .any(|result| result.name == name && result.value.is_none())
+        })
+    }
+
+    /// Later variables win: executor, stage, then what the operator sets.
+    fn env(&self) -> Result<Vec<EnvVar>, PlanError> {
+        let mut env = BTreeMap::new();
+        let executor = self.stage.executor.iter().flat_map(|executor| &executor.env);
+        for var in executor.chain(&self.stage.stage.env) {
+            match &var.value {
+                Some(value) => env.insert(var.name.clone(), self.render(value)?),
+                // set by the kubelet; a value of the executor with the same name must not hide it
+                None => env.remove(&var.name),
+            };
+        }
+        for (name, value) in &self.values.params {
+            env.insert(format!("PARAM_{name}"), value.clone());
+        }
+        env.extend(self.results()?);
+        let run = &self.subject.run.metadata;
+        let set = [
+            ("DCANARY_RUN", run.name.clone()),
+            ("DCANARY_RUN_NAMESPACE", run.namespace.clone()),
+            ("DCANARY_RUN_UID", run.uid.clone()),
+            ("DCANARY_STAGE", Some(self.stage.stage.name.clone())),
+            ("DCANARY_ATTEMPT", Some(self.subject.attempt.to_string())),
+            ("DCANARY_REPO", self.source.repo.clone()),
+            ("DCANARY_REF", self.source.reference.clone()),
+            ("DCANARY_COMMIT", self.source.commit.clone()),
+        ];
+        env.extend(
+            set.into_iter()
+                .map(|(name, value)| (name.to_owned(), value.unwrap_or_default())),
+        );
+        Ok(env
+            .into_iter()
+            .map(|(name, value)| EnvVar { name, value })
+            .collect())
+    }
+
+    /// Results of earlier stages as variables. One that could be either of two results is none: a stage must not be able to pass off
+    /// its own for that of another.
+    fn results(&self) -> Result<BTreeMap<String, String>, PlanError> {
+        let mut found: BTreeMap<String, (Reference, &String)> = BTreeMap::new();
+        for (stage, values) in &self.values.stages {
+            for (name, value) in &values.results {
+                let reference = Reference::Result {
+                    stage: stage.clone(),
+                    name: name.clone(),
+                };
+                let variable = reference.variable();
+                if let Some((other, _)) = found.get(&variable) {
+                    let message = format!(
+                        "`{other}` and `{reference}` have the same variable {variable}: rename one of them"
+                    );
+                    return Err(refused("ResultAmbiguous", message));
+                }
+                found.insert(variable, (reference, value));
+            }
+        }
+        Ok(found
+            .into_iter()
+            .map(|(name, (_, value))| (name, value.clone()))
+            .collect())
+    }
+
+    fn masks(&self) -> Vec<Mask> {
+        let mut masks: Vec<Mask> = secret_env(self.stage)
+            .into_keys()
+            .map(|name| Mask::Env { name })
+            .collect();
+        masks.extend(self.stage.stage.secrets.iter().map(|secret| Mask::Dir {
+            path: format!("{SECRETS}/{}", secret.name),
+        }));
+        masks.extend(self.credentials.iter().map(|credentials| Mask::Dir {
+            path: credentials.masks(),
+        }));
+        masks
+    }
+
+    fn inputs(&self) -> Vec<Input> {
+        let upstream = values::upstream(self.subject.definition, self.subject.index);
+        let stages = upstream
+            .into_iter()
+            .filter_map(|i| self.subject.status.stages.get(i));
+        stages
+            .flat_map(|stage| stage.results.iter().map(move |result| (stage, result)))
+            .filter(|(_, result)| result.value.is_none())
+            .map(|(stage, result)| Input {
+                stage: stage.name.clone(),
+                name: result.name.clone(),
+                digest: result.digest.clone(),
+            })
+            .collect()
+    }
+}
+
+/// Variables of the container that the kubelet sets from Secrets: of the executor, the stage and its steps.
+pub fn secret_env(stage: &StageDefinition) -> BTreeMap<String, dcanary_crds::SecretKey> {
+    let mut env = BTreeMap::new();
+    let executor = stage.executor.iter().flat_map(|executor| &executor.env);
+    for var in executor
+        .chain(&stage.stage.env)
+        .chain(stage.stage.steps.iter().flat_map(|step| &step.env))
+    {
+        match &var.secret {
+            Some(key) => env.insert(var.name.clone(), key.clone()),
+            None => None,
+        };
+    }
+    env
+}
