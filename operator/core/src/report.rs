@@ -3,21 +3,13 @@
 use dcanary_crds::{ArtifactStatus, ResultStatus, StepStatus};
 use dcanary_protocol::{
     exit,
+    limits::{ARTIFACTS, MESSAGE_BYTES, NAME_BYTES, RESULT_INLINE_BYTES, RESULTS, RUN_RESULT_BYTES, STEPS},
     report::{ArtifactKind, FinalReport, Outcome, StepOutcome},
 };
 use dcanary_types::record::{Artifact, Outputs, ResultDigest};
 
 use crate::{definition::parse_digest, text::cut};
 
-const STEPS: usize = 50;
-const RESULTS: usize = 256;
-const ARTIFACTS: usize = 256;
-const NAME_BYTES: usize = 128;
-const MESSAGE_BYTES: usize = 1024;
-/// Largest result that is kept by value.
-const INLINE_BYTES: usize = 4 * 1024;
-/// All results of a run.
-const RUN_RESULT_BYTES: u64 = 16 << 20;
 /// All results of a run that are kept by value.
 const STATUS_RESULT_BYTES: usize = 64 * 1024;
 
@@ -67,6 +59,7 @@ pub fn outcomes(report: &FinalReport, inline: usize, total: u64) -> Result<Outco
         ));
     }
     let mut all = Outcomes::default();
+    let inline_bytes = usize::try_from(RESULT_INLINE_BYTES).unwrap_or(usize::MAX);
     let mut inline_left = STATUS_RESULT_BYTES.saturating_sub(inline);
     let mut sum = total;
     for result in &report.results {
@@ -79,7 +72,7 @@ pub fn outcomes(report: &FinalReport, inline: usize, total: u64) -> Result<Outco
         let value = result
             .value
             .clone()
-            .filter(|value| value.len() <= INLINE_BYTES.min(inline_left) && !value.contains('\0'));
+            .filter(|value| value.len() <= inline_bytes.min(inline_left) && !value.contains('\0'));
         inline_left -= value.as_ref().map_or(0, String::len);
         all.results.push(ResultStatus {
             name: result.name.clone(),
