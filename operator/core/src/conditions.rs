@@ -116,8 +116,9 @@ pub fn run(state: RunState<'_>) -> Vec<Fact> {
             message,
             stalled,
         } => {
+            // that the run failed is said by `Succeeded` too; what is wrong with its journal is not
             let failed = (!succeeded).then_some((reason, message));
-            let stalled = failed.or(stalled);
+            let stalled = stalled.or(failed);
             let (why, what) = stalled.unwrap_or((reason, ""));
             vec![
                 Fact::new(Succeeded, if succeeded { True } else { False }, reason, message),

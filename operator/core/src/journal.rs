@@ -30,9 +30,30 @@ pub const SEAL_AT: usize = 48;
 /// How many are put aside at once.
 pub const SEAL: usize = 32;
 
+/// Most bytes of the outbox in a status.
+pub const BYTES: usize = 48 * 1024;
+/// From this many bytes on the oldest records are put aside, so that a few long ones never stop a run.
+const SEAL_BYTES: usize = BYTES / 2;
+/// The longest record: its body in base64, its type and the fields' names.
+const RECORD_BYTES: usize = dcanary_types::limits::MAX_BODY_BYTES.div_ceil(3) * 4 + 128;
+
 /// How many further records fit.
 pub fn room(journal: &JournalStatus) -> usize {
-    CAPACITY.saturating_sub(journal.pending.len())
+    let bytes = BYTES.saturating_sub(pending_bytes(journal));
+    CAPACITY
+        .saturating_sub(journal.pending.len())
+        .min(bytes / RECORD_BYTES)
+}
+
+/// Bytes of the outbox in a status, a little more than less.
+pub fn pending_bytes(journal: &JournalStatus) -> usize {
+    let of = |record: &PendingRecord| record.body.len() + 128;
+    journal.pending.iter().map(of).sum()
+}
+
+/// Whether records are to be put aside.
+pub fn is_crowded(journal: &JournalStatus) -> bool {
+    journal.pending.len() >= SEAL_AT || pending_bytes(journal) >= SEAL_BYTES
 }
 
 /// Adds a record under the next number.
@@ -80,12 +101,11 @@ pub fn config_map(run: &str, first: i64) -> String {
     format!("dcanary-journal-{run}-{first}")
 }
 
-/// What is to be put aside now: at 48 the oldest 32, or everything when the run is about to go.
+/// What is to be put aside now: at 48 (or 24 KiB) the oldest 32, or everything when the run is about to go.
 pub fn to_seal(journal: &JournalStatus, run: &str, everything: bool) -> Option<SealOutbox> {
     let count = match journal.pending.len() {
         0 => return None,
-        all if everything => all.min(SEAL),
-        many if many >= SEAL_AT => SEAL,
+        all if everything || is_crowded(journal) => all.min(SEAL),
         _ => return None,
     };
     let records = journal.pending[..count].to_vec();
@@ -108,7 +128,10 @@ pub fn update(journal: &mut JournalStatus, seen: &JournalSeen, run: &str, now: T
     // a chain that holds more than the run ever had is shown, not followed
     let recorded = i64::try_from(seen.recorded).unwrap_or(i64::MAX).min(journal.next);
     let conflict = seen.conflict.and_then(|conflict| i64::try_from(conflict.n).ok());
-    if recorded <= journal.recorded || seen.ahead.is_some() || conflict.is_some_and(|n| n < recorded) {
+    if recorded <= journal.recorded
+        || ahead(journal, seen).is_some()
+        || conflict.is_some_and(|n| n < recorded)
+    {
         return Vec::new();
     }
     journal.recorded = recorded;
@@ -123,6 +146,13 @@ pub fn update(journal: &mut JournalStatus, seen: &JournalSeen, run: &str, now: T
         .partition(|sealed| sealed.last < recorded);
     journal.sealed = open;
     done.into_iter().map(|sealed| sealed.config_map).collect()
+}
+
+/// The chain's next number when it holds more than the run ever had. What the recorder once told stays told, but a run that has come as
+/// far meanwhile (a status that was only stale) is behind no more.
+pub fn ahead(journal: &JournalStatus, seen: &JournalSeen) -> Option<u64> {
+    let own = u64::try_from(journal.next).unwrap_or_default();
+    seen.ahead.filter(|next| *next > own)
 }
 
 fn take_sealings(journal: &mut JournalStatus, seen: &JournalSeen, run: &str) {

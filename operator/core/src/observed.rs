@@ -27,8 +27,14 @@ pub struct Observed {
     pub reports: Vec<SeenReport>,
     /// What the recorder told about the run.
     pub journal: JournalSeen,
-    /// Since when the server does not answer; `None` while it does.
+    /// Since when the server does not answer; `None` while it does. A process that has just started counts it as away until it has
+    /// read the whole list of reports once.
     pub server_away_since: Option<Timestamp>,
+    /// `reports` has every report that the server had at this time and that is not acknowledged: the list was read to its end then.
+    /// `None` until that has happened once in this process.
+    pub reports_as_of: Option<Timestamp>,
+    /// Since when the server says that its store is full; `None` while it takes uploads.
+    pub store_full_since: Option<Timestamp>,
     /// The namespace is being deleted: nothing can be created in it.
     pub namespace_terminating: bool,
     /// How many further Pods the operator allows now (limits of namespace and operator); `None` = no limit.

@@ -10,6 +10,8 @@ pub const CONTAINER: &str = "stage";
 /// A build Pod as the cache has it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SeenPod {
+    /// Namespace.
+    pub namespace: String,
     /// Name.
     pub name: String,
     /// UID.
@@ -22,6 +24,8 @@ pub struct SeenPod {
     pub held: bool,
     /// Its containers cannot run any more: phase Succeeded or Failed, or the main container terminated and will not restart.
     pub ended: Option<Ended>,
+    /// When this process first saw that, by its own clock.
+    pub end_seen: Option<Timestamp>,
     /// When its main container started.
     pub started_at: Option<Timestamp>,
     /// Image with digest, as the kubelet reports it.
@@ -68,6 +72,7 @@ impl SeenPod {
             .flatten()
             .find(|owner| owner.controller == Some(true));
         Some(Self {
+            namespace: meta.namespace.clone().unwrap_or_default(),
             name: meta.name.clone()?,
             uid: meta.uid.clone()?,
             controller: controller.map(|owner| owner.uid.clone()),
@@ -78,6 +83,7 @@ impl SeenPod {
                 .flatten()
                 .any(|finalizer| finalizer == labels::OBSERVED),
             ended: status.and_then(|status| ended(status, main)),
+            end_seen: None,
             started_at: state
                 .and_then(|state| state.running.as_ref())
                 .and_then(|running| running.started_at.as_ref())
@@ -89,6 +95,16 @@ impl SeenPod {
             waiting: status.and_then(waiting),
             disruption: status.and_then(disruption),
         })
+    }
+
+    /// Notes when its end was first seen: `before` is the same Pod as it was seen last.
+    #[must_use]
+    pub fn seen_after(mut self, before: Option<&Self>, now: Timestamp) -> Self {
+        let first = before
+            .filter(|before| before.uid == self.uid)
+            .and_then(|before| before.end_seen);
+        self.end_seen = self.ended.as_ref().map(|_| first.unwrap_or(now));
+        self
     }
 
     /// Whether its steps may still run.

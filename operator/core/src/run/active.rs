@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::{
     finish, pass,
-    step::{pod_of, uid_of},
+    step::{Owner, pod_of, uid_of},
 };
 use crate::{definition::Definition, effect::Plan, observed::Observed, time::later};
 
@@ -31,7 +31,7 @@ pub(super) fn active(
     if attempts(&plan.status) > attempts(old) {
         return plan;
     }
-    let (hidden, until) = unconfirmed(uid, seen, now, old);
+    let (hidden, until) = unconfirmed(Owner::of(run, uid), seen, now, old);
     if hidden.is_empty() {
         return plan;
     }
@@ -62,7 +62,7 @@ fn overtaken(seen: &Observed, hidden: &BTreeSet<u64>, status: &PipelineRunStatus
 
 /// Reports whose Pod has not ended yet in the kubelet's view, and until when that is waited for.
 fn unconfirmed(
-    uid: &str,
+    owner: Owner<'_>,
     seen: &Observed,
     now: Timestamp,
     status: &PipelineRunStatus,
@@ -75,7 +75,7 @@ fn unconfirmed(
     let mut hidden = BTreeSet::new();
     let mut until = None;
     for attempt in open {
-        let (Some(pod), Some(pod_uid)) = (pod_of(seen, uid, attempt), uid_of(seen, uid, attempt)) else {
+        let (Some(pod), Some(pod_uid)) = (pod_of(seen, owner, attempt), uid_of(seen, owner, attempt)) else {
             continue;
         };
         for report in seen

@@ -1,17 +1,20 @@
 //! A run that has ended.
 
-use dcanary_crds::{PipelineRun, PipelineRunStatus};
+use dcanary_crds::{Condition, ConditionStatus, ConditionType, PipelineRun, PipelineRunStatus};
 use jiff::Timestamp;
 
 use super::{
+    budget,
     effects::{self, Scene},
-    recorded, rides, still,
+    recorded, rides,
+    step::Owner,
+    still,
 };
 use crate::{
-    conditions,
+    conditions::{self, Fact, RunState},
     effect::{Plan, Wake},
     journal,
-    observed::Observed,
+    observed::{JournalSeen, Observed},
 };
 
 /// A run that has ended: nothing of it changes any more but its place in the journal.
@@ -28,23 +31,31 @@ pub(super) fn ended(
         .as_mut()
         .map(|journal| journal::update(journal, &seen.journal, uid, now))
         .unwrap_or_default();
+    let generation = run.metadata.generation.unwrap_or_default();
+    let mut facts = standing(&status, &seen.journal);
     let mut wake = Wake::OnChange;
     if let Some((fact, at)) = recorded::condition(&status, &seen.journal, now) {
-        let generation = run.metadata.generation.unwrap_or_default();
-        let recorded = conditions::merge(&status.conditions, vec![fact], generation, now);
-        status
-            .conditions
-            .retain(|condition| condition.kind != dcanary_crds::ConditionType::Recorded);
-        status.conditions.extend(recorded);
-        status.conditions.sort_by_key(|condition| condition.kind);
+        facts.push(fact);
         wake = at.map_or(wake, Wake::At);
     }
+    let told = conditions::merge(&status.conditions, facts, generation, now);
+    // what is as it was keeps its generation too: nothing of an ended run changes because its spec did
+    for fact in told {
+        match status.conditions.iter_mut().find(|old| old.kind == fact.kind) {
+            Some(old) if same(old, &fact) => {}
+            Some(old) => *old = fact,
+            None => status.conditions.push(fact),
+        }
+    }
+    status.conditions.sort_by_key(|condition| condition.kind);
+    budget::make_room(&mut status, 0);
     let (rides, _) = rides::only(&old, &status, now);
     if rides {
         status = old;
     }
     let scene = Scene {
         run,
+        owner: Owner::of(run, uid),
         uid,
         seen,
         now,
@@ -58,4 +69,24 @@ pub(super) fn ended(
         fence,
         ..still(status)
     }
+}
+
+/// How the run ended, once more, beside what is wrong with its journal now.
+fn standing(status: &PipelineRunStatus, journal: &JournalSeen) -> Vec<Fact> {
+    let Some(end) = conditions::find(&status.conditions, ConditionType::Succeeded) else {
+        return Vec::new();
+    };
+    let stalled = recorded::stalled(status, journal);
+    conditions::run(RunState::Ended {
+        succeeded: end.status == ConditionStatus::True,
+        reason: &end.reason,
+        message: &end.message,
+        stalled: stalled
+            .as_ref()
+            .map(|(reason, message)| (*reason, message.as_str())),
+    })
+}
+
+fn same(old: &Condition, new: &Condition) -> bool {
+    (old.status, &old.reason, &old.message) == (new.status, &new.reason, &new.message)
 }

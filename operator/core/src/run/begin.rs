@@ -1,12 +1,14 @@
 //! Runs that are not under way: not begun yet, or with a status that cannot be followed.
 
-use dcanary_crds::{LedgerMode, PipelineRun, PipelineRunStatus};
+use dcanary_crds::{PipelineRun, PipelineRunStatus};
 use jiff::Timestamp;
 
 use super::{
     active::active,
     effects::{self, Scene},
-    open, still,
+    open,
+    step::Owner,
+    still,
 };
 use crate::{
     conditions::{self, RunState},
@@ -32,6 +34,7 @@ pub(super) fn first(
     if run.metadata.deletion_timestamp.is_some() || seen.namespace_terminating {
         let scene = Scene {
             run,
+            owner: Owner::of(run, uid),
             uid,
             seen,
             now,
@@ -47,13 +50,13 @@ pub(super) fn first(
     }
     let opened = resolve::resolve(&run.spec, seen).and_then(|mut definition| {
         if !seen.settings.ledger {
-            definition.ledger = LedgerMode::Off;
+            definition.ledger = dcanary_crds::LedgerMode::Off;
         }
         Ok((open::status(&definition, now)?, definition))
     });
     match opened {
-        // nothing may be decided before the run is held: what is decided must be recorded
-        Ok((_, definition)) if !held && definition.ledger == LedgerMode::Queue => Plan {
+        // nothing may be decided before the run is held: what is decided must be recorded, and what is made must be taken away
+        Ok(_) if !held => Plan {
             effects: vec![Effect::HoldRun],
             ..still(old)
         },
@@ -145,6 +148,7 @@ pub(super) fn stuck(
     status.conditions.sort_by_key(|condition| condition.kind);
     let mut effects = Scene {
         run,
+        owner: Owner::of(run, uid),
         uid,
         seen,
         now,

@@ -6,13 +6,13 @@ use std::collections::BTreeSet;
 use dcanary_crds::{AttemptStatus, PipelineRun, PipelineRunStatus, StageStatus};
 use jiff::Timestamp;
 
-use super::step::{creation_of, pod_of, uid_of};
+use super::step::{Owner, creation_of, pod_of, uid_of};
 use crate::{
     definition::Definition,
     effect::{CreatePod, Effect, PodRef},
     journal,
     observed::{CreateAnswer, Observed, SeenReport},
-    outcome::STUCK,
+    outcome::{STUCK, UNSEEN},
     plan::Subject,
     pod,
     seen_pod::SeenPod,
@@ -26,6 +26,7 @@ const LINGER: u64 = 30;
 pub(super) struct Scene<'a> {
     pub(super) run: &'a PipelineRun,
     pub(super) uid: &'a str,
+    pub(super) owner: Owner<'a>,
     pub(super) seen: &'a Observed,
     pub(super) now: Timestamp,
     /// The status that is persisted before.
@@ -36,6 +37,7 @@ pub(super) struct Scene<'a> {
 /// Effects in order, and whether one of them must not be carried out on a stale view.
 pub(super) fn effects(scene: &Scene<'_>, unneeded: Vec<String>) -> (Vec<Effect>, bool) {
     let mut effects = Vec::new();
+    let mut revocations = Vec::new();
     let mut fence = false;
     for (index, stage) in scene.status.stages.iter().enumerate() {
         for attempt in &stage.attempts {
@@ -47,6 +49,7 @@ pub(super) fn effects(scene: &Scene<'_>, unneeded: Vec<String>) -> (Vec<Effect>,
                 }
             } else {
                 effects.extend(scene.aftermath(attempt));
+                revocations.extend(scene.revocation(attempt));
             }
         }
     }
@@ -73,6 +76,8 @@ pub(super) fn effects(scene: &Scene<'_>, unneeded: Vec<String>) -> (Vec<Effect>,
         );
         effects.push(Effect::ReleaseRun);
     }
+    // the server may be away: everything that keeps objects from going comes before what asks it
+    effects.extend(revocations);
     (effects, fence)
 }
 
@@ -101,13 +106,7 @@ impl Scene<'_> {
         if !self.deleting() {
             return effects;
         }
-        let ours = || {
-            self.seen
-                .pods
-                .iter()
-                .filter(|pod| pod.controller.as_deref() == Some(self.uid))
-        };
-        for pod in ours() {
+        for pod in self.seen.pods.iter().filter(|pod| self.owner.has(pod)) {
             let reference = PodRef {
                 name: pod.name.clone(),
                 uid: pod.uid.clone(),
@@ -153,7 +152,7 @@ impl Scene<'_> {
         if !asked
             || self.seen.namespace_terminating
             || attempt.pod_uid.is_some()
-            || pod_of(self.seen, self.uid, attempt).is_some()
+            || pod_of(self.seen, self.owner, attempt).is_some()
         {
             return None;
         }
@@ -175,7 +174,7 @@ impl Scene<'_> {
     /// What follows for the Pod of an attempt that has its outcome.
     fn aftermath(&self, attempt: &AttemptStatus) -> Vec<Effect> {
         let mut effects = Vec::new();
-        let Some(pod) = pod_of(self.seen, self.uid, attempt) else {
+        let Some(pod) = pod_of(self.seen, self.owner, attempt) else {
             return effects;
         };
         let reference = || PodRef {
@@ -184,12 +183,6 @@ impl Scene<'_> {
         };
         let ended_at = attempt.finished_at.unwrap_or(self.now);
         let by_report = attempt.report.is_some();
-        if pod.held && !by_report {
-            // whatever it still says counts no more
-            effects.push(Effect::RevokeSession {
-                attempt: pod.uid.clone(),
-            });
-        }
         if pod.is_live()
             && pod.deleting_since.is_none()
             && (!by_report || self.now >= later(ended_at, LINGER))
@@ -200,6 +193,14 @@ impl Scene<'_> {
             effects.push(Effect::ReleasePod(reference()));
         }
         effects
+    }
+
+    /// Whatever an attempt still says counts no more once its outcome was decided without it.
+    fn revocation(&self, attempt: &AttemptStatus) -> Option<Effect> {
+        let pod = pod_of(self.seen, self.owner, attempt)?;
+        (pod.held && attempt.report.is_none()).then(|| Effect::RevokeSession {
+            attempt: pod.uid.clone(),
+        })
     }
 
     /// A Pod may go when the status has all that it tells.
@@ -216,7 +217,7 @@ impl Scene<'_> {
     /// Cursors of reports that the status holds, or that are of no concern; and whether there are some of the latter.
     fn settled_reports(&self) -> (Vec<u64>, bool) {
         let attempts = || self.status.stages.iter().flat_map(|stage| &stage.attempts);
-        let known = |attempt: &AttemptStatus| uid_of(self.seen, self.uid, attempt).map(str::to_owned);
+        let known = |attempt: &AttemptStatus| uid_of(self.seen, self.owner, attempt).map(str::to_owned);
         let waiting_unknown = attempts().any(|attempt| attempt.outcome.is_none() && known(attempt).is_none());
         let mut unknown = false;
         let mut settled = |report: &&SeenReport| {
@@ -244,6 +245,18 @@ impl Scene<'_> {
         (cursors.into_iter().collect(), unknown)
     }
 
+    /// Whether a Pod was created that the cache does not have yet: it has our finalizer, and nobody but us takes it off.
+    fn makes_pods(&self) -> bool {
+        let attempts = self.status.stages.iter().flat_map(|stage| &stage.attempts);
+        let coming = |attempt: &AttemptStatus| {
+            let created = creation_of(self.seen, attempt);
+            matches!(created, Some(CreateAnswer::Created { gone: false, .. }))
+                && pod_of(self.seen, self.owner, attempt).is_none()
+                && self.now < later(attempt.created_at.unwrap_or(self.now), UNSEEN)
+        };
+        attempts.into_iter().any(coming)
+    }
+
     fn seal(&self) -> Option<crate::effect::SealOutbox> {
         let journal = self.status.journal.as_ref()?;
         journal::to_seal(journal, self.uid, self.deleting() && self.finished())
@@ -254,11 +267,8 @@ impl Scene<'_> {
         let never_began = self.deleting() && self.status.started_at.is_none();
         if !self.held()
             || !(self.finished() || never_began)
-            || self
-                .seen
-                .pods
-                .iter()
-                .any(|pod| pod.held && pod.controller.as_deref() == Some(self.uid))
+            || self.seen.pods.iter().any(|pod| pod.held && self.owner.has(pod))
+            || self.makes_pods()
         {
             return false;
         }

@@ -18,7 +18,14 @@ impl Step<'_> {
             self.status.ending = Some(Ending::Deleted);
             return;
         }
-        if self.status.ending.is_some() || !self.main_is_open() {
+        if self.status.ending.is_some() {
+            return;
+        }
+        // before the stages are stopped for it: then nothing is open any more that could tell
+        if self.finally_is_over() && self.status.stages.iter().any(|stage| !stage.state.ended()) {
+            self.status.ending = Some(Ending::TimedOut);
+        }
+        if !self.main_is_open() {
             return;
         }
         let end = later(

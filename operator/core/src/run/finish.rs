@@ -3,7 +3,10 @@
 use dcanary_crds::{Ending, StageState};
 use dcanary_types::record::{Outcome, Transition};
 
-use super::step::{Step, pod_of};
+use super::{
+    budget::STATUS_FULL,
+    step::{Step, pod_of},
+};
 use crate::{text::cut, time::later};
 
 /// How long the kubelet's view of a reported attempt is waited for, in seconds.
@@ -35,7 +38,7 @@ impl Step<'_> {
                 if attempt.report.is_none() {
                     return self.still_running(attempt);
                 }
-                pod_of(self.seen, self.uid, attempt).filter(|pod| pod.is_live())?;
+                pod_of(self.seen, self.owner, attempt).filter(|pod| pod.is_live())?;
                 let end = later(attempt.finished_at.unwrap_or(self.now), CONFIRM);
                 (self.now < end).then_some(end)
             })
@@ -61,11 +64,9 @@ impl Step<'_> {
         match outcome {
             Outcome::Succeeded => ("Succeeded", counts),
             Outcome::Failed => {
-                let failed = self
-                    .status
-                    .stages
-                    .iter()
-                    .filter(|stage| stage.state == StageState::Failed && !stage.optional);
+                let failed = self.status.stages.iter().filter(|stage| {
+                    stage.state == StageState::Failed && !stage.optional || stage.reason == STATUS_FULL
+                });
                 let named: Vec<String> = failed
                     .map(|stage| format!("{} ({})", stage.name, stage.reason))
                     .collect();
@@ -85,7 +86,7 @@ impl Step<'_> {
             Some(Ending::Deleted) => "Deleting",
             None => "Running",
         };
-        let text = match self.waits() {
+        let text = match self.waits().or_else(|| self.waits_for_server()) {
             Some(why) => format!("{}; {why}", self.counts()),
             None => self.counts(),
         };
@@ -108,6 +109,14 @@ impl Step<'_> {
                 let why = format!("stage {} waits: {}", stage.name, said.join(": "));
                 (!said.is_empty()).then(|| cut(&why, 512))
             })
+    }
+
+    fn waits_for_server(&self) -> Option<String> {
+        let show = self.held_up_since()?;
+        (self.now >= show).then(|| {
+            "stages wait: ServerUnavailable: the server does not answer, so none begins until it does"
+                .to_owned()
+        })
     }
 
     fn counts(&self) -> String {

@@ -10,6 +10,7 @@ mod active;
 mod after;
 mod attempts;
 mod begin;
+mod budget;
 mod effects;
 mod ending;
 mod finish;
@@ -31,12 +32,13 @@ use crate::{
     effect::{Effect, Plan, Wake},
     journal,
     observed::Observed,
+    text::cut,
 };
 use active::active;
 use after::ended;
 use begin::{first, stuck};
 use effects::Scene;
-use step::Step;
+use step::{Owner, Step};
 
 /// Decides the next step of a run. Total and deterministic: same arguments, same plan.
 pub fn next(run: &PipelineRun, seen: &Observed, now: Timestamp) -> Plan {
@@ -56,7 +58,8 @@ pub fn next(run: &PipelineRun, seen: &Observed, now: Timestamp) -> Plan {
     if old.started_at.is_none() {
         return first(run, uid, seen, now, old, held);
     }
-    if !held && run.metadata.deletion_timestamp.is_none() && old.journal.is_some() {
+    // also without a journal: its Pods have our finalizer, and somebody has to take it off
+    if !held && run.metadata.deletion_timestamp.is_none() {
         return Plan {
             effects: vec![Effect::HoldRun],
             ..still(old)
@@ -116,6 +119,7 @@ fn pass(
     let mut step = Step {
         run,
         uid,
+        owner: Owner::of(run, uid),
         seen,
         now,
         definition,
@@ -126,6 +130,9 @@ fn pass(
         events: Vec::new(),
         wake: Wake::OnChange,
         full: false,
+        room: None,
+        short_of: None,
+        held_up: false,
         illegal: None,
     };
     if step
@@ -182,13 +189,14 @@ impl Step<'_> {
         let generation = self.run.metadata.generation.unwrap_or_default();
         self.status.observed_generation = generation;
         self.status.progress = Some(self.progress());
-        let stalled = recorded::stalled(&self.seen.journal);
+        let stalled = recorded::stalled(&self.status, &self.seen.journal);
         let stalled = stalled
             .as_ref()
             .map(|(reason, message)| (*reason, message.as_str()));
         let mut facts = if self.status.finished_at.is_some() {
             let outcome = self.outcome();
             let (reason, message) = self.end_text(outcome);
+            let message = cut(&message, budget::CONDITION_MESSAGE_BYTES);
             let succeeded = outcome == dcanary_types::record::Outcome::Succeeded;
             conditions::run(RunState::Ended {
                 succeeded,
@@ -198,6 +206,7 @@ impl Step<'_> {
             })
         } else {
             let (reason, message) = self.active_text();
+            let message = cut(&message, budget::CONDITION_MESSAGE_BYTES);
             conditions::run(RunState::Active {
                 reason,
                 message: &message,
@@ -211,6 +220,8 @@ impl Step<'_> {
             }
         }
         self.status.conditions = conditions::merge(&self.status.conditions, facts, generation, self.now);
+        // it always fits: what is added without being able to wait was set aside before
+        budget::make_room(&mut self.status, 0);
         let (rides, wake) = rides::only(old, &self.status, self.now);
         if rides && self.run.status.is_some() {
             self.status = old.clone();
@@ -220,6 +231,7 @@ impl Step<'_> {
         }
         let scene = Scene {
             run: self.run,
+            owner: self.owner,
             uid: self.uid,
             seen: self.seen,
             now: self.now,

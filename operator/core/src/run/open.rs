@@ -10,6 +10,7 @@ use dcanary_types::{
 };
 use jiff::Timestamp;
 
+use super::budget;
 use crate::{
     definition::{self, Definition},
     resolve::{self, Unresolved},
@@ -34,7 +35,7 @@ pub(super) fn status(definition: &Definition, now: Timestamp) -> Result<Pipeline
         }),
         LedgerMode::Off => None,
     };
-    Ok(PipelineRunStatus {
+    let mut status = PipelineRunStatus {
         definition: Some(definition::text(&definition.digest()?)),
         resolved: Some(definition.encode()?),
         project: Some(definition.project.clone()),
@@ -51,7 +52,15 @@ pub(super) fn status(definition: &Definition, now: Timestamp) -> Result<Pipeline
             .collect(),
         journal,
         ..PipelineRunStatus::default()
-    })
+    };
+    if budget::make_room(&mut status, 0) {
+        Ok(status)
+    } else {
+        Err(Unresolved::Status {
+            stages: status.stages.len(),
+            definition: status.resolved.as_ref().map_or(0, String::len),
+        })
+    }
 }
 
 /// The first record.

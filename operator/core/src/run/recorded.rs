@@ -3,9 +3,12 @@
 use dcanary_crds::{ConditionStatus, ConditionType, PipelineRunStatus};
 use jiff::Timestamp;
 
+use super::budget::CONDITION_MESSAGE_BYTES;
 use crate::{
     conditions::{Fact, find},
+    journal,
     observed::{JournalSeen, Sealing},
+    text::cut,
     time::{from_nanoseconds, later},
 };
 
@@ -20,13 +23,12 @@ pub(super) fn condition(
 ) -> Option<(Fact, Option<Timestamp>)> {
     use ConditionStatus::{False, True, Unknown};
     let journal = status.journal.as_ref()?;
-    let fact =
-        |status, reason: &str, message: &str| Fact::new(ConditionType::Recorded, status, reason, message);
-    if let Some((reason, message)) = stalled(seen) {
+    let fact = |status, reason: &str, message: &str| {
+        let message = cut(message, CONDITION_MESSAGE_BYTES);
+        Fact::new(ConditionType::Recorded, status, reason, &message)
+    };
+    if let Some((reason, message)) = stalled(status, seen) {
         return Some((fact(False, reason, &message), None));
-    }
-    if let Some(refused) = &journal.refused {
-        return Some((fact(False, "JournalRefused", refused), None));
     }
     if journal.recorded >= journal.next {
         return Some((fact(True, "Recorded", "the chain holds all records"), None));
@@ -54,8 +56,9 @@ pub(super) fn condition(
     Some((kept, Some(late)))
 }
 
-/// What stops the journal of a run until a person looks at it.
-pub(super) fn stalled(seen: &JournalSeen) -> Option<(&'static str, String)> {
+/// What a person has to look at before the journal of a run can be relied on, also after the run's end.
+pub(super) fn stalled(status: &PipelineRunStatus, seen: &JournalSeen) -> Option<(&'static str, String)> {
+    let journal = status.journal.as_ref()?;
     if let Some(conflict) = seen.conflict {
         return Some((
             "LedgerConflict",
@@ -65,7 +68,7 @@ pub(super) fn stalled(seen: &JournalSeen) -> Option<(&'static str, String)> {
             ),
         ));
     }
-    if let Some(next) = seen.ahead {
+    if let Some(next) = journal::ahead(journal, seen) {
         return Some((
             "LedgerAhead",
             format!(
@@ -73,11 +76,13 @@ pub(super) fn stalled(seen: &JournalSeen) -> Option<(&'static str, String)> {
             ),
         ));
     }
-    seen.sealings.iter().find_map(|sealing| match sealing {
+    let swapped = seen.sealings.iter().find_map(|sealing| match sealing {
         Sealing::Swapped { config_map } => Some((
             "SealedRecordsSwapped",
             format!("ConfigMap {config_map} does not hold the records that were put aside in it"),
         )),
         Sealing::Sealed { .. } => None,
-    })
+    });
+    let refused = || Some(("JournalRefused", journal.refused.clone()?));
+    swapped.or_else(refused)
 }

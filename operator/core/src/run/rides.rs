@@ -5,7 +5,7 @@ use dcanary_crds::{
 };
 use jiff::Timestamp;
 
-use crate::{journal::SEAL_AT, time::later};
+use crate::{journal::is_crowded, time::later};
 
 /// After this time a running stage is shown with its start even if nothing else changes, in seconds.
 const SHOW_START: u64 = 5;
@@ -63,7 +63,7 @@ fn journal_rides(old: &PipelineRunStatus, new: &PipelineRunStatus) -> bool {
         a.next == b.next && a.refused == b.refused && a.sealed == b.sealed
     };
     let all_recorded = after.recorded >= after.next && before.recorded < before.next;
-    let relieved = before.pending.len() >= SEAL_AT && after.pending.len() < before.pending.len();
+    let relieved = is_crowded(before) && after.pending.len() < before.pending.len();
     same(before, after) && !(new.finished_at.is_some() && all_recorded) && !relieved
 }
 

@@ -3,14 +3,22 @@
 use dcanary_crds::{AttemptOutcome, AttemptStatus, StageState};
 use dcanary_expr::condition::{Condition, ConditionError, Status};
 use dcanary_types::record::{SkipReason, Transition};
+use jiff::Timestamp;
 
-use super::step::Step;
+use super::{
+    budget::{self, IMAGE_BYTES, STATUS_FULL},
+    step::Step,
+};
 use crate::{
     plan::{PlanError, Subject},
     pod::{self, pod_name},
     text::cut,
+    time::later,
     values,
 };
+
+/// After this time it is shown that stages wait for the server, in seconds.
+const SHOW_AWAY: u64 = 10;
 
 /// Whether a stage may begin.
 enum Gate {
@@ -23,6 +31,7 @@ impl Step<'_> {
     /// Starts, repeats or skips every stage that can be, in the order of the definition.
     pub(super) fn start_stages(&mut self) {
         let mut slots = self.slots();
+        self.held_up = false;
         for index in 0..self.status.stages.len() {
             if self.full || self.stopping(index).is_some() {
                 continue;
@@ -37,6 +46,22 @@ impl Step<'_> {
                 | StageState::Cancelled => {}
             }
         }
+        if let Some(show) = self.held_up_since().filter(|show| self.now < *show) {
+            self.wake_at(show);
+        }
+    }
+
+    /// Whether nothing can begin because the server is away: an attempt could report nothing and would be lost.
+    fn server_is_away(&mut self) -> bool {
+        let away = self.seen.server_away_since.is_some();
+        self.held_up |= away;
+        away
+    }
+
+    /// From when on people are told that stages wait for the server, if they do. A process that has just started waits for a moment.
+    pub(super) fn held_up_since(&self) -> Option<Timestamp> {
+        let since = self.seen.server_away_since.filter(|_| self.held_up)?;
+        Some(later(since, SHOW_AWAY))
     }
 
     /// How many further stages may run.
@@ -75,12 +100,15 @@ impl Step<'_> {
             return;
         }
         // a gate costs a whole Pod to try, so it is looked at only when there is room behind it
-        if *slots == 0 {
+        if *slots == 0 || self.server_is_away() || !self.has_room(1) {
             return;
         }
         match self.gate(index) {
             Gate::Skip(reason, message) => {
                 self.skip(index, reason, &message);
+            }
+            Gate::Refuse { .. } | Gate::Open if !self.take_room(budget::ATTEMPT_BYTES) => {
+                self.crowded_out(index)
             }
             Gate::Refuse { reason, message } => self.refuse(index, reason, &message),
             Gate::Open => {
@@ -88,6 +116,23 @@ impl Step<'_> {
                     *slots -= 1;
                 }
             }
+        }
+    }
+
+    /// The status has no room for a further attempt: stages that are under way give some back when they end.
+    fn crowded_out(&mut self, index: usize) {
+        let busy = |state| matches!(state, StageState::Running | StageState::Retrying);
+        if self.status.stages.iter().any(|stage| busy(stage.state)) {
+            return;
+        }
+        if self.skip(index, SkipReason::Ended, "") {
+            let stage = &mut self.status.stages[index];
+            STATUS_FULL.clone_into(&mut stage.reason);
+            let note = format!(
+                "stage {} does not begin: there is no room for it in the run's status of 512 KiB",
+                stage.name
+            );
+            self.tell(true, STATUS_FULL, &note);
         }
     }
 
@@ -105,7 +150,7 @@ impl Step<'_> {
             self.wake_at(until);
             return;
         }
-        if *slots > 0 && self.start(index) {
+        if *slots > 0 && !self.server_is_away() && self.start(index) {
             *slots -= 1;
         }
     }
@@ -247,7 +292,7 @@ impl Step<'_> {
         let attempt = AttemptStatus {
             number,
             pod: pod_name(run, self.uid, name, number),
-            image: Some(image),
+            image: Some(cut(&image, IMAGE_BYTES)),
             created_at: Some(self.now),
             ..AttemptStatus::default()
         };

@@ -9,6 +9,7 @@ use dcanary_types::{
 };
 use jiff::Timestamp;
 
+use super::budget;
 use crate::{
     definition::Definition,
     effect::{Event, Wake},
@@ -21,10 +22,32 @@ use crate::{
     time::later,
 };
 
+/// Whose Pods count: anybody who may create Pods somewhere can copy labels, owner and name.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Owner<'a> {
+    uid: &'a str,
+    namespace: &'a str,
+}
+
+impl<'a> Owner<'a> {
+    pub(super) fn of(run: &'a PipelineRun, uid: &'a str) -> Self {
+        Self {
+            uid,
+            namespace: run.metadata.namespace.as_deref().unwrap_or_default(),
+        }
+    }
+
+    /// Whether a Pod was made for this run.
+    pub(super) fn has(self, pod: &SeenPod) -> bool {
+        pod.controller.as_deref() == Some(self.uid) && pod.namespace == self.namespace
+    }
+}
+
 /// A pass.
 pub(super) struct Step<'a> {
     pub(super) run: &'a PipelineRun,
     pub(super) uid: &'a str,
+    pub(super) owner: Owner<'a>,
     pub(super) seen: &'a Observed,
     pub(super) now: Timestamp,
     pub(super) definition: &'a Definition,
@@ -37,6 +60,12 @@ pub(super) struct Step<'a> {
     pub(super) wake: Wake,
     /// The outbox has no room: nothing further is decided in this pass.
     pub(super) full: bool,
+    /// Bytes of the status that are free, once it was asked for; what can be trimmed later is not taken off.
+    pub(super) room: Option<usize>,
+    /// So many bytes could not be had although everything was trimmed.
+    pub(super) short_of: Option<usize>,
+    /// A stage could begin, but the server is away.
+    pub(super) held_up: bool,
     /// The machine refused a record. Never happens; if it does the run stops instead of writing something wrong.
     pub(super) illegal: Option<String>,
 }
@@ -73,6 +102,24 @@ impl<'a> Step<'a> {
             self.records
                 .push(journal::push(journal, self.uid, transition, self.now));
         }
+    }
+
+    /// Sets bytes of the status aside for something that cannot be trimmed, if there are so many.
+    pub(super) fn take_room(&mut self, want: usize) -> bool {
+        if self.room.is_none_or(|room| room < want) {
+            if self.short_of.is_some_and(|least| want >= least) {
+                return false;
+            }
+            budget::make_room(&mut self.status, want);
+            self.room = budget::left(&self.status);
+        }
+        let left = self.room.and_then(|room| room.checked_sub(want));
+        if left.is_some() {
+            self.room = left;
+        } else {
+            self.short_of = Some(want);
+        }
+        left.is_some()
     }
 
     pub(super) fn tell(&mut self, warning: bool, reason: &str, note: &str) {
@@ -120,7 +167,7 @@ impl<'a> Step<'a> {
         if attempt.outcome.is_none() || attempt.report.is_some() {
             return None;
         }
-        let pod = pod_of(self.seen, self.uid, attempt).filter(|pod| pod.is_live())?;
+        let pod = pod_of(self.seen, self.owner, attempt).filter(|pod| pod.is_live())?;
         let from = attempt
             .finished_at
             .unwrap_or(self.now)
@@ -142,13 +189,15 @@ impl<'a> Step<'a> {
 }
 
 /// The Pod of an attempt: of its name, made by us for this run, and the one that was seen before.
-pub(super) fn pod_of<'a>(seen: &'a Observed, run_uid: &str, attempt: &AttemptStatus) -> Option<&'a SeenPod> {
+pub(super) fn pod_of<'a>(
+    seen: &'a Observed,
+    owner: Owner<'_>,
+    attempt: &AttemptStatus,
+) -> Option<&'a SeenPod> {
     let known = attempt.pod_uid.as_deref().or_else(|| created_uid(seen, attempt));
-    seen.pods.iter().find(|pod| {
-        pod.name == attempt.pod
-            && pod.controller.as_deref() == Some(run_uid)
-            && known.is_none_or(|uid| uid == pod.uid)
-    })
+    seen.pods
+        .iter()
+        .find(|pod| pod.name == attempt.pod && owner.has(pod) && known.is_none_or(|uid| uid == pod.uid))
 }
 
 /// The answer to the creation of an attempt's Pod.
@@ -168,7 +217,11 @@ fn created_uid<'a>(seen: &'a Observed, attempt: &AttemptStatus) -> Option<&'a st
 }
 
 /// The UID of an attempt's Pod, from wherever it is known.
-pub(super) fn uid_of<'a>(seen: &'a Observed, run_uid: &str, attempt: &'a AttemptStatus) -> Option<&'a str> {
+pub(super) fn uid_of<'a>(
+    seen: &'a Observed,
+    owner: Owner<'_>,
+    attempt: &'a AttemptStatus,
+) -> Option<&'a str> {
     let known = attempt.pod_uid.as_deref().or_else(|| created_uid(seen, attempt));
-    known.or_else(|| pod_of(seen, run_uid, attempt).map(|pod| pod.uid.as_str()))
+    known.or_else(|| pod_of(seen, owner, attempt).map(|pod| pod.uid.as_str()))
 }

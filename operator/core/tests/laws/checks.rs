@@ -38,6 +38,8 @@ impl World {
                 );
             }
         }
+        let size = status_json_len(status);
+        assert!(size <= 512 * 1024, "the status has {size} bytes");
         let Some(journal) = &status.journal else { return };
         assert!(journal.pending.len() <= 64, "the outbox is too long");
         if let Some(graph) = &journal.graph {
@@ -66,7 +68,6 @@ impl World {
         assert_eq!(held, journal.next, "a record is nowhere: {journal:?}");
         let chained = i64::try_from(self.chain.len()).unwrap();
         assert!(journal.recorded <= chained, "recorded before the chain had it");
-        assert!(status_json_len(status) < 512 * 1024, "the status is too large");
     }
 
     /// All records, from the first, through the machine of the journal.

@@ -184,6 +184,7 @@ fn each_end_of_an_attempt_has_its_outcome_reason_and_number_of_attempts() {
         (Behaviour::ImageMissing, Refused, "ImagePullFailed", 1),
         (Behaviour::NeverScheduled, TimedOut, "PendingTimedOut", 1),
         (Behaviour::Refused, Refused, "PodForbidden", 1),
+        (Behaviour::Nonsense, Failed, "ReportInvalid", 1),
     ] {
         let world = one(&[behaviour]);
         let status = world.status();

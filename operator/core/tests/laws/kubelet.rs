@@ -73,10 +73,16 @@ impl World {
             return self.end(name, Some(3), "Error");
         }
         match (behaviour, reported) {
-            (Behaviour::Succeed, false) => self.report(name, Outcome::Succeeded, "Succeeded"),
-            (Behaviour::Succeed, true) => self.end(name, Some(0), "Completed"),
-            (Behaviour::Fail, false) => self.report(name, Outcome::Failed, "StepFailed"),
-            (Behaviour::Fail, true) => self.end(name, Some(1), "Error"),
+            (Behaviour::Succeed | Behaviour::Nonsense | Behaviour::Huge, false) => {
+                self.report(name, Outcome::Succeeded, "Succeeded")
+            }
+            (Behaviour::Succeed | Behaviour::Nonsense | Behaviour::Huge, true) => {
+                self.end(name, Some(0), "Completed")
+            }
+            (Behaviour::Fail | Behaviour::HugeFailure, false) => {
+                self.report(name, Outcome::Failed, "StepFailed")
+            }
+            (Behaviour::Fail | Behaviour::HugeFailure, true) => self.end(name, Some(1), "Error"),
             (Behaviour::RunnerError, false) => self.report(name, Outcome::Error, "Spool"),
             (Behaviour::RunnerError, true) => self.end(name, Some(70), "Error"),
             (Behaviour::Disputed, false) => self.report(name, Outcome::Succeeded, "Succeeded"),
@@ -142,51 +148,95 @@ impl World {
         if self.server_away_since.is_some() {
             return;
         }
+        let behaviour = self.behaviour(&self.pods[name]);
         let pod = self.pods.get_mut(name).unwrap();
         pod.phase = Phase::Running { reported: true };
-        let succeeded = outcome == Outcome::Succeeded;
-        let cursor = self.reports.len() as u64 + 1;
-        let digest = format!("sha256:{}", "ab".repeat(32));
+        let uid = pod.seen.uid.clone();
+        self.say(name, &uid, claim(outcome, reason, behaviour));
+    }
+
+    /// A report is in the server's list.
+    pub fn say(&mut self, pod: &str, uid: &str, report: FinalReport) {
         self.reports.push(ReportEntry {
-            cursor,
-            attempt: pod.seen.uid.clone(),
+            cursor: self.reports.len() as u64 + 1,
+            attempt: uid.into(),
             namespace: "team-a".into(),
-            pod: name.into(),
+            pod: pod.into(),
             run: "web-1".into(),
             run_uid: UID.into(),
-            report: Some(FinalReport {
-                outcome,
-                reason: reason.into(),
-                message: String::new(),
-                frames: 3,
-                steps: vec![StepReport {
-                    name: "run-1".into(),
-                    outcome: if succeeded {
-                        StepOutcome::Succeeded
-                    } else {
-                        StepOutcome::Failed
-                    },
-                    exit_code: Some(i32::from(!succeeded)),
-                    started_at: None,
-                    finished_at: None,
-                    message: None,
-                }],
-                results: vec![ResultReport {
-                    name: "version".into(),
-                    value: Some("1.2".into()),
-                    digest: digest.clone(),
-                    size: 3,
-                }],
-                artifacts: vec![ArtifactReport {
-                    name: "out".into(),
-                    digest,
-                    size: 7,
-                    kind: ArtifactKind::File,
-                    reference: None,
-                }],
-                second_trade: false,
-            }),
+            report: Some(report),
             second_trade: false,
         });
+    }
+}
+
+/// What a runner reports.
+pub fn claim(outcome: Outcome, reason: &str, behaviour: Behaviour) -> FinalReport {
+    let huge = matches!(behaviour, Behaviour::Huge | Behaviour::HugeFailure);
+    let succeeded = outcome == Outcome::Succeeded;
+    let digest = if behaviour == Behaviour::Nonsense {
+        "sha256:nonsense".to_owned()
+    } else {
+        format!("sha256:{}", "ab".repeat(32))
+    };
+    let times = |most: usize| if huge { most } else { 1 };
+    let name = |what: &str, i: usize| {
+        if huge {
+            format!("{what}-{i:03}-{}", "\"".repeat(100))
+        } else {
+            what.to_owned()
+        }
+    };
+    // longer than anything that is kept of it, and twice or six times as long in JSON
+    let text = huge.then(|| "\"\u{1}".repeat(600));
+    // of a failure only the steps are looked at
+    let outputs = |most: usize| {
+        if behaviour == Behaviour::HugeFailure {
+            0
+        } else {
+            times(most)
+        }
+    };
+    FinalReport {
+        outcome,
+        reason: if huge { "R".repeat(500) } else { reason.into() },
+        message: text.clone().unwrap_or_default(),
+        frames: 3,
+        steps: (0..times(50))
+            .map(|i| StepReport {
+                name: name("run-1", i),
+                outcome: if succeeded {
+                    StepOutcome::Succeeded
+                } else {
+                    StepOutcome::Failed
+                },
+                exit_code: Some(i32::from(!succeeded)),
+                started_at: text.clone(),
+                finished_at: text.clone(),
+                message: text.clone(),
+            })
+            .collect(),
+        results: (0..outputs(256))
+            .map(|i| ResultReport {
+                name: name("version", i),
+                value: Some(if huge && i < 20 {
+                    "\"".repeat(4096)
+                } else {
+                    "1.2".into()
+                }),
+                digest: digest.clone(),
+                size: if huge { 4096 } else { 3 },
+            })
+            .collect(),
+        artifacts: (0..outputs(256))
+            .map(|i| ArtifactReport {
+                name: name("out", i),
+                digest: digest.clone(),
+                size: 7,
+                kind: ArtifactKind::File,
+                reference: text.clone(),
+            })
+            .collect(),
+        second_trade: false,
     }
 }

@@ -130,18 +130,32 @@ fn two_hundred_stages_cancelled_at_once_never_overfill_the_outbox() {
 }
 
 #[test]
-fn without_ledger_nothing_is_recorded_and_nothing_is_held() {
+fn without_ledger_nothing_is_recorded_and_the_run_is_held_until_its_pods_are_released() {
     let scenario = Scenario {
         ledger_off: true,
         ..Scenario::of(vec![stage("build", &[], &[Behaviour::Succeed])])
     };
-    let result = drive(scenario, &[], None);
+    let result = drive(scenario.clone(), &[], None);
     assert!(result.world.status().journal.is_none());
-    assert_eq!(result.effects.get("HoldRun"), None);
+    assert_eq!(result.effects.get("HoldRun"), Some(&1));
+    assert_eq!(result.effects.get("ReleaseRun"), Some(&1));
     assert_eq!(
         condition(&result.world, ConditionType::Succeeded).0,
         ConditionStatus::True
     );
+    // dies where the run goes if a Pod is left that nobody releases
+    for round in 0..8 {
+        for behaviour in [Behaviour::Hangs, Behaviour::Succeed, Behaviour::NeverScheduled] {
+            let delete: Event = (round, World::delete_run);
+            let stages = vec![stage("build", &[], &[behaviour]), stage("test", &[0], &[])];
+            let scenario = Scenario {
+                stages,
+                ..scenario.clone()
+            };
+            let world = drive(scenario, &[delete], None).world;
+            assert!(world.run_gone || world.finished(), "{behaviour:?}, round {round}");
+        }
+    }
 }
 
 #[test]
@@ -160,6 +174,7 @@ fn a_run_deleted_after_its_end_while_the_chain_is_away_leaves_its_records() {
         assert!(!world.run_gone, "nothing holds its records");
         let mut replica = Replica::started(&world);
         for _ in 0..8 {
+            replica.poll(&world);
             replica.sync_run(&world);
             replica.reconcile(&mut world, &mut Failpoints::default()).unwrap();
         }
@@ -195,6 +210,7 @@ fn records_that_were_put_aside_while_the_chain_was_quicker_are_dropped_in_the_en
         replica.sync_run(world);
         replica.sync_pods(world);
         replica.sync_recorder(world);
+        replica.poll(world);
         replica.reconcile(world, &mut Failpoints::default()).unwrap();
     };
     let mut first = Replica::started(&world);

@@ -2,15 +2,20 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod budget;
 mod checks;
 mod crashes;
 mod drive;
 mod faults;
+mod foreign;
 mod kubelet;
 mod ledger;
 mod random;
 mod replica;
 mod replicas;
+mod retries;
 mod scenario;
+mod server;
+mod stalled;
 mod terminal;
 mod world;

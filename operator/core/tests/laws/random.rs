@@ -50,6 +50,7 @@ pub fn scenario() -> impl Strategy<Value = Scenario> {
                     optional,
                     finally,
                     retries,
+                    retry_on: Vec::new(),
                     when: when.map(str::to_owned),
                     behaviours,
                 });
@@ -57,6 +58,7 @@ pub fn scenario() -> impl Strategy<Value = Scenario> {
             Scenario {
                 stages,
                 parallelism,
+                finally_timeout: None,
                 ledger_off,
                 chain_away,
                 quota_refusals,

@@ -15,15 +15,33 @@ use crate::{
     world::{Phase, Pod, UID, World},
 };
 
+/// Every kind of effect.
+pub const EFFECTS: [&str; 9] = [
+    "HoldRun",
+    "CreatePod",
+    "DeletePod",
+    "ReleasePod",
+    "RevokeSession",
+    "SealOutbox",
+    "DropSealed",
+    "AckReports",
+    "ReleaseRun",
+];
+
 #[derive(Default)]
 pub struct Replica {
     cached: Option<(PipelineRun, u64)>,
     written: Option<(PipelineRun, u64)>,
     pods: Vec<SeenPod>,
     creations: Vec<(Creation, Timestamp)>,
-    received: BTreeMap<u64, Timestamp>,
+    /// What the last polls brought. A new process knows nothing of what the server has.
+    reports: Vec<SeenReport>,
+    reports_as_of: Option<Timestamp>,
+    away_since: Option<Timestamp>,
     sealings: Vec<Sealing>,
     recorded: u64,
+    /// What a recorder tells besides: conflicts, refusals.
+    pub told: JournalSeen,
 }
 
 /// Where a replica dies: before or after the n-th thing that it does to the world.
@@ -56,12 +74,17 @@ pub struct Did {
     pub effects: BTreeSet<&'static str>,
     pub conflict: bool,
     pub nothing: bool,
+    /// An effect did not get through; those after it were not tried.
+    pub failed: bool,
 }
 
 impl Replica {
-    /// A new process: its first list is up to date.
+    /// A new process: its first list of objects is up to date, and the server has not answered yet.
     pub fn started(world: &World) -> Self {
-        let mut replica = Self::default();
+        let mut replica = Self {
+            away_since: Some(world.now),
+            ..Self::default()
+        };
         replica.sync_run(world);
         replica.sync_pods(world);
         replica
@@ -72,7 +95,12 @@ impl Replica {
     }
 
     pub fn sync_pods(&mut self, world: &World) {
-        self.pods = world.pods.values().map(|pod| pod.seen.clone()).collect();
+        let before = std::mem::take(&mut self.pods);
+        let seen = world.pods.values().map(|pod| {
+            let known = before.iter().find(|known| known.uid == pod.seen.uid);
+            pod.seen.clone().seen_after(known, world.now)
+        });
+        self.pods = seen.collect();
         for (creation, _) in &mut self.creations {
             if let CreateAnswer::Created { uid, gone } = &mut creation.answer {
                 *gone = world.gone.contains(uid);
@@ -82,6 +110,33 @@ impl Replica {
 
     pub fn sync_recorder(&mut self, world: &World) {
         self.recorded = world.chain.len() as u64;
+    }
+
+    /// Reads the server's list to its end. `true`: something came of it.
+    pub fn poll(&mut self, world: &World) -> bool {
+        let before = (self.reports.clone(), self.reports_as_of, self.away_since);
+        if world.server_away_since.is_some() {
+            self.away_since.get_or_insert(world.now);
+        } else {
+            let known: BTreeMap<u64, Timestamp> = self
+                .reports
+                .iter()
+                .map(|report| (report.entry.cursor, report.received))
+                .collect();
+            let open = world
+                .reports
+                .iter()
+                .filter(|entry| !world.acked.contains(&entry.cursor));
+            self.reports = open
+                .map(|entry| SeenReport {
+                    received: known.get(&entry.cursor).copied().unwrap_or(world.now),
+                    entry: entry.clone(),
+                })
+                .collect();
+            self.reports_as_of = Some(world.now);
+            self.away_since = None;
+        }
+        before != (self.reports.clone(), self.reports_as_of, self.away_since)
     }
 
     fn freshest(&self) -> Option<(PipelineRun, u64)> {
@@ -103,16 +158,6 @@ impl Replica {
                 CreateAnswer::Quota { .. } | CreateAnswer::Foreign
             ) || world.now.duration_since(*at) < pause
         });
-        let reports = world
-            .reports
-            .iter()
-            .filter(|entry| !world.acked.contains(&entry.cursor) && world.server_away_since.is_none());
-        let reports = reports
-            .map(|entry| SeenReport {
-                entry: entry.clone(),
-                received: *self.received.entry(entry.cursor).or_insert(world.now),
-            })
-            .collect();
         Observed {
             pods: self.pods.clone(),
             creations: self
@@ -120,14 +165,15 @@ impl Replica {
                 .iter()
                 .map(|(creation, _)| creation.clone())
                 .collect(),
-            reports,
+            reports: self.reports.clone(),
             journal: JournalSeen {
                 recorded: self.recorded,
                 block: self.recorded.checked_sub(1),
-                sealings: self.sealings.clone(),
-                ..JournalSeen::default()
+                sealings: self.sealings.iter().chain(&self.told.sealings).cloned().collect(),
+                ..self.told.clone()
             },
-            server_away_since: world.server_away_since,
+            server_away_since: self.away_since,
+            reports_as_of: self.reports_as_of,
             namespace_terminating: world.namespace_since.is_some() && world.namespace_shown,
             ..Observed::default()
         }
@@ -175,15 +221,21 @@ impl Replica {
         did.nothing = !changed && plan.effects.iter().all(idle);
         for effect in &plan.effects {
             points.pass()?;
-            did.effects.insert(self.act(world, effect));
+            let Some(name) = self.act(world, effect) else {
+                // a shell that gives up at the first error is the worst that a plan may meet
+                did.failed = true;
+                break;
+            };
+            did.effects.insert(name);
             points.pass()?;
         }
         Ok(did)
     }
 
-    /// Carries out one effect. Exhaustive: a new kind of effect does not compile without a case here.
-    fn act(&mut self, world: &mut World, effect: &Effect) -> &'static str {
-        match effect {
+    /// Carries out one effect; `None`: it did not get through. Exhaustive: a new kind of effect does not compile without a case here,
+    /// and one without a name in [`EFFECTS`] is found by the crash test.
+    fn act(&mut self, world: &mut World, effect: &Effect) -> Option<&'static str> {
+        Some(match effect {
             Effect::HoldRun => {
                 let list = world.run.metadata.finalizers.get_or_insert_default();
                 // the API server takes no new finalizer on something that is being deleted
@@ -224,6 +276,7 @@ impl Replica {
                 world.collect(&pod.name);
                 "ReleasePod"
             }
+            Effect::RevokeSession { .. } if world.server_away_since.is_some() => return None,
             Effect::RevokeSession { .. } => "RevokeSession",
             Effect::SealOutbox(seal) => {
                 let there = world
@@ -250,6 +303,8 @@ impl Replica {
             }
             Effect::AckReports { cursors } => {
                 world.acknowledge(cursors);
+                self.reports
+                    .retain(|report| !cursors.contains(&report.entry.cursor));
                 "AckReports"
             }
             Effect::ReleaseRun => {
@@ -261,7 +316,7 @@ impl Replica {
                 self.written = Some((world.run.clone(), world.version));
                 "ReleaseRun"
             }
-        }
+        })
     }
 
     fn create(world: &mut World, name: &str, stage: &str, attempt: i32) -> CreateAnswer {
@@ -289,6 +344,7 @@ impl Replica {
         world.pod_count += 1;
         let uid = format!("pod-{}", world.pod_count);
         let seen = Seen {
+            namespace: "team-a".to_owned(),
             name: name.to_owned(),
             uid: uid.clone(),
             controller: Some(UID.to_owned()),

@@ -14,6 +14,7 @@ enum Move {
     SyncRun(usize),
     SyncPods(usize),
     SyncRecorder(usize),
+    Poll(usize),
     Reconcile(usize),
     Crash(usize, usize),
     Advance(prop::sample::Index),
@@ -32,6 +33,7 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         6 => replica().prop_map(Move::SyncRun),
         6 => replica().prop_map(Move::SyncPods),
         2 => replica().prop_map(Move::SyncRecorder),
+        8 => replica().prop_map(Move::Poll),
         14 => replica().prop_map(Move::Reconcile),
         2 => (replica(), 0_usize..6).prop_map(|(replica, at)| Move::Crash(replica, at)),
         12 => any::<prop::sample::Index>().prop_map(Move::Advance),
@@ -49,11 +51,17 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
 fn play(scenario: Scenario, moves: &[Move]) -> World {
     let mut world = World::new(scenario);
     let mut replicas = [Replica::started(&world), Replica::started(&world)];
+    for replica in &mut replicas {
+        replica.poll(&world);
+    }
     for one in moves {
         match *one {
             Move::SyncRun(i) => replicas[i].sync_run(&world),
             Move::SyncPods(i) => replicas[i].sync_pods(&world),
             Move::SyncRecorder(i) => replicas[i].sync_recorder(&world),
+            Move::Poll(i) => {
+                replicas[i].poll(&world);
+            }
             Move::Reconcile(i) => {
                 replicas[i]
                     .reconcile(&mut world, &mut Failpoints::default())

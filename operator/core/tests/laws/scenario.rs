@@ -23,10 +23,16 @@ pub enum Behaviour {
     ImageMissing,
     NeverScheduled,
     Refused,
+    /// It reports what no correct runner reports.
+    Nonsense,
+    /// It reports as much as a runner may, or more.
+    Huge,
+    /// The same, and it failed.
+    HugeFailure,
 }
 
 impl Behaviour {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Succeed,
         Self::Fail,
         Self::RunnerError,
@@ -42,6 +48,7 @@ impl Behaviour {
         Self::ImageMissing,
         Self::NeverScheduled,
         Self::Refused,
+        Self::Nonsense,
     ];
 }
 
@@ -52,6 +59,8 @@ pub struct Stage {
     pub optional: bool,
     pub finally: bool,
     pub retries: u32,
+    /// Which ends are repeated; none = the default.
+    pub retry_on: Vec<&'static str>,
     pub when: Option<String>,
     /// Of each attempt; the last one stays.
     pub behaviours: Vec<Behaviour>,
@@ -61,6 +70,8 @@ pub struct Stage {
 pub struct Scenario {
     pub stages: Vec<Stage>,
     pub parallelism: Option<u32>,
+    /// Time for the `finally` stages.
+    pub finally_timeout: Option<&'static str>,
     pub ledger_off: bool,
     pub chain_away: bool,
     pub quota_refusals: u32,
@@ -110,6 +121,9 @@ impl Scenario {
                 "retries": {"count": stage.retries, "backoff": "2s"}, "timeout": "5m",
                 "steps": [{"run": "echo version=1.2 >> \"$DCANARY_RESULTS\""}],
             });
+            if !stage.retry_on.is_empty() {
+                value["retries"]["on"] = json!(stage.retry_on);
+            }
             if !stage.needs.is_empty() {
                 value["dependsOn"] = stage
                     .needs
@@ -132,6 +146,9 @@ impl Scenario {
         let mut spec = json!({"stages": list(false), "finally": list(true)});
         if let Some(limit) = self.parallelism {
             spec["parallelism"] = limit.into();
+        }
+        if let Some(time) = self.finally_timeout {
+            spec["timeouts"] = json!({"finally": time});
         }
         if self.ledger_off {
             spec["ledger"] = json!({"mode": "off"});

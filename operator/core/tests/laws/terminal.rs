@@ -18,6 +18,7 @@ fn turn(replica: &mut Replica, world: &mut World) {
     for _ in 0..4 {
         replica.sync_run(world);
         replica.sync_pods(world);
+        replica.poll(world);
         reconcile(replica, world);
     }
     for name in world.pods.keys().cloned().collect::<Vec<_>>() {
@@ -67,6 +68,7 @@ fn a_terminal_run_never_changes() {
             let mut replica = Replica::started(&world);
             for _ in 0..4 {
                 reconcile(&mut replica, &mut world);
+                replica.poll(&world);
             }
             assert_eq!(world.status(), ended, "{behaviour:?}, disturbance {i}");
         }
@@ -89,6 +91,7 @@ fn a_report_that_is_there_when_the_run_is_cancelled_counts() {
     world.version += 1;
     replica.sync_run(&world);
     replica.sync_pods(&world);
+    replica.poll(&world);
     reconcile(&mut replica, &mut world);
     let states: Vec<_> = world
         .status()
@@ -124,6 +127,7 @@ fn a_report_of_an_attempt_that_a_stale_view_does_not_have_is_kept() {
     while reports(&world) < 2 {
         turn(&mut ahead, &mut world);
     }
+    behind.poll(&world);
     // dies here if the second report is thrown away
     reconcile(&mut behind, &mut world);
     assert!(!world.acked.contains(&2));

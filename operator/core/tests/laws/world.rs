@@ -206,5 +206,13 @@ impl World {
             .filter(|n| usize::try_from(**n).unwrap() >= self.chain.len() && !aside(n))
             .collect();
         assert!(lost.is_empty(), "the run went and with it records {lost:?}");
+        // nobody takes the finalizer off a Pod whose run is gone; a process whose view is behind cannot know better
+        let held: Vec<&String> = self
+            .pods
+            .iter()
+            .filter(|(_, pod)| self.fresh && pod.seen.held)
+            .map(|(name, _)| name)
+            .collect();
+        assert!(held.is_empty(), "the run went and left {held:?} behind");
     }
 }

@@ -1,0 +1,279 @@
+#![allow(clippy::unwrap_used)]
+
+use dcanary_protocol::{exit, report::ReportEntry};
+
+use super::*;
+use crate::{report, seen_pod::Ended};
+
+fn at(seconds: u64) -> Timestamp {
+    later("2026-01-02T03:00:00Z".parse().unwrap(), seconds)
+}
+
+fn attempt() -> AttemptStatus {
+    AttemptStatus {
+        number: 1,
+        pod: "p".into(),
+        pod_uid: Some("u".into()),
+        created_at: Some(at(0)),
+        ..AttemptStatus::default()
+    }
+}
+
+fn running_since(seconds: u64) -> SeenPod {
+    SeenPod {
+        name: "p".into(),
+        uid: "u".into(),
+        held: true,
+        started_at: Some(at(seconds)),
+        ..SeenPod::default()
+    }
+}
+
+/// A Pod whose end was seen by this process, whatever the kubelet's clock says.
+fn ended(code: Option<i32>, reason: &str, message: &str, seen: u64) -> SeenPod {
+    SeenPod {
+        ended: Some(Ended {
+            exit_code: code,
+            reason: reason.into(),
+            message: message.into(),
+            // a clock that is an hour slow
+            at: Some(at(0).checked_sub(jiff::SignedDuration::from_hours(1)).unwrap()),
+        }),
+        end_seen: Some(at(seen)),
+        ..running_since(0)
+    }
+}
+
+/// The server answers, and its list was read a moment ago.
+fn situation<'a>(attempt: &'a AttemptStatus, pod: Option<&'a SeenPod>, now: u64) -> Situation<'a> {
+    Situation {
+        attempt,
+        pod,
+        creation: None,
+        report: None,
+        stopping: None,
+        timeout: 3600,
+        pending: 900,
+        server_away_since: None,
+        reports_as_of: Some(at(now)),
+        store_full_since: None,
+        now: at(now),
+    }
+}
+
+fn end(it: Situation<'_>) -> Option<(AttemptOutcome, String)> {
+    match decide(it) {
+        Verdict::Decided(decision) => Some((decision.outcome, decision.reason)),
+        Verdict::Undecided { .. } => None,
+    }
+}
+
+#[test]
+fn an_end_without_report_counts_only_when_the_list_was_read_ten_seconds_after_it_was_seen() {
+    let attempt = attempt();
+    let pod = ended(Some(0), "Completed", "", 100);
+    for (as_of, decided) in [
+        (None, false),
+        (Some(99), false),
+        (Some(109), false),
+        (Some(110), true),
+    ] {
+        let it = Situation {
+            reports_as_of: as_of.map(at),
+            ..situation(&attempt, Some(&pod), 5_000)
+        };
+        let expected = decided.then(|| (AttemptOutcome::Failed, "ReportMissing".to_owned()));
+        assert_eq!(end(it), expected, "list as of {as_of:?}");
+    }
+    // a shell that does not say when it saw the end never gets an answer that a report could contradict
+    let unknown = SeenPod {
+        end_seen: None,
+        ..pod.clone()
+    };
+    assert_eq!(end(situation(&attempt, Some(&unknown), 5_000)), None);
+}
+
+#[test]
+fn what_a_process_has_not_read_yet_may_contradict_that_a_pod_is_stuck_gone_or_out_of_time() {
+    let attempt = attempt();
+    let stuck = SeenPod {
+        deleting_since: Some(at(10)),
+        ..running_since(0)
+    };
+    let late = running_since(0);
+    for (pod, reason) in [
+        (Some(&stuck), "PodStuck"),
+        (None, "PodGone"),
+        (Some(&late), "StageTimedOut"),
+    ] {
+        let read = situation(&attempt, pod, 10_000);
+        assert_eq!(end(read).unwrap().1, reason);
+        let unread = Situation {
+            reports_as_of: None,
+            ..read
+        };
+        assert_eq!(end(unread), None, "{reason}");
+    }
+}
+
+#[test]
+fn an_attempt_is_lost_ten_minutes_after_the_server_went_away_or_after_it_began() {
+    let attempt = attempt();
+    let away = |pod: &SeenPod, since: u64, now: u64| {
+        end(Situation {
+            server_away_since: Some(at(since)),
+            reports_as_of: Some(at(since)),
+            ..situation(&attempt, Some(pod), now)
+        })
+    };
+    let lost = Some((AttemptOutcome::Lost, "ServerUnavailable".to_owned()));
+    // away since 1,000 s; began long before
+    let old = running_since(0);
+    assert_eq!(away(&old, 1_000, 1_599), None);
+    assert_eq!(away(&old, 1_000, 1_600), lost);
+    // began when the server had been away for an hour
+    let new = running_since(4_600);
+    assert_eq!(away(&new, 1_000, 4_600), None);
+    assert_eq!(away(&new, 1_000, 5_199), None);
+    assert_eq!(away(&new, 1_000, 5_200), lost);
+    // an exit code of 0 is no success without the report, and no failure either
+    let done = ended(Some(0), "Completed", "", 1_100);
+    assert_eq!(away(&done, 1_000, 1_599), None);
+    assert_eq!(away(&done, 1_000, 1_600), lost);
+    // what the kubelet knows by itself it knows without the server
+    let failed = ended(Some(1), "Error", "", 1_100);
+    assert_eq!(
+        away(&failed, 1_000, 1_600),
+        Some((AttemptOutcome::Failed, "StepFailed".to_owned()))
+    );
+}
+
+#[test]
+fn a_runner_that_cannot_work_says_why_in_at_most_512_bytes() {
+    let attempt = attempt();
+    let long = format!("spool: no space left on device {}", "x".repeat(5_000));
+    let pod = ended(Some(exit::RUNNER_ERROR), "Error", &long, 10);
+    let Verdict::Decided(decision) = decide(situation(&attempt, Some(&pod), 10)) else {
+        unreachable!("a runner's error needs no report");
+    };
+    assert_eq!(decision.outcome, AttemptOutcome::Lost);
+    assert!(
+        decision
+            .message
+            .starts_with("the runner could not do its work: spool: no space left on device"),
+        "{}",
+        decision.message
+    );
+    assert!(decision.message.len() < 600);
+}
+
+#[test]
+fn a_runner_that_is_not_delivered_is_lost_and_needs_no_report() {
+    let attempt = attempt();
+    let pod = ended(None, "InitFailed", "init container `runner` exited with 1", 10);
+    let it = Situation {
+        reports_as_of: None,
+        ..situation(&attempt, Some(&pod), 10)
+    };
+    assert_eq!(end(it), Some((AttemptOutcome::Lost, "RunnerNotDelivered".into())));
+}
+
+fn reported(outcome: Outcome) -> SeenReport {
+    SeenReport {
+        entry: ReportEntry {
+            cursor: 1,
+            attempt: "u".into(),
+            namespace: "team-a".into(),
+            pod: "p".into(),
+            run: "web-1".into(),
+            run_uid: "r".into(),
+            report: Some(FinalReport {
+                outcome,
+                reason: "StageTimedOut".into(),
+                message: String::new(),
+                frames: 0,
+                steps: Vec::new(),
+                results: Vec::new(),
+                artifacts: Vec::new(),
+                second_trade: false,
+            }),
+            second_trade: false,
+        },
+        received: at(0),
+    }
+}
+
+#[test]
+fn a_stage_that_runs_out_of_time_while_the_store_is_full_is_lost_and_not_blamed() {
+    let attempt = attempt();
+    let full = Some((AttemptOutcome::Lost, "ServerStoreFull".to_owned()));
+    let seen = reported(Outcome::TimedOut);
+    let by_exit = ended(Some(exit::TIMED_OUT), "Error", "", 10);
+    let by_clock = running_since(0);
+    for store_full_since in [None, Some(at(5))] {
+        let expected = if store_full_since.is_some() {
+            full.clone()
+        } else {
+            Some((AttemptOutcome::TimedOut, "StageTimedOut".to_owned()))
+        };
+        for (pod, report) in [
+            (
+                &by_clock,
+                seen.entry.report.as_ref().map(|report| (&seen, report)),
+            ),
+            (&by_clock, None),
+            (&by_exit, None),
+        ] {
+            let it = Situation {
+                report,
+                store_full_since,
+                ..situation(&attempt, Some(pod), 10_000)
+            };
+            assert_eq!(end(it), expected);
+        }
+    }
+    // a failed step is the step's fault, full store or not
+    let failed = reported(Outcome::Failed);
+    let it = Situation {
+        report: failed.entry.report.as_ref().map(|report| (&failed, report)),
+        store_full_since: Some(at(5)),
+        ..situation(&attempt, None, 20)
+    };
+    assert_eq!(end(it).unwrap().0, AttemptOutcome::Failed);
+    assert!(report::agrees(Outcome::TimedOut, exit::TIMED_OUT));
+}
+
+#[test]
+fn an_attempt_that_runs_while_the_store_is_full_says_so() {
+    let attempt = attempt();
+    let pod = running_since(0);
+    let it = Situation {
+        store_full_since: Some(at(5)),
+        ..situation(&attempt, Some(&pod), 20)
+    };
+    let Verdict::Undecided { waiting, .. } = decide(it) else {
+        unreachable!("nothing has ended");
+    };
+    assert_eq!(waiting.unwrap().reason, "ServerStoreFull");
+    let Verdict::Undecided { waiting, .. } = decide(situation(&attempt, Some(&pod), 20)) else {
+        unreachable!("nothing has ended");
+    };
+    assert_eq!(waiting, None);
+}
+
+#[test]
+fn the_first_sight_of_an_end_stays_and_belongs_to_one_pod() {
+    let pod = SeenPod {
+        end_seen: None,
+        ..ended(Some(0), "", "", 0)
+    };
+    let first = pod.clone().seen_after(None, at(1));
+    assert_eq!(first.end_seen, Some(at(1)));
+    assert_eq!(pod.clone().seen_after(Some(&first), at(9)).end_seen, Some(at(1)));
+    let other = SeenPod {
+        uid: "other".into(),
+        ..pod
+    };
+    assert_eq!(other.seen_after(Some(&first), at(9)).end_seen, Some(at(9)));
+    assert_eq!(running_since(0).seen_after(Some(&first), at(9)).end_seen, None);
+}
