@@ -44,6 +44,8 @@ pub struct Metrics {
     pub conflicts: Counter,
     /// Journal records that wait.
     pub journal_pending: Gauge,
+    /// Contradictions that the ledger showed.
+    pub ledger_forks: Counter,
     registry: Arc<Registry>,
 }
 
@@ -53,7 +55,8 @@ impl Metrics {
         let mut registry = Registry::with_prefix("dcanary");
         let reconcile = Histogram::new(exponential_buckets(0.000_1, 2.0, 16));
         let (errors, runs, effects) = (Family::default(), Family::default(), Family::default());
-        let (conflicts, journal_pending) = (Counter::default(), Gauge::default());
+        let (conflicts, journal_pending, ledger_forks) =
+            (Counter::default(), Gauge::default(), Counter::default());
         registry.register_with_unit(
             "reconcile",
             "Time of one reconcile",
@@ -73,6 +76,11 @@ impl Metrics {
             "Records that are not on chain yet",
             journal_pending.clone(),
         );
+        registry.register(
+            "ledger_forks",
+            "Contradictions that the ledger showed",
+            ledger_forks.clone(),
+        );
         Self {
             reconcile,
             errors,
@@ -80,6 +88,7 @@ impl Metrics {
             effects,
             conflicts,
             journal_pending,
+            ledger_forks,
             registry: Arc::new(registry),
         }
     }

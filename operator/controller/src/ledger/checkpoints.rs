@@ -67,3 +67,67 @@ impl CheckpointStore for ConfigMapCheckpoints {
             .map_err(|error| self.error("write", error))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use std::sync::Arc;
+
+    use dcanary_ledger::{IcLedger, IcLedgerConfig, Ledger as _, key, setup::FIRST_CANISTER};
+
+    use super::*;
+    use crate::{
+        ledger::keys::test_root_key,
+        testing::{Answer, ApiServer, config, provider},
+    };
+
+    /// What a client says that finds this text as its checkpoint, and a network that nobody runs.
+    async fn found(text: String) -> dcanary_ledger::LedgerError {
+        let api = ApiServer::start(move |request| {
+            assert!(
+                request.path.ends_with("/configmaps/dcanary-checkpoint"),
+                "{}",
+                request.path
+            );
+            Answer::ok(&json!({
+                "metadata": {"name": "dcanary-checkpoint"}, "data": {FIRST_CANISTER.to_text(): text},
+            }))
+        });
+        provider();
+        let identity = key::parse(&key::generate().unwrap(), "a test").unwrap();
+        let store = Arc::new(ConfigMapCheckpoints::new(api.client(), &config()));
+        let config = IcLedgerConfig::new(
+            "http://127.0.0.1:9",
+            test_root_key(),
+            FIRST_CANISTER,
+            Arc::new(identity),
+            store,
+        );
+        IcLedger::connect(config).unwrap().head().await.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn a_swapped_config_map_with_the_checkpoint_is_refused_by_name_before_anything_is_asked() {
+        let forged = Checkpoint {
+            ledger: FIRST_CANISTER.as_slice().to_vec(),
+            size: 1_000_000,
+            root: [9; 32],
+            time: 1,
+            certificate: vec![1, 2, 3],
+            hash_tree: vec![4],
+        };
+        let error = found(serde_json::to_string(&forged).unwrap()).await;
+        assert_eq!(error.reason(), "CheckpointSwapped", "{error}");
+        assert!(error.to_string().contains("delete it to start again"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_checkpoint_that_is_no_checkpoint_is_named_with_its_config_map() {
+        let error = found("{}".to_owned()).await;
+        assert_eq!(error.reason(), "CheckpointUnavailable", "{error}");
+        assert!(
+            error.to_string().contains("ConfigMap dcanary-checkpoint"),
+            "{error}"
+        );
+    }
+}

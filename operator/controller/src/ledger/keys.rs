@@ -158,6 +158,14 @@ async fn get_or_create(
     }
 }
 
+/// A root key of nobody.
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub(super) fn test_root_key() -> Vec<u8> {
+    let root = PrivateKey::deserialize(&hex::decode(bls_secret()).unwrap()).unwrap();
+    [DER_PREFIX.as_slice(), &root.public_key().serialize()].concat()
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

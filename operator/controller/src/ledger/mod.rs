@@ -8,6 +8,7 @@
 //! The root key is derived from the Secret that the operator made. It is never fetched from the network.
 
 mod checkpoints;
+mod fork;
 mod keys;
 mod publish;
 
@@ -27,6 +28,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{context::Context, journal};
+
+/// Longest wait for the checkpoint at the end: the kubelet gives 30 seconds for everything.
+const LAST_WORD: Duration = Duration::from_secs(3);
 
 /// Why the ledger is not set up.
 #[derive(Debug, Error)]
@@ -95,6 +99,7 @@ pub async fn start(ctx: Arc<Context>, runs: Store<PipelineRun>, stop: Cancellati
         pause = (pause * 2).min(Duration::from_secs(5));
     };
     let (recorder, outcomes) = Recorder::start(Arc::new(ledger), RecorderOptions::default());
+    let reachability = recorder.reachability();
     if ctx.recorder.set(recorder).is_err() {
         return;
     }
@@ -103,7 +108,25 @@ pub async fn start(ctx: Arc<Context>, runs: Store<PipelineRun>, stop: Cancellati
     for run in runs.state() {
         journal::hand_over(&ctx, &ctx.memory.freshest(&run));
     }
-    journal::follow(ctx, runs, outcomes).await;
+    tokio::join!(
+        journal::follow(ctx.clone(), runs, outcomes),
+        fork::follow(ctx.clone(), reachability),
+    );
+}
+
+/// At the end of the operator: writes down the last head that it saw, so that the next one notices if the ledger was put back meanwhile.
+pub async fn keep(ctx: &Context) {
+    let Some(recorder) = ctx.recorder.get() else {
+        return;
+    };
+    match tokio::time::timeout(LAST_WORD, recorder.keep()).await {
+        Ok(Ok(())) => info!("the checkpoint of the ledger is written down"),
+        Ok(Err(failure)) => warn!(
+            error = chain(&failure),
+            "the checkpoint of the ledger could not be written down"
+        ),
+        Err(_) => warn!("the checkpoint of the ledger could not be written down in time"),
+    }
 }
 
 fn wait(ctx: &Context, since: Timestamp, reason: &str, message: &str) {
@@ -186,4 +209,39 @@ fn external(ctx: &Context) -> Result<(Vec<u8>, Principal), SetupError> {
     let ledger =
         Principal::from_str(canister).map_err(|error| flag("--ledger-canister", error.to_string()))?;
     Ok((root_key, ledger))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use dcanary_ledger::MemoryLedger;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::testing::{Answer, ApiServer, context};
+
+    async fn end_with(ledger: Arc<MemoryLedger>) {
+        let api = ApiServer::start(|_| Answer::error(500, "InternalError", "not asked"));
+        let ctx = context(api.client());
+        let (recorder, _outcomes) = Recorder::start(ledger, RecorderOptions::default());
+        assert!(ctx.recorder.set(recorder).is_ok());
+        keep(&ctx).await;
+    }
+
+    #[tokio::test]
+    async fn at_the_end_the_last_head_is_written_down() {
+        let ledger = Arc::new(MemoryLedger::new());
+        end_with(ledger.clone()).await;
+        assert_eq!(ledger.keeps(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_store_of_checkpoints_that_hangs_delays_the_end_by_seconds_only() {
+        let ledger = Arc::new(MemoryLedger::new());
+        ledger.hang_at_the_end();
+        let start = Instant::now();
+        end_with(ledger.clone()).await;
+        assert_eq!(ledger.keeps(), 1);
+        assert!(start.elapsed() < LAST_WORD * 2, "{:?}", start.elapsed());
+    }
 }
