@@ -1,26 +1,38 @@
 //! Sealed records of runs that are gone: a run, or its whole namespace, may be deleted while the chain is away, and its records wait in
 //! ConfigMaps of the operator's namespace. They are recorded when the chain is back, by this operator or the next one.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use dcanary_crds::{PendingRecord, PipelineRun, labels};
 use dcanary_ledger::{Outbox, Outcome, RunKey};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, ResourceExt, api::ListParams, runtime::reflector::Store};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
-use super::{decode_graph, records};
+use super::{decode_graph, outcomes, records};
 use crate::{context::Context, run::act::seal};
 
+/// First pause before records are handed over again, and the longest.
+const FIRST: Duration = Duration::from_secs(10);
+const LONGEST: Duration = Duration::from_secs(3600);
+
 /// What waits for a run that is gone.
+#[derive(Debug)]
 struct Waiting {
     config_maps: Vec<String>,
-    /// Number of the last record.
-    last: u64,
+    /// Number of the last record; `None` when they cannot be read.
+    last: Option<u64>,
+    tries: u32,
+    again: Instant,
+    /// People were told that the journal refuses one of them.
+    shown: bool,
 }
 
 /// Everything that was left behind, by UID of the run.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct LeftBehind(HashMap<String, Waiting>);
 
 impl LeftBehind {
@@ -29,7 +41,13 @@ impl LeftBehind {
         self.0.is_empty()
     }
 
-    /// Looks for ConfigMaps whose run is gone, and hands their records to the recorder. A repetition is harmless.
+    /// UIDs of the runs.
+    pub fn runs(&self) -> impl Iterator<Item = String> {
+        self.0.keys().cloned()
+    }
+
+    /// Looks for ConfigMaps whose run is gone, and hands their records to the recorder: at once when they are new, else after a pause
+    /// that grows. The recorder keeps what it was given; a repetition helps only when a ConfigMap could not be deleted.
     pub async fn look(&mut self, ctx: &Context, runs: &Store<PipelineRun>) {
         let maps: Api<ConfigMap> = Api::namespaced(ctx.client.clone(), &ctx.config.namespace);
         let found = match maps.list(&ListParams::default().labels(labels::RUN_UID)).await {
@@ -42,14 +60,14 @@ impl LeftBehind {
                 return;
             }
         };
-        let known = |uid: &str| {
-            runs.state()
-                .iter()
-                .any(|run| run.metadata.uid.as_deref() == Some(uid))
-        };
+        let live = outcomes::live(ctx, runs);
         let mut gone: HashMap<String, Vec<ConfigMap>> = HashMap::new();
         for map in found {
-            if let Some(uid) = map.labels().get(labels::RUN_UID).filter(|uid| !known(uid)) {
+            if let Some(uid) = map
+                .labels()
+                .get(labels::RUN_UID)
+                .filter(|uid| !live.contains(*uid))
+            {
                 gone.entry(uid.clone()).or_default().push(map);
             }
         }
@@ -63,6 +81,11 @@ impl LeftBehind {
         let Some(recorder) = ctx.recorder.get() else {
             return;
         };
+        let mut config_maps: Vec<String> = maps.iter().map(ResourceExt::name_any).collect();
+        config_maps.sort();
+        if !self.is_due(&uid, &config_maps, Instant::now()) {
+            return;
+        }
         let named = maps.iter().find_map(|map| map.annotations().get(seal::PROJECT));
         let project = named.unwrap_or(&ctx.config.project);
         let text = |map: &ConfigMap, key: &str| map.data.as_ref().and_then(|data| data.get(key)).cloned();
@@ -73,52 +96,97 @@ impl LeftBehind {
             .collect();
         pending.sort_by_key(|record| record.n);
         let records = records(&pending);
-        let Some(last) = records.last().map(|record| record.n) else {
-            warn!(
-                run = uid,
-                "a ConfigMap of sealed records cannot be read; it is kept"
-            );
+        let last = records.last().map(|record| record.n);
+        let first_time = self.noted(&uid, config_maps, last, Instant::now());
+        if last.is_none() {
+            if first_time {
+                warn!(
+                    run = uid,
+                    "a ConfigMap of sealed records cannot be read; it is kept"
+                );
+            }
             return;
-        };
-        let graph = maps.iter().find_map(|map| decode_graph(&text(map, seal::GRAPH)?));
-        info!(
-            run = uid,
-            records = records.len(),
-            "recording what a deleted run left behind"
-        );
+        }
+        if first_time {
+            info!(
+                run = uid,
+                records = records.len(),
+                "recording what a deleted run left behind"
+            );
+        } else {
+            debug!(run = uid, "handing over again what a deleted run left behind");
+        }
         recorder.submit(Outbox {
-            key: RunKey::new(project.clone(), ctx.config.domain.clone(), uid.clone()),
+            key: RunKey::new(project.clone(), ctx.config.domain.clone(), uid),
             records,
-            graph,
+            graph: maps.iter().find_map(|map| decode_graph(&text(map, seal::GRAPH)?)),
         });
-        let config_maps = maps.iter().map(ResourceExt::name_any).collect();
-        self.0.insert(uid, Waiting { config_maps, last });
+    }
+
+    /// Whether a run's records are to be handed over now.
+    fn is_due(&self, uid: &str, config_maps: &[String], now: Instant) -> bool {
+        let waiting = self.0.get(uid);
+        waiting.is_none_or(|waiting| waiting.again <= now || waiting.config_maps != config_maps)
+    }
+
+    /// Notes that they are handed over; whether they are new.
+    fn noted(&mut self, uid: &str, config_maps: Vec<String>, last: Option<u64>, now: Instant) -> bool {
+        let before = self
+            .0
+            .get(uid)
+            .filter(|waiting| waiting.config_maps == config_maps);
+        let (tries, shown) = before.map_or((0, false), |waiting| (waiting.tries + 1, waiting.shown));
+        let waiting = Waiting {
+            config_maps,
+            last,
+            tries,
+            again: now + FIRST.saturating_mul(1 << tries.min(16)).min(LONGEST),
+            shown,
+        };
+        self.0.insert(uid.to_owned(), waiting);
+        tries == 0
+    }
+
+    /// Notes a refusal; whether people have to be told.
+    fn refused(&mut self, uid: &str) -> bool {
+        let waiting = self.0.get_mut(uid);
+        waiting.is_some_and(|waiting| !std::mem::replace(&mut waiting.shown, true))
     }
 
     /// Takes an outcome that is about a run that is gone. Returns whether it was.
     pub async fn take(&mut self, ctx: &Context, outcome: &Outcome) -> bool {
-        let (key, end) = match outcome {
-            Outcome::Recorded { key, first, blocks } => {
-                (key, first + u64::try_from(blocks.len()).unwrap_or(0))
-            }
-            Outcome::Refused { key, n, reason, .. } => {
-                if self.0.contains_key(&key.run) {
+        let key = outcomes::key(outcome);
+        let end = match outcome {
+            Outcome::Recorded { first, blocks, .. } => first + u64::try_from(blocks.len()).unwrap_or(0),
+            Outcome::Refused { n, reason, .. } => {
+                if self.refused(&key.run) {
                     error!(
                         run = key.run,
                         n, reason, "the journal refuses a record of a deleted run; its ConfigMap is kept"
                     );
                 }
-                (key, 0)
+                0
             }
-            other => (super::outcomes::key(other), 0),
+            Outcome::Conflict { n, have, .. } => {
+                if self.refused(&key.run) {
+                    error!(
+                        run = key.run,
+                        n,
+                        have,
+                        "LedgerConflict: the chain holds another record of a deleted run; its ConfigMap is kept"
+                    );
+                }
+                0
+            }
+            _ => 0,
         };
         let Some(waiting) = self.0.get(&key.run) else {
             return false;
         };
-        if end > waiting.last {
+        if waiting.last.is_some_and(|last| end > last) {
             for config_map in &waiting.config_maps {
                 if let Err(source) = seal::drop_sealed(ctx, config_map).await {
-                    // the next look finds it again, and the chain says again that it has the records
+                    // a later look finds it again, and the chain says again that it has the records
                     warn!(
                         error = &source as &dyn std::error::Error,
                         config_map, "will try again"
@@ -129,5 +197,34 @@ impl LeftBehind {
             self.0.remove(&key.run);
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn what_is_refused_is_shown_once_and_handed_over_ever_more_rarely() {
+        let mut left = LeftBehind::default();
+        let maps = vec!["a".to_owned()];
+        let mut now = Instant::now();
+        let mut pauses = Vec::new();
+        for round in 0..12 {
+            assert!(left.is_due("uid", &maps, now));
+            assert_eq!(left.noted("uid", maps.clone(), Some(3), now), round == 0);
+            assert!(!left.is_due("uid", &maps, now), "not at the next look");
+            assert_eq!(left.refused("uid"), round == 0, "told once");
+            let again = left.0["uid"].again;
+            pauses.push((again - now).as_secs());
+            now = again;
+        }
+        assert_eq!(pauses[..4], [10, 20, 40, 80]);
+        assert_eq!(pauses[11], 3600);
+        // Another ConfigMap of the run: what is new goes at once.
+        let more = vec!["a".to_owned(), "b".to_owned()];
+        assert!(left.is_due("uid", &more, Instant::now()));
+        assert!(left.noted("uid", more, Some(5), now));
     }
 }

@@ -1,8 +1,8 @@
 //! What the recorder tells goes into the memory of the run, and wakes it.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use dcanary_core::observed::{Conflict, JournalSeen, Refusal, Waiting};
+use dcanary_core::observed::{Conflict, JournalSeen, Refusal, Sealing, Waiting};
 use dcanary_crds::PipelineRun;
 use dcanary_ledger::{Outbox, Outcome, RunKey};
 use jiff::Timestamp;
@@ -13,14 +13,21 @@ use tracing::warn;
 use super::{graph, left_behind::LeftBehind, outbox, records};
 use crate::{context::Context, run::act::seal};
 
-/// How often records of runs that are gone are handed over again while they wait.
+/// How often it is looked whether records of runs that are gone have to be handed over again while they wait.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// How often the recorder is told which runs there still are.
+const FORGET: Duration = Duration::from_secs(60);
 
 /// Follows until the recorder is gone.
 pub async fn follow(ctx: Arc<Context>, runs: Store<PipelineRun>, mut outcomes: UnboundedReceiver<Outcome>) {
+    let Some(recorder) = ctx.recorder.get() else {
+        return;
+    };
+    let mut depths = recorder.depths();
     let mut left_behind = LeftBehind::default();
     left_behind.look(&ctx, &runs).await;
     let mut again = tokio::time::interval(LOOK_AGAIN);
+    let mut forget = tokio::time::interval(FORGET);
     // the cache may still hold a run that has just gone: one more look than there is reason for
     let mut expected = false;
     loop {
@@ -29,6 +36,14 @@ pub async fn follow(ctx: Arc<Context>, runs: Store<PipelineRun>, mut outcomes: U
                 Some(outcome) => outcome,
                 None => return,
             },
+            changed = depths.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                let depth = *depths.borrow_and_update();
+                ctx.metrics.journal_pending.set(i64::try_from(depth).unwrap_or(i64::MAX));
+                continue;
+            }
             () = ctx.left_behind.notified() => {
                 left_behind.look(&ctx, &runs).await;
                 expected = true;
@@ -41,12 +56,11 @@ pub async fn follow(ctx: Arc<Context>, runs: Store<PipelineRun>, mut outcomes: U
                 }
                 continue;
             }
+            _ = forget.tick() => {
+                forget_gone(&ctx, &runs, &left_behind);
+                continue;
+            }
         };
-        if let Some(recorder) = ctx.recorder.get() {
-            ctx.metrics
-                .journal_pending
-                .set(i64::try_from(recorder.depth()).unwrap_or(i64::MAX));
-        }
         if left_behind.take(&ctx, &outcome).await {
             continue;
         }
@@ -54,7 +68,7 @@ pub async fn follow(ctx: Arc<Context>, runs: Store<PipelineRun>, mut outcomes: U
         match outcome {
             Outcome::Missing { from, to, .. } => hand_back(&ctx, &runs, &key, from, to).await,
             Outcome::GraphMissing { .. } => {
-                if let (Some(run), Some(recorder)) = (current(&ctx, &runs, &key.run), ctx.recorder.get())
+                if let Some(run) = current(&ctx, &runs, &key.run)
                     && let Some(outbox) = outbox(&ctx.config.domain, &run)
                 {
                     recorder.submit(outbox);
@@ -68,6 +82,25 @@ pub async fn follow(ctx: Arc<Context>, runs: Store<PipelineRun>, mut outcomes: U
                 }
             }
         }
+    }
+}
+
+/// UIDs of the runs that there are, those among them that cannot be read.
+pub(super) fn live(ctx: &Context, runs: &Store<PipelineRun>) -> HashSet<String> {
+    let unreadable = ctx.unreadable_runs.all().into_iter().map(|(_, uid)| uid);
+    runs.state()
+        .iter()
+        .filter_map(|run| run.metadata.uid.clone())
+        .chain(unreadable)
+        .collect()
+}
+
+/// What the recorder holds of runs that are gone and can never record is of no use to anybody.
+fn forget_gone(ctx: &Context, runs: &Store<PipelineRun>, left_behind: &LeftBehind) {
+    if let Some(recorder) = ctx.recorder.get() {
+        let mut live = live(ctx, runs);
+        live.extend(left_behind.runs());
+        recorder.retain(live);
     }
 }
 
@@ -136,7 +169,8 @@ fn take(journal: &mut JournalSeen, outcome: Outcome) {
     }
 }
 
-/// The chain lacks records that were sealed: read them back and hand them over.
+/// The chain lacks records that were sealed: read them back and hand them over. What cannot be read now is asked for again by the
+/// recorder.
 async fn hand_back(ctx: &Context, runs: &Store<PipelineRun>, key: &RunKey, from: u64, to: u64) {
     let (Some(run), Some(recorder)) = (current(ctx, runs, &key.run), ctx.recorder.get()) else {
         return;
@@ -150,15 +184,18 @@ async fn hand_back(ctx: &Context, runs: &Store<PipelineRun>, key: &RunKey, from:
         .iter()
         .filter(|sealed| wanted(sealed.first) <= to && wanted(sealed.last) >= from)
     {
-        let answer = seal::read(ctx, &sealed.config_map).await;
-        let Ok(found) = answer else {
-            warn!(
-                config_map = sealed.config_map,
-                "sealed records cannot be read now; the recorder asks again"
-            );
-            continue;
+        let found = match seal::read(ctx, &sealed.config_map).await {
+            Ok(found) => found.unwrap_or_default(),
+            Err(failure) => {
+                warn!(
+                    error = &failure as &dyn std::error::Error,
+                    config_map = sealed.config_map,
+                    "sealed records cannot be read now; the recorder asks again"
+                );
+                continue;
+            }
         };
-        let records = records(&found.unwrap_or_default());
+        let records = records(&found);
         let hash = dcanary_ledger::record::seal(&records).map(|hash| format!("sha256:{}", hex::encode(hash)));
         if hash.as_deref() == Some(sealed.hash.as_str()) {
             recorder.submit(Outbox {
@@ -167,20 +204,26 @@ async fn hand_back(ctx: &Context, runs: &Store<PipelineRun>, key: &RunKey, from:
                 graph: graph(journal),
             });
         } else {
-            warn!(
-                config_map = sealed.config_map,
-                "the ConfigMap does not hold what was sealed"
-            );
-            let swapped = dcanary_core::observed::Sealing::Swapped {
-                config_map: sealed.config_map.clone(),
-            };
-            ctx.memory.with(&key.run, |memory| {
-                if !memory.journal.sealings.contains(&swapped) {
-                    memory.journal.sealings.push(swapped);
-                }
-            });
-            ctx.wake(&key.run);
+            swapped(ctx, &key.run, &sealed.config_map);
         }
+    }
+}
+
+/// The recorder asks for sealed records again and again: people are told once.
+fn swapped(ctx: &Context, run: &str, config_map: &str) {
+    let swapped = Sealing::Swapped {
+        config_map: config_map.to_owned(),
+    };
+    let news = ctx.memory.with(run, |memory| {
+        let news = !memory.journal.sealings.contains(&swapped);
+        if news {
+            memory.journal.sealings.push(swapped);
+        }
+        news
+    });
+    if news {
+        warn!(config_map, "the ConfigMap does not hold what was sealed");
+        ctx.wake(run);
     }
 }
 
@@ -188,3 +231,7 @@ fn current(ctx: &Context, runs: &Store<PipelineRun>, uid: &str) -> Option<Pipeli
     let cached = runs.get(&ctx.memory.object(uid)?)?;
     Some(ctx.memory.freshest(&cached))
 }
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;
