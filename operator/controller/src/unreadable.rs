@@ -5,12 +5,12 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use dcanary_crds::ConditionType;
+use dcanary_crds::{ConditionType, labels};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Api,
-    api::{DynamicObject, ListParams, PostParams},
+    api::{DynamicObject, ListParams, Patch, PatchParams, PostParams},
     runtime::events::{Event, EventType},
 };
 use serde_json::{Value, json};
@@ -99,6 +99,10 @@ async fn mark(ctx: &Context, found: &Found) -> Result<bool, kube::Error> {
     if object.metadata.resource_version != found.metadata.resource_version {
         return Ok(false);
     }
+    if let Some(finalizers) = released(&object) {
+        release(&api, &object, name, &finalizers).await?;
+        return Ok(false);
+    }
     object.metadata.managed_fields = None;
     // the items of a list do not say what they are
     object.types = Some(kube::api::TypeMeta {
@@ -116,6 +120,48 @@ async fn mark(ctx: &Context, found: &Found) -> Result<bool, kube::Error> {
         Ok(_) => Ok(true),
         // a newer version is on its way through the watch
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The finalizers without ours, when the object is being deleted and none of its records would be lost: they are sealed or recorded. What is
+/// sealed is recorded later, and what is left of its Pods is taken away when it is gone.
+fn released(object: &DynamicObject) -> Option<Vec<String>> {
+    object.metadata.deletion_timestamp.as_ref()?;
+    let all = object.metadata.finalizers.as_ref()?;
+    let others: Vec<String> = all
+        .iter()
+        .filter(|name| *name != labels::RECORDED)
+        .cloned()
+        .collect();
+    let journal = object.data.pointer("/status/journal");
+    let kept = match journal {
+        None | Some(Value::Null) => true,
+        Some(Value::Object(journal)) => match journal.get("pending") {
+            None => true,
+            Some(Value::Array(pending)) => pending.is_empty(),
+            Some(_) => false,
+        },
+        Some(_) => false,
+    };
+    (kept && others.len() < all.len()).then_some(others)
+}
+
+async fn release(
+    api: &Api<DynamicObject>,
+    object: &DynamicObject,
+    name: &str,
+    finalizers: &[String],
+) -> Result<(), kube::Error> {
+    let version = &object.metadata.resource_version;
+    let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": version}});
+    match api
+        .patch(name, &PatchParams::default(), &Patch::Merge(&patch))
+        .await
+    {
+        Ok(_) => Ok(()),
+        // a newer version is on its way through the watch
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
         Err(error) => Err(error),
     }
 }
@@ -246,6 +292,30 @@ mod tests {
             "an equal status is not written"
         );
         assert!(stalled(&Value::Null, "wrong", true, 3, now).is_some());
+    }
+
+    #[test]
+    fn an_unreadable_run_that_is_being_deleted_goes_only_when_no_record_of_it_would_be_lost() {
+        let object = |deleted: bool, journal: Value| -> DynamicObject {
+            let mut object = json!({
+                "metadata": {"name": "x", "finalizers": ["somebody/else", labels::RECORDED]}, "status": {"journal": journal},
+            });
+            if deleted {
+                object["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+            }
+            serde_json::from_value(object).unwrap()
+        };
+        let others = Some(vec!["somebody/else".to_owned()]);
+        assert_eq!(released(&object(false, json!({"pending": []}))), None);
+        assert_eq!(released(&object(true, json!({"pending": []}))), others);
+        assert_eq!(released(&object(true, Value::Null)), others);
+        assert_eq!(released(&object(true, json!({"sealed": [{}]}))), others);
+        assert_eq!(released(&object(true, json!({"pending": [{"n": 3}]}))), None);
+        assert_eq!(released(&object(true, json!({"pending": "odd"}))), None);
+        assert_eq!(released(&object(true, json!("odd"))), None);
+        let mut free = object(true, json!({"pending": []}));
+        free.metadata.finalizers = Some(vec!["somebody/else".to_owned()]);
+        assert_eq!(released(&free), None, "it is released already");
     }
 
     #[tokio::test]
