@@ -70,7 +70,7 @@ pub(crate) fn amend(report: &mut FinalReport, steps: &[StepPlan], wrote: &[Wrote
     {
         report.outcome = Outcome::Failed;
         REASON.clone_into(&mut report.reason);
-        report.message = cut(&message, MESSAGE_BYTES).to_owned();
+        cut(&message, MESSAGE_BYTES).clone_into(&mut report.message);
     }
 }
 

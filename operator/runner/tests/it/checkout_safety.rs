@@ -282,12 +282,12 @@ async fn a_commit_brings_no_files_of_the_runner() {
         );
     }
     let commit = commit_of(&[&format!("100644,{blob},.dcanary/pipeline.yml")]);
-    let pod = Pod::new()
-        .await
-        .step(checkout(&url, &commit))
-        .step(with(checkout(&url, &commit), |_, _, directory, _| {
-            *directory = ".dcanary/home".into()
-        }));
+    let pod = Pod::new().await.step(checkout(&url, &commit)).step(with(
+        checkout(&url, &commit),
+        |_, _, directory, _| {
+            *directory = ".dcanary/home".into();
+        },
+    ));
     let end = pod.run().await;
     assert_eq!(end.message(0), "", "the pipeline is the user's");
     assert!(
