@@ -6,6 +6,7 @@ use candid::{
     CandidType, Decode, Encode, Principal,
     utils::{ArgumentEncoder, encode_args},
 };
+use dcanary_node::Config;
 use dcanary_types::{
     api::{
         AppendError, Batch, BatchResult, InitArg, ProofResult, Receipt, RoleArg, RoleResult, Segment, Stats,
@@ -36,7 +37,11 @@ pub struct Ledger {
 
 impl Ledger {
     pub async fn start() -> Self {
-        let network = Network::start().await;
+        Self::start_on(Config::ephemeral()).await
+    }
+
+    pub async fn start_on(config: Config) -> Self {
+        let network = Network::start(config).await;
         let agent = network.agent(identity(OWNER));
         let id = create(&agent).await;
         let ledger = Self { network, id };

@@ -5,6 +5,7 @@
 mod certified;
 mod garbage;
 mod ledger;
+mod memory;
 mod network;
 mod roles;
 mod scale;

@@ -28,9 +28,9 @@ pub struct Network {
 }
 
 impl Network {
-    pub async fn start() -> Self {
+    pub async fn start(config: Config) -> Self {
         Self {
-            node: Node::start(Config::ephemeral()).await.unwrap(),
+            node: Node::start(config).await.unwrap(),
         }
     }
 
