@@ -225,6 +225,21 @@ known $server server
 verdict 'the server knows every variable that the chart sets'
 known $operator controller
 verdict 'the operator knows every variable that the chart sets'
+known $ledger ../canisters/node
+verdict 'the ledger node knows every variable that the chart sets'
+
+policy=NetworkPolicy-dcanary-ledger
+render --set ledger.embedded.log=dcanary_node=debug &&
+  env_is $ledger DCANARY_LOG dcanary_node=debug && has $ledger 'args: [--creators, "signed"]' 'resource: limits.memory' &&
+  has $policy 'component: operator' 'component: server' 'policyTypes: [Ingress]' && lacks 'namespaceSelector'
+verdict 'the ledger node is open to the operator and the server alone'
+render --set 'ledger.embedded.creators={aaaaa-aa,2chl6-4hpzw}' \
+  --set 'ledger.embedded.networkPolicy.allowFrom[0].namespaceSelector.matchLabels.team=audit' &&
+  has $ledger 'args: [--creators, "aaaaa-aa,2chl6-4hpzw"]' && has $policy 'team: audit'
+verdict 'creators and further clients of the ledger node can be named'
+render --set ledger.embedded.networkPolicy.enabled=false && lacks 'kind: NetworkPolicy'
+verdict 'the network policy can be left out'
+refuses 'a creator that is no principal is refused' /ledger/embedded/creators/0 --set 'ledger.embedded.creators={Me!}'
 
 result=ok
 [ $failed = 0 ] || result=FAILED
