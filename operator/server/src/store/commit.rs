@@ -17,9 +17,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::disk::Disk;
+use super::disk::{Disk, is_full};
 use super::op::{Op, encode_record};
-use super::replay::{WAL_DIR, finish_log, log_path};
+use super::replay::{finish_log, log_path};
 use super::space::Space;
 use crate::metrics::StoreMetrics;
 
@@ -387,30 +387,9 @@ fn checkpoint_all(disk: &dyn Disk, logs: &Receiver<Log>, broken: &AtomicBool) {
 }
 
 fn only_removes(batch: &[Change]) -> bool {
-    batch
-        .iter()
-        .flat_map(|change| &change.ops)
-        .all(|op| matches!(op, Op::Remove { .. } | Op::RemoveTree { .. }))
+    batch.iter().flat_map(|change| &change.ops).all(Op::is_removal)
 }
 
 fn weight(change: &Change) -> usize {
-    change
-        .ops
-        .iter()
-        .map(|op| match op {
-            Op::Write { bytes, .. } | Op::Replace { bytes, .. } => bytes.len(),
-            Op::Remove { .. } | Op::RemoveTree { .. } => 0,
-        })
-        .sum()
+    change.ops.iter().map(Op::weight).sum()
 }
-
-/// No space, or no more of it for us.
-pub fn is_full(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
-}
-
-/// Directory of the commit logs.
-pub const COMMIT_LOGS: &str = WAL_DIR;

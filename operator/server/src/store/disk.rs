@@ -57,6 +57,14 @@ pub trait Disk: Send + Sync + 'static {
     fn room(&self) -> io::Result<Room>;
 }
 
+/// No space, or no more of it for us.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
 /// The directories above a path, deepest first, ending with the volume itself (`""`).
 pub fn ancestors(path: &str) -> impl Iterator<Item = &str> {
     let mut rest = Some(path);

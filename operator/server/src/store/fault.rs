@@ -3,7 +3,8 @@
 use std::io;
 
 use super::blobs::BlobError;
-use super::commit::{CommitError, is_full};
+use super::commit::CommitError;
+use super::disk::is_full;
 
 /// The store could not do it. The client repeats; nothing of the request counts.
 #[derive(Debug, thiserror::Error)]

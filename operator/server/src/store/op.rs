@@ -46,6 +46,19 @@ impl Op {
         }
     }
 
+    /// It writes nothing.
+    pub fn is_removal(&self) -> bool {
+        matches!(self, Self::Remove { .. } | Self::RemoveTree { .. })
+    }
+
+    /// Bytes that it writes.
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Write { bytes, .. } | Self::Replace { bytes, .. } => bytes.len(),
+            Self::Remove { .. } | Self::RemoveTree { .. } => 0,
+        }
+    }
+
     /// Does it, without making it durable.
     ///
     /// # Errors

@@ -20,8 +20,7 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 
 use super::blobs::{BlobError, Blobs, PIECE, Pin, UploadKey};
-use super::commit::is_full;
-use super::disk::Disk;
+use super::disk::{Disk, is_full};
 use super::space::Space;
 use crate::digest::Digest;
 use content::{Pins, blob_path};
