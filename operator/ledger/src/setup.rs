@@ -187,9 +187,8 @@ impl Installer {
         let us = self.client.caller();
         let head = self.client.head().await?;
         let first = self.client.proven_block(0, &head).await?;
-        let opened_by = match Body::of(&first) {
-            Ok(Body::Ledger(LedgerEvent::Opened { owner, .. })) => owner,
-            _ => return Err(self.not_ours("its first block opens no ledger".to_owned())),
+        let Ok(Body::Ledger(LedgerEvent::Opened { owner: opened_by, .. })) = Body::of(&first) else {
+            return Err(self.not_ours("its first block opens no ledger".to_owned()));
         };
         if opened_by != us.as_slice() {
             let owner = Principal::try_from_slice(&opened_by)

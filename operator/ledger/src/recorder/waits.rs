@@ -100,7 +100,7 @@ mod tests {
             let until = waits.next().unwrap();
             pauses.push(until - now);
             assert_eq!(waits.due(until.checked_sub(second / 2).unwrap()), []);
-            assert_eq!(waits.due(until), [a.clone()]);
+            assert_eq!(waits.due(until), std::slice::from_ref(&a));
             now = until;
         }
         assert_eq!(pauses, [second, 2 * second, 4 * second, 5 * second]);
