@@ -19,8 +19,9 @@ async fn node(at_once: usize, head: Duration, body: Duration) -> Node {
 /// What the node sends until it closes the connection.
 async fn rest(mut connection: TcpStream) -> String {
     let mut bytes = Vec::new();
-    // A reset is an end too.
-    let _ = connection.read_to_end(&mut bytes).await;
+    // A reset is an end too. The engine of HTTP has a time-out of 30 seconds by itself.
+    let read = tokio::time::timeout(Duration::from_secs(20), connection.read_to_end(&mut bytes));
+    let _ = read.await.expect("the connection is not closed");
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
@@ -59,10 +60,9 @@ async fn silent_connections_take_all_places_only_until_their_time_is_up() {
         TcpStream::connect(node.address()).await.unwrap(),
     ];
     // It is answered when the places are free again.
-    agent(&node.url(), node.root_key(), AnonymousIdentity)
-        .status()
-        .await
-        .unwrap();
+    let client = agent(&node.url(), node.root_key(), AnonymousIdentity);
+    let answer = tokio::time::timeout(Duration::from_secs(20), client.status());
+    answer.await.expect("no place became free").unwrap();
     for connection in silent {
         rest(connection).await;
     }
