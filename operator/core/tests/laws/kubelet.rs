@@ -234,7 +234,7 @@ pub fn claim(outcome: Outcome, reason: &str, behaviour: Behaviour) -> FinalRepor
                 digest: digest.clone(),
                 size: 7,
                 kind: ArtifactKind::File,
-                reference: text.clone(),
+                reference: text.as_ref().map(|text| text[..200].to_owned()),
             })
             .collect(),
         second_trade: false,
