@@ -8,7 +8,7 @@ use std::{
 
 use futures::{Stream, StreamExt};
 use kube::{
-    Api, Resource, ResourceExt,
+    Api, Resource,
     api::ApiResource,
     core::{DeserializeGuard, ObjectMeta, error_boundary::InvalidObject},
     runtime::{
@@ -207,7 +207,7 @@ pub fn named(metadata: &ObjectMeta) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use dcanary_crds::Pipeline;
-    use kube::runtime::reflector::store::Writer;
+    use kube::{ResourceExt, runtime::reflector::store::Writer};
     use serde_json::{Value, json};
 
     use super::*;
