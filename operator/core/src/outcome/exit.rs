@@ -4,7 +4,7 @@ use dcanary_crds::AttemptOutcome;
 use dcanary_protocol::{exit, limits::TERMINATION_BYTES};
 use jiff::Timestamp;
 
-use super::{REPORT_GRACE, REPORT_LOOK, Situation, Verdict, decided, wait};
+use super::{REPORT_GRACE, REPORT_LOOK, Situation, Verdict, decided, server_unavailable, wait};
 use crate::{
     seen_pod::{Ended, SeenPod},
     text,
@@ -74,7 +74,7 @@ pub(super) fn by_exit(it: Situation<'_>, pod: &SeenPod, ended: &Ended) -> Verdic
             "the runner exited with 1; there is no report",
         ),
         // its report may be at the server; without it nobody knows what the stage made
-        (Some(exit::SUCCEEDED), _) if it.server_away_since.is_some() => it.server_unavailable(),
+        (Some(exit::SUCCEEDED), _) if it.server_away_since.is_some() => server_unavailable(),
         (Some(exit::SUCCEEDED), _) => decided(
             AttemptOutcome::Failed,
             "ReportMissing",

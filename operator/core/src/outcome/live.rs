@@ -3,7 +3,7 @@
 use dcanary_crds::AttemptOutcome;
 use jiff::Timestamp;
 
-use super::{STORE_FULL, STUCK, Situation, UNSEEN, Verdict, decided, wait};
+use super::{STORE_FULL, STUCK, Situation, UNSEEN, Verdict, decided, server_unavailable, wait};
 use crate::{
     observed::CreateAnswer,
     pod::POD_GRACE,
@@ -49,7 +49,7 @@ fn running(it: Situation<'_>, started: Timestamp) -> Verdict {
     let mut wake = later(started, it.timeout.saturating_add(TIMEOUT_MARGIN));
     if let Some(lost) = it.lost_at() {
         if it.now >= lost {
-            return it.server_unavailable();
+            return server_unavailable();
         }
         // a runner that is out of time cannot say so meanwhile
         wake = lost;

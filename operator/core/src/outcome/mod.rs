@@ -146,19 +146,19 @@ impl Situation<'_> {
         if self.store_full_since.is_some() {
             decided(AttemptOutcome::Lost, STORE_FULL, STORE_FULL_TEXT)
         } else if self.server_away_since.is_some() {
-            self.server_unavailable()
+            server_unavailable()
         } else {
             decided(AttemptOutcome::TimedOut, reason, message)
         }
     }
+}
 
-    fn server_unavailable(&self) -> Verdict {
-        decided(
-            AttemptOutcome::Lost,
-            "ServerUnavailable",
-            "the server was away for 10 minutes",
-        )
-    }
+fn server_unavailable() -> Verdict {
+    decided(
+        AttemptOutcome::Lost,
+        "ServerUnavailable",
+        "the server was away for 10 minutes",
+    )
 }
 
 fn by_report(it: Situation<'_>, report: &FinalReport) -> Verdict {

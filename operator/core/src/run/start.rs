@@ -108,7 +108,7 @@ impl Step<'_> {
                 self.skip(index, reason, &message);
             }
             Gate::Refuse { .. } | Gate::Open if !self.take_room(budget::ATTEMPT_BYTES) => {
-                self.crowded_out(index)
+                self.crowded_out(index);
             }
             Gate::Refuse { reason, message } => self.refuse(index, reason, &message),
             Gate::Open => {

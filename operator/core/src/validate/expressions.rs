@@ -17,7 +17,7 @@ pub(super) fn template(context: &mut Context<'_>, path: &str, text: &str, index:
             Reference::Param(name) => param_exists(context, path, name),
             Reference::Result { stage, .. } => {
                 stage_is_upstream(context, path, stage, index);
-                variables::reference(context, path, &reference);
+                variables::reference(context, path, reference);
             }
             Reference::Source(_) | Reference::Run(_) => {}
         }
