@@ -42,9 +42,10 @@ if [ "$what" != e2e ]; then
   fi
   tests unit --exclude dcanary-harness --lib --bins --tests
   suite verifier-python docs/verifier/test.sh
-  if [ -x charts/test.sh ] && [ "${CLUSTER:-local}" = local ]; then
+  if [ "${CLUSTER:-local}" = local ]; then
     e2e/cluster/build.sh helm
     suite chart charts/test.sh
+    suite kstatus scripts/test-kstatus.sh
   fi
 fi
 if [ "$what" != unit ]; then

@@ -86,6 +86,41 @@ mod tests {
         json!({"name": name, "dependsOn": needs, "image": "busybox", "steps": [{"run": "true"}]})
     }
 
+    /// `e2e/kstatus` lets the kstatus library judge these; `DCANARY_GOLDEN=write` writes them anew.
+    #[test]
+    fn the_golden_objects_of_kstatus_are_what_the_operator_writes() {
+        let written = |stages: &serde_json::Value| {
+            let mut object = pipeline(&json!({"stages": stages}));
+            object.status = Some(of(&object, "2026-01-01T00:00:00Z".parse().unwrap()));
+            serde_json::to_value(&object).unwrap()
+        };
+        let mut unseen = serde_json::to_value(pipeline(&json!({"stages": [stage("a", &[])]}))).unwrap();
+        // the default of the schema
+        unseen["status"] = json!({"observedGeneration": -1});
+        let golden = [
+            ("InProgress.pipeline-that-nobody-has-seen", unseen),
+            ("Current.pipeline-that-is-valid", written(&json!([stage("a", &[])]))),
+            (
+                "Failed.pipeline-with-a-cycle",
+                written(&json!([stage("a", &["b"]), stage("b", &["a"])])),
+            ),
+        ];
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/kstatus");
+        for (name, object) in golden {
+            let file = folder.join(format!("{name}.json"));
+            let text = serde_json::to_string_pretty(&object).unwrap() + "\n";
+            if std::env::var("DCANARY_GOLDEN").is_ok_and(|value| value == "write") {
+                std::fs::create_dir_all(&folder).unwrap();
+                std::fs::write(&file, &text).unwrap();
+            }
+            assert_eq!(
+                std::fs::read_to_string(&file).unwrap_or_default(),
+                text,
+                "{name} is not what the operator writes; DCANARY_GOLDEN=write writes it anew"
+            );
+        }
+    }
+
     #[test]
     fn a_valid_pipeline_is_ready_with_a_digest_and_keeps_its_transition_time() {
         let mut object = pipeline(&json!({"stages": [stage("a", &[])]}));

@@ -8,6 +8,7 @@ mod crashes;
 mod drive;
 mod faults;
 mod foreign;
+mod kstatus;
 mod kubelet;
 mod ledger;
 mod random;
