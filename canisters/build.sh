@@ -45,6 +45,7 @@ fi
 compiler=${RUSTC:-rustc}
 sysroot=$("$compiler" --print sysroot)
 commit=$("$compiler" -vV | sed -n 's/^commit-hash: //p')
+mkdir -p "${CARGO_HOME:-$HOME/.cargo}" # not there before the first build with Debian's cargo
 cargo_home=$(cd "${CARGO_HOME:-$HOME/.cargo}" && pwd -P)
 # The first separator-free form that cargo takes: flags with 0x1f between them, so that paths may have spaces.
 flags=(
