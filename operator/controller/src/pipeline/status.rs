@@ -99,7 +99,10 @@ mod tests {
         unseen["status"] = json!({"observedGeneration": -1});
         let golden = [
             ("InProgress.pipeline-that-nobody-has-seen", unseen),
-            ("Current.pipeline-that-is-valid", written(&json!([stage("a", &[])]))),
+            (
+                "Current.pipeline-that-is-valid",
+                written(&json!([stage("a", &[])])),
+            ),
             (
                 "Failed.pipeline-with-a-cycle",
                 written(&json!([stage("a", &["b"]), stage("b", &["a"])])),
