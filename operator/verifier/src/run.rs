@@ -8,6 +8,7 @@ use dcanary_types::policy::Policy;
 use dcanary_types::record::{Body, Outcome, Record, Transition};
 use dcanary_types::tree::verify_inclusion;
 use dcanary_types::{Hash, Value};
+use ic_principal::Principal;
 
 use crate::checks;
 use crate::evidence::{ExpectedRun, RunEvidence};
@@ -167,7 +168,12 @@ fn read_values(evidence: &RunEvidence) -> Result<Vec<Value>, String> {
 
 fn named_ids(evidence: &RunEvidence, trust: &TrustFile) -> Result<String, String> {
     if evidence.ledger != trust.ledger.as_slice() {
-        return Err("another ledger is named than the trust file's".to_owned());
+        let named = Principal::try_from_slice(&evidence.ledger)
+            .map_or_else(|_| hex::encode(&evidence.ledger), |id| id.to_text());
+        return Err(format!(
+            "another ledger is named, {named}, than the trust file's {}",
+            trust.ledger
+        ));
     }
     if evidence
         .root_key

@@ -139,6 +139,8 @@ async fn fetch(
     ledger.ready().await?;
     let indexes = ledger.run_blocks(key).await?;
     if indexes.is_empty() {
+        // a ledger that was put back to an older state does not have the run: its head tells that by name
+        ledger.head().await?;
         return Ok(None);
     }
     let graph = ledger.run_graph(key).await?.or(graph);

@@ -98,6 +98,10 @@ pub(super) fn by_exit(it: Situation<'_>, pod: &SeenPod, ended: &Ended) -> Verdic
 fn unreported(it: Situation<'_>, pod: &SeenPod) -> Option<Timestamp> {
     let until = match (it.server_away_since, it.stopping) {
         (Some(since), Some(_)) => later(since, REPORT_GRACE),
+        // somebody wants the Pod gone, and with it perhaps its namespace, which nothing of a run may hold up
+        (Some(_), None) if pod.deleting_since.is_some() => {
+            later(pod.end_seen.unwrap_or(it.now), REPORT_GRACE).min(it.lost_at()?)
+        }
         (Some(_), None) => it.lost_at()?,
         (None, _) => {
             let known = later(pod.end_seen.unwrap_or(it.now), REPORT_GRACE);

@@ -117,6 +117,34 @@ fn what_a_process_has_not_read_yet_may_contradict_that_a_pod_is_stuck_gone_or_ou
 }
 
 #[test]
+fn a_pod_that_somebody_deletes_is_let_go_ten_seconds_after_its_end_while_the_server_is_away() {
+    let attempt = attempt();
+    let pod = SeenPod {
+        deleting_since: Some(at(90)),
+        ..ended(Some(137), "Error", "", 100)
+    };
+    let away = |now| Situation {
+        server_away_since: Some(at(50)),
+        ..situation(&attempt, Some(&pod), now)
+    };
+    assert_eq!(end(away(109)), None);
+    assert_eq!(
+        end(away(110)),
+        Some((AttemptOutcome::Lost, "PodDeleted".to_owned()))
+    );
+    // one that nobody deletes waits for its report
+    let kept = SeenPod {
+        deleting_since: None,
+        ..pod.clone()
+    };
+    let kept = Situation {
+        pod: Some(&kept),
+        ..away(110)
+    };
+    assert_eq!(end(kept), None);
+}
+
+#[test]
 fn an_attempt_is_lost_ten_minutes_after_the_server_went_away_or_after_it_began() {
     let attempt = attempt();
     let away = |pod: &SeenPod, since: u64, now: u64| {

@@ -74,13 +74,13 @@ impl World {
         }
         match (behaviour, reported) {
             (Behaviour::Succeed | Behaviour::Nonsense | Behaviour::Huge, false) => {
-                self.report(name, Outcome::Succeeded, "Succeeded")
+                self.report(name, Outcome::Succeeded, "Succeeded");
             }
             (Behaviour::Succeed | Behaviour::Nonsense | Behaviour::Huge, true) => {
-                self.end(name, Some(0), "Completed")
+                self.end(name, Some(0), "Completed");
             }
             (Behaviour::Fail | Behaviour::HugeFailure, false) => {
-                self.report(name, Outcome::Failed, "StepFailed")
+                self.report(name, Outcome::Failed, "StepFailed");
             }
             (Behaviour::Fail | Behaviour::HugeFailure, true) => self.end(name, Some(1), "Error"),
             (Behaviour::RunnerError, false) => self.report(name, Outcome::Error, "Spool"),

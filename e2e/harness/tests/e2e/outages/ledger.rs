@@ -217,7 +217,7 @@ async fn a_swapped_config_map_fails_the_check_of_the_ids_by_name_also_when_it_na
             let wasm = tokio::fs::read(Path::new(&folder).join("orchestrator.wasm")).await?;
             Stolen::take(&cluster).await?.install_second(wasm).await?;
             for (key, value, says) in [
-                ("orchestrator", SECOND_CANISTER, "names ledger"),
+                ("orchestrator", SECOND_CANISTER, "another ledger"),
                 ("rootKey", MAINNET, "another root key"),
             ] {
                 let mut swapped = right.clone();
