@@ -8,7 +8,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use tokio::sync::mpsc;
 
-use super::reaper::Reaper;
+use super::{reaper::Reaper, spawn};
 use crate::stop::{Stop, StopReason};
 
 /// `si_code` of `kill(2)`.
@@ -23,8 +23,9 @@ pub(crate) struct Ignored {
     pub(crate) sender: u32,
 }
 
-/// Blocks the handled signals. Called before any thread exists, because threads inherit the mask.
+/// Blocks the handled signals, and gives those of faults back to the kernel. Called before any thread exists, because threads inherit the mask.
 pub(crate) fn block() -> Result<SigSet, Errno> {
+    spawn::default_faults()?;
     let mut handled = SigSet::empty();
     for signal in [
         Signal::SIGTERM,
@@ -84,7 +85,26 @@ pub(crate) fn handle(
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+
+    /// Bits of SIGSEGV and SIGBUS among the signals that this process has handlers for.
+    fn faults_caught() -> u64 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let caught = status
+            .lines()
+            .find_map(|line| line.strip_prefix("SigCgt:"))
+            .unwrap();
+        let faults = (1 << (Signal::SIGSEGV as i32 - 1)) | (1 << (Signal::SIGBUS as i32 - 1));
+        u64::from_str_radix(caught.trim(), 16).unwrap() & faults
+    }
+
+    #[test]
+    fn no_handler_of_faults_is_left_that_a_step_could_make_run() {
+        assert_ne!(faults_caught(), 0, "the standard library has some");
+        block().unwrap();
+        assert_eq!(faults_caught(), 0);
+    }
 
     #[test]
     fn a_sender_that_forges_its_pid_is_not_taken_for_the_node() {
