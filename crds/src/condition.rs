@@ -19,6 +19,14 @@ pub enum ConditionType {
     Stalled,
     /// The journal holds every record; False only after 30 seconds of lag.
     Recorded,
+    /// Environments: a rollout is under way.
+    Progressing,
+    /// Environments and promotions: the rollout waits for a person.
+    Paused,
+    /// Environments: the last rollout failed and traffic went back.
+    RolledBack,
+    /// Environments with approvals: the admission policies that make Decisions trustworthy are in place.
+    ApprovalsEnforced,
 }
 
 /// `True`, `False` or `Unknown`.

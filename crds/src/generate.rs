@@ -3,7 +3,10 @@
 use kube::CustomResourceExt;
 use serde_json::{Value, json};
 
-use crate::{ClusterExecutor, Executor, Pipeline, PipelineRun};
+use crate::{
+    ClusterExecutor, ClusterTemplate, Decision, Environment, Executor, Pipeline, PipelineRun, Promotion,
+    Release, Template,
+};
 
 /// File names and contents, in order.
 ///
@@ -15,6 +18,12 @@ pub fn files() -> anyhow::Result<Vec<(String, String)>> {
         PipelineRun::crd(),
         Executor::crd(),
         ClusterExecutor::crd(),
+        Environment::crd(),
+        Release::crd(),
+        Promotion::crd(),
+        Decision::crd(),
+        Template::crd(),
+        ClusterTemplate::crd(),
     ]
     .into_iter()
     .map(|crd| {
@@ -79,7 +88,11 @@ mod tests {
     fn no_definition_has_an_unsigned_format_or_comes_near_the_size_limit() {
         for (name, text) in super::files().unwrap() {
             assert!(!text.contains("uint"), "{name}");
-            assert!(text.len() < 200_000, "{name} has {} bytes", text.len());
+            // as it is sent and kept: `kubectl apply` puts it into an annotation, which holds 262,144 bytes
+            let sent = serde_saphyr::from_str::<serde_json::Value>(&text)
+                .unwrap()
+                .to_string();
+            assert!(sent.len() < 200_000, "{name} has {} bytes", sent.len());
         }
     }
 }

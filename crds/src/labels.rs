@@ -14,3 +14,13 @@ pub const ATTEMPT: &str = "dcanary.dev/attempt";
 pub const OBSERVED: &str = "dcanary.dev/observed";
 /// Finalizer of runs: records are neither sealed nor recorded yet.
 pub const RECORDED: &str = "dcanary.dev/recorded";
+/// Name of the Environment that an object belongs to.
+pub const ENVIRONMENT: &str = "dcanary.dev/environment";
+/// UID of the Environment.
+pub const ENVIRONMENT_UID: &str = "dcanary.dev/environment-uid";
+/// Name of the workload of a release: `<environment>-<first ten hex digits of its identity>`. What Services and queries select by.
+pub const RELEASE: &str = "dcanary.dev/release";
+/// Annotation: identity of a release, `sha256:…`.
+pub const IDENTITY: &str = "dcanary.dev/identity";
+/// Finalizer of Environments: `deletionPolicy` has not been carried out yet.
+pub const ENVIRONMENT_FINALIZER: &str = "dcanary.dev/environment";
