@@ -47,9 +47,17 @@ impl<M: Memory + Clone> Ledger<M> {
             results.push(result);
         }
         // Segments have opened and closed runs meanwhile, which the stored usage knows and this copy does not.
-        let open_runs = self.store.usage(&message.caller)?.open_runs;
-        self.store
-            .set_usage(&message.caller, &Usage { open_runs, ..usage });
+        let Usage {
+            open_runs,
+            open_environments,
+            ..
+        } = self.store.usage(&message.caller)?;
+        let usage = Usage {
+            open_runs,
+            open_environments,
+            ..usage
+        };
+        self.store.set_usage(&message.caller, &usage);
         self.save();
         Ok(Ok(results))
     }

@@ -10,13 +10,19 @@ use dcanary_types::{
 use crate::store::StoreError;
 
 const VERSION: u64 = 1;
+/// Of [`Usage`].
+const USAGE_VERSION: u64 = 2;
 
 fn read(what: &'static str, bytes: &[u8]) -> Result<Fields, StoreError> {
+    read_up_to(what, bytes, VERSION).map(|(_, fields)| fields)
+}
+
+fn read_up_to(what: &'static str, bytes: &[u8], latest: u64) -> Result<(u64, Fields), StoreError> {
     let corrupt = |why: String| StoreError::Corrupt { what, why };
     let value = cbor::decode(bytes).map_err(|why| corrupt(why.to_string()))?;
     let mut fields = Fields::of(what, value).map_err(|why| corrupt(why.to_string()))?;
     match fields.nat("v") {
-        Ok(VERSION) => Ok(fields),
+        Ok(version) if (VERSION..=latest).contains(&version) => Ok((version, fields)),
         Ok(version) => Err(StoreError::Version { what, version }),
         Err(why) => Err(corrupt(why.to_string())),
     }
@@ -84,7 +90,7 @@ impl Header {
     }
 }
 
-/// What stays of a run for ever.
+/// What stays of a run or environment for ever.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunEntry {
     /// Number of the run in this ledger; short keys for its receipts.
@@ -141,18 +147,27 @@ pub struct Usage {
     pub bytes: u64,
     /// Open runs, whatever the hour.
     pub open_runs: u64,
+    /// Open environments, whatever the hour.
+    pub open_environments: u64,
 }
 
 impl Usage {
-    /// The stored form.
+    /// The stored form: of version 2 only where there are environments, which version 1 does not know.
     pub fn encode(&self) -> Vec<u8> {
-        cbor::encode_map(&map([
+        let mut usage = map([
             ("v", Value::Nat(VERSION)),
             ("hour", Value::Nat(self.hour)),
             ("messages", Value::Nat(self.messages)),
             ("bytes", Value::Nat(self.bytes)),
             ("open_runs", Value::Nat(self.open_runs)),
-        ]))
+        ]);
+        if self.open_environments > 0 {
+            usage.extend(map([
+                ("v", Value::Nat(USAGE_VERSION)),
+                ("open_environments", Value::Nat(self.open_environments)),
+            ]));
+        }
+        cbor::encode_map(&usage)
     }
 
     /// Reads the stored form.
@@ -161,12 +176,17 @@ impl Usage {
     /// If it is of another version or no usage.
     pub fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
         let corrupt = corrupt("usage");
-        let mut fields = read("usage", bytes)?;
+        let (version, mut fields) = read_up_to("usage", bytes, USAGE_VERSION)?;
         let usage = Self {
             hour: fields.nat("hour").map_err(&corrupt)?,
             messages: fields.nat("messages").map_err(&corrupt)?,
             bytes: fields.nat("bytes").map_err(&corrupt)?,
             open_runs: fields.nat("open_runs").map_err(&corrupt)?,
+            open_environments: if version == VERSION {
+                0
+            } else {
+                fields.nat("open_environments").map_err(&corrupt)?
+            },
         };
         fields.done().map_err(&corrupt)?;
         Ok(usage)
@@ -198,13 +218,16 @@ mod tests {
             };
             assert_eq!(RunEntry::decode(&entry.encode()), Ok(entry));
         }
-        let usage = Usage {
-            hour: 1,
-            messages: 2,
-            bytes: 3,
-            open_runs: 4,
-        };
-        assert_eq!(Usage::decode(&usage.encode()), Ok(usage));
+        for open_environments in [0, 5] {
+            let usage = Usage {
+                hour: 1,
+                messages: 2,
+                bytes: 3,
+                open_runs: 4,
+                open_environments,
+            };
+            assert_eq!(Usage::decode(&usage.encode()), Ok(usage));
+        }
     }
 
     #[test]
@@ -213,6 +236,11 @@ mod tests {
         let refused = |what| Err(StoreError::Version { what, version: 2 });
         assert_eq!(Header::decode(&later).map(|_| ()), refused("header"));
         assert_eq!(RunEntry::decode(&later).map(|_| ()), refused("run"));
-        assert_eq!(Usage::decode(&later).map(|_| ()), refused("usage"));
+        let later = cbor::encode_map(&map([("v", Value::Nat(3))]));
+        let refused = Err(StoreError::Version {
+            what: "usage",
+            version: 3,
+        });
+        assert_eq!(Usage::decode(&later).map(|_| ()), refused);
     }
 }

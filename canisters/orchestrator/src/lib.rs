@@ -1,12 +1,13 @@
-//! The journal canister: the one authority over runs, and the certified history of what happened to them.
+//! The journal canister: the one authority over runs and environments, and the certified history of what happened to them.
 //!
 //! `main.rs` has the exported methods and nothing else. Everything they do is here, generic over the memory and with
 //! time and caller handed in, so that all laws are tested natively:
 //!
 //! ```text
 //! append ──► batch ──► segment ──► journal ──► store        roles ──► journal
-//!             (limits)  (state machine) (block, tree, tip)   query, icrc3 ◄── store
-//!                                           └──► certify (labels of the certified data)
+//!             (limits)     │     (block, tree, tip)          query, icrc3 ◄── store
+//!                      subject              └──► certify (labels of the certified data)
+//!               (state machines)
 //! ```
 
 pub mod batch;
@@ -19,6 +20,7 @@ pub mod query;
 pub mod roles;
 pub mod segment;
 pub mod store;
+mod subject;
 
 #[cfg(test)]
 mod tests;
@@ -46,6 +48,8 @@ pub struct Ceilings {
     pub bytes_an_hour: u64,
     /// Open runs of one principal.
     pub open_runs: u64,
+    /// Open environments of one principal.
+    pub open_environments: u64,
     /// Roles of the ledger.
     pub roles: u64,
     /// Blocks of the journal.
@@ -62,6 +66,7 @@ impl Default for Ceilings {
             messages_an_hour: limits::MESSAGES_AN_HOUR,
             bytes_an_hour: limits::BYTES_AN_HOUR,
             open_runs: limits::OPEN_RUNS,
+            open_environments: limits::OPEN_ENVIRONMENTS,
             roles: limits::MAX_ROLES,
             journal_blocks: limits::JOURNAL_BLOCKS,
             journal_bytes: limits::JOURNAL_BYTES,

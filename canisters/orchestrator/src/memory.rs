@@ -15,13 +15,13 @@ pub const BLOCK_INDEX: MemoryId = MemoryId::new(1);
 pub const BLOCK_DATA: MemoryId = MemoryId::new(2);
 /// Nodes of the Merkle tree by position: a `StableVec` of 32 bytes each.
 pub const NODES: MemoryId = MemoryId::new(3);
-/// Runs: project, domain and UID → [`crate::entry::RunEntry`]. Entries stay for ever.
+/// Runs and environments: project, domain and UID → [`crate::entry::RunEntry`]. Entries stay for ever.
 pub const RUNS: MemoryId = MemoryId::new(4);
 /// Receipts: number of the run and number of the record → index of the block. Entries stay for ever.
 pub const RECEIPTS: MemoryId = MemoryId::new(5);
 /// Graph documents of open runs, by number of the run.
 pub const GRAPHS: MemoryId = MemoryId::new(6);
-/// States of open runs, by number of the run.
+/// States of open runs and environments, by number of the run or environment.
 pub const MACHINES: MemoryId = MemoryId::new(7);
 /// Roles: principal, role and project → domain.
 pub const ROLES: MemoryId = MemoryId::new(8);

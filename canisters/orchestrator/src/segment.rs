@@ -1,16 +1,12 @@
-//! One segment: consecutive records of one run, applied whole or refused with nothing of them written.
+//! One segment: consecutive records of one run or environment, applied whole or refused with nothing of them written.
 
 use dcanary_types::{
     Hash,
     api::{self, AppendError, Receipt, SegmentResult},
-    cbor,
-    graph::GraphDoc,
     limits::MAX_GRAPH_BYTES,
-    machine::RunMachine,
     names,
     policy::RoleKind,
-    record::{LedgerEvent, Record, Transition},
-    value::sha256,
+    record::{Entry, LedgerEvent, Record},
 };
 use ic_stable_structures::Memory;
 
@@ -19,23 +15,24 @@ use crate::{
     entry::RunEntry,
     journal::{Draft, Ledger},
     store::{RunKey, StoreError},
+    subject::Subject,
 };
 
 /// What the frame of a block takes besides its body, at most; for asking whether the journal has room.
 const FRAME_BYTES: u64 = 512;
 
 /// A segment that is well formed and whose caller may write it.
-struct Offer {
-    project: String,
-    domain: String,
-    run: String,
+pub(crate) struct Offer {
+    pub(crate) project: String,
+    pub(crate) domain: String,
+    pub(crate) run: String,
+    pub(crate) graph: Option<Vec<u8>>,
     key: RunKey,
-    graph: Option<Vec<u8>>,
-    records: Vec<Record>,
+    records: Vec<Record<Entry>>,
 }
 
 /// Why a segment goes no further: an answer for the caller, or a broken store.
-enum Stop {
+pub(crate) enum Stop {
     Refused(AppendError),
     Broken(StoreError),
 }
@@ -84,8 +81,8 @@ impl<M: Memory + Clone> Ledger<M> {
             }
         }
         if known < offer.records.len() {
-            let machine = self.follow(&offer, entry.as_ref(), known)?;
-            self.write(message, &offer, entry, known, &machine, &mut blocks)?;
+            let subject = self.follow(&offer, entry.as_ref(), known)?;
+            self.write(message, &offer, entry, known, &subject, &mut blocks)?;
         }
         Ok(Receipt { blocks })
     }
@@ -141,7 +138,7 @@ impl<M: Memory + Clone> Ledger<M> {
                 }
                 Ok(record)
             })
-            .collect::<Result<Vec<Record>, AppendError>>()?;
+            .collect::<Result<Vec<Record<Entry>>, AppendError>>()?;
         let key = RunKey::new(&project, &domain, &run);
         Ok(Offer {
             project,
@@ -159,7 +156,7 @@ impl<M: Memory + Clone> Ledger<M> {
         message: &Message,
         offer: &Offer,
         entry: &RunEntry,
-        record: &Record,
+        record: &Record<Entry>,
     ) -> Result<u64, Stop> {
         let have = self
             .store
@@ -197,36 +194,27 @@ impl<M: Memory + Clone> Ledger<M> {
         Ok(())
     }
 
-    /// The state of the run after all new records, if the state machine allows each of them.
-    fn follow(&self, offer: &Offer, entry: Option<&RunEntry>, known: usize) -> Result<RunMachine, Stop> {
+    /// The state after all new records, if the state machine allows each of them.
+    fn follow(&self, offer: &Offer, entry: Option<&RunEntry>, known: usize) -> Result<Subject, Stop> {
         let mut fresh = offer.records[known..].iter();
-        let mut machine = match entry {
+        let mut subject = match entry {
             Some(entry) => {
                 let n = offer.records[known].n;
                 if let Some(outcome) = &entry.outcome {
-                    let reason = format!("the run has ended ({outcome})");
-                    return Err(AppendError::Illegal { n, reason }.into());
+                    return Err(Subject::ended(n, outcome).into());
                 }
-                let (graph, saved) = self
-                    .store
-                    .open_run(entry.id)
-                    .ok_or(StoreError::Missing("state of a run"))?;
-                restore(&graph, &saved)?
+                Subject::stored(&self.store, offer, entry.id)?
             }
             None => match fresh.next() {
-                Some(first) => open(offer, first)?,
+                Some(first) => Subject::open(offer, first)?,
                 None => return Err(StoreError::Missing("first record").into()),
             },
         };
+        let others = self.others(offer);
         for record in fresh {
-            machine
-                .apply(&record.transition)
-                .map_err(|why| AppendError::Illegal {
-                    n: record.n,
-                    reason: why.to_string(),
-                })?;
+            subject.apply(record, &others)?;
         }
-        Ok(machine)
+        Ok(subject)
     }
 
     /// Writes the new records. Everything that can be refused has been checked, or is checked before the first write.
@@ -236,7 +224,7 @@ impl<M: Memory + Clone> Ledger<M> {
         offer: &Offer,
         entry: Option<RunEntry>,
         known: usize,
-        machine: &RunMachine,
+        subject: &Subject,
         blocks: &mut Vec<u64>,
     ) -> Result<(), Stop> {
         let fresh = &offer.records[known..];
@@ -249,11 +237,15 @@ impl<M: Memory + Clone> Ledger<M> {
         }
         let opens = entry.is_none();
         let mut usage = self.store.usage(&message.caller)?;
-        if opens && usage.open_runs >= self.ceilings.open_runs {
-            return Err(AppendError::RunLimit {
-                limit: self.ceilings.open_runs,
-            }
-            .into());
+        let (limit, open) = match subject {
+            Subject::Run(_) => (self.ceilings.open_runs, &mut usage.open_runs),
+            Subject::Environment(_) => (self.ceilings.open_environments, &mut usage.open_environments),
+        };
+        if opens && *open >= limit {
+            return Err(AppendError::RunLimit { limit }.into());
+        }
+        if opens {
+            *open += 1;
         }
         let mut entry = entry.unwrap_or_else(|| {
             let id = self.header.runs;
@@ -280,52 +272,26 @@ impl<M: Memory + Clone> Ledger<M> {
             blocks.push(index);
         }
         entry.next += fresh.len() as u64;
-        entry.outcome = machine.outcome().map(|outcome| outcome.as_str().to_owned());
+        entry.outcome = subject.outcome().map(str::to_owned);
         if opens {
-            usage.open_runs += 1;
             self.store.set_usage(&message.caller, &usage);
         }
-        if machine.is_finished() {
+        if entry.outcome.is_some() {
             self.store.close_run(entry.id);
             let mut usage = self.store.usage(&entry.opener)?;
-            usage.open_runs = usage.open_runs.saturating_sub(1);
+            let open = match subject {
+                Subject::Run(_) => &mut usage.open_runs,
+                Subject::Environment(_) => &mut usage.open_environments,
+            };
+            *open = open.saturating_sub(1);
             self.store.set_usage(&entry.opener, &usage);
         } else {
-            if let (true, Some(graph)) = (opens, &offer.graph) {
+            if let (true, Subject::Run(_), Some(graph)) = (opens, subject, &offer.graph) {
                 self.store.set_graph(entry.id, graph.clone());
             }
-            self.store
-                .set_machine(entry.id, cbor::encode(&machine.to_value()));
+            self.store.set_machine(entry.id, &subject.to_value());
         }
         self.store.set_run(&offer.key, &entry);
         Ok(())
     }
-}
-
-/// The state after the first record of a run.
-fn open(offer: &Offer, first: &Record) -> Result<RunMachine, AppendError> {
-    let Transition::RunOpened { graph: digest, .. } = &first.transition else {
-        let reason = format!("a run begins with `{}`", Transition::RUN_OPENED);
-        return Err(AppendError::Illegal { n: first.n, reason });
-    };
-    let document = offer.graph.as_ref().ok_or(AppendError::GraphMissing)?;
-    if sha256(document) != *digest {
-        return Err(AppendError::GraphMismatch);
-    }
-    let graph = GraphDoc::decode(document).map_err(|why| AppendError::Malformed {
-        n: first.n,
-        reason: why.to_string(),
-    })?;
-    Ok(RunMachine::open(graph))
-}
-
-/// The stored state of an open run.
-fn restore(graph: &[u8], saved: &[u8]) -> Result<RunMachine, StoreError> {
-    let corrupt = |why: String| StoreError::Corrupt {
-        what: "state of a run",
-        why,
-    };
-    let graph = GraphDoc::decode(graph).map_err(|why| corrupt(why.to_string()))?;
-    let saved = cbor::decode(saved).map_err(|why| corrupt(why.to_string()))?;
-    RunMachine::restore(graph, saved).map_err(|why| corrupt(why.to_string()))
 }

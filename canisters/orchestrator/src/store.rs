@@ -2,8 +2,9 @@
 //! header and the peaks of the tree.
 
 use dcanary_types::{
-    Hash,
+    Hash, Value,
     block::Block,
+    cbor,
     policy::{Policy, Role, RoleKind},
     tree::NodeSource,
 };
@@ -187,9 +188,18 @@ impl<M: Memory + Clone> Store<M> {
             .collect()
     }
 
-    /// Graph document and state of an open run.
-    pub fn open_run(&self, run: u64) -> Option<(Vec<u8>, Vec<u8>)> {
-        Some((self.graphs.get(&run)?, self.machines.get(&run)?))
+    /// State of an open run or environment.
+    ///
+    /// # Errors
+    /// When the stable memory does not hold what it should.
+    pub fn machine(&self, run: u64) -> Result<Option<Value>, StoreError> {
+        let Some(bytes) = self.machines.get(&run) else {
+            return Ok(None);
+        };
+        cbor::decode(&bytes).map(Some).map_err(|why| StoreError::Corrupt {
+            what: "state of a run",
+            why: why.to_string(),
+        })
     }
 
     /// Graph document of an open run.
@@ -202,12 +212,12 @@ impl<M: Memory + Clone> Store<M> {
         self.graphs.insert(run, graph);
     }
 
-    /// Replaces the state of an open run.
-    pub fn set_machine(&mut self, run: u64, machine: Vec<u8>) {
-        self.machines.insert(run, machine);
+    /// Replaces the state of an open run or environment.
+    pub fn set_machine(&mut self, run: u64, machine: &Value) {
+        self.machines.insert(run, cbor::encode(machine));
     }
 
-    /// Forgets graph and state of a run that has ended.
+    /// Forgets graph and state of a run or environment that has ended.
     pub fn close_run(&mut self, run: u64) {
         self.graphs.remove(&run);
         self.machines.remove(&run);

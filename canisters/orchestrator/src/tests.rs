@@ -2,7 +2,9 @@
 
 mod appending;
 mod ceilings;
+mod environments;
 mod garbage;
+mod kept;
 mod layout;
 mod memory;
 mod offers;

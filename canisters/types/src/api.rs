@@ -49,8 +49,8 @@ pub struct Record {
     pub body: ByteBuf,
 }
 
-impl From<&crate::record::Record> for Record {
-    fn from(record: &crate::record::Record) -> Self {
+impl<T: crate::record::RecordKind> From<&crate::record::Record<T>> for Record {
+    fn from(record: &crate::record::Record<T>) -> Self {
         Self {
             n: record.n,
             btype: record.btype().to_owned(),

@@ -174,6 +174,69 @@ impl Fields {
         }
     }
 
+    /// Takes the UID of a run, an environment, a promotion or a decision that may be absent.
+    ///
+    /// # Errors
+    /// If it is not text or no UID.
+    pub fn optional_run(&mut self, field: &str) -> Result<Option<String>, FieldError> {
+        if self.0.contains_key(field) {
+            self.run(field).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// Takes a digest of 32 bytes that may be absent.
+    ///
+    /// # Errors
+    /// If it is of another kind or of another length.
+    pub fn optional_hash(&mut self, field: &str) -> Result<Option<Hash>, FieldError> {
+        if self.0.contains_key(field) {
+            self.hash(field).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// Takes the name of a person or of a freeze window (section 11).
+    ///
+    /// # Errors
+    /// If it is absent, not text, empty or too long.
+    pub fn label(&mut self, field: &str) -> Result<String, FieldError> {
+        let label = self.text(field)?;
+        if names::is_label(&label) {
+            Ok(label)
+        } else {
+            Err(FieldError::rule(field, "1 to 1,024 bytes"))
+        }
+    }
+
+    /// Takes the name of a person, or empty text where nobody is named (section 11).
+    ///
+    /// # Errors
+    /// If it is absent, not text or too long.
+    pub fn label_or_empty(&mut self, field: &str) -> Result<String, FieldError> {
+        let label = self.text(field)?;
+        if label.is_empty() || names::is_label(&label) {
+            Ok(label)
+        } else {
+            Err(FieldError::rule(field, "at most 1,024 bytes"))
+        }
+    }
+
+    /// Takes the verb of a decision (section 11).
+    ///
+    /// # Errors
+    /// If it is absent, not text or no such word.
+    pub fn word(&mut self, field: &str) -> Result<String, FieldError> {
+        let word = self.text(field)?;
+        if names::is_word(&word) {
+            Ok(word)
+        } else {
+            Err(FieldError::rule(field, "1 to 64 ASCII letters"))
+        }
+    }
+
     /// Takes a reason (section 3).
     ///
     /// # Errors

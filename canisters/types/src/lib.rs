@@ -8,7 +8,8 @@
 //! ```text
 //! value ── cbor ── fields          what a value is, its bytes and its hash        (section 1)
 //!   └── block ── record, names     blocks, their bodies                           (sections 2, 3)
-//!         ├── graph ── machine     which record may follow which                  (section 4)
+//!         ├── graph ── machine     which record of a run may follow which         (section 4)
+//!         ├── environment          records of environments, and which may follow  (sections 11, 12)
 //!         ├── policy, labels       who may write, what is certified               (sections 5, 7)
 //!         └── tree                 inclusion and consistency proofs               (section 6)
 //! api, limits                      the canister's interface and its ceilings
@@ -17,6 +18,7 @@
 pub mod api;
 pub mod block;
 pub mod cbor;
+pub mod environment;
 pub mod fields;
 #[cfg(test)]
 mod garbage;

@@ -21,6 +21,16 @@ pub const MAX_STAGE_BYTES: usize = 253;
 pub const MAX_REASON_BYTES: usize = 64;
 /// Longest graph document (section 4).
 pub const MAX_GRAPH_BYTES: usize = 32_768;
+/// Longest name of a person or of a freeze window (section 11).
+pub const MAX_LABEL_BYTES: usize = 1_024;
+/// Most approvals that an environment may demand (section 11).
+pub const MAX_APPROVALS: u64 = 64;
+/// Highest weight of a step, in percent (section 11).
+pub const MAX_WEIGHT: u64 = 100;
+/// Most identities that an environment holds (section 12).
+pub const MAX_HELD: usize = 256;
+/// Most digests of promoted releases that an environment remembers (section 12).
+pub const MAX_PROMOTED: usize = 256;
 
 /// Most records in a batch, over all its segments.
 pub const MAX_BATCH_RECORDS: usize = 500;
@@ -44,6 +54,8 @@ pub const MESSAGES_AN_HOUR: u64 = 200_000;
 pub const BYTES_AN_HOUR: u64 = 4 * 1_073_741_824;
 /// Runs that one principal may have open at once. Each keeps up to 32 KiB of graph and its state.
 pub const OPEN_RUNS: u64 = 20_000;
+/// Environments that one principal may have open at once, apart from its runs: they stay open. Each keeps up to 20 KiB of state.
+pub const OPEN_ENVIRONMENTS: u64 = 5_000;
 
 /// Blocks the journal takes. At about 700 bytes each this is some 70 GB of stable memory.
 ///

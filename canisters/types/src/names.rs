@@ -1,6 +1,6 @@
 //! What names may look like (section 2).
 
-use crate::limits::{MAX_NAME_BYTES, MAX_REASON_BYTES, MAX_RUN_BYTES, MAX_STAGE_BYTES};
+use crate::limits::{MAX_LABEL_BYTES, MAX_NAME_BYTES, MAX_REASON_BYTES, MAX_RUN_BYTES, MAX_STAGE_BYTES};
 
 /// Whether it is the name of a project or a domain: `[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?`.
 pub fn is_name(text: &str) -> bool {
@@ -28,6 +28,16 @@ pub fn is_stage(text: &str) -> bool {
 /// Whether it is a reason: 1 to 64 bytes.
 pub fn is_reason(text: &str) -> bool {
     (1..=MAX_REASON_BYTES).contains(&text.len())
+}
+
+/// Whether it is the name of a person or of a freeze window: 1 to 1,024 bytes.
+pub fn is_label(text: &str) -> bool {
+    (1..=MAX_LABEL_BYTES).contains(&text.len())
+}
+
+/// Whether it is the verb of a decision: 1 to 64 ASCII letters.
+pub fn is_word(text: &str) -> bool {
+    (1..=MAX_REASON_BYTES).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphabetic())
 }
 
 #[cfg(test)]

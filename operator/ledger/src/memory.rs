@@ -6,7 +6,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use dcanary_types::{Hash, value};
+use dcanary_types::{Hash, environment::EnvTransition, value};
 
 use crate::{
     error::LedgerError,
@@ -209,7 +209,8 @@ impl Inner {
                 }
             }
         }
-        if first.n == 0 && segment.graph.is_none() && !self.graphs.contains_key(&segment.key) {
+        let needs_graph = first.n == 0 && first.btype != EnvTransition::OPENED;
+        if needs_graph && segment.graph.is_none() && !self.graphs.contains_key(&segment.key) {
             return Answer::GraphMissing;
         }
         if let Some(graph) = &segment.graph {

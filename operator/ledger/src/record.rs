@@ -1,16 +1,16 @@
 //! What is handed to the journal, and what it answers, in the words of this crate.
 
-use dcanary_types::{Hash, block, cbor};
+use dcanary_types::{Hash, block, cbor, record::RecordKind};
 use serde::{Deserialize, Serialize};
 
-/// A run on the chain. Project, domain and UID make the idempotency key together with a record's number.
+/// A run or an environment on the chain. Project, domain and UID make the idempotency key together with a record's number.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RunKey {
     /// Project in which the caller holds its role.
     pub project: String,
     /// Executor domain of the caller in that project.
     pub domain: String,
-    /// UID of the run.
+    /// UID of the run or the environment.
     pub run: String,
 }
 
@@ -31,7 +31,7 @@ impl std::fmt::Display for RunKey {
     }
 }
 
-/// One numbered record of a run, as it is kept in an outbox.
+/// One numbered record of a run or an environment, as it is kept in an outbox.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// Its number within the run: 0, 1, 2, …
@@ -68,8 +68,8 @@ impl Record {
     }
 }
 
-impl From<&dcanary_types::record::Record> for Record {
-    fn from(record: &dcanary_types::record::Record) -> Self {
+impl<T: RecordKind> From<&dcanary_types::record::Record<T>> for Record {
+    fn from(record: &dcanary_types::record::Record<T>) -> Self {
         Self {
             n: record.n,
             btype: record.btype().to_owned(),
@@ -90,7 +90,7 @@ pub fn seal(records: &[Record]) -> Option<Hash> {
 pub struct Segment {
     /// The run.
     pub key: RunKey,
-    /// The encoded graph document; goes with record 0.
+    /// The encoded graph document; goes with record 0 of a run. An environment has none.
     pub graph: Option<Vec<u8>>,
     /// The records, by ascending number without gaps.
     pub records: Vec<Record>,

@@ -1,14 +1,15 @@
-//! What proves a run, and which run is asked for: the one from strangers, the other from whoever verifies.
+//! What proves a run or an environment, and which one is asked for: the one from strangers, the other from whoever verifies.
 
 use dcanary_types::Hash;
 use dcanary_types::block::Block;
-use dcanary_types::record::Record;
 use serde_json::{Value as Json, json};
 
-/// Value of `format` in a file of evidence.
+/// Value of `format` in a file of evidence of a run.
 const FORMAT: &str = "dcanary-run/1";
+/// Value of `format` in a file of evidence of an environment.
+const ENVIRONMENT_FORMAT: &str = "dcanary-environment/1";
 
-/// What is handed in to prove a run.
+/// What is handed in to prove a run or an environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunEvidence {
     /// Canister id that the source of the evidence names; a hint, compared with the trust file.
@@ -19,7 +20,8 @@ pub struct RunEvidence {
     pub certificate: Vec<u8>,
     /// Witness of the labels.
     pub hash_tree: Vec<u8>,
-    /// All blocks of the run in ascending order: index, encoding, inclusion proof in the tree of the head.
+    /// All blocks of the run in ascending order: index, encoding, inclusion proof in the tree of the head. Of an environment also
+    /// those of the environments that it names in `from`.
     pub blocks: Vec<(u64, Vec<u8>, Vec<Hash>)>,
     /// The run's graph document, where it is at hand.
     pub graph: Option<Vec<u8>>,
@@ -32,6 +34,15 @@ pub struct RunEvidence {
 impl RunEvidence {
     /// The evidence as a file that anybody can check later, without the ledger (section 8 of the ledger format).
     pub fn to_json(&self) -> Json {
+        self.file(FORMAT)
+    }
+
+    /// The same for an environment, which has no graph document.
+    pub fn to_environment_json(&self) -> Json {
+        self.file(ENVIRONMENT_FORMAT)
+    }
+
+    fn file(&self, format: &str) -> Json {
         let blocks: Vec<Json> = self
             .blocks
             .iter()
@@ -41,7 +52,7 @@ impl RunEvidence {
             })
             .collect();
         let mut file = json!({
-            "format": FORMAT,
+            "format": format,
             "ledger": hex::encode(&self.ledger),
             "certificate": hex::encode(&self.certificate),
             "hash_tree": hex::encode(&self.hash_tree),
@@ -61,7 +72,7 @@ impl RunEvidence {
     }
 }
 
-/// The run that is asked for. It comes from whoever asks, never from the evidence: a lying replica can answer with the
+/// The run or environment that is asked for. It comes from whoever asks, never from the evidence: a lying replica can answer with the
 /// good evidence of another run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExpectedRun {
@@ -74,18 +85,24 @@ pub struct ExpectedRun {
 }
 
 impl ExpectedRun {
-    /// Whether a record is one of this run; else what it is of instead.
-    pub(crate) fn holds(&self, block: &Block, record: &Record) -> Result<(), String> {
-        let named = |what: &str, wanted: &str, found: &str| {
-            if wanted == found {
-                Ok(())
-            } else {
-                Err(format!("it is of {what} {found}, not of {wanted}"))
-            }
-        };
-        named("run", &self.run, &record.run)?;
+    /// Whether a record with the UID `run` is one of this; else what it is of instead.
+    pub(crate) fn holds(&self, kind: &str, block: &Block, run: &str) -> Result<(), String> {
+        named(kind, &self.run, run)?;
+        self.holds_place(block)
+    }
+
+    /// Whether a block is of the project and domain; else of which instead.
+    pub(crate) fn holds_place(&self, block: &Block) -> Result<(), String> {
         named("project", &self.project, &block.project)?;
         let domain = self.domain.as_ref().unwrap_or(&block.domain);
         named("domain", domain, &block.domain)
+    }
+}
+
+fn named(what: &str, wanted: &str, found: &str) -> Result<(), String> {
+    if wanted == found {
+        Ok(())
+    } else {
+        Err(format!("it is of {what} {found}, not of {wanted}"))
     }
 }

@@ -316,7 +316,7 @@ impl<W: Write> ExportWriter<W> {
 
 /// Verifies an export in one pass. Without trust file the arithmetic is checked and the report never says 0.
 ///
-/// Give a buffered reader. Memory grows with the number of runs and roles, not with the number of blocks.
+/// Give a buffered reader. Memory grows with the number of runs, environments and roles, not with the number of blocks.
 pub fn verify_export<R: Read>(reader: R, trust: Option<&TrustFile>) -> Report {
     let mut report = Report::new(trust);
     let mut replay = Replay::new(trust);

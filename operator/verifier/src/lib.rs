@@ -8,6 +8,7 @@
 //!   certificate ──▶ check_head ──▶ CertifiedHead ──▶ Checkpoint::advance     every answer of the ledger client
 //!                     │
 //!   run evidence, expected run ──▶ verify_run ──▶ Report + VerifiedRun       `dcanary verify run NAME`
+//!   run evidence, expected UID ──▶ verify_environment ──▶ Report + VerifiedEnvironment
 //!   export file  ──▶ verify_export ──▶ Report                                `dcanary verify export FILE`
 //! ```
 //! What each check means is section 10 of `docs/ledger-format.md`; `docs/verifier` is a second implementation that
@@ -17,6 +18,7 @@ pub mod cbor;
 pub mod certificate;
 pub mod checkpoint;
 pub mod code;
+pub mod environment;
 pub mod evidence;
 pub mod export;
 pub mod head;
@@ -29,11 +31,13 @@ pub mod trust;
 mod checks;
 mod json;
 mod loose;
+mod proved;
 mod replay;
 
 pub use certificate::{Certificate, CertificateError, RootKey, Verified};
 pub use checkpoint::{AdvanceError, Checkpoint, Fork, LedgerForked};
 pub use code::{Code, check_read_state};
+pub use environment::{VerifiedEnvironment, check_environments, verify_environment};
 pub use evidence::{ExpectedRun, RunEvidence};
 pub use export::{ExportError, ExportReader, ExportWriter, verify_export};
 pub use head::{Anchors, CertifiedHead, Evidence, HeadError, LabelsError, check_head};

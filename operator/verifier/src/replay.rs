@@ -1,15 +1,16 @@
-//! What can be said of all blocks in order, in memory that does not grow with them: links, tree, policy, runs.
+//! What can be said of all blocks in order, in memory that does not grow with them: links, tree, policy, runs, environments.
 //!
-//! Of each run its state stays (a finished one: a few words), of the policy its roles, of the tree its peaks.
+//! Of each run and environment its state stays (a finished run: a few words), of the policy its roles, of the tree its peaks.
 
 use std::collections::HashMap;
 
 use dcanary_types::block::Block;
 use dcanary_types::policy::{Policy, Role, RoleBody, RoleKind};
-use dcanary_types::record::{Body, LedgerEvent, Record};
+use dcanary_types::record::{Body, LedgerEvent, Transition};
 use dcanary_types::tree::Accumulator;
 use dcanary_types::{Hash, Value};
 
+use crate::environment::Environments;
 use crate::loose::LooseRun;
 use crate::report::{Check, Report};
 use crate::trust::TrustFile;
@@ -28,6 +29,8 @@ pub(crate) struct Replay<'t> {
     /// The operators of `policy`, found without a walk over all roles for each block.
     operators: HashMap<(String, Vec<u8>), String>,
     runs: HashMap<RunKey, LooseRun>,
+    /// By project and domain.
+    environments: HashMap<(String, String), Environments>,
     blocks: Result<(), String>,
     hash_links: Result<(), String>,
     writers: Result<(), String>,
@@ -45,6 +48,7 @@ impl<'t> Replay<'t> {
             policy: Policy::new(0, []),
             operators: HashMap::new(),
             runs: HashMap::new(),
+            environments: HashMap::new(),
             blocks: Ok(()),
             hash_links: Ok(()),
             writers: Ok(()),
@@ -77,10 +81,8 @@ impl<'t> Replay<'t> {
                 let at = |why: &str| format!("block {index}: {why}");
                 let writers = self.check_writer(&block, &body).map_err(at);
                 keep(&mut self.writers, writers);
-                if let Body::Run(record) = body {
-                    let transitions = self.check_run(block, &record).map_err(at);
-                    keep(&mut self.transitions, transitions);
-                }
+                let transitions = self.check_record(block, body).map_err(|why| at(&why));
+                keep(&mut self.transitions, transitions);
             }
         }
     }
@@ -137,7 +139,7 @@ impl<'t> Replay<'t> {
                 }
                 Ok(())
             }
-            Body::Ledger(LedgerEvent::Conflict { .. }) | Body::Run(_) => {
+            Body::Ledger(LedgerEvent::Conflict { .. }) | Body::Run(_) | Body::Environment(_) => {
                 let key = (block.project.clone(), block.caller.clone());
                 if self.operators.get(&key) != Some(&block.domain) {
                     return Err("the writer is no operator of that project and domain");
@@ -159,11 +161,40 @@ impl<'t> Replay<'t> {
         }
     }
 
-    fn check_run(&mut self, block: Block, record: &Record) -> Result<(), &'static str> {
-        self.runs
-            .entry((block.project, block.domain, record.run.clone()))
-            .or_default()
-            .apply(record)
+    fn check_record(&mut self, block: Block, body: Body) -> Result<(), String> {
+        let (project, domain) = (block.project, block.domain);
+        let environments = self.environments.get_mut(&(project.clone(), domain.clone()));
+        match body {
+            Body::Ledger(_) => Ok(()),
+            Body::Run(record) => match environments {
+                Some(environments) if environments.has(&record.run) => {
+                    // The note that a record was refused is one of whatever the UID is of.
+                    if !matches!(record.transition, Transition::RecordRefused { .. }) {
+                        return Err("a record of a run bears the UID of an environment".to_owned());
+                    }
+                    match Body::Run(record).into_environment() {
+                        Some(note) => environments.apply(&note, &|_| None),
+                        None => Ok(()),
+                    }
+                }
+                _ => self
+                    .runs
+                    .entry((project, domain, record.run.clone()))
+                    .or_default()
+                    .apply(&record)
+                    .map_err(str::to_owned),
+            },
+            Body::Environment(record) => {
+                let run = (project, domain, record.run.clone());
+                if self.runs.contains_key(&run) {
+                    return Err("a record of an environment bears the UID of a run".to_owned());
+                }
+                self.environments
+                    .entry((run.0, run.1))
+                    .or_default()
+                    .apply(&record, &|_| None)
+            }
+        }
     }
 
     /// Number of blocks taken.
@@ -184,6 +215,18 @@ impl<'t> Replay<'t> {
     /// The policy after the blocks taken.
     pub(crate) fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    fn subjects(&self) -> String {
+        let environments: usize = self.environments.values().map(Environments::len).sum();
+        let environments = match environments {
+            0 => String::new(),
+            some => format!("{some} environments; "),
+        };
+        format!(
+            "{environments}{} runs; their graphs are not at hand: needs and attempt limits not checked",
+            self.runs.len()
+        )
     }
 
     /// Reports what the blocks alone show.
@@ -209,14 +252,7 @@ impl<'t> Replay<'t> {
                 &self.writers,
                 "writers held their roles".to_owned(),
             ),
-            (
-                Check::Transitions,
-                &self.transitions,
-                format!(
-                    "{} runs; their graphs are not at hand: needs and attempt limits not checked",
-                    self.runs.len()
-                ),
-            ),
+            (Check::Transitions, &self.transitions, self.subjects()),
         ] {
             if result.is_err() || self.blocks.is_ok() {
                 put(report, check, result, good);

@@ -1,10 +1,12 @@
 //! Bodies of blocks: what each block type says, with exactly which fields (section 3).
 
+mod entry;
 mod ledger;
 mod outputs;
 mod transition;
-mod words;
+pub(crate) mod words;
 
+pub use entry::Entry;
 pub use ledger::LedgerEvent;
 pub use outputs::{Artifact, Outputs, ResultDigest};
 pub use transition::{Source, Transition};
@@ -15,14 +17,15 @@ use thiserror::Error;
 use crate::{
     block::{self, Block},
     cbor::{self, CborError},
+    environment::{EnvRecord, EnvTransition},
     fields::{FieldError, Fields},
     limits::MAX_BODY_BYTES,
     names,
     value::{Hash, Map, Value},
 };
 
-/// Every block type, with what it records (section 3). The order is that of the page.
-pub const BLOCK_TYPES: [&str; 15] = [
+/// Every block type, with what it records (sections 3 and 11). The order is that of the page.
+pub const BLOCK_TYPES: [&str; 30] = [
     LedgerEvent::OPENED,
     LedgerEvent::RESTORED,
     LedgerEvent::ROLE_GRANTED,
@@ -38,6 +41,21 @@ pub const BLOCK_TYPES: [&str; 15] = [
     Transition::STAGE_CANCELLED,
     Transition::RUN_FINISHED,
     Transition::RECORD_REFUSED,
+    EnvTransition::OPENED,
+    EnvTransition::CHANGED,
+    EnvTransition::DEPLOY_REQUESTED,
+    EnvTransition::DECIDED,
+    EnvTransition::DEPLOY_STARTED,
+    EnvTransition::STEP_REACHED,
+    EnvTransition::ANALYSIS_VERDICT,
+    EnvTransition::PROMOTED,
+    EnvTransition::ABORTED,
+    EnvTransition::ROLLED_BACK,
+    EnvTransition::HELD,
+    EnvTransition::RELEASED,
+    EnvTransition::FROZEN,
+    EnvTransition::OVERRIDDEN,
+    EnvTransition::CLOSED,
 ];
 
 /// Why a body is not what its block type says (section 3).
@@ -49,6 +67,12 @@ pub enum RecordError {
     /// The block type is not one that a run's records may have.
     #[error("block type `{0}` is not a record of a run")]
     NotOfARun(String),
+    /// The block type is not one that an environment's records may have.
+    #[error("block type `{0}` is not a record of an environment")]
+    NotOfAnEnvironment(String),
+    /// The block type is one that the canister writes of itself.
+    #[error("block type `{0}` is not a record of a run or an environment")]
+    NotARecord(String),
     /// The body is not deterministic CBOR.
     #[error("the body is not deterministic CBOR: {0}")]
     Cbor(#[from] CborError),
@@ -63,20 +87,42 @@ pub enum RecordError {
     Frame,
 }
 
-/// One record of a run: what an operator offers, and what its block keeps (section 3).
+/// What records of one kind say.
+pub trait RecordKind: Sized {
+    /// The block type.
+    fn btype(&self) -> &'static str;
+
+    /// Whether records of this kind may have the block type.
+    fn knows(btype: &str) -> bool;
+
+    /// What to say of a block type of another kind.
+    fn foreign(btype: &str) -> RecordError;
+
+    /// The fields of the body besides `run` and `n`.
+    fn fields(&self) -> Map;
+
+    /// Takes the fields of a type; what is left is for the caller to refuse.
+    ///
+    /// # Errors
+    /// If a field is missing or breaks its rule.
+    fn take(btype: &str, fields: &mut Fields) -> Result<Self, RecordError>;
+}
+
+/// One numbered record: what an operator offers, and what its block keeps (sections 3 and 11). `Record` alone is one of a
+/// run, [`EnvRecord`] one of an environment, `Record<Entry>` one of either.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
-    /// UID of the run.
+pub struct Record<T = Transition> {
+    /// UID of the run or the environment.
     pub run: String,
-    /// Number of the record within its run.
+    /// Number of the record within it.
     pub n: u64,
     /// The operator's time in nanoseconds since 1970.
     pub claimed_ts: u64,
     /// What happened.
-    pub transition: Transition,
+    pub transition: T,
 }
 
-impl Record {
+impl<T: RecordKind> Record<T> {
     /// The block type.
     pub fn btype(&self) -> &'static str {
         self.transition.btype()
@@ -120,16 +166,16 @@ impl Record {
     }
 
     fn from_fields(btype: &str, claimed_ts: u64, mut fields: Fields) -> Result<Self, RecordError> {
-        if !Transition::TYPES.contains(&btype) {
+        if !T::knows(btype) {
             return Err(if BLOCK_TYPES.contains(&btype) {
-                RecordError::NotOfARun(btype.to_owned())
+                T::foreign(btype)
             } else {
                 RecordError::UnknownType(btype.to_owned())
             });
         }
         let run = fields.run("run")?;
         let n = fields.nat("n")?;
-        let transition = Transition::take(btype, &mut fields)?;
+        let transition = T::take(btype, &mut fields)?;
         fields.done()?;
         Ok(Self {
             run,
@@ -145,8 +191,10 @@ impl Record {
 pub enum Body {
     /// Something about the ledger itself.
     Ledger(LedgerEvent),
-    /// A record of a run.
+    /// A record of a run, or the note that a record was refused, which an environment may have as well.
     Run(Record),
+    /// A record of an environment.
+    Environment(EnvRecord),
 }
 
 impl Body {
@@ -155,11 +203,12 @@ impl Body {
     /// # Errors
     /// If the block type is unknown or the body has not exactly its fields.
     pub fn of(block: &Block) -> Result<Self, RecordError> {
-        if Transition::TYPES.contains(&block.btype.as_str()) {
+        if Entry::knows(&block.btype) {
             if !names::is_name(&block.project) || !names::is_name(&block.domain) {
                 return Err(RecordError::Frame);
             }
-            return Record::from_body(&block.btype, block.claimed_ts, block.body.clone()).map(Body::Run);
+            let record = Record::<Entry>::from_body(&block.btype, block.claimed_ts, block.body.clone())?;
+            return Ok(record.into());
         }
         let event = LedgerEvent::from_body(&block.btype, block.body.clone())?;
         let fits = match &event {
@@ -175,6 +224,52 @@ impl Body {
             Ok(Body::Ledger(event))
         } else {
             Err(RecordError::Frame)
+        }
+    }
+}
+
+impl Body {
+    /// The same as a record of an environment, if it can be one: the note that a record was refused may be either's.
+    pub fn into_environment(self) -> Option<EnvRecord> {
+        match self {
+            Self::Environment(record) => Some(record),
+            Self::Run(Record {
+                run,
+                n,
+                claimed_ts,
+                transition,
+            }) => Some(Record {
+                run,
+                n,
+                claimed_ts,
+                transition: Entry::Run(transition).into_environment()?,
+            }),
+            Self::Ledger(_) => None,
+        }
+    }
+}
+
+impl From<Record<Entry>> for Body {
+    fn from(record: Record<Entry>) -> Self {
+        let Record {
+            run,
+            n,
+            claimed_ts,
+            transition,
+        } = record;
+        match transition {
+            Entry::Run(transition) => Self::Run(Record {
+                run,
+                n,
+                claimed_ts,
+                transition,
+            }),
+            Entry::Environment(transition) => Self::Environment(Record {
+                run,
+                n,
+                claimed_ts,
+                transition,
+            }),
         }
     }
 }

@@ -132,16 +132,16 @@ proptest! {
         for field in body.keys() {
             let mut bad = body.clone();
             bad.remove(field);
-            let read = Record::from_body(record.btype(), 0, bad);
+            let read = Record::<Transition>::from_body(record.btype(), 0, bad);
             prop_assert_eq!(read.is_ok(), optional.contains(&field.as_str()), "{}", field);
             let mut bad = body.clone();
             bad.insert(field.clone(), Value::Array(vec![Value::Nat(0)]));
-            prop_assert!(Record::from_body(record.btype(), 0, bad).is_err(), "{}", field);
+            prop_assert!(Record::<Transition>::from_body(record.btype(), 0, bad).is_err(), "{}", field);
         }
         let mut bad = body.clone();
         bad.insert("extra".to_owned(), Value::Nat(1));
         prop_assert_eq!(
-            Record::from_body(record.btype(), 0, bad),
+            Record::<Transition>::from_body(record.btype(), 0, bad),
             Err(FieldError::Unknown("extra".to_owned()).into())
         );
     }
@@ -153,7 +153,7 @@ proptest! {
         let same = other == record.btype() || (alike.contains(&other) && alike.contains(&record.btype()));
         let skip = [Transition::STAGE_CANCELLED, Transition::STAGE_SKIPPED];
         prop_assume!(!(skip.contains(&other) && skip.contains(&record.btype())));
-        prop_assert_eq!(Record::from_body(other, 0, record.body()).is_ok(), same);
+        prop_assert_eq!(Record::<Transition>::from_body(other, 0, record.body()).is_ok(), same);
     }
 
     #[test]
@@ -175,7 +175,8 @@ proptest! {
 
 #[test]
 fn the_list_of_block_types_is_complete() {
-    assert_eq!(BLOCK_TYPES[5..], Transition::TYPES);
+    assert_eq!(BLOCK_TYPES[5..15], Transition::TYPES);
+    assert_eq!(BLOCK_TYPES[15..], EnvTransition::TYPES);
 }
 
 #[test]
@@ -295,20 +296,20 @@ fn ledger_events_that_break_a_rule_are_refused() {
 fn bodies_that_are_too_long_or_not_deterministic_are_refused() {
     let long = vec![0; MAX_BODY_BYTES + 1];
     assert_eq!(
-        Record::decode(Transition::RUN_FINISHED, 0, &long),
+        Record::<Transition>::decode(Transition::RUN_FINISHED, 0, &long),
         Err(RecordError::TooLong(MAX_BODY_BYTES + 1))
     );
     // {"n": 0} with the number in two bytes
     assert!(matches!(
-        Record::decode(Transition::RUN_FINISHED, 0, &[0xa1, 0x61, b'n', 0x18, 0]),
+        Record::<Transition>::decode(Transition::RUN_FINISHED, 0, &[0xa1, 0x61, b'n', 0x18, 0]),
         Err(RecordError::Cbor(_))
     ));
     assert!(matches!(
-        Record::decode("dcanary_gift", 0, &[0xa0]),
+        Record::<Transition>::decode("dcanary_gift", 0, &[0xa0]),
         Err(RecordError::UnknownType(_))
     ));
     assert!(matches!(
-        Record::decode(LedgerEvent::OPENED, 0, &[0xa0]),
+        Record::<Transition>::decode(LedgerEvent::OPENED, 0, &[0xa0]),
         Err(RecordError::NotOfARun(_))
     ));
 }

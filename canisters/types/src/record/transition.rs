@@ -2,7 +2,7 @@
 
 use crate::{
     fields::{FieldError, Fields},
-    record::{Artifact, Outcome, RecordError, SkipReason, outputs},
+    record::{Artifact, Outcome, RecordError, RecordKind, SkipReason, outputs},
     value::{self, Hash, Map, Value},
 };
 
@@ -173,9 +173,22 @@ impl Transition {
             Self::RunOpened { .. } | Self::RunFinished { .. } | Self::RecordRefused { .. } => None,
         }
     }
+}
 
-    /// The fields of the body besides `run` and `n`.
-    pub(super) fn fields(&self) -> Map {
+impl RecordKind for Transition {
+    fn btype(&self) -> &'static str {
+        self.btype()
+    }
+
+    fn knows(btype: &str) -> bool {
+        Self::TYPES.contains(&btype)
+    }
+
+    fn foreign(btype: &str) -> RecordError {
+        RecordError::NotOfARun(btype.to_owned())
+    }
+
+    fn fields(&self) -> Map {
         match self {
             Self::RunOpened {
                 name,
@@ -251,8 +264,7 @@ impl Transition {
         }
     }
 
-    /// Takes the fields of a type; what is left is for the caller to refuse.
-    pub(super) fn take(btype: &str, fields: &mut Fields) -> Result<Self, RecordError> {
+    fn take(btype: &str, fields: &mut Fields) -> Result<Self, RecordError> {
         Ok(match btype {
             Self::RUN_OPENED => Self::RunOpened {
                 name: fields.text("name")?,

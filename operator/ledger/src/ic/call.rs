@@ -4,7 +4,7 @@ use candid::{
     CandidType, Decode, Encode, Principal,
     utils::{ArgumentEncoder, encode_args},
 };
-use dcanary_types::api;
+use dcanary_types::{api, environment::EnvTransition};
 use ic_agent::{AgentError, agent::CallResponse};
 use serde::de::DeserializeOwned;
 use serde_bytes::ByteBuf;
@@ -139,10 +139,18 @@ impl IcLedger {
                 reason: "JournalFull",
                 message: format!("the journal {} takes no more records", self.ledger),
             },
-            Err(E::RunLimit { limit }) => Answer::Later {
-                reason: "RunLimit",
-                message: format!("{limit} runs of project {} are open already", segment.key.project),
-            },
+            Err(E::RunLimit { limit }) => {
+                let opens = segment.records.first().map(|record| record.btype.as_str());
+                let what = if opens == Some(EnvTransition::OPENED) {
+                    "environments"
+                } else {
+                    "runs"
+                };
+                Answer::Later {
+                    reason: "RunLimit",
+                    message: format!("{limit} {what} of {} are open already", self.caller),
+                }
+            }
             Err(E::RateLimited { retry_after_s }) => Answer::Later {
                 reason: "RateLimited",
                 message: rate(retry_after_s),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dcanary_types::Hash;
+use dcanary_types::{Hash, environment::EnvTransition, record::Transition};
 
 use super::Outcome;
 use crate::{
@@ -225,7 +225,7 @@ impl Run {
             // A record that was replaced while it was under way is recorded as it was sent.
             self.records.remove(&record.n);
             self.receipts.insert(record.n, (*block, record.fingerprint()));
-            if record.btype == "dcanary_run_finished" {
+            if [Transition::RUN_FINISHED, EnvTransition::CLOSED].contains(&record.btype.as_str()) {
                 self.end = Some(record.n);
             }
             done.push((record.n, *block));

@@ -1,6 +1,7 @@
 //! The client against the real node with the real canister.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod environment;
 mod identity;
 #[path = "../support/mod.rs"]
 mod support;
@@ -144,7 +145,7 @@ async fn an_illegal_record_is_refused_and_its_replacement_is_recorded() {
     // Succeeded before it started.
     records.remove(1);
     for (record, n) in records.iter_mut().zip(0..) {
-        let mut typed =
+        let mut typed: dcanary_types::record::Record =
             dcanary_types::record::Record::decode(&record.btype, record.claimed_ts, &record.body).unwrap();
         typed.n = n;
         *record = (&typed).into();

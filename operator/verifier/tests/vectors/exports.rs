@@ -9,7 +9,7 @@ use crate::forge::{Key, Ranges, canister, certificate};
 use crate::records::NOW;
 use crate::world::{World, sequence};
 
-pub struct Cases(Vec<Json>);
+pub struct Cases(pub Vec<Json>);
 
 impl Cases {
     pub fn add(&mut self, name: &str, export: &[u8], trust: Option<&TrustFile>, fails: &[Check]) {

@@ -12,6 +12,10 @@
 
 mod attacks;
 mod certificates;
+mod chains;
+mod deployments;
+mod environment;
+mod environments;
 mod exports;
 mod flips;
 mod forge;
@@ -100,9 +104,25 @@ fn committed_proofs_are_what_the_generator_makes() {
 }
 
 #[test]
+fn committed_environments_are_what_the_generator_makes() {
+    committed("environments", &environments::make());
+}
+
+#[test]
+fn committed_exports_with_environments_are_what_the_generator_makes() {
+    committed("environment_exports", &environment::make_exports());
+}
+
+#[test]
+fn committed_proofs_of_environments_are_what_the_generator_makes() {
+    committed("environment_proofs", &environment::make_proofs());
+}
+
+#[test]
 fn the_verifier_says_of_each_committed_export_what_the_file_says() {
-    let file: Json = serde_json::from_str(&std::fs::read_to_string(path("exports")).unwrap()).unwrap();
-    for case in file.as_array().unwrap() {
+    let read =
+        |name| -> Vec<Json> { serde_json::from_str(&std::fs::read_to_string(path(name)).unwrap()).unwrap() };
+    for case in [read("exports"), read("environment_exports")].concat() {
         let trust = case["trust"]
             .as_str()
             .map(|text| TrustFile::parse(text.as_bytes()).unwrap());

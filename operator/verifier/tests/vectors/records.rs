@@ -131,8 +131,8 @@ pub fn transitions() -> Vec<Transition> {
     ]
 }
 
-pub fn records(run: &str, transitions: Vec<Transition>) -> Vec<Record> {
-    let record = |(n, transition)| {
+pub fn records<T>(run: &str, transitions: Vec<T>) -> Vec<Record<T>> {
+    let record = |(n, transition): (usize, T)| {
         let n = n as u64;
         Record {
             run: run.to_owned(),

@@ -3,7 +3,7 @@
 use dcanary_types::block::Block;
 use dcanary_types::labels::Labels;
 use dcanary_types::policy::{Policy, Role, RoleBody, RoleKind};
-use dcanary_types::record::{LedgerEvent, Record};
+use dcanary_types::record::{LedgerEvent, Record, RecordKind};
 use dcanary_types::tree::Accumulator;
 use dcanary_types::value::{map, sha256};
 use dcanary_types::{Map, Value, cbor};
@@ -131,7 +131,7 @@ impl World {
         self.push(caller, project, "", event.btype(), None, event.body());
     }
 
-    pub fn record(&mut self, caller: &[u8], project: &str, domain: &str, record: &Record) {
+    pub fn record<T: RecordKind>(&mut self, caller: &[u8], project: &str, domain: &str, record: &Record<T>) {
         self.push(
             caller,
             project,

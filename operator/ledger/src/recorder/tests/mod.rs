@@ -8,6 +8,7 @@ use crate::memory::{MemoryLedger, Weather};
 
 mod away;
 mod cost;
+mod environments;
 mod laws;
 mod missing;
 mod order;
