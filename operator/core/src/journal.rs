@@ -1,4 +1,4 @@
-//! The outbox: records of a run on their way to the chain.
+//! The outbox: records of a run or an environment on their way to the chain.
 //!
 //! ```text
 //! emit ─▶ pending (≤ 64) ─▶ recorder ─▶ chain ─▶ recorded
@@ -10,7 +10,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use dcanary_crds::{JournalStatus, PendingRecord, SealedRecords};
 use dcanary_types::{
     Hash,
-    record::{Record, Transition},
+    record::{Entry, Record, RecordKind, Transition},
     value::sha256,
 };
 use jiff::Timestamp;
@@ -57,7 +57,12 @@ pub fn is_crowded(journal: &JournalStatus) -> bool {
 }
 
 /// Adds a record under the next number.
-pub fn push(journal: &mut JournalStatus, run: &str, transition: Transition, now: Timestamp) -> Record {
+pub fn push<T: RecordKind>(
+    journal: &mut JournalStatus,
+    run: &str,
+    transition: T,
+    now: Timestamp,
+) -> Record<T> {
     let record = Record {
         run: run.to_owned(),
         n: u64::try_from(journal.next).unwrap_or_default(),
@@ -70,7 +75,7 @@ pub fn push(journal: &mut JournalStatus, run: &str, transition: Transition, now:
 }
 
 /// A record as the outbox keeps it.
-pub fn pending(record: &Record) -> PendingRecord {
+pub fn pending<T: RecordKind>(record: &Record<T>) -> PendingRecord {
     PendingRecord {
         n: i64::try_from(record.n).unwrap_or(i64::MAX),
         btype: record.btype().to_owned(),
@@ -80,9 +85,9 @@ pub fn pending(record: &Record) -> PendingRecord {
 }
 
 /// Reads a record of the outbox; `None` when somebody changed it.
-pub fn read(pending: &PendingRecord) -> Option<Record> {
+pub fn read<T: RecordKind>(pending: &PendingRecord) -> Option<Record<T>> {
     let body = STANDARD.decode(&pending.body).ok()?;
-    let record = Record::decode(&pending.btype, u64::try_from(pending.claimed_ts).ok()?, &body).ok()?;
+    let record = Record::<T>::decode(&pending.btype, u64::try_from(pending.claimed_ts).ok()?, &body).ok()?;
     (i64::try_from(record.n) == Ok(pending.n)).then_some(record)
 }
 
@@ -90,7 +95,7 @@ pub fn read(pending: &PendingRecord) -> Option<Record> {
 pub fn seal_hash(records: &[PendingRecord]) -> String {
     let mut all: Vec<u8> = Vec::with_capacity(records.len() * 32);
     for record in records {
-        let hash: Hash = read(record).map_or([0; 32], |record| record.content_hash());
+        let hash: Hash = read::<Entry>(record).map_or([0; 32], |record| record.content_hash());
         all.extend(hash);
     }
     definition::text(&sha256(&all))
@@ -199,7 +204,7 @@ fn replace(journal: &mut JournalStatus, refusal: &Refusal, run: &str, now: Times
         return;
     }
     let place = journal.pending.iter().position(|record| record.n == n);
-    let current = place.and_then(|at| read(&journal.pending[at]));
+    let current = place.and_then(|at| read::<Entry>(&journal.pending[at]));
     match &current {
         Some(record) if record.content_hash() != refusal.hash => return,
         None if place.is_some()
@@ -212,7 +217,9 @@ fn replace(journal: &mut JournalStatus, refusal: &Refusal, run: &str, now: Times
         }
         _ => {}
     }
-    let what = current.as_ref().map_or("a sealed record", Record::btype);
+    let what = current
+        .as_ref()
+        .map_or("a sealed record", |record| record.btype());
     let shown = format!(
         "record {n} ({what}, content {}) was refused: {}",
         definition::text(&refusal.hash),

@@ -18,6 +18,7 @@ pub mod outcome;
 pub mod plan;
 pub mod pod;
 pub mod problem;
+pub mod recorded;
 pub mod report;
 pub mod resolve;
 pub mod run;

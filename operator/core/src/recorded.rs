@@ -1,13 +1,13 @@
-//! Whether the chain holds what the run did: `Recorded`, and what only a person can put right.
+//! Whether the chain holds what an object did: `Recorded`, and what only a person can put right.
 
-use dcanary_crds::{ConditionStatus, ConditionType, PipelineRunStatus};
+use dcanary_crds::{Condition, ConditionStatus, ConditionType, JournalStatus};
 use jiff::Timestamp;
 
-use super::budget::CONDITION_MESSAGE_BYTES;
 use crate::{
     conditions::{Fact, find},
     journal,
     observed::{JournalSeen, Sealing},
+    run::CONDITION_MESSAGE_BYTES,
     text::cut,
     time::{from_nanoseconds, later},
 };
@@ -16,26 +16,29 @@ use crate::{
 const LAG: u64 = 30;
 
 /// The condition, and when it would change by itself.
-pub(super) fn condition(
-    status: &PipelineRunStatus,
+///
+/// `started` stands for the time of the oldest record where that is not at hand.
+pub fn condition(
+    journal: &JournalStatus,
+    conditions: &[Condition],
+    started: Timestamp,
     seen: &JournalSeen,
     now: Timestamp,
-) -> Option<(Fact, Option<Timestamp>)> {
+) -> (Fact, Option<Timestamp>) {
     use ConditionStatus::{False, True, Unknown};
-    let journal = status.journal.as_ref()?;
     let fact = |status, reason: &str, message: &str| {
         let message = cut(message, CONDITION_MESSAGE_BYTES);
         Fact::new(ConditionType::Recorded, status, reason, &message)
     };
-    if let Some((reason, message)) = stalled(status, seen) {
-        return Some((fact(False, reason, &message), None));
+    if let Some((reason, message)) = stalled(journal, seen) {
+        return (fact(False, reason, &message), None);
     }
     if journal.recorded >= journal.next {
-        return Some((fact(True, "Recorded", "the chain holds all records"), None));
+        return (fact(True, "Recorded", "the chain holds all records"), None);
     }
     let oldest = match (journal.sealed.first(), journal.pending.first()) {
         (None, Some(pending)) => from_nanoseconds(pending.claimed_ts),
-        _ => status.started_at.unwrap_or(now),
+        _ => started,
     };
     let late = later(oldest, LAG);
     if now >= late {
@@ -45,20 +48,19 @@ pub(super) fn condition(
             .map_or(("Lagging", "records wait for the chain"), |waiting| {
                 (waiting.reason.as_str(), waiting.message.as_str())
             });
-        return Some((fact(False, reason, message), None));
+        return (fact(False, reason, message), None);
     }
     // it stays what it was until the lag is long or everything is recorded
-    let before = find(&status.conditions, ConditionType::Recorded);
+    let before = find(conditions, ConditionType::Recorded);
     let kept = before.map_or_else(
         || fact(Unknown, "Queued", "records are on their way to the chain"),
         |condition| fact(condition.status, &condition.reason, &condition.message),
     );
-    Some((kept, Some(late)))
+    (kept, Some(late))
 }
 
-/// What a person has to look at before the journal of a run can be relied on, also after the run's end.
-pub(super) fn stalled(status: &PipelineRunStatus, seen: &JournalSeen) -> Option<(&'static str, String)> {
-    let journal = status.journal.as_ref()?;
+/// What a person has to look at before the journal of an object can be relied on, also after its end.
+pub fn stalled(journal: &JournalStatus, seen: &JournalSeen) -> Option<(&'static str, String)> {
     if let Some(conflict) = seen.conflict {
         return Some((
             "LedgerConflict",
@@ -72,7 +74,7 @@ pub(super) fn stalled(status: &PipelineRunStatus, seen: &JournalSeen) -> Option<
         return Some((
             "LedgerAhead",
             format!(
-                "the chain holds {next} records of this run, more than its status knows: the status is older than the journal"
+                "the chain holds {next} records of it, more than its status knows: the status is older than the journal"
             ),
         ));
     }

@@ -47,13 +47,20 @@ pub enum ConditionError {
     /// Its value is no boolean.
     #[error("the expression gives {0}, not true or false")]
     NotBoolean(String),
+    /// It reckons with a double and an integer.
+    #[error(
+        "numbers of an answer are doubles and cannot be added to or multiplied with integers: write 100.0 instead of 100"
+    )]
+    MixedNumbers,
 }
 
 /// What a condition names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Uses {
-    /// Variables at the root, such as `params`, and the functions of ours.
+    /// Variables at the root, such as `params`.
     pub roots: BTreeSet<String>,
+    /// Functions, such as `size`.
+    pub functions: BTreeSet<String>,
     /// `params.NAME`
     pub params: BTreeSet<String>,
     /// `stages.NAME` or `stages["NAME"]`
@@ -111,6 +118,10 @@ impl Condition {
         &self.source
     }
 
+    pub(crate) fn expression(&self) -> &IdedExpr {
+        self.program.expression()
+    }
+
     /// What it names.
     pub fn uses(&self) -> Uses {
         let mut uses = Uses::default();
@@ -164,6 +175,10 @@ fn walk(expression: &IdedExpr, uses: &mut Uses, bound: &BTreeSet<String>) {
                 && let Expr::Literal(LiteralValue::String(key)) = &index.expr
             {
                 member(operand, key.inner(), uses, bound);
+            }
+            // operators have names too, such as `_+_`
+            if call.func_name.starts_with(|c: char| c.is_ascii_alphabetic()) {
+                uses.functions.insert(call.func_name.clone());
             }
             if let Some(target) = &call.target {
                 walk(target, uses, bound);

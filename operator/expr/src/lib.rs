@@ -3,15 +3,18 @@
 //! ```text
 //! "tag-$(params.version)"      Template   text and references, rendered into values, never into scripts
 //! 'params.env == "prod"'       Condition  CEL, a bounded cost, a boolean
+//! "result < 0.01"              the same, over values that were measured
 //! ```
 
 pub mod condition;
 mod cost;
+pub mod measured;
 pub mod reference;
 mod shape;
 pub mod template;
 
 pub use condition::{Condition, ConditionError, Status, Uses};
+pub use measured::FUNCTIONS;
 pub use reference::{Reference, Values};
 pub use template::{Template, TemplateError};
 

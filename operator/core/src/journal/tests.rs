@@ -77,7 +77,7 @@ fn at_48_the_oldest_32_are_put_aside_and_leave_only_when_they_are_known_to_be() 
 #[test]
 fn a_refused_record_is_replaced_at_its_number_once_and_shown() {
     let mut journal = filled(3);
-    let hash = read(&journal.pending[1]).unwrap().content_hash();
+    let hash = read::<Transition>(&journal.pending[1]).unwrap().content_hash();
     let seen = JournalSeen {
         refused: vec![Refusal {
             n: 1,
@@ -120,7 +120,7 @@ fn a_conflict_or_a_chain_that_is_ahead_moves_nothing() {
 #[test]
 fn a_record_that_somebody_changed_is_not_read() {
     let mut journal = filled(1);
-    assert!(read(&journal.pending[0]).is_some());
+    assert!(read::<Transition>(&journal.pending[0]).is_some());
     journal.pending[0].n = 5;
-    assert!(read(&journal.pending[0]).is_none());
+    assert!(read::<Transition>(&journal.pending[0]).is_none());
 }

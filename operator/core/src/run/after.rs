@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::{
     budget,
     effects::{self, Scene},
-    recorded, rides,
+    rides,
     step::Owner,
     still,
 };
@@ -15,6 +15,7 @@ use crate::{
     effect::{Plan, Wake},
     journal,
     observed::{JournalSeen, Observed},
+    recorded,
 };
 
 /// A run that has ended: nothing of it changes any more but its place in the journal.
@@ -34,7 +35,9 @@ pub(super) fn ended(
     let generation = run.metadata.generation.unwrap_or_default();
     let mut facts = standing(&status, &seen.journal);
     let mut wake = Wake::OnChange;
-    if let Some((fact, at)) = recorded::condition(&status, &seen.journal, now) {
+    if let Some(journal) = &status.journal {
+        let started = status.started_at.unwrap_or(now);
+        let (fact, at) = recorded::condition(journal, &status.conditions, started, &seen.journal, now);
         facts.push(fact);
         wake = at.map_or(wake, Wake::At);
     }
@@ -76,7 +79,10 @@ fn standing(status: &PipelineRunStatus, journal: &JournalSeen) -> Vec<Fact> {
     let Some(end) = conditions::find(&status.conditions, ConditionType::Succeeded) else {
         return Vec::new();
     };
-    let stalled = recorded::stalled(status, journal);
+    let stalled = status
+        .journal
+        .as_ref()
+        .and_then(|own| recorded::stalled(own, journal));
     conditions::run(RunState::Ended {
         succeeded: end.status == ConditionStatus::True,
         reason: &end.reason,

@@ -20,7 +20,7 @@ pub(super) const STATUS_FULL: &str = "StatusFull";
 /// Reason of an attempt whose results and artifacts do not fit.
 pub(super) const RESULTS_TOO_LARGE: &str = "ResultsTooLarge";
 /// Longest message of a condition of an active or ended run, in bytes.
-pub(super) const CONDITION_MESSAGE_BYTES: usize = 1500;
+pub(crate) const CONDITION_MESSAGE_BYTES: usize = 1500;
 /// Longest image of an attempt as the kubelet tells it, in bytes.
 pub(super) const IMAGE_BYTES: usize = 384;
 /// All conditions with the longest messages.

@@ -16,7 +16,6 @@ mod ending;
 mod finish;
 mod machine;
 mod open;
-mod recorded;
 mod rides;
 mod start;
 mod step;
@@ -32,11 +31,13 @@ use crate::{
     effect::{Effect, Plan, Wake},
     journal,
     observed::Observed,
+    recorded,
     text::cut,
 };
 use active::active;
 use after::ended;
 use begin::{first, stuck};
+pub(crate) use budget::CONDITION_MESSAGE_BYTES;
 use effects::Scene;
 use step::{Owner, Step};
 
@@ -189,14 +190,15 @@ impl Step<'_> {
         let generation = self.run.metadata.generation.unwrap_or_default();
         self.status.observed_generation = generation;
         self.status.progress = Some(self.progress());
-        let stalled = recorded::stalled(&self.status, &self.seen.journal);
+        let journal = self.status.journal.as_ref();
+        let stalled = journal.and_then(|journal| recorded::stalled(journal, &self.seen.journal));
         let stalled = stalled
             .as_ref()
             .map(|(reason, message)| (*reason, message.as_str()));
         let mut facts = if self.status.finished_at.is_some() {
             let outcome = self.outcome();
             let (reason, message) = self.end_text(outcome);
-            let message = cut(&message, budget::CONDITION_MESSAGE_BYTES);
+            let message = cut(&message, CONDITION_MESSAGE_BYTES);
             let succeeded = outcome == dcanary_types::record::Outcome::Succeeded;
             conditions::run(RunState::Ended {
                 succeeded,
@@ -206,14 +208,18 @@ impl Step<'_> {
             })
         } else {
             let (reason, message) = self.active_text();
-            let message = cut(&message, budget::CONDITION_MESSAGE_BYTES);
+            let message = cut(&message, CONDITION_MESSAGE_BYTES);
             conditions::run(RunState::Active {
                 reason,
                 message: &message,
                 stalled,
             })
         };
-        if let Some((fact, wake)) = recorded::condition(&self.status, &self.seen.journal, self.now) {
+        if let Some(journal) = &self.status.journal {
+            let started = self.status.started_at.unwrap_or(self.now);
+            let conditions = &self.status.conditions;
+            let (fact, wake) =
+                recorded::condition(journal, conditions, started, &self.seen.journal, self.now);
             facts.push(fact);
             if let Some(wake) = wake {
                 self.wake_at(wake);

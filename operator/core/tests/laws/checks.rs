@@ -76,7 +76,7 @@ impl World {
         let graph = dcanary_types::graph::GraphDoc::decode(graph).unwrap();
         let mut machine = RunMachine::open(graph);
         for (n, record) in &self.log {
-            let record = dcanary_core::journal::read(record).unwrap();
+            let record = dcanary_core::journal::read::<dcanary_types::record::Transition>(record).unwrap();
             assert_eq!(i64::try_from(record.n).unwrap(), *n);
             assert_eq!(record.run, UID);
             if *n == 0 {

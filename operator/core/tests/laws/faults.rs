@@ -32,7 +32,7 @@ pub fn records(world: &World) -> Vec<String> {
         .log
         .values()
         .map(|record| {
-            let record = dcanary_core::journal::read(record).unwrap();
+            let record = dcanary_core::journal::read::<dcanary_types::record::Transition>(record).unwrap();
             let stage = record
                 .transition
                 .stage()

@@ -64,7 +64,8 @@ fn told(world: &World, reason: &str) -> JournalSeen {
             ..JournalSeen::default()
         },
         "JournalRefused" => {
-            let first = dcanary_core::journal::read(&journal.pending[0]).unwrap();
+            let first = dcanary_core::journal::read::<dcanary_types::record::Transition>(&journal.pending[0])
+                .unwrap();
             JournalSeen {
                 refused: vec![dcanary_core::observed::Refusal {
                     n: first.n,

@@ -1,0 +1,31 @@
+//! A Deployment that was there before the Environment is its first stable release.
+
+use super::pass::Pass;
+use crate::render;
+
+impl Pass<'_> {
+    /// Takes an existing Deployment over, once.
+    pub(super) fn adopt(&mut self) {
+        if self.status.stable.is_some() || self.status.rollout.is_some() {
+            return;
+        }
+        match render::adopted(self.env, self.seen) {
+            None => {}
+            Some(Ok(mut stable)) => {
+                stable.since = Some(self.now);
+                self.tell(
+                    false,
+                    "Adopted",
+                    &format!("Deployment {} is the stable release", stable.workload),
+                );
+                if let Some(configuration) = self.configuration() {
+                    self.status.configuration = Some(configuration);
+                }
+                self.status.stable = Some(stable);
+            }
+            Some(Err(error)) => {
+                self.contested = Some((error.reason().to_owned(), error.to_string()));
+            }
+        }
+    }
+}

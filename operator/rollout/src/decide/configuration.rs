@@ -1,0 +1,137 @@
+//! What is promoted without being asked for: changed configuration of the stable release, and releases of the environment before.
+
+use serde_json::json;
+
+use super::{holds::cut_name, pass::Pass};
+use crate::{
+    plan::{Actor, Effect, Write},
+    render,
+    seen::{Key, Kind},
+    wanted::{auto_promotion, queue},
+};
+
+impl Pass<'_> {
+    /// Digest of everything but the images that makes a release's identity. `None` while a part of it is missing or cannot be read: that is no
+    /// change.
+    pub(super) fn configuration(&self) -> Option<String> {
+        render::configuration(self.env, self.seen).ok()
+    }
+
+    /// Asks for promotions, by name so that each is asked for once.
+    pub(super) fn follow(&mut self) {
+        self.abort_of_stable();
+        if self.active().is_some() || !self.waiting.is_empty() || !queue(&self.status, self.seen).is_empty() {
+            return;
+        }
+        self.follow_configuration();
+        self.follow_source();
+    }
+
+    /// Configuration that changed since the last rollout goes the way of a release, with the same steps and approvals.
+    fn follow_configuration(&mut self) {
+        let Some(stable) = self
+            .status
+            .stable
+            .clone()
+            .filter(|stable| !stable.release.is_empty())
+        else {
+            return;
+        };
+        // what cannot be read now is no change
+        let Some(configuration) = self.configuration() else {
+            return;
+        };
+        if self.status.configuration.as_ref() == Some(&configuration) {
+            return;
+        }
+        let place = (stable.namespace.clone(), stable.release.clone());
+        let Some(release) = self.seen.releases.get(&place) else {
+            return;
+        };
+        let Ok(candidate) = render::candidate(self.env, release, self.seen) else {
+            return;
+        };
+        let known = self
+            .status
+            .held
+            .iter()
+            .any(|held| held.identity == candidate.identity);
+        if candidate.identity == stable.identity || known {
+            self.status.configuration = Some(configuration);
+            return;
+        }
+        let name = format!("{}-config-{}", cut_name(self.name), short(&candidate.identity));
+        self.ask_for(
+            &name,
+            &stable.namespace,
+            &stable.release,
+            "the template, a ConfigMap or a Secret of the Environment changed",
+        );
+    }
+
+    /// Releases that have succeeded in the environment before.
+    fn follow_source(&mut self) {
+        let Some(rule) = self.env.spec.promotes_from.clone().filter(|rule| rule.auto) else {
+            return;
+        };
+        let found = auto_promotion(&rule, self.seen.from.as_ref(), self.now);
+        let next = match found {
+            Ok(next) => next.clone(),
+            Err(at) => {
+                if let Some(at) = at {
+                    self.wake_at(at);
+                }
+                return;
+            }
+        };
+        if self
+            .status
+            .stable
+            .as_ref()
+            .is_some_and(|stable| stable.images == next.images)
+        {
+            return;
+        }
+        let brought = next.promotion.as_deref().unwrap_or(&next.identity);
+        let name = format!("{}-auto-{}", cut_name(self.name), short(brought));
+        let reason = format!("it succeeded in {}", rule.name);
+        self.ask_for(&name, &next.namespace, &next.release, &reason);
+    }
+
+    fn ask_for(&mut self, name: &str, namespace: &str, release: &str, reason: &str) {
+        let asked = self.seen.promotions.iter().any(|promotion| {
+            promotion.metadata.name.as_deref() == Some(name)
+                && promotion.metadata.namespace.as_deref() == Some(namespace)
+        });
+        if asked {
+            return;
+        }
+        let key = Key::new(Kind::Promotion, name);
+        let object = json!({
+            "apiVersion": Kind::Promotion.api_version(),
+            "kind": Kind::Promotion.name(),
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {
+                "environmentRef": {"name": self.name, "namespace": self.namespace},
+                "releaseRef": {"name": release},
+                "requestedBy": format!("system:dcanary:environment:{}:{}", self.namespace, self.name),
+                "reason": reason,
+            },
+        });
+        self.effects.push(Effect::Write(Box::new(Write {
+            key,
+            object,
+            actor: Actor::Operator,
+        })));
+    }
+}
+
+/// Ten letters and digits of something unique.
+fn short(unique: &str) -> String {
+    unique
+        .trim_start_matches("sha256:")
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .take(10)
+        .collect()
+}

@@ -1,0 +1,336 @@
+//! Everything that the status wants and that is not there.
+
+use std::collections::BTreeSet;
+
+use dcanary_core::{Wake, journal as outbox};
+use dcanary_crds::{DeployedRelease, Doing, RolloutOutcome, labels};
+use serde_json::Value;
+
+use super::pass::Pass;
+use crate::{
+    plan::{Actor, Effect, Plan},
+    render,
+    seen::Kind,
+};
+
+/// Earlier releases that are kept, unless the Environment says otherwise.
+const HISTORY: usize = 5;
+
+impl Pass<'_> {
+    /// Conditions and effects.
+    pub(super) fn close(mut self) -> Plan {
+        self.watch_contest();
+        self.trim_history();
+        let traffic = self.traffic_effects();
+        self.conclude();
+        let mut effects = Vec::new();
+        let mut workloads = self.workload_effects();
+        // Pods first, then requests to them; but nothing is taken away before the requests have gone elsewhere
+        effects.append(&mut workloads);
+        effects.extend(traffic);
+        effects.append(&mut self.effects);
+        effects.append(&mut self.samples);
+        effects.extend(self.evidence_to_store());
+        if let Some(stable) = self.status.stable.clone().filter(|_| !self.in_place()) {
+            effects.extend(render::disruption_budget(self.env, &stable, self.seen));
+        }
+        effects.extend(self.leftovers());
+        effects.extend(self.promotion_effects());
+        effects.extend(self.outbox_effects());
+        self.hold_back(&mut effects);
+        let wake = match (self.wake, self.active()) {
+            // whatever is overlooked, a rollout is looked at now and then
+            (Wake::OnChange, Some(_)) => Wake::At(dcanary_core::time::later(self.now, 30)),
+            (wake, _) => wake,
+        };
+        Plan {
+            status: self.status,
+            effects,
+            events: self.events,
+            wake,
+        }
+    }
+
+    /// Writes that were refused are not repeated before their time.
+    fn hold_back(&mut self, effects: &mut Vec<Effect>) {
+        let (refusals, now) = (&self.seen.refusals, self.now);
+        let mut later = Vec::new();
+        effects.retain(|effect| {
+            let (Effect::Write(_) | Effect::Delete { .. }) = effect else {
+                return true;
+            };
+            let key = match effect {
+                Effect::Write(write) => &write.key,
+                Effect::Delete { key, .. } => key,
+                _ => return true,
+            };
+            match refusals.get(key) {
+                Some(refusal) if now < refusal.retry_at => {
+                    later.push(refusal.retry_at);
+                    false
+                }
+                _ => true,
+            }
+        });
+        for at in later {
+            self.wake_at(at);
+        }
+    }
+
+    /// Workloads and their configuration.
+    fn workload_effects(&mut self) -> Vec<Effect> {
+        if self.in_place() {
+            return self.in_place_effects();
+        }
+        let mut effects = Vec::new();
+        if let Some(stable) = self.status.stable.clone() {
+            let claim = render::claim(self.env, self.seen);
+            effects.extend(claim.map(|write| Effect::Write(Box::new(write))));
+            effects.extend(self.scaled(&stable.workload, self.stable_target()));
+            effects.extend(self.brought_back(&stable));
+        }
+        if let Some(rollout) = self.status.rollout.clone()
+            && rollout.outcome != Some(RolloutOutcome::Promoted)
+        {
+            let target = self.candidate_target(&rollout);
+            let begun = !matches!(rollout.doing, Doing::Waiting | Doing::PreDeploy);
+            if self.seen.objects.contains_key(&self.workload(&rollout.workload)) {
+                effects.extend(begun.then(|| self.scaled(&rollout.workload, target)).flatten());
+            } else if matches!(
+                rollout.doing,
+                Doing::Starting | Doing::Stepping | Doing::Promoting
+            ) {
+                effects.extend(self.created(
+                    &rollout.promotion_namespace,
+                    &rollout.release,
+                    &rollout.identity,
+                    target,
+                ));
+            }
+            if let Some(at) = self.emptied_at().filter(|_| begun) {
+                self.reached(at);
+            }
+        }
+        for index in 0..self.status.history.len() {
+            let Some(deployed) = self.status.history.get(index).cloned() else {
+                continue;
+            };
+            let under_way = self
+                .active()
+                .is_some_and(|rollout| rollout.workload == deployed.workload);
+            match self.history_target(index) {
+                Some(target) if !under_way => effects.extend(self.scaled(&deployed.workload, target)),
+                Some(_) => {}
+                None => {
+                    let until = deployed.until.unwrap_or(self.now);
+                    let keep = self.keep();
+                    self.reached(dcanary_core::time::later(until, keep));
+                }
+            }
+        }
+        effects
+    }
+
+    fn in_place_effects(&mut self) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let rollout = self.status.rollout.clone();
+        let target = self.stable_target();
+        if let Some(rollout) = rollout.as_ref().filter(|rollout| rollout.finished_at.is_none()) {
+            match rollout.doing {
+                Doing::Starting | Doing::Promoting | Doing::Verifying => {
+                    if let Some(candidate) =
+                        self.candidate_of(&rollout.promotion_namespace, &rollout.release, &rollout.identity)
+                    {
+                        effects.extend(writes(render::config_maps(&candidate, self.env, self.seen)));
+                        let replicas = self.whole(rollout);
+                        let write = if rollout.doing == Doing::Starting {
+                            render::in_place(self.env, &candidate, replicas, self.seen)
+                        } else {
+                            render::in_place_whole(self.env, &candidate, replicas, self.seen)
+                        };
+                        effects.extend(write.map(|write| Effect::Write(Box::new(write))));
+                    }
+                    effects.extend(self.replaced());
+                    return effects;
+                }
+                Doing::RollingBack => {
+                    if let Some(stable) = self.status.stable.clone() {
+                        effects.extend(self.restored(&stable, target));
+                        effects.extend(self.broken());
+                        effects.extend(self.replaced());
+                    }
+                    return effects;
+                }
+                // stays as it is at the partition
+                Doing::Stepping => return effects,
+                Doing::Waiting | Doing::PreDeploy | Doing::AfterRollback | Doing::Ended => {}
+            }
+        }
+        if let Some(stable) = self.status.stable.clone() {
+            effects.extend(self.restored(&stable, target));
+        }
+        effects
+    }
+
+    /// The recorded template of a release again.
+    fn restored(&mut self, stable: &DeployedRelease, replicas: i32) -> Vec<Effect> {
+        match render::restore(self.env, stable, replicas, self.seen) {
+            Ok(write) => writes(write),
+            Err(error) => {
+                self.contested = Some((error.reason().to_owned(), error.to_string()));
+                Vec::new()
+            }
+        }
+    }
+
+    /// Pods that keep a workload in place from going back.
+    fn broken(&self) -> Vec<Effect> {
+        let key = self.workload(self.status.stable.as_ref().map_or("", |stable| &stable.workload));
+        let Some(object) = self.seen.objects.get(&key) else {
+            return Vec::new();
+        };
+        render::broken_pods(self.env, self.seen, object)
+            .into_iter()
+            .map(|(key, uid)| Effect::Delete {
+                key,
+                uid,
+                actor: Actor::Environment,
+            })
+            .collect()
+    }
+
+    /// The next Pod of a StatefulSet that is replaced by the operator.
+    fn replaced(&self) -> Option<Effect> {
+        let object = self.seen.objects.get(&self.workload(self.name))?;
+        let (key, uid) = render::next_to_replace(self.env, self.seen, object)?;
+        Some(Effect::Delete {
+            key,
+            uid,
+            actor: Actor::Environment,
+        })
+    }
+
+    /// The candidate as it can be made now, if that is still the one that was decided on.
+    fn candidate_of(&self, namespace: &str, release: &str, identity: &str) -> Option<render::Candidate> {
+        let place = (namespace.to_owned(), release.to_owned());
+        let release = self.seen.releases.get(&place)?;
+        let candidate = render::candidate(self.env, release, self.seen).ok()?;
+        (candidate.identity == identity).then_some(candidate)
+    }
+
+    fn created(&mut self, namespace: &str, release: &str, identity: &str, replicas: i32) -> Vec<Effect> {
+        let Some(candidate) = self.candidate_of(namespace, release, identity) else {
+            return Vec::new();
+        };
+        let mut effects = writes(render::config_maps(&candidate, self.env, self.seen));
+        effects.push(Effect::Write(Box::new(render::deployment(
+            self.env, &candidate, replicas,
+        ))));
+        effects
+    }
+
+    /// A stable workload that somebody deleted comes back, as long as it can be made the same.
+    fn brought_back(&mut self, stable: &DeployedRelease) -> Vec<Effect> {
+        let key = self.workload(&stable.workload);
+        if self.seen.objects.contains_key(&key)
+            || self.seen.unreadable.contains_key(&key)
+            || stable.release.is_empty()
+        {
+            return Vec::new();
+        }
+        let target = self.stable_target();
+        self.created(&stable.namespace, &stable.release, &stable.identity, target)
+    }
+
+    fn scaled(&self, workload: &str, replicas: i32) -> Option<Effect> {
+        let key = self.workload(workload);
+        let object = self.seen.objects.get(&key)?;
+        render::scale(&key, object, replicas).map(|write| Effect::Write(Box::new(write)))
+    }
+
+    /// Drops earlier releases beyond the limit, but none that may still have requests.
+    fn trim_history(&mut self) {
+        let limit = self.env.spec.history.as_ref().and_then(|history| history.limit);
+        let limit = limit.map_or(HISTORY, |limit| usize::try_from(limit).unwrap_or(HISTORY));
+        let keep = self.keep();
+        let now = self.now;
+        let mut index = 0;
+        self.status.history.retain(|deployed| {
+            index += 1;
+            let quiet = dcanary_core::time::later(deployed.until.unwrap_or(now), keep);
+            index <= limit || now < quiet
+        });
+    }
+
+    /// Objects of releases that nothing names any more.
+    fn leftovers(&self) -> Vec<Effect> {
+        let deployed = self.status.stable.iter().chain(&self.status.history);
+        let rollout = self.status.rollout.as_ref();
+        let identities: BTreeSet<&str> = deployed
+            .clone()
+            .map(|deployed| deployed.identity.as_str())
+            .chain(rollout.map(|rollout| rollout.identity.as_str()))
+            .collect();
+        let mut effects = Vec::new();
+        for (key, object) in &self.seen.objects {
+            if !matches!(key.kind, Kind::Deployment | Kind::ConfigMap) || !self.is_ours(object) {
+                continue;
+            }
+            let identity = object
+                .pointer("/metadata/annotations/dcanary.dev~1identity")
+                .and_then(Value::as_str);
+            let named = deployed.clone().any(|deployed| deployed.workload == key.name)
+                || rollout.is_some_and(|rollout| rollout.workload == key.name);
+            let adopted = self
+                .env
+                .spec
+                .workload
+                .reference
+                .as_ref()
+                .is_some_and(|adopted| adopted.name == key.name);
+            if identity.is_none_or(|identity| identities.contains(identity)) || named || adopted {
+                continue;
+            }
+            let Some(uid) = object.pointer("/metadata/uid").and_then(Value::as_str) else {
+                continue;
+            };
+            effects.push(Effect::Delete {
+                key: key.clone(),
+                uid: uid.to_owned(),
+                actor: Actor::Environment,
+            });
+        }
+        effects
+    }
+
+    /// Whether an object was made for this Environment.
+    pub(super) fn is_ours(&self, object: &Value) -> bool {
+        let label = object
+            .pointer("/metadata/labels")
+            .and_then(|all| all.get(labels::ENVIRONMENT_UID))
+            .and_then(Value::as_str);
+        label == Some(self.uid)
+    }
+
+    /// Records on their way to the chain.
+    fn outbox_effects(&mut self) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if let Some(journal) = &self.status.journal {
+            effects.extend(outbox::to_seal(journal, self.uid, false).map(Effect::SealOutbox));
+        }
+        let unneeded = std::mem::take(&mut self.unneeded);
+        effects.extend(
+            unneeded
+                .into_iter()
+                .map(|config_map| Effect::DropSealed { config_map }),
+        );
+        effects
+    }
+}
+
+/// Writes as effects.
+pub(super) fn writes(all: impl IntoIterator<Item = crate::Write>) -> Vec<Effect> {
+    all.into_iter()
+        .map(|write| Effect::Write(Box::new(write)))
+        .collect()
+}

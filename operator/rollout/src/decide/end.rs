@@ -1,0 +1,144 @@
+//! The end of promotions and rollouts.
+
+use dcanary_crds::{DeployedRelease, Doing, EndedPromotion, Promotion, RolloutOutcome};
+use dcanary_types::environment::EnvTransition;
+
+use super::{journal::hash, pass::Pass};
+use dcanary_core::text::cut;
+
+/// Longest message in the status.
+pub(super) const MESSAGE: usize = 1024;
+
+impl Pass<'_> {
+    /// Ends a promotion that never became a rollout.
+    pub(super) fn end_promotion(
+        &mut self,
+        promotion: &Promotion,
+        outcome: RolloutOutcome,
+        reason: &str,
+        message: &str,
+        identity: Option<String>,
+    ) {
+        let name = promotion.metadata.name.clone().unwrap_or_default();
+        let warning = matches!(outcome, RolloutOutcome::Refused | RolloutOutcome::Aborted);
+        self.tell(warning, reason, &format!("promotion {name}: {message}"));
+        self.status.ended.push(EndedPromotion {
+            promotion: name,
+            promotion_namespace: promotion.metadata.namespace.clone().unwrap_or_default(),
+            promotion_uid: promotion.metadata.uid.clone().unwrap_or_default(),
+            outcome,
+            reason: reason.to_owned(),
+            message: cut(message, MESSAGE),
+            finished_at: Some(self.now),
+            identity,
+        });
+    }
+
+    /// Ends the rollout: what is to be said was said before (`outcome`, `reason`, `message`).
+    pub(super) fn end_rollout(&mut self) {
+        let now = self.now;
+        let Some(rollout) = &mut self.status.rollout else {
+            return;
+        };
+        rollout.doing = Doing::Ended;
+        rollout.finished_at = Some(now);
+        rollout.gate = None;
+        rollout.paused_by = None;
+        let rollout = rollout.clone();
+        let outcome = rollout.outcome.unwrap_or(RolloutOutcome::Aborted);
+        match outcome {
+            RolloutOutcome::Promoted => {}
+            RolloutOutcome::RolledBack => {
+                let to = self.status.stable.as_ref().map(|stable| hash(&stable.identity));
+                let evidence = super::analyses::failing_evidence(&rollout);
+                self.emit(EnvTransition::RolledBack {
+                    promotion: rollout.promotion_uid.clone(),
+                    identity: hash(&rollout.identity),
+                    to,
+                    reason: short(&rollout.reason),
+                    evidence,
+                });
+            }
+            RolloutOutcome::Aborted | RolloutOutcome::Superseded | RolloutOutcome::Refused => {
+                self.emit(EnvTransition::Aborted {
+                    promotion: rollout.promotion_uid.clone(),
+                    reason: short(&rollout.reason),
+                });
+            }
+        }
+        let held = matches!(outcome, RolloutOutcome::RolledBack)
+            || matches!(rollout.reason.as_str(), "Rejected" | "PreDeployFailed");
+        if held {
+            let release = Some(rollout.release.clone());
+            self.hold(
+                &rollout.identity,
+                release,
+                &rollout.reason,
+                &rollout.message,
+                None,
+            );
+        }
+        self.tell(
+            outcome != RolloutOutcome::Promoted,
+            match outcome {
+                RolloutOutcome::Promoted => "Promoted",
+                RolloutOutcome::RolledBack => "RolledBack",
+                RolloutOutcome::Superseded => "Superseded",
+                RolloutOutcome::Aborted => "Aborted",
+                RolloutOutcome::Refused => "Refused",
+            },
+            &format!("promotion {}: {}", rollout.promotion, rollout.message),
+        );
+        self.status.ended.push(EndedPromotion {
+            promotion: rollout.promotion,
+            promotion_namespace: rollout.promotion_namespace,
+            promotion_uid: rollout.promotion_uid,
+            outcome,
+            reason: rollout.reason,
+            message: rollout.message,
+            finished_at: Some(now),
+            identity: Some(rollout.identity),
+        });
+    }
+
+    /// The candidate becomes the stable release.
+    pub(super) fn promote(&mut self) {
+        let now = self.now;
+        let Some(rollout) = &mut self.status.rollout else {
+            return;
+        };
+        rollout.outcome = Some(RolloutOutcome::Promoted);
+        "Promoted".clone_into(&mut rollout.reason);
+        rollout.message = format!("release {} is stable", rollout.release);
+        let rollout = rollout.clone();
+        self.emit(EnvTransition::Promoted {
+            promotion: rollout.promotion_uid.clone(),
+            identity: hash(&rollout.identity),
+            evidence: super::analyses::all_evidence(&rollout),
+        });
+        let new = DeployedRelease {
+            release: rollout.release.clone(),
+            namespace: rollout.promotion_namespace.clone(),
+            identity: rollout.identity.clone(),
+            workload: rollout.workload.clone(),
+            images: rollout.images.clone(),
+            source: rollout.source.clone(),
+            promotion: Some(rollout.promotion_uid.clone()),
+            since: Some(now),
+            until: None,
+        };
+        self.status
+            .history
+            .retain(|deployed| deployed.identity != new.identity);
+        if let Some(mut old) = self.status.stable.replace(new) {
+            old.until = Some(now);
+            self.status.history.insert(0, old);
+        }
+        self.end_rollout();
+    }
+}
+
+/// A reason as the journal takes it: 1 to 64 bytes.
+fn short(reason: &str) -> String {
+    dcanary_core::text::reason(reason, "Unknown")
+}

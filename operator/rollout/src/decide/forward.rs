@@ -1,0 +1,469 @@
+//! Forward: hooks, Pods, steps, all traffic, checks afterwards.
+
+use dcanary_core::time::later;
+use dcanary_crds::{Doing, RolloutOutcome, Verdict};
+use dcanary_types::environment::EnvTransition;
+
+use super::{
+    pass::Pass,
+    replicas::weight_of,
+    steps::{self, Step},
+};
+use crate::{
+    analysis::BACKGROUND,
+    render::{self, Hook, HookState},
+};
+
+impl Pass<'_> {
+    /// Waits for the chain to hold what was decided.
+    pub(super) fn wait(&mut self) {
+        let gate = self.status.rollout.as_ref().and_then(|rollout| rollout.gate);
+        if let Some(refused) = gate.and_then(|_| self.refused_by_chain()) {
+            self.say(
+                "RefusedByLedger",
+                format!("the ledger refuses the deploy: {refused}"),
+            );
+            if let Some(rollout) = &mut self.status.rollout {
+                rollout.outcome = Some(RolloutOutcome::Refused);
+            }
+            self.end_rollout();
+        } else if self.is_certified(gate) {
+            self.enter(Doing::PreDeploy);
+        } else {
+            let message = self.chain_message();
+            self.say("WaitingForLedger", message);
+        }
+    }
+
+    pub(super) fn pre_deploy(&mut self) {
+        match self.hook(Hook::PreDeploy) {
+            HookOutcome::Over => self.enter(Doing::Starting),
+            HookOutcome::Running(message) => self.say("PreDeploy", message),
+            HookOutcome::Failed(message) => {
+                self.say(
+                    "PreDeployFailed",
+                    format!("a preDeploy stage failed, nothing was deployed: {message}"),
+                );
+                if let Some(rollout) = &mut self.status.rollout {
+                    rollout.outcome = Some(RolloutOutcome::Aborted);
+                }
+                self.end_rollout();
+            }
+        }
+    }
+
+    /// The state of a hook; its run is asked for when it is missing.
+    pub(super) fn hook(&mut self, hook: Hook) -> HookOutcome {
+        let Some(rollout) = &self.status.rollout else {
+            return HookOutcome::Over;
+        };
+        match render::hook(self.env, rollout, hook, self.seen) {
+            None | Some(HookState::Succeeded) => HookOutcome::Over,
+            Some(HookState::Failed(message)) => HookOutcome::Failed(message),
+            Some(HookState::Running(name)) => {
+                self.note_hook(&name);
+                HookOutcome::Running(format!("PipelineRun {name} runs"))
+            }
+            Some(HookState::Missing(write)) => {
+                let name = write.key.name.clone();
+                self.note_hook(&name);
+                self.effects.push(crate::Effect::Write(write));
+                HookOutcome::Running(format!("PipelineRun {name} is being created"))
+            }
+        }
+    }
+
+    fn note_hook(&mut self, name: &str) {
+        if let Some(rollout) = &mut self.status.rollout
+            && !rollout.hooks.iter().any(|other| other == name)
+        {
+            rollout.hooks.push(name.to_owned());
+        }
+    }
+
+    /// Waits for the first Pods of the candidate; in place: for all.
+    pub(super) fn start(&mut self) {
+        let Some(rollout) = self.status.rollout.clone() else {
+            return;
+        };
+        let wanted = self.candidate_target(&rollout);
+        let state = self.state(&rollout.workload);
+        let ready = match &state {
+            // in place the workload was there before: only its new Pods count
+            Some(state) if self.in_place() => {
+                render::complete(state, wanted) && self.is_deployed(&rollout.identity)
+            }
+            Some(state) => state.available >= wanted,
+            None => false,
+        };
+        if ready {
+            let whole = self.in_place() && render::partition(self.env) == 0;
+            let straight = self.is_straight(&rollout) || whole;
+            self.enter(if straight {
+                Doing::Promoting
+            } else {
+                Doing::Stepping
+            });
+        } else if !self.too_late(&state) {
+            let available = state.as_ref().map_or(0, |state| state.available);
+            let problem = self.problem(state.as_ref());
+            self.say(
+                "Starting",
+                format!("{available} of {wanted} Pods are ready{problem}"),
+            );
+        }
+    }
+
+    /// Whether the workload in place carries this identity.
+    fn is_deployed(&self, identity: &str) -> bool {
+        let rollout = self.status.rollout.as_ref();
+        let object = rollout.and_then(|rollout| self.seen.objects.get(&self.workload(&rollout.workload)));
+        let annotation =
+            object.and_then(|object| object.pointer("/metadata/annotations/dcanary.dev~1identity"));
+        annotation.and_then(serde_json::Value::as_str) == Some(identity)
+    }
+
+    /// Turns back when the deadline has passed.
+    fn too_late(&mut self, state: &Option<render::WorkloadState>) -> bool {
+        if !self.overdue() {
+            return false;
+        }
+        let problem = self.problem(state.as_ref());
+        let available = state.as_ref().map_or(0, |state| state.available);
+        let message = format!(
+            "its Pods did not become ready within {} s ({available} are){problem}",
+            self.deadline()
+        );
+        self.turn_back(RolloutOutcome::RolledBack, "ProgressDeadlineExceeded", &message);
+        true
+    }
+
+    /// What keeps Pods from becoming ready, or a write from being taken.
+    fn problem(&self, state: Option<&render::WorkloadState>) -> String {
+        if let Some((_, refusal)) = self.seen.refusals.iter().next() {
+            return format!(": {}: {}", refusal.reason, refusal.message);
+        }
+        let problem = state.and_then(|state| state.problem.as_ref());
+        problem.map_or_else(String::new, |(reason, message)| format!(": {reason}: {message}"))
+    }
+
+    /// The present step.
+    pub(super) fn step(&mut self) {
+        let Some(rollout) = self.status.rollout.clone() else {
+            return;
+        };
+        if let Some((reason, message)) = self.contested.clone() {
+            self.say(&reason, message);
+            return;
+        }
+        if rollout.paused_by.is_some() {
+            self.say("Paused", "a person paused it; go on with `dcanary resume`");
+            return;
+        }
+        if !self.background_lets_on() {
+            return;
+        }
+        let env = self.env;
+        let steps = steps::steps(&env.spec);
+        let at = usize::try_from(rollout.step).unwrap_or_default();
+        match steps.get(at) {
+            None => self.enter(Doing::Promoting),
+            Some(Step::Weight(weight)) => self.weigh(*weight),
+            Some(Step::Pause(None)) if rollout.resumed => self.pass_step(),
+            Some(Step::Pause(None)) => self.say(
+                "PausedByStep",
+                format!(
+                    "waits for a person: go on with `dcanary resume {}`",
+                    rollout.promotion
+                ),
+            ),
+            Some(Step::Pause(Some(seconds))) => {
+                let end = later(rollout.since.unwrap_or(self.now), *seconds);
+                if rollout.resumed || self.reached(end) {
+                    self.pass_step();
+                } else {
+                    self.say("PausedByStep", format!("goes on at {end}"));
+                }
+            }
+            Some(Step::Replicas(replicas)) => {
+                if let Some(rollout) = &mut self.status.rollout {
+                    rollout.replicas = Some((*replicas).to_owned());
+                }
+                self.wait_for_pods(|pass| pass.pass_step());
+            }
+            Some(Step::Mirror(percent)) => {
+                if let Some(rollout) = &mut self.status.rollout {
+                    rollout.mirror = *percent;
+                }
+                if self.in_force() {
+                    self.pass_step();
+                }
+            }
+            Some(Step::Analysis { name, .. }) => self.analysis_step(&name.clone()),
+        }
+    }
+
+    fn analysis_step(&mut self, name: &str) {
+        match self.verdict(name) {
+            None => self.say("Analysis", format!("analysis {name} is measuring")),
+            Some((Verdict::Passed, message)) => {
+                if self.evidence_is_kept(name) {
+                    self.pass_step();
+                } else {
+                    self.say(
+                        "StoringEvidence",
+                        format!("{message}; its evidence is being stored"),
+                    );
+                }
+            }
+            Some((Verdict::Failed, message)) => {
+                self.turn_back(RolloutOutcome::RolledBack, "AnalysisFailed", &message);
+            }
+            Some((Verdict::Inconclusive, message)) => {
+                if self
+                    .status
+                    .rollout
+                    .as_ref()
+                    .is_some_and(|rollout| rollout.resumed)
+                {
+                    self.pass_step();
+                } else {
+                    self.ask(&message);
+                }
+            }
+        }
+    }
+
+    /// An analysis could not tell: a person has to.
+    pub(super) fn ask(&mut self, message: &str) {
+        let promotion = self
+            .status
+            .rollout
+            .as_ref()
+            .map(|rollout| rollout.promotion.clone());
+        let promotion = promotion.unwrap_or_default();
+        self.say(
+            "AnalysisInconclusive",
+            format!(
+                "{message}; decide with `dcanary resume {promotion}` (go on), `dcanary retry {promotion}` (measure again) or `dcanary abort {promotion}`"
+            ),
+        );
+    }
+
+    /// Goes on to the next step.
+    pub(super) fn pass_step(&mut self) {
+        if let Some(rollout) = &mut self.status.rollout {
+            rollout.step += 1;
+        }
+        self.enter(Doing::Stepping);
+    }
+
+    fn wait_for_pods(&mut self, then: impl FnOnce(&mut Self)) {
+        let Some(rollout) = self.status.rollout.clone() else {
+            return;
+        };
+        let wanted = self.candidate_target(&rollout);
+        let state = self.state(&rollout.workload);
+        let available = state.as_ref().map_or(0, |state| state.available);
+        if available >= wanted {
+            then(self);
+        } else if !self.too_late(&state) {
+            let problem = self.problem(state.as_ref());
+            self.say(
+                "WaitingForPods",
+                format!("{available} of {wanted} Pods are ready{problem}"),
+            );
+        }
+    }
+
+    /// A weight: first the Pods that can carry it, then the record, then the route.
+    fn weigh(&mut self, weight: i32) {
+        let Some(rollout) = self.status.rollout.clone() else {
+            return;
+        };
+        if rollout.wanted_weight < weight {
+            let state = self.state(&rollout.workload);
+            let available = state.as_ref().map_or(0, |state| state.available);
+            let stable = rollout.stable_replicas;
+            let most = if self.is_routed() {
+                weight_of(available, stable)
+            } else {
+                100
+            };
+            let needed = self.for_weight_here(weight, stable.max(1));
+            if available < needed || most < weight {
+                if !self.too_late(&state) {
+                    let problem = self.problem(state.as_ref());
+                    self.say(
+                        "WaitingForPods",
+                        format!(
+                            "{weight} % of the requests need {needed} ready Pods of the candidate (the stable release has {stable}), {available} are ready{problem}"
+                        ),
+                    );
+                }
+                return;
+            }
+            if !self.is_announced(weight) {
+                return;
+            }
+            if let Some(rollout) = &mut self.status.rollout {
+                rollout.wanted_weight = weight;
+            }
+        }
+        if self.in_force() {
+            self.pass_step();
+        }
+    }
+
+    /// Records that a weight comes, and waits until the chain holds that.
+    fn is_announced(&mut self, weight: i32) -> bool {
+        let Some(rollout) = self.status.rollout.clone() else {
+            return false;
+        };
+        let Some(gate) = rollout.gate else {
+            if !self.has_room() {
+                let message = self.chain_message();
+                self.say("WaitingForLedger", message);
+                return false;
+            }
+            let gate = self.emit(EnvTransition::StepReached {
+                promotion: rollout.promotion_uid,
+                step: u64::try_from(rollout.step).unwrap_or_default(),
+                weight: u64::try_from(weight).unwrap_or_default(),
+            });
+            if let Some(rollout) = &mut self.status.rollout {
+                rollout.gate = gate;
+            }
+            return self.is_announced_by(gate);
+        };
+        self.is_announced_by(Some(gate))
+    }
+
+    fn is_announced_by(&mut self, gate: Option<i64>) -> bool {
+        if gate.is_some()
+            && let Some(refused) = self.refused_by_chain()
+        {
+            self.turn_back(
+                RolloutOutcome::RolledBack,
+                "RefusedByLedger",
+                &format!("the ledger refuses the step: {refused}"),
+            );
+            return false;
+        }
+        if self.is_certified(gate) {
+            return true;
+        }
+        let message = self.chain_message();
+        self.say("WaitingForLedger", message);
+        false
+    }
+
+    fn is_routed(&self) -> bool {
+        self.env
+            .spec
+            .traffic
+            .as_ref()
+            .is_some_and(|traffic| traffic.route.is_some())
+    }
+
+    /// All Pods, then all traffic.
+    pub(super) fn move_over(&mut self) {
+        let Some(rollout) = self.status.rollout.clone() else {
+            return;
+        };
+        if rollout.paused_by.is_some() {
+            self.say("Paused", "a person paused it; go on with `dcanary resume`");
+            return;
+        }
+        if rollout.weight < 100 && !self.background_lets_on() {
+            return;
+        }
+        let wanted = self.candidate_target(&rollout);
+        let state = self.state(&rollout.workload);
+        let available = state.as_ref().map_or(0, |state| state.available);
+        let ready = match &state {
+            Some(state) if self.in_place() => {
+                state.partition == 0 && render::complete(state, wanted) && self.is_deployed(&rollout.identity)
+            }
+            _ => available >= wanted,
+        };
+        if !ready {
+            if !self.too_late(&state) {
+                let problem = self.problem(state.as_ref());
+                self.say(
+                    "Promoting",
+                    format!("{available} of {wanted} Pods are ready for all requests{problem}"),
+                );
+            }
+            return;
+        }
+        // the first release has nothing to share with: the stable Service leads to it
+        if self.status.stable.is_some() && rollout.wanted_weight < 100 {
+            if !self.is_announced(100) {
+                return;
+            }
+            if let Some(rollout) = &mut self.status.rollout {
+                rollout.wanted_weight = 100;
+            }
+        }
+        if !self.in_force() {
+            return;
+        }
+        self.conclude_background();
+        match self.verdict(BACKGROUND) {
+            Some((Verdict::Failed, message)) => {
+                self.turn_back(RolloutOutcome::RolledBack, "AnalysisFailed", &message);
+            }
+            Some((Verdict::Inconclusive, message)) if !rollout.resumed => self.ask(&message),
+            _ if self.evidence_is_kept(BACKGROUND) => self.enter(Doing::Verifying),
+            _ => self.say("StoringEvidence", "the evidence of the analysis is being stored"),
+        }
+    }
+
+    /// The analysis and the stages after the switch.
+    pub(super) fn verify(&mut self) {
+        let Some(rollout) = self.status.rollout.clone() else {
+            return;
+        };
+        let env = self.env;
+        if steps::post_promotion(&env.spec).is_some() && !self.is_straight(&rollout) {
+            match self.verdict(steps::POST_PROMOTION) {
+                None => {
+                    self.say("Analysis", "the analysis after the switch is measuring");
+                    return;
+                }
+                Some((Verdict::Failed, message)) => {
+                    self.turn_back(RolloutOutcome::RolledBack, "AnalysisFailed", &message);
+                    return;
+                }
+                Some((Verdict::Inconclusive, message)) if !rollout.resumed => {
+                    self.ask(&message);
+                    return;
+                }
+                Some(_) if !self.evidence_is_kept(steps::POST_PROMOTION) => {
+                    self.say("StoringEvidence", "the evidence of the analysis is being stored");
+                    return;
+                }
+                Some(_) => {}
+            }
+        }
+        match self.hook(Hook::PostDeploy) {
+            HookOutcome::Over => self.promote(),
+            HookOutcome::Running(message) => self.say("PostDeploy", message),
+            HookOutcome::Failed(message) => {
+                let message = format!("a postDeploy stage failed: {message}");
+                self.turn_back(RolloutOutcome::RolledBack, "PostDeployFailed", &message);
+            }
+        }
+    }
+}
+
+/// What became of a hook.
+pub(super) enum HookOutcome {
+    /// It succeeded, or there is none.
+    Over,
+    /// It runs.
+    Running(String),
+    /// It failed.
+    Failed(String),
+}

@@ -1,0 +1,142 @@
+//! What is recorded of an Environment, and what waits for it.
+
+use dcanary_core::journal as outbox;
+use dcanary_crds::{JournalStatus, LedgerMode};
+use dcanary_types::{Hash, environment::EnvTransition};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use super::pass::Pass;
+
+/// Records that one forward step may need; what goes back needs less and is never held up.
+const ROOM: usize = 16;
+
+/// The bytes of `sha256:…`; zeros for anything else, which never comes from us.
+pub(super) fn hash(digest: &str) -> Hash {
+    let mut bytes = [0; 32];
+    let hex = digest.strip_prefix("sha256:").unwrap_or(digest);
+    // an error leaves zeros
+    let _ = hex::decode_to_slice(hex, &mut bytes);
+    bytes
+}
+
+impl Pass<'_> {
+    fn is_recorded(&self) -> bool {
+        let off = self
+            .env
+            .spec
+            .ledger
+            .as_ref()
+            .is_some_and(|ledger| ledger.mode == LedgerMode::Off);
+        self.seen.settings.ledger && !off
+    }
+
+    /// Takes over what the recorder told.
+    pub(super) fn open_journal(&mut self) {
+        let project = self
+            .env
+            .spec
+            .project
+            .as_ref()
+            .unwrap_or(&self.seen.settings.project);
+        // the project of a journal that has begun stays: records are numbered within it
+        if self.status.project.is_none() {
+            self.status.project = Some(project.clone());
+        }
+        if self.is_recorded() && self.status.journal.is_none() {
+            self.status.journal = Some(JournalStatus::default());
+        }
+        let (uid, seen, now) = (self.uid, &self.seen.journal, self.now);
+        let journal = self.status.journal.as_mut();
+        self.unneeded = journal
+            .map(|journal| outbox::update(journal, seen, uid, now))
+            .unwrap_or_default();
+    }
+
+    /// Records the rules that the chain checks, when they are new.
+    pub(super) fn record_rules(&mut self) {
+        let from = match (&self.env.spec.promotes_from, &self.seen.from) {
+            (None, _) => None,
+            (Some(_), Some(from)) => from.metadata.uid.clone(),
+            // its gate is shut anyway; until it is there the rules stay what they were
+            (Some(_), None) => return,
+        };
+        let spec = &self.env.spec;
+        let rules = json!({
+            "promotesFrom": spec.promotes_from, "approval": spec.approval, "freeze": spec.freeze,
+            "strategy": spec.strategy, "analysis": spec.analysis, "from": from,
+        });
+        let rules: Hash = Sha256::digest(rules.to_string()).into();
+        let text = format!("sha256:{}", hex::encode(rules));
+        if self.status.rules.as_ref() == Some(&text) || !self.has_room() {
+            return;
+        }
+        let required = spec
+            .approval
+            .as_ref()
+            .map_or(0, |approval| approval.required.unwrap_or(1));
+        let approvals = u64::try_from(required).unwrap_or_default();
+        let opened = self
+            .status
+            .journal
+            .as_ref()
+            .is_some_and(|journal| journal.next > 0);
+        self.emit(if opened {
+            EnvTransition::Changed {
+                from,
+                approvals,
+                rules,
+            }
+        } else {
+            EnvTransition::Opened {
+                name: format!("{}/{}", self.namespace, self.name),
+                from,
+                approvals,
+                rules,
+            }
+        });
+        self.status.rules = Some(text);
+    }
+
+    /// Puts a record into the outbox; its number. `None`: nothing is recorded here.
+    pub(super) fn emit(&mut self, transition: EnvTransition) -> Option<i64> {
+        let (uid, now) = (self.uid, self.now);
+        let journal = self.status.journal.as_mut()?;
+        let n = journal.next;
+        outbox::push(journal, uid, transition, now);
+        Some(n)
+    }
+
+    /// Whether a forward step can be recorded.
+    pub(super) fn has_room(&self) -> bool {
+        self.status
+            .journal
+            .as_ref()
+            .is_none_or(|journal| outbox::room(journal) >= ROOM)
+    }
+
+    /// Whether the chain is known to hold a record.
+    pub(super) fn is_certified(&self, gate: Option<i64>) -> bool {
+        let (Some(n), Some(journal)) = (gate, &self.status.journal) else {
+            return true;
+        };
+        journal.recorded > n
+    }
+
+    /// Why the chain refused one of the records of the rollout, if it did.
+    pub(super) fn refused_by_chain(&mut self) -> Option<String> {
+        let journal = self.status.journal.as_mut()?;
+        journal.refused.take()
+    }
+
+    /// Why a step waits for the chain.
+    pub(super) fn chain_message(&self) -> String {
+        match &self.seen.journal.waiting {
+            Some(waiting) => format!(
+                "waits for the ledger to record the step ({}: {}); nothing moves until it answers, a rollback does not wait",
+                waiting.reason, waiting.message
+            ),
+            None => "waits for the ledger to record the step".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! One Environment: what to do next.
+//!
+//! ```text
+//! hold ─▶ rules ─▶ holds, undo ─▶ adopt ─▶ rollout ─▶ take up ─▶ follow configuration ─▶ conditions ─▶ effects
+//! ```
+//! A pass moves the status as far as what was seen allows, and then asks for everything that the new status wants and that is not there.
+//! Effects are computed from the status alone, so that a crash anywhere leads to the same effects again.
+
+mod adopt;
+mod analyses;
+mod conditions;
+mod configuration;
+mod delete;
+mod effects;
+mod end;
+mod forward;
+mod holds;
+mod journal;
+mod pass;
+mod people;
+mod promotions;
+mod replicas;
+mod rollback;
+mod rollout;
+mod routing;
+mod steps;
+mod take_up;
+mod validate;
+
+use dcanary_core::Wake;
+use dcanary_crds::{Environment, labels};
+use jiff::Timestamp;
+
+use crate::{
+    plan::{Effect, Plan},
+    seen::Seen,
+};
+use pass::Pass;
+
+pub use steps::{Step, steps};
+pub use validate::{SpecError, validate};
+
+/// Decides the next step of an Environment. Total and deterministic: same arguments, same plan.
+pub fn next(env: &Environment, seen: &Seen, now: Timestamp) -> Plan {
+    let still = |effects| Plan {
+        status: env.status.clone().unwrap_or_default(),
+        effects,
+        events: Vec::new(),
+        wake: Wake::OnChange,
+    };
+    let Some(mut pass) = Pass::new(env, seen, now) else {
+        return still(Vec::new());
+    };
+    let held = env
+        .metadata
+        .finalizers
+        .iter()
+        .flatten()
+        .any(|name| name == labels::ENVIRONMENT_FINALIZER);
+    if env.metadata.deletion_timestamp.is_some() {
+        return if held { pass.delete() } else { still(Vec::new()) };
+    }
+    if !held {
+        return still(vec![Effect::HoldEnvironment]);
+    }
+    pass.open_journal();
+    pass.spec_error = validate(&env.spec).err();
+    pass.forget_decided();
+    pass.note_ended();
+    if pass.spec_error.is_none() {
+        pass.record_rules();
+    }
+    pass.carry_out_holds();
+    pass.adopt();
+    pass.roll();
+    if pass.spec_error.is_none() {
+        pass.take_up();
+        pass.follow();
+    }
+    pass.close()
+}

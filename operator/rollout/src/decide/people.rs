@@ -1,0 +1,155 @@
+//! What people decide about the rollout that is under way, or has just ended.
+
+use dcanary_crds::{Doing, RolloutOutcome, Verb, release::DecidedKind};
+use dcanary_types::environment::EnvTransition;
+
+use super::pass::Pass;
+use crate::wanted::{Counted, counted};
+
+impl Pass<'_> {
+    /// Carries out Decisions about the rollout, each once, in the order in which they were made.
+    pub(super) fn carry_out_decisions(&mut self) {
+        let Some(rollout) = self.active().cloned() else {
+            return;
+        };
+        let decisions = counted(
+            self.seen,
+            DecidedKind::Promotion,
+            &rollout.promotion_namespace,
+            &rollout.promotion,
+            &rollout.promotion_uid,
+            self.now,
+        );
+        for decision in decisions {
+            // approvals and overrides counted before it began
+            if matches!(decision.verb(), Verb::Approve | Verb::Override) || !self.is_new(decision.uid) {
+                continue;
+            }
+            self.emit(EnvTransition::Decided {
+                promotion: Some(rollout.promotion_uid.clone()),
+                decision: decision.uid.to_owned(),
+                verb: word(decision.verb()).to_owned(),
+                by: decision.by().to_owned(),
+                identity: None,
+            });
+            self.carry_out(&decision);
+        }
+    }
+
+    fn carry_out(&mut self, decision: &Counted<'_>) {
+        let why = |what: &str| {
+            let reason = decision.reason();
+            let tail = if reason.is_empty() {
+                String::new()
+            } else {
+                format!(": {reason}")
+            };
+            format!("{} {what} it{tail}", decision.by())
+        };
+        match decision.verb() {
+            Verb::Abort => self.turn_back(RolloutOutcome::Aborted, "Aborted", &why("aborted")),
+            Verb::Reject => self.turn_back(RolloutOutcome::RolledBack, "Rejected", &why("rejected")),
+            Verb::Pause => {
+                self.tell(false, "Paused", &why("paused"));
+                if let Some(rollout) = &mut self.status.rollout {
+                    rollout.paused_by = Some(decision.uid.to_owned());
+                }
+            }
+            Verb::Resume => {
+                self.tell(false, "Resumed", &why("resumed"));
+                self.resume();
+            }
+            Verb::Skip => {
+                let stepping = self
+                    .active()
+                    .is_some_and(|rollout| rollout.doing == Doing::Stepping);
+                if stepping {
+                    self.tell(false, "StepSkipped", &why("skipped a step of"));
+                    self.pass_step();
+                } else {
+                    self.ignored(
+                        decision,
+                        "only a step between the start and all traffic can be skipped",
+                    );
+                }
+            }
+            Verb::Retry => {
+                self.tell(false, "StepRetried", &why("retried a step of"));
+                self.measure_again();
+            }
+            Verb::Approve | Verb::Override => {}
+            Verb::Hold | Verb::Unhold | Verb::Undo => {
+                self.ignored(decision, "it is about an Environment: name that in `for`");
+            }
+        }
+    }
+
+    fn ignored(&mut self, decision: &Counted<'_>, why: &str) {
+        let note = format!("Decision `{}` by {}: {why}", word(decision.verb()), decision.by());
+        self.tell(true, "DecisionIgnored", &note);
+    }
+
+    fn resume(&mut self) {
+        let now = self.now;
+        if let Some(rollout) = &mut self.status.rollout {
+            // time in which a person held it is not time in which it failed to come on
+            rollout.since = Some(now);
+            if rollout.paused_by.take().is_none() {
+                rollout.resumed = true;
+            }
+        }
+        self.status.contest = None;
+        self.contested = None;
+    }
+
+    /// An abort of the promotion that brought the stable release, made after its end, is a way back too.
+    pub(super) fn abort_of_stable(&mut self) {
+        if self.active().is_some() {
+            return;
+        }
+        let Some(rollout) = self.status.rollout.clone() else {
+            return;
+        };
+        let brought = self
+            .status
+            .stable
+            .as_ref()
+            .and_then(|stable| stable.promotion.clone());
+        if rollout.outcome != Some(RolloutOutcome::Promoted)
+            || brought.as_ref() != Some(&rollout.promotion_uid)
+        {
+            return;
+        }
+        let decisions = counted(
+            self.seen,
+            DecidedKind::Promotion,
+            &rollout.promotion_namespace,
+            &rollout.promotion,
+            &rollout.promotion_uid,
+            self.now,
+        );
+        for decision in decisions {
+            let after = rollout.finished_at.is_some_and(|end| decision.at >= end);
+            if decision.verb() == Verb::Abort && after && self.is_new(decision.uid) {
+                self.undo(decision.uid, decision.by(), decision.reason());
+            }
+        }
+    }
+}
+
+/// A verb as it is written in a Decision.
+pub(super) const fn word(verb: Verb) -> &'static str {
+    match verb {
+        Verb::Approve => "approve",
+        Verb::Reject => "reject",
+        Verb::Abort => "abort",
+        Verb::Pause => "pause",
+        Verb::Resume => "resume",
+        Verb::Skip => "skip",
+        Verb::Undo => "undo",
+        Verb::Hold => "hold",
+        Verb::Unhold => "unhold",
+        Verb::Retry => "retry",
+        Verb::Override => "override",
+    }
+}

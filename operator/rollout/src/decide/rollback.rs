@@ -1,0 +1,181 @@
+//! Back: never onto Pods that cannot carry it, never waiting for the chain.
+
+use dcanary_core::time::later;
+use dcanary_crds::{Doing, RollbackMode, RolloutOutcome};
+
+use super::{forward::HookOutcome, pass::Pass, replicas::weight_of, steps};
+use crate::render::{self, Hook};
+
+impl Pass<'_> {
+    /// Begins to go back.
+    pub(super) fn turn_back(&mut self, outcome: RolloutOutcome, reason: &str, message: &str) {
+        let Some(rollout) = &self.status.rollout else {
+            return;
+        };
+        if matches!(
+            rollout.doing,
+            Doing::RollingBack | Doing::AfterRollback | Doing::Ended
+        ) {
+            return;
+        }
+        let deployed = !matches!(rollout.doing, Doing::Waiting | Doing::PreDeploy);
+        self.enter(Doing::RollingBack);
+        self.say(reason, message);
+        if let Some(rollout) = &mut self.status.rollout {
+            rollout.outcome = Some(outcome);
+            rollout.paused_by = None;
+            rollout.mirror = 0;
+        }
+        self.tell(true, reason, message);
+        if deployed {
+            self.go_back();
+        } else {
+            self.end_rollout();
+        }
+    }
+
+    /// Traffic on its way back.
+    pub(super) fn go_back(&mut self) {
+        if self.in_place() {
+            self.go_back_in_place();
+            return;
+        }
+        let Some(rollout) = self.status.rollout.clone() else {
+            return;
+        };
+        if self.status.stable.is_none() {
+            // nothing was there before: there is nothing to go back to
+            self.empty();
+            return;
+        }
+        let least = self.least_weight(&rollout);
+        let target = self.next_weight_back(&rollout).max(least);
+        if target < rollout.wanted_weight
+            && let Some(rollout) = &mut self.status.rollout
+        {
+            rollout.wanted_weight = target;
+        }
+        let wanted = self
+            .status
+            .rollout
+            .as_ref()
+            .map_or(0, |rollout| rollout.wanted_weight);
+        if least > 0 {
+            let (have, floor) = (self.stable_available(), self.stable_target());
+            self.append(&format!(
+                "waits for the stable release: {have} of {floor} Pods are ready, {least} % of the requests stay on the candidate"
+            ));
+        }
+        if !self.in_force() {
+            return;
+        }
+        if wanted == 0 {
+            self.empty();
+        }
+    }
+
+    /// No request goes to the candidate any more.
+    fn empty(&mut self) {
+        let Some(rollout) = &mut self.status.rollout else {
+            return;
+        };
+        rollout.doing = Doing::AfterRollback;
+        rollout.since = Some(self.now);
+        self.after_rollback();
+    }
+
+    /// Adds what it waits for to the reason of the rollback.
+    fn append(&mut self, note: &str) {
+        if let Some(rollout) = &mut self.status.rollout {
+            let reason = rollout.message.split("; waits for").next().unwrap_or_default();
+            rollout.message = dcanary_core::text::cut(&format!("{reason}; {note}"), super::end::MESSAGE);
+        }
+    }
+
+    /// What the stable release cannot carry yet stays where it is, as long as the candidate can serve at all.
+    fn least_weight(&self, rollout: &dcanary_crds::Rollout) -> i32 {
+        if self.candidate_available() == 0 || rollout.wanted_weight == 0 {
+            // nothing is gained by keeping requests on Pods that are not there; but a stable release without any Pod gets none of them
+            return if self.stable_is_away() {
+                rollout.wanted_weight
+            } else {
+                0
+            };
+        }
+        let carried = weight_of(self.stable_available(), self.stable_target());
+        (100 - carried).min(rollout.wanted_weight)
+    }
+
+    /// The next lower weight: 0, or that of the step before.
+    fn next_weight_back(&self, rollout: &dcanary_crds::Rollout) -> i32 {
+        let mode = self.env.spec.rollback.as_ref().map(|rollback| rollback.mode);
+        if mode != Some(RollbackMode::Steps) {
+            return 0;
+        }
+        let in_force = rollout.weight == rollout.wanted_weight;
+        if !in_force {
+            return rollout.wanted_weight;
+        }
+        let all = steps::steps(&self.env.spec);
+        let passed = steps::passed_weights(&all, all.len());
+        passed
+            .into_iter()
+            .find(|weight| *weight < rollout.wanted_weight)
+            .unwrap_or(0)
+    }
+
+    fn go_back_in_place(&mut self) {
+        let Some(stable) = self.status.stable.clone() else {
+            self.empty();
+            return;
+        };
+        let Some(state) = self.state(&stable.workload) else {
+            // the effects bring it back first
+            return;
+        };
+        let carries = self
+            .seen
+            .objects
+            .get(&self.workload(&stable.workload))
+            .and_then(|object| object.pointer("/metadata/annotations/dcanary.dev~1identity"))
+            .and_then(serde_json::Value::as_str)
+            == Some(stable.identity.as_str());
+        if carries && render::complete(&state, self.stable_target()) {
+            self.empty();
+        } else if self
+            .status
+            .rollout
+            .as_ref()
+            .is_some_and(|rollout| rollout.outcome == Some(RolloutOutcome::Superseded))
+        {
+            // the newer release goes over whatever is there
+            self.empty();
+        }
+    }
+
+    /// The stages after a rollback; then it is over.
+    pub(super) fn after_rollback(&mut self) {
+        let superseded = self
+            .status
+            .rollout
+            .as_ref()
+            .is_some_and(|rollout| rollout.outcome == Some(RolloutOutcome::Superseded));
+        if !superseded {
+            match self.hook(Hook::OnRollback) {
+                HookOutcome::Over => {}
+                HookOutcome::Running(_) => return,
+                HookOutcome::Failed(message) => {
+                    self.tell(true, "OnRollbackFailed", &message);
+                    self.append(&format!("an onRollback stage failed: {message}"));
+                }
+            }
+        }
+        self.end_rollout();
+    }
+
+    /// When the Pods of a release that went back are taken away.
+    pub(super) fn emptied_at(&self) -> Option<jiff::Timestamp> {
+        let rollout = self.status.rollout.as_ref()?;
+        Some(later(rollout.since?, self.drain()))
+    }
+}

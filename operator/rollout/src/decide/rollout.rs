@@ -1,0 +1,111 @@
+//! The rollout that is under way, as far as what was seen allows.
+
+use dcanary_crds::{Doing, RolloutOutcome};
+
+use super::pass::Pass;
+use crate::wanted::{finished, key};
+
+/// No rollout passes more states at once.
+const MOST: usize = 64;
+
+impl Pass<'_> {
+    /// Moves the rollout on.
+    pub(super) fn roll(&mut self) {
+        if self.active().is_none() {
+            return;
+        }
+        self.promotion_gone();
+        self.carry_out_decisions();
+        for _ in 0..MOST {
+            // what begins in this pass is measured from this pass on
+            self.measure();
+            let Some(before) = self.active().map(|rollout| (rollout.doing, rollout.step)) else {
+                return;
+            };
+            self.advance(before.0);
+            let after = self.active().map(|rollout| (rollout.doing, rollout.step));
+            if after.is_none_or(|after| after == before) {
+                return;
+            }
+        }
+    }
+
+    fn advance(&mut self, doing: Doing) {
+        match doing {
+            Doing::Waiting => self.wait(),
+            Doing::PreDeploy => self.pre_deploy(),
+            Doing::Starting => self.start(),
+            Doing::Stepping => self.step(),
+            Doing::Promoting => self.move_over(),
+            Doing::Verifying => self.verify(),
+            Doing::RollingBack => self.go_back(),
+            Doing::AfterRollback => self.after_rollback(),
+            Doing::Ended => {}
+        }
+    }
+
+    /// Something new begins.
+    pub(super) fn enter(&mut self, doing: Doing) {
+        let now = self.now;
+        if let Some(rollout) = &mut self.status.rollout {
+            rollout.doing = doing;
+            rollout.since = Some(now);
+            rollout.resumed = false;
+            rollout.gate = None;
+            rollout.reason.clear();
+            rollout.message.clear();
+        }
+    }
+
+    /// Why it does not come on.
+    pub(super) fn say(&mut self, reason: &str, message: impl Into<String>) {
+        if let Some(rollout) = &mut self.status.rollout {
+            reason.clone_into(&mut rollout.reason);
+            rollout.message = dcanary_core::text::cut(&message.into(), super::end::MESSAGE);
+        }
+    }
+
+    fn promotion_gone(&mut self) {
+        let Some(rollout) = self.active() else { return };
+        if matches!(rollout.doing, Doing::RollingBack | Doing::AfterRollback) {
+            return;
+        }
+        let there = self.seen.promotions.iter().any(|promotion| {
+            promotion.metadata.uid.as_deref() == Some(&rollout.promotion_uid)
+                && promotion.metadata.deletion_timestamp.is_none()
+        });
+        if !there {
+            self.turn_back(
+                RolloutOutcome::Aborted,
+                "PromotionDeleted",
+                "its Promotion was deleted",
+            );
+        }
+    }
+
+    /// A newer promotion is ready: the present candidate makes way, unless all traffic is on its way to it already.
+    pub(super) fn make_way(&mut self, newer: &dcanary_crds::Promotion) {
+        let Some(rollout) = self.active() else { return };
+        let replaceable = matches!(
+            rollout.doing,
+            Doing::Waiting | Doing::PreDeploy | Doing::Starting | Doing::Stepping
+        );
+        let current = self
+            .seen
+            .promotions
+            .iter()
+            .find(|promotion| promotion.metadata.uid.as_deref() == Some(&rollout.promotion_uid));
+        let is_newer = current.is_none_or(|current| key(newer) > key(current));
+        if replaceable && is_newer && !finished(newer) {
+            let name = newer.metadata.name.as_deref().unwrap_or_default();
+            let message = format!("promotion {name} is newer and takes its place");
+            self.turn_back(RolloutOutcome::Superseded, "Superseded", &message);
+            self.roll();
+        }
+    }
+
+    /// Whether the stable release is unfit to be gone back to at all.
+    pub(super) fn stable_is_away(&self) -> bool {
+        self.status.stable.is_some() && self.stable_target() > 0 && self.stable_available() == 0
+    }
+}

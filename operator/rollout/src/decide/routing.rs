@@ -1,0 +1,213 @@
+//! Where requests should go now, and whether they do.
+
+use dcanary_core::time::later;
+use dcanary_crds::{Contest, Doing, RolloutOutcome, RouteKind};
+
+use super::pass::Pass;
+use crate::{
+    plan::Effect,
+    seen::{Key, Kind},
+    traffic::{self, InForce, Split, Wanted},
+};
+
+/// Time between the switch of the stable Service to the promoted release and the moment in which requests take that way, in seconds: the data
+/// plane has to learn of its new endpoints first.
+const SETTLE: u64 = 5;
+/// Time in which three changes by somebody else are a contest, in seconds.
+const CONTEST: u64 = 300;
+/// So many.
+const TIMES: usize = 3;
+
+impl Pass<'_> {
+    /// Workload of `<env>`, workload of `<env>-candidate`, weight, mirror, testers.
+    fn wanted(&self) -> (Option<String>, Option<String>, i32, i32, bool) {
+        let stable = self.status.stable.as_ref().map(|stable| stable.workload.clone());
+        let Some(rollout) = &self.status.rollout else {
+            return (stable, None, 0, 0, false);
+        };
+        let candidate = Some(rollout.workload.clone());
+        match rollout.doing {
+            Doing::Waiting | Doing::PreDeploy => (stable, None, 0, 0, false),
+            Doing::Starting => (stable, candidate, 0, 0, false),
+            // the first release: there is nothing to share with
+            Doing::Promoting | Doing::Verifying if stable.is_none() => (candidate, None, 0, 0, false),
+            Doing::Stepping => (stable, candidate, rollout.wanted_weight, rollout.mirror, true),
+            Doing::Promoting | Doing::Verifying => (stable, candidate, rollout.wanted_weight, 0, false),
+            Doing::RollingBack => (stable, candidate, rollout.wanted_weight, 0, false),
+            Doing::AfterRollback => (stable, candidate, 0, 0, false),
+            Doing::Ended if rollout.outcome == Some(RolloutOutcome::Promoted) => {
+                let settled = later(rollout.finished_at.unwrap_or(self.now), SETTLE);
+                // straight away there was no candidate Service in between
+                if self.now < settled && rollout.weight > 0 {
+                    (stable, candidate, 100, 0, false)
+                } else {
+                    (stable, None, 0, 0, false)
+                }
+            }
+            Doing::Ended => (stable, None, 0, 0, false),
+        }
+    }
+
+    /// What is to be written so that requests go where they should, and whether they do.
+    pub(super) fn split(&self) -> Option<Split> {
+        if self.in_place() {
+            return None;
+        }
+        // at rest nothing is known to be in force: the weights are on their way from the candidate's Service to the stable one's
+        let last = self.active().map(|rollout| rollout.weight);
+        let traffic = traffic::of(self.env, self.seen, last)?;
+        let (stable, candidate, weight, mirror, testers) = self.wanted();
+        stable.as_ref()?;
+        Some(traffic.set(&Wanted {
+            stable: stable.as_deref(),
+            candidate: candidate.as_deref(),
+            weight,
+            mirror,
+            testers,
+        }))
+    }
+
+    /// Whether requests go where they should; notes it when they do, else says why not.
+    pub(super) fn in_force(&mut self) -> bool {
+        let Some(split) = self.split() else {
+            self.note_weight();
+            return true;
+        };
+        match split.in_force {
+            InForce::Yes => {
+                self.note_weight();
+                true
+            }
+            InForce::NotYet { message } => {
+                self.wait_for_route("WaitingForRoute", &message);
+                false
+            }
+            InForce::Refused { reason, message } => {
+                self.wait_for_route(&reason, &message);
+                false
+            }
+        }
+    }
+
+    fn wait_for_route(&mut self, reason: &str, message: &str) {
+        let back = self
+            .status
+            .rollout
+            .as_ref()
+            .is_some_and(|rollout| matches!(rollout.doing, Doing::RollingBack | Doing::AfterRollback));
+        // while it goes back, why it does so is what people look for
+        if !back {
+            self.say(reason, message.to_owned());
+        }
+    }
+
+    fn note_weight(&mut self) {
+        if let Some(rollout) = &mut self.status.rollout {
+            rollout.weight = rollout.wanted_weight;
+        }
+    }
+
+    /// Counts changes of our weights by somebody else; from the third on nothing is written until it has been quiet, or a person goes on.
+    pub(super) fn watch_contest(&mut self) {
+        let now = self.now;
+        if let Some(contest) = &mut self.status.contest {
+            contest.at.retain(|at| now < later(*at, CONTEST));
+            if contest.at.is_empty() {
+                self.status.contest = None;
+            }
+        }
+        let contested =
+            |contest: &Option<Contest>| contest.as_ref().is_some_and(|contest| contest.at.len() >= TIMES);
+        let version = self.route_version();
+        let counted = self
+            .status
+            .contest
+            .as_ref()
+            .is_some_and(|contest| contest.version == version);
+        if !contested(&self.status.contest)
+            && !counted
+            && let Some(manager) = self.split().and_then(|split| split.overwritten)
+        {
+            let contest = self.status.contest.get_or_insert_with(Contest::default);
+            contest.version = version;
+            contest.manager.clone_from(&manager);
+            contest.at.push(now);
+            self.tell(
+                true,
+                "RouteOverwritten",
+                &format!("field manager {manager} changed the weights of the route; they are set again"),
+            );
+        }
+        if contested(&self.status.contest)
+            && let Some(contest) = self.status.contest.clone()
+        {
+            if let Some(first) = contest.at.first() {
+                self.wake_at(later(*first, CONTEST));
+            }
+            self.contested = Some((
+                "RouteContested".to_owned(),
+                format!(
+                    "field manager {} changed the weights of the route three times in five minutes: let it ignore them (see docs/gitops.md), then `dcanary resume`",
+                    contest.manager
+                ),
+            ));
+        }
+    }
+
+    fn route_version(&self) -> String {
+        let Some(route) = self
+            .env
+            .spec
+            .traffic
+            .as_ref()
+            .and_then(|traffic| traffic.route.as_ref())
+        else {
+            return String::new();
+        };
+        let kind = match route.kind {
+            RouteKind::Http => Kind::HttpRoute,
+            RouteKind::Grpc => Kind::GrpcRoute,
+        };
+        let name = route
+            .reference
+            .as_ref()
+            .map_or(self.name, |reference| reference.name.as_str());
+        let object = self.seen.objects.get(&Key::new(kind, name));
+        let version = object.and_then(|object| object.pointer("/metadata/resourceVersion")?.as_str());
+        version.unwrap_or_default().to_owned()
+    }
+
+    /// Effects on Services and routes.
+    pub(super) fn traffic_effects(&mut self) -> Vec<Effect> {
+        let back = self
+            .status
+            .rollout
+            .as_ref()
+            .is_some_and(|rollout| rollout.doing == Doing::RollingBack);
+        // the way back is never held up
+        if !back
+            && self
+                .contested
+                .as_ref()
+                .is_some_and(|(reason, _)| reason == "RouteContested")
+        {
+            return Vec::new();
+        }
+        if let Some(rollout) = &self.status.rollout
+            && rollout.outcome == Some(RolloutOutcome::Promoted)
+            && let Some(end) = rollout.finished_at
+        {
+            let settled = later(end, SETTLE);
+            self.reached(settled);
+        }
+        self.split().map(|split| split.effects).unwrap_or_default()
+    }
+
+    /// What keeps requests from going where they should until somebody changes something. What is only on its way serves as before.
+    pub(super) fn route_problem(&self) -> Option<(String, String)> {
+        match self.split()?.in_force {
+            InForce::Yes | InForce::NotYet { .. } => None,
+            InForce::Refused { reason, message } => Some((reason, message)),
+        }
+    }
+}

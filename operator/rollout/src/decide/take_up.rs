@@ -1,0 +1,368 @@
+//! Which promotion is taken up next.
+
+use dcanary_crds::{
+    DeployedRelease, Doing, EndedPromotion, Environment, Promotion, Release, Rollout, RolloutOutcome,
+};
+use dcanary_types::environment::EnvTransition;
+
+use super::{
+    journal::hash,
+    pass::{Pass, Waiting},
+};
+use crate::{
+    render::{self, Candidate, RenderError},
+    wanted::{Gate, finished, gate, key, queue},
+};
+
+/// What would be deployed, and whether it was stable here before.
+pub(super) struct Prepared {
+    pub(super) candidate: Candidate,
+    pub(super) returning: bool,
+}
+
+/// A promotion with what it would deploy.
+type Next<'a> = (
+    &'a Promotion,
+    &'a Release,
+    Prepared,
+    Vec<dcanary_crds::ApprovalStatus>,
+    Option<String>,
+);
+
+impl<'a> Pass<'a> {
+    /// Drops promotions whose own status says by now that they ended, or that are gone.
+    pub(super) fn note_ended(&mut self) {
+        let open = |ended: &EndedPromotion| {
+            self.seen.promotions.iter().any(|promotion| {
+                promotion.metadata.uid.as_deref() == Some(&ended.promotion_uid) && !finished(promotion)
+            })
+        };
+        let kept: Vec<EndedPromotion> = self
+            .status
+            .ended
+            .iter()
+            .filter(|ended| open(ended))
+            .cloned()
+            .collect();
+        self.status.ended = kept;
+    }
+
+    /// Looks at all promotions that have not ended, the newest first, and takes up the first that may begin.
+    pub(super) fn take_up(&mut self) {
+        let (seen, env): (_, &'a Environment) = (self.seen, self.env);
+        let busy = self.active().map(|rollout| rollout.promotion_uid.clone());
+        let floor = busy.and_then(|uid| {
+            let current = |promotion: &&Promotion| promotion.metadata.uid.as_deref() == Some(&uid);
+            seen.promotions.iter().find(current).map(key)
+        });
+        // the details of the last rollout are in the status of its promotion before its place is taken
+        let settled = self.status.ended.is_empty();
+        let mut next: Option<Next<'a>> = None;
+        for promotion in queue(&self.status, seen) {
+            if next.is_some() {
+                self.end_promotion(
+                    promotion,
+                    RolloutOutcome::Superseded,
+                    "Superseded",
+                    "a newer promotion took its place",
+                    None,
+                );
+                continue;
+            }
+            let older = floor.as_ref().is_some_and(|floor| key(promotion) < *floor);
+            if older {
+                let message = "a newer promotion took its place";
+                self.end_promotion(promotion, RolloutOutcome::Superseded, "Superseded", message, None);
+                continue;
+            }
+            match self.look_at(env, promotion) {
+                Ok(ready) => next = Some(ready),
+                Err((gate, identity)) => self.wait_or_end(promotion, gate, identity),
+            }
+        }
+        let Some((promotion, release, prepared, approvals, overridden_by)) = next else {
+            return;
+        };
+        if self.active().is_some() {
+            self.make_way(promotion);
+        } else if settled && self.calm() {
+            self.begin(promotion, release, prepared, approvals, overridden_by);
+        }
+        let uid = promotion.metadata.uid.as_deref().unwrap_or_default();
+        let taken = self
+            .status
+            .rollout
+            .as_ref()
+            .is_some_and(|rollout| rollout.promotion_uid == uid);
+        let ended = self.status.ended.iter().any(|ended| ended.promotion_uid == uid);
+        if !taken && !ended {
+            self.waiting.insert(
+                0,
+                Waiting {
+                    promotion,
+                    gate: Gate::Waiting {
+                        reason: "WaitingForRollout",
+                        message: "it begins when the rollout before it has ended".to_owned(),
+                        approvals: Vec::new(),
+                        at: None,
+                    },
+                    identity: None,
+                },
+            );
+        }
+    }
+
+    fn look_at(
+        &mut self,
+        env: &Environment,
+        promotion: &'a Promotion,
+    ) -> Result<Next<'a>, (Gate, Option<String>)> {
+        let waiting = |reason, message| Gate::Waiting {
+            reason,
+            message,
+            approvals: Vec::new(),
+            at: None,
+        };
+        let namespace = promotion.metadata.namespace.clone().unwrap_or_default();
+        let name = promotion.spec.release_ref.name.clone();
+        let Some(release) = self.seen.releases.get(&(namespace.clone(), name.clone())) else {
+            let message = format!(
+                "there is no Release {name} in namespace {namespace}: create it, or delete this promotion"
+            );
+            return Err((waiting("ReleaseMissing", message), None));
+        };
+        let prepared = self.prepare(promotion, release).map_err(|error| {
+            let gate = if error.waits() {
+                waiting(error.reason(), error.to_string())
+            } else {
+                Gate::Over {
+                    outcome: RolloutOutcome::Refused,
+                    reason: error.reason(),
+                    message: error.to_string(),
+                    hold: false,
+                }
+            };
+            (gate, None)
+        })?;
+        let identity = prepared.candidate.identity.clone();
+        let (status, seen, now) = (&self.status, self.seen, self.now);
+        match gate(
+            env,
+            status,
+            promotion,
+            release,
+            &prepared.candidate,
+            prepared.returning,
+            seen,
+            now,
+        ) {
+            Gate::Ready {
+                approvals,
+                overridden_by,
+            } => Ok((promotion, release, prepared, approvals, overridden_by)),
+            gate => Err((gate, Some(identity))),
+        }
+    }
+
+    fn wait_or_end(&mut self, promotion: &'a Promotion, gate: Gate, identity: Option<String>) {
+        match gate {
+            Gate::Over {
+                outcome,
+                reason,
+                message,
+                hold,
+            } => {
+                if let Some(identity) = identity.as_deref().filter(|_| hold) {
+                    let release = promotion.spec.release_ref.name.clone();
+                    self.hold(identity, Some(release), reason, &message, None);
+                }
+                self.end_promotion(promotion, outcome, reason, &message, identity);
+            }
+            gate => {
+                if let Gate::Waiting { at: Some(at), .. } = &gate {
+                    self.wake_at(*at);
+                }
+                self.waiting.push(Waiting {
+                    promotion,
+                    gate,
+                    identity,
+                });
+            }
+        }
+    }
+
+    /// What a promotion would deploy. With `undo` it is what was deployed then: images, template and configuration.
+    pub(super) fn prepare(&self, promotion: &Promotion, release: &Release) -> Result<Prepared, RenderError> {
+        if promotion.spec.undo
+            && let Some(deployed) = self.deployed_before(release)
+        {
+            return Ok(Prepared {
+                candidate: Candidate {
+                    release: deployed.release.clone(),
+                    namespace: deployed.namespace.clone(),
+                    identity: deployed.identity.clone(),
+                    workload: deployed.workload.clone(),
+                    images: deployed.images.clone(),
+                    source: deployed.source.clone(),
+                    ..Candidate::default()
+                },
+                returning: true,
+            });
+        }
+        let candidate = render::candidate(self.env, release, self.seen)?;
+        let returning = self
+            .status
+            .history
+            .iter()
+            .any(|deployed| deployed.identity == candidate.identity);
+        Ok(Prepared { candidate, returning })
+    }
+
+    /// An earlier release of this name whose objects still exist.
+    fn deployed_before(&self, release: &Release) -> Option<&DeployedRelease> {
+        let name = release.metadata.name.as_deref()?;
+        self.status
+            .history
+            .iter()
+            .find(|deployed| deployed.release == name)
+    }
+
+    /// Nothing of the last rollout is still moving.
+    fn calm(&self) -> bool {
+        let last = self.status.rollout.as_ref();
+        last.is_none_or(|rollout| rollout.weight == rollout.wanted_weight || rollout.outcome.is_some())
+    }
+
+    fn begin(
+        &mut self,
+        promotion: &Promotion,
+        release: &Release,
+        prepared: Prepared,
+        approvals: Vec<dcanary_crds::ApprovalStatus>,
+        overridden_by: Option<String>,
+    ) {
+        if !self.has_room() {
+            return;
+        }
+        let candidate = prepared.candidate;
+        let uid = promotion.metadata.uid.clone().unwrap_or_default();
+        let stable = self.status.stable.as_ref();
+        if stable.is_some_and(|stable| stable.identity == candidate.identity) {
+            self.end_promotion(
+                promotion,
+                RolloutOutcome::Promoted,
+                "AlreadyStable",
+                "it is the stable release already",
+                Some(candidate.identity),
+            );
+            return;
+        }
+        let window = self
+            .env
+            .spec
+            .rollback
+            .as_ref()
+            .and_then(|rollback| rollback.window)
+            .unwrap_or(0);
+        let recent = usize::try_from(window).unwrap_or_default();
+        let in_window = self
+            .status
+            .history
+            .iter()
+            .take(recent)
+            .any(|deployed| deployed.identity == candidate.identity);
+        let straight = in_window || (prepared.returning && promotion.spec.undo);
+        let stable_replicas = stable
+            .and_then(|stable| self.state(&stable.workload))
+            .map_or(0, |state| state.replicas);
+        let changes = (candidate.template != serde_json::Value::Null)
+            .then(|| render::changes(self.status.stable.as_ref(), &candidate, self.env, self.seen));
+        if let Some(configuration) = self.configuration() {
+            self.status.configuration = Some(configuration);
+        }
+        self.record_request(
+            promotion,
+            release,
+            &candidate.identity,
+            &approvals,
+            overridden_by.as_deref(),
+        );
+        let gate = self.emit(EnvTransition::DeployStarted {
+            promotion: uid.clone(),
+        });
+        let namespace = promotion.metadata.namespace.clone().unwrap_or_default();
+        self.tell(
+            false,
+            "RolloutStarted",
+            &format!(
+                "{} begins: release {}",
+                promotion.metadata.name.as_deref().unwrap_or_default(),
+                candidate.release
+            ),
+        );
+        self.status.rollout = Some(Rollout {
+            promotion: promotion.metadata.name.clone().unwrap_or_default(),
+            promotion_namespace: namespace,
+            promotion_uid: uid,
+            requested_by: promotion.spec.requested_by.clone(),
+            release: candidate.release,
+            identity: candidate.identity,
+            workload: candidate.workload,
+            images: candidate.images,
+            source: candidate.source,
+            doing: Doing::Waiting,
+            since: Some(self.now),
+            started_at: Some(self.now),
+            stable_replicas,
+            overridden_by,
+            straight,
+            approvals,
+            changes,
+            gate,
+            ..Rollout::default()
+        });
+        self.roll();
+    }
+
+    fn record_request(
+        &mut self,
+        promotion: &Promotion,
+        release: &Release,
+        identity: &str,
+        approvals: &[dcanary_crds::ApprovalStatus],
+        overridden_by: Option<&str>,
+    ) {
+        let uid = promotion.metadata.uid.clone().unwrap_or_default();
+        self.emit(EnvTransition::DeployRequested {
+            promotion: uid.clone(),
+            release: render::release_digest(release),
+            identity: hash(identity),
+            by: promotion.spec.requested_by.clone().unwrap_or_default(),
+            undo: promotion.spec.undo,
+        });
+        for approval in approvals {
+            self.emit(EnvTransition::Decided {
+                promotion: Some(uid.clone()),
+                decision: approval.decision.clone(),
+                verb: "approve".to_owned(),
+                by: approval.by.clone(),
+                identity: Some(hash(identity)),
+            });
+        }
+        if let Some(decision) = overridden_by {
+            let by = self
+                .seen
+                .decisions
+                .iter()
+                .find(|other| other.metadata.uid.as_deref() == Some(decision));
+            let by = by
+                .map_or("unknown", |decision| decision.spec.by.username.as_str())
+                .to_owned();
+            self.emit(EnvTransition::Overridden {
+                promotion: uid,
+                decision: decision.to_owned(),
+                by,
+            });
+        }
+    }
+}

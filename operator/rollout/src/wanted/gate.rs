@@ -1,0 +1,261 @@
+//! What a promotion waits for before anything of it is deployed.
+
+use dcanary_core::time::later;
+use dcanary_crds::{
+    ApprovalStatus, Environment, EnvironmentStatus, Promotion, Release, RolloutOutcome, Verb,
+    release::DecidedKind,
+};
+use jiff::Timestamp;
+
+use super::{Arrived, Counted, approvals, arrived, counted, frozen, key};
+use crate::{
+    render::Candidate,
+    seen::{Seen, Settings},
+};
+
+/// Whether a promotion may begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Gate {
+    /// It may.
+    Ready {
+        /// Approvals that count.
+        approvals: Vec<ApprovalStatus>,
+        /// The Decision that let it through a freeze window.
+        overridden_by: Option<String>,
+    },
+    /// It waits.
+    Waiting {
+        /// One CamelCase word.
+        reason: &'static str,
+        /// One sentence, with what to do.
+        message: String,
+        /// Approvals so far.
+        approvals: Vec<ApprovalStatus>,
+        /// When that changes by itself.
+        at: Option<Timestamp>,
+    },
+    /// It ends without having begun.
+    Over {
+        /// How.
+        outcome: RolloutOutcome,
+        /// One CamelCase word.
+        reason: &'static str,
+        /// One sentence, with what to do.
+        message: String,
+        /// The release may not come again by itself.
+        hold: bool,
+    },
+}
+
+impl Gate {
+    fn refused(reason: &'static str, message: String) -> Self {
+        Self::Over {
+            outcome: RolloutOutcome::Refused,
+            reason,
+            message,
+            hold: false,
+        }
+    }
+}
+
+/// Whether a promotion of this candidate may begin. A promotion back to a release that was stable here (`returning`) needs no source environment.
+pub fn gate(
+    env: &Environment,
+    status: &EnvironmentStatus,
+    promotion: &Promotion,
+    release: &Release,
+    candidate: &Candidate,
+    returning: bool,
+    seen: &Seen,
+    now: Timestamp,
+) -> Gate {
+    if let Some(refused) = forbidden(env, &seen.settings, promotion, release) {
+        return refused;
+    }
+    let decisions = decisions(promotion, seen, now);
+    if let Some(over) = ended_by_people(&decisions) {
+        return over;
+    }
+    if let Some(held) = status
+        .held
+        .iter()
+        .find(|held| held.identity == candidate.identity)
+    {
+        return Gate::refused(
+            "Held",
+            format!(
+                "release {} is held here ({}: {}); let it come again with `dcanary unhold {} {}`",
+                candidate.release,
+                held.reason,
+                held.message,
+                env.metadata.name.as_deref().unwrap_or_default(),
+                candidate.release
+            ),
+        );
+    }
+    if let Some(older) = older(status, promotion, release) {
+        return older;
+    }
+    let waiting = |reason, message, approvals, at| Gate::Waiting {
+        reason,
+        message,
+        approvals,
+        at,
+    };
+    if let Some(rule) = &env.spec.promotes_from
+        && !returning
+        && let Arrived::NotYet { message, at } = arrived(rule, seen.from.as_ref(), release, now)
+    {
+        return waiting("WaitingForSource", message, Vec::new(), at);
+    }
+    let mut counted = Vec::new();
+    if let Some(rule) = &env.spec.approval {
+        let found = approvals(rule, promotion, &candidate.identity, &decisions);
+        if !found.enough() {
+            return unapproved(promotion, rule.timeout, &found, seen, now);
+        }
+        counted = found.counted;
+    }
+    let override_by = decisions
+        .iter()
+        .find(|decision| decision.verb() == Verb::Override);
+    if override_by.is_none()
+        && let Ok(Some(window)) = frozen(&env.spec.freeze, now)
+    {
+        return waiting(
+            "Frozen",
+            format!(
+                "freeze window `{}` lasts until {}; an emergency goes through with `dcanary override {} --reason …`",
+                window.name,
+                window.until,
+                promotion.metadata.name.as_deref().unwrap_or_default()
+            ),
+            counted,
+            Some(window.until),
+        );
+    }
+    Gate::Ready {
+        approvals: counted,
+        overridden_by: override_by.map(|decision| decision.uid.to_owned()),
+    }
+}
+
+/// Decisions about a promotion.
+pub(super) fn decisions<'a>(promotion: &Promotion, seen: &'a Seen, now: Timestamp) -> Vec<Counted<'a>> {
+    let metadata = &promotion.metadata;
+    counted(
+        seen,
+        DecidedKind::Promotion,
+        metadata.namespace.as_deref().unwrap_or_default(),
+        metadata.name.as_deref().unwrap_or_default(),
+        metadata.uid.as_deref().unwrap_or_default(),
+        now,
+    )
+}
+
+fn forbidden(
+    env: &Environment,
+    settings: &Settings,
+    promotion: &Promotion,
+    release: &Release,
+) -> Option<Gate> {
+    let own = env.metadata.namespace.as_deref().unwrap_or_default();
+    let from = promotion.metadata.namespace.as_deref().unwrap_or_default();
+    let allowed = env
+        .spec
+        .allowed_from
+        .as_ref()
+        .is_some_and(|allowed| allowed.namespaces.iter().any(|namespace| namespace == from));
+    if from != own && !allowed {
+        return Some(Gate::refused(
+            "NamespaceNotAllowed",
+            format!(
+                "namespace {from} may not promote into {own}: add it to spec.allowedFrom.namespaces of the Environment"
+            ),
+        ));
+    }
+    let project = |own: Option<&String>| own.cloned().unwrap_or_else(|| settings.project.clone());
+    let (here, there) = (
+        project(env.spec.project.as_ref()),
+        project(release.spec.project.as_ref()),
+    );
+    (here != there).then(|| {
+        Gate::refused(
+            "ProjectDiffers",
+            format!("the Release is of project {there}, the Environment of project {here}"),
+        )
+    })
+}
+
+fn ended_by_people(decisions: &[Counted<'_>]) -> Option<Gate> {
+    let ending = |verb| decisions.iter().find(move |decision| decision.verb() == verb);
+    if let Some(reject) = ending(Verb::Reject) {
+        return Some(Gate::Over {
+            outcome: RolloutOutcome::Aborted,
+            reason: "Rejected",
+            message: format!("{} rejected it: {}", reject.by(), reject.reason()),
+            hold: true,
+        });
+    }
+    ending(Verb::Abort).map(|abort| Gate::Over {
+        outcome: RolloutOutcome::Aborted,
+        reason: "Aborted",
+        message: format!("{} aborted it: {}", abort.by(), abort.reason()),
+        hold: false,
+    })
+}
+
+fn older(status: &EnvironmentStatus, promotion: &Promotion, release: &Release) -> Option<Gate> {
+    if promotion.spec.undo {
+        return None;
+    }
+    let (stable, new) = (
+        status.stable.as_ref()?.source.as_ref()?,
+        release.spec.source.as_ref()?,
+    );
+    let (before, after) = (stable.position?, new.position?);
+    (stable.repo == new.repo && after < before).then(|| {
+        Gate::refused(
+            "OlderThanStable",
+            format!(
+                "it is built from position {after} of {}, the stable release from {before}: go back with `dcanary undo`, or promote with undo: true",
+                new.repo
+            ),
+        )
+    })
+}
+
+fn unapproved(
+    promotion: &Promotion,
+    timeout: Option<dcanary_crds::Duration>,
+    found: &super::Approvals,
+    seen: &Seen,
+    now: Timestamp,
+) -> Gate {
+    let name = promotion.metadata.name.as_deref().unwrap_or_default();
+    let deadline = timeout.map(|timeout| later(key(promotion).0, timeout.as_secs()));
+    if deadline.is_some_and(|deadline| now >= deadline) {
+        return Gate::Over {
+            outcome: RolloutOutcome::Aborted,
+            reason: "ApprovalTimedOut",
+            message: "it was not approved in time".to_owned(),
+            hold: false,
+        };
+    }
+    let mut message = format!(
+        "{} of {} approvals; approve with `dcanary approve {name}`",
+        found.counted.len(),
+        found.required
+    );
+    if let Err(problem) = &seen.policies {
+        message = format!("no approval counts: {problem}");
+    } else if let Some(remark) = found.remarks.last() {
+        message = format!("{message}; {remark}");
+    }
+    Gate::Waiting {
+        reason: "WaitingForApproval",
+        message,
+        approvals: found.counted.clone(),
+        at: deadline,
+    }
+}

@@ -1,0 +1,22 @@
+//! What is wanted: which promotion comes next, and what it still waits for. A pure function of Promotions, Decisions and policy.
+//!
+//! ```text
+//! Promotions ─▶ queue (newest first) ─▶ gate: allowed? held? older? source? freeze? approvals? ─▶ Ready | Waiting | Ended
+//! Decisions ──▶ those that count ─────────┘
+//! ```
+
+mod approvals;
+mod decisions;
+mod freeze;
+mod gate;
+mod queue;
+mod source;
+#[cfg(test)]
+mod tests;
+
+pub use approvals::{Approvals, approvals, same_person};
+pub use decisions::{Counted, counted};
+pub use freeze::{FreezeError, Frozen, frozen, validate as validate_freeze};
+pub use gate::{Gate, gate};
+pub use queue::{Place, finished, key, queue};
+pub use source::{Arrived, arrived, auto_promotion};

@@ -1,0 +1,10 @@
+//! Laws of a rollout, on a model of everything around a decision.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod build;
+mod cluster;
+mod paths;
+mod people;
+mod random;
+mod world;

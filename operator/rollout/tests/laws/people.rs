@@ -1,0 +1,138 @@
+//! What people decide.
+
+use dcanary_crds::{ConditionStatus, ConditionType, Verb};
+use serde_json::json;
+
+use crate::{
+    build::{canary, environment},
+    world::World,
+};
+
+fn approved_by_two() -> World {
+    let more = json!({"approval": {"required": 2, "users": ["ann", "bob", "cid"]}});
+    World::new(environment(canary(json!([{"weight": 50}])), more))
+}
+
+#[test]
+fn a_release_waits_for_two_approvals_of_two_people_of_whom_none_asked_for_it() {
+    let mut world = approved_by_two();
+    let name = world.promote("good1");
+    world.run(5);
+    world.decide(&name, Verb::Approve, "ann");
+    world.decide(&name, Verb::Approve, "bob");
+    world.decide(&name, Verb::Approve, "bob");
+    world.decide(&name, Verb::Approve, "mallory");
+    world.run(10);
+    assert_eq!(
+        world.stable(),
+        None,
+        "ann asked, bob counts once, mallory may not"
+    );
+    world.decide(&name, Verb::Approve, "cid");
+    world.run(60);
+    assert_eq!(world.stable().as_deref(), Some("good1"));
+}
+
+#[test]
+fn no_decision_counts_while_the_admission_policies_are_not_in_place() {
+    let mut world = approved_by_two();
+    let name = world.promote("good1");
+    world.run(5);
+    world.policies = Err("ValidatingAdmissionPolicy dcanary-decisions is missing".to_owned());
+    world.decide(&name, Verb::Approve, "bob");
+    world.decide(&name, Verb::Approve, "cid");
+    world.run(30);
+    assert_eq!(world.stable(), None);
+    let conditions = world.status().conditions;
+    let enforced = conditions
+        .iter()
+        .find(|condition| condition.kind == ConditionType::ApprovalsEnforced);
+    assert_eq!(
+        enforced.map(|condition| condition.status),
+        Some(ConditionStatus::False)
+    );
+    world.policies = Ok(());
+    world.run(60);
+    assert_eq!(world.stable().as_deref(), Some("good1"));
+}
+
+#[test]
+fn an_approval_counts_for_the_release_that_was_looked_at_only() {
+    let mut world = approved_by_two();
+    let name = world.promote("good1");
+    world.run(5);
+    world.decide(&name, Verb::Approve, "bob");
+    world.decide(&name, Verb::Approve, "cid");
+    for decision in &mut world.decisions {
+        decision.spec.target.digest = Some(format!("sha256:{}", "0".repeat(64)));
+    }
+    world.run(30);
+    assert_eq!(world.stable(), None);
+}
+
+#[test]
+fn a_rejection_ends_the_wait_and_holds_the_release() {
+    let mut world = approved_by_two();
+    let name = world.promote("good1");
+    world.run(5);
+    world.decide(&name, Verb::Reject, "bob");
+    world.run(5);
+    assert_eq!(world.finished(&name), Some((false, "Rejected".to_owned())));
+    assert_eq!(world.status().held.len(), 1);
+}
+
+#[test]
+fn a_pause_stops_the_steps_and_resume_goes_on() {
+    let mut world = World::new(environment(
+        canary(json!([{"weight": 50}, {"pause": {"duration": "10s"}}])),
+        json!({}),
+    ));
+    world.promote("good1");
+    world.run(60);
+    let name = world.promote("good2");
+    world.run(5);
+    world.decide(&name, Verb::Pause, "ann");
+    world.run(120);
+    assert_eq!(world.stable().as_deref(), Some("good1"));
+    world.decide(&name, Verb::Resume, "ann");
+    world.run(60);
+    assert_eq!(world.stable().as_deref(), Some("good2"));
+}
+
+#[test]
+fn a_pause_without_time_waits_for_a_person_and_skip_passes_it() {
+    let mut world = World::new(environment(
+        canary(json!([{"weight": 50}, {"pause": {}}, {"weight": 80}, {"pause": {}}])),
+        json!({}),
+    ));
+    world.promote("good1");
+    world.run(60);
+    let name = world.promote("good2");
+    world.run(60);
+    assert_eq!(world.status().rollout.unwrap().weight, 50);
+    world.decide(&name, Verb::Resume, "ann");
+    world.run(60);
+    assert_eq!(world.status().rollout.unwrap().weight, 80);
+    world.decide(&name, Verb::Skip, "ann");
+    world.run(60);
+    assert_eq!(world.stable().as_deref(), Some("good2"));
+}
+
+#[test]
+fn a_freeze_holds_up_and_an_override_goes_through() {
+    // the world begins at 03:04
+    let more = json!({"freeze": [{"name": "night", "start": "0 0 * * *", "duration": "6h"}]});
+    let mut world = World::new(environment(canary(json!([{"weight": 50}])), more));
+    let name = world.promote("good1");
+    world.run(60);
+    assert_eq!(world.stable(), None);
+    world.decide(&name, Verb::Override, "ann");
+    world.run(60);
+    assert_eq!(world.stable().as_deref(), Some("good1"));
+    let other = world.promote("good2");
+    world.run(60);
+    assert_eq!(world.finished(&other), None);
+    world.pass(3 * 3600);
+    world.run(60);
+    assert_eq!(world.stable().as_deref(), Some("good2"), "the window is over");
+}
