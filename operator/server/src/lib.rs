@@ -3,8 +3,8 @@
 //!
 //! ```text
 //! build Pods ──▶ session, frames, uploads, final ──▶ store (group commit, content by digest) ──▶ volume
-//! operator   ──▶ reports, ack, revoke ───────────────▲
-//! people     ──▶ logs, attempts, artifacts ──────────┘         images ──▶ registry
+//! operator   ──▶ reports, ack, revoke, evidence ─────▲
+//! people     ──▶ logs, attempts, artifacts, evidence ┘         images ──▶ registry
 //! ```
 
 pub mod attempts;
@@ -12,6 +12,7 @@ pub mod auth;
 pub mod config;
 pub mod core;
 pub mod digest;
+pub mod evidence;
 pub mod finish;
 pub mod frames;
 pub mod http;

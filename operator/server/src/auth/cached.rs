@@ -5,7 +5,7 @@ use std::hash::Hash;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::{Audience, ClusterError, User};
+use super::{Audience, ClusterError, Readable, User};
 use crate::auth::Cluster;
 use crate::digest::Digest;
 
@@ -47,7 +47,7 @@ impl<K: Eq + Hash, V: Clone> Answers<K, V> {
 /// Reviews of readers. Trades of Pod tokens are never kept.
 pub struct Readers {
     users: Answers<(Digest, Audience), Option<User>>,
-    permissions: Answers<(User, String), bool>,
+    permissions: Answers<(User, Readable, String), bool>,
     finished: Answers<(String, String, String), bool>,
 }
 
@@ -96,7 +96,7 @@ impl Readers {
         Ok(user)
     }
 
-    /// Whether a user may read runs of a namespace.
+    /// Whether a user may read a kind in a namespace.
     ///
     /// # Errors
     /// When the API server does not answer.
@@ -104,13 +104,14 @@ impl Readers {
         &self,
         cluster: &dyn Cluster,
         user: &User,
+        kind: Readable,
         namespace: &str,
     ) -> Result<bool, ClusterError> {
-        let key = (user.clone(), namespace.to_owned());
+        let key = (user.clone(), kind, namespace.to_owned());
         if let Some(allowed) = self.permissions.get(&key) {
             return Ok(allowed);
         }
-        let allowed = cluster.may_read(user, namespace).await?;
+        let allowed = cluster.may_read(user, kind, namespace).await?;
         self.permissions.keep(key, allowed);
         Ok(allowed)
     }

@@ -10,7 +10,7 @@ use kube::api::{Api, DynamicObject, ListParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Client, ResourceExt};
 
-use super::{Audience, Cluster, ClusterError, OwnerRun, PodFacts, User};
+use super::{Audience, Cluster, ClusterError, OwnerRun, PodFacts, Readable, User};
 
 const GROUP: &str = "dcanary.dev";
 const VERSION: &str = "v1alpha1";
@@ -101,7 +101,7 @@ impl Cluster for Kubernetes {
         }))
     }
 
-    async fn may_read(&self, user: &User, namespace: &str) -> Result<bool, ClusterError> {
+    async fn may_read(&self, user: &User, kind: Readable, namespace: &str) -> Result<bool, ClusterError> {
         let review = SubjectAccessReview {
             spec: SubjectAccessReviewSpec {
                 user: Some(user.name.clone()),
@@ -110,7 +110,7 @@ impl Cluster for Kubernetes {
                 extra: Some(user.extra.iter().cloned().collect::<BTreeMap<_, _>>()),
                 resource_attributes: Some(ResourceAttributes {
                     group: Some(GROUP.to_owned()),
-                    resource: Some("pipelineruns".to_owned()),
+                    resource: Some(kind.resource().to_owned()),
                     verb: Some("get".to_owned()),
                     namespace: Some(namespace.to_owned()),
                     ..ResourceAttributes::default()

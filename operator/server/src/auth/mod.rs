@@ -25,6 +25,25 @@ pub enum Audience {
     ApiServer,
 }
 
+/// A kind whose readers may read what the server keeps about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Readable {
+    /// Logs, attempts and artifacts of runs.
+    Runs,
+    /// Evidence of analyses.
+    Environments,
+}
+
+impl Readable {
+    /// Its resource in the group `dcanary.dev`.
+    pub const fn resource(self) -> &'static str {
+        match self {
+            Self::Runs => "pipelineruns",
+            Self::Environments => "environments",
+        }
+    }
+}
+
 /// A user of Kubernetes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct User {
@@ -101,8 +120,8 @@ pub struct PodFacts {
 pub trait Cluster: Send + Sync + 'static {
     /// Whose token it is; `None` when it is not valid for the audience.
     async fn review(&self, token: &str, audience: Audience) -> Result<Option<User>, ClusterError>;
-    /// Whether a user may `get pipelineruns.dcanary.dev` in a namespace.
-    async fn may_read(&self, user: &User, namespace: &str) -> Result<bool, ClusterError>;
+    /// Whether a user may `get` a kind of the group `dcanary.dev` in a namespace.
+    async fn may_read(&self, user: &User, kind: Readable, namespace: &str) -> Result<bool, ClusterError>;
     /// A Pod.
     async fn pod(&self, namespace: &str, name: &str) -> Result<Option<PodFacts>, ClusterError>;
     /// Whether the run is over: condition `Finished` is True, or no run of this name has this UID.

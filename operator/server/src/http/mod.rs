@@ -42,6 +42,10 @@ pub fn router(core: Arc<Core>) -> Router {
         .route("/v1/attempts/{attempt}/inputs/{digest}", get(runner::input))
         .route("/v1/reports", get(operator::reports))
         .route("/v1/reports/ack", post(operator::acknowledge))
+        .route(
+            "/v1/evidence/{digest}",
+            get(reading::evidence).put(operator::evidence),
+        )
         .route("/v1/namespaces/{namespace}/runs/{run}/logs", get(reading::logs))
         .route(
             "/v1/namespaces/{namespace}/runs/{run}/attempts",

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use dcanary_protocol::report::{AckRequest, Reports};
 use dcanary_protocol::session::RevokeRequest;
@@ -13,9 +13,10 @@ use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
 
 use super::problem::Refusal;
-use super::{body, detached, who};
+use super::{body, content, detached, who};
 use crate::core::Core;
-use crate::names::{AttemptId, BadName};
+use crate::evidence;
+use crate::names::{AttemptId, BadName, Namespace};
 use crate::reports::nothing;
 use crate::session;
 
@@ -87,6 +88,43 @@ pub async fn revoke(State(core): Shared, headers: HeaderMap, body: Body) -> Resu
         .map_err(|error: BadName| Refusal::new(400, "bad-name", error.to_string()))?;
     detached(async move {
         session::revoke(&core, &attempt).await?;
+        Ok(StatusCode::NO_CONTENT)
+    })
+    .await
+}
+
+/// Query of evidence.
+#[derive(Debug, Deserialize)]
+pub struct Of {
+    /// Namespace of the Environment.
+    pub(super) namespace: String,
+}
+
+impl Of {
+    pub(super) fn namespace(&self) -> Result<Namespace, Refusal> {
+        self.namespace
+            .parse()
+            .map_err(|error: BadName| Refusal::new(400, "bad-name", error.to_string()))
+    }
+}
+
+/// `PUT /v1/evidence/{digest}`
+///
+/// # Errors
+/// What the caller did wrong or what is not possible now, as a problem document.
+pub async fn evidence(
+    State(core): Shared,
+    Path(digest): Path<String>,
+    Query(of): Query<Of>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<StatusCode, Refusal> {
+    who::operator(&core, &headers).await?;
+    let digest = content::digest(&digest)?;
+    let namespace = of.namespace()?;
+    let document = body::whole(body, evidence::BYTES, core.limits.body_timeout).await?;
+    detached(async move {
+        evidence::put(&core, &namespace, digest, document).await?;
         Ok(StatusCode::NO_CONTENT)
     })
     .await

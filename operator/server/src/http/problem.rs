@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use dcanary_protocol::session::Problem;
 
 use crate::auth::ClusterError;
+use crate::evidence::EvidenceError;
 use crate::finish::FinalError;
 use crate::frames::FramesError;
 use crate::session::SessionError;
@@ -124,6 +125,12 @@ impl From<UploadError> for Refusal {
 
 impl From<FinalError> for Refusal {
     fn from(error: FinalError) -> Self {
+        Self::of(error.reason(), &error)
+    }
+}
+
+impl From<EvidenceError> for Refusal {
+    fn from(error: EvidenceError) -> Self {
         Self::of(error.reason(), &error)
     }
 }

@@ -11,12 +11,15 @@ use dcanary_protocol::report::{ArtifactKind, FinalReport};
 use serde::{Deserialize, Serialize};
 use tokio_stream::wrappers::ReceiverStream;
 
+use super::operator::Of;
 use super::problem::Refusal;
 use super::{content, who};
 use crate::attempts::record::{Record, StepRecord};
 use crate::attempts::run::RunKey;
+use crate::auth::Readable;
 use crate::core::Core;
 use crate::digest::Digest;
+use crate::evidence;
 use crate::logs::follow::{Wanted, start};
 use crate::names::{AttemptId, BadName, Namespace};
 
@@ -53,7 +56,7 @@ pub async fn logs(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let key = key(&namespace, &run)?;
-    who::reader(&core, &headers, &key.namespace).await?;
+    who::reader(&core, &headers, &key.namespace, Readable::Runs).await?;
     if !query.follow && core.attempts.records(&key.namespace, &key.uid).await?.is_empty() {
         return Err(Refusal::not_found("no attempt of this run is known"));
     }
@@ -173,7 +176,7 @@ pub async fn attempts(
     headers: HeaderMap,
 ) -> Result<Json<AttemptList>, Refusal> {
     let key = key(&namespace, &run)?;
-    who::reader(&core, &headers, &key.namespace).await?;
+    who::reader(&core, &headers, &key.namespace, Readable::Runs).await?;
     let records = core.attempts.records(&key.namespace, &key.uid).await?;
     Ok(Json(AttemptList {
         attempts: records.into_iter().filter_map(listed).collect(),
@@ -190,9 +193,27 @@ pub async fn artifact(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let namespace: Namespace = namespace.parse().map_err(|error| bad_name(&error))?;
-    who::reader(&core, &headers, &namespace).await?;
+    who::reader(&core, &headers, &namespace, Readable::Runs).await?;
     let digest = content::digest(&digest)?;
     let grant = core.granted(&namespace, &digest).await?;
     let grant = grant.ok_or_else(|| Refusal::not_found("no attempt of this namespace stored it"))?;
+    content::serve(&core, &grant.content, &headers, Some(&grant)).await
+}
+
+/// `GET /v1/evidence/{digest}`
+///
+/// # Errors
+/// What the caller did wrong or what is not possible now, as a problem document.
+pub async fn evidence(
+    State(core): Shared,
+    Path(digest): Path<String>,
+    Query(of): Query<Of>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let namespace = of.namespace()?;
+    who::reader(&core, &headers, &namespace, Readable::Environments).await?;
+    let digest = content::digest(&digest)?;
+    let grant = evidence::granted(&core, &namespace, &digest).await?;
+    let grant = grant.ok_or_else(|| Refusal::not_found("no analysis of this namespace stored it"))?;
     content::serve(&core, &grant.content, &headers, Some(&grant)).await
 }

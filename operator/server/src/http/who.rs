@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, header};
 
 use super::problem::Refusal;
 use crate::attempts::Attempt;
-use crate::auth::{Audience, PodIdentity};
+use crate::auth::{Audience, PodIdentity, Readable};
 use crate::core::Core;
 use crate::names::{AttemptId, Namespace};
 use crate::session;
@@ -66,11 +66,16 @@ pub async fn operator(core: &Core, headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-/// Somebody who may read the runs of a namespace.
+/// Somebody who may read some kind in a namespace.
 ///
 /// # Errors
 /// Nobody, or somebody who may not.
-pub async fn reader(core: &Core, headers: &HeaderMap, namespace: &Namespace) -> Result<(), Refusal> {
+pub async fn reader(
+    core: &Core,
+    headers: &HeaderMap,
+    namespace: &Namespace,
+    kind: Readable,
+) -> Result<(), Refusal> {
     let token = shown(headers, "Bearer")?;
     let cluster = core.cluster.as_ref();
     let user = core
@@ -78,11 +83,16 @@ pub async fn reader(core: &Core, headers: &HeaderMap, namespace: &Namespace) -> 
         .user(cluster, token)
         .await?
         .ok_or_else(Refusal::unauthenticated)?;
-    if core.readers.may_read(cluster, &user, namespace.as_str()).await? {
+    let may = core
+        .readers
+        .may_read(cluster, &user, kind, namespace.as_str())
+        .await?;
+    if may {
         Ok(())
     } else {
-        Err(Refusal::forbidden(
-            "get pipelineruns.dcanary.dev in this namespace is needed",
-        ))
+        let kind = kind.resource();
+        Err(Refusal::forbidden(&format!(
+            "get {kind}.dcanary.dev in this namespace is needed"
+        )))
     }
 }

@@ -1,4 +1,4 @@
-//! Content and grants that no attempt refers to.
+//! Content and grants that no attempt refers to, and evidence that is too old.
 
 use std::collections::HashSet;
 use std::io;
@@ -8,6 +8,7 @@ use super::runs::{RunFolder, folders};
 use super::{SweepError, Swept, Trouble};
 use crate::core::{Core, Grant, grant_path};
 use crate::digest::Digest;
+use crate::evidence::EVIDENCE;
 use crate::store::disk::Disk;
 use crate::store::op::Op;
 
@@ -23,13 +24,18 @@ struct Found {
     unreadable: u64,
 }
 
-/// Deletes content that no attempt refers to and that is older than `before`; then takes back grants. Deleting content
+/// Deletes content that no attempt and no evidence refers to and that is older than `before`; then takes back grants. Deleting content
 /// needs no space at all, so it comes first and goes on behind errors.
 ///
 /// # Errors
 /// The first thing that could not be done.
-pub async fn sweep(core: &Core, before: SystemTime, swept: &mut Swept) -> Result<(), SweepError> {
-    let found = core.store.blocking(look).await?;
+pub async fn sweep(
+    core: &Core,
+    before: SystemTime,
+    evidence: Duration,
+    swept: &mut Swept,
+) -> Result<(), SweepError> {
+    let found = core.store.blocking(move |disk| look(disk, evidence)).await?;
     swept.unreadable = found.unreadable;
     let mut trouble = Trouble::default();
     for digest in core.store.blobs.list().await.map_err(SweepError::Content)? {
@@ -51,7 +57,7 @@ pub async fn sweep(core: &Core, before: SystemTime, swept: &mut Swept) -> Result
     trouble.ended()
 }
 
-fn look(disk: &dyn Disk) -> io::Result<Found> {
+fn look(disk: &dyn Disk, evidence: Duration) -> io::Result<Found> {
     let folders = folders(disk)?;
     let mut found = Found::default();
     let (mut live, mut unsure) = (HashSet::new(), HashSet::new());
@@ -72,6 +78,23 @@ fn look(disk: &dyn Disk) -> io::Result<Found> {
             } else if name.strip_suffix(".json").is_some() && !live.contains(&path) && !is_fresh(disk, &path)?
             {
                 found.stale.push(path);
+            }
+        }
+    }
+    for namespace in disk.list(EVIDENCE)? {
+        for name in disk.list(&format!("{EVIDENCE}/{namespace}"))? {
+            let path = format!("{EVIDENCE}/{namespace}/{name}");
+            let Some(digest) = name
+                .strip_suffix(".json")
+                .and_then(|hex| Digest::from_hex(hex).ok())
+            else {
+                continue;
+            };
+            let age = disk.stat(&path)?.and_then(|stat| stat.modified.elapsed().ok());
+            if age.is_some_and(|age| age >= evidence) {
+                found.stale.push(path);
+            } else {
+                found.contents.insert(digest);
             }
         }
     }

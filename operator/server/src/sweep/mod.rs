@@ -21,6 +21,8 @@ use crate::store::commit::CommitError;
 const UPLOAD_AGE: Duration = Duration::from_secs(24 * 3600);
 /// Content younger than this may be waiting for its reference.
 const CONTENT_AGE: Duration = Duration::from_secs(3600);
+/// Evidence of analyses is kept for as long as people ask about a release, whatever becomes of runs and environments: thirteen months.
+const EVIDENCE_AGE: Duration = Duration::from_secs(400 * 24 * 3600);
 /// Pause between sweeps while the store is full.
 const FULL_PAUSE: Duration = Duration::from_secs(5 * 60);
 
@@ -46,7 +48,7 @@ pub enum SweepError {
 pub struct Swept {
     /// Runs.
     pub runs: u64,
-    /// Grants of namespaces.
+    /// Grants of namespaces, those for evidence among them.
     pub grants: u64,
     /// Content.
     pub blobs: u64,
@@ -61,6 +63,8 @@ pub struct Ages {
     pub content: Duration,
     /// Of uploads.
     pub uploads: Duration,
+    /// Of evidence, since it was last stored.
+    pub evidence: Duration,
 }
 
 impl Default for Ages {
@@ -68,6 +72,7 @@ impl Default for Ages {
         Self {
             content: CONTENT_AGE,
             uploads: UPLOAD_AGE,
+            evidence: EVIDENCE_AGE,
         }
     }
 }
@@ -128,12 +133,12 @@ pub async fn sweep(core: &Core, ages: Ages) -> Result<Swept, SweepError> {
         .unwrap_or(SystemTime::UNIX_EPOCH);
     let mut swept = Swept::default();
     let mut trouble = Trouble::default();
-    trouble.note(content::sweep(core, before, &mut swept).await);
+    trouble.note(content::sweep(core, before, ages.evidence, &mut swept).await);
     trouble.note(leftovers::give_up_uploads(core, ages.uploads).await);
     let removed = runs::remove(core, &mut swept, &mut trouble).await;
     let notes = trouble.note(removed);
     if swept.runs > 0 {
-        trouble.note(content::sweep(core, before, &mut swept).await);
+        trouble.note(content::sweep(core, before, ages.evidence, &mut swept).await);
     }
     runs::write(core, notes.unwrap_or_default(), &mut trouble).await;
     trouble.note(leftovers::forget_closed(core).await);

@@ -16,6 +16,7 @@ use crate::support::{Options, Runner, TestServer, completion, line, refused, rep
 const NOW: Ages = Ages {
     content: Duration::ZERO,
     uploads: Duration::ZERO,
+    evidence: Duration::from_secs(3600),
 };
 
 struct Mounted(tempfile::TempDir);

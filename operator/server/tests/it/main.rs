@@ -4,6 +4,7 @@
 mod api_server;
 mod crash;
 mod disk_double;
+mod evidence;
 mod frames_law;
 mod full;
 mod image_rules;

@@ -11,6 +11,7 @@ use crate::support::{Options, TestServer, refused, report};
 const NOW: Ages = Ages {
     content: Duration::ZERO,
     uploads: Duration::ZERO,
+    evidence: Duration::from_secs(3600),
 };
 
 async fn served(server: &TestServer, namespace: &str, content: &[u8]) -> StatusCode {

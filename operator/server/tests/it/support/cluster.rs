@@ -4,12 +4,13 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use dcanary_server::auth::{Audience, Cluster, ClusterError, OwnerRun, PodFacts, User};
+use dcanary_server::auth::{Audience, Cluster, ClusterError, OwnerRun, PodFacts, Readable, User};
 
 pub const OPERATOR: &str = "system:serviceaccount:ops:conductor";
 
 /// A double. Tokens say whose they are:
-/// `pod/NS/NAME/UID`, `operator`, `other/NS/NAME` (audience of the server), `reader/NAME/NS` (may read NS).
+/// `pod/NS/NAME/UID`, `operator`, `other/NS/NAME` (audience of the server), `reader/NAME/NS` (may read NS),
+/// `reader/NAME/NS/RESOURCE` (may read only that there).
 #[derive(Default)]
 pub struct TestCluster {
     pub pods: Mutex<HashMap<(String, String), PodFacts>>,
@@ -61,9 +62,11 @@ impl Cluster for TestCluster {
         })
     }
 
-    async fn may_read(&self, user: &User, namespace: &str) -> Result<bool, ClusterError> {
+    async fn may_read(&self, user: &User, kind: Readable, namespace: &str) -> Result<bool, ClusterError> {
         self.accesses.fetch_add(1, Ordering::Relaxed);
-        Ok(user.name.split('/').nth(2) == Some(namespace))
+        let mut parts = user.name.split('/').skip(2);
+        let there = parts.next() == Some(namespace);
+        Ok(there && parts.next().is_none_or(|only| only == kind.resource()))
     }
 
     async fn pod(&self, namespace: &str, name: &str) -> Result<Option<PodFacts>, ClusterError> {
