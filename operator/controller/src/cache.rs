@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, stream::BoxStream};
 use kube::{
     Api, Resource,
     api::ApiResource,
@@ -63,6 +63,22 @@ where
     pub unreadable: Unreadable,
     /// Whether the first list is in it. `Store::wait_until_ready` wakes only one waiter (kube 5.0), and a controller is one.
     pub listed: watch::Receiver<bool>,
+}
+
+/// A cache and the stream that fills it.
+pub type Fed<K> = (Cache<K>, BoxStream<'static, Result<K, watcher::Error>>);
+
+/// The same with a stream whose type nobody has to name.
+pub fn fed<K>(
+    (cache, stream): (
+        Cache<K>,
+        impl Stream<Item = Result<K, watcher::Error>> + Send + 'static,
+    ),
+) -> Fed<K>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    (cache, stream.boxed())
 }
 
 /// A cache and the stream that fills it. `gone` is called when something may have been deleted, after the cache has it.

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use dcanary_core::Settings;
+use dcanary_core::{Settings, observed::JournalSeen};
 use dcanary_crds::{ClusterExecutor, Executor, Pipeline, PipelineRun};
 use dcanary_ledger::Recorder;
 use jiff::Timestamp;
@@ -19,6 +19,7 @@ use crate::{
     backoff::Failures,
     cache::Unreadable,
     config::Config,
+    environment::Environments,
     memory::Memory,
     metrics::Metrics,
     reports::{Acknowledgements, ServerClient, Wanted},
@@ -73,8 +74,10 @@ pub struct Context {
     pub recorder: OnceLock<Recorder>,
     /// Why the ledger is not set up yet.
     pub ledger_waiting: watch::Sender<Option<dcanary_core::observed::Waiting>>,
-    /// A run went that left sealed records behind.
+    /// A run or Environment went that left sealed records behind.
     pub left_behind: Notify,
+    /// What the reconcilers of Environments share.
+    pub environments: Environments,
     /// Figures.
     pub metrics: Metrics,
 }
@@ -93,6 +96,24 @@ impl Context {
         if let Some(object) = self.memory.object(run_uid) {
             // the receiver lives as long as the controller
             let _ = self.wake.send(object);
+        }
+    }
+
+    /// Reads or changes what the recorder told about a run or an Environment. Never held across an await.
+    pub fn journal_of<T>(&self, uid: &str, look: impl FnOnce(&mut JournalSeen) -> T) -> T {
+        if self.environments.memory.knows(uid) {
+            self.environments
+                .memory
+                .with(uid, |memory| look(&mut memory.journal))
+        } else {
+            self.memory.with(uid, |memory| look(&mut memory.journal))
+        }
+    }
+
+    /// Reconciles a run or an Environment soon, if it is known.
+    pub fn wake_subject(&self, uid: &str) {
+        if !self.environments.wake_uid(uid) {
+            self.wake(uid);
         }
     }
 }

@@ -6,6 +6,7 @@
 use std::{path::Path, sync::OnceLock};
 
 use dcanary_core::Effect;
+use dcanary_rollout as rollout;
 
 /// Before or after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,16 +17,22 @@ pub enum Side {
     After,
 }
 
+/// Something with a name at whose sides the operator can be killed.
+pub trait Place: Copy {
+    /// Its name, as `DCANARY_FAILPOINT` spells it. No two places have the same.
+    fn name(self) -> &'static str;
+}
+
 /// Declares the boundaries and the list of all of them in one place.
 macro_rules! boundaries {
-    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
-        /// Something that the operator does and at whose sides it can be killed.
+    ($(#[$docs:meta])* $all:ident: $($(#[$doc:meta])* $name:ident),+ $(,)?) => {
+        $(#[$docs])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum Boundary {
+        pub enum $all {
             $($(#[$doc])* $name),+
         }
 
-        impl Boundary {
+        impl $all {
             /// All of them.
             pub const ALL: &'static [Self] = &[$(Self::$name),+];
 
@@ -36,10 +43,18 @@ macro_rules! boundaries {
                 }
             }
         }
+
+        impl Place for $all {
+            fn name(self) -> &'static str {
+                Self::name(self)
+            }
+        }
     };
 }
 
 boundaries! {
+    /// Something that the operator does about runs and at whose sides it can be killed.
+    Boundary:
     /// A status write.
     WriteStatus,
     /// [`Effect::HoldRun`].
@@ -60,6 +75,48 @@ boundaries! {
     AckReports,
     /// [`Effect::ReleaseRun`].
     ReleaseRun,
+}
+
+boundaries! {
+    /// Something that the operator does about Environments and at whose sides it can be killed.
+    EnvironmentBoundary:
+    /// A status write.
+    WriteEnvironmentStatus,
+    /// [`rollout::Effect::HoldEnvironment`].
+    HoldEnvironment,
+    /// [`rollout::Effect::Write`].
+    WriteObject,
+    /// [`rollout::Effect::Delete`].
+    DeleteObject,
+    /// [`rollout::Effect::WritePromotion`].
+    WritePromotion,
+    /// [`rollout::Effect::Measure`].
+    TakeSample,
+    /// [`rollout::Effect::StoreEvidence`].
+    StoreEvidence,
+    /// [`rollout::Effect::SealOutbox`].
+    SealEnvironmentOutbox,
+    /// [`rollout::Effect::DropSealed`].
+    DropEnvironmentSealed,
+    /// [`rollout::Effect::ReleaseEnvironment`].
+    ReleaseEnvironment,
+}
+
+impl EnvironmentBoundary {
+    /// The boundary of an effect. A new effect without a boundary does not compile.
+    pub const fn of(effect: &rollout::Effect) -> Self {
+        match effect {
+            rollout::Effect::HoldEnvironment => Self::HoldEnvironment,
+            rollout::Effect::Write(_) => Self::WriteObject,
+            rollout::Effect::Delete { .. } => Self::DeleteObject,
+            rollout::Effect::WritePromotion { .. } => Self::WritePromotion,
+            rollout::Effect::Measure(_) => Self::TakeSample,
+            rollout::Effect::StoreEvidence { .. } => Self::StoreEvidence,
+            rollout::Effect::SealOutbox(_) => Self::SealEnvironmentOutbox,
+            rollout::Effect::DropSealed { .. } => Self::DropEnvironmentSealed,
+            rollout::Effect::ReleaseEnvironment => Self::ReleaseEnvironment,
+        }
+    }
 }
 
 impl Boundary {
@@ -93,7 +150,7 @@ fn chosen() -> Option<&'static str> {
 }
 
 /// Ends the process here when this boundary is the chosen one and has not fired yet.
-pub fn hit(side: Side, boundary: Boundary) {
+pub fn hit(side: Side, place: impl Place) {
     let Some(chosen) = chosen() else { return };
     let here = match side {
         Side::Before => "before",
@@ -101,9 +158,25 @@ pub fn hit(side: Side, boundary: Boundary) {
     };
     let fits = chosen
         .split_once(':')
-        .is_some_and(|(side, name)| side == here && name == boundary.name());
+        .is_some_and(|(side, name)| side == here && name == place.name());
     if fits && !Path::new(MARKER).exists() && std::fs::write(MARKER, chosen).is_ok() {
         tracing::error!(failpoint = chosen, "killed by a failpoint");
         std::process::abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_places_have_the_same_name() {
+        let runs = Boundary::ALL.iter().map(|place| place.name());
+        let all: Vec<_> = runs
+            .chain(EnvironmentBoundary::ALL.iter().map(|place| place.name()))
+            .collect();
+        assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len(), "{all:?}");
     }
 }

@@ -237,10 +237,9 @@ impl Memory {
 }
 
 /// Resource versions of one kind are numbers that grow (KEP-5504); one that is none counts as oldest, so that the cache wins.
-pub fn version(run: &PipelineRun) -> u64 {
-    run.metadata
-        .resource_version
-        .as_deref()
+pub fn version(object: &impl ResourceExt) -> u64 {
+    object
+        .resource_version()
         .and_then(|text| text.parse().ok())
         .unwrap_or(0)
 }

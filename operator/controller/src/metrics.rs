@@ -1,4 +1,4 @@
-//! Figures, in the Prometheus text format. Labels never name a run or a Pod.
+//! Figures, in the Prometheus text format. Labels never name a run, a Pod or a release.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub struct Reason {
     pub reason: &'static str,
 }
 
-/// Labels of run figures.
+/// Labels of figures of runs and rollouts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Ended {
     /// `Succeeded`, `Failed`, …
@@ -38,6 +38,8 @@ pub struct Metrics {
     pub errors: Family<Reason, Counter>,
     /// Ended runs.
     pub runs: Family<Ended, Counter>,
+    /// Ended rollouts.
+    pub rollouts: Family<Ended, Counter>,
     /// Effects carried out.
     pub effects: Family<Reason, Counter>,
     /// Status writes that met a newer object.
@@ -54,7 +56,12 @@ impl Metrics {
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("dcanary");
         let reconcile = Histogram::new(exponential_buckets(0.000_1, 2.0, 16));
-        let (errors, runs, effects) = (Family::default(), Family::default(), Family::default());
+        let (errors, runs, rollouts, effects) = (
+            Family::default(),
+            Family::default(),
+            Family::default(),
+            Family::default(),
+        );
         let (conflicts, journal_pending, ledger_forks) =
             (Counter::default(), Gauge::default(), Counter::default());
         registry.register_with_unit(
@@ -65,6 +72,7 @@ impl Metrics {
         );
         registry.register("reconcile_errors", "Reconciles that failed", errors.clone());
         registry.register("runs", "Runs that ended", runs.clone());
+        registry.register("rollouts", "Rollouts that ended", rollouts.clone());
         registry.register("effects", "Effects carried out", effects.clone());
         registry.register(
             "status_conflicts",
@@ -85,6 +93,7 @@ impl Metrics {
             reconcile,
             errors,
             runs,
+            rollouts,
             effects,
             conflicts,
             journal_pending,

@@ -29,10 +29,12 @@ use tracing::{info, warn};
 
 use crate::{
     backoff::Failures,
-    cache::{self, Cache, Found, cache},
+    cache::{self, Cache, Fed, Found, cache, fed},
     config::Config,
     context::{Context, Stores},
-    delivery, health, ledger,
+    delivery,
+    environment::{self, Environments, watch::Feeds},
+    health, ledger, measure,
     memory::Memory,
     metrics::Metrics,
     orphans, pipeline, pods,
@@ -68,6 +70,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<()> {
         pipelines,
         executors,
         cluster_executors,
+        delivery,
         found,
         told,
     } = caches;
@@ -114,7 +117,15 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<()> {
     let store = runs.0.store.clone();
     after_first_list(&mut tasks, &ctx, &runs.0, &stop);
     if ctx.settings.ledger {
-        tasks.start_quiet("ledger", ledger::start(ctx.clone(), store.clone(), stop.clone()));
+        let all = [runs.0.listed.clone(), delivery.environments_listed()];
+        let ledger = ledger::start(ctx.clone(), store.clone(), stop.clone());
+        tasks.start_quiet("ledger", async move {
+            // what is not in a cache yet is not taken for gone
+            let filled = futures::future::join_all(all.map(cache::filled)).await;
+            if filled.into_iter().all(|filled| filled) {
+                ledger.await;
+            }
+        });
     } else {
         info!("no ledger is configured: runs are not recorded");
     }
@@ -131,13 +142,19 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<()> {
                 Err(error) => complain(&error),
             }
         });
+    let watched = environment::watch::start(&ctx, delivery, &mut tasks);
+    let environments = environment::run::run(ctx.clone(), watched, stop.clone());
     ready.send_replace(true);
     info!(version = env!("CARGO_PKG_VERSION"), "serving");
     let running = async {
-        controller.await;
+        let runs = async {
+            controller.await;
+            ensure!(stop.is_cancelled(), "the watch on runs ended");
+            Ok(())
+        };
+        let ended = tokio::try_join!(runs, environments);
         ledger::keep(&ctx).await;
-        ensure!(stop.is_cancelled(), "the watch on runs ended");
-        Ok(())
+        ended.map(drop)
     };
     tasks.guard(&stop, running).await
 }
@@ -145,17 +162,13 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<()> {
 /// Objects that cannot be parsed, in and out.
 type FoundSender = mpsc::UnboundedSender<Found>;
 type FoundReceiver = mpsc::UnboundedReceiver<Found>;
-/// A cache and the stream that fills it.
-type Fed<K> = (
-    Cache<K>,
-    futures::stream::BoxStream<'static, Result<K, watcher::Error>>,
-);
 
 struct Caches {
     runs: Fed<PipelineRun>,
     pipelines: Fed<Pipeline>,
     executors: Fed<Executor>,
     cluster_executors: Fed<ClusterExecutor>,
+    delivery: Feeds,
     found: FoundReceiver,
     told: FoundSender,
 }
@@ -200,6 +213,7 @@ async fn prepare(client: &Client, config: Config, metrics: Metrics) -> Result<(A
         pipelines: fed(cache(Api::all(client.clone()), told.clone(), || {})),
         executors: fed(cache(Api::all(client.clone()), told.clone(), || {})),
         cluster_executors: fed(cache(Api::all(client.clone()), told.clone(), || {})),
+        delivery: Feeds::new(client, &told),
         found,
         told,
     };
@@ -231,6 +245,7 @@ async fn prepare(client: &Client, config: Config, metrics: Metrics) -> Result<(A
         recorder: OnceLock::new(),
         ledger_waiting: watch::Sender::new(None),
         left_behind: Notify::new(),
+        environments: environments(client, &config, &caches.delivery)?,
         metrics,
         client: client.clone(),
         config,
@@ -238,16 +253,31 @@ async fn prepare(client: &Client, config: Config, metrics: Metrics) -> Result<(A
     Ok((ctx, woken, caches))
 }
 
-fn fed<K>(
-    (cache, stream): (
-        Cache<K>,
-        impl Stream<Item = Result<K, watcher::Error>> + Send + 'static,
-    ),
-) -> Fed<K>
-where
-    K: kube::Resource<DynamicType = ()> + Clone + 'static,
-{
-    (cache, stream.boxed())
+/// What the reconcilers of Environments share.
+fn environments(client: &Client, config: &Config, feeds: &Feeds) -> Result<Environments> {
+    let settings = dcanary_rollout::Settings {
+        project: config.project.clone(),
+        ledger: config.ledger_url.is_some(),
+    };
+    Ok(Environments::new(
+        client.clone(),
+        settings,
+        feeds.stores(),
+        feeds.unreadable(),
+        feeds.gone(),
+        metrics_client().context("make a client for metrics")?,
+    ))
+}
+
+/// Asks sources of metrics. Without authorities on this machine only sources without TLS can be asked, which is no reason not to start.
+fn metrics_client() -> reqwest::Result<reqwest::Client> {
+    measure::builder().build().or_else(|error| {
+        warn!(
+            error = &error as &dyn std::error::Error,
+            "no certificate authorities are known here: metrics are read without TLS only"
+        );
+        measure::builder().tls_certs_only([]).build()
+    })
 }
 
 /// What takes a run that is not in the cache for one that is gone begins when the cache has the first list.

@@ -9,7 +9,7 @@ use std::{
 
 use clap::Parser;
 use dcanary_core::Settings;
-use dcanary_crds::{PipelineRun, labels};
+use dcanary_crds::{Environment, PipelineRun, Promotion, labels};
 use dcanary_protocol::report::ReportEntry;
 use http_body_util::BodyExt;
 use jiff::Timestamp;
@@ -29,7 +29,8 @@ use crate::{
     backoff::Failures,
     cache::Unreadable,
     config::Config,
-    context::{Context, Stores},
+    context::Context,
+    environment::{Environments, Stores},
     memory::Memory,
     metrics::Metrics,
     reports::{Acknowledgements, ServerClient, Wanted},
@@ -41,6 +42,8 @@ pub struct Asked {
     pub method: String,
     /// Without the query.
     pub path: String,
+    pub query: String,
+    pub headers: http::HeaderMap,
     pub body: Vec<u8>,
 }
 
@@ -64,16 +67,21 @@ impl Answer {
         }
     }
 
+    /// A body with a status.
+    pub fn with(status: u16, body: &Value) -> Self {
+        Self {
+            status,
+            ..Self::ok(body)
+        }
+    }
+
     /// A `Status` as the API server sends it.
     pub fn error(code: u16, reason: &str, message: &str) -> Self {
         let body = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
             "message": message, "reason": reason, "code": code,
         });
-        Self {
-            status: code,
-            ..Self::ok(&body)
-        }
+        Self::with(code, &body)
     }
 }
 
@@ -97,6 +105,8 @@ impl ApiServer {
                 let request = Asked {
                     method: parts.method.to_string(),
                     path: parts.uri.path().to_owned(),
+                    query: parts.uri.query().unwrap_or_default().to_owned(),
+                    headers: parts.headers,
                     body: body.collect().await.unwrap().to_bytes().to_vec(),
                 };
                 let answer = answer(&request);
@@ -223,12 +233,13 @@ pub fn context_with(
         controller: "dcanary-operator".into(),
         instance: Some("test".into()),
     };
+    let environments = environments(client.clone(), Stores::empty());
     let ctx = Context {
         events: Events::new(client.clone(), reporter),
         client,
         config: config(),
         settings: Arc::new(Settings::default()),
-        stores: Stores {
+        stores: crate::context::Stores {
             pipelines: reflector::store().0,
             executors: reflector::store().0,
             cluster_executors: reflector::store().0,
@@ -247,9 +258,55 @@ pub fn context_with(
         recorder: OnceLock::new(),
         ledger_waiting: watch::Sender::new(None),
         left_behind: Notify::new(),
+        environments,
         metrics: Metrics::new(),
     };
     (Arc::new(ctx), woken)
+}
+
+fn environments(client: Client, stores: Stores) -> Environments {
+    provider();
+    Environments::new(
+        client,
+        dcanary_rollout::Settings::default(),
+        stores,
+        Unreadable::default(),
+        Arc::new(Notify::new()),
+        reqwest::Client::builder().tls_certs_only([]).build().unwrap(),
+    )
+}
+
+/// What all parts share, with caches of Environments and what belongs to them.
+pub fn context_of(client: Client, stores: Stores) -> Arc<Context> {
+    let mut ctx = Arc::into_inner(context(client.clone())).unwrap();
+    ctx.environments = environments(client, stores);
+    Arc::new(ctx)
+}
+
+/// An Environment `prod` in the namespace `team` that we hold, with the service account `deployer`.
+pub fn environment(uid: &str) -> Environment {
+    serde_json::from_value(json!({
+        "apiVersion": "dcanary.dev/v1alpha1", "kind": "Environment",
+        "metadata": {
+            "name": "prod", "namespace": "team", "uid": uid, "resourceVersion": "1", "generation": 1,
+            "creationTimestamp": Timestamp::now(), "finalizers": [labels::ENVIRONMENT_FINALIZER],
+        },
+        "spec": {
+            "serviceAccountName": "deployer",
+            "workload": {"template": {"spec": {"template": {"spec": {"containers": [{"name": "web", "image": "$(images.web)"}]}}}}},
+        },
+    }))
+    .unwrap()
+}
+
+/// A Promotion `p-1` of the Release `r-1` into the Environment `prod` of the namespace `team`.
+pub fn promotion(uid: &str) -> Promotion {
+    serde_json::from_value(json!({
+        "apiVersion": "dcanary.dev/v1alpha1", "kind": "Promotion",
+        "metadata": {"name": "p-1", "namespace": "team", "uid": uid, "resourceVersion": "1", "creationTimestamp": Timestamp::now()},
+        "spec": {"environmentRef": {"name": "prod"}, "releaseRef": {"name": "r-1"}},
+    }))
+    .unwrap()
 }
 
 /// A run of one stage in the namespace `team`, named like its UID.

@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use dcanary_crds::{ConditionType, labels};
+use dcanary_crds::{ConditionType, DeletionPolicy, labels};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
@@ -25,7 +25,9 @@ use crate::{
 };
 
 /// Kinds with a status.
-const WITH_STATUS: [&str; 2] = ["Pipeline", "PipelineRun"];
+const WITH_STATUS: [&str; 4] = ["Pipeline", "PipelineRun", "Environment", "Promotion"];
+/// Kinds with the condition `Ready`.
+const WITH_READY: [&str; 2] = ["Pipeline", "Environment"];
 const REASON: &str = "Unreadable";
 
 /// Follows what the caches tell, until they are gone.
@@ -110,9 +112,9 @@ async fn mark(ctx: &Context, found: &Found) -> Result<bool, kube::Error> {
         kind: found.resource.kind.clone(),
     });
     let generation = object.metadata.generation.unwrap_or_default();
-    let pipeline = found.resource.kind == "Pipeline";
+    let ready = WITH_READY.contains(&found.resource.kind.as_str());
     let status = object.data.get("status").cloned().unwrap_or(Value::Null);
-    let Some(status) = stalled(&status, &found.error, pipeline, generation, Timestamp::now()) else {
+    let Some(status) = stalled(&status, &found.error, ready, generation, Timestamp::now()) else {
         return Ok(false);
     };
     object.data["status"] = status;
@@ -125,15 +127,26 @@ async fn mark(ctx: &Context, found: &Found) -> Result<bool, kube::Error> {
 }
 
 /// The finalizers without ours, when the object is being deleted and none of its records would be lost: they are sealed or recorded. What is
-/// sealed is recorded later, and what is left of its Pods is taken away when it is gone.
+/// sealed is recorded later, and what is left of its Pods is taken away when it is gone. An Environment whose workload is to be deleted or given
+/// back stays until it can be read.
 fn released(object: &DynamicObject) -> Option<Vec<String>> {
     object.metadata.deletion_timestamp.as_ref()?;
     let all = object.metadata.finalizers.as_ref()?;
     let others: Vec<String> = all
         .iter()
-        .filter(|name| *name != labels::RECORDED)
+        .filter(|name| *name != labels::RECORDED && *name != labels::ENVIRONMENT_FINALIZER)
         .cloned()
         .collect();
+    let policy = object
+        .data
+        .pointer("/spec/deletionPolicy")
+        .unwrap_or(&Value::Null);
+    if all.iter().any(|name| name == labels::ENVIRONMENT_FINALIZER)
+        && !policy.is_null()
+        && *policy != json!(DeletionPolicy::Orphan)
+    {
+        return None;
+    }
     let journal = object.data.pointer("/status/journal");
     let kept = match journal {
         None | Some(Value::Null) => true,
@@ -167,7 +180,7 @@ async fn release(
 }
 
 /// The status with the conditions; `None` when it has them.
-fn stalled(status: &Value, error: &str, pipeline: bool, generation: i64, now: Timestamp) -> Option<Value> {
+fn stalled(status: &Value, error: &str, ready: bool, generation: i64, now: Timestamp) -> Option<Value> {
     let error: String = error.chars().take(1000).collect();
     let message = format!("the object cannot be read by this version of the operator: {error}");
     let mut status = match status {
@@ -202,7 +215,7 @@ fn stalled(status: &Value, error: &str, pipeline: bool, generation: i64, now: Ti
             "lastTransitionTime": now, "observedGeneration": generation,
         })
     };
-    if pipeline {
+    if ready {
         conditions.push(condition(ConditionType::Ready, "False"));
     }
     conditions.push(condition(ConditionType::Stalled, "True"));
@@ -316,6 +329,24 @@ mod tests {
         let mut free = object(true, json!({"pending": []}));
         free.metadata.finalizers = Some(vec!["somebody/else".to_owned()]);
         assert_eq!(released(&free), None, "it is released already");
+    }
+
+    #[test]
+    fn an_unreadable_environment_goes_only_when_its_workload_is_to_be_left_as_it_is() {
+        let object = |policy: Value| -> DynamicObject {
+            serde_json::from_value(json!({
+                "metadata": {
+                    "name": "x", "finalizers": [labels::ENVIRONMENT_FINALIZER], "deletionTimestamp": "2026-01-01T00:00:00Z",
+                },
+                "spec": {"deletionPolicy": policy},
+            }))
+            .unwrap()
+        };
+        assert_eq!(released(&object(json!("Orphan"))), Some(Vec::new()));
+        assert_eq!(released(&object(Value::Null)), Some(Vec::new()));
+        assert_eq!(released(&object(json!("Delete"))), None);
+        assert_eq!(released(&object(json!("GiveBack"))), None);
+        assert_eq!(released(&object(json!(7))), None);
     }
 
     #[tokio::test]

@@ -1,5 +1,5 @@
-//! Sealed records of runs that are gone: a run, or its whole namespace, may be deleted while the chain is away, and its records wait in
-//! ConfigMaps of the operator's namespace. They are recorded when the chain is back, by this operator or the next one.
+//! Sealed records of runs and Environments that are gone: one of them, or its whole namespace, may be deleted while the chain is away, and
+//! its records wait in ConfigMaps of the operator's namespace. They are recorded when the chain is back, by this operator or the next one.
 
 use std::{
     collections::HashMap,
@@ -12,8 +12,8 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, ResourceExt, api::ListParams, runtime::reflector::Store};
 use tracing::{debug, error, info, warn};
 
-use super::{decode_graph, outcomes, records};
-use crate::{context::Context, run::act::seal};
+use super::{decode_graph, outcomes, records, seal};
+use crate::context::Context;
 
 /// First pause before records are handed over again, and the longest.
 const FIRST: Duration = Duration::from_secs(10);

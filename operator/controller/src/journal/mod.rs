@@ -2,41 +2,94 @@
 
 mod left_behind;
 mod outcomes;
+pub mod seal;
 
 pub use outcomes::follow;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use dcanary_crds::{JournalStatus, PendingRecord, PipelineRun};
+use dcanary_crds::{Environment, JournalStatus, PendingRecord, PipelineRun, labels};
 use dcanary_ledger::{Outbox, Record, RunKey};
 use kube::ResourceExt;
 
 use crate::context::Context;
 
-/// Hands the outbox of a run to the recorder, unless the chain is known to hold all of it already (the status says so with its next write).
+/// Something that has an outbox in its status: a run or an Environment. On the chain both are known by their UID.
+pub trait Journaled: Sync {
+    /// UID.
+    fn uid(&self) -> String;
+    /// The annotation that names it on ConfigMaps of sealed records, and its namespace and name.
+    fn place(&self) -> (&'static str, String);
+    /// Project under which it is recorded.
+    fn project(&self) -> Option<&str>;
+    /// Its outbox.
+    fn journal(&self) -> Option<&JournalStatus>;
+}
+
+fn namespaced(object: &impl ResourceExt) -> String {
+    format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any())
+}
+
+impl Journaled for PipelineRun {
+    fn uid(&self) -> String {
+        ResourceExt::uid(self).unwrap_or_default()
+    }
+
+    fn place(&self) -> (&'static str, String) {
+        (labels::RUN, namespaced(self))
+    }
+
+    fn project(&self) -> Option<&str> {
+        self.status.as_ref()?.project.as_deref()
+    }
+
+    fn journal(&self) -> Option<&JournalStatus> {
+        self.status.as_ref()?.journal.as_ref()
+    }
+}
+
+impl Journaled for Environment {
+    fn uid(&self) -> String {
+        ResourceExt::uid(self).unwrap_or_default()
+    }
+
+    fn place(&self) -> (&'static str, String) {
+        (labels::ENVIRONMENT, namespaced(self))
+    }
+
+    fn project(&self) -> Option<&str> {
+        self.status.as_ref()?.project.as_deref()
+    }
+
+    fn journal(&self) -> Option<&JournalStatus> {
+        self.status.as_ref()?.journal.as_ref()
+    }
+}
+
+/// Hands an outbox to the recorder, unless the chain is known to hold all of it already (the status says so with its next write).
 /// Repeating is harmless.
-pub fn hand_over(ctx: &Context, run: &PipelineRun) {
+pub fn hand_over(ctx: &Context, subject: &dyn Journaled) {
     let Some(recorder) = ctx.recorder.get() else {
         return;
     };
-    let Some(outbox) = outbox(&ctx.config.domain, run) else {
+    let Some(outbox) = outbox(&ctx.config.domain, subject) else {
         return;
     };
-    let recorded = ctx.memory.with(&outbox.key.run, |memory| memory.journal.recorded);
+    let recorded = ctx.journal_of(&outbox.key.run, |journal| journal.recorded);
     let open = outbox.records.last().is_none_or(|last| last.n >= recorded);
     if open {
         recorder.submit(outbox);
     }
 }
 
-/// The outbox in a run's status; `None` when there is nothing to record.
-pub fn outbox(domain: &str, run: &PipelineRun) -> Option<Outbox> {
-    let status = run.status.as_ref()?;
-    let journal = status.journal.as_ref()?;
-    if journal.pending.is_empty() && journal.sealed.is_empty() {
+/// The outbox in a status; `None` when there is nothing to record.
+pub fn outbox(domain: &str, subject: &dyn Journaled) -> Option<Outbox> {
+    let journal = subject.journal()?;
+    let uid = subject.uid();
+    if uid.is_empty() || (journal.pending.is_empty() && journal.sealed.is_empty()) {
         return None;
     }
     Some(Outbox {
-        key: RunKey::new(status.project.clone()?, domain, run.uid()?),
+        key: RunKey::new(subject.project()?.to_owned(), domain, uid),
         records: records(&journal.pending),
         graph: graph(journal),
     })

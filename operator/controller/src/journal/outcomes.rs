@@ -1,4 +1,4 @@
-//! What the recorder tells goes into the memory of the run, and wakes it.
+//! What the recorder tells goes into the memory of the run or Environment, and wakes it.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -10,8 +10,8 @@ use kube::runtime::reflector::Store;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tracing::warn;
 
-use super::{graph, left_behind::LeftBehind, outbox, records};
-use crate::{context::Context, run::act::seal};
+use super::{Journaled, graph, left_behind::LeftBehind, outbox, records, seal};
+use crate::context::Context;
 
 /// How often it is looked whether records of runs that are gone have to be handed over again while they wait.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
@@ -68,8 +68,8 @@ pub async fn follow(ctx: Arc<Context>, runs: Store<PipelineRun>, mut outcomes: U
         match outcome {
             Outcome::Missing { from, to, .. } => hand_back(&ctx, &runs, &key, from, to).await,
             Outcome::GraphMissing { .. } => {
-                if let Some(run) = current(&ctx, &runs, &key.run)
-                    && let Some(outbox) = outbox(&ctx.config.domain, &run)
+                if let Some(subject) = current(&ctx, &runs, &key.run)
+                    && let Some(outbox) = outbox(&ctx.config.domain, subject.as_ref())
                 {
                     recorder.submit(outbox);
                 }
@@ -78,20 +78,21 @@ pub async fn follow(ctx: Arc<Context>, runs: Store<PipelineRun>, mut outcomes: U
                 // a run whose records are on the chain hands them over again with every decision until its next status write: what is known
                 // already must not lead to another decision, or both go round for ever
                 if note(&ctx, told) {
-                    ctx.wake(&key.run);
+                    ctx.wake_subject(&key.run);
                 }
             }
         }
     }
 }
 
-/// UIDs of the runs that there are, those among them that cannot be read.
+/// UIDs of the runs and Environments that there are, those among them that cannot be read.
 pub(super) fn live(ctx: &Context, runs: &Store<PipelineRun>) -> HashSet<String> {
     let unreadable = ctx.unreadable_runs.all().into_iter().map(|(_, uid)| uid);
     runs.state()
         .iter()
         .filter_map(|run| run.metadata.uid.clone())
         .chain(unreadable)
+        .chain(ctx.environments.live())
         .collect()
 }
 
@@ -118,11 +119,11 @@ pub(super) fn key(outcome: &Outcome) -> &RunKey {
 
 /// Takes over what the recorder told. Whether that is news.
 fn note(ctx: &Context, outcome: Outcome) -> bool {
-    let run = key(&outcome).run.clone();
-    ctx.memory.with(&run, |memory| {
-        let before = memory.journal.clone();
-        take(&mut memory.journal, outcome);
-        memory.journal != before
+    let uid = key(&outcome).run.clone();
+    ctx.journal_of(&uid, |journal| {
+        let before = journal.clone();
+        take(journal, outcome);
+        *journal != before
     })
 }
 
@@ -172,10 +173,10 @@ fn take(journal: &mut JournalSeen, outcome: Outcome) {
 /// The chain lacks records that were sealed: read them back and hand them over. What cannot be read now is asked for again by the
 /// recorder.
 async fn hand_back(ctx: &Context, runs: &Store<PipelineRun>, key: &RunKey, from: u64, to: u64) {
-    let (Some(run), Some(recorder)) = (current(ctx, runs, &key.run), ctx.recorder.get()) else {
+    let (Some(subject), Some(recorder)) = (current(ctx, runs, &key.run), ctx.recorder.get()) else {
         return;
     };
-    let Some(journal) = run.status.as_ref().and_then(|status| status.journal.as_ref()) else {
+    let Some(journal) = subject.journal() else {
         return;
     };
     let wanted = |n: i64| u64::try_from(n).unwrap_or(u64::MAX);
@@ -210,26 +211,30 @@ async fn hand_back(ctx: &Context, runs: &Store<PipelineRun>, key: &RunKey, from:
 }
 
 /// The recorder asks for sealed records again and again: people are told once.
-fn swapped(ctx: &Context, run: &str, config_map: &str) {
+fn swapped(ctx: &Context, uid: &str, config_map: &str) {
     let swapped = Sealing::Swapped {
         config_map: config_map.to_owned(),
     };
-    let news = ctx.memory.with(run, |memory| {
-        let news = !memory.journal.sealings.contains(&swapped);
+    let news = ctx.journal_of(uid, |journal| {
+        let news = !journal.sealings.contains(&swapped);
         if news {
-            memory.journal.sealings.push(swapped);
+            journal.sealings.push(swapped);
         }
         news
     });
     if news {
         warn!(config_map, "the ConfigMap does not hold what was sealed");
-        ctx.wake(run);
+        ctx.wake_subject(uid);
     }
 }
 
-fn current(ctx: &Context, runs: &Store<PipelineRun>, uid: &str) -> Option<PipelineRun> {
+/// The run or Environment of a UID, as far as it is known.
+fn current(ctx: &Context, runs: &Store<PipelineRun>, uid: &str) -> Option<Box<dyn Journaled + Send + Sync>> {
+    if let Some(environment) = ctx.environments.current(uid) {
+        return Some(Box::new(environment));
+    }
     let cached = runs.get(&ctx.memory.object(uid)?)?;
-    Some(ctx.memory.freshest(&cached))
+    Some(Box::new(ctx.memory.freshest(&cached)))
 }
 
 #[cfg(test)]

@@ -19,8 +19,12 @@ use crate::{
 const MAP: &str = "dcanary-journal-run-1-0";
 
 fn pending(n: i64, note: &str) -> PendingRecord {
+    pending_of("run-1", n, note)
+}
+
+fn pending_of(uid: &str, n: i64, note: &str) -> PendingRecord {
     let typed = record::Record {
-        run: "run-1".to_owned(),
+        run: uid.to_owned(),
         n: n.unsigned_abs(),
         claimed_ts: n.unsigned_abs(),
         transition: Transition::StageStarted {
@@ -231,4 +235,43 @@ async fn what_a_stuck_run_held_back_does_not_count_any_more_when_the_run_is_gone
         .await
         .unwrap()
         .unwrap();
+}
+
+#[tokio::test]
+async fn the_outbox_of_an_environment_goes_the_same_way_and_the_environment_is_told() {
+    let records = [pending_of("env-1", 0, "a"), pending_of("env-1", 1, "b")];
+    let mut environment = testing::environment("env-1");
+    environment.status = serde_json::from_value(json!({
+        "project": "default", "journal": {"next": 2, "recorded": 0, "graph": BASE64_STANDARD.encode(b"graph"), "pending": records},
+    }))
+    .unwrap();
+    let (environments, mut writer) = reflector::store();
+    writer.apply_watcher_event(&Event::Apply(environment.clone()));
+    let stores = crate::environment::Stores {
+        environments,
+        ..crate::environment::Stores::empty()
+    };
+    let api = ApiServer::start(|_| Answer::ok(&json!({"items": [], "metadata": {}})));
+    let ctx = testing::context_of(api.client(), stores);
+    let mut woken = ctx.environments.woken().unwrap();
+    ctx.environments.memory.freshest(&environment);
+    let ledger = Arc::new(MemoryLedger::new());
+    let (recorder, outcomes) = Recorder::start(ledger.clone(), RecorderOptions::default());
+    assert!(ctx.recorder.set(recorder).is_ok());
+    let (runs, _writer) = reflector::store();
+    assert!(
+        live(&ctx, &runs).contains("env-1"),
+        "its records are not left behind"
+    );
+    hand_over(&ctx, &environment);
+    tokio::spawn(follow(ctx.clone(), runs, outcomes));
+    let told = async {
+        while ctx.journal_of("env-1", |journal| journal.recorded) < 2 {
+            assert_eq!(woken.recv().await.unwrap().name, "prod");
+        }
+    };
+    timeout(Duration::from_secs(20), told).await.unwrap();
+    let key = RunKey::new("default", "local", "env-1");
+    assert_eq!(ledger.records(&key), written(&records));
+    assert!(ctx.memory.object("env-1").is_none(), "it is no run");
 }

@@ -18,6 +18,8 @@ use crate::config::Config;
 const IDENTITY: &str = "identity.pem";
 /// Key of the node's keys in their Secret; the node is started with this file.
 const NODE: &str = "keys.json";
+/// What a new key of the ledger would do.
+const NEW_LEDGER: &str = "make a new ledger";
 /// What comes before the 96 bytes of a BLS public key in DER (interface specification, "Certificate").
 const DER_PREFIX: [u8; 37] = [
     0x30, 0x81, 0x82, 0x30, 0x1d, 0x06, 0x0d, 0x2b, 0x06, 0x01, 0x04, 0x01, 0x82, 0xdc, 0x7c, 0x05, 0x03,
@@ -40,14 +42,14 @@ pub enum KeysError {
         source: Box<kube::Error>,
     },
     /// A Secret holds something else.
-    #[error(
-        "Secret {name} has no usable {key}: restore it from a backup; deleting it would make a new ledger"
-    )]
+    #[error("Secret {name} has no usable {key}: restore it from a backup; deleting it would {loss}")]
     Content {
         /// The Secret.
         name: String,
         /// The key in it.
         key: &'static str,
+        /// What another one would do.
+        loss: &'static str,
     },
     /// The operator's key.
     #[error(transparent)]
@@ -65,13 +67,16 @@ struct NodeKeys {
 /// The operator's identity, made at the first start.
 pub async fn operator(client: &Client, config: &Config) -> Result<BasicIdentity, KeysError> {
     let name = format!("{}-operator-key", config.installation);
-    let pem = get_or_create(client, config, &name, IDENTITY, || {
-        Ok(key::generate()?.into_bytes())
-    })
-    .await?;
+    let wanted = KeyName {
+        secret: &name,
+        key: IDENTITY,
+        loss: NEW_LEDGER,
+    };
+    let pem = get_or_create(client, config, wanted, || Ok(key::generate()?.into_bytes())).await?;
     let text = String::from_utf8(pem).map_err(|_| KeysError::Content {
         name: name.clone(),
         key: IDENTITY,
+        loss: NEW_LEDGER,
     })?;
     Ok(key::parse(&text, &format!("Secret {name}"))?)
 }
@@ -79,10 +84,16 @@ pub async fn operator(client: &Client, config: &Config) -> Result<BasicIdentity,
 /// DER of the root key of the embedded node, derived from the Secret that the node signs with.
 pub async fn embedded_root_key(client: &Client, config: &Config) -> Result<Vec<u8>, KeysError> {
     let name = format!("{}-ledger-keys", config.installation);
-    let json = get_or_create(client, config, &name, NODE, node_keys).await?;
+    let wanted = KeyName {
+        secret: &name,
+        key: NODE,
+        loss: NEW_LEDGER,
+    };
+    let json = get_or_create(client, config, wanted, node_keys).await?;
     let unusable = || KeysError::Content {
         name: name.clone(),
         key: NODE,
+        loss: NEW_LEDGER,
     };
     let keys: NodeKeys = serde_json::from_slice(&json).map_err(|_| unusable())?;
     let secret = hex::decode(keys.root).map_err(|_| unusable())?;
@@ -112,13 +123,29 @@ fn bls_secret() -> String {
     }
 }
 
-async fn get_or_create(
+/// A key in a Secret of the operator's namespace.
+#[derive(Clone, Copy)]
+pub(crate) struct KeyName<'a> {
+    /// Name of the Secret.
+    pub secret: &'a str,
+    /// Key in it.
+    pub key: &'static str,
+    /// What another one would do.
+    pub loss: &'static str,
+}
+
+/// Reads a key, or makes it when there is none.
+pub(crate) async fn get_or_create(
     client: &Client,
     config: &Config,
-    name: &str,
-    key: &'static str,
+    wanted: KeyName<'_>,
     make: impl FnOnce() -> Result<Vec<u8>, KeysError>,
 ) -> Result<Vec<u8>, KeysError> {
+    let KeyName {
+        secret: name,
+        key,
+        loss,
+    } = wanted;
     let api: Api<Secret> = Api::namespaced(client.clone(), &config.namespace);
     let error = |verb, source| KeysError::Secret {
         verb,
@@ -133,6 +160,7 @@ async fn get_or_create(
             .ok_or_else(|| KeysError::Content {
                 name: name.to_owned(),
                 key,
+                loss,
             })
     };
     if let Some(secret) = api.get_opt(name).await.map_err(|source| error("read", source))? {

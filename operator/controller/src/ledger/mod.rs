@@ -9,7 +9,7 @@
 
 mod checkpoints;
 mod fork;
-mod keys;
+pub(crate) mod keys;
 mod publish;
 
 use std::{str::FromStr, sync::Arc, time::Duration};
@@ -74,7 +74,7 @@ impl SetupError {
     }
 }
 
-/// Sets the ledger up, again and again until it works, then starts the recorder.
+/// Sets the ledger up, again and again until it works, then starts the recorder. The caches of runs and Environments are filled.
 pub async fn start(ctx: Arc<Context>, runs: Store<PipelineRun>, stop: CancellationToken) {
     let Some(url) = ctx.config.ledger_url.clone() else {
         info!("no ledger is configured: runs are not recorded");
@@ -107,6 +107,9 @@ pub async fn start(ctx: Arc<Context>, runs: Store<PipelineRun>, stop: Cancellati
     // outboxes that were filled before this moment
     for run in runs.state() {
         journal::hand_over(&ctx, &ctx.memory.freshest(&run));
+    }
+    for environment in ctx.environments.stores.environments.state() {
+        journal::hand_over(&ctx, &ctx.environments.memory.freshest(&environment));
     }
     tokio::join!(
         journal::follow(ctx.clone(), runs, outcomes),

@@ -6,7 +6,7 @@ use dcanary_protocol::{
     report::{AckRequest, Reports},
     session::{Problem, RevokeRequest},
 };
-use reqwest::{Certificate, Client, Method, Response};
+use reqwest::{Certificate, Client, Method, RequestBuilder, Response};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -92,6 +92,14 @@ impl ServerClient {
         body: Option<&(impl Serialize + Sync)>,
         limit: Duration,
     ) -> Result<Response, ServerError> {
+        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        self.answer(request, limit).await
+    }
+
+    async fn answer(&self, request: RequestBuilder, limit: Duration) -> Result<Response, ServerError> {
         // projected tokens are replaced on disk, so the file is read each time
         let token = tokio::fs::read_to_string(&self.token_file)
             .await
@@ -99,14 +107,7 @@ impl ServerClient {
                 path: self.token_file.clone(),
                 source,
             })?;
-        let mut request = self
-            .http
-            .request(method, format!("{}{path}", self.base))
-            .timeout(limit)
-            .bearer_auth(token.trim());
-        if let Some(body) = body {
-            request = request.json(body);
-        }
+        let request = request.timeout(limit).bearer_auth(token.trim());
         let response = request.send().await.map_err(ServerError::Away)?;
         if response.status().is_success() {
             return Ok(response);
@@ -160,5 +161,24 @@ impl ServerClient {
             Ok(_) | Err(ServerError::Refused { status: 404, .. }) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// Stores the document of an analysis for the readers of a namespace.
+    ///
+    /// # Errors
+    /// When the server is away or refuses.
+    pub async fn store_evidence(
+        &self,
+        namespace: &str,
+        digest: &str,
+        document: String,
+    ) -> Result<(), ServerError> {
+        let url = format!("{}/v1/evidence/{digest}?namespace={namespace}", self.base);
+        let request = self
+            .http
+            .put(url)
+            .header("content-type", "application/json")
+            .body(document);
+        self.answer(request, ANSWER).await.map(drop)
     }
 }

@@ -1,7 +1,6 @@
 //! Carries out effects, in order, after the status is persisted. Every effect may be repeated.
 
 pub mod pods;
-pub mod seal;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +16,7 @@ use thiserror::Error;
 use crate::{
     context::Context,
     failpoint::{self, Boundary, Side},
+    journal::seal::{self, SealError},
     metrics::Reason,
     reports::ServerError,
 };
@@ -45,16 +45,8 @@ pub enum ActError {
         source: Box<kube::Error>,
     },
     /// A ConfigMap with sealed records.
-    #[error("{verb} ConfigMap {config_map} with sealed records")]
-    Seal {
-        /// `create`, `read`, `delete`.
-        verb: &'static str,
-        /// The ConfigMap.
-        config_map: String,
-        /// What happened.
-        #[source]
-        source: Box<kube::Error>,
-    },
+    #[error(transparent)]
+    Seal(#[from] SealError),
     /// The server.
     #[error("revoke the session of attempt {attempt}")]
     Revoke {
@@ -72,7 +64,7 @@ impl ActError {
         match self {
             Self::Finalizer { .. } => "finalizer",
             Self::Pod { .. } => "pod",
-            Self::Seal { .. } => "seal",
+            Self::Seal(_) => "seal",
             Self::Revoke { .. } => "revoke",
         }
     }

@@ -2,6 +2,7 @@
 
 use dcanary_core::Plan;
 use dcanary_crds::{ConditionStatus, ConditionType, PipelineRun};
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Resource,
     runtime::events::{Event, EventType},
@@ -12,8 +13,15 @@ use crate::{context::Context, metrics::Ended};
 
 /// Publishes the plan's Events and counts a run that ended in this step: it had not in what was decided on, and has now.
 pub async fn report(ctx: &Context, ended_before: bool, run: &PipelineRun, plan: &Plan) {
-    let reference = run.object_ref(&());
-    for event in &plan.events {
+    publish(ctx, &run.object_ref(&()), &plan.events).await;
+    if let (false, Some(outcome)) = (ended_before, ended(run)) {
+        ctx.metrics.runs.get_or_create(&Ended { outcome }).inc();
+    }
+}
+
+/// Publishes Events about an object.
+pub async fn publish(ctx: &Context, reference: &ObjectReference, events: &[dcanary_core::Event]) {
+    for event in events {
         if event.warning {
             warn!(reason = event.reason, "{}", event.note);
         } else {
@@ -33,7 +41,7 @@ pub async fn report(ctx: &Context, ended_before: bool, run: &PipelineRun, plan: 
                     action: "Reconcile".into(),
                     secondary: None,
                 },
-                &reference,
+                reference,
             )
             .await;
         if let Err(error) = published {
@@ -43,9 +51,6 @@ pub async fn report(ctx: &Context, ended_before: bool, run: &PipelineRun, plan: 
                 "the Event could not be published"
             );
         }
-    }
-    if let (false, Some(outcome)) = (ended_before, ended(run)) {
-        ctx.metrics.runs.get_or_create(&Ended { outcome }).inc();
     }
 }
 

@@ -17,7 +17,7 @@ use kube::{
 use serde_json::json;
 
 use super::ActError;
-use crate::context::Context;
+use crate::{context::Context, environment::act::answer::is_quota};
 
 /// Pause before a creation that did not get through is repeated.
 const RETRY: SignedDuration = SignedDuration::from_secs(2);
@@ -106,13 +106,6 @@ pub(super) fn refused(status: &Status) -> CreateAnswer {
         },
         _ => later(message),
     }
-}
-
-/// The words of the API server's quota admission; `status unknown` is said of a quota that was created just now.
-fn is_quota(message: &str) -> bool {
-    ["exceeded quota", "failed quota", "status unknown for quota"]
-        .iter()
-        .any(|words| message.contains(words))
 }
 
 /// Deletes a Pod of exactly that UID.

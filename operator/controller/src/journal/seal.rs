@@ -1,30 +1,44 @@
 //! Records that are put aside in immutable ConfigMaps of the operator's namespace.
 
 use dcanary_core::{SealOutbox, observed::Sealing};
-use dcanary_crds::{PendingRecord, PipelineRun, labels};
+use dcanary_crds::{PendingRecord, labels};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
-    Api, ResourceExt,
+    Api,
     api::{DeleteParams, PostParams},
 };
 use serde_json::json;
+use thiserror::Error;
 
-use super::ActError;
+use super::Journaled;
 use crate::context::Context;
+
+/// A ConfigMap with sealed records could not be written, read or deleted.
+#[derive(Debug, Error)]
+#[error("{verb} ConfigMap {config_map} with sealed records")]
+pub struct SealError {
+    /// `create`, `read`, `delete`.
+    verb: &'static str,
+    /// The ConfigMap.
+    config_map: String,
+    /// What happened.
+    #[source]
+    source: Box<kube::Error>,
+}
 
 /// Key of the records in the ConfigMap.
 pub const RECORDS: &str = "records.json";
 /// Key of the graph document (base64), which the chain needs with the first record.
 pub const GRAPH: &str = "graph";
-/// Annotation: the project under which the run is recorded.
+/// Annotation: the project under which it is recorded.
 pub const PROJECT: &str = "dcanary.dev/project";
 
 fn maps(ctx: &Context) -> Api<ConfigMap> {
     Api::namespaced(ctx.client.clone(), &ctx.config.namespace)
 }
 
-fn error(verb: &'static str, config_map: &str, source: kube::Error) -> ActError {
-    ActError::Seal {
+fn error(verb: &'static str, config_map: &str, source: kube::Error) -> SealError {
+    SealError {
         verb,
         config_map: config_map.to_owned(),
         source: Box::new(source),
@@ -35,21 +49,18 @@ fn error(verb: &'static str, config_map: &str, source: kube::Error) -> ActError 
 ///
 /// # Errors
 /// When the API server does not answer.
-pub async fn seal(ctx: &Context, run: &PipelineRun, seal: &SealOutbox) -> Result<(), ActError> {
-    let uid = run.uid().unwrap_or_default();
+pub async fn seal(ctx: &Context, subject: &dyn Journaled, seal: &SealOutbox) -> Result<(), SealError> {
+    let uid = subject.uid();
     let records = serde_json::to_string(&seal.records).unwrap_or_default();
-    let status = run.status.as_ref();
-    let graph = status.and_then(|status| status.journal.as_ref()?.graph.clone());
-    let project = status
-        .and_then(|status| status.project.clone())
-        .unwrap_or_default();
+    let graph = subject.journal().and_then(|journal| journal.graph.clone());
+    let (owner, place) = subject.place();
     let map = ConfigMap {
         metadata: serde_json::from_value(json!({
             "name": seal.config_map,
             "labels": {"app.kubernetes.io/part-of": "dcanary", labels::RUN_UID: uid},
             "annotations": {
-                labels::RUN: format!("{}/{}", run.namespace().unwrap_or_default(), run.name_any()),
-                PROJECT: project,
+                owner: place,
+                PROJECT: subject.project().unwrap_or_default(),
             },
         }))
         .unwrap_or_default(),
@@ -85,9 +96,9 @@ pub async fn seal(ctx: &Context, run: &PipelineRun, seal: &SealOutbox) -> Result
         }
         Err(source) => return Err(error("create", &seal.config_map, source)),
     };
-    ctx.memory.with(&uid, |memory| {
-        memory.journal.sealings.retain(|old| *old != answer);
-        memory.journal.sealings.push(answer);
+    ctx.journal_of(&uid, |journal| {
+        journal.sealings.retain(|old| *old != answer);
+        journal.sealings.push(answer);
     });
     Ok(())
 }
@@ -96,7 +107,7 @@ pub async fn seal(ctx: &Context, run: &PipelineRun, seal: &SealOutbox) -> Result
 ///
 /// # Errors
 /// When the API server does not answer.
-pub async fn read(ctx: &Context, config_map: &str) -> Result<Option<Vec<PendingRecord>>, ActError> {
+pub async fn read(ctx: &Context, config_map: &str) -> Result<Option<Vec<PendingRecord>>, SealError> {
     let map = maps(ctx)
         .get_opt(config_map)
         .await
@@ -111,7 +122,7 @@ pub async fn read(ctx: &Context, config_map: &str) -> Result<Option<Vec<PendingR
 ///
 /// # Errors
 /// When the API server does not answer.
-pub async fn drop_sealed(ctx: &Context, config_map: &str) -> Result<(), ActError> {
+pub async fn drop_sealed(ctx: &Context, config_map: &str) -> Result<(), SealError> {
     match maps(ctx).delete(config_map, &DeleteParams::default()).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),

@@ -1,0 +1,76 @@
+//! Statuses of Promotions.
+
+use dcanary_crds::{Environment, Promotion, PromotionStatus};
+use kube::{Api, ResourceExt, api::PostParams, runtime::reflector::ObjectRef};
+
+use super::{
+    act::{ActError, Acted},
+    index::Place,
+};
+use crate::context::Context;
+
+/// Namespace and name of the Environment that a Promotion is for.
+pub fn target(promotion: &Promotion) -> Place {
+    let environment = &promotion.spec.environment_ref;
+    let namespace = environment.namespace.clone().or_else(|| promotion.namespace());
+    (namespace.unwrap_or_default(), environment.name.clone())
+}
+
+/// The Promotion that a status is for.
+#[derive(Debug, Clone, Copy)]
+pub struct Which<'a> {
+    /// Namespace.
+    pub namespace: &'a str,
+    /// Name.
+    pub name: &'a str,
+    /// UID: another object of that name is left alone.
+    pub uid: &'a str,
+}
+
+/// Writes the status of a Promotion, unless it is equal or the Promotion is gone.
+///
+/// # Errors
+/// When the API server gives another answer than success, conflict or not found.
+pub async fn write(
+    ctx: &Context,
+    environment: &Environment,
+    which: Which<'_>,
+    status: &PromotionStatus,
+) -> Result<Acted, ActError> {
+    let object = ObjectRef::new(which.name).within(which.namespace);
+    let Some(cached) = ctx.environments.stores.promotions.get(&object) else {
+        return Ok(Acted::Done);
+    };
+    if cached.uid().as_deref() != Some(which.uid) {
+        return Ok(Acted::Done);
+    }
+    let uid = environment.uid().unwrap_or_default();
+    let memory = &ctx.environments.memory;
+    let mut promotion = memory.with(&uid, |memory| memory.freshest(&cached));
+    if promotion.status.as_ref() == Some(status) {
+        return Ok(Acted::Done);
+    }
+    promotion.status = Some(status.clone());
+    promotion.metadata.managed_fields = None;
+    let api: Api<Promotion> = Api::namespaced(ctx.client.clone(), which.namespace);
+    match api
+        .replace_status(which.name, &PostParams::default(), &promotion)
+        .await
+    {
+        Ok(written) => {
+            memory.if_known(&uid, |memory| {
+                memory.promotions.insert(which.uid.to_owned(), written);
+            });
+            Ok(Acted::Done)
+        }
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Acted::Done),
+        Err(kube::Error::Api(status)) if status.code == 409 => {
+            memory.if_known(&uid, |memory| memory.promotions.remove(which.uid));
+            Ok(Acted::Outdated)
+        }
+        Err(source) => Err(ActError::Promotion {
+            promotion: format!("{}/{}", which.namespace, which.name),
+            source: Box::new(source),
+        }),
+    }
+}
