@@ -7,14 +7,25 @@ use clap_complete::Shell;
 
 use crate::exit::Failure;
 
-/// Runs, watches and verifies pipelines on Kubernetes.
+mod analysis;
+mod delivery;
+mod ledger;
+
+pub use analysis::AnalysisCommand;
+pub use delivery::{
+    ApproveArgs, HoldArgs, PromoteArgs, ReasonedArgs, StepArgs, UndoArgs, UnholdArgs, Why, WhyFirst,
+};
+pub use ledger::{LedgerAt, LedgerCommand, PinArgs, Trust, TrustArgs, Verify};
+
+/// Runs, watches and verifies pipelines on Kubernetes, and delivers what they built.
 #[derive(Debug, Parser)]
 #[command(
     name = "dcanary",
     version,
     propagate_version = true,
     disable_help_subcommand = true,
-    after_help = "Examples:\n  dcanary lint pipeline.yaml\n  dcanary run hello\n  dcanary get run hello-1 -w\n  dcanary verify run hello-1\n\n\
+    after_help = "Examples:\n  dcanary lint pipeline.yaml\n  dcanary run hello\n  dcanary get run hello-1 -w\n  dcanary verify run hello-1\n  \
+                  dcanary promote production web-42\n  dcanary get env production -w\n\n\
                   Exit codes: 0 succeeded, 1 failed, 2 wrong usage, 3 cancelled, 4 timed out, 5 cannot tell.\n\
                   `verify` has its own: 0 verified, 1 something is false, 2 could not be checked or nothing is pinned."
 )]
@@ -115,9 +126,11 @@ pub enum Command {
         after_help = "Examples:\n  dcanary run hello\n  dcanary run hello -p who=canary --name hello-1\n  dcanary run hello --wait --timeout 30m       # exit code says how it ended"
     )]
     Run(RunArgs),
-    /// Show runs
+    /// Show runs, environments, releases and promotions
     #[command(subcommand)]
-    #[command(after_help = "Examples:\n  dcanary get runs\n  dcanary get run hello-1 -w")]
+    #[command(
+        after_help = "Examples:\n  dcanary get runs\n  dcanary get run hello-1 -w\n  dcanary get env production -w\n  dcanary get promotions"
+    )]
     Get(Get),
     /// Print the logs of a run
     #[command(
@@ -127,11 +140,61 @@ pub enum Command {
     /// Cancel a run
     #[command(after_help = "Examples:\n  dcanary cancel hello-1")]
     Cancel(CancelArgs),
+    /// Bring a Release into an Environment
+    #[command(
+        after_help = "Examples:\n  dcanary promote production web-42\n  dcanary promote production web-42 --wait --timeout 1h   # exit code says how it ended\n  dcanary promote production web-41 --undo --reason 'slow login'\n  dcanary promote production web-42 -n shop --from-namespace builds"
+    )]
+    Promote(PromoteArgs),
+    /// Approve a promotion
+    #[command(
+        after_help = "Examples:\n  dcanary approve web-42-x2k9d\n  dcanary approve production                   # the promotion that waits there\n  dcanary approve web-42-x2k9d --yes --reason 'tested by hand' --expires 1h"
+    )]
+    Approve(ApproveArgs),
+    /// Reject a promotion: it ends, and its release is held
+    #[command(after_help = "Examples:\n  dcanary reject web-42-x2k9d --reason 'breaks the import'")]
+    Reject(ReasonedArgs),
+    /// End a rollout: traffic goes back to the stable release
+    #[command(
+        after_help = "Examples:\n  dcanary abort web-42-x2k9d\n  dcanary abort production --reason 'support is full of calls'"
+    )]
+    Abort(StepArgs),
+    /// Stay at the present step
+    #[command(after_help = "Examples:\n  dcanary pause web-42-x2k9d")]
+    Pause(StepArgs),
+    /// Go on: ends a pause
+    #[command(after_help = "Examples:\n  dcanary resume web-42-x2k9d")]
+    Resume(StepArgs),
+    /// Pass over the present step
+    #[command(
+        after_help = "Examples:\n  dcanary skip web-42-x2k9d --reason 'the metric is known to be wrong today'"
+    )]
+    Skip(StepArgs),
+    /// Begin the present step anew
+    #[command(after_help = "Examples:\n  dcanary retry web-42-x2k9d")]
+    Retry(StepArgs),
+    /// Deploy in spite of a freeze window
+    #[command(after_help = "Examples:\n  dcanary override web-42-x2k9d --reason 'fixes the outage of today'")]
+    Override(ReasonedArgs),
+    /// Go back to the release before, at once
+    #[command(after_help = "Examples:\n  dcanary undo production --reason 'orders are lost'")]
+    Undo(UndoArgs),
+    /// Keep a release out of an environment
+    #[command(
+        after_help = "Examples:\n  dcanary hold production web-42 --reason 'waits for the new licence'\n  dcanary hold production sha256:0123456789ab --reason 'CVE-2026-1234'"
+    )]
+    Hold(HoldArgs),
+    /// Let a held release in again
+    #[command(after_help = "Examples:\n  dcanary unhold production web-42")]
+    Unhold(UnholdArgs),
     /// Check Pipeline, PipelineRun and Executor files as the operator would, and more strictly
     #[command(
         after_help = "Examples:\n  dcanary lint pipeline.yaml run.yaml\n  kustomize build . | dcanary lint -\n  dcanary lint pipeline.yaml -o json           # file, line, column, message"
     )]
     Lint(LintArgs),
+    /// Look at the evidence of an analysis
+    #[command(subcommand)]
+    #[command(after_help = "Examples:\n  dcanary analysis replay evidence.json")]
+    Analysis(AnalysisCommand),
     /// Verify a run or an export against the trust file
     #[command(subcommand)]
     #[command(after_help = "Examples:\n  dcanary verify run hello-1\n  dcanary verify export journal.cbor")]
@@ -187,6 +250,43 @@ pub enum Get {
         #[arg(long, value_name = "N")]
         last: Option<usize>,
     },
+    /// Show environments, or one as a tree: what is served, what is on its way, what is held
+    #[command(visible_aliases = ["envs", "environment", "environments"])]
+    #[command(
+        after_help = "Examples:\n  dcanary get env\n  dcanary get env production\n  dcanary get env production -w                # live, until interrupted\n  dcanary get env production -w -o json        # one document a line for each change"
+    )]
+    Env {
+        /// Name of the Environment [default: all]
+        name: Option<String>,
+        /// Redraw until interrupted
+        #[arg(short, long, requires = "name")]
+        watch: bool,
+    },
+    /// List releases, the newest last
+    #[command(visible_alias = "release")]
+    #[command(after_help = "Examples:\n  dcanary get releases\n  dcanary get releases web-42 -o yaml")]
+    Releases {
+        /// Name of the Release [default: all]
+        name: Option<String>,
+        /// Only the newest N
+        #[arg(long, value_name = "N")]
+        last: Option<usize>,
+    },
+    /// List promotions, the newest last
+    #[command(visible_alias = "promotion")]
+    #[command(
+        after_help = "Examples:\n  dcanary get promotions --env production\n  dcanary get promotions web-42-x2k9d -o yaml\n  dcanary get promotions -A --last 10 -o wide"
+    )]
+    Promotions {
+        /// Name of the Promotion [default: all]
+        name: Option<String>,
+        /// Only those into this Environment
+        #[arg(long, value_name = "NAME")]
+        env: Option<String>,
+        /// Only the newest N
+        #[arg(long, value_name = "N")]
+        last: Option<usize>,
+    },
     /// Show one run as a tree
     #[command(visible_alias = "pipelinerun")]
     #[command(
@@ -226,126 +326,6 @@ pub struct LintArgs {
     /// Files to check; - reads standard input
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
-}
-
-/// `verify`
-#[derive(Debug, Subcommand)]
-pub enum Verify {
-    /// Verify a run against the ledger
-    #[command(
-        after_help = "Examples:\n  dcanary verify run hello-1\n  dcanary verify run hello-1 -o wide           # and its journal\n  dcanary verify run hello-1 --evidence e.json # what proves it, for another verifier"
-    )]
-    Run {
-        /// Name of the run
-        name: String,
-        /// Trust file and network
-        #[command(flatten)]
-        trust: TrustArgs,
-        /// URL of the network [default: what the cluster names]
-        #[arg(long, value_name = "URL")]
-        network: Option<String>,
-        /// Write what proves the run to a file, as JSON, for another verifier (docs/verifier)
-        #[arg(long, value_name = "FILE")]
-        evidence: Option<PathBuf>,
-    },
-    /// Verify an export, offline
-    #[command(after_help = "Examples:\n  dcanary verify export journal.cbor --trust trust.json")]
-    Export {
-        /// File that `dcanary ledger export` wrote; - reads standard input
-        file: PathBuf,
-        /// Trust file
-        #[command(flatten)]
-        trust: TrustArgs,
-    },
-}
-
-/// Where the trust file is.
-#[derive(Clone, Debug, Default, Args)]
-pub struct TrustArgs {
-    /// Trust file [default: $DCANARY_TRUST, then trust.json in the configuration folder]
-    #[arg(long, value_name = "FILE")]
-    pub trust: Option<PathBuf>,
-}
-
-/// `ledger`
-#[derive(Debug, Subcommand)]
-pub enum LedgerCommand {
-    /// Write the whole journal and its certificates to a file (-o FILE) or standard output
-    #[command(
-        after_help = "Examples:\n  dcanary ledger export -o journal.cbor\n  dcanary ledger export --trust t.json --network https://icp-api.io | sha256sum"
-    )]
-    Export {
-        /// Where to find the ledger
-        #[command(flatten)]
-        at: LedgerAt,
-    },
-    /// Show the certified head
-    #[command(after_help = "Examples:\n  dcanary ledger status\n  dcanary ledger status -o json")]
-    Status {
-        /// Where to find the ledger
-        #[command(flatten)]
-        at: LedgerAt,
-    },
-    /// Make a signing key, readable by its owner only, and print its principal
-    #[command(after_help = "Examples:\n  dcanary ledger init-key operator.pem")]
-    InitKey {
-        /// File; it must not exist
-        file: PathBuf,
-    },
-}
-
-/// Where to find the ledger: the trust file, and what the cluster names where that is silent.
-#[derive(Clone, Debug, Default, Args)]
-pub struct LedgerAt {
-    /// Trust file [default: $DCANARY_TRUST, then trust.json in the configuration folder]
-    #[arg(long, value_name = "FILE")]
-    pub trust: Option<PathBuf>,
-    /// URL of the network [default: what the cluster names]
-    #[arg(long, value_name = "URL")]
-    pub network: Option<String>,
-}
-
-/// `trust`
-#[derive(Debug, Subcommand)]
-pub enum Trust {
-    /// Fetch what the network and the ledger say now, show it, and write it into the trust file
-    #[command(
-        after_help = "Examples:\n  dcanary trust pin\n  dcanary trust pin --project shop --trust shop.json\n  dcanary trust pin --network https://icp-api.io --ledger ID --project shop"
-    )]
-    Pin(PinArgs),
-    /// Show the trust file
-    #[command(after_help = "Examples:\n  dcanary trust show\n  dcanary trust show --trust shop.json -o json")]
-    Show {
-        /// Trust file [default: $DCANARY_TRUST, then trust.json in the configuration folder]
-        #[arg(long, value_name = "FILE")]
-        trust: Option<PathBuf>,
-    },
-}
-
-/// `trust pin`
-#[derive(Debug, Args)]
-pub struct PinArgs {
-    /// URL of the network [default: what the cluster names]
-    #[arg(long, value_name = "URL")]
-    pub network: Option<String>,
-    /// Canister id of the ledger [default: what the cluster names]
-    #[arg(long, value_name = "ID")]
-    pub ledger: Option<String>,
-    /// Root key of the network as hex, if you know it [default: fetched from the network, and shown]
-    #[arg(long, value_name = "HEX")]
-    pub root_key: Option<String>,
-    /// Project whose runs are to be verified [default: the cluster's default project]
-    #[arg(long, value_name = "NAME")]
-    pub project: Option<String>,
-    /// File to write [default: $DCANARY_TRUST, then trust.json in the configuration folder]
-    #[arg(long, value_name = "FILE")]
-    pub trust: Option<PathBuf>,
-    /// Do not ask
-    #[arg(short, long)]
-    pub yes: bool,
-    /// Replace a trust file that pins something else
-    #[arg(long)]
-    pub replace: bool,
 }
 
 fn param(text: &str) -> Result<(String, String), String> {

@@ -100,6 +100,12 @@ fn without_a_cluster_the_exit_code_says_that_it_cannot_tell_and_the_message_what
         &["logs", "x"],
         &["run", "web"],
         &["ledger", "status"],
+        &["get", "env"],
+        &["get", "promotions"],
+        &["promote", "production", "web-42"],
+        &["approve", "web-42-x", "--yes"],
+        &["undo", "production"],
+        &["hold", "production", "web-42", "--reason", "x"],
     ] {
         let done = dcanary(home.path(), arguments);
         let said = text(&done.stderr);
@@ -145,6 +151,11 @@ fn a_form_that_a_command_does_not_print_is_refused_and_never_ignored() {
         &["get", "runs", "-o", "xml"],
         &["run", "web", "-o", "wide"],
         &["cancel", "x", "-o", "wide"],
+        &["get", "env", "x", "-w", "-o", "yaml"],
+        &["promote", "x", "y", "-o", "wide"],
+        &["approve", "x", "-o", "wide"],
+        &["abort", "x", "-o", "wide"],
+        &["unhold", "x", "y", "-o", "wide"],
         &["verify", "run", "x", "-o", "name"],
         &["verify", "export", "x", "-o", "wide"],
         &["lint", "x", "-o", "name"],
@@ -279,4 +290,34 @@ fn the_version_is_printed_for_people_and_programs() {
     let machine: Value =
         serde_json::from_slice(&dcanary(home.path(), &["version", "-o", "json"]).stdout).unwrap();
     assert_eq!(machine["api"], "dcanary.dev/v1alpha1");
+}
+
+#[test]
+fn an_analysis_is_replayed_and_the_exit_code_says_whether_its_verdict_follows() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("evidence.json");
+    let document = r#"{"analysis":"step-1","endless":false,"environment":"production","format":"dcanary-evidence/1","images":{},"message":"","metrics":[{"compare":false,"dryRun":false,"initialDelay":0,"interval":30,"name":"errors","onNoData":"inconclusive","rules":{"count":1,"errorLimit":4,"failureLimit":0,"inconclusiveLimit":3,"minSamples":1},"samples":[{"at":"2026-03-01T12:00:00Z","value":"0.5","verdict":"Failure"}],"source":{"prometheus":{"address":"http://p","query":"x"}},"success":"result < 0.01","verdict":"Failed"}],"namespace":"shop","release":"web-42","verdict":"Failed"}"#;
+    let replay = |text: &str, more: &[&str]| {
+        std::fs::write(&file, text).unwrap();
+        let arguments = [&["analysis", "replay", file.to_str().unwrap()][..], more].concat();
+        dcanary(home.path(), &arguments)
+    };
+    let same = replay(document, &[]);
+    assert_eq!(same.status.code(), Some(0), "{}", text(&same.stderr));
+    assert!(text(&same.stdout).ends_with("Failed, as the document says\n"));
+
+    let forged = document.replace("\"Failed\"", "\"Passed\"");
+    let differs = replay(&forged, &["-o", "json"]);
+    assert_eq!(differs.status.code(), Some(1), "{}", text(&differs.stderr));
+    let told: Value = serde_json::from_slice(&differs.stdout).unwrap();
+    assert_eq!(told["agrees"], false);
+    assert_eq!(told["differences"][0]["place"], "metrics[0] (errors).verdict");
+
+    for wrong in ["", "{}", &document.replace("evidence/1", "evidence/9")] {
+        let unread = replay(wrong, &[]);
+        assert_eq!(unread.status.code(), Some(2), "{wrong}");
+        assert!(text(&unread.stderr).starts_with("dcanary: cannot replay "));
+    }
+    let missing = dcanary(home.path(), &["analysis", "replay", "/nowhere/evidence.json"]);
+    assert_eq!(missing.status.code(), Some(2));
 }

@@ -1,8 +1,10 @@
 //! The cluster, as the kubeconfig names it.
 
 pub mod forward;
+pub mod kind;
 pub mod ledger_config;
 pub mod token;
+pub mod who;
 
 use dcanary_crds::PipelineRun;
 use kube::{
@@ -10,6 +12,7 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 
+use self::kind::Named as _;
 use crate::{args::Global, exit::Failure};
 
 /// A connection to the API server, and where things are.
@@ -89,26 +92,27 @@ impl Cluster {
     /// # Errors
     /// When there is none, or the API server refuses.
     pub async fn run(&self, name: &str) -> Result<PipelineRun, Failure> {
-        self.runs()
-            .get(name)
-            .await
-            .map_err(|source| self.explain(&source, &format!("run {name}")))
+        self.read(&self.namespace, name).await
     }
 
     /// What a failed request means, with place and fix.
     pub fn explain(&self, source: &kube::Error, what: &str) -> Failure {
-        let namespace = &self.namespace;
+        self.explain_at(source, what, &self.namespace, PipelineRun::LISTED)
+    }
+
+    /// The same for an object of another namespace, and the command that shows all of its kind.
+    pub fn explain_at(&self, source: &kube::Error, what: &str, namespace: &str, listed: &str) -> Failure {
         match source {
             kube::Error::Api(status) if status.code == 404 && status.message.contains("could not find") => {
                 Failure::cannot_tell(
-                    "the cluster does not know pipelineruns.dcanary.dev; install the dcanary chart first",
+                    "the cluster does not know this kind of dcanary.dev/v1alpha1; install or upgrade the chart dcanary-crds first",
                 )
             }
             kube::Error::Api(status) if status.code == 404 => Failure::cannot_tell(format!(
-                "{what} is not in namespace {namespace}; see `dcanary get runs -A` for all"
+                "{what} is not in namespace {namespace}; see `{listed}` for all"
             )),
             kube::Error::Api(status) if status.code == 403 => {
-                Failure::cannot_tell(format!("not allowed: {}", status.message))
+                Failure::cannot_tell(format!("not allowed: {}", denial(&status.message)))
             }
             kube::Error::Api(status) if status.code == 409 => {
                 Failure::usage(format!("{what} exists already in namespace {namespace}"))
@@ -124,6 +128,13 @@ impl Cluster {
             )),
         }
     }
+}
+
+/// What an admission policy says to people, without what the API server puts before it.
+fn denial(message: &str) -> &str {
+    message
+        .split_once("denied request: ")
+        .map_or(message, |(_, said)| said)
 }
 
 fn in_cluster() -> bool {
@@ -142,4 +153,19 @@ pub fn causes(error: &dyn std::error::Error) -> String {
         cause = inner.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_policy_denies_is_told_without_the_names_of_policies() {
+        let said = "decisions.dcanary.dev \"x\" is forbidden: ValidatingAdmissionPolicy 'dcanary-decisions' with binding 'dcanary-decisions' denied request: bo may not approve promotions web in namespace shop";
+        assert_eq!(
+            denial(said),
+            "bo may not approve promotions web in namespace shop"
+        );
+        assert_eq!(denial("pods is forbidden"), "pods is forbidden");
+    }
 }

@@ -1,4 +1,8 @@
-//! `get runs` and `get run NAME`
+//! `get runs` and `get run NAME`; environments, releases and promotions are in `get/delivery.rs`.
+
+mod delivery;
+
+pub(super) use delivery::line_of;
 
 use dcanary_crds::PipelineRun;
 use jiff::Timestamp;
@@ -13,9 +17,10 @@ use crate::{
     render::{runs, tree},
 };
 
-/// Shows runs, or one.
+const ALL: [Format; 4] = [Format::Json, Format::Yaml, Format::Wide, Format::Name];
+
+/// Shows runs, environments, releases and promotions.
 pub async fn run(global: &Global, what: Get) -> Result<Exit, Failure> {
-    const ALL: [Format; 4] = [Format::Json, Format::Yaml, Format::Wide, Format::Name];
     let style = Style::detect(global);
     match what {
         Get::Runs { last } => {
@@ -26,9 +31,9 @@ pub async fn run(global: &Global, what: Get) -> Result<Exit, Failure> {
             let json = global.form("dcanary get run -w", &[Format::Json])?.is_some();
             let cluster = Cluster::connect(global).await?;
             if json {
-                watch::tell(&cluster, &name).await
+                watch::tell::<PipelineRun>(&cluster, &name).await
             } else {
-                watch::show(&cluster, &name, style).await
+                watch::show::<PipelineRun>(&cluster, &name, style).await
             }
         }
         Get::Run { name, watch: false } => {
@@ -37,6 +42,7 @@ pub async fn run(global: &Global, what: Get) -> Result<Exit, Failure> {
             print(&one(&run, format, Timestamp::now(), style)?);
             Ok(Exit::Succeeded)
         }
+        other => delivery::run(global, other, style).await,
     }
 }
 

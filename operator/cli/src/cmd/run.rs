@@ -1,7 +1,7 @@
 //! `run PIPELINE`
 
 use dcanary_crds::{ParamValue, Pipeline, PipelineRef, PipelineRun, PipelineRunSpec, Trigger};
-use kube::{Api, api::PostParams};
+use kube::api::PostParams;
 
 use super::watch;
 use crate::{
@@ -15,11 +15,7 @@ use crate::{
 pub async fn run(global: &Global, args: &RunArgs) -> Result<Exit, Failure> {
     let format = global.form("dcanary run", &[Format::Json, Format::Yaml, Format::Name])?;
     let cluster = Cluster::connect(global).await?;
-    let pipelines: Api<Pipeline> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
-    let pipeline = pipelines
-        .get(&args.pipeline)
-        .await
-        .map_err(|source| cluster.explain(&source, &format!("Pipeline {}", args.pipeline)))?;
+    let pipeline: Pipeline = cluster.read(&cluster.namespace, &args.pipeline).await?;
     check(&pipeline, args)?;
     let name = args
         .name
@@ -43,7 +39,7 @@ pub async fn run(global: &Global, args: &RunArgs) -> Result<Exit, Failure> {
     if !args.wait {
         return Ok(Exit::Succeeded);
     }
-    let ended = watch::wait(&cluster, &name, args.timeout).await?;
+    let ended = watch::wait::<PipelineRun>(&cluster, &cluster.namespace, &name, args.timeout).await?;
     if let Some(format @ (Format::Json | Format::Yaml)) = format {
         print(&machine(&ended, format)?);
     }
@@ -125,8 +121,8 @@ fn build(name: &str, args: &RunArgs) -> PipelineRun {
     run
 }
 
-/// The Pipeline's name and five letters without vowels, so that no word comes out.
-fn generated(pipeline: &str, random: &mut impl rand::Rng) -> String {
+/// A name made of another one: that and five letters without vowels, so that no word comes out.
+pub(super) fn generated(pipeline: &str, random: &mut impl rand::Rng) -> String {
     const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
     const LONGEST: usize = 57;
     let tail: String = (0..5)

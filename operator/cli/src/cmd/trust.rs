@@ -6,7 +6,7 @@
 use std::{
     collections::BTreeSet,
     fs,
-    io::{BufRead, ErrorKind, IsTerminal as _, Write as _, stdin},
+    io::{ErrorKind, IsTerminal as _, stdin},
     path::Path,
     sync::Arc,
 };
@@ -16,6 +16,7 @@ use dcanary_types::policy::{Policy, RoleKind};
 use dcanary_verifier::{RootKey, TrustFile, TrustedDomain};
 use ic_agent::{export::Principal, identity::AnonymousIdentity};
 
+use super::ask::confirmed;
 use crate::{
     args::{Format, Global, PinArgs, Trust},
     cluster::{
@@ -88,7 +89,7 @@ async fn pin(global: &Global, args: &PinArgs, folders: &Folders) -> Result<Exit,
         )));
     }
     note("Compare the fingerprint with what the ledger's owner tells you on another way.");
-    if step == Step::Ask && !confirmed(stdin().is_terminal(), &mut stdin().lock())? {
+    if step == Step::Ask && !confirmed("Pin this?", "pin", stdin().is_terminal(), &mut stdin().lock())? {
         return Err(Failure::failed("nothing was written"));
     }
     save(&path, &found)?;
@@ -241,22 +242,6 @@ fn domains(policy: &Policy, project: &str) -> Result<Vec<TrustedDomain>, Failure
             principal: Principal::from_slice(&role.principal),
         })
         .collect())
-}
-
-/// Asks, where there is somebody to ask.
-fn confirmed(terminal: bool, input: &mut impl BufRead) -> Result<bool, Failure> {
-    if !terminal {
-        return Err(Failure::usage(
-            "there is nobody to ask; give --yes to pin without a question",
-        ));
-    }
-    let mut err = std::io::stderr();
-    let _ = write!(err, "Pin this? [y/N] ").and_then(|()| err.flush());
-    let mut answer = String::new();
-    input
-        .read_line(&mut answer)
-        .map_err(|source| Failure::cannot_tell(format!("cannot read the answer: {source}")))?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 fn save(path: &Path, trust: &TrustFile) -> Result<(), Failure> {

@@ -54,22 +54,6 @@ fn a_file_that_pins_something_else_is_never_replaced_unless_it_is_said() {
 }
 
 #[test]
-fn without_a_terminal_nothing_is_pinned_unless_yes_is_given() {
-    let failure = confirmed(false, &mut &b"y\n"[..]).unwrap_err();
-    assert_eq!(failure.exit, Exit::Usage);
-    assert!(failure.message.contains("--yes"), "{failure}");
-    for (answer, yes) in [
-        ("y\n", true),
-        ("yes\n", true),
-        ("\n", false),
-        ("", false),
-        ("no\n", false),
-    ] {
-        assert_eq!(confirmed(true, &mut answer.as_bytes()), Ok(yes), "{answer:?}");
-    }
-}
-
-#[test]
 fn a_root_key_that_the_cluster_names_otherwise_is_refused_with_both_fingerprints() {
     let hints = LedgerConfig {
         network: "http://n".to_owned(),

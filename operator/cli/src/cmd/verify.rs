@@ -1,4 +1,6 @@
-//! `verify run NAME` and `verify export FILE`
+//! `verify run NAME`, `verify environment NAME` and `verify export FILE`
+
+mod environment;
 
 use std::{
     fs::{self, File},
@@ -12,6 +14,7 @@ use dcanary_crds::PipelineRun;
 use dcanary_ledger::RunKey;
 use dcanary_types::record::Record;
 use dcanary_verifier::{Check, Report, RunEvidence, Status, TrustFile, VerifiedRecord, verify_export};
+use serde_json::Value;
 
 use crate::{
     args::{Format, Global, Verify},
@@ -32,7 +35,14 @@ pub async fn run(global: &Global, verify: Verify) -> Result<Exit, Failure> {
             let pinned = trust_file::load(trust.trust.as_deref(), &folders)?;
             let report = export(&file, pinned.as_ref().map(|(_, trust)| trust))?;
             let subject = format!("Export {}", file.display());
-            show(&report, &subject, None, &[], form, Style::detect(global))
+            show(
+                &report,
+                &subject,
+                None,
+                &Journal::none(),
+                form,
+                Style::detect(global),
+            )
         }
         Verify::Run {
             name,
@@ -48,17 +58,26 @@ pub async fn run(global: &Global, verify: Verify) -> Result<Exit, Failure> {
                 .await
                 .map_err(|failure| failure.with(Exit::Unchecked))?;
             if let Some(path) = evidence {
-                save(&path, found.evidence.as_ref())?;
+                save(&path, found.evidence.as_ref().map(RunEvidence::to_json), "run")?;
             }
             show(
                 &found.report,
                 &format!("Run {name}"),
                 found.incomplete,
-                &found.records,
+                &Journal {
+                    table: table::journal(&found.records),
+                    records: table::machine(&found.records),
+                },
                 form,
                 Style::detect(global),
             )
         }
+        Verify::Environment {
+            name,
+            trust,
+            network,
+            evidence,
+        } => environment::run(global, &name, &trust, network.as_deref(), evidence.as_deref()).await,
     }
 }
 
@@ -85,16 +104,16 @@ struct Live {
     evidence: Option<RunEvidence>,
 }
 
-/// Writes what proves a run, true or false, for another verifier.
-fn save(path: &Path, evidence: Option<&RunEvidence>) -> Result<(), Failure> {
+/// Writes what proves a run or an environment, true or false, for another verifier.
+fn save(path: &Path, evidence: Option<Value>, what: &str) -> Result<(), Failure> {
     let Some(evidence) = evidence else {
         note(&format!(
-            "{} is not written: the ledger handed in nothing about the run",
+            "{} is not written: the ledger handed in nothing about the {what}",
             path.display()
         ));
         return Ok(());
     };
-    let text = machine(&evidence.to_json(), Format::Json)?;
+    let text = machine(&evidence, Format::Json)?;
     fs::write(path, text).map_err(|source| {
         Failure::usage(format!("cannot write {}: {source}", path.display())).with(Exit::Unchecked)
     })
@@ -166,11 +185,30 @@ async fn live(
     })
 }
 
+/// The verified records, for people and for programs; empty when something is false.
+struct Journal {
+    table: String,
+    records: Value,
+}
+
+impl Journal {
+    fn none() -> Self {
+        Self {
+            table: String::new(),
+            records: Value::Array(Vec::new()),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.records.as_array().is_none_or(Vec::is_empty)
+    }
+}
+
 fn show(
     found: &Report,
     subject: &str,
     incomplete: Option<String>,
-    records: &[VerifiedRecord],
+    journal: &Journal,
     form: Option<Format>,
     style: Style,
 ) -> Result<Exit, Failure> {
@@ -186,13 +224,13 @@ fn show(
                 object.insert("verified".to_owned(), (exit == Exit::Succeeded).into());
                 object.insert("exitCode".to_owned(), exit.code().into());
                 object.insert("incomplete".to_owned(), incomplete.into());
-                object.insert("records".to_owned(), table::machine(records));
+                object.insert("records".to_owned(), journal.records.clone());
             }
             print(&machine(&value, format)?);
         }
         form @ (Some(Format::Name | Format::Wide) | None) => {
-            if form == Some(Format::Wide) && !records.is_empty() {
-                print(&format!("{}\n", table::journal(records)));
+            if form == Some(Format::Wide) && !journal.is_empty() {
+                print(&format!("{}\n", journal.table));
             }
             print(&report::report(found, subject, incomplete.as_deref(), style));
         }

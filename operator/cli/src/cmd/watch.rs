@@ -1,21 +1,78 @@
-//! Follows one run: redraws it, or only waits for its end.
+//! Follows one object: redraws it, or only waits for its end.
 
 use std::{io::IsTerminal as _, time::Duration};
 
-use dcanary_crds::{PipelineRun, PipelineRunStatus};
+use dcanary_crds::{Environment, PipelineRun, PipelineRunStatus, Promotion};
 use dcanary_types::record::Outcome;
 use futures::{Stream, StreamExt as _};
 use jiff::Timestamp;
-use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::{
+    ResourceExt as _,
+    runtime::{WatchStreamExt as _, watcher},
+};
+use serde::Serialize;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::{
-    cluster::Cluster,
+    cluster::{Cluster, kind::Named},
     exit::{Exit, Failure},
     journal::compare::outcome,
     output::{Style, print},
-    render::tree,
+    render::{environment, promotions, tree},
 };
+
+/// Something that can be followed.
+pub trait Followed: Named + Serialize + Send + 'static {
+    /// What it looks like.
+    fn draw(&self, now: Timestamp, style: Style) -> String;
+    /// The exit code, once it has ended.
+    fn exit(&self) -> Option<Exit>;
+    /// Command that follows it.
+    fn follow(name: &str) -> String;
+}
+
+impl Followed for PipelineRun {
+    fn draw(&self, now: Timestamp, style: Style) -> String {
+        tree::tree(self, now, style)
+    }
+
+    fn exit(&self) -> Option<Exit> {
+        exit_of(self)
+    }
+
+    fn follow(name: &str) -> String {
+        format!("dcanary get run {name} -w")
+    }
+}
+
+impl Followed for Environment {
+    fn draw(&self, now: Timestamp, style: Style) -> String {
+        environment::tree(self, now, style)
+    }
+
+    // it has no end
+    fn exit(&self) -> Option<Exit> {
+        None
+    }
+
+    fn follow(name: &str) -> String {
+        format!("dcanary get env {name} -w")
+    }
+}
+
+impl Followed for Promotion {
+    fn draw(&self, now: Timestamp, style: Style) -> String {
+        promotions::promotions(std::slice::from_ref(self), false, false, now, style)
+    }
+
+    fn exit(&self) -> Option<Exit> {
+        promotions::exit_of(self)
+    }
+
+    fn follow(name: &str) -> String {
+        format!("dcanary get promotions {name}")
+    }
+}
 
 /// Clears from the top of the last drawing to the end of the screen.
 fn up(lines: usize) -> String {
@@ -37,29 +94,36 @@ pub fn exit_of(run: &PipelineRun) -> Option<Exit> {
     })
 }
 
-/// Every state of a run, the present one first; ends when the run is deleted.
-pub fn states(cluster: &Cluster, name: &str) -> impl Stream<Item = Result<PipelineRun, Failure>> + use<> {
+/// Every state of an object, the present one first; ends when it is deleted.
+pub fn states<K: Followed>(
+    cluster: &Cluster,
+    namespace: &str,
+    name: &str,
+) -> impl Stream<Item = Result<K, Failure>> + use<K> {
     let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
-    let (cluster, name) = (cluster.clone(), name.to_owned());
-    watcher(cluster.runs(), config)
+    let objects = cluster.of::<K>(namespace);
+    let (cluster, namespace, name) = (cluster.clone(), namespace.to_owned(), name.to_owned());
+    watcher(objects, config)
         .default_backoff()
         .scan(false, move |seen, event| {
             let item = match event {
-                Ok(watcher::Event::Apply(run) | watcher::Event::InitApply(run)) => {
+                Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) => {
                     *seen = true;
-                    Some(Some(Ok(run)))
+                    Some(Some(Ok(object)))
                 }
-                Ok(watcher::Event::Delete(_)) => {
-                    Some(Some(Err(Failure::cannot_tell(format!("run {name} was deleted")))))
-                }
+                Ok(watcher::Event::Delete(_)) => Some(Some(Err(Failure::cannot_tell(format!(
+                    "{} {name} was deleted",
+                    K::WORD
+                ))))),
                 Ok(watcher::Event::InitDone) if !*seen => Some(Some(Err(Failure::cannot_tell(format!(
-                    "run {name} is not in namespace {}; see `dcanary get runs -A` for all",
-                    cluster.namespace
+                    "{} {name} is not in namespace {namespace}; see `{}` for all",
+                    K::WORD,
+                    K::LISTED
                 ))))),
                 Ok(_) => Some(None),
                 // Broken connections are opened again; a refusal is told.
                 Err(watcher::Error::InitialListFailed(source)) if matches!(source, kube::Error::Api(_)) => {
-                    Some(Some(Err(cluster.explain(&source, &format!("run {name}")))))
+                    Some(Some(Err(cluster.explain_one::<K>(&source, &namespace, &name))))
                 }
                 Err(_) => Some(None),
             };
@@ -68,25 +132,29 @@ pub fn states(cluster: &Cluster, name: &str) -> impl Stream<Item = Result<Pipeli
         .filter_map(futures::future::ready)
 }
 
-/// Redraws the tree until the run has ended. Without a terminal each state is printed once.
-pub async fn show(cluster: &Cluster, name: &str, style: Style) -> Result<Exit, Failure> {
+fn over<K: Named>(name: &str) -> Failure {
+    Failure::cannot_tell(format!("the watch on {} {name} ended", K::WORD))
+}
+
+/// Redraws the object until it has ended. Without a terminal each state is printed once.
+pub async fn show<K: Followed>(cluster: &Cluster, name: &str, style: Style) -> Result<Exit, Failure> {
     let live = std::io::stdout().is_terminal();
-    let mut states = Box::pin(states(cluster, name));
+    let mut states = Box::pin(states::<K>(cluster, &cluster.namespace, name));
     let mut clock = interval(Duration::from_secs(1));
     clock.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let mut present: Option<PipelineRun> = None;
+    let mut present: Option<K> = None;
     let mut drawn = 0;
     let mut before = String::new();
     loop {
         tokio::select! {
             state = states.next() => match state {
                 Some(state) => present = Some(state?),
-                None => return Err(Failure::cannot_tell(format!("the watch on run {name} ended"))),
+                None => return Err(over::<K>(name)),
             },
             _ = clock.tick(), if live && present.is_some() => {}
         }
-        let Some(run) = &present else { continue };
-        let text = tree::tree(run, Timestamp::now(), style);
+        let Some(object) = &present else { continue };
+        let text = object.draw(Timestamp::now(), style);
         if live {
             print(&format!("{}{text}", up(drawn)));
             drawn = text.lines().count();
@@ -94,56 +162,62 @@ pub async fn show(cluster: &Cluster, name: &str, style: Style) -> Result<Exit, F
             print(&text);
             before = text;
         }
-        if let Some(exit) = exit_of(run) {
+        if let Some(exit) = object.exit() {
             return Ok(exit);
         }
     }
 }
 
-/// Prints one JSON document a line for each change, until the run has ended.
-pub async fn tell(cluster: &Cluster, name: &str) -> Result<Exit, Failure> {
-    let mut states = Box::pin(states(cluster, name));
+/// Prints one JSON document a line for each change, until the object has ended.
+pub async fn tell<K: Followed>(cluster: &Cluster, name: &str) -> Result<Exit, Failure> {
+    let mut states = Box::pin(states::<K>(cluster, &cluster.namespace, name));
     let mut before = None;
-    while let Some(run) = states.next().await {
-        let run = run?;
-        let version = run.metadata.resource_version.clone();
+    while let Some(object) = states.next().await {
+        let object = object?;
+        let version = object.resource_version();
         // A watch that is opened again begins with the state that is known.
         if version.is_none() || version != before {
-            let line = serde_json::to_string(&run)
-                .map_err(|source| Failure::cannot_tell(format!("cannot print the run: {source}")))?;
+            let line = serde_json::to_string(&object).map_err(|source| {
+                Failure::cannot_tell(format!("cannot print {} {name}: {source}", K::WORD))
+            })?;
             print(&format!("{line}\n"));
         }
         before = version;
-        if let Some(exit) = exit_of(&run) {
+        if let Some(exit) = object.exit() {
             return Ok(exit);
         }
     }
-    Err(Failure::cannot_tell(format!("the watch on run {name} ended")))
+    Err(over::<K>(name))
 }
 
-/// Waits silently for the end of a run.
-pub async fn wait(cluster: &Cluster, name: &str, timeout: Option<Duration>) -> Result<PipelineRun, Failure> {
-    let mut states = Box::pin(states(cluster, name));
+/// Waits silently for the end of an object.
+pub async fn wait<K: Followed>(
+    cluster: &Cluster,
+    namespace: &str,
+    name: &str,
+    timeout: Option<Duration>,
+) -> Result<K, Failure> {
+    let mut states = Box::pin(states::<K>(cluster, namespace, name));
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
-    let over = async {
+    let late = async {
         match deadline {
             Some(deadline) => sleep_until(deadline).await,
             None => futures::future::pending().await,
         }
     };
-    tokio::pin!(over);
+    tokio::pin!(late);
     loop {
         tokio::select! {
             state = states.next() => match state {
-                Some(Ok(run)) if exit_of(&run).is_some() => return Ok(run),
+                Some(Ok(object)) if object.exit().is_some() => return Ok(object),
                 Some(Ok(_)) => {}
                 Some(Err(failure)) => return Err(failure),
-                None => return Err(Failure::cannot_tell(format!("the watch on run {name} ended"))),
+                None => return Err(over::<K>(name)),
             },
-            () = &mut over => {
+            () = &mut late => {
                 return Err(Failure {
                     exit: Exit::TimedOut,
-                    message: format!("run {name} has not ended in time; it goes on, see `dcanary get run {name} -w`"),
+                    message: format!("{} {name} has not ended in time; it goes on, see `{}`", K::WORD, K::follow(name)),
                 });
             }
         }

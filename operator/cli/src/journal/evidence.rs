@@ -1,6 +1,6 @@
 //! Fetches what proves a run.
 
-use dcanary_ledger::{Ledger as _, LedgerError, RunKey};
+use dcanary_ledger::{Checkpoint, Ledger as _, LedgerError, RunKey};
 use dcanary_verifier::{Check, ExpectedRun, Report, RunEvidence, Status, TrustFile, VerifiedRun, verify_run};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
@@ -33,8 +33,8 @@ impl Verification {
     }
 }
 
-/// The run that is asked for, in the verifier's words.
-fn expected(key: &RunKey) -> ExpectedRun {
+/// The run or environment that is asked for, in the verifier's words.
+pub(super) fn expected(key: &RunKey) -> ExpectedRun {
     ExpectedRun {
         project: key.project.clone(),
         domain: Some(key.domain.clone()),
@@ -71,21 +71,7 @@ pub async fn verify(
         }
         Ok(Some(evidence)) => {
             let (mut report, run) = verify_run(&evidence, &expected(key), trust, Some(now));
-            for finding in early.failed() {
-                report.record(finding.check, Status::Failed, finding.detail.clone());
-            }
-            match before {
-                Some(before) => report.record(
-                    Check::Consistency,
-                    Status::Passed,
-                    format!("extends the {} blocks that were verified before", before.size),
-                ),
-                None => report.record(
-                    Check::Consistency,
-                    Status::NotApplicable,
-                    "first look at this ledger from here; remembered for the next",
-                ),
-            }
+            seen_before(&mut report, &early, before.as_ref());
             let run = run.filter(|_| report.failed().next().is_none());
             Verification {
                 report,
@@ -98,17 +84,42 @@ pub async fn verify(
     }
 }
 
+/// What was found before the evidence was there, and what was remembered of the ledger.
+pub(super) fn seen_before(report: &mut Report, early: &Report, before: Option<&Checkpoint>) {
+    for finding in early.failed() {
+        report.record(finding.check, Status::Failed, finding.detail.clone());
+    }
+    match before {
+        Some(before) => report.record(
+            Check::Consistency,
+            Status::Passed,
+            format!("extends the {} blocks that were verified before", before.size),
+        ),
+        None => report.record(
+            Check::Consistency,
+            Status::NotApplicable,
+            "first look at this ledger from here; remembered for the next",
+        ),
+    }
+}
+
 fn broken(mut report: Report, access: &Access, error: &LedgerError) -> Verification {
+    let incomplete = blame(&mut report, access, error);
+    Verification::without_run(report, incomplete)
+}
+
+/// The check that an error fails; else why nothing could be checked.
+pub(super) fn blame(report: &mut Report, access: &Access, error: &LedgerError) -> Option<String> {
     let told = access.told(error);
     let Some(check) = failed_check(error) else {
-        return Verification::without_run(report, Some(told));
+        return Some(told);
     };
     report.record(check, Status::Failed, told);
-    Verification::without_run(report, None)
+    None
 }
 
 /// Another wasm under the ledger's id answers nothing that a ledger would, so its code is judged before it is asked.
-async fn judge_code(report: &mut Report, access: &Access, trust: Option<&TrustFile>) {
+pub(super) async fn judge_code(report: &mut Report, access: &Access, trust: Option<&TrustFile>) {
     let Some(trust) = trust.filter(|trust| !trust.module_hashes.is_empty()) else {
         return;
     };
@@ -144,6 +155,18 @@ async fn fetch(
         return Ok(None);
     }
     let graph = ledger.run_graph(key).await?.or(graph);
+    proved(access, indexes, hints, graph, code).await.map(Some)
+}
+
+/// Blocks with their proofs, and what certifies them.
+pub(super) async fn proved(
+    access: &Access,
+    indexes: Vec<u64>,
+    hints: &LedgerConfig,
+    graph: Option<Vec<u8>>,
+    code: Vec<u8>,
+) -> Result<RunEvidence, LedgerError> {
+    let ledger = &access.ledger;
     let (head, policy) = head::with_policy(ledger.as_ref()).await?;
     let indexes: Vec<u64> = indexes.into_iter().filter(|index| *index < head.size).collect();
     let size = head.size;
@@ -160,7 +183,7 @@ async fn fetch(
         .buffered(AT_ONCE)
         .try_collect()
         .await?;
-    Ok(Some(RunEvidence {
+    Ok(RunEvidence {
         ledger: hints.ledger.as_slice().to_vec(),
         root_key: Some(hints.root_key.clone()),
         certificate: head.certificate,
@@ -169,7 +192,7 @@ async fn fetch(
         graph,
         policy,
         code: Some(code),
-    }))
+    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The journal as a reader sees it: found through trust file and cluster, fetched, compared.
 
 pub mod compare;
+pub mod environment;
 pub mod evidence;
 pub mod fork;
 pub mod head;

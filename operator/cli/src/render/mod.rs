@@ -1,9 +1,16 @@
 //! Text from values: no clock, no cluster, no terminal.
 
+pub mod analysis;
+pub mod branches;
+pub mod decision;
+pub mod deliveries;
+pub mod environment;
 pub mod journal;
 pub mod lint;
 pub mod logs;
 pub mod pin;
+pub mod promotions;
 pub mod report;
+pub mod rollout;
 pub mod runs;
 pub mod tree;

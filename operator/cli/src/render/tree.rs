@@ -1,8 +1,8 @@
 //! One run as a tree: run, stages, attempts where there were several, steps.
 
 use dcanary_crds::{
-    ArtifactStatus, AttemptStatus, ConditionStatus, ConditionType, PipelineRun, PipelineRunStatus,
-    ResultStatus, StageState, StageStatus, StepStatus,
+    ArtifactStatus, AttemptStatus, Condition, ConditionStatus, ConditionType, JournalStatus, PipelineRun,
+    PipelineRunStatus, ResultStatus, StageState, StageStatus, StepStatus,
 };
 use jiff::Timestamp;
 
@@ -70,7 +70,10 @@ fn heading(run: &PipelineRun, status: &PipelineRunStatus, now: Timestamp, style:
         );
     }
     line("reason", &reason(status));
-    line("ledger", &ledger(status, style));
+    line(
+        "ledger",
+        &ledger(status.journal.as_ref(), &status.conditions, style),
+    );
     text
 }
 
@@ -87,8 +90,9 @@ fn reason(status: &PipelineRunStatus) -> String {
     }
 }
 
-fn ledger(status: &PipelineRunStatus, style: Style) -> String {
-    let Some(journal) = &status.journal else {
+/// How far the journal is, and what keeps it.
+pub fn ledger(journal: Option<&JournalStatus>, conditions: &[Condition], style: Style) -> String {
+    let Some(journal) = journal else {
         return String::new();
     };
     let mut text = match journal.block {
@@ -101,7 +105,7 @@ fn ledger(status: &PipelineRunStatus, style: Style) -> String {
             style.paint(Tone::Bad, &format!("⚠ refused: {refused}"))
         ));
     }
-    let waiting = status.conditions.iter().find(|condition| {
+    let waiting = conditions.iter().find(|condition| {
         condition.kind == ConditionType::Recorded && condition.status == ConditionStatus::False
     });
     if let Some(condition) = waiting {
