@@ -231,7 +231,8 @@ verdict 'the ledger node knows every variable that the chart sets'
 policy=NetworkPolicy-dcanary-ledger
 render --set ledger.embedded.log=dcanary_node=debug &&
   env_is $ledger DCANARY_LOG dcanary_node=debug && has $ledger 'args: [--creators, "signed"]' 'resource: limits.memory' &&
-  has $policy 'component: operator' 'component: server' 'policyTypes: [Ingress]' && lacks 'namespaceSelector'
+  has $policy 'component: operator' 'component: server' 'policyTypes: [Ingress]' &&
+  ! grep -q 'namespaceSelector' "$work/objects/$policy"
 verdict 'the ledger node is open to the operator and the server alone'
 render --set 'ledger.embedded.creators={aaaaa-aa,2chl6-4hpzw}' \
   --set 'ledger.embedded.networkPolicy.allowFrom[0].namespaceSelector.matchLabels.team=audit' &&
@@ -240,6 +241,46 @@ verdict 'creators and further clients of the ledger node can be named'
 render --set ledger.embedded.networkPolicy.enabled=false && lacks 'kind: NetworkPolicy'
 verdict 'the network policy can be left out'
 refuses 'a creator that is no principal is refused' /ledger/embedded/creators/0 --set 'ledger.embedded.creators={Me!}'
+
+# document KIND FILE: the document of that kind in a file, without comments
+document() {
+  awk -v kind="$1" '
+    function flush() { if (found == kind) printf "%s", text; text = found = "" }
+    /^---/ { flush(); next }
+    /^#/ || /^$/ { next }
+    /^kind: / { found = $2 }
+    { text = text $0 "\n" }
+    END { flush() }' "$2"
+}
+render
+for policy in decisions requests; do
+  for kind in ValidatingAdmissionPolicy ValidatingAdmissionPolicyBinding; do
+    diff <(document $kind "$chart/policies/$policy.yaml") <(document $kind "$work/objects/$kind-dcanary-$policy") > "$work/error" 2>&1 &&
+      [ -s "$work/objects/$kind-dcanary-$policy" ]
+    verdict "the $kind of $policy is installed as it stands in its file"
+  done
+done
+render --set nameOverride=ci --set commonLabels.team=infra &&
+  diff <(document ValidatingAdmissionPolicy "$chart/policies/decisions.yaml") \
+    <(document ValidatingAdmissionPolicy "$work/objects/ValidatingAdmissionPolicy-dcanary-decisions") > "$work/error"
+verdict 'no value changes a policy: the operator compares it with its own copy'
+render --set policies.install=false && lacks 'kind: ValidatingAdmissionPolicy'
+verdict 'a second installation can leave the policies to the first'
+refuses 'a typo in the values of the policies is refused' instal --set policies.instal=false
+
+render && has ClusterRole-dcanary-operator 'verbs: [create, requestfor]' 'validatingadmissionpolicybindings' 'verbs: [impersonate]'
+verdict 'the operator may ask for others, look after the policies and write as service accounts of Environments'
+! grep -l requestfor "$work"/objects/*Role-* | grep -qv 'ClusterRole-dcanary-operator$'
+verdict 'nobody else may ask for others'
+has ClusterRole-dcanary-approver 'resources: [decisions]' 'verbs: [approve, reject, abort, pause, resume]' &&
+  ! grep -qE 'aggregate|update|patch' "$work/objects/ClusterRole-dcanary-approver" &&
+  ! grep -q 'name: dcanary-approver}' "$work/all"
+verdict 'the role of approvers is given to nobody by itself and may change nothing'
+has ClusterRole-dcanary-view 'environments, releases, promotions, decisions, templates' 'aggregate-to-view: "true"' &&
+  has ClusterRole-dcanary-edit 'resources: [environments/scale]' 'verbs: [undo, hold]' &&
+  has ClusterRole-dcanary-admin 'verbs: [approve, reject, skip, override]' 'verbs: [unhold]' &&
+  ! grep -qE 'approve|unhold|override' "$work/objects/ClusterRole-dcanary-edit"
+verdict 'what passes over a safeguard takes the admin role'
 
 result=ok
 [ $failed = 0 ] || result=FAILED
