@@ -10,12 +10,15 @@ include e2e/cluster/cluster.mk
 help: ## Lists these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-.PHONY: up demo down env test unit e2e soak bench build generate lint fmt
+.PHONY: up demo demo-delivery down env test unit e2e soak bench build generate lint fmt
 up: ## Cluster, ledger node and operator; no example
 	@scripts/up.sh
 
 demo: ## Brings everything up, runs an example live and verifies its journal
 	@scripts/demo.sh
+
+demo-delivery: ## A good canary, a bad one that rolls itself back, a blue/green switch, live under requests
+	@scripts/demo-delivery.sh
 
 down: ## Stops everything that was started here
 	@scripts/down.sh

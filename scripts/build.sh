@@ -11,7 +11,7 @@ step "building programs" cargo build --release --locked --workspace ${DCANARY_BU
 step "building canisters" canisters/build.sh "$OUT_DIR/canisters"
 # without symbols: the image is loaded at every start of the cluster
 mkdir -p "$OUT_DIR/bin"
-for program in dcanary-operator dcanary-server dcanary-runner dcanary-node dcanary; do
+for program in dcanary-operator dcanary-server dcanary-runner dcanary-node dcanary dcanary-example-app; do
   strip -o "$OUT_DIR/bin/$program" "$BIN_DIR/$program"
 done
 step "building images" e2e/cluster/images/product.sh "$OUT_DIR/bin" "$OUT_DIR/product.tar" "$OUT_DIR/canisters"

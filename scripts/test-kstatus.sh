@@ -5,4 +5,4 @@ set -euo pipefail
 cd "$ROOT"
 mkdir -p "$OUT_DIR"
 GOFLAGS= GOWORK=off go -C e2e/kstatus build -mod=readonly -trimpath -buildvcs=false -o "$OUT_DIR/kstatus" .
-"$OUT_DIR/kstatus" operator/core/tests/golden/kstatus operator/controller/golden/kstatus
+"$OUT_DIR/kstatus" operator/core/tests/golden/kstatus operator/controller/golden/kstatus operator/rollout/tests/golden/kstatus

@@ -46,6 +46,7 @@ if [ "$what" != e2e ]; then
     e2e/cluster/build.sh helm
     suite chart charts/test.sh
     suite kstatus scripts/test-kstatus.sh
+    suite gitops scripts/test-gitops.sh
   fi
 fi
 if [ "$what" != unit ]; then
@@ -58,7 +59,17 @@ if [ "$what" != unit ]; then
   suite demo scripts/test-demo.sh
   suite readme scripts/test-readme.sh
   # each test has a namespace of its own
-  tests e2e --test e2e -- --test-threads 4 --skip failpoints:: --skip outages:: --skip rbac::
+  tests e2e --test e2e -- --test-threads 4 --skip delivery:: --skip failpoints:: --skip outages:: --skip rbac::
+  # on a cluster of your own these need a Gateway and a Prometheus (e2e/harness/src/data_plane.rs)
+  if [ "${CLUSTER:-local}" = local ]; then
+    step "starting the gateway" e2e/cluster/gateway.sh up
+    step "starting Prometheus" e2e/cluster/prometheus.sh up
+    step "pushing the example application" e2e/cluster/images/app.sh "$OUT_DIR/bin/dcanary-example-app" "$OUT_DIR/app" --push
+  fi
+  if [ "${CLUSTER:-local}" = local ] || [ -n "${DCANARY_GATEWAY:-}" ]; then
+    # they measure requests: more at once would measure the machine
+    tests e2e-delivery --test e2e -- --test-threads 3 delivery::
+  fi
   # these kill parts of the installation, so nothing else may run
   tests e2e-outages --test e2e -- --test-threads 1 outages::
   tests e2e-failpoints --test e2e -- --test-threads 1 --nocapture failpoints::

@@ -4,7 +4,7 @@
 # the CNI plugins, busybox and the registry from Debian's packages; and the
 # small images (pause, busybox).
 #
-# usage: build.sh [component...]     (default: all; see `components` in lib.sh)
+# usage: build.sh [component...]     (default: `components` in lib.sh; `extras` there only by name)
 #        build.sh --path component   prints the folder of a built component
 #
 # Leaves behind: ${DCANARY_CACHE:-~/.cache/dcanary}/cluster/<component>-<version>-<hash>/,
@@ -28,6 +28,9 @@ about() { # how long a component takes the first time on two cores
     etcd) echo '30 s' ;;
     coredns) echo '100 s' ;;
     helm) echo '2 min' ;;
+    traefik) echo '8 min' ;;
+    kwok) echo '2 min' ;;
+    prometheus) echo '20 s' ;;
     *) echo '5 s' ;;
   esac
 }
@@ -88,6 +91,38 @@ make_containerd() { go_build containerd "$1"; }
 make_etcd() { go_build etcd "$1"; }
 make_coredns() { go_build coredns "$1"; }
 make_helm() { go_build helm "$1"; }
+go_module_dir() { # component module: the folder of a module that was downloaded for it
+  GOFLAGS='' GOWORK=off GOTOOLCHAIN=local go -C "$here/gomod/$1" list -m -f '{{.Dir}}' "$2"
+}
+
+make_kwok() { # with the stages that nodes and Pods pass at once
+  local stages file
+  go_build kwok "$1"
+  stages=$(go_module_dir kwok sigs.k8s.io/kwok)/kustomize/stage
+  for file in "$stages"/node/fast/node-*.yaml "$stages"/node/heartbeat-with-lease/node-*.yaml "$stages"/pod/fast/pod-*.yaml; do
+    echo ---
+    cat "$file"
+  done > "$1/stages.yaml"
+}
+
+make_traefik() { # with the definitions of the Gateway API that it is tested with
+  local module=$here/gomod/traefik definitions
+  grep -Eq "sigs.k8s.io/gateway-api v${GATEWAY_API_VERSION//./\\.}( |\$)" "$module/go.mod" ||
+    die "gomod/traefik/go.mod does not name version $GATEWAY_API_VERSION of the Gateway API, as versions.env does"
+  go_build traefik "$1"
+  definitions=$(go_module_dir traefik sigs.k8s.io/gateway-api)/config/crd/standard
+  mkdir "$1/gateway-api"
+  cp "$definitions"/gateway.networking.k8s.io_*.yaml "$1/gateway-api/"
+  chmod u+w "$1/gateway-api"/*
+}
+
+make_prometheus() {
+  command -v apt-get > /dev/null || die "Prometheus is taken from Debian's package and this machine has no apt-get"
+  mkdir -p "$1/bin" "$1/deb" "$1/root"
+  run 'unpacking prometheus' "$(about prometheus)" "$cache/prometheus.log" bash -euc 'unpack_debs "$@"' _ "$1" prometheus
+  mv "$1"/root/usr/bin/prometheus "$1"/root/usr/bin/promtool "$1/bin/"
+  rm -rf "$1/root" "$1/deb"
+}
 
 unpack_debs() { # dir packages...: runs in `run`
   local dir=$1 deb
@@ -129,7 +164,7 @@ ensure() {
   [ ! -d "$dir" ] || return 0
   case $name in
     images) ensure debs ;;
-    debs) ;;
+    debs | prometheus) ;;
     *) need_go ;;
   esac
   lock_cache "$name"

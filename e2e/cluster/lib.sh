@@ -13,6 +13,7 @@
 #   DCANARY_API_PORT [6443]  DCANARY_REGISTRY_PORT [5000]  DCANARY_KUBELET_PORT [10250]
 #   DCANARY_DNS_PORT [10053]  DCANARY_DNS_READY_PORT [10054]
 #   DCANARY_PROXY_HEALTH_PORT [10256]  DCANARY_PROXY_METRICS_PORT [10249]
+#   DCANARY_GATEWAY_PORT [10080]  DCANARY_GATEWAY_ADMIN_PORT [10081]  DCANARY_PROMETHEUS_PORT [9090]
 #   DCANARY_VOLUMES [20]     number of PersistentVolumes
 #   DCANARY_EXPOSE [0]       1: other machines may reach the API server and the registry
 
@@ -36,6 +37,9 @@ dns_port=${DCANARY_DNS_PORT:-10053}
 dns_ready_port=${DCANARY_DNS_READY_PORT:-10054}
 proxy_health_port=${DCANARY_PROXY_HEALTH_PORT:-10256}
 proxy_metrics_port=${DCANARY_PROXY_METRICS_PORT:-10249}
+gateway_port=${DCANARY_GATEWAY_PORT:-10080}
+gateway_admin_port=${DCANARY_GATEWAY_ADMIN_PORT:-10081}
+prometheus_port=${DCANARY_PROMETHEUS_PORT:-9090}
 volumes=${DCANARY_VOLUMES:-20}
 expose=${DCANARY_EXPOSE:-0}
 service_prefix=${service_cidr%.*.*} # 10.96 of 10.96.0.0/16
@@ -77,6 +81,8 @@ make_base() {
 # --- what build.sh makes ------------------------------------------------------
 
 components="kubernetes containerd etcd coredns helm debs images"
+# what gateway.sh, prometheus.sh and the bench build when they are asked for
+extras="traefik prometheus kwok"
 deb_packages="runc containernetworking-plugins busybox-static docker-registry"
 
 version_of() {
@@ -86,8 +92,10 @@ version_of() {
     etcd) echo "$ETCD_VERSION" ;;
     coredns) echo "$COREDNS_VERSION" ;;
     helm) echo "$HELM_VERSION" ;;
-    debs | images) echo 1 ;;
-    *) die "unknown component '$1' (known: $components)" ;;
+    traefik) echo "$TRAEFIK_VERSION" ;;
+    kwok) echo "$KWOK_VERSION" ;;
+    debs | images | prometheus) echo 1 ;;
+    *) die "unknown component '$1' (known: $components $extras)" ;;
   esac
 }
 
@@ -111,6 +119,14 @@ go_recipe() {
       go_ldflags="-s -w -X helm.sh/helm/v4/internal/version.version=v$HELM_VERSION"
       go_tags='' go_target=tool
       ;;
+    traefik)
+      go_ldflags="-s -w -X github.com/traefik/traefik/v3/pkg/version.Version=$TRAEFIK_VERSION"
+      go_tags='' go_target=tool
+      ;;
+    kwok)
+      go_ldflags="-s -w -X sigs.k8s.io/kwok/pkg/consts.Version=v$KWOK_VERSION"
+      go_tags='' go_target=tool
+      ;;
   esac
 }
 
@@ -119,6 +135,7 @@ component_key() {
   local hash
   case $1 in
     debs) hash=$(sha256sum <<< "$deb_packages") ;;
+    prometheus) hash=$(sha256sum <<< prometheus) ;;
     images)
       hash=$({
         cat "$here/images"/{base.sh,mkimage.py,pause.c}
@@ -225,6 +242,8 @@ kill_daemon() { # name: ends it at once and waits for that; a zombie counts as e
 }
 
 daemons="etcd apiserver containerd registry controller-manager scheduler kubelet kube-proxy coredns"
+# started by gateway.sh, prometheus.sh and kwok.sh; a cluster without them is whole
+extra_daemons="traefik prometheus prometheus-targets kwok"
 
 # the running cluster belongs to this boot and this network namespace
 state_is_current() {

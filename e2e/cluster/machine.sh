@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154
-# Sourced by up.sh: what is changed on this machine (network, cgroups), and whether it is free for that.
+# Sourced by up.sh: what is changed on this machine (network, cgroups), and whether it is free for that; the latter also for extras.sh.
 
 remember_machine() { # what teardown.py puts back
   local name
@@ -37,12 +37,14 @@ ports_of() {
     kubelet) echo "$kubelet_port" ;;
     coredns) echo "$dns_port $dns_ready_port" ;;
     kube-proxy) echo "$proxy_health_port $proxy_metrics_port" ;;
+    traefik) echo "$gateway_port $gateway_admin_port" ;;
+    prometheus) echo "$prometheus_port" ;;
   esac
 }
-check_ports_free() {
+check_ports_free() { # servers...
   local name port line listeners
   listeners=$(ss -Hlntup)
-  for name in $daemons; do
+  for name in "$@"; do
     if alive "$name"; then continue; fi
     for port in $(ports_of "$name"); do
       line=$(awk -v p=":$port" 'substr($5, length($5) - length(p) + 1) == p {print $7; exit}' <<< "$listeners")
@@ -60,6 +62,9 @@ port_variable() {
     "$dns_port") echo DCANARY_DNS_PORT ;;
     "$dns_ready_port") echo DCANARY_DNS_READY_PORT ;;
     "$proxy_health_port") echo DCANARY_PROXY_HEALTH_PORT ;;
+    "$gateway_port") echo DCANARY_GATEWAY_PORT ;;
+    "$gateway_admin_port") echo DCANARY_GATEWAY_ADMIN_PORT ;;
+    "$prometheus_port") echo DCANARY_PROMETHEUS_PORT ;;
     *) echo DCANARY_PROXY_METRICS_PORT ;;
   esac
 }

@@ -18,6 +18,9 @@ for name in $daemons; do
     rc=2
   fi
 done
+for name in $extra_daemons; do
+  if alive "$name"; then printf '%-19s running  pid %s\n' "$name" "$pid"; fi
+done
 if alive apiserver; then
   kubectl=$(readlink "/proc/$pid/exe")
   ready=$("${kubectl%/*}/kubectl" --kubeconfig "$kubeconfig" --request-timeout=5s get node "$node" \

@@ -21,6 +21,8 @@ set -euo pipefail
 . "$here/files.sh"
 # shellcheck source=machine.sh
 . "$here/machine.sh"
+# shellcheck source=daemon.sh
+. "$here/daemon.sh"
 
 began=$EPOCHREALTIME
 elapsed() { awk -v a="$began" -v b="$EPOCHREALTIME" 'BEGIN {printf "%.1f s", b - a}'; }
@@ -81,6 +83,7 @@ for name in openssl curl ip ss iptables; do
 done
 # shellcheck disable=SC2154 # set by declare
 kubernetes=$kubernetes/bin containerd=$containerd/bin etcd=$etcd/bin coredns=$coredns/bin cni=$debs/cni debs=$debs/bin
+daemon_path=$debs:$containerd
 
 if [ -n "$recovering" ]; then
   : # the state is there
@@ -114,44 +117,6 @@ elif [ -e "$state" ]; then
 fi
 
 # --- the servers ---------------------------------------------------------------------------
-
-start() { # name command...
-  local name=$1
-  if alive "$name"; then return; fi
-  shift
-  if [ -n "$recovering" ]; then say "starting $name"; fi
-  (
-    cd /
-    ulimit -n 1048576 2> /dev/null || true
-    unset KUBECONFIG NOTIFY_SOCKET
-    export PATH=$debs:$containerd:$PATH
-    NO_PROXY+=,$pod_cidr,$service_cidr,.svc,.cluster.local,registry.local
-    no_proxy=$NO_PROXY
-    exec setsid "$@"
-  ) >> "$state/log/$name.log" 2>&1 < /dev/null 9>&- &
-  local pid=$!
-  disown
-  process_start "$pid" || REPLY=0
-  echo "$pid $REPLY" > "$state/run/$name.pid.new"
-  mv "$state/run/$name.pid.new" "$state/run/$name.pid"
-}
-
-# until_ok SECONDS "what" DAEMONS COMMAND...: repeats the command until it
-# succeeds; gives up at once when one of the daemons is gone
-until_ok() {
-  local limit=$((SECONDS + $1)) what=$2 needs=$3 name out
-  shift 3
-  until out=$("$@" 2>&1); do
-    for name in $needs; do alive "$name" || fail "$name" "$name ended while waiting for $what"; done
-    [ "$SECONDS" -lt "$limit" ] || fail "${needs##* }" "no $what in time (${out:-no answer})"
-    read -rt 0.05 _ <> <(:) || true # a pause without a process
-  done
-}
-fail() { # daemon message
-  printf '%s\n' "--- the last lines of $state/log/$1.log" >&2
-  tail -n 40 "$state/log/$1.log" >&2
-  die "$2; the log is $state/log/$1.log; run e2e/cluster/down.sh and then up again for a fresh start"
-}
 
 start_servers() {
   start etcd "$etcd/etcd" --name=node --data-dir="$state/etcd" --unsafe-no-fsync --log-level=warn \
@@ -212,7 +177,8 @@ if [ -n "$recovering" ] && ! { alive etcd && alive apiserver; }; then
   done
 fi
 ensure_pki
-check_ports_free
+# shellcheck disable=SC2086
+check_ports_free $daemons
 if [ -z "$recovering" ]; then
   check_network_free
   write_files

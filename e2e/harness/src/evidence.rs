@@ -2,16 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use k8s_openapi::api::{
-    core::v1::{ConfigMap, Pod},
-    events::v1::Event,
-};
+use k8s_openapi::api::{core::v1::Pod, events::v1::Event};
 use kube::{
     Api, ResourceExt,
     api::{ListParams, LogParams},
 };
 
-use crate::{Namespace, cluster::evidence_dir};
+use crate::{Namespace, cluster::evidence_dir, delivery::PARTS};
 
 /// Writes the evidence of a failed test and returns its folder. Never fails: what cannot be had is noted instead.
 pub async fn keep(ns: &Namespace, test: &str, error: &anyhow::Error) -> PathBuf {
@@ -22,6 +19,10 @@ pub async fn keep(ns: &Namespace, test: &str, error: &anyhow::Error) -> PathBuf 
     for (file, list) in [
         ("pipelineruns.json", ns.runs()),
         ("pipelines.json", ns.pipelines()),
+        ("environments.json", ns.environments()),
+        ("promotions.json", ns.promotions()),
+        ("releases.json", ns.releases()),
+        ("decisions.json", ns.decisions()),
     ] {
         match list.list(&ListParams::default()).await {
             Ok(objects) => write(
@@ -39,12 +40,14 @@ pub async fn keep(ns: &Namespace, test: &str, error: &anyhow::Error) -> PathBuf 
             serde_json::to_string_pretty(&events.items).unwrap_or_default(),
         );
     }
-    if let Ok(maps) = ns.api::<ConfigMap>().list(&ListParams::default()).await {
-        write(
-            &dir,
-            "configmaps.json",
-            serde_json::to_string_pretty(&maps.items).unwrap_or_default(),
-        );
+    for (kind, ..) in PARTS {
+        // a cluster without the Gateway API has no routes
+        if let Ok(api) = ns.parts(kind)
+            && let Ok(objects) = api.list(&ListParams::default()).await
+        {
+            let text = serde_json::to_string_pretty(&objects.items).unwrap_or_default();
+            write(&dir, &format!("{kind}s.json"), text);
+        }
     }
     pods(&dir, "pod", ns.api::<Pod>()).await;
     pods(

@@ -43,6 +43,32 @@ impl Namespace {
     }
 }
 
+impl Namespace {
+    /// Does something and tells every weight that the candidate of an Environment has in force meanwhile, without repeats.
+    ///
+    /// # Errors
+    /// Those of the work, or of the watch.
+    pub async fn weights<T>(
+        &self,
+        environment: &str,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<Vec<i64>> {
+        let config = watcher::Config::default().fields(&format!("metadata.name={environment}"));
+        let events = watcher(self.environments(), config)
+            .default_backoff()
+            .applied_objects();
+        let mut weights = Vec::new();
+        follow(events, work, |object| {
+            let weight = object.data["status"]["rollout"]["weight"].as_i64().unwrap_or(0);
+            if weights.last() != Some(&weight) {
+                weights.push(weight);
+            }
+        })
+        .await?;
+        Ok(weights)
+    }
+}
+
 async fn follow<E, T>(
     events: impl Stream<Item = Result<E, watcher::Error>>,
     work: impl Future<Output = Result<T>>,

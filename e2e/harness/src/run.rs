@@ -18,7 +18,7 @@ use crate::Namespace;
 #[derive(Debug, Clone)]
 pub struct RunView(pub Value);
 
-fn resource(kind: &str, plural: &str) -> ApiResource {
+pub(crate) fn resource(kind: &str, plural: &str) -> ApiResource {
     ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("dcanary.dev", "v1alpha1", kind), plural)
 }
 
@@ -78,7 +78,11 @@ impl Namespace {
         self.object_until(self.pipelines(), name, limit, wanted).await
     }
 
-    async fn object_until(
+    /// Waits until `wanted` holds for an object.
+    ///
+    /// # Errors
+    /// When it does not hold in time; the error holds the last status.
+    pub(crate) async fn object_until(
         &self,
         api: Api<DynamicObject>,
         name: &str,

@@ -5,10 +5,13 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod approvals;
 mod checkout;
+mod delivery;
 mod examples;
 mod failpoints;
 mod faults;
+mod gitops;
 mod hostile;
 mod kubernetes;
 mod ledger;

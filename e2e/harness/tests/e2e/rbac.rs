@@ -90,6 +90,15 @@ fn asked(account: &str, namespace: &str) -> Result<(BTreeSet<Right>, Vec<String>
             if event["user"]["username"] != user.as_str() {
                 continue;
             }
+            if !event["impersonatedUser"].is_null() {
+                // what is asked for as somebody else is theirs to be allowed or not
+                used.insert((
+                    String::new(),
+                    "serviceaccounts".to_owned(),
+                    "impersonate".to_owned(),
+                ));
+                continue;
+            }
             let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
             let reference = &event["objectRef"];
             let mut resource = text(&reference["resource"]);
@@ -125,6 +134,8 @@ async fn every_granted_verb_is_used_and_none_is_denied() -> Result<()> {
         wrong.extend(
             granted
                 .difference(&used)
+                // the admission policies ask for this verb; it is no request of its own, so no audit log has it
+                .filter(|(_, _, verb)| verb != "requestfor")
                 .map(|right| format!("{account} never used {right:?}")),
         );
     }

@@ -1,0 +1,258 @@
+//! The requests that are answered.
+//!
+//! ```text
+//! /healthz  200          /readyz   200, 503 while it drains or with READY=false
+//! /metrics  Prometheus   /config   the file of CONFIG_FILE
+//! /stream   a line every 100 ms until the client goes: a long-lived connection
+//! any other path         {"version": "…", "pod": "…"} with header x-version, 500 for the share of ERROR_RATE
+//! ```
+
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderValue, StatusCode, header},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use futures::stream;
+use serde_json::json;
+
+use crate::{metrics::Metrics, settings::Settings};
+
+/// Header that names the version in every answer.
+pub const VERSION_HEADER: &str = "x-version";
+/// Time between the lines of `/stream`.
+const LINE: Duration = Duration::from_millis(100);
+
+/// The application.
+#[derive(Debug)]
+pub struct App {
+    settings: Settings,
+    metrics: Metrics,
+    answers: AtomicU64,
+    draining: AtomicBool,
+}
+
+type Shared = State<Arc<App>>;
+
+impl App {
+    /// An application that serves.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            metrics: Metrics::of(&settings.version),
+            settings,
+            answers: AtomicU64::new(0),
+            draining: AtomicBool::new(false),
+        }
+    }
+
+    /// From now on it is not ready, and asks clients to connect elsewhere; it serves on.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    async fn message(&self) -> Option<String> {
+        let file = self.settings.config_file.as_ref()?;
+        let text = tokio::fs::read_to_string(file).await.ok()?;
+        Some(text.trim_end().to_owned())
+    }
+}
+
+/// Its routes.
+pub fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/healthz", get(async || StatusCode::OK))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .route("/config", get(config))
+        .route("/stream", get(lines))
+        .fallback(answer)
+        .layer(from_fn_with_state(app.clone(), sign))
+        .with_state(app)
+}
+
+/// Every answer names the version; while it drains, each is the last one of its connection.
+async fn sign(State(app): Shared, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if let Ok(version) = HeaderValue::from_str(&app.settings.version) {
+        response.headers_mut().insert(VERSION_HEADER, version);
+    }
+    if app.is_draining() {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
+    response
+}
+
+async fn ready(State(app): Shared) -> StatusCode {
+    if app.settings.ready && !app.is_draining() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    }
+}
+
+async fn metrics(State(app): Shared) -> Response {
+    const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    match app.metrics.text() {
+        Ok(text) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+async fn config(State(app): Shared) -> Response {
+    match app.message().await {
+        Some(message) => message.into_response(),
+        None => (
+            StatusCode::NOT_FOUND,
+            "CONFIG_FILE names no file that can be read",
+        )
+            .into_response(),
+    }
+}
+
+async fn lines(State(app): Shared) -> Response {
+    let line = format!("{}\n", app.settings.version);
+    let lines = stream::unfold((line, Duration::ZERO), async |(line, pause)| {
+        tokio::time::sleep(pause).await;
+        Some((Ok::<_, Infallible>(line.clone()), (line, LINE)))
+    });
+    Body::from_stream(lines).into_response()
+}
+
+async fn answer(State(app): Shared) -> Response {
+    let began = Instant::now();
+    if !app.settings.latency.is_zero() {
+        tokio::time::sleep(app.settings.latency).await;
+    }
+    let number = app.answers.fetch_add(1, Ordering::Relaxed);
+    let code = if app.settings.errors.hits(number) {
+        StatusCode::INTERNAL_SERVER_ERROR
+    } else {
+        StatusCode::OK
+    };
+    let mut body = json!({"version": app.settings.version, "pod": app.settings.pod});
+    if let (Some(message), Some(fields)) = (app.message().await, body.as_object_mut()) {
+        fields.insert("message".into(), message.into());
+    }
+    app.metrics.answered(code.as_u16(), began.elapsed());
+    (code, Json(body)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    fn app(variables: &'static [(&'static str, &'static str)]) -> Arc<App> {
+        let get = |name: &str| {
+            variables
+                .iter()
+                .find(|one| one.0 == name)
+                .map(|one| one.1.to_owned())
+        };
+        Arc::new(App::new(Settings::read(get).unwrap()))
+    }
+
+    async fn ask(app: &Arc<App>, path: &str) -> (u16, String, axum::http::HeaderMap) {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let response = router(app.clone()).oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        (
+            parts.status.as_u16(),
+            String::from_utf8(bytes.to_vec()).unwrap(),
+            parts.headers,
+        )
+    }
+
+    #[tokio::test]
+    async fn an_answer_says_which_version_and_pod_it_is_from() {
+        let app = app(&[("VERSION", "7"), ("POD_NAME", "web-7-x")]);
+        let (code, body, headers) = ask(&app, "/any/path").await;
+        assert_eq!((code, body.as_str()), (200, r#"{"pod":"web-7-x","version":"7"}"#));
+        assert_eq!(headers[VERSION_HEADER], "7");
+        assert!(!headers.contains_key(header::CONNECTION));
+    }
+
+    #[tokio::test]
+    async fn failures_are_counted_by_code_and_questions_of_the_cluster_are_not() {
+        let app = app(&[("VERSION", "bad"), ("ERROR_RATE", "0.5")]);
+        let mut codes = Vec::new();
+        for _ in 0..4 {
+            codes.push(ask(&app, "/").await.0);
+            ask(&app, "/readyz").await;
+        }
+        assert_eq!(codes, [200, 500, 200, 500]);
+        let (_, text, headers) = ask(&app, "/metrics").await;
+        for line in [
+            "http_requests_total{code=\"200\",version=\"bad\"} 2",
+            "http_requests_total{code=\"500\",version=\"bad\"} 2",
+            "http_request_duration_seconds_count{version=\"bad\"} 4",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}: {text}");
+        }
+        assert!(
+            headers[header::CONTENT_TYPE]
+                .to_str()
+                .unwrap()
+                .starts_with("application/openmetrics-text")
+        );
+    }
+
+    #[tokio::test]
+    async fn both_outcomes_have_a_series_before_the_first_request() {
+        let (_, text, _) = ask(&app(&[("VERSION", "1")]), "/metrics").await;
+        assert!(
+            text.contains("http_requests_total{code=\"500\",version=\"1\"} 0"),
+            "{text}"
+        );
+    }
+
+    #[tokio::test]
+    async fn while_it_drains_it_is_not_ready_and_serves_on_with_connections_that_end() {
+        let app = app(&[]);
+        assert_eq!(ask(&app, "/readyz").await.0, 200);
+        app.drain();
+        assert_eq!(ask(&app, "/readyz").await.0, 503);
+        let (code, _, headers) = ask(&app, "/").await;
+        assert_eq!(code, 200);
+        assert_eq!(headers[header::CONNECTION], "close");
+    }
+
+    #[tokio::test]
+    async fn one_that_is_never_ready_is_alive() {
+        let app = app(&[("READY", "false")]);
+        assert_eq!(ask(&app, "/readyz").await.0, 503);
+        assert_eq!(ask(&app, "/healthz").await.0, 200);
+    }
+
+    #[tokio::test]
+    async fn without_a_file_there_is_no_configuration_to_show() {
+        assert_eq!(ask(&app(&[]), "/config").await.0, 404);
+        assert_eq!(
+            ask(&app(&[("CONFIG_FILE", "/does/not/exist")]), "/config")
+                .await
+                .0,
+            404
+        );
+    }
+}

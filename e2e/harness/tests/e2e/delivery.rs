@@ -1,0 +1,61 @@
+//! Releases on their way through Environments: real Pods of the example application, a real Gateway, a real Prometheus, and requests from
+//! this machine meanwhile.
+
+mod approvals;
+mod blue_green;
+mod canary;
+mod configuration;
+mod examples;
+mod failures;
+mod freeze;
+mod generator;
+mod hooks;
+mod in_place;
+mod promotion;
+mod refusals;
+mod rollback;
+mod routes;
+
+use std::time::Duration;
+
+use anyhow::Result;
+use dcanary_crds::{Decision, Verb};
+use dcanary_harness::{
+    Namespace, RunView, data_plane,
+    load::{Load, Shape},
+    person::Person,
+};
+use serde_json::{Value, json};
+
+/// Time for something to be done by itself once it can.
+const SOON: Duration = Duration::from_secs(45);
+
+/// Everything that a delivery needs besides its own objects. Whoever the kubeconfig is of decides.
+async fn prepared(ns: &Namespace) -> Result<Person> {
+    ns.deployer().await?;
+    data_plane::gateway().await?;
+    data_plane::prometheus().await?;
+    Person::me(&ns.cluster).await
+}
+
+/// A canary of the given steps, whose old release does not stay long.
+fn canary(steps: &Value) -> Value {
+    json!({"canary": {"steps": steps, "scaleDownDelay": "3s"}})
+}
+
+/// Requests to an application through the Gateway, until they are stopped.
+async fn load(ns: &Namespace, name: &str) -> Result<Load> {
+    Load::start(&ns.through_gateway(name).await?, Shape::default()).await
+}
+
+/// All requests must be answered by one version, once those that were on their way when this is asked are over: a gateway has a change in
+/// force some moments after it says so.
+async fn all_on(load: &Load, version: &str) -> Result<()> {
+    load.next(60).await?;
+    load.next(200).await?.splits(version, 100, 0.0)
+}
+
+/// A decision without a reason about a promotion or an environment.
+async fn decide(person: &Person, verb: Verb, about: &RunView) -> Result<Decision> {
+    Ok(person.decides(verb, about, None, None).await?)
+}
