@@ -104,7 +104,7 @@ impl Pass<'_> {
             } else {
                 Doing::Stepping
             });
-        } else if !self.too_late(&state) {
+        } else if !self.too_late(state.as_ref()) {
             let available = state.as_ref().map_or(0, |state| state.available);
             let problem = self.problem(state.as_ref());
             self.say(
@@ -124,12 +124,12 @@ impl Pass<'_> {
     }
 
     /// Turns back when the deadline has passed.
-    fn too_late(&mut self, state: &Option<render::WorkloadState>) -> bool {
+    fn too_late(&mut self, state: Option<&render::WorkloadState>) -> bool {
         if !self.overdue() {
             return false;
         }
-        let problem = self.problem(state.as_ref());
-        let available = state.as_ref().map_or(0, |state| state.available);
+        let problem = self.problem(state);
+        let available = state.map_or(0, |state| state.available);
         let message = format!(
             "its Pods did not become ready within {} s ({available} are){problem}",
             self.deadline()
@@ -189,7 +189,7 @@ impl Pass<'_> {
                 if let Some(rollout) = &mut self.status.rollout {
                     rollout.replicas = Some((*replicas).to_owned());
                 }
-                self.wait_for_pods(|pass| pass.pass_step());
+                self.wait_for_pods(Self::pass_step);
             }
             Some(Step::Mirror(percent)) => {
                 if let Some(rollout) = &mut self.status.rollout {
@@ -267,7 +267,7 @@ impl Pass<'_> {
         let available = state.as_ref().map_or(0, |state| state.available);
         if available >= wanted {
             then(self);
-        } else if !self.too_late(&state) {
+        } else if !self.too_late(state.as_ref()) {
             let problem = self.problem(state.as_ref());
             self.say(
                 "WaitingForPods",
@@ -292,7 +292,7 @@ impl Pass<'_> {
             };
             let needed = self.for_weight_here(weight, stable.max(1));
             if available < needed || most < weight {
-                if !self.too_late(&state) {
+                if !self.too_late(state.as_ref()) {
                     let problem = self.problem(state.as_ref());
                     self.say(
                         "WaitingForPods",
@@ -388,7 +388,7 @@ impl Pass<'_> {
             _ => available >= wanted,
         };
         if !ready {
-            if !self.too_late(&state) {
+            if !self.too_late(state.as_ref()) {
                 let problem = self.problem(state.as_ref());
                 self.say(
                     "Promoting",

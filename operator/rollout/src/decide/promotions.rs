@@ -46,13 +46,13 @@ impl Pass<'_> {
             .as_ref()
             .filter(|rollout| rollout.promotion_uid == uid);
         if let Some(ended) = self.status.ended.iter().find(|ended| ended.promotion_uid == uid) {
-            let mut status = rollout.map_or_else(|| old.clone(), |rollout| self.details(rollout));
+            let mut status = rollout.map_or_else(|| old.clone(), details);
             status.finished_at = ended.finished_at;
             status.identity = ended.identity.clone().or(status.identity);
             return Some(with(status, ended_facts(ended)));
         }
         if let Some(rollout) = rollout.filter(|rollout| rollout.finished_at.is_none()) {
-            return Some(with(self.details(rollout), active_facts(rollout)));
+            return Some(with(details(rollout), active_facts(rollout)));
         }
         let waiting = self
             .waiting
@@ -74,20 +74,6 @@ impl Pass<'_> {
         };
         let paused = *reason == "WaitingForApproval";
         Some(with(status, waiting_facts(reason, message, paused)))
-    }
-
-    fn details(&self, rollout: &Rollout) -> PromotionStatus {
-        PromotionStatus {
-            identity: Some(rollout.identity.clone()),
-            progress: rollout.progress.clone(),
-            weight: Some(rollout.weight),
-            started_at: rollout.started_at,
-            finished_at: rollout.finished_at,
-            approvals: rollout.approvals.clone(),
-            analyses: rollout.analyses.clone(),
-            changes: rollout.changes.clone(),
-            ..PromotionStatus::default()
-        }
     }
 
     /// Passed steps and all steps.
@@ -135,4 +121,18 @@ fn waiting_facts(reason: &str, message: &str, paused: bool) -> Vec<Fact> {
         Fact::new(Stalled, False, reason, ""),
         Fact::new(Paused, paused.into(), reason, if paused { message } else { "" }),
     ]
+}
+
+fn details(rollout: &Rollout) -> PromotionStatus {
+    PromotionStatus {
+        identity: Some(rollout.identity.clone()),
+        progress: rollout.progress.clone(),
+        weight: Some(rollout.weight),
+        started_at: rollout.started_at,
+        finished_at: rollout.finished_at,
+        approvals: rollout.approvals.clone(),
+        analyses: rollout.analyses.clone(),
+        changes: rollout.changes.clone(),
+        ..PromotionStatus::default()
+    }
 }

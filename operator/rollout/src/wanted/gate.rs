@@ -59,6 +59,7 @@ impl Gate {
 }
 
 /// Whether a promotion of this candidate may begin. A promotion back to a release that was stable here (`returning`) needs no source environment.
+#[allow(clippy::too_many_arguments)] // they are what a decision depends on
 pub fn gate(
     env: &Environment,
     status: &EnvironmentStatus,

@@ -72,7 +72,10 @@ pub fn arrived(
     )
 }
 
-/// The release that is to be promoted by itself now, or when that is to be looked at again.
+/// The release that is to be promoted by itself now.
+///
+/// # Errors
+/// When there is none: when that is to be looked at again.
 pub fn auto_promotion<'a>(
     rule: &PromotesFrom,
     from: Option<&'a Environment>,
