@@ -10,7 +10,7 @@ include e2e/cluster/cluster.mk
 help: ## Lists these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-.PHONY: up demo demo-delivery down env test unit e2e soak bench build generate lint fmt
+.PHONY: up demo demo-delivery down env test unit e2e delivery soak bench build generate lint fmt
 up: ## Cluster, ledger node and operator; no example
 	@scripts/up.sh
 
@@ -38,6 +38,9 @@ unit: ## Unit and integration tests without a cluster
 
 e2e: ## End-to-end tests on the cluster
 	@scripts/test.sh e2e
+
+delivery: ## End-to-end tests of deliveries, with a gateway and Prometheus
+	@scripts/test.sh delivery
 
 soak: ## The long loops: a million blocks, more crashes, more cases (an hour or more)
 	@scripts/soak.sh
