@@ -321,7 +321,7 @@ async fn the_spec_of_a_run_never_changes_but_for_cancel_which_is_final() -> Resu
     scenario("immutable", |ns| async move {
         let spec = json!({
             "pipelineRef": {"name": "never"}, "params": [{"name": "a", "value": "1"}], "source": {"ref": "main"},
-            "trigger": {"by": "me"}, "timeouts": {"run": "1h"},
+            "trigger": {"event": "manual"}, "timeouts": {"run": "1h"},
         });
         ns.apply(&run_with("fixed", &spec)).await?;
         let patch = async |spec: Value| {
@@ -335,7 +335,7 @@ async fn the_spec_of_a_run_never_changes_but_for_cancel_which_is_final() -> Resu
             ("params", json!({"params": null})),
             ("source", json!({"source": {"ref": "other"}})),
             ("source", json!({"source": null})),
-            ("trigger", json!({"trigger": {"by": "you"}})),
+            ("trigger", json!({"trigger": {"event": "push"}})),
             ("timeouts", json!({"timeouts": {"run": "2h"}})),
             ("timeouts", json!({"timeouts": {"pending": "2h"}})),
         ] {

@@ -260,13 +260,10 @@ fn digests(memory: &EnvironmentMemory) -> BTreeMap<String, String> {
 fn promotions(ctx: &Context, namespace: &str, environment: &Environment) -> Vec<Arc<Promotion>> {
     let place = (namespace.to_owned(), environment.name_any());
     let shared = &ctx.environments;
-    let all = shared
-        .indices
-        .promotions_into
-        .of(&place, &shared.stores.promotions, |promotion| {
-            target(promotion) == place
-        });
-    all
+    let into = &shared.indices.promotions_into;
+    into.of(&place, &shared.stores.promotions, |promotion| {
+        target(promotion) == place
+    })
 }
 
 /// Releases that promotions and the status name.

@@ -318,7 +318,7 @@ mod tests {
                 spec["matchConstraints"]["namespaceSelector"] = json!({"matchLabels": {"a": "b"}});
             }),
             ("spec.failurePolicy", |spec| {
-                spec["failurePolicy"] = json!("Ignore")
+                spec["failurePolicy"] = json!("Ignore");
             }),
             ("spec.validations", |spec| {
                 spec["validations"].as_array_mut().unwrap().pop();

@@ -53,7 +53,7 @@ impl Feeds {
         let notify = gone.clone();
         Self {
             environments: fed(cache::cache(Api::all(client.clone()), told.clone(), move || {
-                notify.notify_one()
+                notify.notify_one();
             })),
             promotions: fed(cache::cache(Api::all(client.clone()), told.clone(), || {})),
             decisions: fed(cache::cache(Api::all(client.clone()), told.clone(), || {})),

@@ -19,8 +19,8 @@ impl Desk {
         let ((promotions, promotions_writer), (environments, environments_writer)) =
             (reflector::store(), reflector::store());
         let stores = Stores {
-            promotions,
             environments,
+            promotions,
             ..Stores::empty()
         };
         let ctx = testing::context_of(api.client(), stores);
