@@ -40,37 +40,40 @@ impl Pass<'_> {
             self.go_back_in_place();
             return;
         }
-        let Some(rollout) = self.status.rollout.clone() else {
-            return;
-        };
         if self.status.stable.is_none() {
             // nothing was there before: there is nothing to go back to
             self.empty();
             return;
         }
-        let least = self.least_weight(&rollout);
-        let target = self.next_weight_back(&rollout).max(least);
-        if target < rollout.wanted_weight
-            && let Some(rollout) = &mut self.status.rollout
-        {
-            rollout.wanted_weight = target;
-        }
-        let wanted = self
-            .status
-            .rollout
-            .as_ref()
-            .map_or(0, |rollout| rollout.wanted_weight);
-        if least > 0 {
-            let (have, floor) = (self.stable_available(), self.stable_target());
-            self.append(&format!(
-                "waits for the stable release: {have} of {floor} Pods are ready, {least} % of the requests stay on the candidate"
-            ));
-        }
-        if !self.in_force() {
-            return;
-        }
-        if wanted == 0 {
-            self.empty();
+        // each weight that is in force already leads to the next lower one
+        for _ in 0..=steps::steps(&self.env.spec).len() {
+            let Some(rollout) = self.status.rollout.clone() else {
+                return;
+            };
+            let least = self.least_weight(&rollout);
+            let wanted = self
+                .next_weight_back(&rollout)
+                .max(least)
+                .min(rollout.wanted_weight);
+            if let Some(rollout) = &mut self.status.rollout {
+                rollout.wanted_weight = wanted;
+            }
+            if least > 0 {
+                let (have, floor) = (self.stable_available(), self.stable_target());
+                self.append(&format!(
+                    "waits for the stable release: {have} of {floor} Pods are ready, {least} % of the requests stay on the candidate"
+                ));
+            }
+            if !self.in_force() {
+                return;
+            }
+            if wanted == 0 {
+                self.empty();
+                return;
+            }
+            if least >= wanted {
+                return;
+            }
         }
     }
 
