@@ -1,4 +1,4 @@
-//! The deciding crate has no client, no runtime, no source of randomness among its dependencies, and never asks for the time.
+//! The deciding crates have no client, no runtime, no source of randomness among their dependencies, and never ask for the time.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
@@ -21,13 +21,22 @@ const FORBIDDEN: [&str; 14] = [
     "tower",
 ];
 
+/// The crates that decide, each beside this one.
+const DECIDING: [(&str, &str); 2] = [("dcanary-core", "core"), ("dcanary-rollout", "rollout")];
+
 #[test]
 fn no_client_no_runtime_no_randomness_among_the_dependencies() {
+    for (name, _) in DECIDING {
+        depends_on_nothing_forbidden(name);
+    }
+}
+
+fn depends_on_nothing_forbidden(name: &str) {
     let output = Command::new(env!("CARGO"))
         .args([
             "tree",
             "-p",
-            "dcanary-core",
+            name,
             "-e",
             "normal",
             "--prefix",
@@ -52,7 +61,7 @@ fn no_client_no_runtime_no_randomness_among_the_dependencies() {
         .filter_map(|line| line.split_whitespace().next())
         .filter(|name| FORBIDDEN.contains(name))
         .collect();
-    assert!(found.is_empty(), "{found:?}");
+    assert!(found.is_empty(), "{name}: {found:?}");
 }
 
 #[test]
@@ -79,5 +88,12 @@ fn nothing_asks_for_the_time_or_the_surroundings() {
             }
         }
     }
-    look(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    for (_, folder) in DECIDING {
+        look(
+            &Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("..")
+                .join(folder)
+                .join("src"),
+        );
+    }
 }
