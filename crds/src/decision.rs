@@ -99,6 +99,25 @@ pub enum Verb {
     Override,
 }
 
+impl Verb {
+    /// Its word, as in the object, in RBAC and on the command line.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Approve => "approve",
+            Self::Reject => "reject",
+            Self::Abort => "abort",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Skip => "skip",
+            Self::Undo => "undo",
+            Self::Hold => "hold",
+            Self::Unhold => "unhold",
+            Self::Retry => "retry",
+            Self::Override => "override",
+        }
+    }
+}
+
 /// Who decided.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]

@@ -19,7 +19,7 @@ use crate::{
     output::note,
     render::decision::looked_at,
 };
-use made::{About, word};
+use made::About;
 
 const FORMS: [Format; 3] = [Format::Json, Format::Yaml, Format::Name];
 
@@ -60,7 +60,7 @@ pub async fn reasoned(global: &Global, verb: Verb, args: &ReasonedArgs) -> Resul
 }
 
 async fn on_promotion(global: &Global, verb: Verb, name: &str, why: &Why) -> Result<Exit, Failure> {
-    let format = global.form(&format!("dcanary {}", word(verb)), &FORMS)?;
+    let format = global.form(&format!("dcanary {}", verb.word()), &FORMS)?;
     let cluster = Cluster::connect(global).await?;
     let found = find::promotion(&cluster, name, verb).await?;
     let caller = cluster.whoami().await?;

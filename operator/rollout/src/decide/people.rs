@@ -1,26 +1,30 @@
 //! What people decide about the rollout that is under way, or has just ended.
 
-use dcanary_crds::{Doing, RolloutOutcome, Verb, release::DecidedKind};
+use dcanary_crds::{Doing, Rollout, RolloutOutcome, Verb, release::DecidedKind};
 use dcanary_types::environment::EnvTransition;
 
 use super::pass::Pass;
 use crate::wanted::{Counted, counted};
 
-impl Pass<'_> {
-    /// Carries out Decisions about the rollout, each once, in the order in which they were made.
-    pub(super) fn carry_out_decisions(&mut self) {
-        let Some(rollout) = self.active().cloned() else {
-            return;
-        };
-        let decisions = counted(
+impl<'a> Pass<'a> {
+    /// The Decisions that count for the Promotion of a rollout.
+    fn decisions_about(&self, rollout: &Rollout) -> Vec<Counted<'a>> {
+        counted(
             self.seen,
             DecidedKind::Promotion,
             &rollout.promotion_namespace,
             &rollout.promotion,
             &rollout.promotion_uid,
             self.now,
-        );
-        for decision in decisions {
+        )
+    }
+
+    /// Carries out Decisions about the rollout, each once, in the order in which they were made.
+    pub(super) fn carry_out_decisions(&mut self) {
+        let Some(rollout) = self.active().cloned() else {
+            return;
+        };
+        for decision in self.decisions_about(&rollout) {
             // approvals and overrides counted before it began
             if matches!(decision.verb(), Verb::Approve | Verb::Override) || !self.is_new(decision.uid) {
                 continue;
@@ -28,7 +32,7 @@ impl Pass<'_> {
             self.emit(EnvTransition::Decided {
                 promotion: Some(rollout.promotion_uid.clone()),
                 decision: decision.uid.to_owned(),
-                verb: word(decision.verb()).to_owned(),
+                verb: decision.verb().word().to_owned(),
                 by: decision.by().to_owned(),
                 identity: None,
             });
@@ -85,7 +89,11 @@ impl Pass<'_> {
     }
 
     fn ignored(&mut self, decision: &Counted<'_>, why: &str) {
-        let note = format!("Decision `{}` by {}: {why}", word(decision.verb()), decision.by());
+        let note = format!(
+            "Decision `{}` by {}: {why}",
+            decision.verb().word(),
+            decision.by()
+        );
         self.tell(true, "DecisionIgnored", &note);
     }
 
@@ -120,36 +128,11 @@ impl Pass<'_> {
         {
             return;
         }
-        let decisions = counted(
-            self.seen,
-            DecidedKind::Promotion,
-            &rollout.promotion_namespace,
-            &rollout.promotion,
-            &rollout.promotion_uid,
-            self.now,
-        );
-        for decision in decisions {
+        for decision in self.decisions_about(&rollout) {
             let after = rollout.finished_at.is_some_and(|end| decision.at >= end);
             if decision.verb() == Verb::Abort && after && self.is_new(decision.uid) {
                 self.undo(decision.uid, decision.by(), decision.reason());
             }
         }
-    }
-}
-
-/// A verb as it is written in a Decision.
-pub(super) const fn word(verb: Verb) -> &'static str {
-    match verb {
-        Verb::Approve => "approve",
-        Verb::Reject => "reject",
-        Verb::Abort => "abort",
-        Verb::Pause => "pause",
-        Verb::Resume => "resume",
-        Verb::Skip => "skip",
-        Verb::Undo => "undo",
-        Verb::Hold => "hold",
-        Verb::Unhold => "unhold",
-        Verb::Retry => "retry",
-        Verb::Override => "override",
     }
 }

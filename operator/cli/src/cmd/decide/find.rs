@@ -3,7 +3,7 @@
 use dcanary_crds::{Environment, Promotion, Verb, release::DecidedKind};
 use kube::{ResourceExt as _, api::ListParams};
 
-use super::made::{About, groups_of, word};
+use super::made::{About, groups_of};
 use crate::{
     cluster::{Cluster, kind::Named as _},
     exit::Failure,
@@ -104,7 +104,7 @@ fn choose(
     environment: Option<&Environment>,
     all: &[Promotion],
 ) -> Result<(String, String), Failure> {
-    let verb = word(verb);
+    let verb = verb.word();
     let rollout = environment
         .and_then(|found| found.status.as_ref()?.rollout.as_ref())
         .filter(|rollout| under_way(rollout));

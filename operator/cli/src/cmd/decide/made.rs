@@ -54,23 +54,6 @@ pub fn groups_of(rule: Option<&Approval>) -> Vec<String> {
     rule.map(|rule| rule.groups.clone()).unwrap_or_default()
 }
 
-/// The word of a verb, as in RBAC and on the command line.
-pub const fn word(verb: Verb) -> &'static str {
-    match verb {
-        Verb::Approve => "approve",
-        Verb::Reject => "reject",
-        Verb::Abort => "abort",
-        Verb::Pause => "pause",
-        Verb::Resume => "resume",
-        Verb::Skip => "skip",
-        Verb::Undo => "undo",
-        Verb::Hold => "hold",
-        Verb::Unhold => "unhold",
-        Verb::Retry => "retry",
-        Verb::Override => "override",
-    }
-}
-
 /// Creates it and says what comes of it.
 pub async fn create(
     cluster: &Cluster,
@@ -104,7 +87,10 @@ pub async fn create(
 /// The Decision: pure but for the letters of its name.
 fn build(about: &About, verb: Verb, caller: &Caller, why: &Why, now: Timestamp) -> Result<Decision, Failure> {
     Ok(Decision::new(
-        &generated(&format!("{}-{}", about.target.name, word(verb)), &mut rand::rng()),
+        &generated(
+            &format!("{}-{}", about.target.name, verb.word()),
+            &mut rand::rng(),
+        ),
         DecisionSpec {
             target: about.target.clone(),
             verb,
@@ -148,7 +134,7 @@ fn said(about: &About, verb: Verb, by: &str) -> String {
     };
     format!(
         "{by} decided: {} {kind} {} in namespace {}\n  what comes of it: dcanary get env {} -w",
-        word(verb),
+        verb.word(),
         about.target.name,
         about.namespace,
         about.environment
@@ -227,7 +213,7 @@ mod tests {
             V::Retry,
             V::Override,
         ] {
-            assert_eq!(serde_json::to_value(verb).unwrap(), word(verb));
+            assert_eq!(serde_json::to_value(verb).unwrap(), verb.word());
         }
     }
 }

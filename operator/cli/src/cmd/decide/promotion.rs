@@ -3,7 +3,7 @@
 use dcanary_crds::{Promotion, Verb};
 use kube::ResourceExt as _;
 
-use super::{find::Found, made::word};
+use super::find::Found;
 use crate::{
     cluster::who::Caller,
     exit::Failure,
@@ -13,7 +13,7 @@ use crate::{
 /// Refuses what could not count: the operator would say the same later.
 pub fn may(verb: Verb, found: &Found, caller: &Caller) -> Result<(), Failure> {
     let promotion = &found.promotion;
-    let (name, what) = (promotion.name_any(), word(verb));
+    let (name, what) = (promotion.name_any(), verb.word());
     if promotions::exit_of(promotion).is_some() {
         if verb == Verb::Abort && serves(found) {
             return Ok(());

@@ -82,7 +82,7 @@ fn an_ended_promotion_is_beyond_every_decision() {
             .unwrap_err()
             .message;
         assert!(
-            said.contains(&format!("has ended (AnalysisFailed): nothing to {}", word(verb))),
+            said.contains(&format!("has ended (AnalysisFailed): nothing to {}", verb.word())),
             "{said}"
         );
     }
