@@ -1,5 +1,6 @@
 //! What is promoted without being asked for: changed configuration of the stable release, and releases of the environment before.
 
+use dcanary_crds::{DeployedRelease, EnvironmentRef, PromotionSpec, ReleaseRef};
 use serde_json::json;
 
 use super::{holds::cut_name, pass::Pass};
@@ -61,12 +62,9 @@ impl Pass<'_> {
             return;
         }
         let name = format!("{}-config-{}", cut_name(self.name), short(&candidate.identity));
-        self.ask_for(
-            &name,
-            &stable.namespace,
-            &stable.release,
-            "the template, a ConfigMap or a Secret of the Environment changed",
-        );
+        let reason = "the template, a ConfigMap or a Secret of the Environment changed";
+        let by = self.own_name();
+        self.ask_for(&name, &stable, &by, reason, false);
     }
 
     /// Releases that have succeeded in the environment before.
@@ -95,31 +93,51 @@ impl Pass<'_> {
         let brought = next.promotion.as_deref().unwrap_or(&next.identity);
         let name = format!("{}-auto-{}", cut_name(self.name), short(brought));
         let reason = format!("it succeeded in {}", rule.name);
-        self.ask_for(&name, &next.namespace, &next.release, &reason);
+        let by = self.own_name();
+        self.ask_for(&name, &next, &by, &reason, false);
     }
 
-    fn ask_for(&mut self, name: &str, namespace: &str, release: &str, reason: &str) {
+    /// Who asks where no person does.
+    fn own_name(&self) -> String {
+        format!("system:dcanary:environment:{}:{}", self.namespace, self.name)
+    }
+
+    /// Asks for a release by a Promotion of this name, unless it was asked for already.
+    pub(super) fn ask_for(
+        &mut self,
+        name: &str,
+        deployed: &DeployedRelease,
+        by: &str,
+        reason: &str,
+        undo: bool,
+    ) {
         let asked = self.seen.promotions.iter().any(|promotion| {
             promotion.metadata.name.as_deref() == Some(name)
-                && promotion.metadata.namespace.as_deref() == Some(namespace)
+                && promotion.metadata.namespace.as_deref() == Some(&deployed.namespace)
         });
         if asked {
             return;
         }
-        let key = Key::new(Kind::Promotion, name);
+        let spec = PromotionSpec {
+            environment_ref: EnvironmentRef {
+                name: self.name.to_owned(),
+                namespace: Some(self.namespace.to_owned()),
+            },
+            release_ref: ReleaseRef {
+                name: deployed.release.clone(),
+            },
+            requested_by: Some(by.to_owned()),
+            reason: Some(reason.to_owned()),
+            undo,
+        };
         let object = json!({
             "apiVersion": Kind::Promotion.api_version(),
             "kind": Kind::Promotion.name(),
-            "metadata": {"name": name, "namespace": namespace},
-            "spec": {
-                "environmentRef": {"name": self.name, "namespace": self.namespace},
-                "releaseRef": {"name": release},
-                "requestedBy": format!("system:dcanary:environment:{}:{}", self.namespace, self.name),
-                "reason": reason,
-            },
+            "metadata": {"name": name, "namespace": deployed.namespace},
+            "spec": spec,
         });
         self.effects.push(Effect::Write(Box::new(Write {
-            key,
+            key: Key::new(Kind::Promotion, name),
             object,
             actor: Actor::Operator,
         })));

@@ -3,11 +3,13 @@
 use dcanary_core::{Wake, journal as outbox};
 use dcanary_crds::DeletionPolicy;
 use dcanary_types::environment::EnvTransition;
-use serde_json::Value;
 
-use super::pass::Pass;
+use super::{
+    effects::{deletion, uid_of, writes},
+    pass::Pass,
+};
 use crate::{
-    plan::{Actor, Effect, Plan},
+    plan::{Effect, Plan},
     render,
     seen::Kind,
     traffic,
@@ -73,15 +75,8 @@ impl Pass<'_> {
     fn taken_away(&self) -> Vec<Effect> {
         let mut effects: Vec<Effect> = self.route_back();
         for (key, object) in &self.seen.objects {
-            let adopted = self
-                .env
-                .spec
-                .workload
-                .reference
-                .as_ref()
-                .is_some_and(|adopted| adopted.name == key.name);
             if !self.is_ours(object)
-                || (key.kind == Kind::Deployment && adopted)
+                || (key.kind == Kind::Deployment && self.is_adopted(&key.name))
                 || matches!(
                     key.kind,
                     // Services and routes are given up in their order, by `remove`
@@ -90,17 +85,8 @@ impl Pass<'_> {
             {
                 continue;
             }
-            let gone = object.pointer("/metadata/deletionTimestamp").is_some();
-            if let Some(uid) = object
-                .pointer("/metadata/uid")
-                .and_then(Value::as_str)
-                .filter(|_| !gone)
-            {
-                effects.push(Effect::Delete {
-                    key: key.clone(),
-                    uid: uid.to_owned(),
-                    actor: Actor::Environment,
-                });
+            if object.pointer("/metadata/deletionTimestamp").is_none() {
+                effects.extend(uid_of(object).map(|uid| deletion(key.clone(), uid)));
             }
         }
         effects
@@ -115,9 +101,9 @@ impl Pass<'_> {
         let Some(stable) = &self.status.stable else {
             return (self.taken_away(), false);
         };
-        let writes = render::give_back(self.env, stable, self.seen);
-        if !writes.is_empty() {
-            return (super::effects::writes(writes), true);
+        let given = render::give_back(self.env, stable, self.seen);
+        if !given.is_empty() {
+            return (writes(given), true);
         }
         let reference = self.env.spec.workload.reference.as_ref();
         let ready = reference.is_none_or(|reference| {

@@ -10,7 +10,7 @@ use super::pass::Pass;
 use crate::{
     plan::{Actor, Effect, Plan},
     render,
-    seen::Kind,
+    seen::{Key, Kind},
 };
 
 /// Earlier releases that are kept, unless the Environment says otherwise.
@@ -56,9 +56,6 @@ impl Pass<'_> {
         let (refusals, now) = (&self.seen.refusals, self.now);
         let mut later = Vec::new();
         effects.retain(|effect| {
-            let (Effect::Write(_) | Effect::Delete { .. }) = effect else {
-                return true;
-            };
             let key = match effect {
                 Effect::Write(write) => &write.key,
                 Effect::Delete { key, .. } => key,
@@ -191,11 +188,7 @@ impl Pass<'_> {
         };
         render::broken_pods(self.env, self.seen, object)
             .into_iter()
-            .map(|(key, uid)| Effect::Delete {
-                key,
-                uid,
-                actor: Actor::Environment,
-            })
+            .map(|(key, uid)| deletion(key, uid))
             .collect()
     }
 
@@ -203,11 +196,7 @@ impl Pass<'_> {
     fn replaced(&self) -> Option<Effect> {
         let object = self.seen.objects.get(&self.workload(self.name))?;
         let (key, uid) = render::next_to_replace(self.env, self.seen, object)?;
-        Some(Effect::Delete {
-            key,
-            uid,
-            actor: Actor::Environment,
-        })
+        Some(deletion(key, uid))
     }
 
     /// The candidate as it can be made now, if that is still the one that was decided on.
@@ -276,31 +265,21 @@ impl Pass<'_> {
             if !matches!(key.kind, Kind::Deployment | Kind::ConfigMap) || !self.is_ours(object) {
                 continue;
             }
-            let identity = object
-                .pointer("/metadata/annotations/dcanary.dev~1identity")
-                .and_then(Value::as_str);
+            let identity = render::identity_of(object);
             let named = deployed.clone().any(|deployed| deployed.workload == key.name)
                 || rollout.is_some_and(|rollout| rollout.workload == key.name);
-            let adopted = self
-                .env
-                .spec
-                .workload
-                .reference
-                .as_ref()
-                .is_some_and(|adopted| adopted.name == key.name);
-            if identity.is_none_or(|identity| identities.contains(identity)) || named || adopted {
-                continue;
+            let wanted = identity.is_none_or(|identity| identities.contains(identity));
+            if !wanted && !named && !self.is_adopted(&key.name) {
+                effects.extend(uid_of(object).map(|uid| deletion(key.clone(), uid)));
             }
-            let Some(uid) = object.pointer("/metadata/uid").and_then(Value::as_str) else {
-                continue;
-            };
-            effects.push(Effect::Delete {
-                key: key.clone(),
-                uid: uid.to_owned(),
-                actor: Actor::Environment,
-            });
         }
         effects
+    }
+
+    /// Whether a name is that of the Deployment that was there before the Environment.
+    pub(super) fn is_adopted(&self, name: &str) -> bool {
+        let reference = self.env.spec.workload.reference.as_ref();
+        reference.is_some_and(|adopted| adopted.name == name)
     }
 
     /// Whether an object was made for this Environment.
@@ -326,6 +305,20 @@ impl Pass<'_> {
         );
         effects
     }
+}
+
+/// A deletion as the Environment's service account.
+pub(super) fn deletion(key: Key, uid: String) -> Effect {
+    Effect::Delete {
+        key,
+        uid,
+        actor: Actor::Environment,
+    }
+}
+
+/// UID of an object.
+pub(super) fn uid_of(object: &Value) -> Option<String> {
+    object.pointer("/metadata/uid")?.as_str().map(str::to_owned)
 }
 
 /// Writes as effects.

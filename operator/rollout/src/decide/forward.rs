@@ -2,7 +2,6 @@
 
 use dcanary_core::time::later;
 use dcanary_crds::{Doing, RolloutOutcome, Verdict};
-use dcanary_types::environment::EnvTransition;
 
 use super::{
     pass::Pass,
@@ -91,7 +90,7 @@ impl Pass<'_> {
         let ready = match &state {
             // in place the workload was there before: only its new Pods count
             Some(state) if self.in_place() => {
-                render::complete(state, wanted) && self.is_deployed(&rollout.identity)
+                render::complete(state, wanted) && self.carries(&rollout.workload, &rollout.identity)
             }
             Some(state) => state.available >= wanted,
             None => false,
@@ -104,47 +103,11 @@ impl Pass<'_> {
             } else {
                 Doing::Stepping
             });
-        } else if !self.too_late(state.as_ref()) {
+        } else {
             let available = state.as_ref().map_or(0, |state| state.available);
-            let problem = self.problem(state.as_ref());
-            self.say(
-                "Starting",
-                format!("{available} of {wanted} Pods are ready{problem}"),
-            );
+            let missing = format!("{available} of {wanted} Pods are ready");
+            self.await_pods(state.as_ref(), "Starting", &missing);
         }
-    }
-
-    /// Whether the workload in place carries this identity.
-    fn is_deployed(&self, identity: &str) -> bool {
-        let rollout = self.status.rollout.as_ref();
-        let object = rollout.and_then(|rollout| self.seen.objects.get(&self.workload(&rollout.workload)));
-        let annotation =
-            object.and_then(|object| object.pointer("/metadata/annotations/dcanary.dev~1identity"));
-        annotation.and_then(serde_json::Value::as_str) == Some(identity)
-    }
-
-    /// Turns back when the deadline has passed.
-    fn too_late(&mut self, state: Option<&render::WorkloadState>) -> bool {
-        if !self.overdue() {
-            return false;
-        }
-        let problem = self.problem(state);
-        let available = state.map_or(0, |state| state.available);
-        let message = format!(
-            "its Pods did not become ready within {} s ({available} are){problem}",
-            self.deadline()
-        );
-        self.turn_back(RolloutOutcome::RolledBack, "ProgressDeadlineExceeded", &message);
-        true
-    }
-
-    /// What keeps Pods from becoming ready, or a write from being taken.
-    fn problem(&self, state: Option<&render::WorkloadState>) -> String {
-        if let Some((_, refusal)) = self.seen.refusals.iter().next() {
-            return format!(": {}: {}", refusal.reason, refusal.message);
-        }
-        let problem = state.and_then(|state| state.problem.as_ref());
-        problem.map_or_else(String::new, |(reason, message)| format!(": {reason}: {message}"))
     }
 
     /// The present step.
@@ -267,12 +230,9 @@ impl Pass<'_> {
         let available = state.as_ref().map_or(0, |state| state.available);
         if available >= wanted {
             then(self);
-        } else if !self.too_late(state.as_ref()) {
-            let problem = self.problem(state.as_ref());
-            self.say(
-                "WaitingForPods",
-                format!("{available} of {wanted} Pods are ready{problem}"),
-            );
+        } else {
+            let missing = format!("{available} of {wanted} Pods are ready");
+            self.await_pods(state.as_ref(), "WaitingForPods", &missing);
         }
     }
 
@@ -292,15 +252,10 @@ impl Pass<'_> {
             };
             let needed = self.for_weight_here(weight, stable.max(1));
             if available < needed || most < weight {
-                if !self.too_late(state.as_ref()) {
-                    let problem = self.problem(state.as_ref());
-                    self.say(
-                        "WaitingForPods",
-                        format!(
-                            "{weight} % of the requests need {needed} ready Pods of the candidate (the stable release has {stable}), {available} are ready{problem}"
-                        ),
-                    );
-                }
+                let missing = format!(
+                    "{weight} % of the requests need {needed} ready Pods of the candidate (the stable release has {stable}), {available} are ready"
+                );
+                self.await_pods(state.as_ref(), "WaitingForPods", &missing);
                 return;
             }
             if !self.is_announced(weight) {
@@ -313,49 +268,6 @@ impl Pass<'_> {
         if self.in_force() {
             self.pass_step();
         }
-    }
-
-    /// Records that a weight comes, and waits until the chain holds that.
-    fn is_announced(&mut self, weight: i32) -> bool {
-        let Some(rollout) = self.status.rollout.clone() else {
-            return false;
-        };
-        let Some(gate) = rollout.gate else {
-            if !self.has_room() {
-                let message = self.chain_message();
-                self.say("WaitingForLedger", message);
-                return false;
-            }
-            let gate = self.emit(EnvTransition::StepReached {
-                promotion: rollout.promotion_uid,
-                step: u64::try_from(rollout.step).unwrap_or_default(),
-                weight: u64::try_from(weight).unwrap_or_default(),
-            });
-            if let Some(rollout) = &mut self.status.rollout {
-                rollout.gate = gate;
-            }
-            return self.is_announced_by(gate);
-        };
-        self.is_announced_by(Some(gate))
-    }
-
-    fn is_announced_by(&mut self, gate: Option<i64>) -> bool {
-        if gate.is_some()
-            && let Some(refused) = self.refused_by_chain()
-        {
-            self.turn_back(
-                RolloutOutcome::RolledBack,
-                "RefusedByLedger",
-                &format!("the ledger refuses the step: {refused}"),
-            );
-            return false;
-        }
-        if self.is_certified(gate) {
-            return true;
-        }
-        let message = self.chain_message();
-        self.say("WaitingForLedger", message);
-        false
     }
 
     fn is_routed(&self) -> bool {
@@ -383,18 +295,15 @@ impl Pass<'_> {
         let available = state.as_ref().map_or(0, |state| state.available);
         let ready = match &state {
             Some(state) if self.in_place() => {
-                state.partition == 0 && render::complete(state, wanted) && self.is_deployed(&rollout.identity)
+                state.partition == 0
+                    && render::complete(state, wanted)
+                    && self.carries(&rollout.workload, &rollout.identity)
             }
             _ => available >= wanted,
         };
         if !ready {
-            if !self.too_late(state.as_ref()) {
-                let problem = self.problem(state.as_ref());
-                self.say(
-                    "Promoting",
-                    format!("{available} of {wanted} Pods are ready for all requests{problem}"),
-                );
-            }
+            let missing = format!("{available} of {wanted} Pods are ready for all requests");
+            self.await_pods(state.as_ref(), "Promoting", &missing);
             return;
         }
         // the first release has nothing to share with: the stable Service leads to it

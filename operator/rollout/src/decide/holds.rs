@@ -1,16 +1,10 @@
 //! Releases that may not come, and the way back: what people decide about an Environment.
 
+use super::{end::MESSAGE, journal::hash, pass::Pass};
+use crate::wanted::{Counted, counted};
+use dcanary_core::text::cut;
 use dcanary_crds::{HeldRelease, Verb, release::DecidedKind};
 use dcanary_types::environment::EnvTransition;
-use serde_json::json;
-
-use super::{end::MESSAGE, journal::hash, pass::Pass};
-use crate::{
-    plan::{Actor, Effect, Write},
-    seen::{Key, Kind},
-    wanted::{Counted, counted},
-};
-use dcanary_core::text::cut;
 
 /// Most releases that are held; the oldest is let go of.
 const HELD: usize = 200;
@@ -170,23 +164,9 @@ impl Pass<'_> {
             .take(8)
             .collect();
         let name = format!("{}-undo-{short}", cut_name(self.name));
-        let object = json!({
-            "apiVersion": Kind::Promotion.api_version(),
-            "kind": Kind::Promotion.name(),
-            "metadata": {"name": name, "namespace": back.namespace},
-            "spec": {
-                "environmentRef": {"name": self.name, "namespace": self.namespace},
-                "releaseRef": {"name": back.release},
-                "requestedBy": by,
-                "reason": if reason.is_empty() { "undo" } else { reason },
-                "undo": true,
-            },
-        });
-        self.effects.push(Effect::Write(Box::new(Write {
-            key: Key::new(Kind::Promotion, name),
-            object,
-            actor: Actor::Operator,
-        })));
+        let back = back.clone();
+        let reason = if reason.is_empty() { "undo" } else { reason };
+        self.ask_for(&name, &back, by, reason, true);
     }
 }
 

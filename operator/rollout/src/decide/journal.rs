@@ -1,7 +1,7 @@
 //! What is recorded of an Environment, and what waits for it.
 
-use dcanary_core::journal as outbox;
-use dcanary_crds::{JournalStatus, LedgerMode};
+use dcanary_core::{definition, journal as outbox};
+use dcanary_crds::{JournalStatus, LedgerMode, RolloutOutcome};
 use dcanary_types::{Hash, environment::EnvTransition};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -13,11 +13,7 @@ const ROOM: usize = 16;
 
 /// The bytes of `sha256:…`; zeros for anything else, which never comes from us.
 pub(super) fn hash(digest: &str) -> Hash {
-    let mut bytes = [0; 32];
-    let hex = digest.strip_prefix("sha256:").unwrap_or(digest);
-    // an error leaves zeros
-    let _ = hex::decode_to_slice(hex, &mut bytes);
-    bytes
+    definition::parse_digest(digest).unwrap_or_default()
 }
 
 impl Pass<'_> {
@@ -67,7 +63,7 @@ impl Pass<'_> {
             "strategy": spec.strategy, "analysis": spec.analysis, "from": from,
         });
         let rules: Hash = Sha256::digest(rules.to_string()).into();
-        let text = format!("sha256:{}", hex::encode(rules));
+        let text = definition::text(&rules);
         if self.status.rules.as_ref() == Some(&text) || !self.has_room() {
             return;
         }
@@ -127,6 +123,45 @@ impl Pass<'_> {
     pub(super) fn refused_by_chain(&mut self) -> Option<String> {
         let journal = self.status.journal.as_mut()?;
         journal.refused.take()
+    }
+
+    /// Records that a weight comes, and whether the chain holds that by now.
+    pub(super) fn is_announced(&mut self, weight: i32) -> bool {
+        let Some(rollout) = self.status.rollout.clone() else {
+            return false;
+        };
+        let mut gate = rollout.gate;
+        if gate.is_none() {
+            if !self.has_room() {
+                let message = self.chain_message();
+                self.say("WaitingForLedger", message);
+                return false;
+            }
+            gate = self.emit(EnvTransition::StepReached {
+                promotion: rollout.promotion_uid,
+                step: u64::try_from(rollout.step).unwrap_or_default(),
+                weight: u64::try_from(weight).unwrap_or_default(),
+            });
+            if let Some(rollout) = &mut self.status.rollout {
+                rollout.gate = gate;
+            }
+        }
+        if gate.is_some()
+            && let Some(refused) = self.refused_by_chain()
+        {
+            self.turn_back(
+                RolloutOutcome::RolledBack,
+                "RefusedByLedger",
+                &format!("the ledger refuses the step: {refused}"),
+            );
+            return false;
+        }
+        if self.is_certified(gate) {
+            return true;
+        }
+        let message = self.chain_message();
+        self.say("WaitingForLedger", message);
+        false
     }
 
     /// Why a step waits for the chain.

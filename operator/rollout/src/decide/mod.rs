@@ -18,6 +18,7 @@ mod holds;
 mod journal;
 mod pass;
 mod people;
+mod pods;
 mod promotions;
 mod replicas;
 mod rollback;

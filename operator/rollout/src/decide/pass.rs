@@ -94,6 +94,12 @@ impl<'a> Pass<'a> {
         false
     }
 
+    /// The Promotion of a UID.
+    pub(super) fn promotion(&self, uid: &str) -> Option<&'a Promotion> {
+        let mut all = self.seen.promotions.iter();
+        all.find(|promotion| promotion.metadata.uid.as_deref() == Some(uid))
+    }
+
     /// The rollout that is under way.
     pub(super) fn active(&self) -> Option<&Rollout> {
         self.status

@@ -1,6 +1,6 @@
 //! Statuses of Promotions, taken from that of the Environment.
 
-use dcanary_core::conditions::{Fact, merge};
+use dcanary_core::conditions::{self, Fact, RunState, merge};
 use dcanary_crds::{
     ConditionStatus, ConditionType, EndedPromotion, Promotion, PromotionStatus, Rollout, RolloutOutcome,
 };
@@ -88,17 +88,20 @@ impl Pass<'_> {
 }
 
 fn ended_facts(ended: &EndedPromotion) -> Vec<Fact> {
-    use ConditionStatus::{False, True};
-    use ConditionType::{Finished, Paused, Reconciling, Stalled, Succeeded};
-    let good = ended.outcome == RolloutOutcome::Promoted;
-    let (reason, message) = (ended.reason.as_str(), ended.message.as_str());
-    vec![
-        Fact::new(Succeeded, if good { True } else { False }, reason, message),
-        Fact::new(Finished, True, reason, message),
-        Fact::new(Reconciling, False, reason, ""),
-        Fact::new(Stalled, (!good).into(), reason, if good { "" } else { message }),
-        Fact::new(Paused, False, reason, ""),
-    ]
+    let reason = ended.reason.as_str();
+    let mut facts = conditions::run(RunState::Ended {
+        succeeded: ended.outcome == RolloutOutcome::Promoted,
+        reason,
+        message: &ended.message,
+        stalled: None,
+    });
+    facts.push(Fact::new(
+        ConditionType::Paused,
+        ConditionStatus::False,
+        reason,
+        "",
+    ));
+    facts
 }
 
 fn active_facts(rollout: &Rollout) -> Vec<Fact> {

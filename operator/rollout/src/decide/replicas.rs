@@ -10,8 +10,7 @@ use super::{
 
 /// Pods that serve `weight` percent of what `stable` Pods serve all of: at least one.
 pub(super) fn for_weight(weight: i32, stable: i32) -> i32 {
-    let needed = (i64::from(weight) * i64::from(stable)).div_ceil_by(100);
-    i32::try_from(needed).unwrap_or(i32::MAX).max(1)
+    share_of(weight, stable, 100)
 }
 
 /// Pods that make `weight` percent of all Pods beside `stable` ones: for Services without a route, which split by share.
@@ -19,18 +18,14 @@ pub(super) fn for_share(weight: i32, stable: i32) -> i32 {
     if weight >= 100 {
         return stable.max(1);
     }
-    let needed = (i64::from(weight) * i64::from(stable)).div_ceil_by(i64::from(100 - weight));
+    share_of(weight, stable, 100 - weight)
+}
+
+/// `weight × stable ÷ whole`, rounded up, and at least one.
+fn share_of(weight: i32, stable: i32, whole: i32) -> i32 {
+    let product = i64::from(weight) * i64::from(stable);
+    let needed = (product + i64::from(whole) - 1) / i64::from(whole);
     i32::try_from(needed).unwrap_or(i32::MAX).max(1)
-}
-
-trait DivCeil {
-    fn div_ceil_by(self, by: Self) -> Self;
-}
-
-impl DivCeil for i64 {
-    fn div_ceil_by(self, by: Self) -> Self {
-        (self + by - 1) / by
-    }
 }
 
 /// `3` or `50%` of the stable release's.

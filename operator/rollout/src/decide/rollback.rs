@@ -136,34 +136,22 @@ impl Pass<'_> {
             // the effects bring it back first
             return;
         };
-        let carries = self
-            .seen
-            .objects
-            .get(&self.workload(&stable.workload))
-            .and_then(|object| object.pointer("/metadata/annotations/dcanary.dev~1identity"))
-            .and_then(serde_json::Value::as_str)
-            == Some(stable.identity.as_str());
-        if carries && render::complete(&state, self.stable_target()) {
-            self.empty();
-        } else if self
-            .status
-            .rollout
-            .as_ref()
-            .is_some_and(|rollout| rollout.outcome == Some(RolloutOutcome::Superseded))
-        {
-            // the newer release goes over whatever is there
+        let is_back = self.carries(&stable.workload, &stable.identity)
+            && render::complete(&state, self.stable_target());
+        // a newer release goes over whatever is there
+        if is_back || self.is_superseded() {
             self.empty();
         }
     }
 
+    fn is_superseded(&self) -> bool {
+        let rollout = self.status.rollout.as_ref();
+        rollout.is_some_and(|rollout| rollout.outcome == Some(RolloutOutcome::Superseded))
+    }
+
     /// The stages after a rollback; then it is over.
     pub(super) fn after_rollback(&mut self) {
-        let superseded = self
-            .status
-            .rollout
-            .as_ref()
-            .is_some_and(|rollout| rollout.outcome == Some(RolloutOutcome::Superseded));
-        if !superseded {
+        if !self.is_superseded() {
             match self.hook(Hook::OnRollback) {
                 HookOutcome::Over => {}
                 HookOutcome::Running(_) => return,

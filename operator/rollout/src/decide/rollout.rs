@@ -3,7 +3,6 @@
 use dcanary_crds::{Doing, RolloutOutcome};
 
 use super::pass::Pass;
-use crate::wanted::{finished, key};
 
 /// No rollout passes more states at once.
 const MOST: usize = 64;
@@ -70,10 +69,8 @@ impl Pass<'_> {
         if matches!(rollout.doing, Doing::RollingBack | Doing::AfterRollback) {
             return;
         }
-        let there = self.seen.promotions.iter().any(|promotion| {
-            promotion.metadata.uid.as_deref() == Some(&rollout.promotion_uid)
-                && promotion.metadata.deletion_timestamp.is_none()
-        });
+        let promotion = self.promotion(&rollout.promotion_uid);
+        let there = promotion.is_some_and(|promotion| promotion.metadata.deletion_timestamp.is_none());
         if !there {
             self.turn_back(
                 RolloutOutcome::Aborted,
@@ -90,13 +87,7 @@ impl Pass<'_> {
             rollout.doing,
             Doing::Waiting | Doing::PreDeploy | Doing::Starting | Doing::Stepping
         );
-        let current = self
-            .seen
-            .promotions
-            .iter()
-            .find(|promotion| promotion.metadata.uid.as_deref() == Some(&rollout.promotion_uid));
-        let is_newer = current.is_none_or(|current| key(newer) > key(current));
-        if replaceable && is_newer && !finished(newer) {
+        if replaceable {
             let name = newer.metadata.name.as_deref().unwrap_or_default();
             let message = format!("promotion {name} is newer and takes its place");
             self.turn_back(RolloutOutcome::Superseded, "Superseded", &message);

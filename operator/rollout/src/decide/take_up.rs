@@ -33,9 +33,8 @@ impl<'a> Pass<'a> {
     /// Drops promotions whose own status says by now that they ended, or that are gone.
     pub(super) fn note_ended(&mut self) {
         let open = |ended: &EndedPromotion| {
-            self.seen.promotions.iter().any(|promotion| {
-                promotion.metadata.uid.as_deref() == Some(&ended.promotion_uid) && !finished(promotion)
-            })
+            let promotion = self.promotion(&ended.promotion_uid);
+            promotion.is_some_and(|promotion| !finished(promotion))
         };
         let kept: Vec<EndedPromotion> = self
             .status
@@ -50,27 +49,16 @@ impl<'a> Pass<'a> {
     /// Looks at all promotions that have not ended, the newest first, and takes up the first that may begin.
     pub(super) fn take_up(&mut self) {
         let (seen, env): (_, &'a Environment) = (self.seen, self.env);
-        let busy = self.active().map(|rollout| rollout.promotion_uid.clone());
-        let floor = busy.and_then(|uid| {
-            let current = |promotion: &&Promotion| promotion.metadata.uid.as_deref() == Some(&uid);
-            seen.promotions.iter().find(current).map(key)
-        });
+        let current = self
+            .active()
+            .and_then(|rollout| self.promotion(&rollout.promotion_uid));
+        let floor = current.map(key);
         // the details of the last rollout are in the status of its promotion before its place is taken
         let settled = self.status.ended.is_empty();
         let mut next: Option<Next<'a>> = None;
         for promotion in queue(&self.status, seen) {
-            if next.is_some() {
-                self.end_promotion(
-                    promotion,
-                    RolloutOutcome::Superseded,
-                    "Superseded",
-                    "a newer promotion took its place",
-                    None,
-                );
-                continue;
-            }
             let older = floor.as_ref().is_some_and(|floor| key(promotion) < *floor);
-            if older {
+            if next.is_some() || older {
                 let message = "a newer promotion took its place";
                 self.end_promotion(promotion, RolloutOutcome::Superseded, "Superseded", message, None);
                 continue;

@@ -58,6 +58,7 @@ pub use identity::{canonical, digest, release_digest};
 pub use in_place::{in_place, in_place_whole, partition, restore};
 pub use job::{job, job_state};
 pub use names::{copy_name, record_name, release_name};
+pub use object::identity_of;
 pub use pods::{broken_pods, next_to_replace};
 pub use runs::RunState;
 pub use state::{WorkloadState, complete, state};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use dcanary_crds::labels;
 use serde_json::{Map, Value};
 
 use crate::seen::Kind;
@@ -49,6 +50,11 @@ pub(super) fn label<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
 /// Annotation of an object (or of a Pod template).
 pub(super) fn annotation<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
     object.pointer("/metadata/annotations")?.get(name)?.as_str()
+}
+
+/// Identity of the release that an object was made for.
+pub fn identity_of(object: &Value) -> Option<&str> {
+    annotation(object, labels::IDENTITY)
 }
 
 /// Somebody asked for its deletion.
