@@ -27,6 +27,7 @@ pub mod pods;
 pub mod reports;
 pub mod run;
 pub mod start;
+pub mod swap;
 pub mod tasks;
 #[cfg(test)]
 mod testing;

@@ -15,13 +15,14 @@ use http_body_util::BodyExt;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
-    Client,
+    Client, Resource,
     client::Body,
     runtime::{
         events::{Recorder as Events, Reporter},
         reflector::{self, ObjectRef},
     },
 };
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -154,11 +155,15 @@ impl ApiServer {
     }
 }
 
-/// An API server that holds one run: status writes and finalizer patches count only under its present version. Everything else is taken.
-pub fn holding(run: &PipelineRun) -> impl FnMut(&Asked) -> Answer + Send + 'static {
-    let mut object = serde_json::to_value(run).unwrap();
+/// An API server that holds one object: status writes and finalizer patches count only under its present version. Everything else is taken.
+pub fn holding<K>(object: &K) -> impl FnMut(&Asked) -> Answer + Send + 'static
+where
+    K: Resource<DynamicType = ()> + Serialize,
+{
+    let kind = format!("/{}/", K::plural(&()));
+    let mut object = serde_json::to_value(object).unwrap();
     move |request| {
-        if !request.path.contains("/pipelineruns/") {
+        if !request.path.contains(&kind) {
             let mut body = request.json();
             body["metadata"]["uid"] = json!("made");
             return Answer::ok(&body);

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Api,
-    api::{DynamicObject, ListParams, Patch, PatchParams, PostParams},
+    api::{DynamicObject, ListParams},
     runtime::events::{Event, EventType},
 };
 use serde_json::{Value, json};
@@ -22,6 +22,7 @@ use crate::{
     cache::{Found, named},
     context::Context,
     metrics::Reason,
+    swap::{self, Swapped},
 };
 
 /// Kinds with a status.
@@ -102,10 +103,12 @@ async fn mark(ctx: &Context, found: &Found) -> Result<bool, kube::Error> {
         return Ok(false);
     }
     if let Some(finalizers) = released(&object) {
-        release(&api, &object, name, &finalizers).await?;
+        // a newer version is on its way through the watch
+        swap::finalizers(&api, &object, &finalizers)
+            .await
+            .map_err(|error| *error)?;
         return Ok(false);
     }
-    object.metadata.managed_fields = None;
     // the items of a list do not say what they are
     object.types = Some(kube::api::TypeMeta {
         api_version: found.resource.api_version.clone(),
@@ -118,12 +121,9 @@ async fn mark(ctx: &Context, found: &Found) -> Result<bool, kube::Error> {
         return Ok(false);
     };
     object.data["status"] = status;
-    match api.replace_status(name, &PostParams::default(), &object).await {
-        Ok(_) => Ok(true),
-        // a newer version is on its way through the watch
-        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),
-        Err(error) => Err(error),
-    }
+    // a newer version is on its way through the watch
+    let answer = swap::status(&api, object).await.map_err(|error| *error)?;
+    Ok(matches!(answer, Swapped::Written(_)))
 }
 
 /// The finalizers without ours, when the object is being deleted and none of its records would be lost: they are sealed or recorded. What is
@@ -158,25 +158,6 @@ fn released(object: &DynamicObject) -> Option<Vec<String>> {
         Some(_) => false,
     };
     (kept && others.len() < all.len()).then_some(others)
-}
-
-async fn release(
-    api: &Api<DynamicObject>,
-    object: &DynamicObject,
-    name: &str,
-    finalizers: &[String],
-) -> Result<(), kube::Error> {
-    let version = &object.metadata.resource_version;
-    let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": version}});
-    match api
-        .patch(name, &PatchParams::default(), &Patch::Merge(&patch))
-        .await
-    {
-        Ok(_) => Ok(()),
-        // a newer version is on its way through the watch
-        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
-        Err(error) => Err(error),
-    }
 }
 
 /// The status with the conditions; `None` when it has them.

@@ -13,11 +13,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use dcanary_crds::{Environment, labels};
 use dcanary_rollout::{Effect, Key};
 use jiff::Timestamp;
-use kube::{
-    Api, ResourceExt,
-    api::{Patch, PatchParams},
-};
-use serde_json::json;
+use kube::{Api, ResourceExt};
 use thiserror::Error;
 
 use super::promotions;
@@ -27,6 +23,7 @@ use crate::{
     journal::seal::{self, SealError},
     metrics::Reason,
     reports::ServerError,
+    swap::{self, Swapped},
 };
 
 /// An effect could not be carried out; the Environment is tried again. A write that is refused is no error: the next decision sees it.
@@ -224,28 +221,13 @@ async fn finalizer(ctx: &Context, environment: &Environment, hold: bool) -> Resu
     let uid = environment.uid().unwrap_or_default();
     let namespace = environment.namespace().unwrap_or_default();
     let api: Api<Environment> = Api::namespaced(ctx.client.clone(), &namespace);
-    let mut finalizers: Vec<String> = environment
-        .finalizers()
-        .iter()
-        .filter(|name| *name != labels::ENVIRONMENT_FINALIZER)
-        .cloned()
-        .collect();
-    if hold {
-        finalizers.push(labels::ENVIRONMENT_FINALIZER.to_owned());
-    }
-    // the version makes it a compare-and-swap: somebody else's finalizers are never lost
-    let patch =
-        json!({"metadata": {"finalizers": finalizers, "resourceVersion": environment.resource_version()}});
     let memory = &ctx.environments.memory;
-    match api
-        .patch(&name, &PatchParams::default(), &Patch::Merge(&patch))
-        .await
-    {
-        Ok(written) if hold => {
+    match swap::finalizer(&api, environment, labels::ENVIRONMENT_FINALIZER, hold).await {
+        Ok(Swapped::Written(written)) if hold => {
             memory.with(&uid, |memory| memory.written = Some(written));
             Ok(Acted::Changed)
         }
-        Ok(_) => {
+        Ok(Swapped::Written(_)) => {
             memory.forget(&uid);
             let status = environment.status.as_ref();
             let journal = status.and_then(|status| status.journal.as_ref());
@@ -254,14 +236,14 @@ async fn finalizer(ctx: &Context, environment: &Environment, hold: bool) -> Resu
             }
             Ok(Acted::Done)
         }
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Acted::Done),
-        Err(kube::Error::Api(status)) if status.code == 409 => {
+        Ok(Swapped::Gone) => Ok(Acted::Done),
+        Ok(Swapped::Outdated) => {
             memory.with(&uid, |memory| memory.written = None);
             Ok(Acted::Outdated)
         }
         Err(source) => Err(ActError::Finalizer {
             environment: format!("{namespace}/{name}"),
-            source: Box::new(source),
+            source,
         }),
     }
 }

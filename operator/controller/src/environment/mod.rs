@@ -39,7 +39,7 @@ use kube::{ResourceExt, runtime::controller::Action};
 use thiserror::Error;
 use tracing::{Instrument, debug, info_span};
 
-use crate::{backoff, context::Context, journal, metrics::Reason};
+use crate::{backoff, context::Context, journal, metrics::Reason, swap::Swapped};
 pub use state::{Environments, Stores};
 
 /// Safety net: an Environment that nothing wakes is looked at after this time.
@@ -105,15 +105,15 @@ async fn steps(cached: &Environment, ctx: &Arc<Context>) -> Result<Action, Envir
         let before = environment.status.as_ref().and_then(report::outcome);
         let plan = next(&environment, &observed.seen, now);
         let environment = match persist::persist(ctx, &environment, &plan).await? {
-            persist::Persisted::Written(written) => *written,
-            persist::Persisted::Unchanged => environment,
-            persist::Persisted::Outdated => {
+            Some(Swapped::Written(written)) => written,
+            None => environment,
+            Some(Swapped::Outdated) => {
                 ctx.metrics.conflicts.inc();
                 debug!("the status changed meanwhile; deciding again when the cache has it");
                 // the newer object is on its way to the cache and wakes us; a short requeue covers the case that it came already
                 return Ok(Action::requeue(SOON));
             }
-            persist::Persisted::Gone => return Ok(Action::await_change()),
+            Some(Swapped::Gone) => return Ok(Action::await_change()),
         };
         journal::hand_over(ctx, &environment);
         let released = plan

@@ -1,13 +1,16 @@
 //! Statuses of Promotions.
 
 use dcanary_crds::{Environment, Promotion, PromotionStatus};
-use kube::{Api, ResourceExt, api::PostParams, runtime::reflector::ObjectRef};
+use kube::{Api, ResourceExt, runtime::reflector::ObjectRef};
 
 use super::{
     act::{ActError, Acted},
     index::Place,
 };
-use crate::context::Context;
+use crate::{
+    context::Context,
+    swap::{self, Swapped},
+};
 
 /// Namespace and name of the Environment that a Promotion is for.
 pub fn target(promotion: &Promotion) -> Place {
@@ -51,26 +54,22 @@ pub async fn write(
         return Ok(Acted::Done);
     }
     promotion.status = Some(status.clone());
-    promotion.metadata.managed_fields = None;
     let api: Api<Promotion> = Api::namespaced(ctx.client.clone(), which.namespace);
-    match api
-        .replace_status(which.name, &PostParams::default(), &promotion)
-        .await
-    {
-        Ok(written) => {
+    match swap::status(&api, promotion).await {
+        Ok(Swapped::Written(written)) => {
             memory.if_known(&uid, |memory| {
                 memory.promotions.insert(which.uid.to_owned(), written);
             });
             Ok(Acted::Done)
         }
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Acted::Done),
-        Err(kube::Error::Api(status)) if status.code == 409 => {
+        Ok(Swapped::Gone) => Ok(Acted::Done),
+        Ok(Swapped::Outdated) => {
             memory.if_known(&uid, |memory| memory.promotions.remove(which.uid));
             Ok(Acted::Outdated)
         }
         Err(source) => Err(ActError::Promotion {
             promotion: format!("{}/{}", which.namespace, which.name),
-            source: Box::new(source),
+            source,
         }),
     }
 }

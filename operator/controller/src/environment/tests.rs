@@ -9,7 +9,7 @@ use kube::runtime::controller::Action;
 use serde_json::{Value, json};
 
 use super::{observe::observe, reconcile, secrets::IdentityKey};
-use crate::testing::{Answer, ApiServer, Asked, config, context, environment};
+use crate::testing::{Answer, ApiServer, config, context, environment, holding};
 
 #[tokio::test]
 async fn a_conflict_at_the_status_write_acts_on_nothing() {
@@ -49,32 +49,6 @@ async fn another_failure_of_the_status_write_is_an_error_and_acts_on_nothing() {
         .unwrap_err();
     assert_eq!(error.reason(), "persist");
     assert!(api.all("POST").is_empty());
-}
-
-/// An API server that holds one Environment: status writes and finalizer patches count only under its present version.
-fn holding(environment: &Environment) -> impl FnMut(&Asked) -> Answer + Send + 'static {
-    let mut object = serde_json::to_value(environment).unwrap();
-    move |request| {
-        if !request.path.contains("/environments/") {
-            return Answer::ok(&request.json());
-        }
-        let asked = request.json();
-        if asked["metadata"]["resourceVersion"] != object["metadata"]["resourceVersion"] {
-            return Answer::error(409, "Conflict", "newer");
-        }
-        if request.method == "PUT" {
-            object["status"] = asked["status"].clone();
-        } else {
-            object["metadata"]["finalizers"] = asked["metadata"]["finalizers"].clone();
-        }
-        let version: u64 = object["metadata"]["resourceVersion"]
-            .as_str()
-            .unwrap()
-            .parse()
-            .unwrap();
-        object["metadata"]["resourceVersion"] = json!((version + 1).to_string());
-        Answer::ok(&object)
-    }
 }
 
 #[tokio::test]

@@ -12,7 +12,6 @@ use dcanary_crds::Pipeline;
 use futures::{Stream, StreamExt};
 use kube::{
     Api, Resource, ResourceExt,
-    api::PostParams,
     runtime::{
         Controller,
         controller::{Action, Config as ControllerConfig, Error as ControllerError},
@@ -25,7 +24,11 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::{context::Context, metrics::Reason};
+use crate::{
+    context::Context,
+    metrics::Reason,
+    swap::{self, Swapped},
+};
 
 /// Statuses written at once.
 const WORKERS: u16 = 8;
@@ -76,21 +79,15 @@ async fn reconcile(cached: Arc<Pipeline>, ctx: Arc<Context>) -> Result<Action, P
     let api: Api<Pipeline> = Api::namespaced(ctx.client.clone(), &cached.namespace().unwrap_or_default());
     let mut pipeline = (*cached).clone();
     pipeline.status = Some(desired);
-    match api
-        .replace_status(&pipeline.name_any(), &PostParams::default(), &pipeline)
-        .await
-    {
-        Ok(written) => tell(&ctx, &written).await,
+    let name = pipeline.name_any();
+    match swap::status(&api, pipeline).await {
+        Ok(Swapped::Written(written)) => tell(&ctx, &written).await,
         // a newer version is on its way through the watch
-        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
+        Ok(Swapped::Outdated | Swapped::Gone) => {}
         Err(source) => {
             return Err(PipelineError {
-                pipeline: format!(
-                    "{}/{}",
-                    pipeline.namespace().unwrap_or_default(),
-                    pipeline.name_any()
-                ),
-                source: Box::new(source),
+                pipeline: format!("{}/{}", cached.namespace().unwrap_or_default(), name),
+                source,
             });
         }
     }

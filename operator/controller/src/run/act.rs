@@ -6,11 +6,7 @@ mod tests;
 
 use dcanary_core::Effect;
 use dcanary_crds::{PipelineRun, labels};
-use kube::{
-    Api, ResourceExt,
-    api::{Patch, PatchParams},
-};
-use serde_json::json;
+use kube::{Api, ResourceExt};
 use thiserror::Error;
 
 use crate::{
@@ -19,6 +15,7 @@ use crate::{
     journal::seal::{self, SealError},
     metrics::Reason,
     reports::ServerError,
+    swap::{self, Swapped},
 };
 
 /// An effect could not be carried out; the run is tried again.
@@ -196,22 +193,8 @@ async fn finalizer(ctx: &Context, run: &PipelineRun, hold: bool) -> Result<Acted
     let name = run.name_any();
     let uid = run.uid().unwrap_or_default();
     let api: Api<PipelineRun> = Api::namespaced(ctx.client.clone(), &run.namespace().unwrap_or_default());
-    let mut finalizers: Vec<String> = run
-        .finalizers()
-        .iter()
-        .filter(|name| *name != labels::RECORDED)
-        .cloned()
-        .collect();
-    if hold {
-        finalizers.push(labels::RECORDED.to_owned());
-    }
-    // the version makes it a compare-and-swap: somebody else's finalizers are never lost
-    let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": run.resource_version()}});
-    match api
-        .patch(&name, &PatchParams::default(), &Patch::Merge(&patch))
-        .await
-    {
-        Ok(written) => {
+    match swap::finalizer(&api, run, labels::RECORDED, hold).await {
+        Ok(Swapped::Written(written)) => {
             if hold {
                 ctx.memory.with(&uid, |memory| memory.written = Some(written));
             } else {
@@ -224,14 +207,11 @@ async fn finalizer(ctx: &Context, run: &PipelineRun, hold: bool) -> Result<Acted
             }
             Ok(Acted::All)
         }
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Acted::All),
-        Err(kube::Error::Api(status)) if status.code == 409 => {
+        Ok(Swapped::Gone) => Ok(Acted::All),
+        Ok(Swapped::Outdated) => {
             ctx.memory.with(&uid, |memory| memory.written = None);
             Ok(Acted::Outdated)
         }
-        Err(source) => Err(ActError::Finalizer {
-            run: name,
-            source: Box::new(source),
-        }),
+        Err(source) => Err(ActError::Finalizer { run: name, source }),
     }
 }

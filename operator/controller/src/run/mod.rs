@@ -21,7 +21,7 @@ use kube::{ResourceExt, runtime::controller::Action};
 use thiserror::Error;
 use tracing::{Instrument, debug, info_span};
 
-use crate::{backoff, context::Context, failpoint, journal, metrics::Reason};
+use crate::{backoff, context::Context, failpoint, journal, metrics::Reason, swap::Swapped};
 
 /// Safety net: a run that nothing wakes is looked at after this time.
 const RESYNC: Duration = Duration::from_secs(300);
@@ -79,15 +79,15 @@ async fn steps(cached: &PipelineRun, ctx: &Context) -> Result<Action, RunError> 
         let ended_before = report::ended(&run).is_some();
         let plan = next(&run, &seen, now);
         let run = match persist::persist(ctx, &run, &plan).await? {
-            persist::Persisted::Written(written) => written,
-            persist::Persisted::Unchanged => run,
-            persist::Persisted::Outdated => {
+            Some(Swapped::Written(written)) => written,
+            None => run,
+            Some(Swapped::Outdated) => {
                 ctx.metrics.conflicts.inc();
                 debug!("the status changed meanwhile; deciding again when the cache has it");
                 // the newer object is on its way to the cache and wakes the run; a short requeue covers the case that it came already
                 return Ok(Action::requeue(SOON));
             }
-            persist::Persisted::Gone => return Ok(Action::await_change()),
+            Some(Swapped::Gone) => return Ok(Action::await_change()),
         };
         journal::hand_over(ctx, &run);
         let released = plan

@@ -2,10 +2,15 @@
 
 use dcanary_core::Plan;
 use dcanary_crds::PipelineRun;
-use kube::{Api, ResourceExt, api::PostParams};
+use kube::{Api, ResourceExt};
 use thiserror::Error;
 
-use crate::{context::Context, failpoint::Side, run::status_boundary};
+use crate::{
+    context::Context,
+    failpoint::Side,
+    run::status_boundary,
+    swap::{self, Swapped},
+};
 
 /// The status could not be written.
 #[derive(Debug, Error)]
@@ -16,51 +21,34 @@ pub struct PersistError {
     source: Box<kube::Error>,
 }
 
-/// What became of a status write.
-pub enum Persisted {
-    /// Written; this is the object now.
-    Written(PipelineRun),
-    /// Nothing to write.
-    Unchanged,
-    /// The object is newer than what was decided on.
-    Outdated,
-    /// The run is gone.
-    Gone,
-}
-
-/// Writes the status of the plan, unless it is equal and the plan needs no fence.
+/// Writes the status of the plan, unless it is equal and the plan needs no fence: then there is `None`.
 ///
 /// # Errors
 /// When the API server gives another answer than success, conflict or not found.
-pub async fn persist(ctx: &Context, run: &PipelineRun, plan: &Plan) -> Result<Persisted, PersistError> {
+pub async fn persist(
+    ctx: &Context,
+    run: &PipelineRun,
+    plan: &Plan,
+) -> Result<Option<Swapped<PipelineRun>>, PersistError> {
     if !plan.fence && run.status.as_ref() == Some(&plan.status) {
-        return Ok(Persisted::Unchanged);
+        return Ok(None);
     }
     let name = run.name_any();
     let api: Api<PipelineRun> = Api::namespaced(ctx.client.clone(), &run.namespace().unwrap_or_default());
     let mut desired = run.clone();
     desired.status = Some(plan.status.clone());
-    desired.metadata.managed_fields = None;
     status_boundary(Side::Before);
-    let answer = api.replace_status(&name, &PostParams::default(), &desired).await;
+    let answer = swap::status(&api, desired).await;
     status_boundary(Side::After);
-    match answer {
-        Ok(written) => {
-            ctx.memory.with(&run.uid().unwrap_or_default(), |memory| {
+    let answer = answer.map_err(|source| PersistError { run: name, source })?;
+    ctx.memory
+        .with(&run.uid().unwrap_or_default(), |memory| match &answer {
+            Swapped::Written(written) => {
                 memory.written = Some(written.clone());
                 memory.failures = 0;
-            });
-            Ok(Persisted::Written(written))
-        }
-        Err(kube::Error::Api(status)) if status.code == 409 => {
-            ctx.memory
-                .with(&run.uid().unwrap_or_default(), |memory| memory.written = None);
-            Ok(Persisted::Outdated)
-        }
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Persisted::Gone),
-        Err(source) => Err(PersistError {
-            run: name,
-            source: Box::new(source),
-        }),
-    }
+            }
+            Swapped::Outdated => memory.written = None,
+            Swapped::Gone => {}
+        });
+    Ok(Some(answer))
 }

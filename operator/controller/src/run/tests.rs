@@ -10,7 +10,10 @@ use kube::runtime::controller::Action;
 use serde_json::json;
 
 use super::{persist, reconcile};
-use crate::testing::{Answer, ApiServer, context, context_without_ledger, holding, run};
+use crate::{
+    swap::Swapped,
+    testing::{Answer, ApiServer, context, context_without_ledger, holding, run},
+};
 
 fn held(uid: &str) -> PipelineRun {
     let mut run = run(uid);
@@ -106,7 +109,7 @@ fn ended_runs(ctx: &crate::context::Context) -> String {
 #[tokio::test]
 async fn an_end_is_counted_once_however_far_behind_the_cache_is() {
     let cached = Arc::new(wrong());
-    let api = ApiServer::start(holding(&cached));
+    let api = ApiServer::start(holding(&*cached));
     let ctx = context(api.client());
     for _ in 0..4 {
         reconcile(cached.clone(), ctx.clone()).await.unwrap();
@@ -145,7 +148,7 @@ async fn a_run_that_ended_and_is_released_is_not_looked_at_again() {
     let ctx = context(api.client());
     let mut run = wrong();
     let plan = next(&run, &Observed::default(), Timestamp::now());
-    let persist::Persisted::Written(written) = persist::persist(&ctx, &run, &plan).await.unwrap() else {
+    let Some(Swapped::Written(written)) = persist::persist(&ctx, &run, &plan).await.unwrap() else {
         unreachable!()
     };
     assert!(written.status.as_ref().unwrap().finished_at.is_some());
