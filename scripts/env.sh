@@ -5,7 +5,8 @@
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export DCANARY_CACHE=${DCANARY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/dcanary}
 export DCANARY_STATE=${DCANARY_STATE:-${XDG_STATE_HOME:-$HOME/.local/state}/dcanary}
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$DCANARY_CACHE/target}
+# One for each checkout: Cargo goes by the times of files, so in one that several share it takes another checkout's older work for its own.
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$DCANARY_CACHE/target-$(printf %s "$ROOT" | sha256sum | cut -c1-8)}
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
 mkdir -p "$DCANARY_CACHE" "$DCANARY_STATE"
 
