@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Everything that proves the project. `scripts/test.sh [unit|e2e]`; without an argument: both. Ends with a plain count.
-# `scripts/test.sh delivery`: deliveries through a gateway. Not all of them pass yet, so nothing else runs them.
+# Everything that proves the project. `scripts/test.sh [unit|e2e|delivery]`; without an argument: all, and deliveries are part of e2e. Ends
+# with a plain count.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 cd "$ROOT"
@@ -50,10 +50,20 @@ if [ "$what" = all ] || [ "$what" = unit ]; then
     suite gitops scripts/test-gitops.sh
   fi
 fi
-if [ "$what" = delivery ]; then
+if [ "$what" != unit ]; then
   scripts/up.sh
   if [ "${CLUSTER:-local}" = local ]; then eval "$(e2e/cluster/env.sh)"; fi
-  # on a cluster of your own these need a Gateway and a Prometheus (e2e/harness/src/data_plane.rs)
+fi
+if [ "$what" = all ] || [ "$what" = e2e ]; then
+  if [ "${CLUSTER:-local}" = local ]; then step "loading the builder image" e2e/cluster/images/builder.sh --load; fi
+  # what the README promises, as it is written there
+  suite demo scripts/test-demo.sh
+  suite readme scripts/test-readme.sh
+  # each test has a namespace of its own
+  tests e2e --test e2e -- --test-threads 4 --skip delivery:: --skip failpoints:: --skip outages:: --skip rbac::
+fi
+if [ "$what" != unit ]; then
+  # on a cluster of your own deliveries need a Gateway and a Prometheus (e2e/harness/src/data_plane.rs)
   if [ "${CLUSTER:-local}" = local ]; then
     step "starting the gateway" e2e/cluster/gateway.sh up
     step "starting Prometheus" e2e/cluster/prometheus.sh up
@@ -65,16 +75,6 @@ if [ "$what" = delivery ]; then
   fi
 fi
 if [ "$what" = all ] || [ "$what" = e2e ]; then
-  scripts/up.sh
-  if [ "${CLUSTER:-local}" = local ]; then
-    eval "$(e2e/cluster/env.sh)"
-    step "loading the builder image" e2e/cluster/images/builder.sh --load
-  fi
-  # what the README promises, as it is written there
-  suite demo scripts/test-demo.sh
-  suite readme scripts/test-readme.sh
-  # each test has a namespace of its own
-  tests e2e --test e2e -- --test-threads 4 --skip delivery:: --skip failpoints:: --skip outages:: --skip rbac::
   # these kill parts of the installation, so nothing else may run
   tests e2e-outages --test e2e -- --test-threads 1 outages::
   tests e2e-failpoints --test e2e -- --test-threads 1 --nocapture failpoints::

@@ -49,5 +49,8 @@ pub fn evidence_dir() -> PathBuf {
 
 /// Root of the repository.
 pub fn repository() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
+    // Cargo sets it for what it runs, and a program may be older than the checkout that it is run in
+    let here = std::env::var_os("CARGO_MANIFEST_DIR");
+    here.map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from)
+        .join("../..")
 }

@@ -9,6 +9,7 @@ mod examples;
 mod failures;
 mod freeze;
 mod generator;
+mod gitops;
 mod hooks;
 mod in_place;
 mod promotion;
@@ -48,10 +49,16 @@ async fn load(ns: &Namespace, name: &str) -> Result<Load> {
     Load::start(&ns.through_gateway(name).await?, Shape::default()).await
 }
 
-/// All requests must be answered by one version, once those that were on their way when this is asked are over: a gateway has a change in
-/// force some moments after it says so.
+/// From some moment on all requests must be answered by one version: a gateway has a change in force some seconds after it says so, and
+/// requests that are on their way end where they began.
 async fn all_on(load: &Load, version: &str) -> Result<()> {
-    load.next(60).await?;
+    const AT_MOST: u32 = 20;
+    for _ in 0..AT_MOST {
+        let some = load.next(200).await?;
+        if some.of(version) == some.requests() {
+            break;
+        }
+    }
     load.next(200).await?.splits(version, 100, 0.0)
 }
 

@@ -11,7 +11,6 @@ mod delivery;
 mod examples;
 mod failpoints;
 mod faults;
-mod gitops;
 mod hostile;
 mod kubernetes;
 mod ledger;
