@@ -1,14 +1,19 @@
-//! Artifacts as a dashboard fetches them: from the server, with a token of the cluster.
+//! Artifacts and evidence as a dashboard fetches them: from the server, with a token of the cluster.
 
-use anyhow::{Context, Result, ensure};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::{
     authentication::v1::{TokenRequest, TokenRequestSpec},
     core::v1::{Secret, ServiceAccount},
 };
 use kube::{Api, api::PostParams};
+use reqwest::StatusCode;
+use tokio::time::{interval, timeout};
 
 use crate::{
     Namespace,
+    fixtures::LIMIT,
     forward::Forward,
     system::{SERVER, System},
 };
@@ -16,54 +21,105 @@ use crate::{
 const PORT: u16 = 8443;
 const AUDIENCE: &str = "dcanary-server";
 const READER: &str = "dcanary-reader";
+/// Time between questions whether something is stored by now.
+const BEAT: Duration = Duration::from_millis(200);
 
 /// Downloads an artifact (`sha256:…`) of a namespace.
 ///
 /// # Errors
 /// When the server cannot be reached or refuses.
 pub async fn download(ns: &Namespace, digest: &str) -> Result<Vec<u8>> {
-    let (client, system) = (ns.cluster.client.clone(), ns.cluster.operator_namespace.as_str());
-    let secrets: Api<Secret> = Api::namespaced(client.clone(), system);
-    let authority = secrets
-        .get(&format!("{SERVER}-tls"))
-        .await?
-        .data
-        .and_then(|mut data| data.remove("ca.crt"))
-        .context("the server's authority")?;
-    let request = TokenRequest {
-        spec: TokenRequestSpec {
-            audiences: vec![AUDIENCE.to_owned()],
-            expiration_seconds: Some(600),
-            bound_object_ref: None,
-        },
-        ..TokenRequest::default()
-    };
-    let accounts: Api<ServiceAccount> = Api::namespaced(client, system);
-    let token = accounts
-        .create_token_request(READER, &PostParams::default(), &request)
-        .await?
-        .status
-        .context("no token")?
-        .token;
-    let forward = Forward::to(System::of(&ns.cluster).pods(), &format!("{SERVER}-0"), PORT).await?;
-    let host = format!("{SERVER}.{system}.svc");
-    let http = reqwest::Client::builder()
-        .tls_certs_only(reqwest::Certificate::from_pem_bundle(&authority.0)?)
-        .resolve(&host, forward.address)
-        .no_proxy()
-        .build()?;
-    let url = format!(
-        "https://{host}:{}/v1/namespaces/{}/artifacts/{digest}",
-        forward.address.port(),
-        ns.name
-    );
-    let answer = http.get(url).bearer_auth(token).send().await?;
-    let status = answer.status();
-    let body = answer.bytes().await?;
+    let server = Server::reached(ns).await?;
+    let path = format!("/v1/namespaces/{}/artifacts/{digest}", ns.name);
+    let (status, body) = server.get(&path).await?;
     ensure!(
         status.is_success(),
         "{digest}: {status} {}",
         String::from_utf8_lossy(&body)
     );
-    Ok(body.to_vec())
+    Ok(body)
+}
+
+/// The evidence of an analysis (`sha256:…`), once it is stored: a rollback does not wait for that.
+///
+/// # Errors
+/// When the server cannot be reached or refuses, or it is not stored in time.
+pub async fn evidence(ns: &Namespace, digest: &str) -> Result<Vec<u8>> {
+    let server = Server::reached(ns).await?;
+    let path = format!("/v1/evidence/{digest}?namespace={}", ns.name);
+    let mut beat = interval(BEAT);
+    let stored = async {
+        loop {
+            beat.tick().await;
+            let (status, body) = server.get(&path).await?;
+            if status.is_success() {
+                return Ok(body);
+            }
+            ensure!(
+                status == StatusCode::NOT_FOUND,
+                "{digest}: {status} {}",
+                String::from_utf8_lossy(&body)
+            );
+        }
+    };
+    match timeout(LIMIT, stored).await {
+        Ok(stored) => stored,
+        Err(_) => bail!("evidence {digest} is not stored"),
+    }
+}
+
+/// The way to the server.
+struct Server {
+    http: reqwest::Client,
+    base: String,
+    token: String,
+    _forward: Forward,
+}
+
+impl Server {
+    async fn reached(ns: &Namespace) -> Result<Self> {
+        let (client, system) = (ns.cluster.client.clone(), ns.cluster.operator_namespace.as_str());
+        let secrets: Api<Secret> = Api::namespaced(client.clone(), system);
+        let authority = secrets
+            .get(&format!("{SERVER}-tls"))
+            .await?
+            .data
+            .and_then(|mut data| data.remove("ca.crt"))
+            .context("the server's authority")?;
+        let request = TokenRequest {
+            spec: TokenRequestSpec {
+                audiences: vec![AUDIENCE.to_owned()],
+                expiration_seconds: Some(600),
+                bound_object_ref: None,
+            },
+            ..TokenRequest::default()
+        };
+        let accounts: Api<ServiceAccount> = Api::namespaced(client, system);
+        let token = accounts
+            .create_token_request(READER, &PostParams::default(), &request)
+            .await?
+            .status
+            .context("no token")?
+            .token;
+        let forward = Forward::to(System::of(&ns.cluster).pods(), &format!("{SERVER}-0"), PORT).await?;
+        let host = format!("{SERVER}.{system}.svc");
+        let http = reqwest::Client::builder()
+            .tls_certs_only(reqwest::Certificate::from_pem_bundle(&authority.0)?)
+            .resolve(&host, forward.address)
+            .no_proxy()
+            .build()?;
+        Ok(Self {
+            http,
+            base: format!("https://{host}:{}", forward.address.port()),
+            token,
+            _forward: forward,
+        })
+    }
+
+    async fn get(&self, path: &str) -> Result<(StatusCode, Vec<u8>)> {
+        let url = format!("{}{path}", self.base);
+        let answer = self.http.get(url).bearer_auth(&self.token).send().await?;
+        let status = answer.status();
+        Ok((status, answer.bytes().await?.to_vec()))
+    }
 }

@@ -129,23 +129,7 @@ impl Namespace {
     /// When something is not recorded in time, or false.
     pub async fn verified(&self, run: &str) -> Result<()> {
         self.recorded(run).await?;
-        let folder = tempfile::tempdir()?;
-        let trust = folder.path().join("trust.json");
-        let trust = trust.to_str().context("a path that is text")?;
-        let pinned = dcanary(&["trust", "pin", "--yes", "--trust", trust]).await?;
-        ensure!(
-            pinned.status.success(),
-            "{}",
-            String::from_utf8_lossy(&pinned.stderr)
-        );
-        let checked = dcanary(&["-n", &self.name, "verify", "run", run, "--trust", trust]).await?;
-        let said = String::from_utf8_lossy(&checked.stdout).into_owned();
-        ensure!(
-            checked.status.code() == Some(0),
-            "{said}{}",
-            String::from_utf8_lossy(&checked.stderr)
-        );
-        Ok(())
+        self.verifies("run", run).await
     }
 
     /// Waits until a run has ended and the ledger holds every record of it.

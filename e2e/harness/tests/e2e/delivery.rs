@@ -12,6 +12,7 @@ mod generator;
 mod gitops;
 mod hooks;
 mod in_place;
+mod journal;
 mod promotion;
 mod refusals;
 mod rollback;

@@ -15,9 +15,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use dcanary_harness::{
-    Cluster, Namespace, RunView,
-    cli::dcanary,
-    journal, scenario,
+    Cluster, Namespace, RunView, journal, scenario,
     system::{LEDGER, SERVER, System},
 };
 use futures::TryStreamExt;
@@ -91,25 +89,6 @@ fn two_stages() -> Vec<String> {
     .to_vec()
 }
 
-async fn verifies(ns: &Namespace) -> Result<()> {
-    let folder = tempfile::tempdir()?;
-    let trust = folder.path().join("trust.json");
-    let trust = trust.to_str().context("path")?;
-    for args in [
-        vec!["trust", "pin", "--yes", "--trust", trust],
-        vec!["-n", &ns.name, "verify", "run", "r", "--trust", trust],
-    ] {
-        let output = dcanary(&args).await?;
-        ensure!(
-            output.status.success(),
-            "{args:?}: {}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
-    }
-    Ok(())
-}
-
 #[tokio::test]
 async fn a_ledger_node_that_is_killed_mid_run_loses_and_repeats_nothing() -> Result<()> {
     let system = system().await?;
@@ -121,7 +100,7 @@ async fn a_ledger_node_that_is_killed_mid_run_loses_and_repeats_nothing() -> Res
         let view = recorded(&ns).await?;
         assert_eq!(view.state("Succeeded").0, "True", "{:#}", view.status());
         assert_eq!(journal::records(view.uid()).await?, two_stages());
-        verifies(&ns).await
+        ns.verifies("run", "r").await
     })
     .await
 }
@@ -158,7 +137,7 @@ async fn a_run_that_loses_the_ledger_for_a_minute_goes_on_and_is_recorded_when_i
         system.start(LEDGER).await?;
         let view = recorded(&ns).await?;
         assert_eq!(journal::records(view.uid()).await?, two_stages());
-        verifies(&ns).await
+        ns.verifies("run", "r").await
     })
     .await
 }
@@ -264,7 +243,7 @@ async fn two_operators_at_once_run_each_attempt_once_and_record_it_once() -> Res
         }
         assert_eq!(seen.stop().await.len(), 2);
         assert_eq!(journal::records(view.uid()).await?, two_stages());
-        verifies(&ns).await
+        ns.verifies("run", "r").await
     })
     .await;
     system.operators(1).await?;
