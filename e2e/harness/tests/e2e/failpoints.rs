@@ -2,52 +2,26 @@
 //!
 //! Disturbs the whole installation, so nothing else runs at the same time.
 
+mod environments;
+mod runs;
+
 use std::{
     collections::{BTreeMap, btree_map::Entry},
-    time::Duration,
+    fmt::Debug,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
-use dcanary_controller::failpoint::{Boundary, Side};
+use dcanary_controller::failpoint::Side;
 use dcanary_harness::{
-    Namespace, RunView, journal, scenario,
+    Cluster, Namespace, scenario,
     system::{LEDGER, System},
 };
-use dcanary_types::record::Transition;
-use k8s_openapi::api::core::v1::Pod;
-use kube::{
-    api::{DeleteParams, ListParams, Patch, PatchParams},
-    runtime::{conditions, wait::await_condition},
-};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 const LIMIT: Duration = Duration::from_secs(120);
-const BUSYBOX: &str = "registry.local:5000/busybox:1";
 /// So many records that the older ones are put aside while the chain is away.
 const SKIPPED: usize = 52;
-
-/// A run that reaches a boundary.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Story {
-    TwoStages,
-    Cancelled,
-    Deleted,
-    ChainAway,
-}
-
-/// A boundary without a story does not compile.
-fn story(boundary: Boundary) -> Story {
-    match boundary {
-        Boundary::WriteStatus
-        | Boundary::HoldRun
-        | Boundary::CreatePod
-        | Boundary::AckReports
-        | Boundary::ReleasePod => Story::TwoStages,
-        Boundary::DeletePod | Boundary::RevokeSession => Story::Cancelled,
-        Boundary::ReleaseRun => Story::Deleted,
-        Boundary::SealOutbox | Boundary::DropSealed => Story::ChainAway,
-    }
-}
 
 /// What has to be the same whatever was killed.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,214 +30,54 @@ struct Essence {
     journal: Vec<String>,
 }
 
-fn manifest(story: Story) -> Value {
-    let quick = |name: &str, needs: &[&str]| json!({"name": name, "dependsOn": needs, "image": BUSYBOX, "steps": [{"run": "true"}]});
-    let long = json!({"name": "long", "image": BUSYBOX, "steps": [{"run": "sleep 300"}]});
-    let spec = match story {
-        Story::TwoStages => {
-            let results = json!([{"run": "echo a=1 >> \"$DCANARY_RESULTS\""}]);
-            let mut first = quick("first", &[]);
-            first["steps"] = results;
-            json!({"stages": [first, quick("second", &["first"])]})
-        }
-        Story::Cancelled => json!({"stages": [long], "finally": [quick("tidy", &[])]}),
-        Story::Deleted => json!({"stages": [long]}),
-        Story::ChainAway => {
-            let mut stages = vec![quick("first", &[])];
-            stages.extend((0..SKIPPED).map(|n| {
-                let mut stage = quick(&format!("skipped-{n}"), &["first"]);
-                stage["when"] = json!("false");
-                stage
-            }));
-            json!({"stages": stages})
-        }
-    };
-    json!({
-        "apiVersion": "dcanary.dev/v1alpha1", "kind": "PipelineRun", "metadata": {"name": "story"},
-        "spec": {"pipelineSpec": spec},
-    })
-}
-
-/// Status without times, names of Pods and positions in the ledger.
-fn essence(view: &RunView) -> Value {
-    let status = view.status();
-    let stages: Vec<Value> = status["stages"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|stage| {
-            let attempts: Vec<&Value> = stage["attempts"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .map(|attempt| &attempt["outcome"])
-                .collect();
-            let results: Vec<(&Value, &Value)> = stage["results"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .map(|result| (&result["name"], &result["value"]))
-                .collect();
-            json!({"name": stage["name"], "state": stage["state"], "attempts": attempts, "results": results})
-        })
-        .collect();
-    let conditions: BTreeMap<&str, (&str, &str)> =
-        ["Succeeded", "Finished", "Reconciling", "Stalled", "Recorded"]
-            .into_iter()
-            .map(|kind| (kind, view.state(kind)))
-            .collect();
-    json!({"stages": stages, "conditions": conditions, "records": status["journal"]["recorded"]})
-}
-
-/// The Pod of the long stage once it runs.
-async fn long_runs(ns: &Namespace) -> Result<()> {
-    let view = ns
-        .run_until("story", LIMIT, |view| {
-            view.status()["stages"][0]["attempts"][0]["pod"].is_string()
-        })
-        .await?;
-    let pod = view.status()["stages"][0]["attempts"][0]["pod"]
-        .as_str()
-        .context("pod")?
-        .to_owned();
-    tokio::time::timeout(
-        LIMIT,
-        await_condition(ns.api::<Pod>(), &pod, conditions::is_pod_running()),
-    )
-    .await??;
-    Ok(())
-}
-
-async fn everything_recorded(ns: &Namespace) -> Result<RunView> {
-    ns.run_until("story", LIMIT, |view| {
-        let journal = &view.status()["journal"];
-        view.state("Finished").0 == "True"
-            && journal["next"].is_i64()
-            && journal["next"] == journal["recorded"]
-            && journal["sealed"].as_array().is_none_or(Vec::is_empty)
-    })
-    .await
-}
-
-/// Tells a story to its end.
-async fn tell(ns: &Namespace, system: &System, story: Story) -> Result<Essence> {
-    if story == Story::ChainAway {
-        system.stop(LEDGER).await?;
-    }
-    let applied = ns.apply(&manifest(story).to_string()).await?;
-    let uid = applied[0].metadata.uid.clone().context("uid")?;
-    match story {
-        Story::TwoStages => {}
-        Story::Cancelled => {
-            long_runs(ns).await?;
-            let cancel = json!({"spec": {"cancel": true}});
-            ns.runs()
-                .patch("story", &PatchParams::default(), &Patch::Merge(&cancel))
-                .await?;
-        }
-        Story::Deleted => {
-            long_runs(ns).await?;
-            ns.runs().delete("story", &DeleteParams::default()).await?;
-            let gone = await_condition(ns.runs(), "story", conditions::is_deleted(&uid));
-            tokio::time::timeout(LIMIT, gone)
-                .await
-                .context("the run is not gone")??;
-            ensure!(
-                ns.api::<Pod>()
-                    .list(&ListParams::default())
-                    .await?
-                    .items
-                    .iter()
-                    .all(|pod| pod.metadata.deletion_timestamp.is_some()),
-                "a Pod is left"
-            );
-            // what it did is told by the ledger alone
-            system.nothing_left_behind(&uid).await?;
-            return Ok(Essence {
-                status: Value::Null,
-                journal: journal::records(&uid).await?,
-            });
-        }
-        Story::ChainAway => {
-            ns.finished("story", LIMIT).await?;
-            ns.run_until("story", LIMIT, |view| {
-                view.status()["journal"]["sealed"]
-                    .as_array()
-                    .is_some_and(|sealed| !sealed.is_empty())
-            })
-            .await?;
-            system.start(LEDGER).await?;
-        }
-    }
-    let view = everything_recorded(ns).await?;
-    Ok(Essence {
-        status: essence(&view),
-        journal: journal::records(&uid).await?,
-    })
-}
-
-async fn disturbed(system: &System, boundary: Boundary, side: Side) -> Result<Essence> {
-    let word = match side {
+const fn word(side: Side) -> &'static str {
+    match side {
         Side::Before => "before",
         Side::After => "after",
-    };
-    let point = format!("{word}:{}", boundary.name());
-    scenario(&format!("kill-{word}-{}", boundary.name()), |ns| {
-        let (system, point) = (system.clone(), point.clone());
-        async move {
-            system.arm(Some(&point)).await?;
-            let told = tell(&ns, &system, story(boundary)).await?;
-            system.operator_was_killed(LIMIT).await?;
-            Ok(told)
-        }
-    })
-    .await
-    .with_context(|| point)
+    }
 }
 
-#[tokio::test]
-async fn a_kill_before_or_after_any_effect_or_status_write_changes_neither_status_nor_journal() -> Result<()>
+/// Tells the story of each case: once undisturbed, then with a kill on each side of the boundary of that name. All must come to the same.
+/// `tell` arms the failpoint (`None`: none) when its story has come to where it counts.
+async fn same_after_kills<S, T>(cases: impl IntoIterator<Item = (&'static str, S)>, tell: T) -> Result<()>
+where
+    S: Copy + Debug + Ord,
+    T: AsyncFn(&Namespace, &System, S, Option<&str>) -> Result<Essence>,
 {
-    let system = System::of(&dcanary_harness::Cluster::connect().await?);
-    let mut undisturbed: BTreeMap<Story, Essence> = BTreeMap::new();
-    let mut table = Vec::new();
+    let system = &System::of(&Cluster::connect().await?);
+    let tell = &tell;
+    let mut undisturbed: BTreeMap<S, Essence> = BTreeMap::new();
     let mut wrong = Vec::new();
-    for &boundary in Boundary::ALL {
-        let story = story(boundary);
+    let mut told = 0;
+    for (boundary, story) in cases {
         if let Entry::Vacant(first) = undisturbed.entry(story) {
-            system.arm(None).await?;
-            let reference = scenario(&format!("undisturbed-{story:?}"), |ns| {
-                let system = system.clone();
-                async move { tell(&ns, &system, story).await }
-            })
-            .await?;
-            ensure!(
-                reference.journal.last().map(String::as_str) == Some(Transition::RUN_FINISHED),
-                "{story:?}: {reference:#?}"
-            );
-            first.insert(reference);
+            let name = format!("undisturbed-{story:?}");
+            let reference = scenario(&name, |ns| async move { tell(&ns, system, story, None).await });
+            first.insert(reference.await?);
         }
         for side in [Side::Before, Side::After] {
-            let outcome = match disturbed(&system, boundary, side).await {
+            let began = Instant::now();
+            let found = disturbed(system, &format!("{}:{boundary}", word(side)), story, tell).await;
+            let outcome = match found {
                 Ok(found) if found == undisturbed[&story] => "same status, same journal".to_owned(),
                 Ok(found) => {
+                    let wanted = &undisturbed[&story];
                     wrong.push(format!(
-                        "{side:?} {}: {found:#?} instead of {:#?}",
-                        boundary.name(),
-                        undisturbed[&story]
+                        "{side:?} {boundary} {story:?}: {found:#?} instead of {wanted:#?}"
                     ));
                     "DIFFERENT".to_owned()
                 }
                 Err(error) => {
-                    wrong.push(format!("{side:?} {}: {error:?}", boundary.name()));
+                    wrong.push(format!("{side:?} {boundary} {story:?}: {error:?}"));
                     format!("FAILED: {error}")
                 }
             };
-            table.push(format!(
-                "{side:<8?} {:<14} {story:<12?} {outcome}",
-                boundary.name()
-            ));
-            println!("{}", table[table.len() - 1]);
+            told += 1;
+            println!(
+                "{side:<8?} {boundary:<24} {:<12} {:>3} s  {outcome}",
+                format!("{story:?}"),
+                began.elapsed().as_secs()
+            );
             // whatever happened, the next case finds the chain there
             system.start(LEDGER).await?;
         }
@@ -271,10 +85,24 @@ async fn a_kill_before_or_after_any_effect_or_status_write_changes_neither_statu
     system.arm(None).await?;
     ensure!(
         wrong.is_empty(),
-        "{} of {} cases:\n{}",
+        "{} of {told} cases:\n{}",
         wrong.len(),
-        table.len(),
         wrong.join("\n")
     );
     Ok(())
+}
+
+async fn disturbed<S, T>(system: &System, point: &str, story: S, tell: &T) -> Result<Essence>
+where
+    S: Copy + Debug,
+    T: AsyncFn(&Namespace, &System, S, Option<&str>) -> Result<Essence>,
+{
+    let name = format!("kill-{}-{story:?}", point.replace(':', "-"));
+    scenario(&name, |ns| async move {
+        let told = tell(&ns, system, story, Some(point)).await?;
+        system.operator_was_killed(LIMIT).await?;
+        Ok(told)
+    })
+    .await
+    .with_context(|| point.to_owned())
 }
