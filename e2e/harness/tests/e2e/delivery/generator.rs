@@ -1,9 +1,21 @@
 //! The load generator itself: a request that is lost must be seen, whatever the way.
 
-use std::net::SocketAddr;
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use anyhow::Result;
+use bytes::Bytes;
 use dcanary_harness::load::{Load, Shape, Target};
+use http::{HeaderMap, HeaderValue, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::{server::conn::http2, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -85,5 +97,81 @@ async fn a_share_is_of_all_requests_and_counted_from_the_moment_asked_for() -> R
     tally.splits("1", 75, 0.1)?;
     assert!(tally.splits("1", 80, 2.0).is_err());
     assert!(tally.splits("2", 0, 0.1).is_ok());
+    Ok(())
+}
+
+/// An answer to a gRPC call: HTTP status, the version that it names, the status at its end.
+type GrpcAnswer = (u16, Option<&'static str>, Option<&'static str>);
+
+/// A gRPC server that gives these answers in turn. Returns where it listens.
+async fn grpc_server(answers: &'static [GrpcAnswer]) -> Result<SocketAddr> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let address = listener.local_addr()?;
+    let turn = Arc::new(AtomicUsize::new(0));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let turn = turn.clone();
+            let service = service_fn(move |_| {
+                let turn = turn.fetch_add(1, Ordering::Relaxed);
+                let (code, version, status) = answers[turn % answers.len()];
+                async move {
+                    let trailers = status.map(|status| {
+                        let status = HeaderValue::from_static(status);
+                        Ok::<_, Infallible>(HeaderMap::from_iter([(
+                            http::HeaderName::from_static("grpc-status"),
+                            status,
+                        )]))
+                    });
+                    let body = Full::new(Bytes::from_static(&[0; 5])).with_trailers(async { trailers });
+                    let mut answer = Response::builder().status(code);
+                    if let Some(version) = version {
+                        answer = answer.header("x-version", version);
+                    }
+                    answer.body(body)
+                }
+            });
+            let served =
+                http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service);
+            tokio::spawn(served);
+        }
+    });
+    Ok(address)
+}
+
+#[tokio::test]
+async fn a_grpc_call_without_version_or_status_is_lost_and_one_that_fails_is_not() -> Result<()> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let answers = &[
+        (200, Some("1"), Some("0")),
+        (200, Some("1"), Some("13")),
+        (200, Some("1"), None),
+        (200, None, Some("0")),
+        (503, None, None),
+    ];
+    let target = Target::grpc(grpc_server(answers).await?, "web.test", "/package.Service/Method");
+    // one after another, over connections that are kept and over new ones
+    for kept in [0, 1] {
+        let one_by_one = Shape {
+            kept,
+            fresh: 1 - kept,
+            per_second: 1000,
+        };
+        let load = Load::at_once(&target, one_by_one)?;
+        let tally = load.next(50).await?;
+        load.stop().await;
+        let answers = tally.answers["1"];
+        assert_eq!(
+            (answers.good, answers.bad, tally.lost),
+            (10, 10, 30),
+            "{tally:#?}"
+        );
+        for how in ["200 of 1 without a status", "503 by the data plane"] {
+            assert!(
+                tally.losses.iter().any(|loss| loss.contains(how)),
+                "{how}: {:#?}",
+                tally.losses
+            );
+        }
+    }
     Ok(())
 }
