@@ -4,6 +4,7 @@
 //! /healthz  200          /readyz   200, 503 while it drains or with READY=false
 //! /metrics  Prometheus   /config   the file of CONFIG_FILE
 //! /stream   a line every 100 ms until the client goes: a long-lived connection
+//! /stream/N so many lines: an answer that takes its time
 //! any other path         {"version": "…", "pod": "…"} with header x-version, 500 for the share of ERROR_RATE
 //! ```
 
@@ -19,13 +20,13 @@ use std::{
 use axum::{
     Json, Router,
     body::Body,
-    extract::{Request, State},
+    extract::{Path, Request, State},
     http::{HeaderValue, StatusCode, header},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::get,
 };
-use futures::stream;
+use futures::{StreamExt, stream};
 use serde_json::json;
 
 use crate::{metrics::Metrics, settings::Settings};
@@ -80,7 +81,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/config", get(config))
-        .route("/stream", get(lines))
+        .route("/stream", get(endless))
+        .route("/stream/{lines}", get(counted))
         .fallback(answer)
         .layer(from_fn_with_state(app.clone(), sign))
         .with_state(app)
@@ -126,13 +128,21 @@ async fn config(State(app): Shared) -> Response {
     }
 }
 
-async fn lines(State(app): Shared) -> Response {
+async fn endless(State(app): Shared) -> Response {
+    lines(&app, usize::MAX)
+}
+
+async fn counted(State(app): Shared, Path(count): Path<usize>) -> Response {
+    lines(&app, count)
+}
+
+fn lines(app: &App, count: usize) -> Response {
     let line = format!("{}\n", app.settings.version);
     let lines = stream::unfold((line, Duration::ZERO), async |(line, pause)| {
         tokio::time::sleep(pause).await;
         Some((Ok::<_, Infallible>(line.clone()), (line, LINE)))
     });
-    Body::from_stream(lines).into_response()
+    Body::from_stream(lines.take(count)).into_response()
 }
 
 async fn answer(State(app): Shared) -> Response {
@@ -191,6 +201,12 @@ mod tests {
         assert_eq!((code, body.as_str()), (200, r#"{"pod":"web-7-x","version":"7"}"#));
         assert_eq!(headers[VERSION_HEADER], "7");
         assert!(!headers.contains_key(header::CONNECTION));
+    }
+
+    #[tokio::test]
+    async fn an_answer_of_so_many_lines_ends_after_them() {
+        let (code, body, _) = ask(&app(&[("VERSION", "7")]), "/stream/3").await;
+        assert_eq!((code, body.as_str()), (200, "7\n7\n7\n"));
     }
 
     #[tokio::test]

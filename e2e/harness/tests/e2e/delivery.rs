@@ -5,6 +5,7 @@ mod approvals;
 mod blue_green;
 mod canary;
 mod configuration;
+mod connections;
 mod examples;
 mod failures;
 mod freeze;
@@ -20,11 +21,11 @@ mod routes;
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use dcanary_crds::{Decision, Verb};
 use dcanary_harness::{
     Namespace, RunView, data_plane,
-    load::{Load, Shape},
+    load::{Load, Shape, Target},
     person::Person,
 };
 use serde_json::{Value, json};
@@ -48,6 +49,13 @@ fn canary(steps: &Value) -> Value {
 /// Requests to an application through the Gateway, until they are stopped.
 async fn load(ns: &Namespace, name: &str) -> Result<Load> {
     Load::start(&ns.through_gateway(name).await?, Shape::default()).await
+}
+
+/// A plain Service of this namespace.
+async fn service(ns: &Namespace, name: &str) -> Result<Target> {
+    let service = ns.object("service", name).await?.context("no Service")?;
+    let address = service["spec"]["clusterIP"].as_str().context("clusterIP")?;
+    Ok(Target::new(format!("{address}:80").parse()?, name))
 }
 
 /// From some moment on all requests must be answered by one version: a gateway has a change in force some seconds after it says so, and

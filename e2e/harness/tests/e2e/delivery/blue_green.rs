@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use dcanary_crds::Verb;
 use dcanary_harness::{
-    Namespace,
     example_app::error_share,
     fixtures::LIMIT,
     load::{Load, Outcome, Shape, Target},
@@ -13,14 +12,7 @@ use dcanary_harness::{
 };
 use serde_json::json;
 
-use super::{SOON, all_on, decide, load, prepared};
-
-/// A plain Service of this namespace.
-async fn service(ns: &Namespace, name: &str) -> Result<Target> {
-    let service = ns.object("service", name).await?.context("no Service")?;
-    let address = service["spec"]["clusterIP"].as_str().context("clusterIP")?;
-    Ok(Target::new(format!("{address}:80").parse()?, name))
-}
+use super::{SOON, all_on, decide, load, prepared, service};
 
 async fn version(target: &Target) -> Result<String> {
     match target.ask().await? {
