@@ -7,6 +7,7 @@
 //! /stream/N so many lines: an answer that takes its time
 //! any other path         {"version": "…", "pod": "…"} with header x-version, 500 for the share of ERROR_RATE
 //! ```
+//! and the gRPC method of [`crate::grpc`].
 
 use std::{
     convert::Infallible,
@@ -19,17 +20,17 @@ use std::{
 
 use axum::{
     Json, Router,
-    body::Body,
+    body::{Body, Bytes},
     extract::{Path, Request, State},
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, StatusCode, Version, header},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use futures::{StreamExt, stream};
 use serde_json::json;
 
-use crate::{metrics::Metrics, settings::Settings};
+use crate::{grpc, metrics::Metrics, settings::Settings};
 
 /// Header that names the version in every answer.
 pub const VERSION_HEADER: &str = "x-version";
@@ -67,6 +68,22 @@ impl App {
         self.draining.load(Ordering::Relaxed)
     }
 
+    /// Takes the time of an answer, and counts whether it is a good one.
+    async fn served(&self) -> StatusCode {
+        let began = Instant::now();
+        if !self.settings.latency.is_zero() {
+            tokio::time::sleep(self.settings.latency).await;
+        }
+        let number = self.answers.fetch_add(1, Ordering::Relaxed);
+        let code = if self.settings.errors.hits(number) {
+            StatusCode::INTERNAL_SERVER_ERROR
+        } else {
+            StatusCode::OK
+        };
+        self.metrics.answered(code.as_u16(), began.elapsed());
+        code
+    }
+
     async fn message(&self) -> Option<String> {
         let file = self.settings.config_file.as_ref()?;
         let text = tokio::fs::read_to_string(file).await.ok()?;
@@ -83,6 +100,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/config", get(config))
         .route("/stream", get(endless))
         .route("/stream/{lines}", get(counted))
+        .route(grpc::METHOD, post(call))
         .fallback(answer)
         .layer(from_fn_with_state(app.clone(), sign))
         .with_state(app)
@@ -90,11 +108,13 @@ pub fn router(app: Arc<App>) -> Router {
 
 /// Every answer names the version; while it drains, each is the last one of its connection.
 async fn sign(State(app): Shared, request: Request, next: Next) -> Response {
+    // later versions end connections in their own way
+    let ends_by_header = request.version() < Version::HTTP_2;
     let mut response = next.run(request).await;
     if let Ok(version) = HeaderValue::from_str(&app.settings.version) {
         response.headers_mut().insert(VERSION_HEADER, version);
     }
-    if app.is_draining() {
+    if app.is_draining() && ends_by_header {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(header::CONNECTION, close);
     }
@@ -146,22 +166,17 @@ fn lines(app: &App, count: usize) -> Response {
 }
 
 async fn answer(State(app): Shared) -> Response {
-    let began = Instant::now();
-    if !app.settings.latency.is_zero() {
-        tokio::time::sleep(app.settings.latency).await;
-    }
-    let number = app.answers.fetch_add(1, Ordering::Relaxed);
-    let code = if app.settings.errors.hits(number) {
-        StatusCode::INTERNAL_SERVER_ERROR
-    } else {
-        StatusCode::OK
-    };
+    let code = app.served().await;
     let mut body = json!({"version": app.settings.version, "pod": app.settings.pod});
     if let (Some(message), Some(fields)) = (app.message().await, body.as_object_mut()) {
         fields.insert("message".into(), message.into());
     }
-    app.metrics.answered(code.as_u16(), began.elapsed());
     (code, Json(body)).into_response()
+}
+
+/// The question is read to its end, as the protocol has it; there is nothing in it.
+async fn call(State(app): Shared, _question: Bytes) -> Response {
+    grpc::answer(app.served().await.is_success())
 }
 
 #[cfg(test)]
@@ -207,6 +222,35 @@ mod tests {
     async fn an_answer_of_so_many_lines_ends_after_them() {
         let (code, body, _) = ask(&app(&[("VERSION", "7")]), "/stream/3").await;
         assert_eq!((code, body.as_str()), (200, "7\n7\n7\n"));
+    }
+
+    #[tokio::test]
+    async fn a_grpc_call_ends_with_its_status_and_fails_as_often_as_other_requests() {
+        let app = app(&[("VERSION", "7"), ("ERROR_RATE", "0.5")]);
+        let mut ends = Vec::new();
+        for _ in 0..2 {
+            let request = Request::post(grpc::METHOD)
+                .header(header::CONTENT_TYPE, "application/grpc")
+                .body(Body::from(vec![0; 5]))
+                .unwrap();
+            let response = router(app.clone()).oneshot(request).await.unwrap();
+            assert_eq!(response.status(), StatusCode::OK);
+            assert_eq!(response.headers()[header::CONTENT_TYPE], "application/grpc");
+            assert_eq!(response.headers()[VERSION_HEADER], "7");
+            let body = response.into_body().collect().await.unwrap();
+            let status = body.trailers().unwrap()["grpc-status"].clone();
+            ends.push((status.to_str().unwrap().to_owned(), body.to_bytes().to_vec()));
+        }
+        // a message of no bytes; and none
+        assert_eq!(
+            ends,
+            [("0".to_owned(), vec![0; 5]), ("13".to_owned(), Vec::new())]
+        );
+        let (_, text, _) = ask(&app, "/metrics").await;
+        assert!(
+            text.contains("http_requests_total{code=\"500\",version=\"7\"} 1"),
+            "{text}"
+        );
     }
 
     #[tokio::test]

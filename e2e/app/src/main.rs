@@ -2,6 +2,7 @@
 //! versions, and bad ones that fail by error rate, by latency, by crash or by never becoming ready.
 
 mod app;
+mod grpc;
 mod metrics;
 mod settings;
 

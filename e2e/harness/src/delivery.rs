@@ -18,13 +18,14 @@ use crate::{Namespace, RunView, example_app, fixtures::LIMIT, person::Person, ru
 const DEPLOYER: &str = "dcanary-deployer";
 
 /// What deliveries are made of: name, API group, kind.
-pub const PARTS: [(&str, &str, &str); 6] = [
+pub const PARTS: [(&str, &str, &str); 7] = [
     ("deployment", "apps", "Deployment"),
     ("statefulset", "apps", "StatefulSet"),
     ("daemonset", "apps", "DaemonSet"),
     ("service", "", "Service"),
     ("configmap", "", "ConfigMap"),
     ("httproute", "gateway.networking.k8s.io", "HTTPRoute"),
+    ("grpcroute", "gateway.networking.k8s.io", "GRPCRoute"),
 ];
 
 impl Namespace {

@@ -12,6 +12,8 @@ const REPOSITORY: &str = "registry.local:5000/example-app";
 /// Where this machine reaches the registry.
 const REGISTRY: &str = "http://127.0.0.1:5000/v2";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+/// Its gRPC method.
+pub const METHOD: &str = "/dcanary.example.Web/Answer";
 /// Longer than the time until a stopped Pod of it has drained.
 pub const DRAINED: Duration = Duration::from_secs(30);
 

@@ -11,6 +11,7 @@ mod failures;
 mod freeze;
 mod generator;
 mod gitops;
+mod grpc;
 mod hooks;
 mod in_place;
 mod journal;

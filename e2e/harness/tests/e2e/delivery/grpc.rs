@@ -1,0 +1,57 @@
+//! gRPC: an Environment whose route is a GRPCRoute.
+
+use anyhow::{Context, Result, ensure};
+use dcanary_crds::Verb;
+use dcanary_harness::{
+    data_plane,
+    example_app::METHOD,
+    load::{Load, Shape, Target},
+    scenario,
+};
+use serde_json::json;
+
+use super::{all_on, canary, decide, prepared};
+
+#[tokio::test]
+async fn a_grpc_route_gives_a_canary_its_share_of_unary_calls_and_loses_none() -> Result<()> {
+    scenario("grpc", |ns| async move {
+        let me = prepared(&ns).await?;
+        let mut environment = ns.environment("web", &canary(&json!([{"weight": 20}, {"pause": {}}])));
+        environment["spec"]["traffic"]["route"]["kind"] = json!("GRPCRoute");
+        ns.apply(&environment.to_string()).await?;
+        let before = ns.deployed("web", "one", "1").await?;
+        // a gateway must know that it is HTTP/2 without TLS
+        for name in ["web", "web-candidate"] {
+            let service = ns.object("service", name).await?.context("no Service")?;
+            assert_eq!(
+                service["spec"]["ports"][0]["appProtocol"], "kubernetes.io/h2c",
+                "{name}"
+            );
+        }
+        let target = Target::grpc(data_plane::gateway().await?, ns.host("web"), METHOD);
+        let load = Load::start(&target, Shape::default()).await?;
+        all_on(&load, "1").await?;
+        ns.release("two", "2").await?;
+        let promotion = ns.promote("two", "web").await?;
+        ns.pauses_at("web", 20).await?;
+        load.next(1000).await?.splits("2", 20, 2.5)?;
+        decide(&me, Verb::Resume, &promotion).await?;
+        let ended = ns.promotion_ended(&promotion).await?;
+        assert_eq!(ended.state("Succeeded").0, "True", "{:#}", ended.status());
+        all_on(&load, "2").await?;
+        // also while the Pods of the release before go
+        let old = before.status()["stable"]["workload"]
+            .as_str()
+            .context("workload")?;
+        ns.scaled_to_zero(old).await?;
+        let tally = load.stop().await;
+        tally.none_lost()?;
+        ensure!(
+            tally.answers.values().all(|version| version.bad == 0),
+            "{:?}",
+            tally.answers
+        );
+        Ok(())
+    })
+    .await
+}
