@@ -39,7 +39,7 @@ pub struct Port {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65_535))]
     pub target_port: Option<i32>,
-    /// `http` (default), `grpc`, `h2c`, …: `appProtocol` of the Service.
+    /// `http`, `grpc`, `h2c`, `https`, …: `appProtocol` of the Service. Default: none; `grpc` with a GRPCRoute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub app_protocol: Option<String>,
