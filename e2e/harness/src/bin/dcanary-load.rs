@@ -17,6 +17,9 @@ struct Args {
     address: SocketAddr,
     /// Name that is asked for
     host: String,
+    /// Method of gRPC to call instead, for instance /package.Service/Method
+    #[arg(long, value_name = "METHOD")]
+    grpc: Option<String>,
     /// Requests a second
     #[arg(long, default_value_t = 100)]
     per_second: u32,
@@ -56,7 +59,10 @@ async fn main() -> Result<ExitCode> {
     let args = Args::parse();
     let mut terminated = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
-    let target = Target::new(args.address, args.host);
+    let target = match &args.grpc {
+        Some(method) => Target::grpc(args.address, args.host, method),
+        None => Target::new(args.address, args.host),
+    };
     let shape = Shape {
         per_second: args.per_second,
         ..Shape::default()
