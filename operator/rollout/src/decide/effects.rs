@@ -37,7 +37,7 @@ impl Pass<'_> {
         effects.extend(self.leftovers());
         effects.extend(self.promotion_effects());
         effects.extend(self.outbox_effects());
-        self.hold_back(&mut effects);
+        self.one_at_a_time(&mut effects);
         let wake = match (self.wake, self.active()) {
             // whatever is overlooked, a rollout is looked at now and then
             (Wake::OnChange, Some(_)) => Wake::At(dcanary_core::time::later(self.now, 30)),
@@ -51,25 +51,14 @@ impl Pass<'_> {
         }
     }
 
-    /// Writes that were refused are not repeated before their time.
-    fn hold_back(&mut self, effects: &mut Vec<Effect>) {
+    /// One write or deletion of an object at a time: what comes second here was decided on a version that the first replaces, so it is left to
+    /// the next decision. Looks again when what was refused is tried again; until then the shell repeats nothing that is the same.
+    fn one_at_a_time(&mut self, effects: &mut Vec<Effect>) {
+        let mut asked = BTreeSet::new();
+        effects.retain(|effect| written(effect).is_none_or(|key| asked.insert(key.clone())));
         let (refusals, now) = (&self.seen.refusals, self.now);
-        let mut later = Vec::new();
-        effects.retain(|effect| {
-            let key = match effect {
-                Effect::Write(write) => &write.key,
-                Effect::Delete { key, .. } => key,
-                _ => return true,
-            };
-            match refusals.get(key) {
-                Some(refusal) if now < refusal.retry_at => {
-                    later.push(refusal.retry_at);
-                    false
-                }
-                _ => true,
-            }
-        });
-        for at in later {
+        let retries = asked.iter().filter_map(|key| Some(refusals.get(key)?.retry_at));
+        if let Some(at) = retries.filter(|at| now < *at).min() {
             self.wake_at(at);
         }
     }
@@ -304,6 +293,15 @@ impl Pass<'_> {
                 .map(|config_map| Effect::DropSealed { config_map }),
         );
         effects
+    }
+}
+
+/// The object that an effect writes or deletes.
+fn written(effect: &Effect) -> Option<&Key> {
+    match effect {
+        Effect::Write(write) => Some(&write.key),
+        Effect::Delete { key, .. } => Some(key),
+        _ => None,
     }
 }
 

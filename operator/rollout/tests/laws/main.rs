@@ -7,4 +7,6 @@ mod cluster;
 mod paths;
 mod people;
 mod random;
+mod refused;
+mod watch;
 mod world;

@@ -8,8 +8,8 @@ use dcanary_crds::{
     release::DecidedKind,
 };
 use dcanary_rollout::{
-    Effect, Kind, Plan, Seen, Settings, next,
-    seen::{Answer, MeasureKey, Measurement},
+    Effect, Key, Kind, Seen, Settings, Write, next,
+    seen::{Answer, MeasureKey, Measurement, Refusal},
 };
 use dcanary_types::environment::{EnvMachine, EnvTransition};
 use jiff::{SignedDuration, Timestamp};
@@ -17,6 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::{
     build::{self, ENV, ENV_UID, NAMESPACE},
     cluster::Cluster,
+    watch::one_at_a_time,
 };
 
 pub struct World {
@@ -36,6 +37,10 @@ pub struct World {
     pub metric_away: bool,
     pub from: Option<Environment>,
     pub policies: Result<(), String>,
+    /// Writes that the API server refuses.
+    pub refuses: Option<fn(&Write) -> bool>,
+    /// What it refused, until its time.
+    refusals: BTreeMap<Key, Refusal>,
     made: u32,
 }
 
@@ -56,6 +61,8 @@ impl World {
             metric_away: false,
             from: None,
             policies: Ok(()),
+            refuses: None,
+            refusals: BTreeMap::new(),
             made: 0,
         };
         for name in ["good1", "good2", "good3", "crash", "bad"] {
@@ -137,6 +144,7 @@ impl World {
             objects: self.cluster.objects.clone(),
             measurements: self.measurements.clone(),
             evidence: self.evidence.clone(),
+            refusals: self.refusals.clone(),
             journal: JournalSeen {
                 recorded: if journal.next == 0 { 0 } else { recorded },
                 ..JournalSeen::default()
@@ -154,6 +162,7 @@ impl World {
         let changed = self.env.status.as_ref() != Some(&plan.status);
         self.env.status = Some(plan.status.clone());
         self.idempotent(&seen, &plan);
+        one_at_a_time(&plan);
         let mut acted = false;
         for effect in plan.effects.iter().take(until) {
             acted |= self.carry_out(effect);
@@ -162,18 +171,9 @@ impl World {
         changed || acted
     }
 
-    /// On its own result, with nothing else changed, a decision changes nothing.
-    fn idempotent(&self, seen: &Seen, plan: &Plan) {
-        let again = next(&self.env, seen, self.now);
-        let differs = differences("", &json(&plan.status), &json(&again.status));
-        assert!(
-            differs.is_empty(),
-            "not idempotent on its own result: {differs:#?}"
-        );
-    }
-
     fn carry_out(&mut self, effect: &Effect) -> bool {
         match effect {
+            Effect::Write(write) if self.refuses.is_some_and(|refuses| refuses(write)) => self.refuse(write),
             Effect::Write(write) if write.key.kind == Kind::Promotion => {
                 let name = write.key.name.clone();
                 let there = self
@@ -227,6 +227,9 @@ impl World {
             Effect::SealOutbox(_) | Effect::DropSealed { .. } => false,
             effect => {
                 self.before(effect);
+                if let Effect::Write(write) = effect {
+                    self.refusals.remove(&write.key);
+                }
                 let done = self.cluster.carry_out(effect);
                 self.laws();
                 done
@@ -234,70 +237,19 @@ impl World {
         }
     }
 
-    /// Nothing that serves requests is taken away.
-    fn before(&self, effect: &Effect) {
-        let shares = self.cluster.shares();
-        match effect {
-            Effect::Write(write) if write.key.kind == Kind::Deployment => {
-                let before = self.cluster.replicas(&write.key.name);
-                let after = write
-                    .object
-                    .pointer("/spec/replicas")
-                    .and_then(serde_json::Value::as_i64)
-                    .unwrap_or(1);
-                let serves = shares.get(&write.key.name).is_some_and(|share| *share > 0);
-                assert!(
-                    !serves || after >= before || after >= i64::from(self.env.spec.replicas.unwrap_or(1)),
-                    "{} serves {shares:?} and goes from {before} to {after}",
-                    write.key.name
-                );
-            }
-            Effect::Delete { key, .. } if key.kind == Kind::Deployment => {
-                assert!(
-                    shares.get(&key.name).is_none_or(|share| *share == 0),
-                    "{} serves",
-                    key.name
-                );
-            }
-            _ => {}
+    /// The same is not tried again before its time. Whether it was tried.
+    fn refuse(&mut self, write: &Write) -> bool {
+        let waits = |refusal: &Refusal| self.now < refusal.retry_at;
+        if self.refusals.get(&write.key).is_some_and(waits) {
+            return false;
         }
-    }
-
-    /// What holds at any time.
-    fn laws(&self) {
-        let weights = self.cluster.weights();
-        if !weights.is_empty() {
-            assert_eq!(
-                weights.values().sum::<i64>(),
-                100,
-                "weights sum to 100: {weights:?}"
-            );
-        }
-        let status = self.status();
-        if let (Some(rollout), Some(stable)) = (&status.rollout, &status.stable) {
-            let moving =
-                rollout.finished_at.is_none() && !matches!(rollout.doing, Doing::Waiting | Doing::PreDeploy);
-            if moving
-                && self
-                    .cluster
-                    .objects
-                    .contains_key(&dcanary_rollout::Key::new(Kind::Deployment, &stable.workload))
-            {
-                assert!(
-                    self.cluster.replicas(&stable.workload) >= i64::from(rollout.stable_replicas),
-                    "the stable release has its Pods until the end"
-                );
-            }
-            let share = self.cluster.shares().get(&rollout.workload).copied().unwrap_or(0);
-            let ready = self.cluster.available(&rollout.workload);
-            if moving && rollout.doing == Doing::Stepping && rollout.stable_replicas > 0 {
-                assert!(
-                    share <= 100 * ready / i64::from(rollout.stable_replicas),
-                    "{share} % on {ready} Pods of {}",
-                    rollout.stable_replicas
-                );
-            }
-        }
+        let refusal = Refusal {
+            reason: "Forbidden".to_owned(),
+            message: "it is not allowed".to_owned(),
+            retry_at: self.now.checked_add(SignedDuration::from_secs(10)).unwrap(),
+        };
+        self.refusals.insert(write.key.clone(), refusal);
+        true
     }
 
     /// The chain takes what is in the outbox, and refuses what is illegal.
@@ -381,37 +333,5 @@ impl World {
         let find = |kind| conditions.iter().find(|condition| condition.kind == kind);
         let end = find(Finished).filter(|condition| condition.status == True)?;
         Some((find(Succeeded)?.status == True, end.reason.clone()))
-    }
-}
-
-fn json(status: &EnvironmentStatus) -> serde_json::Value {
-    serde_json::to_value(status).unwrap()
-}
-
-/// Where two documents differ.
-fn differences(place: &str, one: &serde_json::Value, other: &serde_json::Value) -> Vec<String> {
-    use serde_json::Value::{Array, Object};
-    match (one, other) {
-        (Object(a), Object(b)) => {
-            let keys: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
-            keys.into_iter()
-                .flat_map(|key| {
-                    let null = serde_json::Value::Null;
-                    differences(
-                        &format!("{place}/{key}"),
-                        a.get(key).unwrap_or(&null),
-                        b.get(key).unwrap_or(&null),
-                    )
-                })
-                .collect()
-        }
-        (Array(a), Array(b)) if a.len() == b.len() => a
-            .iter()
-            .zip(b)
-            .enumerate()
-            .flat_map(|(i, (a, b))| differences(&format!("{place}/{i}"), a, b))
-            .collect(),
-        _ if one == other => Vec::new(),
-        _ => vec![format!("{place}: {one} → {other}")],
     }
 }
