@@ -102,6 +102,14 @@ impl Pass<'_> {
         format!("system:dcanary:environment:{}:{}", self.namespace, self.name)
     }
 
+    /// Whether there is a Promotion of this name, where the release is.
+    pub(super) fn is_asked_for(&self, name: &str, deployed: &DeployedRelease) -> bool {
+        self.seen.promotions.iter().any(|promotion| {
+            promotion.metadata.name.as_deref() == Some(name)
+                && promotion.metadata.namespace.as_deref() == Some(&deployed.namespace)
+        })
+    }
+
     /// Asks for a release by a Promotion of this name, unless it was asked for already.
     pub(super) fn ask_for(
         &mut self,
@@ -111,11 +119,7 @@ impl Pass<'_> {
         reason: &str,
         undo: bool,
     ) {
-        let asked = self.seen.promotions.iter().any(|promotion| {
-            promotion.metadata.name.as_deref() == Some(name)
-                && promotion.metadata.namespace.as_deref() == Some(&deployed.namespace)
-        });
-        if asked {
+        if self.is_asked_for(name, deployed) {
             return;
         }
         let spec = PromotionSpec {

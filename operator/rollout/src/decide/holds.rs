@@ -1,7 +1,10 @@
 //! Releases that may not come, and the way back: what people decide about an Environment.
 
 use super::{end::MESSAGE, journal::hash, pass::Pass};
-use crate::wanted::{Counted, counted};
+use crate::{
+    seen::{Key, Kind},
+    wanted::{Counted, counted},
+};
 use dcanary_core::text::cut;
 use dcanary_crds::{HeldRelease, Verb, release::DecidedKind};
 use dcanary_types::environment::EnvTransition;
@@ -31,13 +34,18 @@ impl Pass<'_> {
         }
     }
 
-    /// Whether a Decision was not carried out yet; then it is noted that it is.
+    /// Whether a Decision was carried out.
+    pub(super) fn is_decided(&self, decision: &str) -> bool {
+        self.status.decided.iter().any(|uid| uid == decision)
+    }
+
+    /// Whether a Decision was not carried out yet; then it is noted that it is. Only for what is over with the status alone.
     pub(super) fn is_new(&mut self, decision: &str) -> bool {
-        if self.status.decided.iter().any(|uid| uid == decision) {
-            return false;
+        let new = !self.is_decided(decision);
+        if new {
+            self.status.decided.push(decision.to_owned());
         }
-        self.status.decided.push(decision.to_owned());
-        true
+        new
     }
 
     /// Carries out what was decided about the Environment.
@@ -51,20 +59,22 @@ impl Pass<'_> {
             self.now,
         );
         for decision in decisions {
-            if self.status.decided.iter().any(|uid| uid == decision.uid) {
+            if decision.verb() == Verb::Undo {
+                self.undo(&decision);
+                continue;
+            }
+            if !self.is_new(decision.uid) {
                 continue;
             }
             match decision.verb() {
                 Verb::Hold => self.held_by(&decision),
                 Verb::Unhold => self.let_go(&decision),
-                Verb::Undo => self.undo(decision.uid, decision.by(), decision.reason()),
                 verb => self.tell(
                     true,
                     "DecisionIgnored",
                     &format!("a Decision `{verb:?}` is about a Promotion, not an Environment"),
                 ),
             }
-            self.is_new(decision.uid);
         }
     }
 
@@ -140,8 +150,18 @@ impl Pass<'_> {
             .map(|(_, release)| release.clone())
     }
 
-    /// Asks for the release before the stable one, by a Promotion of its own. Its name comes from the Decision, so that it is created once.
-    pub(super) fn undo(&mut self, decision: &str, by: &str, reason: &str) {
+    /// Asks for the release before the stable one, by a Promotion of its own. Its name comes from the Decision, so that it is created once. The
+    /// Decision is carried out when the Promotion is seen, or can never be.
+    pub(super) fn undo(&mut self, decision: &Counted<'_>) {
+        if self.is_decided(decision.uid) {
+            return;
+        }
+        let name = self.name_of_undo(decision.uid);
+        let mut deployed = self.status.stable.iter().chain(&self.status.history);
+        if deployed.any(|deployed| self.is_asked_for(&name, deployed)) {
+            self.is_new(decision.uid);
+            return;
+        }
         let back = self.status.history.iter().find(|deployed| {
             !deployed.release.is_empty()
                 && self
@@ -150,7 +170,8 @@ impl Pass<'_> {
                     .iter()
                     .all(|held| held.identity != deployed.identity)
         });
-        let Some(back) = back else {
+        let Some(back) = back.cloned() else {
+            self.is_new(decision.uid);
             self.tell(
                 true,
                 "NothingToUndo",
@@ -158,15 +179,32 @@ impl Pass<'_> {
             );
             return;
         };
+        if let Some(refused) = self.refused_for_good(&name) {
+            self.is_new(decision.uid);
+            self.tell(true, "UndoRefused", &format!("Promotion {name}: {refused}"));
+            return;
+        }
+        let reason = match decision.reason() {
+            "" => "undo",
+            reason => reason,
+        };
+        self.ask_for(&name, &back, decision.by(), reason, true);
+    }
+
+    fn name_of_undo(&self, decision: &str) -> String {
         let short: String = decision
             .chars()
             .filter(char::is_ascii_alphanumeric)
             .take(8)
             .collect();
-        let name = format!("{}-undo-{short}", cut_name(self.name));
-        let back = back.clone();
-        let reason = if reason.is_empty() { "undo" } else { reason };
-        self.ask_for(&name, &back, by, reason, true);
+        format!("{}-undo-{short}", cut_name(self.name))
+    }
+
+    /// Why a Promotion of this name will never be: its name is taken by another one, or the API server finds it wrong.
+    fn refused_for_good(&self, name: &str) -> Option<String> {
+        let refusal = self.seen.refusals.get(&Key::new(Kind::Promotion, name))?;
+        let for_good = matches!(refusal.reason.as_str(), "Foreign" | "Invalid");
+        for_good.then(|| refusal.message.clone())
     }
 }
 

@@ -128,10 +128,10 @@ impl<'a> Pass<'a> {
         {
             return;
         }
+        // also one that came in the moment in which it ended: the ones before were carried out
         for decision in self.decisions_about(&rollout) {
-            let after = rollout.finished_at.is_some_and(|end| decision.at >= end);
-            if decision.verb() == Verb::Abort && after && self.is_new(decision.uid) {
-                self.undo(decision.uid, decision.by(), decision.reason());
+            if decision.verb() == Verb::Abort {
+                self.undo(&decision);
             }
         }
     }

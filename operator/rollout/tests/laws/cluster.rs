@@ -69,6 +69,11 @@ impl Cluster {
                         "readyReplicas": ready, "availableReplicas": ready,
                     });
                 }
+                Kind::PipelineRun => {
+                    object["status"] = json!({"conditions": [
+                        {"type": "Finished", "status": "True"}, {"type": "Succeeded", "status": "True"},
+                    ]});
+                }
                 Kind::HttpRoute => {
                     object["status"] = json!({"parents": [{
                         "parentRef": {"name": "gateway"}, "controllerName": "test",

@@ -4,6 +4,7 @@
 
 mod build;
 mod cluster;
+mod lost;
 mod paths;
 mod people;
 mod random;

@@ -20,6 +20,9 @@ impl World {
 
     /// Nothing that serves requests is taken away.
     pub fn before(&self, effect: &Effect) {
+        if self.env.metadata.deletion_timestamp.is_some() {
+            return;
+        }
         let shares = self.cluster.shares();
         match effect {
             Effect::Write(write) if write.key.kind == Kind::Deployment => {

@@ -1,10 +1,13 @@
 //! The world around one Environment. It watches the laws at each write.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use dcanary_core::observed::JournalSeen;
 use dcanary_crds::{
-    Decision, Doing, Environment, EnvironmentStatus, Promotion, Release, RolloutOutcome, Verb,
+    Decision, Doing, Environment, EnvironmentStatus, Promotion, Release, RolloutOutcome, Verb, labels,
     release::DecidedKind,
 };
 use dcanary_rollout::{
@@ -13,6 +16,7 @@ use dcanary_rollout::{
 };
 use dcanary_types::environment::{EnvMachine, EnvTransition};
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::{
     build::{self, ENV, ENV_UID, NAMESPACE},
@@ -28,7 +32,7 @@ pub struct World {
     pub releases: BTreeMap<(String, String), Release>,
     pub decisions: Vec<Decision>,
     pub measurements: BTreeMap<MeasureKey, Measurement>,
-    pub evidence: std::collections::BTreeSet<String>,
+    pub evidence: BTreeSet<String>,
     /// Records that the chain holds, and its machine.
     pub chain: Vec<EnvTransition>,
     pub machine: Option<EnvMachine>,
@@ -39,8 +43,12 @@ pub struct World {
     pub policies: Result<(), String>,
     /// Writes that the API server refuses.
     pub refuses: Option<fn(&Write) -> bool>,
+    /// Why it does.
+    pub refused_as: &'static str,
     /// What it refused, until its time.
     refusals: BTreeMap<Key, Refusal>,
+    /// Each effect is lost the first time: those that were. A crash between the status and its effects does that.
+    pub lost: Option<BTreeSet<String>>,
     made: u32,
 }
 
@@ -54,7 +62,7 @@ impl World {
             releases: BTreeMap::new(),
             decisions: Vec::new(),
             measurements: BTreeMap::new(),
-            evidence: std::collections::BTreeSet::new(),
+            evidence: BTreeSet::new(),
             chain: Vec::new(),
             machine: None,
             chain_away: false,
@@ -62,7 +70,9 @@ impl World {
             from: None,
             policies: Ok(()),
             refuses: None,
+            refused_as: "Forbidden",
             refusals: BTreeMap::new(),
+            lost: None,
             made: 0,
         };
         for name in ["good1", "good2", "good3", "crash", "bad"] {
@@ -89,6 +99,16 @@ impl World {
         let rollout = self.status().rollout?;
         rollout.finished_at?;
         rollout.outcome
+    }
+
+    /// Somebody deletes the Environment.
+    pub fn delete(&mut self) {
+        self.env.metadata.deletion_timestamp = Some(Time(self.now));
+    }
+
+    /// The operator let the Environment go.
+    pub fn is_gone(&self) -> bool {
+        self.env.metadata.deletion_timestamp.is_some() && self.env.metadata.finalizers.is_none()
     }
 
     pub fn pass(&mut self, seconds: i64) {
@@ -172,6 +192,13 @@ impl World {
     }
 
     fn carry_out(&mut self, effect: &Effect) -> bool {
+        if self
+            .lost
+            .as_mut()
+            .is_some_and(|lost| lost.insert(format!("{effect:?}")))
+        {
+            return true;
+        }
         match effect {
             Effect::Write(write) if self.refuses.is_some_and(|refuses| refuses(write)) => self.refuse(write),
             Effect::Write(write) if write.key.kind == Kind::Promotion => {
@@ -184,8 +211,7 @@ impl World {
                     let mut promotion: Promotion = serde_json::from_value(write.object.clone()).unwrap();
                     let uid = format!("uid-{name}");
                     promotion.metadata.uid = Some(uid);
-                    promotion.metadata.creation_timestamp =
-                        Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(self.now));
+                    promotion.metadata.creation_timestamp = Some(Time(self.now));
                     self.promotions.push(promotion);
                 }
                 !there
@@ -223,7 +249,11 @@ impl World {
                 assert!(replayed.agrees(), "{:?}", replayed.differences);
                 self.evidence.insert(digest.clone())
             }
-            Effect::HoldEnvironment | Effect::ReleaseEnvironment => true,
+            Effect::HoldEnvironment | Effect::ReleaseEnvironment => {
+                let held = matches!(effect, Effect::HoldEnvironment);
+                self.env.metadata.finalizers = held.then(|| vec![labels::ENVIRONMENT_FINALIZER.to_owned()]);
+                true
+            }
             Effect::SealOutbox(_) | Effect::DropSealed { .. } => false,
             effect => {
                 self.before(effect);
@@ -244,7 +274,7 @@ impl World {
             return false;
         }
         let refusal = Refusal {
-            reason: "Forbidden".to_owned(),
+            reason: self.refused_as.to_owned(),
             message: "it is not allowed".to_owned(),
             retry_at: self.now.checked_add(SignedDuration::from_secs(10)).unwrap(),
         };
