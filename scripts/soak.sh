@@ -28,7 +28,12 @@ soak "the local cluster, broken and recovered" e2e/cluster/selftest.sh
 soak "laws of a run" run --test laws
 if [ "${SOAK_ROUNDS:-3}" -gt 0 ]; then
   scripts/up.sh
-  if [ "${CLUSTER:-local}" = local ]; then eval "$(e2e/cluster/env.sh)"; fi
+  if [ "${CLUSTER:-local}" = local ]; then
+    eval "$(e2e/cluster/env.sh)"
+    step "starting the gateway" e2e/cluster/gateway.sh up
+    step "starting Prometheus" e2e/cluster/prometheus.sh up
+    step "pushing the example application" e2e/cluster/images/app.sh "$OUT_DIR/bin/dcanary-example-app" "$OUT_DIR/app" --push
+  fi
   for round in $(seq "${SOAK_ROUNDS:-3}"); do
     soak "outages, round $round" run --test e2e -- --test-threads 1 outages::
     soak "failpoints, round $round" run --test e2e -- --test-threads 1 --nocapture failpoints::
