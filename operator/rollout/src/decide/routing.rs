@@ -48,6 +48,20 @@ impl Pass<'_> {
         }
     }
 
+    /// Whether no request takes the way of the candidate's Service any more after a promotion. A gateway says that it has taken a route over
+    /// before it acts on it, so a candidate that came at once would get requests before it has a ready Pod.
+    pub(super) fn candidate_is_free(&mut self) -> bool {
+        let Some(rollout) = &self.status.rollout else {
+            return true;
+        };
+        match rollout.finished_at {
+            Some(end) if rollout.outcome == Some(RolloutOutcome::Promoted) && rollout.weight > 0 => {
+                self.reached(later(end, 2 * SETTLE))
+            }
+            _ => true,
+        }
+    }
+
     /// What is to be written so that requests go where they should, and whether they do.
     pub(super) fn split(&self) -> Option<Split> {
         if self.in_place() {

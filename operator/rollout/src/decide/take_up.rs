@@ -73,7 +73,7 @@ impl<'a> Pass<'a> {
         };
         if self.active().is_some() {
             self.make_way(promotion);
-        } else if settled && self.calm() {
+        } else if settled && self.calm() && (prepared.returning || self.candidate_is_free()) {
             self.begin(promotion, release, prepared, approvals, overridden_by);
         }
         let uid = promotion.metadata.uid.as_deref().unwrap_or_default();

@@ -49,6 +49,25 @@ fn a_good_release_passes_all_steps_and_becomes_stable() {
 }
 
 #[test]
+fn the_candidates_service_leads_nowhere_else_while_a_gateway_may_still_send_requests_to_it() {
+    let mut world = with_first_release(environment(canary(steps()), json!({})));
+    let first = world.promote("good2");
+    while world.finished(&first).is_none() {
+        world.run(1);
+    }
+    let promoted = world.status().stable.unwrap().workload;
+    world.promote("good3");
+    // twice the time in which a gateway learns of a change: from the end on to the stable Service, and then away from the candidate's
+    for second in 0..9 {
+        let leads_to = world.cluster.leads_to("web-candidate");
+        assert_eq!(leads_to.as_ref(), Some(&promoted), "after {second} s");
+        world.run(1);
+    }
+    world.run(120);
+    assert_eq!(world.stable().as_deref(), Some("good3"));
+}
+
+#[test]
 fn a_release_that_fails_its_metrics_goes_back_and_is_held_until_it_is_let_go() {
     let mut world = with_first_release(environment(canary(steps()), json!({})));
     let name = world.promote("bad");
