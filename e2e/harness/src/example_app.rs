@@ -60,7 +60,7 @@ pub fn pod_spec() -> Value {
             "image": "$(images.web)",
             "ports": [{"name": "http", "containerPort": 8080}],
             "env": [{"name": "DRAIN_SECONDS", "value": "3"}],
-            "readinessProbe": {"httpGet": {"path": "/readyz", "port": "http"}, "periodSeconds": 1, "failureThreshold": 1},
+            "readinessProbe": {"httpGet": {"path": "/readyz", "port": "http"}, "periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 2},
             "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
         }],
     })

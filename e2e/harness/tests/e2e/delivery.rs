@@ -26,7 +26,7 @@ use anyhow::{Context, Result};
 use dcanary_crds::{Decision, Verb};
 use dcanary_harness::{
     Namespace, RunView, data_plane,
-    load::{Load, Shape, Target},
+    load::{Load, Shape, Tally, Target},
     person::Person,
 };
 use serde_json::{Value, json};
@@ -70,6 +70,18 @@ async fn all_on(load: &Load, version: &str) -> Result<()> {
         }
     }
     load.next(200).await?.splits(version, 100, 0.0)
+}
+
+/// So many requests, once a version's share is about the weight: a gateway has a change in force some seconds after it says so.
+async fn share(load: &Load, version: &str, weight: u32, requests: u32) -> Result<Tally> {
+    const ABOUT: f64 = 8.0;
+    const AT_MOST: u32 = 40;
+    for _ in 0..AT_MOST {
+        if load.next(100).await?.splits(version, weight, ABOUT).is_ok() {
+            break;
+        }
+    }
+    load.next(requests).await
 }
 
 /// A decision without a reason about a promotion or an environment.

@@ -11,7 +11,7 @@ use futures::{StreamExt, TryStreamExt};
 use kube::runtime::{WatchStreamExt, watcher};
 use serde_json::json;
 
-use super::{all_on, canary, decide, load, prepared};
+use super::{all_on, canary, decide, load, prepared, share};
 
 /// How far a share may be off at a thousand requests.
 const POINTS: f64 = 2.0;
@@ -34,7 +34,9 @@ async fn a_canary_has_its_share_at_each_step_and_no_request_of_ten_thousand_is_l
         let promotion = ns.promote("two", "web").await?;
         for weight in [20, 50] {
             ns.pauses_at("web", weight.into()).await?;
-            load.next(1000).await?.splits("2", weight, POINTS)?;
+            share(&load, "2", weight, 1000)
+                .await?
+                .splits("2", weight, POINTS)?;
             decide(&me, Verb::Resume, &promotion).await?;
         }
         let ended = ns.promotion_ended(&promotion).await?;
@@ -110,7 +112,7 @@ async fn a_weight_waits_for_the_pods_that_can_carry_it_and_says_so() -> Result<(
         assert_eq!(view.rollout()["weight"], 20, "{:#}", view.status());
         let said = view.rollout()["message"].as_str().unwrap_or_default();
         ensure!(said.contains("80 %") && said.contains("1 are ready"), "{said}");
-        load.next(500).await?.splits("2", 20, 2.5)?;
+        share(&load, "2", 20, 500).await?.splits("2", 20, 2.5)?;
         decide(&me, Verb::Abort, &promotion).await?;
         let ended = ns.promotion_ended(&promotion).await?;
         assert_eq!(ended.state("Succeeded").0, "False", "{:#}", ended.status());
@@ -218,7 +220,7 @@ async fn a_newer_release_takes_the_candidates_place_and_the_stable_release_stays
             })
             .await?;
         assert_eq!(view.stable(), Some("one"), "{:#}", view.status());
-        let tally = load.next(500).await?;
+        let tally = share(&load, "3", 30, 500).await?;
         tally.splits("3", 30, 3.0)?;
         assert_eq!(tally.of("2"), 0, "{:?}", tally.answers);
         decide(&me, Verb::Resume, &third).await?;

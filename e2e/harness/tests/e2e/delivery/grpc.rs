@@ -10,7 +10,7 @@ use dcanary_harness::{
 };
 use serde_json::json;
 
-use super::{all_on, canary, decide, prepared};
+use super::{all_on, canary, decide, prepared, share};
 
 #[tokio::test]
 async fn a_grpc_route_gives_a_canary_its_share_of_unary_calls_and_loses_none() -> Result<()> {
@@ -34,7 +34,7 @@ async fn a_grpc_route_gives_a_canary_its_share_of_unary_calls_and_loses_none() -
         ns.release("two", "2").await?;
         let promotion = ns.promote("two", "web").await?;
         ns.pauses_at("web", 20).await?;
-        load.next(1000).await?.splits("2", 20, 2.5)?;
+        share(&load, "2", 20, 1000).await?.splits("2", 20, 2.5)?;
         decide(&me, Verb::Resume, &promotion).await?;
         let ended = ns.promotion_ended(&promotion).await?;
         assert_eq!(ended.state("Succeeded").0, "True", "{:#}", ended.status());

@@ -13,7 +13,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
-use super::{all_on, canary, decide, load, prepared};
+use super::{all_on, canary, decide, load, prepared, share};
 
 /// A route of somebody else's with a rule for the application in the middle.
 fn shared_route(ns: &Namespace) -> Value {
@@ -96,7 +96,7 @@ async fn an_adopted_route_keeps_every_foreign_rule_byte_for_byte() -> Result<()>
         let promotion = ns.promote("two", "web").await?;
         ns.pauses_at("web", 30).await?;
         assert_eq!(foreign(&ns).await?, before);
-        load.next(1000).await?.splits("2", 30, 2.0)?;
+        share(&load, "2", 30, 1000).await?.splits("2", 30, 2.0)?;
         let testers = Load::start(
             &ns.through_gateway("web").await?.header("x-tester", "yes"),
             Shape {
