@@ -46,7 +46,7 @@ soak: ## The long loops: a million blocks, more crashes, more cases (an hour or 
 	@scripts/soak.sh
 
 bench: ## Runs against bare Pods, as ratios; BENCH="--quick" or "--write" are its arguments
-	@scripts/bench.sh $(BENCH)
+	@scripts/bench.sh runs $(BENCH)
 
 generate: ## Writes generated files (CRDs, vectors)
 	@scripts/generate.sh

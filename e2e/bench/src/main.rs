@@ -1,242 +1,70 @@
-//! `dcanary-bench`: what a run costs, as ratios of interleaved pairs against bare Pods of the same image.
+//! `dcanary-bench`: what the product costs and what it keeps to, measured on a cluster, as tables in Markdown.
 //!
 //! ```text
-//! pairs ─┬─ bare  Pods that are created directly      ─┐
-//!        └─ runs  PipelineRuns                        ─┴─ board: a watch, its events are the clock
-//! audit: API calls      usage: CPU, memory      journal ─ node: the recorder alone      figures ─▶ report
+//! runs      a run against bare Pods        board: a watch      audit: API calls
+//!                                          usage: CPU, memory  report: the table
 //! ```
 
 mod audit;
-mod bare;
 mod board;
-mod figures;
-mod journal;
+mod calls;
 mod machine;
-mod node;
-mod pairs;
 mod product;
 mod report;
 mod runs;
 mod stats;
 mod usage;
 
-use std::{cell::RefCell, path::PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
-use clap::{Parser, value_parser};
-use dcanary_harness::{Namespace, cluster::repository, scenario};
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use dcanary_harness::cluster::repository;
 
-use crate::{
-    bare::Bare,
-    board::Board,
-    figures::Figures,
-    machine::Setting,
-    pairs::{Series, interleave, phase},
-    runs::{Life, Runs},
-    usage::Process,
-};
+use crate::{machine::Setting, report::Block};
 
-/// The image of both sides.
-const IMAGE: &str = "registry.local:5000/busybox:1";
-/// Runs of a burst at once.
-const TWENTY: u32 = 20;
-/// Runs of a burst of the journal alone, four records each.
-const BURST: u32 = 250;
-
-/// Measures runs against bare Pods on the cluster of KUBECONFIG and prints a table in Markdown.
+/// Measures on the cluster of KUBECONFIG and prints a table in Markdown.
 #[derive(Debug, Clone, Parser)]
 #[command(version)]
 struct Arguments {
-    /// Pairs of a one-stage run and a bare Pod.
-    #[arg(long, default_value_t = 30, value_parser = value_parser!(u32).range(..=1000))]
-    one: u32,
-    /// Pairs of a run with three stages in a chain and three bare Pods in a row.
-    #[arg(long, default_value_t = 10, value_parser = value_parser!(u32).range(..=1000))]
-    three: u32,
-    /// Pairs of twenty one-stage runs at once and twenty bare Pods at once.
-    #[arg(long, default_value_t = 3, value_parser = value_parser!(u32).range(..=1000))]
-    twenty: u32,
-    /// Bursts into the journal alone.
-    #[arg(long, default_value_t = 5, value_parser = value_parser!(u32).range(..=1000))]
-    bursts: u32,
-    /// 3, 2 and 1 pairs and 3 bursts: whether everything works, not a measurement.
-    #[arg(long, conflicts_with_all = ["one", "three", "twenty", "bursts"])]
-    quick: bool,
+    #[command(subcommand)]
+    what: What,
     /// Puts the table into docs/performance.md too.
-    #[arg(long)]
+    #[arg(long, global = true)]
     write: bool,
     /// Audit log of the API server. Default: that of the local cluster.
-    #[arg(long, env = "DCANARY_AUDIT_LOG")]
+    #[arg(long, global = true, env = "DCANARY_AUDIT_LOG")]
     audit_log: Option<PathBuf>,
-    /// Program of the embedded node. Default: beside this program.
-    #[arg(long, env = "DCANARY_NODE_PROGRAM")]
-    node: Option<PathBuf>,
-    /// Folder with orchestrator.wasm. Default: where `make build` puts it.
-    #[arg(long, env = "DCANARY_CANISTERS")]
-    canisters: Option<PathBuf>,
 }
 
-/// What is measured on the cluster.
-#[derive(Default)]
-struct Measured {
-    one: Series,
-    three: Series,
-    twenty: Series,
-    one_lives: Vec<Life>,
-    twenty_lives: Vec<Life>,
-    calls: Option<Result<audit::Calls, String>>,
-    process: Option<Result<(), String>>,
+/// What is measured.
+#[derive(Debug, Clone, Subcommand)]
+enum What {
+    /// Runs against bare Pods.
+    Runs(runs::Arguments),
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let mut arguments = Arguments::parse();
-    if arguments.quick {
-        (arguments.one, arguments.three, arguments.twenty, arguments.bursts) = (3, 2, 1, 3);
-    }
+    let arguments = Arguments::parse();
     let setting = Setting::now();
-    let rows = measure(&arguments).await?.rows();
+    let audit_log = arguments
+        .audit_log
+        .unwrap_or_else(|| folder("DCANARY_STATE", ".local/state").join("cluster/audit/audit.log"));
+    let (block, rows) = match arguments.what {
+        What::Runs(arguments) => (Block::RUNS, runs::rows(arguments, &audit_log).await?),
+    };
     let text = report::markdown(&setting, &rows);
     println!("{text}");
     if arguments.write {
         let document = repository().join("docs/performance.md");
-        report::write(&document, &text)?;
+        report::write(&document, block, &text)?;
         eprintln!("written into docs/performance.md");
     }
     Ok(())
 }
 
-async fn measure(arguments: &Arguments) -> Result<Figures> {
-    let mut measured = Measured::default();
-    if arguments.one + arguments.three + arguments.twenty > 0 {
-        scenario("bench", |ns| {
-            let measured = &mut measured;
-            async move {
-                tokio::select! {
-                    done = on_cluster(arguments, &ns) => *measured = done?,
-                    _ = tokio::signal::ctrl_c() => bail!("interrupted"),
-                }
-                Ok(())
-            }
-        })
-        .await?;
-    }
-    // after the cluster's part, so that it takes nothing from it
-    let journal = journal(arguments).await.map_err(|error| format!("{error:#}"));
-    let nothing = || "nothing was measured on a cluster".to_owned();
-    Ok(Figures {
-        one: measured.one,
-        three: measured.three,
-        twenty: measured.twenty,
-        one_lives: measured.one_lives,
-        twenty_lives: measured.twenty_lives,
-        calls: measured.calls.unwrap_or_else(|| Err(nothing())),
-        process: measured.process.unwrap_or_else(|| Err(nothing())),
-        journal,
-    })
-}
-
-async fn on_cluster(arguments: &Arguments, ns: &Namespace) -> Result<Measured> {
-    let operator = product::component(&ns.cluster, "operator").await?;
-    let server = product::component(&ns.cluster, "server").await?;
-    let process = Process::of_pod(&operator.uid, "dcanary-operator");
-    let pods = Board::open(ns.api(), bare::look).await?;
-    let board = Board::open(ns.runs(), runs::look).await?;
-    let bare = Bare {
-        api: ns.api(),
-        board: &pods,
-    };
-    let runs = Runs {
-        api: ns.runs(),
-        board: &board,
-        pods: &pods,
-        operator: process.as_ref().ok(),
-        lives: RefCell::default(),
-    };
-
-    // the first of each kind warms caches and connections and does not count
-    bare.at_once("warm", 1).await?;
-    runs.at_once("warm", 1, 1).await?;
-    runs.lives.take();
-
-    let one = interleave(
-        "one stage",
-        arguments.one,
-        phase,
-        async |n| bare.at_once(&format!("one-{n}"), 1).await,
-        async |n| runs.at_once(&format!("one-{n}"), 1, 1).await,
-    )
-    .await?;
-    let one_lives = runs.lives.take();
-    let three = interleave(
-        "three stages",
-        arguments.three,
-        phase,
-        async |n| bare.in_a_row(&format!("three-{n}"), 3).await,
-        async |n| runs.at_once(&format!("three-{n}"), 1, 3).await,
-    )
-    .await?;
-    runs.lives.take();
-    let twenty = interleave(
-        "twenty at once",
-        arguments.twenty,
-        phase,
-        async |n| bare.at_once(&format!("twenty-{n}"), TWENTY).await,
-        async |n| runs.at_once(&format!("twenty-{n}"), TWENTY, 1).await,
-    )
-    .await?;
-    let twenty_lives = runs.lives.take();
-
-    let scope = audit::Scope {
-        operator: operator.user,
-        server: server.user,
-        system: ns.cluster.operator_namespace.clone(),
-        bench: ns.name.clone(),
-        windows: one_lives.iter().map(|life| life.window).collect(),
-    };
-    let log = arguments
-        .audit_log
-        .clone()
-        .unwrap_or_else(|| state().join("cluster/audit/audit.log"));
-    let text = |error: anyhow::Error| format!("{error:#}");
-    Ok(Measured {
-        one,
-        three,
-        twenty,
-        one_lives,
-        twenty_lives,
-        calls: Some(audit::read(&log, &scope).map_err(text)),
-        process: Some(process.map(drop).map_err(text)),
-    })
-}
-
-async fn journal(arguments: &Arguments) -> Result<journal::Rates> {
-    // as the connection to a cluster does; whoever comes second finds it done
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let program = match &arguments.node {
-        Some(program) => program.clone(),
-        None => std::env::current_exe()
-            .context("where this program is")?
-            .with_file_name("dcanary-node"),
-    };
-    let canisters = arguments
-        .canisters
-        .clone()
-        .unwrap_or_else(|| folder("DCANARY_CACHE", ".cache").join("out/canisters"));
-    journal::measure(
-        &program,
-        &canisters.join("orchestrator.wasm"),
-        arguments.bursts,
-        BURST,
-    )
-    .await
-}
-
-/// Where the running cluster is, as `scripts/env.sh` says.
-fn state() -> PathBuf {
-    folder("DCANARY_STATE", ".local/state")
-}
-
+/// A folder of ours, as `scripts/env.sh` says.
 fn folder(variable: &str, below_home: &str) -> PathBuf {
     std::env::var_os(variable).map_or_else(
         || {

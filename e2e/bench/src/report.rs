@@ -6,10 +6,33 @@ use anyhow::{Context, Result, bail};
 
 use crate::machine::Setting;
 
-/// Line before the table in a document.
-pub const BEGIN: &str = "<!-- bench:begin (written by `make bench`, do not edit) -->";
-/// Line after the table in a document.
-pub const END: &str = "<!-- bench:end -->";
+/// Where a table stands in a document.
+#[derive(Debug, Clone, Copy)]
+pub struct Block {
+    name: &'static str,
+    command: &'static str,
+}
+
+impl Block {
+    /// The table of runs.
+    pub const RUNS: Self = Self {
+        name: "bench",
+        command: "make bench",
+    };
+
+    /// Line before it.
+    fn begin(self) -> String {
+        format!(
+            "<!-- {}:begin (written by `{}`, do not edit) -->",
+            self.name, self.command
+        )
+    }
+
+    /// Line after it.
+    fn end(self) -> String {
+        format!("<!-- {}:end -->", self.name)
+    }
+}
 
 /// One line of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,24 +89,25 @@ pub fn markdown(setting: &Setting, rows: &[Row]) -> String {
     lines.join("\n")
 }
 
-/// Puts a text between the markers of a document; everything else stays as it is.
+/// Puts a text between the markers of its block in a document; everything else stays as it is.
 ///
 /// # Errors
 /// When the document cannot be read or written, or the markers are not there in order.
-pub fn write(document: &Path, text: &str) -> Result<()> {
+pub fn write(document: &Path, block: Block, text: &str) -> Result<()> {
     let old = fs::read_to_string(document).with_context(|| format!("read {}", document.display()))?;
-    let new = replaced(&old, text).with_context(|| document.display().to_string())?;
+    let new = replaced(&old, block, text).with_context(|| document.display().to_string())?;
     fs::write(document, new).with_context(|| format!("write {}", document.display()))
 }
 
-fn replaced(old: &str, text: &str) -> Result<String> {
+fn replaced(old: &str, block: Block, text: &str) -> Result<String> {
+    let (begin, end) = (block.begin(), block.end());
     let found = old
-        .split_once(BEGIN)
-        .and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
+        .split_once(&begin)
+        .and_then(|(before, rest)| Some((before, rest.split_once(&end)?.1)));
     let Some((before, after)) = found else {
-        bail!("the markers `{BEGIN}` and `{END}` are not there");
+        bail!("the markers `{begin}` and `{end}` are not there");
     };
-    Ok(format!("{before}{BEGIN}\n{}\n{END}{after}", text.trim()))
+    Ok(format!("{before}{begin}\n{}\n{end}{after}", text.trim()))
 }
 
 fn clean(cell: &str) -> String {
@@ -93,16 +117,29 @@ fn clean(cell: &str) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use dcanary_harness::cluster::repository;
+
     use super::*;
 
     #[test]
     fn only_what_is_between_the_markers_changes() {
-        let old = format!("# Title\n{BEGIN}\nold\n{END}\nrest\n");
+        let (begin, end) = (Block::RUNS.begin(), Block::RUNS.end());
+        let replaced = |old: &str, text| replaced(old, Block::RUNS, text);
+        let old = format!("# Title\n{begin}\nold\n{end}\nrest\n");
         let new = replaced(&old, "new\n").unwrap();
-        assert_eq!(new, format!("# Title\n{BEGIN}\nnew\n{END}\nrest\n"));
+        assert_eq!(new, format!("# Title\n{begin}\nnew\n{end}\nrest\n"));
         assert_eq!(replaced(&new, "new").unwrap(), new);
         assert!(replaced("# Title\n", "new").is_err());
-        assert!(replaced(&format!("{END}{BEGIN}"), "new").is_err());
+        assert!(replaced(&format!("{end}{begin}"), "new").is_err());
+    }
+
+    #[test]
+    fn the_document_has_a_place_for_each_table() {
+        let document = fs::read_to_string(repository().join("docs/performance.md")).unwrap();
+        for block in [Block::RUNS] {
+            let new = replaced(&document, block, "the new table").unwrap();
+            assert!(new.contains("the new table"));
+        }
     }
 
     #[test]

@@ -12,8 +12,8 @@ use kube::{
 };
 use serde_json::{Value, json};
 
+use super::IMAGE;
 use crate::{
-    IMAGE,
     audit::Window,
     board::{Board, Sight},
     usage::{Process, Sample},

@@ -1,11 +1,10 @@
 //! From measurements to the rows of the table, each with its aim.
 
+use super::{journal::Rates, pairs::Series, pipeline_runs::Life};
 use crate::{
     audit::{Caller, Calls, Group},
-    journal::Rates,
-    pairs::Series,
+    calls::Tally,
     report::Row,
-    runs::Life,
     stats::{interval, median, range, real},
 };
 
@@ -236,58 +235,13 @@ fn spread(ratios: &[f64]) -> String {
     }
 }
 
-/// Calls of one caller by verb and resource.
-struct Tally {
-    all: f64,
-    late: f64,
-    parts: Vec<(String, f64)>,
-}
-
-impl Tally {
-    fn of(calls: &Calls, caller: Caller, group: Option<Group>) -> Self {
-        let mut tally = Self {
-            all: 0.0,
-            late: 0.0,
-            parts: Vec::new(),
-        };
-        for ((who, what, verb, resource), count) in calls {
-            if *who == caller && group.is_none_or(|group| group == *what) {
-                tally.all += real(count.all);
-                tally.late += real(count.late);
-                tally.parts.push((format!("{verb} {resource}"), real(count.all)));
-            }
-        }
-        tally
-    }
-
-    fn text(&self, runs: u32) -> String {
-        let runs = f64::from(runs);
-        let mut text: Vec<String> = self
-            .parts
-            .iter()
-            .map(|(name, count)| format!("{name} {:.2}", count / runs))
-            .collect();
-        if self.late > 0.0 {
-            text.push(format!(
-                "of all {:.2} after the deletion was asked for",
-                self.late / runs
-            ));
-        }
-        if text.is_empty() {
-            "none".to_owned()
-        } else {
-            text.join(", ")
-        }
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::{
         audit::{Count, Window},
-        pairs::Pair,
+        runs::pairs::Pair,
         usage::Sample,
     };
 

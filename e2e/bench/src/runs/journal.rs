@@ -14,11 +14,11 @@ use dcanary_types::{
 };
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::{
+use super::{
     IMAGE,
     node::{DOMAIN, Node, PROJECT},
-    stats::real,
 };
+use crate::stats::real;
 
 /// Longest wait for a receipt.
 const LIMIT: Duration = Duration::from_mins(1);

@@ -11,10 +11,8 @@ use kube::{
 };
 use serde_json::json;
 
-use crate::{
-    IMAGE,
-    board::{Board, Progress, Sight},
-};
+use super::IMAGE;
+use crate::board::{Board, Progress, Sight};
 
 /// Bare Pods of the bench's namespace.
 pub struct Bare<'a> {
