@@ -15,6 +15,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use jiff::Timestamp;
 use tokio::{
     sync::watch,
     task::JoinSet,
@@ -104,7 +105,8 @@ impl Load {
                     // a request that has begun is waited for, also when it is told to stop
                     let asked = Instant::now();
                     let outcome = target.request(&client).await;
-                    shared.tally().add(outcome, asked.elapsed(), began.elapsed());
+                    let (came, took, at) = (Timestamp::now(), asked.elapsed(), began.elapsed());
+                    shared.tally().add(outcome, took, at, came);
                     shared.count.send_modify(|count| *count += 1);
                 }
             });
@@ -140,8 +142,12 @@ impl Load {
         let mut count = self.shared.count.subscribe();
         let reached = async {
             loop {
-                let tally = self.tally();
-                if wanted(&tally) {
+                // copied only when it holds: it is looked at after each request, and grows with each
+                let held = {
+                    let tally = self.shared.tally();
+                    wanted(&tally).then(|| tally.clone())
+                };
+                if let Some(tally) = held {
                     return Ok(tally);
                 }
                 count.changed().await.context("the load has ended")?;

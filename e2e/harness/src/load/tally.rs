@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Result, bail};
+use jiff::Timestamp;
 
 use super::Outcome;
 
@@ -28,6 +29,7 @@ pub struct Tally {
     /// The first of them: when, and how.
     pub losses: Vec<String>,
     times: Vec<Duration>,
+    last: BTreeMap<String, Timestamp>,
 }
 
 impl Tally {
@@ -40,6 +42,11 @@ impl Tally {
     /// Answers of a version.
     pub fn of(&self, version: &str) -> u32 {
         self.answers.get(version).map_or(0, |one| one.good + one.bad)
+    }
+
+    /// When the last answer of a version came, by the clock of this machine.
+    pub fn last(&self, version: &str) -> Option<Timestamp> {
+        self.last.get(version).copied()
     }
 
     /// Percent of all requests that a version answered.
@@ -66,11 +73,15 @@ impl Tally {
             };
             (version.clone(), more)
         });
+        let answers: BTreeMap<_, _> = answers.filter(|(_, more)| more.good + more.bad > 0).collect();
+        let mut last = self.last.clone();
+        last.retain(|version, _| answers.contains_key(version));
         Self {
-            answers: answers.filter(|(_, more)| more.good + more.bad > 0).collect(),
+            answers,
             lost: self.lost - earlier.lost,
             losses: self.losses[earlier.losses.len()..].to_vec(),
             times: self.times[earlier.times.len()..].to_vec(),
+            last,
         }
     }
 
@@ -106,10 +117,12 @@ impl Tally {
         Ok(())
     }
 
-    pub(super) fn add(&mut self, outcome: Outcome, took: Duration, at: Duration) {
+    /// One more request: what became of it, in which time, when since the beginning, and when by the clock.
+    pub(super) fn add(&mut self, outcome: Outcome, took: Duration, at: Duration, came: Timestamp) {
         self.times.push(took);
         match outcome {
             Outcome::Answer { version, code, .. } => {
+                self.last.insert(version.clone(), came);
                 let answers = self.answers.entry(version).or_default();
                 if code < 500 {
                     answers.good += 1;

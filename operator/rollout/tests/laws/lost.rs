@@ -28,15 +28,28 @@ struct End {
 impl End {
     fn of(world: &World) -> Self {
         let status = world.status();
-        let names = world.promotions.iter().map(|promotion| promotion.metadata.name.clone().unwrap());
-        let deployments = world.cluster.objects.keys().filter(|key| key.kind == Kind::Deployment);
+        let names = world
+            .promotions
+            .iter()
+            .map(|promotion| promotion.metadata.name.clone().unwrap());
+        let deployments = world
+            .cluster
+            .objects
+            .keys()
+            .filter(|key| key.kind == Kind::Deployment);
         Self {
             stable: status.stable.map(|stable| (stable.release, stable.identity)),
-            history: status.history.into_iter().map(|deployed| deployed.release).collect(),
+            history: status
+                .history
+                .into_iter()
+                .map(|deployed| deployed.release)
+                .collect(),
             held: status.held.into_iter().filter_map(|held| held.release).collect(),
             promotions: names.map(|name| (name.clone(), world.finished(&name))).collect(),
             objects: world.cluster.objects.keys().cloned().collect(),
-            replicas: deployments.map(|key| (key.name.clone(), world.cluster.replicas(&key.name))).collect(),
+            replicas: deployments
+                .map(|key| (key.name.clone(), world.cluster.replicas(&key.name)))
+                .collect(),
             shares: world.cluster.shares(),
             evidence: world.evidence.len(),
             gone: world.is_gone(),
@@ -82,7 +95,10 @@ fn everything() -> dcanary_crds::Environment {
 
 fn settings(world: &mut World, colour: &str) {
     let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings", "namespace": "shop"}, "data": {"colour": colour}});
-    world.cluster.objects.insert(Key::new(Kind::ConfigMap, "settings"), object);
+    world
+        .cluster
+        .objects
+        .insert(Key::new(Kind::ConfigMap, "settings"), object);
 }
 
 #[test]
@@ -104,11 +120,25 @@ fn an_effect_that_is_lost_once_is_asked_for_again() {
     };
     let mut world = is_the_same(path, everything);
     assert_eq!(world.stable().as_deref(), Some("good3"));
-    assert_eq!(world.promotions.len(), 6, "of which one undoes and one follows the configuration");
+    assert_eq!(
+        world.promotions.len(),
+        6,
+        "of which one undoes and one follows the configuration"
+    );
     assert_eq!(world.status().held.len(), 1);
     let lost = world.lost.clone().unwrap();
-    for kind in ["HoldEnvironment", "Write(", "Delete ", "WritePromotion", "Measure", "StoreEvidence"] {
-        assert!(lost.iter().any(|effect| effect.starts_with(kind)), "no {kind} was lost");
+    for kind in [
+        "HoldEnvironment",
+        "Write(",
+        "Delete ",
+        "WritePromotion",
+        "Measure",
+        "StoreEvidence",
+    ] {
+        assert!(
+            lost.iter().any(|effect| effect.starts_with(kind)),
+            "no {kind} was lost"
+        );
     }
     world.delete();
     world.run(60);
@@ -120,11 +150,19 @@ fn an_effect_that_is_lost_once_is_asked_for_again() {
 #[test]
 fn what_people_and_other_environments_ask_for_is_asked_for_until_it_is_there() {
     let strategy = json!({"blueGreen": {"scaleDownDelay": "10s"}});
-    let env = || environment(strategy.clone(), json!({"promotesFrom": {"name": "staging", "auto": true}}));
+    let env = || {
+        environment(
+            strategy.clone(),
+            json!({"promotesFrom": {"name": "staging", "auto": true}}),
+        )
+    };
     let path = |world: &mut World| {
         for release in ["good1", "good2"] {
             let mut from = environment(json!({}), json!({}));
-            let images = world.releases[&("shop".to_owned(), release.to_owned())].spec.images.clone();
+            let images = world.releases[&("shop".to_owned(), release.to_owned())]
+                .spec
+                .images
+                .clone();
             from.status = Some(EnvironmentStatus {
                 stable: Some(DeployedRelease {
                     release: release.to_owned(),
@@ -146,7 +184,11 @@ fn what_people_and_other_environments_ask_for_is_asked_for_until_it_is_there() {
     };
     let world = is_the_same(path, env);
     assert_eq!(world.stable().as_deref(), Some("good1"));
-    assert_eq!(world.promotions.len(), 3, "what went back is not asked for again by itself");
+    assert_eq!(
+        world.promotions.len(),
+        3,
+        "what went back is not asked for again by itself"
+    );
 }
 
 #[test]

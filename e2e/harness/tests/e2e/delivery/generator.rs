@@ -9,19 +9,21 @@ use std::{
     },
 };
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use bytes::Bytes;
 use dcanary_harness::load::{Load, Shape, Target};
 use http::{HeaderMap, HeaderValue, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::{server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use jiff::Timestamp;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
 
 const GOOD: &str = "HTTP/1.1 200 OK\r\nx-version: 1\r\ncontent-length: 2\r\n\r\nok";
+const OTHER: &str = "HTTP/1.1 200 OK\r\nx-version: 2\r\ncontent-length: 2\r\n\r\nok";
 const BAD: &str = "HTTP/1.1 500 no\r\nx-version: 1\r\ncontent-length: 0\r\n\r\n";
 const GATEWAY: &str = "HTTP/1.1 503 no\r\ncontent-length: 4\r\n\r\nnone";
 const CUT: &str = "HTTP/1.1 200 OK\r\nx-version: 1\r\ncontent-length: 20\r\n\r\nhalf";
@@ -173,5 +175,34 @@ async fn a_grpc_call_without_version_or_status_is_lost_and_one_that_fails_is_not
             );
         }
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn when_a_version_answered_last_is_known_and_neither_lost_requests_nor_other_versions_change_it()
+-> Result<()> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let target = Target::new(server(&[GOOD, OTHER, GATEWAY]).await?, "web.test");
+    let one_by_one = Shape {
+        kept: 0,
+        fresh: 1,
+        per_second: 1000,
+    };
+    let before = Timestamp::now();
+    let load = Load::at_once(&target, one_by_one)?;
+    let early = load.until("a lost request", |tally| tally.lost > 0).await?;
+    load.next(30).await?;
+    let late = load.stop().await;
+    let last = |version| late.last(version).context("no answer");
+    let (first, second) = (last("1")?, last("2")?);
+    assert!(before <= first.min(second) && first.max(second) <= Timestamp::now());
+    // the turn says whose answer was the later one
+    let first_was_later = late.of("1") > late.of("2");
+    assert_eq!(first > second, first_was_later, "{late:#?}");
+    assert_eq!(late.last("3"), None);
+    let between = late.since(&early);
+    assert_eq!(between.last("1"), Some(first));
+    assert!(early.last("1") < Some(first));
+    assert_eq!(late.since(&late).last("1"), None, "there was no answer since");
     Ok(())
 }
