@@ -70,6 +70,9 @@ async fn pods(dir: &Path, prefix: &str, api: Api<Pod>) {
     );
     for pod in pods.items {
         let name = pod.name_any();
+        if is_fake(&pod) {
+            continue;
+        }
         for previous in [false, true] {
             let params = LogParams {
                 previous,
@@ -82,6 +85,12 @@ async fn pods(dir: &Path, prefix: &str, api: Api<Pod>) {
             }
         }
     }
+}
+
+/// Whether it is on a fake node (KWOK): nothing there would answer, and being asked for hundreds of logs it would take long not to.
+fn is_fake(pod: &Pod) -> bool {
+    let selector = pod.spec.as_ref().and_then(|spec| spec.node_selector.as_ref());
+    selector.is_some_and(|labels| labels.get("type").is_some_and(|kind| kind == "kwok"))
 }
 
 fn write(dir: &Path, file: &str, text: String) {
