@@ -1,13 +1,14 @@
 //! `dcanary-bench`: what the product costs and what it keeps to, measured on a cluster, as tables in Markdown.
 //!
 //! ```text
-//! runs      a run against bare Pods        board: a watch      audit: API calls
-//!                                          usage: CPU, memory  report: the table
+//! runs      a run against bare Pods        board: a watch      audit, calls: API calls
+//! delivery  releases on their way          usage: CPU, memory  report: the table
 //! ```
 
 mod audit;
 mod board;
 mod calls;
+mod delivery;
 mod machine;
 mod product;
 mod report;
@@ -42,6 +43,8 @@ struct Arguments {
 enum What {
     /// Runs against bare Pods.
     Runs(runs::Arguments),
+    /// Deliveries: lost requests, splits, the way back, many rollouts.
+    Delivery(delivery::Arguments),
 }
 
 #[tokio::main]
@@ -53,6 +56,7 @@ async fn main() -> Result<()> {
         .unwrap_or_else(|| folder("DCANARY_STATE", ".local/state").join("cluster/audit/audit.log"));
     let (block, rows) = match arguments.what {
         What::Runs(arguments) => (Block::RUNS, runs::rows(arguments, &audit_log).await?),
+        What::Delivery(arguments) => (Block::DELIVERY, delivery::rows(arguments).await?),
     };
     let text = report::markdown(&setting, &rows);
     println!("{text}");

@@ -20,6 +20,12 @@ impl Block {
         command: "make bench",
     };
 
+    /// The table of deliveries.
+    pub const DELIVERY: Self = Self {
+        name: "bench-delivery",
+        command: "make bench-delivery",
+    };
+
     /// Line before it.
     fn begin(self) -> String {
         format!(
@@ -60,6 +66,28 @@ impl Row {
             met: None,
         }
     }
+
+    /// The same when something went wrong before all was measured: it is not said to be met then.
+    pub fn cut_short(mut self, problem: Option<&str>) -> Self {
+        if let Some(problem) = problem {
+            self.detail.push_str(&format!("; cut short: {problem}"));
+            self.met = self.met.filter(|met| !met);
+        }
+        self
+    }
+}
+
+/// A count as people read it: `20,500`.
+pub fn grouped(count: u32) -> String {
+    let digits = count.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 /// Date, machine and commit, then the table, in Markdown.
@@ -136,10 +164,35 @@ mod tests {
     #[test]
     fn the_document_has_a_place_for_each_table() {
         let document = fs::read_to_string(repository().join("docs/performance.md")).unwrap();
-        for block in [Block::RUNS] {
+        for block in [Block::RUNS, Block::DELIVERY] {
             let new = replaced(&document, block, "the new table").unwrap();
             assert!(new.contains("the new table"));
         }
+    }
+
+    #[test]
+    fn counts_are_grouped_by_thousands() {
+        for (count, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1,000"),
+            (20_500, "20,500"),
+            (1_234_567, "1,234,567"),
+        ] {
+            assert_eq!(grouped(count), text);
+        }
+    }
+
+    #[test]
+    fn a_row_that_was_cut_short_says_why_and_is_met_no_more() {
+        let row = |met| Row {
+            met,
+            ..Row::missing("a", "b", "c")
+        };
+        assert_eq!(row(Some(true)).cut_short(None), row(Some(true)));
+        let cut = row(Some(true)).cut_short(Some("why"));
+        assert_eq!((cut.detail.as_str(), cut.met), ("b; cut short: why", None));
+        assert_eq!(row(Some(false)).cut_short(Some("why")).met, Some(false));
     }
 
     #[test]

@@ -1,0 +1,103 @@
+//! A delivery: which requests it loses, how exact its splits are, how quick its way back is, and what the operator needs for many.
+//!
+//! ```text
+//! part ─┬─ requests  canary and blue/green under load ─ split: windows of a thousand
+//!       ├─ rollback  canaries that go back by their analysis
+//!       └─ many      rollouts on fake nodes ─ memory: the operator's process at rest
+//! ```
+
+mod part;
+mod requests;
+mod split;
+
+use anyhow::{Result, bail, ensure};
+use clap::{Args, value_parser};
+use dcanary_harness::{Cluster, Namespace, RunView, data_plane, load::Load, person::Person};
+
+use self::part::{Part, Stop};
+use crate::report::Row;
+
+/// How often what is measured. With 0 of something its rows say that nobody asked for them.
+#[derive(Debug, Clone, Args)]
+pub struct Arguments {
+    /// Canaries, and blue/green switches with their undo.
+    #[arg(long, default_value_t = 3, value_parser = value_parser!(u32).range(..=1000))]
+    repetitions: u32,
+    /// Requests counted at each of their changes.
+    #[arg(long, default_value_t = 10_000, value_parser = value_parser!(u32).range(1_000..=1_000_000))]
+    requests: u32,
+    /// One repetition with 1,000 requests: whether everything works, not a measurement.
+    #[arg(long, conflicts_with_all = ["repetitions", "requests"])]
+    quick: bool,
+}
+
+/// Measures, and returns the rows of the table. A part that fails leaves rows that say why.
+///
+/// # Errors
+/// When there is no cluster, or somebody interrupts it.
+pub async fn rows(mut arguments: Arguments) -> Result<Vec<Row>> {
+    if arguments.quick {
+        (arguments.repetitions, arguments.requests) = (1, 1_000);
+    }
+    Cluster::connect().await?;
+    let stop = Stop::listen()?;
+    let Arguments {
+        repetitions,
+        requests,
+        ..
+    } = arguments;
+    let (canary, blue_green) = if repetitions > 0 {
+        (
+            Part::measure("bench-canary", &stop, async |ns, found| {
+                requests::canary(ns, found, repetitions, requests).await
+            })
+            .await,
+            Part::measure("bench-blue-green", &stop, async |ns, found| {
+                requests::blue_green(ns, found, repetitions, requests).await
+            })
+            .await,
+        )
+    } else {
+        (Part::skipped(), Part::skipped())
+    };
+    if stop.is_asked() {
+        bail!("interrupted");
+    }
+    let mut rows = requests::rows(&canary, &blue_green);
+    rows.extend(
+        requests::WEIGHTS.map(|weight| split::row(&canary.found.windows, weight, canary.problem.as_deref())),
+    );
+    Ok(rows)
+}
+
+/// Everything that a delivery needs besides its own objects. Whoever the kubeconfig is of decides.
+async fn prepared(ns: &Namespace) -> Result<Person> {
+    ns.deployer().await?;
+    data_plane::gateway().await?;
+    Person::me(&ns.cluster).await
+}
+
+/// Every answer must be of one version, once those that were on their way are over: else it is not the change that was measured. Lost
+/// requests are counted elsewhere.
+async fn all_on(load: &Load, version: &str) -> Result<()> {
+    load.next(60).await?;
+    let tally = load.next(200).await?;
+    ensure!(
+        tally.of(version) + tally.lost == tally.requests(),
+        "not all answers are of version {version}: {:?}",
+        tally.answers
+    );
+    Ok(())
+}
+
+/// A Promotion must have come to a good end.
+async fn succeeds(ns: &Namespace, promotion: &RunView) -> Result<()> {
+    let ended = ns.promotion_ended(promotion).await?;
+    ensure!(
+        ended.state("Succeeded").0 == "True",
+        "{} was not promoted: {}",
+        ended.name(),
+        ended.says("Succeeded")
+    );
+    Ok(())
+}
