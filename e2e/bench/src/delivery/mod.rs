@@ -8,6 +8,7 @@
 
 mod part;
 mod requests;
+mod rollback;
 mod split;
 
 use anyhow::{Result, bail, ensure};
@@ -26,8 +27,11 @@ pub struct Arguments {
     /// Requests counted at each of their changes.
     #[arg(long, default_value_t = 10_000, value_parser = value_parser!(u32).range(1_000..=1_000_000))]
     requests: u32,
-    /// One repetition with 1,000 requests: whether everything works, not a measurement.
-    #[arg(long, conflicts_with_all = ["repetitions", "requests"])]
+    /// Canaries of a bad release that go back by themselves.
+    #[arg(long, default_value_t = 10, value_parser = value_parser!(u32).range(..=1000))]
+    rollbacks: u32,
+    /// One repetition with 1,000 requests and two bad releases: whether everything works, not a measurement.
+    #[arg(long, conflicts_with_all = ["repetitions", "requests", "rollbacks"])]
     quick: bool,
 }
 
@@ -38,12 +42,14 @@ pub struct Arguments {
 pub async fn rows(mut arguments: Arguments) -> Result<Vec<Row>> {
     if arguments.quick {
         (arguments.repetitions, arguments.requests) = (1, 1_000);
+        arguments.rollbacks = 2;
     }
     Cluster::connect().await?;
     let stop = Stop::listen()?;
     let Arguments {
         repetitions,
         requests,
+        rollbacks,
         ..
     } = arguments;
     let (canary, blue_green) = if repetitions > 0 {
@@ -60,6 +66,14 @@ pub async fn rows(mut arguments: Arguments) -> Result<Vec<Row>> {
     } else {
         (Part::skipped(), Part::skipped())
     };
+    let rollback = if rollbacks > 0 {
+        Part::measure("bench-rollback", &stop, async |ns, found| {
+            rollback::measure(ns, found, rollbacks).await
+        })
+        .await
+    } else {
+        Part::skipped()
+    };
     if stop.is_asked() {
         bail!("interrupted");
     }
@@ -67,6 +81,7 @@ pub async fn rows(mut arguments: Arguments) -> Result<Vec<Row>> {
     rows.extend(
         requests::WEIGHTS.map(|weight| split::row(&canary.found.windows, weight, canary.problem.as_deref())),
     );
+    rows.push(rollback::row(&rollback));
     Ok(rows)
 }
 
