@@ -56,7 +56,7 @@ async fn main() -> Result<()> {
         .unwrap_or_else(|| folder("DCANARY_STATE", ".local/state").join("cluster/audit/audit.log"));
     let (block, rows) = match arguments.what {
         What::Runs(arguments) => (Block::RUNS, runs::rows(arguments, &audit_log).await?),
-        What::Delivery(arguments) => (Block::DELIVERY, delivery::rows(arguments).await?),
+        What::Delivery(arguments) => (Block::DELIVERY, delivery::rows(arguments, &audit_log).await?),
     };
     let text = report::markdown(&setting, &rows);
     println!("{text}");

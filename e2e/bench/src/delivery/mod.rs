@@ -3,13 +3,18 @@
 //! ```text
 //! part ─┬─ requests  canary and blue/green under load ─ split: windows of a thousand
 //!       ├─ rollback  canaries that go back by their analysis
-//!       └─ many      rollouts on fake nodes ─ memory: the operator's process at rest
+//!       └─ many      rollouts on fake nodes ─ memory: the operator's process at rest ─ growth: the rows
 //! ```
 
+mod growth;
+mod many;
+mod memory;
 mod part;
 mod requests;
 mod rollback;
 mod split;
+
+use std::path::Path;
 
 use anyhow::{Result, bail, ensure};
 use clap::{Args, value_parser};
@@ -30,8 +35,14 @@ pub struct Arguments {
     /// Canaries of a bad release that go back by themselves.
     #[arg(long, default_value_t = 10, value_parser = value_parser!(u32).range(..=1000))]
     rollbacks: u32,
-    /// One repetition with 1,000 requests and two bad releases: whether everything works, not a measurement.
-    #[arg(long, conflicts_with_all = ["repetitions", "requests", "rollbacks"])]
+    /// Environments on fake nodes.
+    #[arg(long, default_value_t = 200, value_parser = value_parser!(u32).range(..=900))]
+    environments: u32,
+    /// Rollouts over them.
+    #[arg(long, default_value_t = 1_000, value_parser = value_parser!(u32).range(..=100_000))]
+    rollouts: u32,
+    /// One repetition with 1,000 requests, two bad releases, 40 rollouts of 10 Environments: whether everything works, not a measurement.
+    #[arg(long, conflicts_with_all = ["repetitions", "requests", "rollbacks", "environments", "rollouts"])]
     quick: bool,
 }
 
@@ -39,10 +50,11 @@ pub struct Arguments {
 ///
 /// # Errors
 /// When there is no cluster, or somebody interrupts it.
-pub async fn rows(mut arguments: Arguments) -> Result<Vec<Row>> {
+pub async fn rows(mut arguments: Arguments, audit_log: &Path) -> Result<Vec<Row>> {
     if arguments.quick {
         (arguments.repetitions, arguments.requests) = (1, 1_000);
         arguments.rollbacks = 2;
+        (arguments.environments, arguments.rollouts) = (10, 40);
     }
     Cluster::connect().await?;
     let stop = Stop::listen()?;
@@ -50,6 +62,8 @@ pub async fn rows(mut arguments: Arguments) -> Result<Vec<Row>> {
         repetitions,
         requests,
         rollbacks,
+        environments,
+        rollouts,
         ..
     } = arguments;
     let (canary, blue_green) = if repetitions > 0 {
@@ -74,6 +88,15 @@ pub async fn rows(mut arguments: Arguments) -> Result<Vec<Row>> {
     } else {
         Part::skipped()
     };
+    // last: nothing is measured beside the end of so many
+    let many = if environments > 0 {
+        Part::measure("bench-many", &stop, async |ns, found| {
+            many::measure(ns, found, environments, rollouts, audit_log).await
+        })
+        .await
+    } else {
+        Part::skipped()
+    };
     if stop.is_asked() {
         bail!("interrupted");
     }
@@ -82,6 +105,7 @@ pub async fn rows(mut arguments: Arguments) -> Result<Vec<Row>> {
         requests::WEIGHTS.map(|weight| split::row(&canary.found.windows, weight, canary.problem.as_deref())),
     );
     rows.push(rollback::row(&rollback));
+    rows.extend(growth::rows(&many, environments, rollouts));
     Ok(rows)
 }
 
