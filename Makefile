@@ -10,7 +10,7 @@ include e2e/cluster/cluster.mk
 help: ## Lists these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-.PHONY: up demo demo-delivery down env test unit e2e delivery soak bench build generate lint fmt
+.PHONY: up demo demo-delivery down env test unit e2e delivery soak bench bench-delivery build generate lint fmt
 up: ## Cluster, ledger node and operator; no example
 	@scripts/up.sh
 
@@ -47,6 +47,9 @@ soak: ## The long loops: a million blocks, more crashes, more cases (an hour or 
 
 bench: ## Runs against bare Pods, as ratios; BENCH="--quick" or "--write" are its arguments
 	@scripts/bench.sh runs $(BENCH)
+
+bench-delivery: ## Lost requests, splits, the way back, a thousand rollouts; BENCH as above
+	@scripts/bench.sh delivery $(BENCH)
 
 generate: ## Writes generated files (CRDs, vectors)
 	@scripts/generate.sh

@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # Measures on the cluster and prints a table; arguments go to the program (`--help`, `--quick`, `--write`).
 #   scripts/bench.sh [runs]     runs against bare Pods: about ten minutes once the cluster is up, `--quick` two
-# Nothing else should run on the machine meanwhile.
+#   scripts/bench.sh delivery   deliveries under load and on fake nodes: about half an hour, `--quick` five minutes
+# Nothing else should run on the machine meanwhile. `delivery` leaves a gateway, Prometheus and fake nodes in the local cluster; on one of your
+# own it needs the first two (e2e/harness/src/data_plane.rs) and KWOK's nodes with the label type=kwok.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 cd "$ROOT"
 what=runs
 case ${1:-} in
-  runs)
+  runs | delivery)
     what=$1
     shift
     ;;
@@ -16,6 +18,12 @@ esac
 scripts/up.sh
 if [ "${CLUSTER:-local}" = local ]; then
   eval "$(e2e/cluster/env.sh)"
+  if [ "$what" = delivery ]; then
+    step "starting the gateway" e2e/cluster/gateway.sh up
+    step "starting Prometheus" e2e/cluster/prometheus.sh up
+    step "pushing the example application" e2e/cluster/images/app.sh "$OUT_DIR/bin/dcanary-example-app" "$OUT_DIR/app" --push
+    step "starting fake nodes" e2e/cluster/kwok.sh up
+  fi
 fi
 export DCANARY_CANISTERS=$OUT_DIR/canisters
 exec "$BIN_DIR/dcanary-bench" "$what" "$@"
