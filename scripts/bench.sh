@@ -19,9 +19,7 @@ scripts/up.sh
 if [ "${CLUSTER:-local}" = local ]; then
   eval "$(e2e/cluster/env.sh)"
   if [ "$what" = delivery ]; then
-    step "starting the gateway" e2e/cluster/gateway.sh up
-    step "starting Prometheus" e2e/cluster/prometheus.sh up
-    step "pushing the example application" e2e/cluster/images/app.sh "$OUT_DIR/bin/dcanary-example-app" "$OUT_DIR/app" --push
+    scripts/data-plane.sh
     step "starting fake nodes" e2e/cluster/kwok.sh up
   fi
 fi

@@ -9,9 +9,7 @@ started=$SECONDS
 
 echo "DCanary delivery demo: a Kubernetes with a gateway and Prometheus, the operator, and an application in good and bad versions"
 scripts/up.sh
-step "starting the gateway" e2e/cluster/gateway.sh up
-step "starting Prometheus" e2e/cluster/prometheus.sh up
-step "pushing the example application" e2e/cluster/images/app.sh "$OUT_DIR/bin/dcanary-example-app" "$OUT_DIR/app" --push
+scripts/data-plane.sh
 eval "$(scripts/shell-env.sh)"
 gateway=$(e2e/cluster/gateway.sh up)
 printf '\nup after %ds\n' $((SECONDS - started))

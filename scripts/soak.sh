@@ -30,9 +30,7 @@ if [ "${SOAK_ROUNDS:-3}" -gt 0 ]; then
   scripts/up.sh
   if [ "${CLUSTER:-local}" = local ]; then
     eval "$(e2e/cluster/env.sh)"
-    step "starting the gateway" e2e/cluster/gateway.sh up
-    step "starting Prometheus" e2e/cluster/prometheus.sh up
-    step "pushing the example application" e2e/cluster/images/app.sh "$OUT_DIR/bin/dcanary-example-app" "$OUT_DIR/app" --push
+    scripts/data-plane.sh
   fi
   for round in $(seq "${SOAK_ROUNDS:-3}"); do
     soak "outages, round $round" run --test e2e -- --test-threads 1 outages::

@@ -65,9 +65,7 @@ fi
 if [ "$what" != unit ]; then
   # on a cluster of your own deliveries need a Gateway and a Prometheus (e2e/harness/src/data_plane.rs)
   if [ "${CLUSTER:-local}" = local ]; then
-    step "starting the gateway" e2e/cluster/gateway.sh up
-    step "starting Prometheus" e2e/cluster/prometheus.sh up
-    step "pushing the example application" e2e/cluster/images/app.sh "$OUT_DIR/bin/dcanary-example-app" "$OUT_DIR/app" --push
+    scripts/data-plane.sh
   fi
   if [ "${CLUSTER:-local}" = local ] || [ -n "${DCANARY_GATEWAY:-}" ]; then
     # they measure requests: more at once would measure the machine
