@@ -18,7 +18,11 @@ use std::path::Path;
 
 use anyhow::{Result, bail, ensure};
 use clap::{Args, value_parser};
-use dcanary_harness::{Cluster, Namespace, RunView, data_plane, load::Load, person::Person};
+use dcanary_harness::{
+    Cluster, Namespace, data_plane,
+    load::{Load, Tally},
+    person::Person,
+};
 
 use self::part::{Part, Stop};
 use crate::report::Row;
@@ -119,30 +123,13 @@ async fn prepared(ns: &Namespace) -> Result<Person> {
 /// From some moment on every answer must be of one version: else it is not the change that was measured. A gateway has a change in force some
 /// seconds after it says so. Lost requests are counted elsewhere.
 async fn all_on(load: &Load, version: &str) -> Result<()> {
-    const AT_MOST: u32 = 20;
-    for _ in 0..AT_MOST {
-        let some = load.next(200).await?;
-        if some.of(version) + some.lost == some.requests() {
-            break;
-        }
-    }
+    let all = |some: &Tally| some.of(version) + some.lost == some.requests();
+    load.window(200, 20, all).await?;
     let tally = load.next(200).await?;
     ensure!(
-        tally.of(version) + tally.lost == tally.requests(),
+        all(&tally),
         "not all answers are of version {version}: {:?}",
         tally.answers
-    );
-    Ok(())
-}
-
-/// A Promotion must have come to a good end.
-async fn succeeds(ns: &Namespace, promotion: &RunView) -> Result<()> {
-    let ended = ns.promotion_ended(promotion).await?;
-    ensure!(
-        ended.state("Succeeded").0 == "True",
-        "{} was not promoted: {}",
-        ended.name(),
-        ended.says("Succeeded")
     );
     Ok(())
 }

@@ -8,14 +8,13 @@ use dcanary_harness::{
     load::{Load, Shape, Tally},
     person::Person,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     all_on,
     part::{Part, say},
     prepared,
     split::{WINDOW, Window},
-    succeeds,
 };
 use crate::report::{Row, grouped};
 
@@ -116,19 +115,33 @@ pub fn rows(canary: &Part<Found>, blue_green: &Part<Found>) -> Vec<Row> {
 /// # Errors
 /// When one goes another way than it should; what was counted before is in `found`.
 pub async fn canary(ns: &Namespace, found: &mut Found, repetitions: u32, requests: u32) -> Result<()> {
-    let me = prepared(ns).await?;
     let steps: Vec<_> = WEIGHTS
         .iter()
         .flat_map(|weight| [json!({"weight": weight}), json!({"pause": {}})])
         .collect();
     let strategy = json!({"canary": {"steps": steps, "scaleDownDelay": "3s"}});
-    ns.apply(&ns.environment(WEB, &strategy).to_string()).await?;
+    repeat(ns, &strategy, "canary", repetitions, async |me, number| {
+        one_canary(ns, me, found, number, requests).await
+    })
+    .await
+}
+
+/// The first release under a strategy, and then one repetition after another.
+async fn repeat(
+    ns: &Namespace,
+    strategy: &Value,
+    what: &str,
+    repetitions: u32,
+    mut one: impl AsyncFnMut(&Person, u32) -> Result<()>,
+) -> Result<()> {
+    let me = prepared(ns).await?;
+    ns.apply(&ns.environment(WEB, strategy).to_string()).await?;
     ns.deployed(WEB, &release(0), tag(0)).await?;
     for number in 1..=repetitions {
-        say(format!("canary {number} of {repetitions}"));
-        one_canary(ns, &me, found, number, requests)
+        say(format!("{what} {number} of {repetitions}"));
+        one(&me, number)
             .await
-            .with_context(|| format!("canary {number}"))?;
+            .with_context(|| format!("{what} {number}"))?;
     }
     Ok(())
 }
@@ -166,7 +179,7 @@ async fn one_canary(
         from = until;
         me.decides(Verb::Resume, &promotion, None, None).await?;
     }
-    succeeds(ns, &promotion).await?;
+    ns.promotion_succeeds(&promotion).await?;
     ns.scaled_to_zero(old).await?;
     passed(&load, requests, |_| {}).await?;
     all_on(&load, tag(number)).await?;
@@ -179,17 +192,11 @@ async fn one_canary(
 /// # Errors
 /// As [`canary`].
 pub async fn blue_green(ns: &Namespace, found: &mut Found, repetitions: u32, requests: u32) -> Result<()> {
-    let me = prepared(ns).await?;
     let strategy = json!({"blueGreen": {"autoPromote": false, "scaleDownDelay": "10m"}});
-    ns.apply(&ns.environment(WEB, &strategy).to_string()).await?;
-    ns.deployed(WEB, &release(0), tag(0)).await?;
-    for number in 1..=repetitions {
-        say(format!("blue/green {number} of {repetitions}"));
-        one_switch(ns, &me, found, number, requests)
-            .await
-            .with_context(|| format!("blue/green {number}"))?;
-    }
-    Ok(())
+    repeat(ns, &strategy, "blue/green", repetitions, async |me, number| {
+        one_switch(ns, me, found, number, requests).await
+    })
+    .await
 }
 
 async fn one_switch(
@@ -212,7 +219,7 @@ async fn one_switch(
     let from = load.tally();
     passed(&load, half, |_| {}).await?;
     me.decides(Verb::Resume, &promotion, None, None).await?;
-    succeeds(ns, &promotion).await?;
+    ns.promotion_succeeds(&promotion).await?;
     all_on(&load, new).await?;
     let until = passed(&load, half, |_| {}).await?;
     found.count(SWITCH, &until.since(&from));
