@@ -200,6 +200,36 @@ impl Namespace {
             .await
     }
 
+    /// Waits until a Promotion has come to its good end.
+    ///
+    /// # Errors
+    /// When it comes to another one, or to none in time; the error holds its last status.
+    pub async fn promotion_succeeds(&self, promotion: &RunView) -> Result<RunView> {
+        let ended = self.promotion_ended(promotion).await?;
+        ensure!(
+            ended.state("Succeeded").0 == "True",
+            "{} was not promoted: {:#}",
+            ended.name(),
+            ended.status()
+        );
+        Ok(ended)
+    }
+
+    /// Waits until a Promotion has failed, for this reason and no other.
+    ///
+    /// # Errors
+    /// When it comes to another end, or to none in time; the error holds its last status.
+    pub async fn promotion_fails(&self, promotion: &RunView, reason: &str) -> Result<RunView> {
+        let ended = self.promotion_ended(promotion).await?;
+        ensure!(
+            ended.state("Succeeded") == ("False", reason),
+            "{} did not fail with {reason}: {:#}",
+            ended.name(),
+            ended.status()
+        );
+        Ok(ended)
+    }
+
     /// Brings an image of the example application into an Environment, as Release `name`, to its good end.
     ///
     /// # Errors
@@ -207,12 +237,7 @@ impl Namespace {
     pub async fn deployed(&self, environment: &str, name: &str, tag: &str) -> Result<RunView> {
         self.release(name, tag).await?;
         let promotion = self.promote(name, environment).await?;
-        let ended = self.promotion_ended(&promotion).await?;
-        ensure!(
-            ended.state("Succeeded").0 == "True",
-            "{name} was not promoted: {:#}",
-            ended.status()
-        );
+        self.promotion_succeeds(&promotion).await?;
         self.serves(environment, name).await
     }
 

@@ -134,6 +134,27 @@ impl Load {
         Ok(self.until("the next requests", enough).await?.since(&before))
     }
 
+    /// The first of the next windows of so many requests for which something holds, or the last of them when it holds for none: a gateway has
+    /// a change in force some seconds after it says so.
+    ///
+    /// # Errors
+    /// When the requests do not come in time.
+    pub async fn window(
+        &self,
+        requests: u32,
+        at_most: u32,
+        wanted: impl Fn(&Tally) -> bool,
+    ) -> Result<Tally> {
+        let mut window = self.next(requests).await?;
+        for _ in 1..at_most {
+            if wanted(&window) {
+                break;
+            }
+            window = self.next(requests).await?;
+        }
+        Ok(window)
+    }
+
     /// Waits until something holds for what was counted.
     ///
     /// # Errors

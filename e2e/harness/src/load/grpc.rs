@@ -17,17 +17,14 @@ const OK: &str = "0";
 
 /// Calls the method that is the target's path. A status other than 0 is a failure of the application, as code 500.
 pub(super) async fn call(client: &Client, target: &Target) -> Outcome {
-    let mut asked = client
+    let asked = client
         .post(target.url())
         .header(header::CONTENT_TYPE, MEDIA_TYPE)
         .header(header::TE, "trailers")
         .body(EMPTY.to_vec());
-    for (name, value) in &target.headers {
-        asked = asked.header(name, value);
-    }
-    let answer = match asked.send().await {
+    let answer = match target.send(asked).await {
         Ok(answer) => answer,
-        Err(error) => return Outcome::Lost(words(&error)),
+        Err(how) => return Outcome::Lost(how),
     };
     let code = answer.status().as_u16();
     let version = version(&answer);

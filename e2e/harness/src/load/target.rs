@@ -130,6 +130,14 @@ impl Target {
         }
     }
 
+    /// The head of the answer to a request that gets the further headers, or how it was lost.
+    pub(super) async fn send(&self, mut asked: reqwest::RequestBuilder) -> Result<reqwest::Response, String> {
+        for (name, value) in &self.headers {
+            asked = asked.header(name, value);
+        }
+        asked.send().await.map_err(|error| words(&error))
+    }
+
     pub(super) fn url(&self) -> String {
         format!("http://{}:{}{}", self.host, self.address.port(), self.path)
     }
@@ -152,13 +160,9 @@ pub enum Outcome {
 }
 
 async fn get(client: &reqwest::Client, target: &Target) -> Outcome {
-    let mut asked = client.get(target.url());
-    for (name, value) in &target.headers {
-        asked = asked.header(name, value);
-    }
-    let answer = match asked.send().await {
+    let answer = match target.send(client.get(target.url())).await {
         Ok(answer) => answer,
-        Err(error) => return Outcome::Lost(words(&error)),
+        Err(how) => return Outcome::Lost(how),
     };
     let code = answer.status().as_u16();
     let version = version(&answer);

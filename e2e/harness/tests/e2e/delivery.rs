@@ -62,25 +62,16 @@ async fn service(ns: &Namespace, name: &str) -> Result<Target> {
 /// From some moment on all requests must be answered by one version: a gateway has a change in force some seconds after it says so, and
 /// requests that are on their way end where they began.
 async fn all_on(load: &Load, version: &str) -> Result<()> {
-    const AT_MOST: u32 = 20;
-    for _ in 0..AT_MOST {
-        let some = load.next(200).await?;
-        if some.of(version) == some.requests() {
-            break;
-        }
-    }
+    let all = |some: &Tally| some.of(version) == some.requests();
+    load.window(200, 20, all).await?;
     load.next(200).await?.splits(version, 100, 0.0)
 }
 
-/// So many requests, once a version's share is about the weight: a gateway has a change in force some seconds after it says so.
+/// So many requests, once a version's share is about the weight.
 async fn share(load: &Load, version: &str, weight: u32, requests: u32) -> Result<Tally> {
     const ABOUT: f64 = 8.0;
-    const AT_MOST: u32 = 40;
-    for _ in 0..AT_MOST {
-        if load.next(100).await?.splits(version, weight, ABOUT).is_ok() {
-            break;
-        }
-    }
+    let about = |some: &Tally| some.splits(version, weight, ABOUT).is_ok();
+    load.window(100, 40, about).await?;
     load.next(requests).await
 }
 

@@ -16,7 +16,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use dcanary_harness::{
-    Cluster, Namespace, RunView, journal, scenario,
+    Cluster, Namespace, journal, scenario,
     system::{LEDGER, SERVER, System},
 };
 use futures::TryStreamExt;
@@ -47,35 +47,6 @@ async fn system() -> Result<System> {
     Ok(System::of(&Cluster::connect().await?))
 }
 
-/// The Pod of the first stage once it runs.
-async fn first_pod(ns: &Namespace) -> Result<String> {
-    let view = ns
-        .run_until("r", LIMIT, |view| {
-            view.status()["stages"][0]["attempts"][0]["pod"].is_string()
-        })
-        .await?;
-    let pod = view.status()["stages"][0]["attempts"][0]["pod"]
-        .as_str()
-        .context("pod")?
-        .to_owned();
-    tokio::time::timeout(
-        LIMIT,
-        await_condition(ns.api::<Pod>(), &pod, conditions::is_pod_running()),
-    )
-    .await??;
-    Ok(pod)
-}
-
-async fn recorded(ns: &Namespace) -> Result<RunView> {
-    ns.run_until("r", LIMIT, |view| {
-        let journal = &view.status()["journal"];
-        view.state("Finished").0 == "True"
-            && journal["next"].is_i64()
-            && journal["next"] == journal["recorded"]
-    })
-    .await
-}
-
 /// What a run of two stages in a row leaves in the journal.
 fn two_stages() -> Vec<String> {
     [
@@ -96,9 +67,9 @@ async fn a_ledger_node_that_is_killed_mid_run_loses_and_repeats_nothing() -> Res
     scenario("ledger-killed", |ns| async move {
         let stages = json!([stage("a", &[], "sleep 4"), stage("b", &["a"], "true")]);
         ns.apply(&manifest(&stages)).await?;
-        first_pod(&ns).await?;
+        ns.running_pod("r").await?;
         system.kill(LEDGER).await?;
-        let view = recorded(&ns).await?;
+        let view = ns.recorded("r").await?;
         assert_eq!(view.state("Succeeded").0, "True", "{:#}", view.status());
         assert_eq!(journal::records(view.uid()).await?, two_stages());
         ns.verifies("run", "r").await
@@ -112,7 +83,7 @@ async fn a_run_that_loses_the_ledger_for_a_minute_goes_on_and_is_recorded_when_i
     scenario("ledger-away", |ns| async move {
         let stages = json!([stage("a", &[], "sleep 5"), stage("b", &["a"], "true")]);
         ns.apply(&manifest(&stages)).await?;
-        first_pod(&ns).await?;
+        ns.running_pod("r").await?;
         // mid-run: the first records are on the chain, those of the end cannot be
         system.stop(LEDGER).await?;
         let away = Instant::now();
@@ -136,7 +107,7 @@ async fn a_run_that_loses_the_ledger_for_a_minute_goes_on_and_is_recorded_when_i
         );
         tokio::time::sleep(Duration::from_secs(60).saturating_sub(away.elapsed())).await;
         system.start(LEDGER).await?;
-        let view = recorded(&ns).await?;
+        let view = ns.recorded("r").await?;
         assert_eq!(journal::records(view.uid()).await?, two_stages());
         ns.verifies("run", "r").await
     })
@@ -153,10 +124,10 @@ async fn a_server_that_is_killed_mid_upload_gets_the_whole_artifact() -> Result<
             "name": "a", "image": BUSYBOX, "steps": [{"run": script}, {"artifact": {"name": "big", "paths": ["big"]}}],
         }]);
         ns.apply(&manifest(&stages)).await?;
-        let pod = first_pod(&ns).await?;
+        let pod = ns.running_pod("r").await?;
         ns.says(&pod, "the upload comes next").await?;
         system.kill(SERVER).await?;
-        let view = recorded(&ns).await?;
+        let view = ns.recorded("r").await?;
         assert_eq!(view.state("Succeeded").0, "True", "{:#}", view.status());
         let stage = view.stage("a")?;
         let sum = stage["results"][0]["value"].as_str().context("sum")?;
@@ -181,7 +152,7 @@ async fn a_namespace_deleted_mid_run_with_the_ledger_away_goes_and_its_journal_i
                 .apply(&manifest(&json!([stage("a", &[], "sleep 300")])))
                 .await?;
             let uid = applied[0].metadata.uid.clone().context("uid")?;
-            first_pod(&ns).await?;
+            ns.running_pod("r").await?;
             let namespaces: Api<CoreNamespace> = Api::all(cluster.client.clone());
             let of = namespaces.get(&ns.name).await?.metadata.uid.context("uid")?;
             namespaces.delete(&ns.name, &DeleteParams::background()).await?;
@@ -232,7 +203,7 @@ async fn two_operators_at_once_run_each_attempt_once_and_record_it_once() -> Res
         let stages = json!([stage("a", &[], "true"), stage("b", &["a"], "true")]);
         let seen = PodNames::watch(&ns);
         ns.apply(&manifest(&stages)).await?;
-        let view = recorded(&ns).await?;
+        let view = ns.recorded("r").await?;
         assert_eq!(view.state("Succeeded").0, "True", "{:#}", view.status());
         for stage in ["a", "b"] {
             assert_eq!(

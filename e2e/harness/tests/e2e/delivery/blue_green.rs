@@ -36,8 +36,7 @@ async fn a_switch_loses_no_request_and_undo_is_back_at_once() -> Result<()> {
         assert_eq!(version(&service(&ns, "web-candidate").await?).await?, "2");
         all_on(&load, "1").await?;
         decide(&me, Verb::Resume, &promotion).await?;
-        let ended = ns.promotion_ended(&promotion).await?;
-        assert_eq!(ended.state("Succeeded").0, "True", "{:#}", ended.status());
+        ns.promotion_succeeds(&promotion).await?;
         all_on(&load, "2").await?;
 
         let view = ns.serves("web", "two").await?;
@@ -163,13 +162,7 @@ async fn an_abort_after_the_switch_still_goes_back() -> Result<()> {
         load.until("all requests on the new release", |tally| tally.of("2") >= 50)
             .await?;
         decide(&me, Verb::Abort, &promotion).await?;
-        let ended = ns.promotion_ended(&promotion).await?;
-        assert_eq!(
-            ended.state("Succeeded"),
-            ("False", "Aborted"),
-            "{:#}",
-            ended.status()
-        );
+        ns.promotion_fails(&promotion, "Aborted").await?;
         all_on(&load, "1").await?;
         let view = ns.serves("web", "one").await?;
         ensure!(view.status()["rollout"]["weight"] == 0, "{:#}", view.status());

@@ -39,8 +39,7 @@ async fn a_canary_has_its_share_at_each_step_and_no_request_of_ten_thousand_is_l
                 .splits("2", weight, POINTS)?;
             decide(&me, Verb::Resume, &promotion).await?;
         }
-        let ended = ns.promotion_ended(&promotion).await?;
-        assert_eq!(ended.state("Succeeded").0, "True", "{:#}", ended.status());
+        ns.promotion_succeeds(&promotion).await?;
         all_on(&load, "2").await?;
         // also while the Pods of the release before go
         let old = before.status()["stable"]["workload"]
@@ -182,8 +181,7 @@ async fn a_tester_with_the_header_gets_the_candidate_and_nobody_else_does() -> R
         }
         all_on(&everybody, "1").await?;
         decide(&me, Verb::Resume, &promotion).await?;
-        let ended = ns.promotion_ended(&promotion).await?;
-        assert_eq!(ended.state("Succeeded").0, "True", "{:#}", ended.status());
+        ns.promotion_succeeds(&promotion).await?;
         let route = ns.object("httproute", "web").await?.unwrap_or_default();
         ensure!(!route["spec"].to_string().contains("x-tester"), "the testers' rules are still there: {:#}", route["spec"]);
         everybody.stop().await.none_lost()
@@ -205,13 +203,7 @@ async fn a_newer_release_takes_the_candidates_place_and_the_stable_release_stays
         ns.pauses_at("web", 30).await?;
         ns.release("three", "3").await?;
         let third = ns.promote("three", "web").await?;
-        let ended = ns.promotion_ended(&second).await?;
-        assert_eq!(
-            ended.state("Succeeded"),
-            ("False", "Superseded"),
-            "{:#}",
-            ended.status()
-        );
+        ns.promotion_fails(&second, "Superseded").await?;
         let view = ns
             .environment_until("web", LIMIT, |view| {
                 view.rollout()["release"] == "three"
@@ -224,8 +216,7 @@ async fn a_newer_release_takes_the_candidates_place_and_the_stable_release_stays
         tally.splits("3", 30, 3.0)?;
         assert_eq!(tally.of("2"), 0, "{:?}", tally.answers);
         decide(&me, Verb::Resume, &third).await?;
-        let ended = ns.promotion_ended(&third).await?;
-        assert_eq!(ended.state("Succeeded").0, "True", "{:#}", ended.status());
+        ns.promotion_succeeds(&third).await?;
         ensure!(
             ns.serves("web", "three").await?.held().is_empty(),
             "a superseded release is not held"

@@ -110,8 +110,7 @@ async fn each_release_keeps_its_own_configuration_and_going_back_brings_it_back(
         let changed = shown.status()["changes"]["configuration"].to_string();
         ensure!(changed.contains("~settings/message"), "{changed}");
         decide(&me, Verb::Resume, &promotion).await?;
-        let ended = ns.promotion_ended(&promotion).await?;
-        assert_eq!(ended.state("Succeeded").0, "True", "{:#}", ended.status());
+        ns.promotion_succeeds(&promotion).await?;
         answers(&web, ["2 second"]).await?;
 
         let view = ns.serves("web", "two").await?;
@@ -187,8 +186,7 @@ async fn a_config_map_that_is_missing_starts_no_rollout_and_is_named() -> Result
         ns.apply(&settings("first")).await?;
         let more = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "more"}, "data": {"key": "value"}});
         ns.apply(&more.to_string()).await?;
-        let ended = ns.promotion_ended(&promotion).await?;
-        assert_eq!(ended.state("Succeeded").0, "True", "{:#}", ended.status());
+        ns.promotion_succeeds(&promotion).await?;
         Ok(())
     })
     .await

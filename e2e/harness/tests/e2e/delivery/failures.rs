@@ -19,13 +19,7 @@ fn endless(mut analysis: Value) -> Value {
 
 /// A promotion that went back, with the release held and all traffic on the stable one.
 async fn went_back(ns: &Namespace, promotion: &RunView, reason: &str) -> Result<RunView> {
-    let ended = ns.promotion_ended(promotion).await?;
-    assert_eq!(
-        ended.state("Succeeded"),
-        ("False", reason),
-        "{:#}",
-        ended.status()
-    );
+    let ended = ns.promotion_fails(promotion, reason).await?;
     let view = ns
         .environment_until("web", LIMIT, |view| view.state("RolledBack").0 == "True")
         .await?;
@@ -72,13 +66,7 @@ async fn a_canary_that_answers_with_errors_goes_back_by_itself_and_is_held_until
 
         // the same release does not come again, however often it is asked for
         let again = ns.promote("bad", "web").await?;
-        let refused = ns.promotion_ended(&again).await?;
-        assert_eq!(
-            refused.state("Succeeded"),
-            ("False", "Held"),
-            "{:#}",
-            refused.status()
-        );
+        let refused = ns.promotion_fails(&again, "Held").await?;
         ensure!(
             refused.says("Succeeded").contains("dcanary unhold"),
             "{:#}",
@@ -188,8 +176,7 @@ async fn an_analysis_whose_prometheus_is_away_asks_a_person_and_never_promotes()
             "{said}"
         );
         decide(&me, Verb::Resume, &promotion).await?;
-        let ended = ns.promotion_ended(&promotion).await?;
-        assert_eq!(ended.state("Succeeded").0, "True", "{:#}", ended.status());
+        ns.promotion_succeeds(&promotion).await?;
         Ok(())
     })
     .await
@@ -211,8 +198,7 @@ async fn a_good_canary_passes_its_analysis_with_evidence() -> Result<()> {
         let load = load(&ns, "web").await?;
         ns.release("two", "2").await?;
         let promotion = ns.promote("two", "web").await?;
-        let ended = ns.promotion_ended(&promotion).await?;
-        assert_eq!(ended.state("Succeeded").0, "True", "{:#}", ended.status());
+        let ended = ns.promotion_succeeds(&promotion).await?;
         let analysis = &ended.status()["analyses"][0];
         assert_eq!(analysis["verdict"], "Passed", "{analysis:#}");
         // Prometheus may have no rate yet at the first ones

@@ -36,8 +36,7 @@ async fn a_grpc_route_gives_a_canary_its_share_of_unary_calls_and_loses_none() -
         ns.pauses_at("web", 20).await?;
         share(&load, "2", 20, 1000).await?.splits("2", 20, 2.5)?;
         decide(&me, Verb::Resume, &promotion).await?;
-        let ended = ns.promotion_ended(&promotion).await?;
-        assert_eq!(ended.state("Succeeded").0, "True", "{:#}", ended.status());
+        ns.promotion_succeeds(&promotion).await?;
         all_on(&load, "2").await?;
         // also while the Pods of the release before go
         let old = before.status()["stable"]["workload"]

@@ -56,13 +56,7 @@ async fn stages_before_and_after_a_deploy_run_as_pipeline_runs_and_one_that_fail
         let before = deployments(&ns).await?;
         ns.release("bad", "2").await?;
         let promotion = ns.promote("bad", "web").await?;
-        let ended = ns.promotion_ended(&promotion).await?;
-        assert_eq!(
-            ended.state("Succeeded"),
-            ("False", "PreDeployFailed"),
-            "{:#}",
-            ended.status()
-        );
+        ns.promotion_fails(&promotion, "PreDeployFailed").await?;
         let view = ns.serves("web", "good").await?;
         let held = &view.status()["held"][0];
         assert_eq!(
@@ -94,13 +88,7 @@ async fn a_stage_that_fails_after_a_deploy_takes_it_back_and_then_the_stages_for
         let load = load(&ns, "web").await?;
         ns.release("bad", "2").await?;
         let promotion = ns.promote("bad", "web").await?;
-        let ended = ns.promotion_ended(&promotion).await?;
-        assert_eq!(
-            ended.state("Succeeded"),
-            ("False", "PostDeployFailed"),
-            "{:#}",
-            ended.status()
-        );
+        ns.promotion_fails(&promotion, "PostDeployFailed").await?;
         all_on(&load, "1").await?;
         let view = ns
             .environment_until("web", LIMIT, |view| view.state("RolledBack").0 == "True")

@@ -95,13 +95,7 @@ async fn a_stateful_set_is_updated_in_place_and_a_broken_release_is_undone_with_
         all_of(&ns, "2").await?;
         ns.release("bad", "2-crash").await?;
         let promotion = ns.promote("bad", "db").await?;
-        let ended = ns.promotion_ended(&promotion).await?;
-        assert_eq!(
-            ended.state("Succeeded"),
-            ("False", "ProgressDeadlineExceeded"),
-            "{:#}",
-            ended.status()
-        );
+        ns.promotion_fails(&promotion, "ProgressDeadlineExceeded").await?;
         // a StatefulSet alone would wait for its broken Pod for ever
         all_of(&ns, "2").await?;
         let view = ns.serves("db", "two").await?;
@@ -150,13 +144,7 @@ async fn a_daemon_set_is_updated_in_place_and_goes_back_to_what_was_recorded_whe
         ns.releases().delete("two", &DeleteParams::default()).await?;
         ns.release("bad", "2-crash").await?;
         let promotion = ns.promote("bad", "agent").await?;
-        let ended = ns.promotion_ended(&promotion).await?;
-        assert_eq!(
-            ended.state("Succeeded"),
-            ("False", "ProgressDeadlineExceeded"),
-            "{:#}",
-            ended.status()
-        );
+        let ended = ns.promotion_fails(&promotion, "ProgressDeadlineExceeded").await?;
         ensure!(
             ended.says("Succeeded").contains("CrashLoopBackOff"),
             "{:#}",

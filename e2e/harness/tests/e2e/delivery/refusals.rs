@@ -36,8 +36,7 @@ async fn a_candidate_over_the_quota_waits_with_the_quota_named_and_goes_on_when_
         assert_eq!((view.stable(), view.state("Ready").0), (Some("one"), "True"), "{:#}", view.status());
         let more = json!({"spec": {"hard": {"pods": "10"}}});
         quotas.patch("two-pods", &PatchParams::default(), &Patch::Merge(&more)).await?;
-        let ended = ns.promotion_ended(&promotion).await?;
-        assert_eq!(ended.state("Succeeded").0, "True", "{:#}", ended.status());
+        ns.promotion_succeeds(&promotion).await?;
         load.stop().await.none_lost()
     })
     .await
@@ -64,8 +63,7 @@ async fn a_service_account_without_the_right_is_named_with_the_right_that_it_lac
             "{said}"
         );
         ns.deployer().await?;
-        let ended = ns.promotion_ended(&promotion).await?;
-        assert_eq!(ended.state("Succeeded").0, "True", "{:#}", ended.status());
+        ns.promotion_succeeds(&promotion).await?;
         Ok(())
     })
     .await

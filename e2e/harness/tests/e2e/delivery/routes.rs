@@ -109,8 +109,7 @@ async fn an_adopted_route_keeps_every_foreign_rule_byte_for_byte() -> Result<()>
         all_on(&testers, "2").await?;
         testers.stop().await.none_lost()?;
         decide(&me, Verb::Resume, &promotion).await?;
-        let ended = ns.promotion_ended(&promotion).await?;
-        assert_eq!(ended.state("Succeeded").0, "True", "{:#}", ended.status());
+        ns.promotion_succeeds(&promotion).await?;
         assert_eq!(foreign(&ns).await?, before);
         let route = ns.object("httproute", "shop").await?.context("no route")?;
         assert_eq!(
@@ -181,8 +180,7 @@ async fn a_route_that_somebody_else_keeps_changing_is_left_to_them_and_they_are_
         assert_eq!(view.stable(), Some("one"));
         // they have stopped, and somebody says so
         decide(&me, Verb::Resume, &promotion).await?;
-        let ended = ns.promotion_ended(&promotion).await?;
-        assert_eq!(ended.state("Succeeded").0, "True", "{:#}", ended.status());
+        ns.promotion_succeeds(&promotion).await?;
         let load = load(&ns, "web").await?;
         all_on(&load, "2").await?;
         load.stop().await.none_lost()

@@ -161,8 +161,7 @@ async fn promoted(ns: &Namespace, system: &System, point: Option<&str>) -> Resul
     ns.release("two", "2").await?;
     system.arm(point).await?;
     let promotion = ns.promote("two", "web").await?;
-    let ended = ns.promotion_ended(&promotion).await?;
-    assert_eq!(ended.state("Succeeded").0, "True", "{:#}", ended.status());
+    let ended = ns.promotion_succeeds(&promotion).await?;
     // the release before is not kept
     let old = before.status()["stable"]["workload"]
         .as_str()
@@ -189,13 +188,7 @@ async fn rolled_back(ns: &Namespace, system: &System, point: Option<&str>) -> Re
     let view = ns.pauses_at("web", 50).await?;
     system.arm(point).await?;
     me.decides(Verb::Resume, &promotion, None, None).await?;
-    let ended = ns.promotion_ended(&promotion).await?;
-    assert_eq!(
-        ended.state("Succeeded"),
-        ("False", "AnalysisFailed"),
-        "{:#}",
-        ended.status()
-    );
+    let ended = ns.promotion_fails(&promotion, "AnalysisFailed").await?;
     let bad = view.rollout()["workload"].as_str().context("workload")?;
     ns.scaled_to_zero(bad).await?;
     settled(ns, Some(&ended)).await

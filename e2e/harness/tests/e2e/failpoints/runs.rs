@@ -102,22 +102,9 @@ fn essence(view: &RunView) -> Value {
     json!({"stages": stages, "conditions": conditions, "records": status["journal"]["recorded"]})
 }
 
-/// The Pod of the long stage once it runs.
+/// Waits until the long stage runs.
 async fn long_runs(ns: &Namespace) -> Result<()> {
-    let view = ns
-        .run_until("story", LIMIT, |view| {
-            view.status()["stages"][0]["attempts"][0]["pod"].is_string()
-        })
-        .await?;
-    let pod = view.status()["stages"][0]["attempts"][0]["pod"]
-        .as_str()
-        .context("pod")?
-        .to_owned();
-    tokio::time::timeout(
-        LIMIT,
-        await_condition(ns.api::<Pod>(), &pod, conditions::is_pod_running()),
-    )
-    .await??;
+    tokio::time::timeout(LIMIT, ns.running_pod("story")).await??;
     Ok(())
 }
 

@@ -89,13 +89,7 @@ async fn story(ns: &Namespace, system: &System) -> Result<()> {
     assert_eq!(view.stable(), Some("one"), "{:#}", view.status());
 
     judged_bad(ns).await?;
-    let ended = ns.promotion_ended(&promotion).await?;
-    assert_eq!(
-        ended.state("Succeeded"),
-        ("False", "AnalysisFailed"),
-        "{:#}",
-        ended.status()
-    );
+    ns.promotion_fails(&promotion, "AnalysisFailed").await?;
     let view = ns
         .environment_until("web", LIMIT, |view| view.state("RolledBack").0 == "True")
         .await?;
