@@ -14,7 +14,8 @@ else
   # your cluster: load or push the images (e2e/cluster/README.md); more settings in DCANARY_HELM_ARGS
   settings=(--set image.pullPolicy=IfNotPresent)
 fi
+# --force-conflicts: what was changed by hand or by a test that was broken off (a ledger scaled to zero) becomes again what the chart says
 # shellcheck disable=SC2086 # several words
-step "installing the operator" helm upgrade --install dcanary charts/dcanary --namespace "$ns" \
+step "installing the operator" helm upgrade --install dcanary charts/dcanary --namespace "$ns" --force-conflicts \
   --set image.repository=dcanary.dev/dcanary --set image.tag=dev --set runner.image=dcanary.dev/runner:dev \
   "${settings[@]}" ${DCANARY_HELM_ARGS:-} --wait --timeout 120s
