@@ -1,7 +1,7 @@
 //! Forward: hooks, Pods, steps, all traffic, checks afterwards.
 
 use dcanary_core::time::later;
-use dcanary_crds::{Doing, RolloutOutcome, Verdict};
+use dcanary_crds::{Doing, Rollout, RolloutOutcome, Verdict};
 
 use super::{
     pass::Pass,
@@ -110,20 +110,24 @@ impl Pass<'_> {
         }
     }
 
+    /// Whether it goes no further until a person has done something.
+    fn is_stopped(&mut self, rollout: &Rollout) -> bool {
+        if let Some((reason, message)) = self.contested.clone() {
+            self.say(&reason, message);
+        } else if rollout.paused_by.is_some() {
+            self.say("Paused", "a person paused it; go on with `dcanary resume`");
+        } else {
+            return false;
+        }
+        true
+    }
+
     /// The present step.
     pub(super) fn step(&mut self) {
         let Some(rollout) = self.status.rollout.clone() else {
             return;
         };
-        if let Some((reason, message)) = self.contested.clone() {
-            self.say(&reason, message);
-            return;
-        }
-        if rollout.paused_by.is_some() {
-            self.say("Paused", "a person paused it; go on with `dcanary resume`");
-            return;
-        }
-        if !self.background_lets_on() {
+        if self.is_stopped(&rollout) || !self.background_lets_on() {
             return;
         }
         let env = self.env;
@@ -283,8 +287,7 @@ impl Pass<'_> {
         let Some(rollout) = self.status.rollout.clone() else {
             return;
         };
-        if rollout.paused_by.is_some() {
-            self.say("Paused", "a person paused it; go on with `dcanary resume`");
+        if self.is_stopped(&rollout) {
             return;
         }
         if rollout.weight < 100 && !self.background_lets_on() {

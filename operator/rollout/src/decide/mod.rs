@@ -1,7 +1,7 @@
 //! One Environment: what to do next.
 //!
 //! ```text
-//! hold ─▶ rules ─▶ holds, undo ─▶ adopt ─▶ rollout ─▶ take up ─▶ follow configuration ─▶ conditions ─▶ effects
+//! hold ─▶ rules ─▶ holds, undo ─▶ contest, adopt ─▶ rollout ─▶ take up ─▶ follow configuration ─▶ conditions ─▶ effects
 //! ```
 //! A pass moves the status as far as what was seen allows, and then asks for everything that the new status wants and that is not there.
 //! Effects are computed from the status alone, so that a crash anywhere leads to the same effects again.
@@ -72,6 +72,7 @@ pub fn next(env: &Environment, seen: &Seen, now: Timestamp) -> Plan {
         pass.record_rules();
     }
     pass.carry_out_holds();
+    pass.recall_contest();
     pass.adopt();
     pass.roll();
     if pass.spec_error.is_none() {

@@ -17,6 +17,8 @@ const SETTLE: u64 = 5;
 const CONTEST: u64 = 300;
 /// So many.
 const TIMES: usize = 3;
+/// What is said then.
+const CONTESTED: &str = "RouteContested";
 
 impl Pass<'_> {
     /// Workload of `<env>`, workload of `<env>-candidate`, weight, mirror, testers.
@@ -121,8 +123,8 @@ impl Pass<'_> {
         }
     }
 
-    /// Counts changes of our weights by somebody else; from the third on nothing is written until it has been quiet, or a person goes on.
-    pub(super) fn watch_contest(&mut self) {
+    /// What is known of changes of our weights by somebody else. From the third on nothing is written until it has been quiet, or a person goes on.
+    pub(super) fn recall_contest(&mut self) {
         let now = self.now;
         if let Some(contest) = &mut self.status.contest {
             contest.at.retain(|at| now < later(*at, CONTEST));
@@ -130,41 +132,62 @@ impl Pass<'_> {
                 self.status.contest = None;
             }
         }
-        let contested =
-            |contest: &Option<Contest>| contest.as_ref().is_some_and(|contest| contest.at.len() >= TIMES);
+        let Some(contest) = self.status.contest.clone() else {
+            return;
+        };
+        if contest.at.len() < TIMES {
+            return;
+        }
+        if let Some(first) = contest.at.first() {
+            self.wake_at(later(*first, CONTEST));
+        }
+        self.contested = Some((
+            CONTESTED.to_owned(),
+            format!(
+                "field manager {} changed the weights of the route three times in five minutes: let it ignore them (see docs/gitops.md), then `dcanary resume`",
+                contest.manager
+            ),
+        ));
+    }
+
+    /// Whether somebody else keeps changing our weights.
+    fn is_contested(&self) -> bool {
+        self.contested
+            .as_ref()
+            .is_some_and(|(reason, _)| reason == CONTESTED)
+    }
+
+    /// Counts changes of our weights by somebody else. A rollout that goes forward says so itself.
+    pub(super) fn watch_contest(&mut self) {
         let version = self.route_version();
         let counted = self
             .status
             .contest
             .as_ref()
             .is_some_and(|contest| contest.version == version);
-        if !contested(&self.status.contest)
+        if !self.is_contested()
             && !counted
             && let Some(manager) = self.split().and_then(|split| split.overwritten)
         {
             let contest = self.status.contest.get_or_insert_with(Contest::default);
             contest.version = version;
             contest.manager.clone_from(&manager);
-            contest.at.push(now);
+            contest.at.push(self.now);
             self.tell(
                 true,
                 "RouteOverwritten",
                 &format!("field manager {manager} changed the weights of the route; they are set again"),
             );
+            self.recall_contest();
         }
-        if contested(&self.status.contest)
-            && let Some(contest) = self.status.contest.clone()
-        {
-            if let Some(first) = contest.at.first() {
-                self.wake_at(later(*first, CONTEST));
-            }
-            self.contested = Some((
-                "RouteContested".to_owned(),
-                format!(
-                    "field manager {} changed the weights of the route three times in five minutes: let it ignore them (see docs/gitops.md), then `dcanary resume`",
-                    contest.manager
-                ),
-            ));
+        let forward = self.active().is_some_and(|rollout| {
+            matches!(
+                rollout.doing,
+                Doing::Stepping | Doing::Promoting | Doing::Verifying
+            )
+        });
+        if let Some((reason, message)) = self.contested.clone().filter(|_| forward && self.is_contested()) {
+            self.say(&reason, message);
         }
     }
 
@@ -199,12 +222,7 @@ impl Pass<'_> {
             .as_ref()
             .is_some_and(|rollout| rollout.doing == Doing::RollingBack);
         // the way back is never held up
-        if !back
-            && self
-                .contested
-                .as_ref()
-                .is_some_and(|(reason, _)| reason == "RouteContested")
-        {
+        if !back && self.is_contested() {
             return Vec::new();
         }
         if let Some(rollout) = &self.status.rollout

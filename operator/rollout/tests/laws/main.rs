@@ -4,6 +4,7 @@
 
 mod build;
 mod cluster;
+mod contest;
 mod lost;
 mod paths;
 mod people;

@@ -1,0 +1,81 @@
+//! Somebody else sets the weights of the route.
+
+use dcanary_crds::{Condition, ConditionStatus, ConditionType, Verb};
+use dcanary_rollout::{Key, Kind};
+use serde_json::json;
+
+use crate::{
+    build::{canary, environment},
+    world::World,
+};
+
+/// All requests to the stable release, as somebody's manifest has it.
+fn overwrite(world: &mut World) {
+    let key = Key::new(Kind::HttpRoute, "web");
+    let mut route = world.cluster.objects[&key].clone();
+    for backend in route["spec"]["rules"][0]["backendRefs"].as_array_mut().unwrap() {
+        backend["weight"] = if backend["name"] == "web" { 100 } else { 0 }.into();
+    }
+    assert!(world.cluster.write(&key, &route));
+}
+
+fn contested() -> (World, String) {
+    let steps = json!([{"weight": 20}, {"pause": {"duration": "30s"}}, {"weight": 60}]);
+    let mut world = World::new(environment(canary(steps), json!({})));
+    world.promote("good1");
+    world.run(40);
+    let name = world.promote("good2");
+    world.run_to(20);
+    for _ in 0..3 {
+        overwrite(&mut world);
+        world.run(3);
+    }
+    (world, name)
+}
+
+fn find(conditions: &[Condition], kind: ConditionType) -> (ConditionStatus, &str) {
+    let found = conditions
+        .iter()
+        .find(|condition| condition.kind == kind)
+        .unwrap();
+    (found.status, found.reason.as_str())
+}
+
+#[test]
+fn a_contested_route_is_told_by_one_name_everywhere_and_stops_the_steps() {
+    use ConditionStatus::{False, True, Unknown};
+    use ConditionType::{Paused, Progressing, Stalled, Succeeded};
+    let (mut world, _) = contested();
+    // longer than the step would have lasted
+    world.run(40);
+    let status = world.status();
+    let rollout = status.rollout.unwrap();
+    assert_eq!((rollout.reason.as_str(), rollout.step), ("RouteContested", 1));
+    assert!(rollout.message.contains("dcanary resume"), "{}", rollout.message);
+    assert_eq!(find(&status.conditions, Stalled), (True, "RouteContested"));
+    assert_eq!(find(&status.conditions, Progressing), (True, "RouteContested"));
+    assert_eq!(find(&status.conditions, Paused), (False, "RouteContested"));
+    let promotion = world.promotions.last().unwrap().status.clone().unwrap();
+    assert_eq!(
+        find(&promotion.conditions, Succeeded),
+        (Unknown, "RouteContested")
+    );
+    assert_eq!(
+        world.cluster.weights().get("web-candidate"),
+        Some(&0),
+        "it is left to them"
+    );
+    world.run(300);
+    assert_eq!(world.stable().as_deref(), Some("good2"), "they have been quiet");
+}
+
+#[test]
+fn a_person_ends_a_contest_by_going_on_or_by_going_back() {
+    for (verb, stable) in [(Verb::Resume, "good2"), (Verb::Abort, "good1")] {
+        let (mut world, name) = contested();
+        world.decide(&name, verb, "ann");
+        world.run(60);
+        assert_eq!(world.stable().as_deref(), Some(stable));
+        assert!(world.finished(&name).is_some());
+    }
+}
