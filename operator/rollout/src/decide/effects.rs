@@ -297,7 +297,7 @@ impl Pass<'_> {
 }
 
 /// The object that an effect writes or deletes.
-fn written(effect: &Effect) -> Option<&Key> {
+pub(super) fn written(effect: &Effect) -> Option<&Key> {
     match effect {
         Effect::Write(write) => Some(&write.key),
         Effect::Delete { key, .. } => Some(key),

@@ -1,9 +1,9 @@
 //! Where requests should go now, and whether they do.
 
 use dcanary_core::time::later;
-use dcanary_crds::{Contest, Doing, RolloutOutcome, RouteKind};
+use dcanary_crds::{Contest, Doing, Rollout, RolloutOutcome, RouteKind};
 
-use super::pass::Pass;
+use super::{effects::written, pass::Pass};
 use crate::{
     plan::Effect,
     seen::{Key, Kind},
@@ -23,6 +23,9 @@ const CONTESTED: &str = "RouteContested";
 impl Pass<'_> {
     /// Workload of `<env>`, workload of `<env>-candidate`, weight, mirror, testers.
     fn wanted(&self) -> (Option<String>, Option<String>, i32, i32, bool) {
+        if self.in_place() {
+            return (self.in_place_workload(), None, 0, 0, false);
+        }
         let stable = self.status.stable.as_ref().map(|stable| stable.workload.clone());
         let Some(rollout) = &self.status.rollout else {
             return (stable, None, 0, 0, false);
@@ -30,9 +33,11 @@ impl Pass<'_> {
         let candidate = Some(rollout.workload.clone());
         match rollout.doing {
             Doing::Waiting | Doing::PreDeploy => (stable, None, 0, 0, false),
-            Doing::Starting => (stable, candidate, 0, 0, false),
             // the first release: there is nothing to share with
-            Doing::Promoting | Doing::Verifying if stable.is_none() => (candidate, None, 0, 0, false),
+            Doing::Starting | Doing::Promoting | Doing::Verifying if stable.is_none() => {
+                (candidate, None, 0, 0, false)
+            }
+            Doing::Starting => (stable, candidate, 0, 0, false),
             Doing::Stepping => (stable, candidate, rollout.wanted_weight, rollout.mirror, true),
             Doing::Promoting | Doing::Verifying => (stable, candidate, rollout.wanted_weight, 0, false),
             Doing::RollingBack => (stable, candidate, rollout.wanted_weight, 0, false),
@@ -64,11 +69,20 @@ impl Pass<'_> {
         }
     }
 
+    /// The workload that serves where releases follow each other in place. Another one than the candidate's only where the strategy was another
+    /// one before.
+    fn in_place_workload(&self) -> Option<String> {
+        let stable = self.status.stable.as_ref().map(|stable| &stable.workload);
+        let active = self.active().filter(|rollout| match rollout.doing {
+            Doing::Promoting | Doing::Verifying => true,
+            Doing::Starting | Doing::Stepping => stable.is_none(),
+            _ => false,
+        });
+        active.map(|rollout| &rollout.workload).or(stable).cloned()
+    }
+
     /// What is to be written so that requests go where they should, and whether they do.
     pub(super) fn split(&self) -> Option<Split> {
-        if self.in_place() {
-            return None;
-        }
         // at rest nothing is known to be in force: the weights are on their way from the candidate's Service to the stable one's
         let last = self.active().map(|rollout| rollout.weight);
         let traffic = traffic::of(self.env, self.seen, last)?;
@@ -232,7 +246,18 @@ impl Pass<'_> {
             let settled = later(end, SETTLE);
             self.reached(settled);
         }
-        self.split().map(|split| split.effects).unwrap_or_default()
+        let mut effects = self.split().map(|split| split.effects).unwrap_or_default();
+        if self.is_first_start() {
+            // its Services are there as soon as it has Pods; requests from outside come when these are ready
+            effects.retain(|effect| written(effect).is_some_and(|key| key.kind == Kind::Service));
+        }
+        effects
+    }
+
+    /// The Pods of the first release come up.
+    fn is_first_start(&self) -> bool {
+        let starting = |rollout: &Rollout| rollout.doing == Doing::Starting;
+        self.status.stable.is_none() && self.active().is_some_and(starting)
     }
 
     /// What keeps requests from going where they should until somebody changes something. What is only on its way serves as before.

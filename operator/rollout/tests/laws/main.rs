@@ -10,5 +10,6 @@ mod paths;
 mod people;
 mod random;
 mod refused;
+mod services;
 mod watch;
 mod world;
