@@ -149,7 +149,13 @@ impl Pass<'_> {
                 if rollout.resumed || self.reached(end) {
                     self.pass_step();
                 } else {
-                    self.say("PausedByStep", format!("goes on at {end}"));
+                    // it goes on by itself: no person is waited for
+                    let (number, all) = (at + 1, steps.len());
+                    let message = format!(
+                        "step {number} of {all} lasts {seconds} s, until {end}; `dcanary resume {}` ends it",
+                        rollout.promotion
+                    );
+                    self.say("TimedPause", message);
                 }
             }
             Some(Step::Replicas(replicas)) => {

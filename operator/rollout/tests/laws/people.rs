@@ -119,6 +119,44 @@ fn a_pause_without_time_waits_for_a_person_and_skip_passes_it() {
 }
 
 #[test]
+fn a_timed_pause_is_progress_and_waits_for_no_person() {
+    let steps = json!([{"weight": 50}, {"pause": {"duration": "60s"}}, {"pause": {}}]);
+    let mut world = World::new(environment(canary(steps), json!({})));
+    world.promote("good1");
+    world.run(60);
+    world.promote("good2");
+    let states = |world: &World| {
+        let of_environment = world.status().conditions;
+        let of_promotion = world
+            .promotions
+            .last()
+            .unwrap()
+            .status
+            .clone()
+            .unwrap()
+            .conditions;
+        [of_environment, of_promotion].map(|conditions| {
+            let paused = conditions
+                .iter()
+                .find(|condition| condition.kind == ConditionType::Paused)
+                .unwrap();
+            (paused.status, paused.reason.clone())
+        })
+    };
+    world.run(20);
+    let timed = (ConditionStatus::False, "TimedPause".to_owned());
+    assert_eq!(states(&world), [timed.clone(), timed]);
+    let message = world.status().rollout.unwrap().message;
+    assert!(
+        message.contains("step 2 of 3 lasts 60 s, until 2026-01-02T03:0"),
+        "{message}"
+    );
+    world.run(60);
+    let by_step = (ConditionStatus::True, "PausedByStep".to_owned());
+    assert_eq!(states(&world), [by_step.clone(), by_step]);
+}
+
+#[test]
 fn a_freeze_holds_up_and_an_override_goes_through() {
     // the world begins at 03:04
     let more = json!({"freeze": [{"name": "night", "start": "0 0 * * *", "duration": "6h"}]});
