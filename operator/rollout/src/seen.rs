@@ -48,6 +48,8 @@ pub struct Seen {
     pub namespace_terminating: bool,
     /// The API server knows the kinds of the Gateway API.
     pub gateway_api: bool,
+    /// What the Gateways of the route can do, by namespace and name; or why that cannot be read. Known only where a step mirrors requests.
+    pub gateways: BTreeMap<(String, String), Result<GatewayFeatures, String>>,
 }
 
 impl Default for Seen {
@@ -70,6 +72,7 @@ impl Default for Seen {
             journal: JournalSeen::default(),
             namespace_terminating: false,
             gateway_api: false,
+            gateways: BTreeMap::new(),
         }
     }
 }
@@ -88,6 +91,30 @@ impl Default for Settings {
         Self {
             project: "default".to_owned(),
             ledger: true,
+        }
+    }
+}
+
+/// What a Gateway can do, as far as its GatewayClass says it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GatewayFeatures {
+    /// Name of the GatewayClass.
+    pub class: String,
+    /// Names in its `status.supportedFeatures`.
+    pub features: BTreeSet<String>,
+}
+
+impl GatewayFeatures {
+    /// What a GatewayClass says. Versions of the Gateway API before 1.3 list plain names, later ones objects with a name.
+    pub fn of(class: &Value) -> Self {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let all = class
+            .pointer("/status/supportedFeatures")
+            .and_then(Value::as_array);
+        let named = |entry: &Value| text(entry).or_else(|| text(entry.get("name")?));
+        Self {
+            class: class.pointer("/metadata/name").and_then(text).unwrap_or_default(),
+            features: all.into_iter().flatten().filter_map(named).collect(),
         }
     }
 }

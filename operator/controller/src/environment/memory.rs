@@ -10,12 +10,12 @@ use dcanary_core::observed::JournalSeen;
 use dcanary_crds::{Environment, EnvironmentStatus, Promotion, Rollout};
 use dcanary_rollout::{
     Key,
-    seen::{MeasureKey, Measurement},
+    seen::{GatewayFeatures, MeasureKey, Measurement},
 };
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 use serde_json::Value;
 
-use super::refusals::Refusals;
+use super::{index::Place, refusals::Refusals};
 use crate::memory::version;
 
 /// Digests of stored evidence that are kept for each Environment.
@@ -47,6 +47,8 @@ pub struct EnvironmentMemory {
     pub objects: BTreeMap<Key, Read<Arc<Value>>>,
     /// Digests of tracked Secrets.
     pub secrets: BTreeMap<String, Read<String>>,
+    /// What its Gateways can do, by namespace and name.
+    pub gateways: BTreeMap<Place, Read<GatewayFeatures>>,
     /// Promotions as our last writes left them, by UID; used until the cache has caught up.
     pub promotions: BTreeMap<String, Promotion>,
     /// Writes that were refused.

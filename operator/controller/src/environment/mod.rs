@@ -8,6 +8,7 @@
 
 pub mod accounts;
 pub mod act;
+pub mod gateways;
 pub mod index;
 pub mod kinds;
 pub mod memory;

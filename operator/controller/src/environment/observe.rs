@@ -18,6 +18,7 @@ use serde_json::Value;
 use tracing::warn;
 
 use super::{
+    gateways,
     index::Place,
     kinds,
     memory::{EnvironmentMemory, Read},
@@ -117,6 +118,7 @@ pub async fn observe(ctx: &Context, environment: &Environment) -> Observation {
     seen.decisions = decisions(ctx, &namespace, &seen.promotions);
     seen.from = from(ctx, &namespace, environment);
     seen.templates = templates(ctx, &namespace);
+    seen.gateways = gateways::read(ctx, environment, &seen).await;
     Observation { seen, again }
 }
 

@@ -12,11 +12,11 @@ use crate::wanted::Gate;
 
 /// Whether a rollout waits for a person.
 pub(super) fn is_paused(rollout: &Rollout) -> bool {
-    let by_step = matches!(
+    let asks = matches!(
         rollout.reason.as_str(),
-        "PausedByStep" | "AnalysisInconclusive" | "Paused"
+        "PausedByStep" | "AnalysisInconclusive" | "Paused" | "MirrorUnsupported"
     );
-    rollout.finished_at.is_none() && (rollout.paused_by.is_some() || by_step)
+    rollout.finished_at.is_none() && (rollout.paused_by.is_some() || asks)
 }
 
 impl Pass<'_> {

@@ -133,6 +133,10 @@ impl Pass<'_> {
         let env = self.env;
         let steps = steps::steps(&env.spec);
         let at = usize::try_from(rollout.step).unwrap_or_default();
+        if let Some(obstacle) = self.mirror_problem(at) {
+            self.say(obstacle.reason(), obstacle.to_string());
+            return;
+        }
         match steps.get(at) {
             None => self.enter(Doing::Promoting),
             Some(Step::Weight(weight)) => self.weigh(*weight),

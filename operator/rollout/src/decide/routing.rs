@@ -3,11 +3,15 @@
 use dcanary_core::time::later;
 use dcanary_crds::{Contest, Doing, Rollout, RolloutOutcome, RouteKind};
 
-use super::{effects::written, pass::Pass};
+use super::{
+    effects::written,
+    pass::Pass,
+    steps::{self, Step},
+};
 use crate::{
     plan::Effect,
     seen::{Key, Kind},
-    traffic::{self, InForce, Split, Wanted},
+    traffic::{self, InForce, Obstacle, Split, Wanted},
 };
 
 /// Time between the switch of the stable Service to the promoted release and the moment in which requests take that way, in seconds: the data
@@ -117,6 +121,18 @@ impl Pass<'_> {
                 false
             }
         }
+    }
+
+    /// Why a gateway cannot do a step that is still to come: no request moves before it can.
+    pub(super) fn mirror_problem(&self, from: usize) -> Option<Obstacle> {
+        let steps = steps::steps(&self.env.spec);
+        let to_come = steps.iter().enumerate().skip(from);
+        to_come
+            .filter_map(|(index, step)| match step {
+                Step::Mirror(percent) if *percent > 0 => Some((index, *percent)),
+                _ => None,
+            })
+            .find_map(|(index, percent)| traffic::can_mirror(self.env, self.seen, index, percent).err())
     }
 
     fn wait_for_route(&mut self, reason: &str, message: &str) {

@@ -19,6 +19,7 @@ mod covers;
 mod gateway;
 mod in_force;
 mod leave;
+mod mirror;
 mod obstacle;
 mod overwritten;
 mod owner;
@@ -41,6 +42,7 @@ use gateway::GatewayRoute;
 use place::Place;
 use plain::PlainServices;
 
+pub use mirror::{can_mirror, gateways};
 pub use obstacle::Obstacle;
 pub use owner::ADOPT;
 pub use place::candidate_service;

@@ -39,6 +39,12 @@ pub enum Obstacle {
     /// Plain Services cannot do what is asked for.
     #[error("{0}")]
     RouteNeeded(String),
+    /// A gateway of the route does not say that it can mirror requests.
+    #[error("{0}")]
+    MirrorUnsupported(String),
+    /// It is not known whether a gateway of the route can mirror requests.
+    #[error("{0}")]
+    GatewayUnreadable(String),
     /// The Service of the stable release would lead to the candidate's Pods too.
     #[error(
         "the Pods of {candidate} carry all labels by which Service {service} selects the adopted Deployment ({selector}), so that they get its requests at any weight: give workload.template, with other labels, in place of workload.ref"
@@ -74,6 +80,8 @@ impl Obstacle {
             Self::RouteRejected(_) => "RouteRejected",
             Self::Foreign(_) => "Foreign",
             Self::RouteNeeded(_) => "RouteNeeded",
+            Self::MirrorUnsupported(_) => "MirrorUnsupported",
+            Self::GatewayUnreadable(_) => "GatewayUnreadable",
             Self::SelectorOverlaps { .. } => "SelectorOverlaps",
             Self::Unreadable { .. } => "Unreadable",
         }
@@ -84,7 +92,10 @@ impl From<Obstacle> for InForce {
     fn from(obstacle: Obstacle) -> Self {
         let message = obstacle.to_string();
         // It passes by itself.
-        if matches!(obstacle, Obstacle::Unreadable { .. }) {
+        if matches!(
+            obstacle,
+            Obstacle::Unreadable { .. } | Obstacle::GatewayUnreadable(_)
+        ) {
             return Self::NotYet { message };
         }
         Self::Refused {

@@ -138,10 +138,12 @@ pub(super) fn mirrors(rule: &Value, place: &Place<'_>) -> bool {
 /// Makes a rule mirror so many percent of requests to a port of the candidate; 0: none.
 pub(super) fn set_mirror(rule: &mut Value, percent: i32, port: &Value, place: &Place<'_>) {
     let before = list(rule, &["filters"]);
-    let wanted = json!({
-        "type": "RequestMirror",
-        "requestMirror": {"backendRef": {"name": place.candidate, "port": port}, "percent": percent.clamp(0, 100)},
-    });
+    let mut mirror = json!({"backendRef": {"name": place.candidate, "port": port}});
+    // without it all are mirrored, by gateways too that know no percentage
+    if percent < 100 {
+        put(&mut mirror, &["percent"], json!(percent.max(0)));
+    }
+    let wanted = json!({"type": "RequestMirror", "requestMirror": mirror});
     let (ours, others): (Vec<&Value>, Vec<&Value>) =
         before.iter().partition(|filter| is_mirror(filter, place));
     if percent > 0 && ours.len() == 1 && ours.iter().all(|filter| super::covers::covers(filter, &wanted)) {

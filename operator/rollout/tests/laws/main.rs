@@ -6,6 +6,7 @@ mod build;
 mod cluster;
 mod contest;
 mod lost;
+mod mirror;
 mod paths;
 mod people;
 mod random;

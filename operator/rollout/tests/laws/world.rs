@@ -12,7 +12,7 @@ use dcanary_crds::{
 };
 use dcanary_rollout::{
     Effect, Key, Kind, Seen, Settings, Write, next,
-    seen::{Answer, MeasureKey, Measurement, Refusal},
+    seen::{Answer, GatewayFeatures, MeasureKey, Measurement, Refusal},
 };
 use dcanary_types::environment::{EnvMachine, EnvTransition};
 use jiff::{SignedDuration, Timestamp};
@@ -49,6 +49,8 @@ pub struct World {
     refusals: BTreeMap<Key, Refusal>,
     /// Each effect is lost the first time: those that were. A crash between the status and its effects does that.
     pub lost: Option<BTreeSet<String>>,
+    /// What the GatewayClass lists, or why it cannot be read.
+    pub gateway: Result<Vec<&'static str>, String>,
     made: u32,
 }
 
@@ -73,6 +75,7 @@ impl World {
             refused_as: "Forbidden",
             refusals: BTreeMap::new(),
             lost: None,
+            gateway: Ok(vec!["HTTPRouteRequestMirror", "HTTPRouteRequestPercentageMirror"]),
             made: 0,
         };
         for name in ["good1", "good2", "good3", "crash", "bad"] {
@@ -170,8 +173,20 @@ impl World {
                 ..JournalSeen::default()
             },
             gateway_api: true,
+            gateways: [((NAMESPACE.to_owned(), "gateway".to_owned()), self.gateway())].into(),
             ..Seen::default()
         }
+    }
+
+    fn gateway(&self) -> Result<GatewayFeatures, String> {
+        let listed = self.gateway.clone()?;
+        let listed: Vec<_> = listed
+            .into_iter()
+            .map(|name| serde_json::json!({"name": name}))
+            .collect();
+        let class =
+            serde_json::json!({"metadata": {"name": "class"}, "status": {"supportedFeatures": listed}});
+        Ok(GatewayFeatures::of(&class))
     }
 
     /// One decision, carried out as far as `until` effects (a crash after that).

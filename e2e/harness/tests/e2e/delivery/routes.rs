@@ -189,6 +189,42 @@ async fn a_route_that_somebody_else_keeps_changing_is_left_to_them_and_they_are_
 }
 
 #[tokio::test]
+async fn a_mirror_that_the_gateway_cannot_do_is_refused_before_any_request_moves() -> Result<()> {
+    scenario("mirror", |ns| async move {
+        let me = prepared(&ns).await?;
+        let steps = json!([{"weight": 20}, {"mirror": 10}]);
+        ns.apply(&ns.environment("web", &canary(&steps)).to_string())
+            .await?;
+        ns.deployed("web", "one", "1").await?;
+        let load = load(&ns, "web").await?;
+        ns.release("two", "2").await?;
+        let promotion = ns.promote("two", "web").await?;
+        let view = ns
+            .environment_until("web", LIMIT, |view| {
+                view.state("Paused") == ("True", "MirrorUnsupported")
+            })
+            .await?;
+        let said = view.says("Paused");
+        ensure!(
+            said.contains("steps[1].mirror") && said.contains("GatewayClass traefik"),
+            "{said}"
+        );
+        assert_eq!(view.rollout()["weight"], 0, "{:#}", view.status());
+        assert_eq!(view.state("Ready").0, "True", "{:#}", view.status());
+        decide(&me, Verb::Abort, &promotion).await?;
+        let ended = ns.promotion_ended(&promotion).await?;
+        assert_eq!(
+            ended.state("Succeeded"),
+            ("False", "Aborted"),
+            "{:#}",
+            ended.status()
+        );
+        load.stop().await.none_lost()
+    })
+    .await
+}
+
+#[tokio::test]
 async fn an_adopted_deployment_is_taken_over_without_a_lost_request_and_given_back() -> Result<()> {
     scenario("adopted-deployment", |ns| async move {
         prepared(&ns).await?;
