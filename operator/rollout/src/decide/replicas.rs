@@ -71,8 +71,9 @@ impl Pass<'_> {
                 if rollout.outcome == Some(RolloutOutcome::Promoted) {
                     return self.stable_target();
                 }
-                let emptied = later(rollout.since.unwrap_or(self.now), self.drain());
-                if self.now < emptied {
+                // one that never had requests has none to end
+                let emptied = rollout.since.map(|since| later(since, self.drain()));
+                if emptied.is_some_and(|at| self.now < at) {
                     self.has_replicas(rollout)
                 } else {
                     0

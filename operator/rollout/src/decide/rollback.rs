@@ -2,6 +2,7 @@
 
 use dcanary_core::time::later;
 use dcanary_crds::{Doing, RollbackMode, RolloutOutcome};
+use jiff::Timestamp;
 
 use super::{forward::HookOutcome, pass::Pass, replicas::weight_of, steps};
 use crate::render::{self, Hook};
@@ -19,6 +20,7 @@ impl Pass<'_> {
             return;
         }
         let deployed = !matches!(rollout.doing, Doing::Waiting | Doing::PreDeploy);
+        let unserved = rollout.doing == Doing::Starting && self.status.stable.is_some() && !self.in_place();
         self.enter(Doing::RollingBack);
         self.say(reason, message);
         if let Some(rollout) = &mut self.status.rollout {
@@ -27,7 +29,9 @@ impl Pass<'_> {
             rollout.mirror = 0;
         }
         self.tell(true, reason, message);
-        if deployed {
+        if unserved {
+            self.empty(None);
+        } else if deployed {
             self.go_back();
         } else {
             self.end_rollout();
@@ -42,7 +46,7 @@ impl Pass<'_> {
         }
         if self.status.stable.is_none() {
             // nothing was there before: there is nothing to go back to
-            self.empty();
+            self.empty(Some(self.now));
             return;
         }
         // each weight that is in force already leads to the next lower one
@@ -68,7 +72,7 @@ impl Pass<'_> {
                 return;
             }
             if wanted == 0 {
-                self.empty();
+                self.empty(Some(self.now));
                 return;
             }
             if least >= wanted {
@@ -77,13 +81,13 @@ impl Pass<'_> {
         }
     }
 
-    /// No request goes to the candidate any more.
-    fn empty(&mut self) {
+    /// No request goes to the candidate any more, since this time. `None`: none ever did.
+    fn empty(&mut self, since: Option<Timestamp>) {
         let Some(rollout) = &mut self.status.rollout else {
             return;
         };
         rollout.doing = Doing::AfterRollback;
-        rollout.since = Some(self.now);
+        rollout.since = since;
         self.after_rollback();
     }
 
@@ -129,7 +133,7 @@ impl Pass<'_> {
 
     fn go_back_in_place(&mut self) {
         let Some(stable) = self.status.stable.clone() else {
-            self.empty();
+            self.empty(Some(self.now));
             return;
         };
         let Some(state) = self.state(&stable.workload) else {
@@ -140,7 +144,7 @@ impl Pass<'_> {
             && render::complete(&state, self.stable_target());
         // a newer release goes over whatever is there
         if is_back || self.is_superseded() {
-            self.empty();
+            self.empty(Some(self.now));
         }
     }
 
@@ -165,7 +169,7 @@ impl Pass<'_> {
     }
 
     /// When the Pods of a release that went back are taken away.
-    pub(super) fn emptied_at(&self) -> Option<jiff::Timestamp> {
+    pub(super) fn emptied_at(&self) -> Option<Timestamp> {
         let rollout = self.status.rollout.as_ref()?;
         Some(later(rollout.since?, self.drain()))
     }

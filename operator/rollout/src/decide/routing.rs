@@ -2,6 +2,7 @@
 
 use dcanary_core::time::later;
 use dcanary_crds::{Contest, Doing, Rollout, RolloutOutcome, RouteKind};
+use jiff::Timestamp;
 
 use super::{
     effects::written,
@@ -46,31 +47,20 @@ impl Pass<'_> {
             Doing::Promoting | Doing::Verifying => (stable, candidate, rollout.wanted_weight, 0, false),
             Doing::RollingBack => (stable, candidate, rollout.wanted_weight, 0, false),
             Doing::AfterRollback => (stable, candidate, 0, 0, false),
-            Doing::Ended if rollout.outcome == Some(RolloutOutcome::Promoted) => {
-                let settled = later(rollout.finished_at.unwrap_or(self.now), SETTLE);
-                // straight away there was no candidate Service in between
-                if self.now < settled && rollout.weight > 0 {
-                    (stable, candidate, 100, 0, false)
-                } else {
-                    (stable, None, 0, 0, false)
-                }
+            Doing::Ended if self.settled_at().is_some_and(|at| self.now < at) => {
+                (stable, candidate, 100, 0, false)
             }
             Doing::Ended => (stable, None, 0, 0, false),
         }
     }
 
-    /// Whether no request takes the way of the candidate's Service any more after a promotion. A gateway says that it has taken a route over
-    /// before it acts on it, so a candidate that came at once would get requests before it has a ready Pod.
-    pub(super) fn candidate_is_free(&mut self) -> bool {
-        let Some(rollout) = &self.status.rollout else {
-            return true;
-        };
-        match rollout.finished_at {
-            Some(end) if rollout.outcome == Some(RolloutOutcome::Promoted) && rollout.weight > 0 => {
-                self.reached(later(end, 2 * SETTLE))
-            }
-            _ => true,
-        }
+    /// When requests may take the way of the stable Service to the release that was promoted last. The first one, and one in place, came that
+    /// way from the beginning.
+    pub(super) fn settled_at(&self) -> Option<Timestamp> {
+        let rollout = self.status.rollout.as_ref()?;
+        let switched =
+            rollout.outcome == Some(RolloutOutcome::Promoted) && rollout.weight > 0 && !self.in_place();
+        Some(later(rollout.finished_at.filter(|_| switched)?, SETTLE))
     }
 
     /// The workload that serves where releases follow each other in place. Another one than the candidate's only where the strategy was another
@@ -255,12 +245,8 @@ impl Pass<'_> {
         if !back && self.is_contested() {
             return Vec::new();
         }
-        if let Some(rollout) = &self.status.rollout
-            && rollout.outcome == Some(RolloutOutcome::Promoted)
-            && let Some(end) = rollout.finished_at
-        {
-            let settled = later(end, SETTLE);
-            self.reached(settled);
+        if let Some(at) = self.settled_at() {
+            self.reached(at);
         }
         let mut effects = self.split().map(|split| split.effects).unwrap_or_default();
         if self.is_first_start() {

@@ -73,7 +73,7 @@ impl<'a> Pass<'a> {
         };
         if self.active().is_some() {
             self.make_way(promotion);
-        } else if settled && self.calm() && (prepared.returning || self.candidate_is_free()) {
+        } else if settled && self.calm() {
             self.begin(promotion, release, prepared, approvals, overridden_by);
         }
         let uid = promotion.metadata.uid.as_deref().unwrap_or_default();
@@ -90,7 +90,8 @@ impl<'a> Pass<'a> {
                     promotion,
                     gate: Gate::Waiting {
                         reason: "WaitingForRollout",
-                        message: "it begins when the rollout before it has ended".to_owned(),
+                        message: "it begins when the rollout before it has ended, and the last requests to its Pods"
+                            .to_owned(),
                         approvals: Vec::new(),
                         at: None,
                     },
@@ -215,10 +216,18 @@ impl<'a> Pass<'a> {
             .find(|deployed| deployed.release == name)
     }
 
-    /// Nothing of the last rollout is still moving.
-    fn calm(&self) -> bool {
-        let last = self.status.rollout.as_ref();
-        last.is_none_or(|rollout| rollout.weight == rollout.wanted_weight || rollout.outcome.is_some())
+    /// Nothing of the last rollout is still moving. With its place in the status go the Pods of a candidate that went back, so these have had
+    /// time to end their requests; and a promoted one has got all of its own way.
+    fn calm(&mut self) -> bool {
+        let Some(last) = self.status.rollout.clone() else {
+            return true;
+        };
+        if last.outcome == Some(RolloutOutcome::Promoted) {
+            return self.settled_at().is_none_or(|at| self.reached(at));
+        }
+        let has_pods = !self.in_place() && self.state(&last.workload).is_some_and(|state| state.replicas > 0);
+        let emptied = self.emptied_at().filter(|_| has_pods);
+        emptied.is_none_or(|at| self.reached(at))
     }
 
     fn begin(

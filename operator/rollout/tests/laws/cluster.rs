@@ -110,28 +110,10 @@ impl Cluster {
         release.as_str().map(str::to_owned)
     }
 
-    /// Weights of the first rule, by Service.
+    /// Weights of the route, by Service.
     pub fn weights(&self) -> BTreeMap<String, i64> {
-        let Some(route) = self.objects.get(&Key::new(Kind::HttpRoute, "web")) else {
-            return BTreeMap::new();
-        };
-        let rules = route
-            .pointer("/spec/rules")
-            .and_then(Value::as_array)
-            .cloned()
-            .unwrap_or_default();
-        let weighted = rules
-            .last()
-            .and_then(|rule| rule["backendRefs"].as_array())
-            .cloned();
-        weighted
-            .unwrap_or_default()
-            .iter()
-            .map(|backend| {
-                let name = backend["name"].as_str().unwrap_or_default().to_owned();
-                (name, backend["weight"].as_i64().unwrap_or(1))
-            })
-            .collect()
+        let route = self.objects.get(&Key::new(Kind::HttpRoute, "web"));
+        route.map(weights).unwrap_or_default()
     }
 
     /// Percent of requests by workload.
@@ -157,4 +139,18 @@ impl Cluster {
             _ => true,
         }
     }
+}
+
+/// Weights of the rule of a route that comes last, by Service.
+pub fn weights(route: &Value) -> BTreeMap<String, i64> {
+    let rules = route.pointer("/spec/rules").and_then(Value::as_array);
+    let weighted = rules.and_then(|rules| rules.last()?["backendRefs"].as_array());
+    weighted
+        .into_iter()
+        .flatten()
+        .map(|backend| {
+            let name = backend["name"].as_str().unwrap_or_default().to_owned();
+            (name, backend["weight"].as_i64().unwrap_or(1))
+        })
+        .collect()
 }

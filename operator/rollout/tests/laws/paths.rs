@@ -171,6 +171,30 @@ fn a_newer_promotion_replaces_the_candidate_and_the_stable_release_stays() {
 }
 
 #[test]
+fn the_next_rollout_begins_when_the_promoted_release_has_got_all_of_its_own_way() {
+    let mut world = with_first_release(environment(canary(json!([{"weight": 50}])), json!({})));
+    world.promote("good2");
+    while world.stable().as_deref() != Some("good2") {
+        world.run(1);
+    }
+    let name = world.promote("good3");
+    world.decide_once(usize::MAX);
+    assert_ne!(world.status().rollout.unwrap().promotion, name);
+    world.run(60);
+    assert_eq!(world.stable().as_deref(), Some("good3"));
+}
+
+#[test]
+fn a_candidate_that_never_had_a_request_makes_way_at_once() {
+    let mut world = with_first_release(environment(canary(json!([{"weight": 50}])), json!({})));
+    world.promote("crash");
+    world.run(5);
+    let name = world.promote("good2");
+    world.run(1);
+    assert_eq!(world.status().rollout.unwrap().promotion, name);
+}
+
+#[test]
 fn traffic_is_not_brought_back_onto_a_stable_release_that_is_not_ready() {
     let mut world = with_first_release(environment(canary(steps()), json!({})));
     let name = world.promote("good2");

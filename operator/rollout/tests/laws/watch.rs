@@ -1,11 +1,18 @@
 //! The laws that are watched at each decision and each write.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dcanary_crds::{Doing, EnvironmentStatus};
 use dcanary_rollout::{Effect, Key, Kind, Plan, Seen, next};
 
-use crate::world::World;
+use serde_json::Value;
+
+use crate::{cluster::weights, world::World};
+
+/// Seconds that a workload keeps its Pods after its last request, as the Environments of the tests have it.
+const DRAIN: i64 = 10;
+/// Seconds that endpoints have to follow a Service.
+const SETTLE: i64 = 5;
 
 impl World {
     /// On its own result, with nothing else changed, a decision changes nothing.
@@ -18,35 +25,69 @@ impl World {
         );
     }
 
-    /// Nothing that serves requests is taken away.
-    pub fn before(&self, effect: &Effect) {
+    /// Nothing is taken away that serves requests by weight, or did so until less than the time to drain ago. And requests take the way of a
+    /// Service that was switched only after its endpoints have had time to follow.
+    pub fn before(&mut self, effect: &Effect) {
         if self.env.metadata.deletion_timestamp.is_some() {
             return;
         }
-        let shares = self.cluster.shares();
-        match effect {
+        self.note_served();
+        let (name, after) = match effect {
             Effect::Write(write) if write.key.kind == Kind::Deployment => {
-                let before = self.cluster.replicas(&write.key.name);
-                let after = write
-                    .object
-                    .pointer("/spec/replicas")
-                    .and_then(serde_json::Value::as_i64)
-                    .unwrap_or(1);
-                let serves = shares.get(&write.key.name).is_some_and(|share| *share > 0);
-                assert!(
-                    !serves || after >= before || after >= i64::from(self.env.spec.replicas.unwrap_or(1)),
-                    "{} serves {shares:?} and goes from {before} to {after}",
-                    write.key.name
-                );
+                let replicas = write.object.pointer("/spec/replicas");
+                (&write.key.name, replicas.and_then(Value::as_i64).unwrap_or(1))
             }
-            Effect::Delete { key, .. } if key.kind == Kind::Deployment => {
-                assert!(
-                    shares.get(&key.name).is_none_or(|share| *share == 0),
-                    "{} serves",
-                    key.name
-                );
+            Effect::Delete { key, .. } if key.kind == Kind::Deployment => (&key.name, 0),
+            Effect::Write(write) if write.key.kind == Kind::HttpRoute => {
+                self.settled(&write.object);
+                return;
             }
-            _ => {}
+            _ => return,
+        };
+        let before = self.cluster.replicas(name);
+        let drained = self
+            .served
+            .get(name)
+            .is_none_or(|last| self.now.duration_since(*last).as_secs() >= DRAIN);
+        assert!(
+            drained || after >= before || after >= i64::from(self.env.spec.replicas.unwrap_or(1)),
+            "{name} goes from {before} to {after} at {}, it served until {:?}; now serve {:?}",
+            self.now,
+            self.served.get(name),
+            self.cluster.shares()
+        );
+    }
+
+    fn settled(&self, route: &Value) {
+        let share = |weights: &BTreeMap<String, i64>| weights.get("web").copied();
+        let (before, after) = (self.cluster.weights(), weights(route));
+        let early = self
+            .switched
+            .is_some_and(|at| self.now.duration_since(at).as_secs() < SETTLE);
+        assert!(
+            !early || share(&before).is_none() || share(&after) <= share(&before),
+            "{before:?} becomes {after:?} at {}, `web` was switched at {:?}",
+            self.now,
+            self.switched
+        );
+    }
+
+    /// Notes what is there after an effect.
+    pub fn after(&mut self, effect: &Effect) {
+        if let Effect::Write(write) = effect
+            && write.key == Key::new(Kind::Service, "web")
+            && write.object.pointer("/metadata/resourceVersion").is_some()
+        {
+            self.switched = Some(self.now);
+        }
+    }
+
+    /// Notes which workloads serve requests now.
+    pub fn note_served(&mut self) {
+        for (workload, share) in self.cluster.shares() {
+            if share > 0 {
+                self.served.insert(workload, self.now);
+            }
         }
     }
 
@@ -102,19 +143,19 @@ pub fn one_at_a_time(plan: &Plan) {
     }
 }
 
-fn json(status: &EnvironmentStatus) -> serde_json::Value {
+fn json(status: &EnvironmentStatus) -> Value {
     serde_json::to_value(status).unwrap()
 }
 
 /// Where two documents differ.
-fn differences(place: &str, one: &serde_json::Value, other: &serde_json::Value) -> Vec<String> {
-    use serde_json::Value::{Array, Object};
+fn differences(place: &str, one: &Value, other: &Value) -> Vec<String> {
+    use Value::{Array, Object};
     match (one, other) {
         (Object(a), Object(b)) => {
             let keys: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
             keys.into_iter()
                 .flat_map(|key| {
-                    let null = serde_json::Value::Null;
+                    let null = Value::Null;
                     differences(
                         &format!("{place}/{key}"),
                         a.get(key).unwrap_or(&null),

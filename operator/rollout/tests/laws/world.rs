@@ -49,6 +49,10 @@ pub struct World {
     refusals: BTreeMap<Key, Refusal>,
     /// Each effect is lost the first time: those that were. A crash between the status and its effects does that.
     pub lost: Option<BTreeSet<String>>,
+    /// When requests went to each workload last, by weight.
+    pub served: BTreeMap<String, Timestamp>,
+    /// When the Service of the stable release was switched last.
+    pub switched: Option<Timestamp>,
     /// What the GatewayClass lists, or why it cannot be read.
     pub gateway: Result<Vec<&'static str>, String>,
     made: u32,
@@ -75,6 +79,8 @@ impl World {
             refused_as: "Forbidden",
             refusals: BTreeMap::new(),
             lost: None,
+            served: BTreeMap::new(),
+            switched: None,
             gateway: Ok(vec!["HTTPRouteRequestMirror", "HTTPRouteRequestPercentageMirror"]),
             made: 0,
         };
@@ -115,6 +121,7 @@ impl World {
     }
 
     pub fn pass(&mut self, seconds: i64) {
+        self.note_served();
         self.now = self.now.checked_add(SignedDuration::from_secs(seconds)).unwrap();
     }
 
@@ -276,6 +283,7 @@ impl World {
                     self.refusals.remove(&write.key);
                 }
                 let done = self.cluster.carry_out(effect);
+                self.after(effect);
                 self.laws();
                 done
             }
