@@ -129,6 +129,20 @@ async fn what_the_operator_writes_for_itself_it_writes_as_itself() {
 }
 
 #[tokio::test]
+async fn a_promotion_is_created_in_the_namespace_of_its_release() {
+    let api = ApiServer::start(taken);
+    let ctx = context(api.client());
+    let promotion = Write {
+        key: Key::new(Kind::Promotion, "prod-undo-1"),
+        object: json!({"metadata": {"name": "prod-undo-1", "namespace": "builds"}, "spec": {}}),
+        actor: Actor::Operator,
+    };
+    acted(&ctx, &[Effect::Write(Box::new(promotion))]).await;
+    let path = "/apis/dcanary.dev/v1alpha1/namespaces/builds/promotions";
+    assert_eq!(api.all("POST")[0].path, path);
+}
+
+#[tokio::test]
 async fn a_name_that_no_service_account_has_is_refused_without_asking() {
     let api = ApiServer::start(taken);
     let ctx = context(api.client());

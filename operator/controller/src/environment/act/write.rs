@@ -147,8 +147,17 @@ impl<'a> Asking<'a> {
 
 /// Creates or replaces an object.
 pub async fn write(ctx: &Context, environment: &Environment, write: &Write) -> Acted {
-    let asking = Asking::new(ctx, environment, write.actor);
+    let mut asking = Asking::new(ctx, environment, write.actor);
     let key = &write.key;
+    if let Some(namespace) = write
+        .object
+        .pointer("/metadata/namespace")
+        .and_then(Value::as_str)
+        && key.kind == Kind::Promotion
+    {
+        // it is where its Release is
+        namespace.clone_into(&mut asking.namespace);
+    }
     let fingerprint = Fingerprint::of_write(write, &asking.user);
     if asking.is_held_back(key, fingerprint) {
         return Acted::Done;
