@@ -63,12 +63,10 @@ impl LeftBehind {
         let live = outcomes::live(ctx, runs);
         let mut gone: HashMap<String, Vec<ConfigMap>> = HashMap::new();
         for map in found {
-            if let Some(uid) = map
-                .labels()
-                .get(labels::RUN_UID)
-                .filter(|uid| !live.contains(*uid))
-            {
-                gone.entry(uid.clone()).or_default().push(map);
+            match map.labels().get(labels::RUN_UID) {
+                Some(uid) if !live.contains(uid) => gone.entry(uid.clone()).or_default().push(map),
+                Some(uid) => drop_recorded(ctx, runs, uid, &map).await,
+                None => {}
             }
         }
         self.0.retain(|uid, _| gone.contains_key(uid));
@@ -88,12 +86,7 @@ impl LeftBehind {
         }
         let named = maps.iter().find_map(|map| map.annotations().get(seal::PROJECT));
         let project = named.unwrap_or(&ctx.config.project);
-        let text = |map: &ConfigMap, key: &str| map.data.as_ref().and_then(|data| data.get(key)).cloned();
-        let mut pending: Vec<PendingRecord> = maps
-            .iter()
-            .filter_map(|map| serde_json::from_str::<Vec<PendingRecord>>(&text(map, seal::RECORDS)?).ok())
-            .flatten()
-            .collect();
+        let mut pending: Vec<PendingRecord> = maps.iter().flat_map(kept).collect();
         pending.sort_by_key(|record| record.n);
         let records = records(&pending);
         let last = records.last().map(|record| record.n);
@@ -119,7 +112,7 @@ impl LeftBehind {
         recorder.submit(Outbox {
             key: RunKey::new(project.clone(), ctx.config.domain.clone(), uid),
             records,
-            graph: maps.iter().find_map(|map| decode_graph(&text(map, seal::GRAPH)?)),
+            graph: maps.iter().find_map(|map| decode_graph(text(map, seal::GRAPH)?)),
         });
     }
 
@@ -197,6 +190,34 @@ impl LeftBehind {
             self.0.remove(&key.run);
         }
         true
+    }
+}
+
+fn text<'a>(map: &'a ConfigMap, key: &str) -> Option<&'a str> {
+    Some(map.data.as_ref()?.get(key)?.as_str())
+}
+
+/// The records that a ConfigMap holds; none when they cannot be read.
+fn kept(map: &ConfigMap) -> Vec<PendingRecord> {
+    let records = text(map, seal::RECORDS).map(serde_json::from_str);
+    records.and_then(Result::ok).unwrap_or_default()
+}
+
+/// Deletes the ConfigMap of a run or an Environment that goes on, when the chain holds all of it: an operator that died between the status
+/// that says so and the deletion left it behind.
+async fn drop_recorded(ctx: &Context, runs: &Store<PipelineRun>, uid: &str, map: &ConfigMap) {
+    let Some(last) = kept(map).into_iter().map(|record| record.n).max() else {
+        return;
+    };
+    if outcomes::recorded(ctx, runs, uid).is_none_or(|recorded| recorded <= last) {
+        return;
+    }
+    let config_map = map.name_any();
+    if let Err(source) = seal::drop_sealed(ctx, &config_map).await {
+        warn!(
+            error = &source as &dyn std::error::Error,
+            config_map, "a later look tries again"
+        );
     }
 }
 

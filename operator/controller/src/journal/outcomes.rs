@@ -96,6 +96,19 @@ pub(super) fn live(ctx: &Context, runs: &Store<PipelineRun>) -> HashSet<String> 
         .collect()
 }
 
+/// How many records of a run or an Environment the chain is known to hold, as its status in the cache says.
+pub(super) fn recorded(ctx: &Context, runs: &Store<PipelineRun>, uid: &str) -> Option<i64> {
+    let run = runs.state().into_iter().find(|run| run.uid() == uid);
+    let environment = || {
+        let all = ctx.environments.stores.environments.state();
+        all.into_iter().find(|environment| environment.uid() == uid)
+    };
+    match run {
+        Some(run) => Some(run.journal()?.recorded),
+        None => Some(environment()?.journal()?.recorded),
+    }
+}
+
 /// What the recorder holds of runs that are gone and can never record is of no use to anybody.
 fn forget_gone(ctx: &Context, runs: &Store<PipelineRun>, left_behind: &LeftBehind) {
     if let Some(recorder) = ctx.recorder.get() {

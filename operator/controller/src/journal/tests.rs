@@ -275,3 +275,38 @@ async fn the_outbox_of_an_environment_goes_the_same_way_and_the_environment_is_t
     assert_eq!(ledger.records(&key), written(&records));
     assert!(ctx.memory.object("env-1").is_none(), "it is no run");
 }
+
+#[tokio::test]
+async fn a_config_map_whose_records_are_all_on_the_chain_is_dropped_although_its_run_or_environment_goes_on()
+{
+    let journal = |recorded: i64| json!({"next": 9, "recorded": recorded, "pending": []});
+    let mut run = testing::run("run-1");
+    run.status = Some(serde_json::from_value(json!({"journal": journal(2)})).unwrap());
+    let mut environment = testing::environment("env-1");
+    environment.status = Some(serde_json::from_value(json!({"journal": journal(1)})).unwrap());
+    let map = |uid: &str, n: i64| {
+        let records = serde_json::to_string(&[pending_of(uid, n, "a")]).unwrap();
+        json!({
+            "metadata": {"name": format!("{uid}-{n}"), "namespace": "dcanary-system", "labels": {labels::RUN_UID: uid}},
+            "data": {"records.json": records},
+        })
+    };
+    let maps = [map("run-1", 1), map("run-1", 2), map("env-1", 0), map("env-1", 1)];
+    let api = ApiServer::start(move |request: &Asked| match request.method.as_str() {
+        "GET" => Answer::ok(&json!({"items": maps, "metadata": {}})),
+        _ => Answer::ok(&json!({"kind": "Status", "status": "Success"})),
+    });
+    let (environments, mut writer) = reflector::store();
+    writer.apply_watcher_event(&Event::Apply(environment));
+    let stores = crate::environment::Stores {
+        environments,
+        ..crate::environment::Stores::empty()
+    };
+    let ctx = testing::context_of(api.client(), stores);
+    let (runs, mut writer) = reflector::store();
+    writer.apply_watcher_event(&Event::Apply(run));
+    LeftBehind::default().look(&ctx, &runs).await;
+    let dropped: Vec<String> = api.all("DELETE").into_iter().map(|asked| asked.path).collect();
+    let place = "/api/v1/namespaces/dcanary-system/configmaps";
+    assert_eq!(dropped, [format!("{place}/run-1-1"), format!("{place}/env-1-0")]);
+}
