@@ -17,7 +17,7 @@ use crate::{
 
 /// Time between the switch of the stable Service to the promoted release and the moment in which requests take that way, in seconds: the data
 /// plane has to learn of its new endpoints first.
-const SETTLE: u64 = 5;
+pub(super) const SETTLE: u64 = 5;
 /// Time in which three changes by somebody else are a contest, in seconds.
 const CONTEST: u64 = 300;
 /// So many.

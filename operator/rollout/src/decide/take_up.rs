@@ -1,5 +1,6 @@
 //! Which promotion is taken up next.
 
+use dcanary_core::time::later;
 use dcanary_crds::{
     DeployedRelease, Doing, EndedPromotion, Environment, Promotion, Release, Rollout, RolloutOutcome,
 };
@@ -8,6 +9,7 @@ use dcanary_types::environment::EnvTransition;
 use super::{
     journal::hash,
     pass::{Pass, Waiting},
+    routing::SETTLE,
 };
 use crate::{
     render::{self, Candidate, RenderError},
@@ -73,7 +75,7 @@ impl<'a> Pass<'a> {
         };
         if self.active().is_some() {
             self.make_way(promotion);
-        } else if settled && self.calm() {
+        } else if settled && self.calm(prepared.returning) {
             self.begin(promotion, release, prepared, approvals, overridden_by);
         }
         let uid = promotion.metadata.uid.as_deref().unwrap_or_default();
@@ -217,13 +219,15 @@ impl<'a> Pass<'a> {
     }
 
     /// Nothing of the last rollout is still moving. With its place in the status go the Pods of a candidate that went back, so these have had
-    /// time to end their requests; and a promoted one has got all of its own way.
-    fn calm(&mut self) -> bool {
+    /// time to end their requests; and a promoted one has got all of its own way, after which the candidate's Service is free: a gateway says
+    /// that it has taken a route over before it acts on it. What returns needs no such Service.
+    fn calm(&mut self, returning: bool) -> bool {
         let Some(last) = self.status.rollout.clone() else {
             return true;
         };
         if last.outcome == Some(RolloutOutcome::Promoted) {
-            return self.settled_at().is_none_or(|at| self.reached(at));
+            let free = self.settled_at().map(|at| if returning { at } else { later(at, SETTLE) });
+            return free.is_none_or(|at| self.reached(at));
         }
         let has_pods = !self.in_place() && self.state(&last.workload).is_some_and(|state| state.replicas > 0);
         let emptied = self.emptied_at().filter(|_| has_pods);

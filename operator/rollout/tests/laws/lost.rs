@@ -194,6 +194,29 @@ fn what_people_and_other_environments_ask_for_is_asked_for_until_it_is_there() {
 }
 
 #[test]
+fn records_that_are_put_aside_are_so_although_that_is_lost_once() {
+    let env = || environment(canary(json!([{"weight": 50}])), json!({}));
+    let path = |world: &mut World| {
+        world.promote("good1");
+        world.run(20);
+        world.chain_away = true;
+        for number in 0..60 {
+            world.decide_environment(Verb::Hold, Some(format!("sha256:{number:064}")));
+        }
+        world.run(3);
+        assert!(!world.status().journal.unwrap().sealed.is_empty());
+        world.chain_away = false;
+        world.run(5);
+    };
+    let world = is_the_same(path, env);
+    let journal = world.status().journal.unwrap();
+    assert_eq!((journal.pending.len(), journal.sealed.len()), (0, 0));
+    assert_eq!(i64::try_from(world.chain.len()), Ok(journal.next));
+    let lost = world.lost.unwrap();
+    assert!(lost.iter().any(|effect| effect.starts_with("SealOutbox")));
+}
+
+#[test]
 fn an_undo_is_carried_out_when_its_promotion_is_seen() {
     let mut world = World::new(environment(canary(json!([{"weight": 50}])), json!({})));
     for release in ["good1", "good2"] {

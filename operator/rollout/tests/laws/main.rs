@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod build;
+mod chain;
 mod cluster;
 mod contest;
 mod lost;

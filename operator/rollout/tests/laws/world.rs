@@ -5,10 +5,10 @@ use std::{
     sync::Arc,
 };
 
-use dcanary_core::observed::JournalSeen;
+use dcanary_core::observed::{JournalSeen, Sealing};
 use dcanary_crds::{
-    Decision, Doing, Environment, EnvironmentStatus, Promotion, Release, RolloutOutcome, Verb, labels,
-    release::DecidedKind,
+    Decision, Doing, Environment, EnvironmentStatus, PendingRecord, Promotion, Release, RolloutOutcome, Verb,
+    labels, release::DecidedKind,
 };
 use dcanary_rollout::{
     Effect, Key, Kind, Seen, Settings, Write, next,
@@ -24,6 +24,9 @@ use crate::{
     watch::one_at_a_time,
 };
 
+/// Decisions without a second going by, after which nothing is left to do.
+const ROUNDS: usize = 50;
+
 pub struct World {
     pub now: Timestamp,
     pub env: Environment,
@@ -37,6 +40,9 @@ pub struct World {
     pub chain: Vec<EnvTransition>,
     pub machine: Option<EnvMachine>,
     pub chain_away: bool,
+    /// ConfigMaps of records that were put aside, and what was told of them.
+    pub sealed: BTreeMap<String, Vec<PendingRecord>>,
+    pub sealings: Vec<Sealing>,
     /// Value of every metric of a release that is not bad.
     pub metric_away: bool,
     pub from: Option<Environment>,
@@ -72,6 +78,8 @@ impl World {
             chain: Vec::new(),
             machine: None,
             chain_away: false,
+            sealed: BTreeMap::new(),
+            sealings: Vec::new(),
             metric_away: false,
             from: None,
             policies: Ok(()),
@@ -177,6 +185,7 @@ impl World {
             refusals: self.refusals.clone(),
             journal: JournalSeen {
                 recorded: if journal.next == 0 { 0 } else { recorded },
+                sealings: self.sealings.clone(),
                 ..JournalSeen::default()
             },
             gateway_api: true,
@@ -276,7 +285,8 @@ impl World {
                 self.env.metadata.finalizers = held.then(|| vec![labels::ENVIRONMENT_FINALIZER.to_owned()]);
                 true
             }
-            Effect::SealOutbox(_) | Effect::DropSealed { .. } => false,
+            Effect::SealOutbox(outbox) => self.seal(outbox),
+            Effect::DropSealed { config_map } => self.sealed.remove(config_map).is_some(),
             effect => {
                 self.before(effect);
                 if let Effect::Write(write) = effect {
@@ -305,55 +315,18 @@ impl World {
         true
     }
 
-    /// The chain takes what is in the outbox, and refuses what is illegal.
-    pub fn record(&mut self) -> bool {
-        if self.chain_away {
-            return false;
-        }
-        let journal = self.status().journal.unwrap_or_default();
-        let mut taken = false;
-        for pending in &journal.pending {
-            if usize::try_from(pending.n).unwrap() < self.chain.len() {
-                continue;
-            }
-            let record =
-                dcanary_core::journal::read::<EnvTransition>(pending).expect("a record of an environment");
-            assert_eq!(
-                usize::try_from(record.n).unwrap(),
-                self.chain.len(),
-                "without gaps"
-            );
-            let transition = record.transition;
-            match &mut self.machine {
-                None => {
-                    let EnvTransition::Opened { from, approvals, .. } = &transition else {
-                        panic!("first comes opened: {transition:?}");
-                    };
-                    self.machine = Some(EnvMachine::open(ENV_UID, from.as_deref(), *approvals));
-                }
-                Some(machine) => {
-                    let outcome = machine.apply(&transition, &|_, _| Some(true));
-                    assert!(outcome.is_ok(), "the chain refuses {transition:?}: {outcome:?}");
-                }
-            }
-            self.chain.push(transition);
-            taken = true;
-        }
-        taken
-    }
-
     /// Everything goes on until nothing does, time included.
     pub fn run(&mut self, seconds: i64) {
         let end = self.now.checked_add(SignedDuration::from_secs(seconds)).unwrap();
         while self.now < end {
-            for _ in 0..50 {
+            let rests = (0..ROUNDS).any(|_| {
                 let mut moved = self.decide_once(usize::MAX);
                 self.cluster.settle();
                 moved |= self.record();
-                if !moved {
-                    break;
-                }
-            }
+                !moved
+            });
+            let plan = next(&self.env, &self.seen(), self.now);
+            assert!(rests, "it never comes to rest: {:#?}", plan.effects);
             self.pass(1);
         }
     }
