@@ -61,7 +61,7 @@ impl Pass<'_> {
             self.status.configuration = Some(configuration);
             return;
         }
-        let name = format!("{}-config-{}", cut_name(self.name), short(&candidate.identity));
+        let name = self.name_for_configuration(&candidate.identity);
         let reason = "the template, a ConfigMap or a Secret of the Environment changed";
         let by = self.own_name();
         self.ask_for(&name, &stable, &by, reason, false);
@@ -95,6 +95,15 @@ impl Pass<'_> {
         let reason = format!("it succeeded in {}", rule.name);
         let by = self.own_name();
         self.ask_for(&name, &next, &by, &reason, false);
+    }
+
+    /// Name of the Promotion that brings changed configuration. With the rollout that came last in it, configuration that comes back a second
+    /// time is asked for a second time.
+    fn name_for_configuration(&self, identity: &str) -> String {
+        let last = self.status.rollout.as_ref();
+        let after = last.map(|rollout| rollout.promotion_uid.as_str());
+        let unique = render::digest(&json!([identity, after]));
+        format!("{}-config-{}", cut_name(self.name), short(&unique))
     }
 
     /// Who asks where no person does.
