@@ -124,18 +124,7 @@ impl Pass<'_> {
         if let Some(rollout) = rollout.as_ref().filter(|rollout| rollout.finished_at.is_none()) {
             match rollout.doing {
                 Doing::Starting | Doing::Promoting | Doing::Verifying => {
-                    if let Some(candidate) =
-                        self.candidate_of(&rollout.promotion_namespace, &rollout.release, &rollout.identity)
-                    {
-                        effects.extend(writes(render::config_maps(&candidate, self.env, self.seen)));
-                        let replicas = self.whole(rollout);
-                        let write = if rollout.doing == Doing::Starting {
-                            render::in_place(self.env, &candidate, replicas, self.seen)
-                        } else {
-                            render::in_place_whole(self.env, &candidate, replicas, self.seen)
-                        };
-                        effects.extend(write.map(|write| Effect::Write(Box::new(write))));
-                    }
+                    effects.extend(self.put_in_place(rollout));
                     effects.extend(self.replaced());
                     return effects;
                 }
@@ -189,7 +178,7 @@ impl Pass<'_> {
     }
 
     /// The candidate as it can be made now, if that is still the one that was decided on.
-    fn candidate_of(&self, namespace: &str, release: &str, identity: &str) -> Option<render::Candidate> {
+    pub(super) fn candidate_of(&self, namespace: &str, release: &str, identity: &str) -> Option<render::Candidate> {
         let place = (namespace.to_owned(), release.to_owned());
         let release = self.seen.releases.get(&place)?;
         let candidate = render::candidate(self.env, release, self.seen).ok()?;

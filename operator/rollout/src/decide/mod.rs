@@ -26,6 +26,7 @@ mod rollout;
 mod routing;
 mod steps;
 mod take_up;
+mod templates;
 mod validate;
 
 use dcanary_core::Wake;

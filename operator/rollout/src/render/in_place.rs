@@ -64,6 +64,22 @@ pub fn in_place_whole(env: &Environment, candidate: &Candidate, replicas: i32, s
     write(env, &Record::of(candidate), replicas, 0, seen)
 }
 
+/// The workload with a release that was recorded before, up to the partition where there is one, or `whole`; `None` when it is so already.
+///
+/// # Errors
+/// When the record is gone, cannot be read, or belongs to somebody else.
+pub fn recorded(
+    env: &Environment,
+    identity: &str,
+    replicas: i32,
+    whole: bool,
+    seen: &Seen,
+) -> Result<Option<Write>, RenderError> {
+    let record = record::read(env, identity, seen)?;
+    let partition = if whole { 0 } else { partition(env) };
+    Ok(write(env, &record, replicas, partition, seen))
+}
+
 /// An earlier release again, for all Pods: the recorded template where workloads are updated in place, else its own workload with its Pods.
 /// `None` when it is so already.
 ///

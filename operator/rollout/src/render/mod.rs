@@ -55,7 +55,7 @@ pub use deployment::{deployment, scale, selector};
 pub use error::RenderError;
 pub use hooks::{Hook, HookState, hook};
 pub use identity::{canonical, digest, release_digest};
-pub use in_place::{in_place, in_place_whole, partition, restore};
+pub use in_place::{in_place, in_place_whole, partition, recorded, restore};
 pub use job::{job, job_state};
 pub use names::{copy_name, record_name, release_name};
 pub use object::identity_of;

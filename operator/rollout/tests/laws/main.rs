@@ -13,5 +13,6 @@ mod people;
 mod random;
 mod refused;
 mod services;
+mod templates;
 mod watch;
 mod world;

@@ -1,0 +1,84 @@
+//! Template and configuration change at any moment.
+
+use dcanary_crds::Verb;
+use dcanary_rollout::{Key, Kind};
+use serde_json::{Value, json};
+
+use crate::{
+    build::{canary, environment},
+    world::World,
+};
+
+fn settings() -> Key {
+    Key::new(Kind::ConfigMap, "settings")
+}
+
+/// The ConfigMap that the Environment tracks has this content.
+fn configure(world: &mut World, colour: &str) {
+    let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings", "namespace": "shop"},
+        "data": {"colour": colour}});
+    world.cluster.objects.insert(settings(), object);
+}
+
+/// A world in which `good1` is stable, with `blue` settings.
+fn configured(strategy: Value, more: Value) -> World {
+    let mut spec = json!({"workload": {"configMaps": ["settings"], "template": {"spec": {"template": {"spec": {
+        "containers": [{"name": "app", "image": "$(images.app)", "envFrom": [{"configMapRef": {"name": "settings"}}]}]}}}}}});
+    for (field, value) in more.as_object().unwrap() {
+        spec[field] = value.clone();
+    }
+    let mut world = World::new(environment(strategy, spec));
+    configure(&mut world, "blue");
+    world.promote("good1");
+    world.run(60);
+    assert_eq!(world.stable().as_deref(), Some("good1"));
+    world
+}
+
+fn identity(world: &World) -> String {
+    world.status().stable.unwrap().identity
+}
+
+#[test]
+fn configuration_that_comes_back_is_rolled_out_each_time() {
+    let mut world = configured(canary(json!([{"weight": 50}])), json!({}));
+    let blue = identity(&world);
+    configure(&mut world, "green");
+    world.run(60);
+    let green = identity(&world);
+    assert_ne!(green, blue);
+    for _ in 0..2 {
+        configure(&mut world, "blue");
+        world.run(60);
+        assert_eq!(identity(&world), blue);
+        configure(&mut world, "green");
+        world.run(60);
+        assert_eq!(identity(&world), green);
+    }
+}
+
+#[test]
+fn undo_in_place_goes_back_to_what_was_recorded_after_template_and_configuration_have_changed() {
+    let mut world = configured(json!({"rolling": {}}), json!({}));
+    let first = identity(&world);
+    world.promote("good2");
+    world.run(60);
+    configure(&mut world, "green");
+    let template = world.env.spec.workload.template.as_mut().unwrap();
+    let container = template.spec.get_mut("template").unwrap().pointer_mut("/spec/containers/0").unwrap();
+    container["args"] = json!(["--new"]);
+    world.run(60);
+    let second = world.status().stable.unwrap();
+    assert_eq!(second.release, "good2");
+    // good1 is two back: hold what lies between
+    let between = world.status().history[0].clone();
+    assert_eq!(between.release, "good2");
+    world.decide_environment(Verb::Hold, Some(between.identity));
+    world.decide_environment(Verb::Undo, None);
+    world.run(60);
+    assert_eq!(world.stable().as_deref(), Some("good1"));
+    assert_eq!(identity(&world), first);
+    let live = &world.cluster.objects[&Key::new(Kind::Deployment, "web")];
+    assert_eq!(live.pointer("/spec/template/spec/containers/0/args"), None);
+    assert_eq!(world.status().held.len(), 1, "a good old release is not held");
+}
