@@ -226,6 +226,10 @@ fn replace(journal: &mut JournalStatus, refusal: &Refusal, run: &str, now: Times
         refusal.reason
     );
     journal.refused = Some(text::cut(&shown, 1024));
+    // nothing begins with a note: it would be refused as well, and its own note again
+    if n == 0 {
+        return;
+    }
     let note = pending(&Record {
         run: run.to_owned(),
         n: refusal.n,

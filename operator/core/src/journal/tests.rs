@@ -106,6 +106,26 @@ fn a_refused_record_is_replaced_at_its_number_once_and_shown() {
 }
 
 #[test]
+fn a_first_record_that_is_refused_stays_and_is_shown_because_nothing_begins_with_a_note() {
+    let mut journal = filled(2);
+    let pending = journal.pending.clone();
+    let seen = JournalSeen {
+        refused: vec![Refusal {
+            n: 0,
+            hash: read::<Transition>(&pending[0]).unwrap().content_hash(),
+            reason: "it begins with something else".into(),
+        }],
+        ..JournalSeen::default()
+    };
+    update(&mut journal, &seen, "run", Timestamp::UNIX_EPOCH);
+    assert_eq!(journal.pending, pending);
+    assert!(journal.refused.as_ref().unwrap().contains("something else"));
+    let once = journal.clone();
+    update(&mut journal, &seen, "run", Timestamp::MAX);
+    assert_eq!(journal, once, "nothing is tried in its place");
+}
+
+#[test]
 fn a_conflict_or_a_chain_that_is_ahead_moves_nothing() {
     let mut journal = filled(3);
     let ahead = JournalSeen {

@@ -2,7 +2,7 @@
 
 use dcanary_core::{definition, journal as outbox};
 use dcanary_crds::{JournalStatus, LedgerMode, RolloutOutcome};
-use dcanary_types::{Hash, environment::EnvTransition};
+use dcanary_types::{Hash, environment::EnvTransition, limits::MAX_APPROVALS};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
@@ -14,6 +14,13 @@ const ROOM: usize = 16;
 /// The bytes of `sha256:…`; zeros for anything else, which never comes from us.
 pub(super) fn hash(digest: &str) -> Hash {
     definition::parse_digest(digest).unwrap_or_default()
+}
+
+/// What the chain checks.
+struct Rules {
+    from: Option<String>,
+    approvals: u64,
+    digest: Hash,
 }
 
 impl Pass<'_> {
@@ -51,51 +58,82 @@ impl Pass<'_> {
 
     /// Records the rules that the chain checks, when they are new.
     pub(super) fn record_rules(&mut self) {
-        let from = match (&self.env.spec.promotes_from, &self.seen.from) {
-            (None, _) => None,
-            (Some(_), Some(from)) => from.metadata.uid.clone(),
-            // its gate is shut anyway; until it is there the rules stay what they were
-            (Some(_), None) => return,
+        let opened = self.is_opened();
+        // its gate is shut while the source is not there; until it is, the rules stay what they were
+        if opened && self.env.spec.promotes_from.is_some() && self.seen.from.is_none() {
+            return;
+        }
+        let rules = self.rules();
+        let text = definition::text(&rules.digest);
+        let known = self.status.rules.as_ref() == Some(&text);
+        if (known && (opened || self.status.journal.is_none())) || !self.has_room() {
+            return;
+        }
+        if opened {
+            self.emit(EnvTransition::Changed {
+                from: rules.from,
+                approvals: rules.approvals,
+                rules: rules.digest,
+            });
+        } else {
+            self.open_record();
+        }
+        self.status.rules = Some(text);
+    }
+
+    /// Whether the journal has begun.
+    fn is_opened(&self) -> bool {
+        self.status
+            .journal
+            .as_ref()
+            .is_some_and(|journal| journal.next > 0)
+    }
+
+    /// The first record. What is not known yet (the source) or cannot be followed is recorded as changed once it can: nothing is deployed
+    /// before, and the chain takes no other record first.
+    fn open_record(&mut self) {
+        let rules = self.rules();
+        let opened = EnvTransition::Opened {
+            name: format!("{}/{}", self.namespace, self.name),
+            from: rules.from,
+            approvals: rules.approvals,
+            rules: rules.digest,
         };
+        self.put(opened);
+    }
+
+    fn rules(&self) -> Rules {
         let spec = &self.env.spec;
+        let source = self.seen.from.as_ref();
+        let from = spec
+            .promotes_from
+            .as_ref()
+            .and_then(|_| source?.metadata.uid.clone());
         let rules = json!({
             "promotesFrom": spec.promotes_from, "approval": spec.approval, "freeze": spec.freeze,
             "strategy": spec.strategy, "analysis": spec.analysis, "from": from,
         });
-        let rules: Hash = Sha256::digest(rules.to_string()).into();
-        let text = definition::text(&rules);
-        if self.status.rules.as_ref() == Some(&text) || !self.has_room() {
-            return;
-        }
         let required = spec
             .approval
             .as_ref()
             .map_or(0, |approval| approval.required.unwrap_or(1));
-        let approvals = u64::try_from(required).unwrap_or_default();
-        let opened = self
-            .status
-            .journal
-            .as_ref()
-            .is_some_and(|journal| journal.next > 0);
-        self.emit(if opened {
-            EnvTransition::Changed {
-                from,
-                approvals,
-                rules,
-            }
-        } else {
-            EnvTransition::Opened {
-                name: format!("{}/{}", self.namespace, self.name),
-                from,
-                approvals,
-                rules,
-            }
-        });
-        self.status.rules = Some(text);
+        Rules {
+            from,
+            // more than that is an invalid spec, which is not followed
+            approvals: u64::try_from(required).unwrap_or_default().min(MAX_APPROVALS),
+            digest: Sha256::digest(rules.to_string()).into(),
+        }
     }
 
     /// Puts a record into the outbox; its number. `None`: nothing is recorded here.
     pub(super) fn emit(&mut self, transition: EnvTransition) -> Option<i64> {
+        if self.status.journal.is_some() && !self.is_opened() {
+            self.open_record();
+        }
+        self.put(transition)
+    }
+
+    fn put(&mut self, transition: EnvTransition) -> Option<i64> {
         let (uid, now) = (self.uid, self.now);
         let journal = self.status.journal.as_mut()?;
         let n = journal.next;

@@ -67,6 +67,7 @@ impl<'a> Pass<'a> {
             }
             match self.look_at(env, promotion) {
                 Ok(ready) => next = Some(ready),
+                Err((Gate::Over { .. }, _)) if full => {}
                 Err((gate, identity)) => self.wait_or_end(promotion, gate, identity),
             }
         }

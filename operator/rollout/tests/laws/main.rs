@@ -8,6 +8,7 @@ mod cluster;
 mod contest;
 mod lost;
 mod mirror;
+mod opened;
 mod paths;
 mod people;
 mod random;
