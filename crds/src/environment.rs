@@ -159,7 +159,7 @@ pub struct Approval {
     /// Whoever asked for the promotion may approve it too. Default: false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_self: bool,
-    /// A promotion that is not approved in this time is aborted. Default: it waits for ever.
+    /// A promotion that is not approved in this time since it could first be is aborted. Default: it waits for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
 }

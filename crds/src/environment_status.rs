@@ -88,6 +88,12 @@ pub struct DeployedRelease {
     /// UID of the Promotion that brought it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promotion: Option<String>,
+    /// Who asked for it; where it came by itself, who asked for it in the environment before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested_by: Option<String>,
+    /// Number of the journal's record of its promotion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<i64>,
     /// When it became stable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
@@ -219,6 +225,9 @@ pub struct Rollout {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub hooks: Vec<String>,
+    /// Number of the journal's record that asked for it: its first one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<i64>,
     /// Number of the journal's record that must be on chain before it goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<i64>,

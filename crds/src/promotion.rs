@@ -107,6 +107,10 @@ pub struct PromotionStatus {
     /// Percent of requests that go to the release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<i32>,
+    /// When it could first be approved: all else that it waited for was there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub approvable_since: Option<Timestamp>,
     /// When it was taken up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]

@@ -292,6 +292,9 @@ pub struct JournalStatus {
     /// Why the ledger refused a record, and which.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+    /// Number of that record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_record: Option<i64>,
 }
 
 /// A record that is not on chain yet.

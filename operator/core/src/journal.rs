@@ -226,6 +226,7 @@ fn replace(journal: &mut JournalStatus, refusal: &Refusal, run: &str, now: Times
         refusal.reason
     );
     journal.refused = Some(text::cut(&shown, 1024));
+    journal.refused_record = Some(n);
     // nothing begins with a note: it would be refused as well, and its own note again
     if n == 0 {
         return;

@@ -8,7 +8,7 @@ use crate::{
     plan::{Actor, Effect, Write},
     render,
     seen::{Key, Kind},
-    wanted::{auto_promotion, queue},
+    wanted::{auto_promotion, is_recorded, queue},
 };
 
 impl Pass<'_> {
@@ -72,7 +72,7 @@ impl Pass<'_> {
         let Some(rule) = self.env.spec.promotes_from.clone().filter(|rule| rule.auto) else {
             return;
         };
-        let found = auto_promotion(&rule, self.seen.from.as_ref(), self.now);
+        let found = auto_promotion(&rule, self.seen, is_recorded(self.env, self.seen), self.now);
         let next = match found {
             Ok(next) => next.clone(),
             Err(at) => {

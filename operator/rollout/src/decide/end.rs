@@ -111,7 +111,7 @@ impl Pass<'_> {
         "Promoted".clone_into(&mut rollout.reason);
         rollout.message = format!("release {} is stable", rollout.release);
         let rollout = rollout.clone();
-        self.emit(EnvTransition::Promoted {
+        let record = self.emit(EnvTransition::Promoted {
             promotion: rollout.promotion_uid.clone(),
             identity: hash(&rollout.identity),
             evidence: super::analyses::all_evidence(&rollout),
@@ -124,6 +124,8 @@ impl Pass<'_> {
             images: rollout.images.clone(),
             source: rollout.source.clone(),
             promotion: Some(rollout.promotion_uid.clone()),
+            requested_by: rollout.requested_by.clone(),
+            record,
             since: Some(now),
             until: None,
         };

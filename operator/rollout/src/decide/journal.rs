@@ -1,12 +1,13 @@
 //! What is recorded of an Environment, and what waits for it.
 
 use dcanary_core::{definition, journal as outbox};
-use dcanary_crds::{JournalStatus, LedgerMode, RolloutOutcome};
+use dcanary_crds::{JournalStatus, RolloutOutcome};
 use dcanary_types::{Hash, environment::EnvTransition, limits::MAX_APPROVALS};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use super::pass::Pass;
+use crate::wanted;
 
 /// Records that one forward step may need; what goes back needs less and is never held up.
 const ROOM: usize = 16;
@@ -25,13 +26,7 @@ struct Rules {
 
 impl Pass<'_> {
     fn is_recorded(&self) -> bool {
-        let off = self
-            .env
-            .spec
-            .ledger
-            .as_ref()
-            .is_some_and(|ledger| ledger.mode == LedgerMode::Off);
-        self.seen.settings.ledger && !off
+        wanted::is_recorded(self.env, self.seen)
     }
 
     /// Takes over what the recorder told.
@@ -157,10 +152,25 @@ impl Pass<'_> {
         journal.recorded > n
     }
 
-    /// Why the chain refused one of the records of the rollout, if it did.
-    pub(super) fn refused_by_chain(&mut self) -> Option<String> {
-        let journal = self.status.journal.as_mut()?;
-        journal.refused.take()
+    /// Why the chain refused one of the records of the rollout up to its gate, if it did. A refusal of another rollout's is shown, but is none of
+    /// this one.
+    pub(super) fn refused_by_chain(&self) -> Option<String> {
+        let rollout = self.status.rollout.as_ref()?;
+        let journal = self.status.journal.as_ref()?;
+        let gate = rollout.gate?;
+        let own = rollout.record.unwrap_or(gate)..=gate;
+        own.contains(&journal.refused_record?)
+            .then(|| journal.refused.clone())?
+    }
+
+    /// What was refused of the rollout before is over when another one begins.
+    pub(super) fn forget_refusal(&mut self) {
+        // the first record is not replaced: as long as it is refused, that is so
+        let journal = self.status.journal.as_mut();
+        if let Some(journal) = journal.filter(|journal| journal.refused_record != Some(0)) {
+            journal.refused = None;
+            journal.refused_record = None;
+        }
     }
 
     /// Records that a weight comes, and whether the chain holds that by now.

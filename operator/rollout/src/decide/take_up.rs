@@ -282,7 +282,8 @@ impl<'a> Pass<'a> {
         if let Some(configuration) = self.configuration() {
             self.status.configuration = Some(configuration);
         }
-        self.record_request(
+        self.forget_refusal();
+        let record = self.record_request(
             promotion,
             release,
             &candidate.identity,
@@ -320,6 +321,7 @@ impl<'a> Pass<'a> {
             straight,
             approvals,
             changes,
+            record,
             gate,
             ..Rollout::default()
         });
@@ -333,9 +335,9 @@ impl<'a> Pass<'a> {
         identity: &str,
         approvals: &[dcanary_crds::ApprovalStatus],
         overridden_by: Option<&str>,
-    ) {
+    ) -> Option<i64> {
         let uid = promotion.metadata.uid.clone().unwrap_or_default();
-        self.emit(EnvTransition::DeployRequested {
+        let record = self.emit(EnvTransition::DeployRequested {
             promotion: uid.clone(),
             release: render::release_digest(release),
             identity: hash(identity),
@@ -366,5 +368,6 @@ impl<'a> Pass<'a> {
                 by,
             });
         }
+        record
     }
 }

@@ -7,7 +7,7 @@ use dcanary_crds::{
 };
 use jiff::Timestamp;
 
-use super::{Arrived, Counted, approvals, arrived, counted, frozen, key};
+use super::{Arrived, Counted, approvals, arrived, counted, frozen, is_recorded, key};
 use crate::{
     render::Candidate,
     seen::{Seen, Settings},
@@ -105,7 +105,7 @@ pub fn gate(
     };
     if let Some(rule) = &env.spec.promotes_from
         && !returning
-        && let Arrived::NotYet { message, at } = arrived(rule, seen.from.as_ref(), release, now)
+        && let Arrived::NotYet { message, at } = arrived(rule, seen, release, is_recorded(env, seen), now)
     {
         return waiting("WaitingForSource", message, Vec::new(), at);
     }

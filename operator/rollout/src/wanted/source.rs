@@ -1,8 +1,10 @@
 //! The environment before this one.
 
 use dcanary_core::time::later;
-use dcanary_crds::{DeployedRelease, Environment, PromotesFrom, Release};
+use dcanary_crds::{DeployedRelease, Environment, EnvironmentStatus, LedgerMode, PromotesFrom, Release};
 use jiff::Timestamp;
+
+use crate::seen::Seen;
 
 /// Whether a release has come far enough in the environment before.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,15 +20,32 @@ pub enum Arrived {
     },
 }
 
-/// Whether a release has succeeded in the environment before this one, for as long as is asked.
+/// Whether what happens in an Environment is recorded.
+pub fn is_recorded(env: &Environment, seen: &Seen) -> bool {
+    let ledger = env.spec.ledger.as_ref();
+    seen.settings.ledger && ledger.is_none_or(|ledger| ledger.mode != LedgerMode::Off)
+}
+
+/// Whether the chain is known to hold that a release succeeded. Before it does it refuses the promotion into the next environment: the records of
+/// two environments come to it in any order.
+fn is_on_chain(status: &EnvironmentStatus, deployed: &DeployedRelease) -> bool {
+    match (&status.journal, deployed.record) {
+        (Some(journal), Some(record)) => journal.recorded > record,
+        _ => true,
+    }
+}
+
+/// Whether a release has succeeded in the environment before this one, for as long as is asked. Where promotions are `recorded`, the chain must
+/// hold it.
 pub fn arrived(
     rule: &PromotesFrom,
-    from: Option<&Environment>,
+    seen: &Seen,
     release: &Release,
+    recorded: bool,
     now: Timestamp,
 ) -> Arrived {
     let not_yet = |message: String, at| Arrived::NotYet { message, at };
-    let Some(from) = from else {
+    let Some(from) = &seen.from else {
         return not_yet(
             format!(
                 "there is no Environment {}: create it, or change promotesFrom",
@@ -40,10 +59,21 @@ pub fn arrived(
     };
     let same = |deployed: &&DeployedRelease| deployed.images == release.spec.images;
     let soak = rule.soak.map_or(0, dcanary_crds::Duration::as_secs);
+    let unrecorded = || {
+        let message = format!(
+            "it succeeded in {}, which is not on the ledger yet: it comes as soon as the ledger has recorded that",
+            place(rule)
+        );
+        not_yet(message, None)
+    };
     if let Some(stable) = status.stable.as_ref().filter(same) {
         let ready = later(stable.since.unwrap_or(now), soak);
         if now >= ready {
-            return Arrived::Yes;
+            return if recorded && !is_on_chain(status, stable) {
+                unrecorded()
+            } else {
+                Arrived::Yes
+            };
         }
         return not_yet(
             format!("it is stable in {} and has to stay so until {ready}", place(rule)),
@@ -54,14 +84,18 @@ pub fn arrived(
         let held = status.held.iter().any(|held| held.identity == deployed.identity);
         same(deployed) && !held
     });
-    let stayed = past.into_iter().any(|deployed| {
+    let mut stayed = past.filter(|deployed| {
         let (Some(since), Some(until)) = (deployed.since, deployed.until) else {
             return false;
         };
         until >= later(since, soak)
     });
-    if stayed {
-        return Arrived::Yes;
+    if let Some(deployed) = stayed.next() {
+        return if recorded && !is_on_chain(status, deployed) {
+            unrecorded()
+        } else {
+            Arrived::Yes
+        };
     }
     not_yet(
         format!(
@@ -72,19 +106,20 @@ pub fn arrived(
     )
 }
 
-/// The release that is to be promoted by itself now.
+/// The release that is to be promoted by itself now. Where promotions are `recorded`, not before the chain holds that it succeeded.
 ///
 /// # Errors
 /// When there is none: when that is to be looked at again.
 pub fn auto_promotion<'a>(
     rule: &PromotesFrom,
-    from: Option<&'a Environment>,
+    seen: &'a Seen,
+    recorded: bool,
     now: Timestamp,
 ) -> Result<&'a DeployedRelease, Option<Timestamp>> {
-    let stable = from
-        .and_then(|from| from.status.as_ref()?.stable.as_ref())
-        .ok_or(None)?;
-    if stable.release.is_empty() {
+    let status = seen.from.as_ref().and_then(|from| from.status.as_ref());
+    let status = status.ok_or(None)?;
+    let stable = status.stable.as_ref().ok_or(None)?;
+    if stable.release.is_empty() || (recorded && !is_on_chain(status, stable)) {
         return Err(None);
     }
     let soak = rule.soak.map_or(0, dcanary_crds::Duration::as_secs);

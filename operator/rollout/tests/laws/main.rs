@@ -6,6 +6,7 @@ mod build;
 mod chain;
 mod cluster;
 mod contest;
+mod ledger;
 mod lost;
 mod mirror;
 mod opened;
