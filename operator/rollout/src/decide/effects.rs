@@ -21,6 +21,7 @@ impl Pass<'_> {
     pub(super) fn close(mut self) -> Plan {
         self.watch_contest();
         self.trim_history();
+        self.hold_size();
         let traffic = self.traffic_effects();
         self.conclude();
         let mut effects = Vec::new();

@@ -13,13 +13,16 @@ use dcanary_types::environment::EnvTransition;
 const HELD: usize = 200;
 
 impl Pass<'_> {
-    /// Forgets Decisions that are gone.
+    /// Forgets Decisions that are gone, and those about promotions whose place in the status is another's by now: nobody asks for them again.
     pub(super) fn forget_decided(&mut self) {
+        let rollout = self.status.rollout.as_ref();
+        let promotion = rollout.map(|rollout| rollout.promotion_uid.as_str());
         let there = |uid: &String| {
-            self.seen
-                .decisions
-                .iter()
-                .any(|decision| decision.metadata.uid.as_ref() == Some(uid))
+            self.seen.decisions.iter().any(|decision| {
+                let target = &decision.spec.target;
+                decision.metadata.uid.as_ref() == Some(uid)
+                    && (target.kind == DecidedKind::Environment || promotion == Some(target.uid.as_str()))
+            })
         };
         let kept: Vec<String> = self
             .status

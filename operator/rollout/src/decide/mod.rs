@@ -24,6 +24,7 @@ mod replicas;
 mod rollback;
 mod rollout;
 mod routing;
+mod size;
 mod steps;
 mod take_up;
 mod templates;

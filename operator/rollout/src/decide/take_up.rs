@@ -10,10 +10,11 @@ use super::{
     journal::hash,
     pass::{Pass, Waiting},
     routing::SETTLE,
+    size,
 };
 use crate::{
     render::{self, Candidate, RenderError},
-    wanted::{Gate, finished, gate, key, queue},
+    wanted::{Gate, digest_of, finished, gate, key, queue},
 };
 
 /// What would be deployed, and whether it was stable here before.
@@ -59,8 +60,13 @@ impl<'a> Pass<'a> {
         let settled = self.status.ended.is_empty();
         let mut next: Option<Next<'a>> = None;
         for promotion in queue(&self.status, seen) {
+            // the rest ends when the statuses of these are written: that of the Environment has to fit into one object
+            let full = self.status.ended.len() >= size::ENDED;
             let older = floor.as_ref().is_some_and(|floor| key(promotion) < *floor);
             if next.is_some() || older {
+                if full {
+                    break;
+                }
                 let message = "a newer promotion took its place";
                 self.end_promotion(promotion, RolloutOutcome::Superseded, "Superseded", message, None);
                 continue;
@@ -76,7 +82,14 @@ impl<'a> Pass<'a> {
         };
         if self.active().is_some() {
             self.make_way(promotion);
-        } else if settled && self.calm(prepared.returning) {
+        }
+        let over = self.hand_over(&prepared.candidate.identity);
+        if over {
+            // in the same pass: else nothing would hold the requests where they are
+            self.begin(promotion, release, prepared, approvals, overridden_by);
+        } else if self.active().is_some() {
+            // it waits
+        } else if settled && self.has_room() && self.calm(prepared.returning) {
             self.begin(promotion, release, prepared, approvals, overridden_by);
         }
         let uid = promotion.metadata.uid.as_deref().unwrap_or_default();
@@ -227,7 +240,9 @@ impl<'a> Pass<'a> {
             return true;
         };
         if last.outcome == Some(RolloutOutcome::Promoted) {
-            let free = self.settled_at().map(|at| if returning { at } else { later(at, SETTLE) });
+            let free = self
+                .settled_at()
+                .map(|at| if returning { at } else { later(at, SETTLE) });
             return free.is_none_or(|at| self.reached(at));
         }
         let has_pods = !self.in_place() && self.state(&last.workload).is_some_and(|state| state.replicas > 0);
@@ -243,9 +258,6 @@ impl<'a> Pass<'a> {
         approvals: Vec<dcanary_crds::ApprovalStatus>,
         overridden_by: Option<String>,
     ) {
-        if !self.has_room() {
-            return;
-        }
         let candidate = prepared.candidate;
         let uid = promotion.metadata.uid.clone().unwrap_or_default();
         let stable = self.status.stable.as_ref();
@@ -273,7 +285,10 @@ impl<'a> Pass<'a> {
             .iter()
             .take(recent)
             .any(|deployed| deployed.identity == candidate.identity);
-        let straight = in_window || (prepared.returning && promotion.spec.undo);
+        let relieves = self.relieves();
+        let straight = in_window || (prepared.returning && promotion.spec.undo) || relieves;
+        let last = self.status.rollout.as_ref().filter(|_| relieves);
+        let (weight, wanted_weight) = last.map_or((0, 0), |last| (last.weight, last.wanted_weight));
         let stable_replicas = stable
             .and_then(|stable| self.state(&stable.workload))
             .map_or(0, |state| state.replicas);
@@ -313,10 +328,13 @@ impl<'a> Pass<'a> {
             workload: candidate.workload,
             images: candidate.images,
             source: candidate.source,
+            digest: Some(digest_of(release)),
             doing: Doing::Waiting,
             since: Some(self.now),
             started_at: Some(self.now),
             stable_replicas,
+            weight,
+            wanted_weight,
             overridden_by,
             straight,
             approvals,
@@ -325,6 +343,7 @@ impl<'a> Pass<'a> {
             gate,
             ..Rollout::default()
         });
+        self.forget_decided();
         self.roll();
     }
 

@@ -2,19 +2,27 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod after_switch;
+mod approvers;
 mod build;
 mod chain;
 mod cluster;
 mod contest;
+mod followed;
+mod frozen;
+mod hooks;
 mod ledger;
 mod lost;
 mod mirror;
 mod opened;
+mod outage;
 mod paths;
 mod people;
 mod random;
 mod refused;
 mod services;
+mod size;
 mod templates;
+mod unmeasured;
 mod watch;
 mod world;
