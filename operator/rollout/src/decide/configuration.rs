@@ -8,7 +8,7 @@ use crate::{
     plan::{Actor, Effect, Write},
     render,
     seen::{Key, Kind},
-    wanted::{auto_promotion, is_recorded, queue},
+    wanted::{OWN_NAME, auto_promotion, is_recorded, queue},
 };
 
 impl Pass<'_> {
@@ -108,7 +108,7 @@ impl Pass<'_> {
 
     /// Who asks where no person does.
     fn own_name(&self) -> String {
-        format!("system:dcanary:environment:{}:{}", self.namespace, self.name)
+        format!("{OWN_NAME}{}:{}", self.namespace, self.name)
     }
 
     /// Whether there is a Promotion of this name, where the release is.

@@ -1,9 +1,10 @@
 //! The end of promotions and rollouts.
 
-use dcanary_crds::{DeployedRelease, Doing, EndedPromotion, Promotion, RolloutOutcome};
+use dcanary_crds::{DeployedRelease, Doing, EndedPromotion, Promotion, Rollout, RolloutOutcome};
 use dcanary_types::environment::EnvTransition;
 
 use super::{journal::hash, pass::Pass};
+use crate::wanted::{OWN_NAME, asked_before};
 use dcanary_core::text::cut;
 
 /// Longest message in the status.
@@ -101,6 +102,19 @@ impl Pass<'_> {
         });
     }
 
+    /// Who asked for a release. Where it came by itself, that is who asked for its images here or in the environment before.
+    fn person_behind(&self, rollout: &Rollout) -> Option<String> {
+        let by = rollout.requested_by.as_deref()?;
+        if !by.starts_with(OWN_NAME) {
+            return Some(by.to_owned());
+        }
+        let stable = self.status.stable.as_ref();
+        let same = stable.filter(|stable| stable.images == rollout.images);
+        let person = same.and_then(|stable| stable.requested_by.as_deref());
+        let person = person.or_else(|| asked_before(self.env, Some(by), &rollout.images, self.seen));
+        Some(person.unwrap_or(by).to_owned())
+    }
+
     /// The candidate becomes the stable release.
     pub(super) fn promote(&mut self) {
         let now = self.now;
@@ -124,7 +138,7 @@ impl Pass<'_> {
             images: rollout.images.clone(),
             source: rollout.source.clone(),
             promotion: Some(rollout.promotion_uid.clone()),
-            requested_by: rollout.requested_by.clone(),
+            requested_by: self.person_behind(&rollout),
             record,
             since: Some(now),
             until: None,

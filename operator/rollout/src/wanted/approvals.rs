@@ -1,7 +1,5 @@
 //! Who approved, and whether that is enough.
 
-use std::collections::BTreeSet;
-
 use dcanary_crds::{Approval, ApprovalStatus, Promotion, Verb};
 
 use super::Counted;
@@ -24,10 +22,12 @@ impl Approvals {
     }
 }
 
-/// The approvals of a promotion of the release with this identity.
+/// The approvals of a promotion of the release with this identity. `asked`: who asked for the same release in the environment before, where it
+/// came from there by itself.
 pub fn approvals(
     rule: &Approval,
     promotion: &Promotion,
+    asked: Option<&str>,
     identity: &str,
     decisions: &[Counted<'_>],
 ) -> Approvals {
@@ -37,7 +37,6 @@ pub fn approvals(
         ..Approvals::default()
     };
     let requester = promotion.spec.requested_by.as_deref();
-    let mut people: BTreeSet<&str> = BTreeSet::new();
     for decision in decisions
         .iter()
         .filter(|decision| decision.verb() == Verb::Approve)
@@ -53,7 +52,12 @@ pub fn approvals(
             Some(format!(
                 "{by} approved another release: for.digest must be {identity}"
             ))
-        } else if !rule.allow_self && requester.is_some_and(|requester| same_person(requester, by)) {
+        } else if !rule.allow_self
+            && requester
+                .into_iter()
+                .chain(asked)
+                .any(|requester| same_person(requester, by))
+        {
             Some(format!("{by} asked for the promotion and cannot approve it"))
         } else if !rule.allow_self && requester.is_none() {
             Some("the promotion has no requestedBy, so that nobody can be told from whoever asked: create it with requestedBy".to_owned())
@@ -62,12 +66,21 @@ pub fn approvals(
         };
         match remark {
             Some(remark) => found.remarks.push(remark),
-            None if people.insert(by) => found.counted.push(ApprovalStatus {
-                by: by.to_owned(),
-                decision: decision.uid.to_owned(),
-                at: Some(decision.at),
-            }),
-            None => {}
+            None => {
+                // one person under two names is one person
+                let before = found.counted.iter().find(|other| same_person(&other.by, by));
+                match before.map(|other| other.by.clone()) {
+                    None => found.counted.push(ApprovalStatus {
+                        by: by.to_owned(),
+                        decision: decision.uid.to_owned(),
+                        at: Some(decision.at),
+                    }),
+                    Some(other) if other != by => found
+                        .remarks
+                        .push(format!("{by} and {other} may be one person and count once")),
+                    Some(_) => {}
+                }
+            }
         }
     }
     found

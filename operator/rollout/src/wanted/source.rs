@@ -1,5 +1,7 @@
 //! The environment before this one.
 
+use std::collections::BTreeMap;
+
 use dcanary_core::time::later;
 use dcanary_crds::{DeployedRelease, Environment, EnvironmentStatus, LedgerMode, PromotesFrom, Release};
 use jiff::Timestamp;
@@ -129,6 +131,29 @@ pub fn auto_promotion<'a>(
     } else {
         Err(Some(ready))
     }
+}
+
+/// What the name begins with of whoever asks where no person does.
+pub const OWN_NAME: &str = "system:dcanary:environment:";
+
+/// Who asked for a release in the environment before, where it came from there by itself: whoever brought it that far has as good as asked for it
+/// here.
+pub fn asked_before<'a>(
+    env: &Environment,
+    requested_by: Option<&str>,
+    images: &BTreeMap<String, String>,
+    seen: &'a Seen,
+) -> Option<&'a str> {
+    let auto = env.spec.promotes_from.as_ref().is_some_and(|rule| rule.auto);
+    if !auto || !requested_by.is_some_and(|by| by.starts_with(OWN_NAME)) {
+        return None;
+    }
+    let status = seen.from.as_ref()?.status.as_ref()?;
+    let mut deployed = status.stable.iter().chain(&status.history);
+    deployed
+        .find(|deployed| deployed.images == *images)?
+        .requested_by
+        .as_deref()
 }
 
 fn place(rule: &PromotesFrom) -> String {
