@@ -67,12 +67,14 @@ impl Pass<'_> {
         else {
             return None;
         };
+        let paused = *reason == "WaitingForApproval";
+        let approvable = (paused && self.seen.policies.is_ok()).then_some(self.now);
         let status = PromotionStatus {
             identity: waiting.identity.clone(),
             approvals: approvals.clone(),
+            approvable_since: old.approvable_since.or(approvable),
             ..PromotionStatus::default()
         };
-        let paused = *reason == "WaitingForApproval";
         Some(with(status, waiting_facts(reason, message, paused)))
     }
 

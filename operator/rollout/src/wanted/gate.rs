@@ -7,7 +7,7 @@ use dcanary_crds::{
 };
 use jiff::Timestamp;
 
-use super::{Arrived, Counted, approvals, arrived, asked_before, counted, frozen, is_recorded, key};
+use super::{Arrived, Counted, approvals, arrived, asked_before, counted, frozen, is_recorded};
 use crate::{
     render::Candidate,
     seen::{Seen, Settings},
@@ -236,7 +236,13 @@ fn unapproved(
     now: Timestamp,
 ) -> Gate {
     let name = promotion.metadata.name.as_deref().unwrap_or_default();
-    let deadline = timeout.map(|timeout| later(key(promotion).0, timeout.as_secs()));
+    let since = promotion
+        .status
+        .as_ref()
+        .and_then(|status| status.approvable_since);
+    // while no Decision counts nobody can approve; time that has begun goes on
+    let since = since.or_else(|| seen.policies.is_ok().then_some(now));
+    let deadline = timeout.and_then(|timeout| Some(later(since?, timeout.as_secs())));
     if deadline.is_some_and(|deadline| now >= deadline) {
         return Gate::Over {
             outcome: RolloutOutcome::Aborted,
