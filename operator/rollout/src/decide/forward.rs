@@ -27,7 +27,9 @@ impl Pass<'_> {
             }
             self.end_rollout();
         } else if self.is_certified(gate) {
-            self.enter(Doing::PreDeploy);
+            if !self.is_frozen() {
+                self.enter(Doing::PreDeploy);
+            }
         } else {
             let message = self.chain_message();
             self.say("WaitingForLedger", message);
@@ -36,6 +38,8 @@ impl Pass<'_> {
 
     pub(super) fn pre_deploy(&mut self) {
         match self.hook(Hook::PreDeploy) {
+            // a window may have opened since it was taken up, and nothing is deployed yet
+            HookOutcome::Over if self.is_frozen() => {}
             HookOutcome::Over => self.enter(Doing::Starting),
             HookOutcome::Running(message) => self.say("PreDeploy", message),
             HookOutcome::Failed(message) => {

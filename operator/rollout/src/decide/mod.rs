@@ -14,6 +14,7 @@ mod delete;
 mod effects;
 mod end;
 mod forward;
+mod frozen;
 mod holds;
 mod journal;
 mod pass;

@@ -8,7 +8,7 @@ use crate::wanted::{Counted, counted};
 
 impl<'a> Pass<'a> {
     /// The Decisions that count for the Promotion of a rollout.
-    fn decisions_about(&self, rollout: &Rollout) -> Vec<Counted<'a>> {
+    pub(super) fn decisions_about(&self, rollout: &Rollout) -> Vec<Counted<'a>> {
         counted(
             self.seen,
             DecidedKind::Promotion,
