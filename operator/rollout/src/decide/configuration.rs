@@ -1,5 +1,7 @@
 //! What is promoted without being asked for: changed configuration of the stable release, and releases of the environment before.
 
+use std::collections::BTreeMap;
+
 use dcanary_crds::{DeployedRelease, EnvironmentRef, PromotionSpec, ReleaseRef};
 use serde_json::json;
 
@@ -21,11 +23,24 @@ impl Pass<'_> {
     /// Asks for promotions, by name so that each is asked for once.
     pub(super) fn follow(&mut self) {
         self.abort_of_stable();
-        if self.active().is_some() || !self.waiting.is_empty() || !queue(&self.status, self.seen).is_empty() {
+        if self.active().is_some() {
             return;
         }
-        self.follow_configuration();
+        // what waits brings the present configuration with it, and a promotion of the stable release would take its place
+        if self.waiting.is_empty() && queue(&self.status, self.seen).is_empty() {
+            self.follow_configuration();
+        }
         self.follow_source();
+    }
+
+    /// Whether a promotion of these images, or a way back, waits already. Any other that waits is older news than the environment before.
+    fn is_on_its_way(&self, images: &BTreeMap<String, String>) -> bool {
+        queue(&self.status, self.seen).into_iter().any(|promotion| {
+            let namespace = promotion.metadata.namespace.clone().unwrap_or_default();
+            let place = (namespace, promotion.spec.release_ref.name.clone());
+            let release = self.seen.releases.get(&place);
+            promotion.spec.undo || release.is_some_and(|release| release.spec.images == *images)
+        })
     }
 
     /// Configuration that changed since the last rollout goes the way of a release, with the same steps and approvals.
@@ -87,6 +102,7 @@ impl Pass<'_> {
             .stable
             .as_ref()
             .is_some_and(|stable| stable.images == next.images)
+            || self.is_on_its_way(&next.images)
         {
             return;
         }
