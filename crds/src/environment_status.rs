@@ -35,6 +35,10 @@ pub struct EnvironmentStatus {
     /// The rollout that is under way, or the last one until it is cleaned up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<Rollout>,
+    /// A candidate that should have gone back, but still has requests (until `until` is set) because no Pod of the stable release is ready: the
+    /// rollout under way takes them over. Kept until its connections have ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relieved: Option<DeployedRelease>,
     /// Earlier releases, the latest first.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
@@ -207,7 +211,7 @@ pub struct Rollout {
     /// A person let it through a freeze window: UID of the Decision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overridden_by: Option<String>,
-    /// No steps and no analysis: back to a recent release.
+    /// No steps and no analysis: back to a recent release, or in the place of a candidate that the stable release cannot take requests from.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub straight: bool,
     /// Approvals that count.

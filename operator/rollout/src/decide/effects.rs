@@ -102,9 +102,11 @@ impl Pass<'_> {
             let Some(deployed) = self.status.history.get(index).cloned() else {
                 continue;
             };
+            let relieved = self.status.relieved.as_ref();
             let under_way = self
                 .active()
-                .is_some_and(|rollout| rollout.workload == deployed.workload);
+                .is_some_and(|rollout| rollout.workload == deployed.workload)
+                || relieved.is_some_and(|relieved| relieved.workload == deployed.workload);
             match self.history_target(index) {
                 Some(target) if !under_way => effects.extend(self.scaled(&deployed.workload, target)),
                 Some(_) => {}
@@ -234,10 +236,12 @@ impl Pass<'_> {
     fn leftovers(&self) -> Vec<Effect> {
         let deployed = self.status.stable.iter().chain(&self.status.history);
         let rollout = self.status.rollout.as_ref();
+        let relieved = self.status.relieved.as_ref();
         let identities: BTreeSet<&str> = deployed
             .clone()
             .map(|deployed| deployed.identity.as_str())
             .chain(rollout.map(|rollout| rollout.identity.as_str()))
+            .chain(relieved.map(|relieved| relieved.identity.as_str()))
             .collect();
         let mut effects = Vec::new();
         for (key, object) in &self.seen.objects {
@@ -246,7 +250,8 @@ impl Pass<'_> {
             }
             let identity = render::identity_of(object);
             let named = deployed.clone().any(|deployed| deployed.workload == key.name)
-                || rollout.is_some_and(|rollout| rollout.workload == key.name);
+                || rollout.is_some_and(|rollout| rollout.workload == key.name)
+                || relieved.is_some_and(|relieved| relieved.workload == key.name);
             let wanted = identity.is_none_or(|identity| identities.contains(identity));
             if !wanted && !named && !self.is_adopted(&key.name) {
                 effects.extend(uid_of(object).map(|uid| deletion(key.clone(), uid)));

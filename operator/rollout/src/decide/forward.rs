@@ -25,7 +25,7 @@ impl Pass<'_> {
             if let Some(rollout) = &mut self.status.rollout {
                 rollout.outcome = Some(RolloutOutcome::Refused);
             }
-            self.end_rollout();
+            self.give_up();
         } else if self.is_certified(gate) {
             if !self.is_frozen() {
                 self.enter(Doing::PreDeploy);
@@ -50,7 +50,7 @@ impl Pass<'_> {
                 if let Some(rollout) = &mut self.status.rollout {
                     rollout.outcome = Some(RolloutOutcome::Aborted);
                 }
-                self.end_rollout();
+                self.give_up();
             }
         }
     }
@@ -324,7 +324,11 @@ impl Pass<'_> {
             return;
         }
         // the first release has nothing to share with: the stable Service leads to it
-        if self.status.stable.is_some() && rollout.wanted_weight < 100 {
+        if self.status.relieved.is_some() {
+            if !self.takes_over() {
+                return;
+            }
+        } else if self.status.stable.is_some() && rollout.wanted_weight < 100 {
             if !self.is_announced(100) {
                 return;
             }

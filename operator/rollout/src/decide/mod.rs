@@ -21,6 +21,7 @@ mod pass;
 mod people;
 mod pods;
 mod promotions;
+mod relief;
 mod replicas;
 mod rollback;
 mod rollout;
@@ -77,6 +78,7 @@ pub fn next(env: &Environment, seen: &Seen, now: Timestamp) -> Plan {
     pass.carry_out_holds();
     pass.recall_contest();
     pass.adopt();
+    pass.forget_relieved();
     pass.roll();
     if pass.spec_error.is_none() {
         pass.take_up();

@@ -154,7 +154,7 @@ impl<'a> Pass<'a> {
     pub(super) fn candidate_available(&self) -> i32 {
         let rollout = self.status.rollout.as_ref();
         rollout
-            .and_then(|rollout| self.state(&rollout.workload))
+            .and_then(|rollout| self.state(self.carrier(rollout)))
             .map_or(0, |state| state.available)
     }
 

@@ -70,10 +70,15 @@ impl<'a> Pass<'a> {
                 if stepping {
                     self.tell(false, "StepSkipped", &why("skipped a step of"));
                     self.pass_step();
+                } else if self.goes_back() {
+                    self.tell(true, "RollbackForced", &why("forced the way back of"));
+                    if let Some(rollout) = &mut self.status.rollout {
+                        rollout.resumed = true;
+                    }
                 } else {
                     self.ignored(
                         decision,
-                        "only a step between the start and all traffic can be skipped",
+                        "only a step between the start and all traffic, or the wait of a rollback, can be skipped",
                     );
                 }
             }
@@ -97,9 +102,17 @@ impl<'a> Pass<'a> {
         self.tell(true, "DecisionIgnored", &note);
     }
 
+    fn goes_back(&self) -> bool {
+        self.active()
+            .is_some_and(|rollout| rollout.doing == Doing::RollingBack)
+    }
+
     fn resume(&mut self) {
         let now = self.now;
-        if let Some(rollout) = &mut self.status.rollout {
+        // a way back is not ended by a wish to go on
+        if !self.goes_back()
+            && let Some(rollout) = &mut self.status.rollout
+        {
             // time in which a person held it is not time in which it failed to come on
             rollout.since = Some(now);
             if rollout.paused_by.take().is_none() {

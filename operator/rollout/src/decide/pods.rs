@@ -28,7 +28,7 @@ impl Pass<'_> {
     }
 
     /// What keeps Pods from becoming ready, or a write from being taken.
-    fn problem(&self, state: Option<&WorkloadState>) -> String {
+    pub(super) fn problem(&self, state: Option<&WorkloadState>) -> String {
         if let Some((_, refusal)) = self.seen.refusals.iter().next() {
             return format!(": {}: {}", refusal.reason, refusal.message);
         }

@@ -7,6 +7,9 @@ use jiff::Timestamp;
 use super::{forward::HookOutcome, pass::Pass, replicas::weight_of, steps};
 use crate::render::{self, Hook};
 
+/// Begins what a rollback waits for, behind why it goes back.
+const WAITS: &str = "; waits for";
+
 impl Pass<'_> {
     /// Begins to go back.
     pub(super) fn turn_back(&mut self, outcome: RolloutOutcome, reason: &str, message: &str) {
@@ -19,8 +22,11 @@ impl Pass<'_> {
         ) {
             return;
         }
-        let deployed = !matches!(rollout.doing, Doing::Waiting | Doing::PreDeploy);
-        let unserved = rollout.doing == Doing::Starting && self.status.stable.is_some() && !self.in_place();
+        let relieves = self.relieves();
+        let deployed = relieves || !matches!(rollout.doing, Doing::Waiting | Doing::PreDeploy);
+        let starting = rollout.doing == Doing::Starting && !relieves;
+        let unserved = starting && self.status.stable.is_some() && !self.in_place();
+        self.keep_requests();
         self.enter(Doing::RollingBack);
         self.say(reason, message);
         if let Some(rollout) = &mut self.status.rollout {
@@ -54,7 +60,8 @@ impl Pass<'_> {
             let Some(rollout) = self.status.rollout.clone() else {
                 return;
             };
-            let least = self.least_weight(&rollout);
+            let forced = self.is_forced(&rollout);
+            let least = if forced { 0 } else { self.least_weight(&rollout) };
             let wanted = self
                 .next_weight_back(&rollout)
                 .max(least)
@@ -63,12 +70,13 @@ impl Pass<'_> {
                 rollout.wanted_weight = wanted;
             }
             if least > 0 {
-                let (have, floor) = (self.stable_available(), self.stable_target());
-                self.append(&format!(
-                    "waits for the stable release: {have} of {floor} Pods are ready, {least} % of the requests stay on the candidate"
-                ));
+                self.say_what_is_missing(&rollout, least);
             }
             if !self.in_force() {
+                // a person said that it is over, and nothing leads to the candidate any more
+                if rollout.resumed && wanted == 0 && self.leads_nowhere() {
+                    self.empty(Some(self.now));
+                }
                 return;
             }
             if wanted == 0 {
@@ -83,18 +91,23 @@ impl Pass<'_> {
 
     /// No request goes to the candidate any more, since this time. `None`: none ever did.
     fn empty(&mut self, since: Option<Timestamp>) {
+        self.relieve();
         let Some(rollout) = &mut self.status.rollout else {
             return;
         };
+        // what it waited for is there by now
+        if let Some((reason, _)) = rollout.message.split_once(WAITS) {
+            rollout.message = reason.to_owned();
+        }
         rollout.doing = Doing::AfterRollback;
         rollout.since = since;
         self.after_rollback();
     }
 
     /// Adds what it waits for to the reason of the rollback.
-    fn append(&mut self, note: &str) {
+    pub(super) fn append(&mut self, note: &str) {
         if let Some(rollout) = &mut self.status.rollout {
-            let reason = rollout.message.split("; waits for").next().unwrap_or_default();
+            let reason = rollout.message.split(WAITS).next().unwrap_or_default();
             rollout.message = dcanary_core::text::cut(&format!("{reason}; {note}"), super::end::MESSAGE);
         }
     }
@@ -109,7 +122,8 @@ impl Pass<'_> {
                 0
             };
         }
-        let carried = weight_of(self.stable_available(), self.stable_target());
+        // what was enough before the rollout is enough: an autoscaler may ask for more in the middle of the outage
+        let carried = weight_of(self.stable_available(), self.pods_before(rollout));
         (100 - carried).min(rollout.wanted_weight)
     }
 
@@ -145,6 +159,18 @@ impl Pass<'_> {
         // a newer release goes over whatever is there
         if is_back || self.is_superseded() {
             self.empty(Some(self.now));
+            return;
+        }
+        let resumed = self.active().is_some_and(|rollout| rollout.resumed);
+        if resumed || self.overdue() {
+            self.empty(Some(self.now));
+            self.append("its Pods were not all ready at the end of it");
+        } else {
+            let (have, all) = (state.available, self.stable_target());
+            let problem = self.problem(Some(&state));
+            self.append(&format!(
+                "waits for {have} of {all} Pods to carry it again{problem}"
+            ));
         }
     }
 

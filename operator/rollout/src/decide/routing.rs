@@ -35,9 +35,17 @@ impl Pass<'_> {
         let Some(rollout) = &self.status.rollout else {
             return (stable, None, 0, 0, false);
         };
-        let candidate = Some(rollout.workload.clone());
+        let candidate = Some(self.carrier(rollout).to_owned());
         match rollout.doing {
+            Doing::Waiting | Doing::PreDeploy | Doing::Starting if self.relieves() => {
+                (stable, candidate, rollout.wanted_weight, 0, false)
+            }
             Doing::Waiting | Doing::PreDeploy => (stable, None, 0, 0, false),
+            // its requests come by the stable Service, which leads to no Pods that are ready: that is the way on which none is lost
+            Doing::Promoting | Doing::Verifying if self.status.relieved.is_some() => {
+                let weight = if self.relieves() { rollout.wanted_weight } else { 0 };
+                (Some(rollout.workload.clone()), candidate, weight, 0, false)
+            }
             // the first release: there is nothing to share with
             Doing::Starting | Doing::Promoting | Doing::Verifying if stable.is_none() => {
                 (candidate, None, 0, 0, false)
@@ -131,10 +139,21 @@ impl Pass<'_> {
             .rollout
             .as_ref()
             .is_some_and(|rollout| matches!(rollout.doing, Doing::RollingBack | Doing::AfterRollback));
-        // while it goes back, why it does so is what people look for
         if !back {
             self.say(reason, message.to_owned());
+            return;
         }
+        // while it goes back, why it does so is what people look for first
+        let problem = self.problem(None);
+        let promotion = self
+            .status
+            .rollout
+            .as_ref()
+            .map(|rollout| rollout.promotion.clone());
+        self.append(&format!(
+            "waits for the route: {message}{problem}; if it leads nowhere any more, end this with `dcanary skip {}`",
+            promotion.unwrap_or_default()
+        ));
     }
 
     fn note_weight(&mut self) {

@@ -1,6 +1,6 @@
 //! API server, Deployment controller and gateway, as far as a rollout meets them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dcanary_rollout::{Effect, Key, Kind};
 use serde_json::{Value, json};
@@ -8,6 +8,10 @@ use serde_json::{Value, json};
 #[derive(Debug, Clone, Default)]
 pub struct Cluster {
     pub objects: BTreeMap<Key, Value>,
+    /// Workloads of which no Pod is ready.
+    pub lame: BTreeSet<String>,
+    /// The gateway answers nothing any more.
+    pub silent: bool,
     version: u64,
 }
 
@@ -63,7 +67,11 @@ impl Cluster {
                         .pointer("/spec/template/spec/containers/0/image")
                         .and_then(Value::as_str)
                         .unwrap_or_default();
-                    let ready = if image.contains("crash") { 0 } else { wanted };
+                    let ready = if image.contains("crash") || self.lame.contains(&key.name) {
+                        0
+                    } else {
+                        wanted
+                    };
                     object["status"] = json!({
                         "observedGeneration": generation, "replicas": wanted, "updatedReplicas": wanted,
                         "readyReplicas": ready, "availableReplicas": ready,
@@ -74,7 +82,7 @@ impl Cluster {
                         {"type": "Finished", "status": "True"}, {"type": "Succeeded", "status": "True"},
                     ]});
                 }
-                Kind::HttpRoute => {
+                Kind::HttpRoute if !self.silent => {
                     object["status"] = json!({"parents": [{
                         "parentRef": {"name": "gateway"}, "controllerName": "test",
                         "conditions": [
