@@ -6,7 +6,7 @@ use crate::{
     wanted::{Counted, counted},
 };
 use dcanary_core::text::cut;
-use dcanary_crds::{HeldRelease, Verb, release::DecidedKind};
+use dcanary_crds::{Doing, HeldRelease, Rollout, RolloutOutcome, Verb, release::DecidedKind};
 use dcanary_types::environment::EnvTransition;
 
 /// Most releases that are held; the oldest is let go of.
@@ -165,6 +165,11 @@ impl Pass<'_> {
             self.is_new(decision.uid);
             return;
         }
+        if let Some(rollout) = self.active().cloned() {
+            self.is_new(decision.uid);
+            self.undo_under_way(&rollout, decision);
+            return;
+        }
         let back = self.status.history.iter().find(|deployed| {
             !deployed.release.is_empty()
                 && self
@@ -192,6 +197,23 @@ impl Pass<'_> {
             reason => reason,
         };
         self.ask_for(&name, &back, decision.by(), reason, true);
+    }
+
+    /// In the middle of a rollout the way back is to the stable release. What goes back already does so.
+    fn undo_under_way(&mut self, rollout: &Rollout, decision: &Counted<'_>) {
+        let promotion = self.promotion(&rollout.promotion_uid);
+        let goes_back = promotion.is_some_and(|promotion| promotion.spec.undo)
+            || matches!(rollout.doing, Doing::RollingBack | Doing::AfterRollback);
+        if goes_back {
+            let note = format!("Decision `undo` by {}: it goes back already", decision.by());
+            self.tell(true, "DecisionIgnored", &note);
+            return;
+        }
+        let message = match decision.reason() {
+            "" => format!("{} undid it", decision.by()),
+            reason => format!("{} undid it: {reason}", decision.by()),
+        };
+        self.turn_back(RolloutOutcome::Aborted, "Undone", &message);
     }
 
     fn name_of_undo(&self, decision: &str) -> String {

@@ -122,7 +122,10 @@ pub fn gate(
     let override_by = decisions
         .iter()
         .find(|decision| decision.verb() == Verb::Override);
+    // a rollback never waits: who may decide `undo` may do so at any time
+    let goes_back = promotion.spec.undo && returning;
     if override_by.is_none()
+        && !goes_back
         && let Ok(Some(window)) = frozen(&env.spec.freeze, now)
     {
         return waiting(

@@ -174,3 +174,39 @@ fn a_freeze_holds_up_and_an_override_goes_through() {
     world.run(60);
     assert_eq!(world.stable().as_deref(), Some("good2"), "the window is over");
 }
+
+#[test]
+fn an_undo_in_the_middle_of_a_rollout_ends_that_and_goes_no_further_back() {
+    let mut world = World::new(environment(
+        canary(json!([{"weight": 50}, {"pause": {}}])),
+        json!({}),
+    ));
+    for release in ["good1", "good2"] {
+        let name = world.promote(release);
+        world.run(20);
+        world.decide(&name, Verb::Resume, "ann");
+        world.run(60);
+    }
+    let name = world.promote("good3");
+    world.run_to(50);
+    world.decide_environment(Verb::Undo, None);
+    world.run(60);
+    assert_eq!(world.finished(&name), Some((false, "Undone".to_owned())));
+    assert_eq!(world.stable().as_deref(), Some("good2"));
+    assert_eq!(world.promotions.len(), 3, "nothing else is asked for");
+}
+
+#[test]
+fn an_undo_waits_for_no_freeze_window() {
+    // the world begins at 03:04
+    let mut world = World::new(environment(canary(json!([{"weight": 50}])), json!({})));
+    for release in ["good1", "good2"] {
+        world.promote(release);
+        world.run(60);
+    }
+    let window = json!([{"name": "night", "start": "0 0 * * *", "duration": "6h"}]);
+    world.env.spec.freeze = serde_json::from_value(window).unwrap();
+    world.decide_environment(Verb::Undo, None);
+    world.run(60);
+    assert_eq!(world.stable().as_deref(), Some("good1"));
+}
