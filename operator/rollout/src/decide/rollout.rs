@@ -14,6 +14,7 @@ impl Pass<'_> {
             return;
         }
         self.promotion_gone();
+        self.held_on_its_way();
         self.carry_out_decisions();
         for _ in 0..MOST {
             // what begins in this pass is measured from this pass on
@@ -77,6 +78,20 @@ impl Pass<'_> {
                 "PromotionDeleted",
                 "its Promotion was deleted",
             );
+        }
+    }
+
+    /// A release that may not come goes back also when it is on its way already.
+    fn held_on_its_way(&mut self) {
+        let Some(rollout) = self.active() else { return };
+        let held = self
+            .status
+            .held
+            .iter()
+            .find(|held| held.identity == rollout.identity);
+        if let Some(held) = held {
+            let message = format!("it is held: {}", held.message);
+            self.turn_back(RolloutOutcome::Aborted, "Held", &message);
         }
     }
 

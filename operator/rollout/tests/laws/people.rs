@@ -210,3 +210,20 @@ fn an_undo_waits_for_no_freeze_window() {
     world.run(60);
     assert_eq!(world.stable().as_deref(), Some("good1"));
 }
+
+#[test]
+fn a_release_that_is_held_on_its_way_goes_back() {
+    let mut world = World::new(environment(
+        canary(json!([{"weight": 50}, {"pause": {}}])),
+        json!({}),
+    ));
+    world.promote("good1");
+    world.run(60);
+    let name = world.promote("good2");
+    world.run_to(50);
+    let identity = world.status().rollout.unwrap().identity;
+    world.decide_environment(Verb::Hold, Some(identity));
+    world.run(60);
+    assert_eq!(world.finished(&name), Some((false, "Held".to_owned())));
+    assert_eq!(world.stable().as_deref(), Some("good1"));
+}
