@@ -43,7 +43,7 @@ fn digests(rollout: &Rollout, of: impl Fn(&AnalysisStatus) -> bool) -> Option<Ha
 }
 
 impl Pass<'_> {
-    fn vars(&self, rollout: &Rollout) -> Vars {
+    pub(super) fn vars(&self, rollout: &Rollout) -> Vars {
         Vars {
             release: rollout.workload.clone(),
             stable: self.status.stable.as_ref().map(|stable| stable.workload.clone()),
@@ -54,7 +54,7 @@ impl Pass<'_> {
     }
 
     /// The analysis of the spec under a name.
-    fn analysis(&self, name: &str) -> Option<Analysis> {
+    pub(super) fn analysis(&self, name: &str) -> Option<Analysis> {
         let spec = &self.env.spec;
         match name {
             BACKGROUND => spec.analysis.clone(),
@@ -100,9 +100,11 @@ impl Pass<'_> {
     /// Takes samples that came, decides, asks for those that are due.
     pub(super) fn measure(&mut self) {
         self.samples.clear();
+        self.unmeasured.clear();
         let Some(rollout) = self.active().cloned() else {
             return;
         };
+        self.look_through_analyses(&rollout);
         for name in self.due(&rollout) {
             self.measure_one(&rollout, &name);
         }
@@ -113,12 +115,9 @@ impl Pass<'_> {
         let Some(analysis) = self.analysis(name) else {
             return;
         };
-        let metrics = match analysis::metrics(&analysis, self.seen) {
-            Ok(metrics) => metrics,
-            Err(error) => {
-                self.say("AnalysisInvalid", format!("analysis {name}: {error}"));
-                return;
-            }
+        // one that cannot be carried out holds the rollout, which says so
+        let Ok(metrics) = analysis::metrics(&analysis, self.seen) else {
+            return;
         };
         let vars = self.vars(rollout);
         let Some(current) = &mut self.status.rollout else {
@@ -253,7 +252,7 @@ impl Pass<'_> {
     /// Whether the background analysis lets the rollout go on.
     pub(super) fn background_lets_on(&mut self) -> bool {
         let Some((Verdict::Inconclusive, message)) = self.verdict(BACKGROUND) else {
-            return true;
+            return !self.is_unmeasured(BACKGROUND);
         };
         let resumed = self
             .status

@@ -37,6 +37,9 @@ impl Pass<'_> {
     }
 
     pub(super) fn pre_deploy(&mut self) {
+        if self.lacks_an_analysis() {
+            return;
+        }
         match self.hook(Hook::PreDeploy) {
             // a window may have opened since it was taken up, and nothing is deployed yet
             HookOutcome::Over if self.is_frozen() => {}
@@ -186,6 +189,7 @@ impl Pass<'_> {
 
     fn analysis_step(&mut self, name: &str) {
         match self.verdict(name) {
+            None if self.is_unmeasured(name) => {}
             None => self.say("Analysis", format!("analysis {name} is measuring")),
             Some((Verdict::Passed, message)) => {
                 if self.evidence_is_kept(name) {
@@ -345,6 +349,7 @@ impl Pass<'_> {
                 self.turn_back(RolloutOutcome::RolledBack, "AnalysisFailed", &message);
             }
             Some((Verdict::Inconclusive, message)) if !rollout.resumed => self.ask(&message),
+            None if self.is_unmeasured(BACKGROUND) => {}
             _ if self.evidence_is_kept(BACKGROUND) => self.enter(Doing::Verifying),
             _ => self.say("StoringEvidence", "the evidence of the analysis is being stored"),
         }
@@ -358,6 +363,7 @@ impl Pass<'_> {
         let env = self.env;
         if steps::post_promotion(&env.spec).is_some() && !self.is_straight(&rollout) {
             match self.verdict(steps::POST_PROMOTION) {
+                None if self.is_unmeasured(steps::POST_PROMOTION) => return,
                 None => {
                     self.say("Analysis", "the analysis after the switch is measuring");
                     return;

@@ -7,6 +7,8 @@
 //! Effects are computed from the status alone, so that a crash anywhere leads to the same effects again.
 
 mod adopt;
+mod after_switch;
+mod alive;
 mod analyses;
 mod conditions;
 mod configuration;
@@ -16,6 +18,7 @@ mod end;
 mod forward;
 mod frozen;
 mod holds;
+mod hooks;
 mod journal;
 mod pass;
 mod people;
@@ -30,6 +33,7 @@ mod size;
 mod steps;
 mod take_up;
 mod templates;
+mod unmeasured;
 mod validate;
 
 use dcanary_core::Wake;

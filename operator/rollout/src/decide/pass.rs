@@ -1,5 +1,7 @@
 //! One pass over an Environment: the status as it is becoming.
 
+use std::collections::BTreeMap;
+
 use dcanary_core::{Event, Wake, text::cut, time::later};
 use dcanary_crds::{Environment, EnvironmentStatus, Promotion, Rollout};
 use jiff::Timestamp;
@@ -47,6 +49,8 @@ pub(super) struct Pass<'a> {
     pub(super) contested: Option<(String, String)>,
     /// ConfigMaps of sealed records that the chain holds now.
     pub(super) unneeded: Vec<String>,
+    /// Analyses that cannot be carried out now, by name: reason and message. As of the last look.
+    pub(super) unmeasured: BTreeMap<String, (String, String)>,
 }
 
 impl<'a> Pass<'a> {
@@ -68,6 +72,7 @@ impl<'a> Pass<'a> {
             spec_error: None,
             contested: None,
             unneeded: Vec::new(),
+            unmeasured: BTreeMap::new(),
         })
     }
 

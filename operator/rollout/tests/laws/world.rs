@@ -7,8 +7,8 @@ use std::{
 
 use dcanary_core::observed::{JournalSeen, Sealing};
 use dcanary_crds::{
-    Decision, Doing, Environment, EnvironmentStatus, PendingRecord, Promotion, Release, RolloutOutcome, Verb,
-    labels, release::DecidedKind,
+    Decision, Doing, Environment, EnvironmentStatus, PendingRecord, Promotion, Release, RolloutOutcome,
+    TemplateSpec, Verb, labels, release::DecidedKind,
 };
 use dcanary_rollout::{
     Effect, Key, Kind, Seen, Settings, Write, next,
@@ -46,6 +46,7 @@ pub struct World {
     /// Value of every metric of a release that is not bad.
     pub metric_away: bool,
     pub from: Option<Environment>,
+    pub templates: BTreeMap<(bool, String), TemplateSpec>,
     pub policies: Result<(), String>,
     /// Writes that the API server refuses.
     pub refuses: Option<fn(&Write) -> bool>,
@@ -82,6 +83,7 @@ impl World {
             sealings: Vec::new(),
             metric_away: false,
             from: None,
+            templates: BTreeMap::new(),
             policies: Ok(()),
             refuses: None,
             refused_as: "Forbidden",
@@ -179,6 +181,7 @@ impl World {
             decisions: self.decisions.clone(),
             policies: self.policies.clone(),
             from: self.from.clone(),
+            templates: self.templates.clone(),
             objects: self.cluster.objects.clone(),
             measurements: self.measurements.clone(),
             evidence: self.evidence.clone(),
