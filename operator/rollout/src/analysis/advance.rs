@@ -113,6 +113,19 @@ pub fn conclude(status: &mut AnalysisStatus, metrics: &[Metric], now: Timestamp)
     status.message = say::analysis(status, metrics, true);
 }
 
+/// Whether an analysis of the whole rollout has seen enough to end: each metric that decides has its verdict, or so many samples as it needs
+/// and a good one among them. Limits end what never gets there.
+pub fn enough(status: &AnalysisStatus, metrics: &[Metric]) -> bool {
+    metrics.iter().filter(|metric| !metric.dry_run).all(|metric| {
+        let of = status.metrics.iter().find(|of| of.name == metric.name);
+        let rules = Rules::of(metric, true);
+        of.is_some_and(|of| {
+            let some = of.taken >= rules.min_samples && of.successful > 0;
+            of.verdict.is_some() || (rules.count.is_none() && some)
+        })
+    })
+}
+
 /// Begins an analysis anew, for instance because a person asked for it. Numbers of samples go on: an answer or a run of before is never
 /// taken for one of now.
 pub fn restart(status: &mut AnalysisStatus, now: Timestamp) {

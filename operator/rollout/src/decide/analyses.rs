@@ -77,9 +77,13 @@ impl Pass<'_> {
         }
         let spec = &self.env.spec;
         let moving = match rollout.doing {
-            Doing::Stepping | Doing::Promoting => rollout.weight > 0 || self.in_place(),
+            Doing::Stepping | Doing::Promoting => {
+                !self.is_watched_after_switch(rollout) && (rollout.weight > 0 || self.in_place())
+            }
             // in place the new Pods get requests from the first on
             Doing::Starting => self.in_place(),
+            // all requests at once: what there is to see comes after the switch
+            Doing::Verifying => self.is_watched_after_switch(rollout),
             _ => false,
         };
         if spec.analysis.is_some() && moving {

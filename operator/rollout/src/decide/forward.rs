@@ -383,8 +383,12 @@ impl Pass<'_> {
                 Some(_) => {}
             }
         }
+        if !self.watched_enough(&rollout) {
+            return;
+        }
         match self.hook(Hook::PostDeploy) {
-            HookOutcome::Over => self.promote(),
+            HookOutcome::Over if self.conclude_after_switch(&rollout) => self.promote(),
+            HookOutcome::Over => {}
             HookOutcome::Running(message) => self.say("PostDeploy", message),
             HookOutcome::Failed(message) => {
                 let message = format!("a postDeploy stage failed: {message}");
