@@ -4,13 +4,14 @@ use dcanary_core::time::later;
 use dcanary_crds::{Doing, Rollout, RolloutOutcome, Verdict};
 
 use super::{
+    hooks::HookOutcome,
     pass::Pass,
     replicas::weight_of,
     steps::{self, Step},
 };
 use crate::{
     analysis::BACKGROUND,
-    render::{self, Hook, HookState},
+    render::{self, Hook},
 };
 
 impl Pass<'_> {
@@ -55,35 +56,6 @@ impl Pass<'_> {
                 }
                 self.give_up();
             }
-        }
-    }
-
-    /// The state of a hook; its run is asked for when it is missing.
-    pub(super) fn hook(&mut self, hook: Hook) -> HookOutcome {
-        let Some(rollout) = &self.status.rollout else {
-            return HookOutcome::Over;
-        };
-        match render::hook(self.env, rollout, hook, self.seen) {
-            None | Some(HookState::Succeeded) => HookOutcome::Over,
-            Some(HookState::Failed(message)) => HookOutcome::Failed(message),
-            Some(HookState::Running(name)) => {
-                self.note_hook(&name);
-                HookOutcome::Running(format!("PipelineRun {name} runs"))
-            }
-            Some(HookState::Missing(write)) => {
-                let name = write.key.name.clone();
-                self.note_hook(&name);
-                self.effects.push(crate::Effect::Write(write));
-                HookOutcome::Running(format!("PipelineRun {name} is being created"))
-            }
-        }
-    }
-
-    fn note_hook(&mut self, name: &str) {
-        if let Some(rollout) = &mut self.status.rollout
-            && !rollout.hooks.iter().any(|other| other == name)
-        {
-            rollout.hooks.push(name.to_owned());
         }
     }
 
@@ -396,14 +368,4 @@ impl Pass<'_> {
             }
         }
     }
-}
-
-/// What became of a hook.
-pub(super) enum HookOutcome {
-    /// It succeeded, or there is none.
-    Over,
-    /// It runs.
-    Running(String),
-    /// It failed.
-    Failed(String),
 }

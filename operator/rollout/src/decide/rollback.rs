@@ -4,7 +4,7 @@ use dcanary_core::time::later;
 use dcanary_crds::{Doing, RollbackMode, RolloutOutcome};
 use jiff::Timestamp;
 
-use super::{forward::HookOutcome, pass::Pass, replicas::weight_of, steps};
+use super::{hooks::HookOutcome, pass::Pass, replicas::weight_of, steps};
 use crate::render::{self, Hook};
 
 /// Begins what a rollback waits for, behind why it goes back.
@@ -112,6 +112,15 @@ impl Pass<'_> {
         }
     }
 
+    /// It waits no more: the reason of the rollback stands alone.
+    fn forget_waiting(&mut self) {
+        if let Some(rollout) = &mut self.status.rollout
+            && let Some(end) = rollout.message.find("; waits for")
+        {
+            rollout.message.truncate(end);
+        }
+    }
+
     /// What the stable release cannot carry yet stays where it is, as long as the candidate can serve at all.
     fn least_weight(&self, rollout: &dcanary_crds::Rollout) -> i32 {
         if self.candidate_available() == 0 || rollout.wanted_weight == 0 {
@@ -183,8 +192,11 @@ impl Pass<'_> {
     pub(super) fn after_rollback(&mut self) {
         if !self.is_superseded() {
             match self.hook(Hook::OnRollback) {
-                HookOutcome::Over => {}
-                HookOutcome::Running(_) => return,
+                HookOutcome::Over => self.forget_waiting(),
+                HookOutcome::Running(message) => {
+                    self.append(&format!("waits for its onRollback stages: {message}"));
+                    return;
+                }
                 HookOutcome::Failed(message) => {
                     self.tell(true, "OnRollbackFailed", &message);
                     self.append(&format!("an onRollback stage failed: {message}"));

@@ -57,12 +57,8 @@ pub enum HookState {
     Failed(String),
 }
 
-/// The stages of a rollout that run at this time; `None` when there are none.
-pub fn hook(env: &Environment, rollout: &Rollout, hook: Hook, seen: &Seen) -> Option<HookState> {
-    let stages = hook.stages(env.spec.hooks.as_ref()?);
-    if stages.is_empty() {
-        return None;
-    }
+/// The run of the stages of a rollout. It has the name of exactly these, so that it is made once.
+pub fn hook_key(env: &Environment, rollout: &Rollout, hook: Hook) -> Key {
     let uid: String = rollout.promotion_uid.chars().take(UID_DIGITS).collect();
     let name = format!(
         "{}-{}-{}-{uid}",
@@ -70,7 +66,16 @@ pub fn hook(env: &Environment, rollout: &Rollout, hook: Hook, seen: &Seen) -> Op
         names::digits(&rollout.identity),
         hook.short()
     );
-    let key = Key::new(Kind::PipelineRun, name);
+    Key::new(Kind::PipelineRun, name)
+}
+
+/// The stages of a rollout that run at this time; `None` when there are none.
+pub fn hook(env: &Environment, rollout: &Rollout, hook: Hook, seen: &Seen) -> Option<HookState> {
+    let stages = hook.stages(env.spec.hooks.as_ref()?);
+    if stages.is_empty() {
+        return None;
+    }
+    let key = hook_key(env, rollout, hook);
     // a run of somebody else must not pass for ours
     if let Some(Err(whose)) = seen.objects.get(&key).map(|run| claimed(env, run)) {
         return Some(HookState::Failed(whose));

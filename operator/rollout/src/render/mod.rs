@@ -53,7 +53,7 @@ pub use claim::claimed;
 pub use config::config_maps;
 pub use deployment::{deployment, scale, selector};
 pub use error::RenderError;
-pub use hooks::{Hook, HookState, hook};
+pub use hooks::{Hook, HookState, hook, hook_key};
 pub use identity::{canonical, digest, release_digest};
 pub use in_place::{in_place, in_place_whole, partition, recorded, restore};
 pub use job::{job, job_state};
