@@ -11,7 +11,7 @@ use crate::{
 #[test]
 fn of_many_promotions_that_wait_the_newest_comes_and_the_others_end_few_at_a_time() {
     let mut world = World::new(environment(canary(json!([{"weight": 50}])), json!({})));
-    for number in 0..120 {
+    for number in 0..70 {
         let name = format!("many{number:03}");
         let at = world.now;
         world.promotions.push(build::promotion(&name, "good1", at, false));
