@@ -68,7 +68,8 @@ pub struct EnvironmentSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub service_account_name: Option<String>,
-    /// How many Pods the stable release has; what a HorizontalPodAutoscaler or KEDA scales (`scaleTargetRef` names the Environment). Default: 1.
+    /// How many Pods the stable release has; what a HorizontalPodAutoscaler or KEDA scales (`scaleTargetRef` names the Environment): for
+    /// these it must be set once, because `/scale` answers an error without it. Default: 1, or as many as the adopted Deployment has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 10_000))]
     pub replicas: Option<i32>,

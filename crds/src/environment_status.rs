@@ -23,6 +23,9 @@ pub struct EnvironmentStatus {
     /// Pods of the stable release and the candidate (for `/scale`).
     #[serde(default)]
     pub replicas: i32,
+    /// Pods that the adopted Deployment had when it was taken over: as many as the stable release has while `spec.replicas` says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopted_replicas: Option<i32>,
     /// Selector of these Pods (for `/scale`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,

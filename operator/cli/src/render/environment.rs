@@ -126,7 +126,11 @@ fn heading(environment: &Environment, status: &EnvironmentStatus, now: Timestamp
 
 fn workload(environment: &Environment) -> String {
     let workload = &environment.spec.workload;
-    let replicas = environment.spec.replicas.unwrap_or(1);
+    let adopted = environment
+        .status
+        .as_ref()
+        .and_then(|status| status.adopted_replicas);
+    let replicas = environment.spec.replicas.or(adopted).unwrap_or(1);
     match (&workload.reference, &workload.template) {
         (Some(adopted), _) => format!("Deployment {} (adopted), {replicas} wanted", adopted.name),
         (None, Some(template)) => {

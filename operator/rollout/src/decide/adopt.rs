@@ -21,6 +21,8 @@ impl Pass<'_> {
                 if let Some(configuration) = self.configuration() {
                     self.status.configuration = Some(configuration);
                 }
+                // nobody has said how many there should be: as many as there are
+                self.status.adopted_replicas = self.state(&stable.workload).map(|state| state.replicas);
                 self.status.stable = Some(stable);
             }
             Some(Err(error)) => {

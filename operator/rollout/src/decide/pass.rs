@@ -120,7 +120,8 @@ impl<'a> Pass<'a> {
 
     /// Pods that the stable release should have.
     pub(super) fn full(&self) -> i32 {
-        self.env.spec.replicas.unwrap_or(1)
+        let adopted = self.status.adopted_replicas;
+        self.env.spec.replicas.or(adopted).unwrap_or(1)
     }
 
     pub(super) fn in_place(&self) -> bool {

@@ -78,7 +78,8 @@ pub fn give_back(env: &Environment, stable: &DeployedRelease, seen: &Seen) -> Ve
 fn given_back(env: &Environment, live: &Value, stable: &DeployedRelease, seen: &Seen) -> Value {
     let mut object = live.clone();
     let template = template_of(env, live, stable, seen);
-    let replicas = env.spec.replicas.unwrap_or(1);
+    let adopted = env.status.as_ref().and_then(|status| status.adopted_replicas);
+    let replicas = env.spec.replicas.or(adopted).unwrap_or(1);
     // our name for the application goes with our identity; without that the label is the user's
     let off = if is_replaced(live) {
         metadata::take_off

@@ -46,6 +46,36 @@ fn a_write_that_was_refused_holds_up_no_other_write_of_the_same_object() {
 }
 
 #[test]
+fn an_adopted_deployment_keeps_its_number_of_pods_while_nobody_says_another() {
+    let mut env = environment(
+        canary(json!([{"weight": 50}])),
+        json!({"workload": {"ref": {"name": "legacy"}}, "traffic": null}),
+    );
+    env.spec.replicas = None;
+    let mut world = World::new(env);
+    let legacy = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "legacy", "namespace": "shop"},
+        "spec": {"replicas": 10, "selector": {"matchLabels": {"app": "legacy"}}, "template": {
+            "metadata": {"labels": {"app": "legacy"}}, "spec": {"containers": [{"name": "app", "image": "legacy:1"}]}}},
+    });
+    assert!(
+        world
+            .cluster
+            .write(&Key::new(Kind::Deployment, "legacy"), &legacy)
+    );
+    world.run(5);
+    assert_eq!(world.cluster.replicas("legacy"), 10);
+    world.promote("good1");
+    world.run(90);
+    let (stable, rollout) = (world.status().stable.unwrap(), world.status().rollout);
+    assert_eq!(stable.release, "good1", "{rollout:?}");
+    assert_eq!(world.cluster.replicas(&stable.workload), 10, "its successor too");
+    world.env.spec.replicas = Some(3);
+    world.run(5);
+    assert_eq!(world.cluster.replicas(&stable.workload), 3);
+}
+
+#[test]
 fn an_adopted_deployment_is_marked_and_scaled_by_one_write_after_the_other() {
     let mut env = environment(
         canary(json!([{"weight": 50}])),
