@@ -69,7 +69,7 @@ impl Pass<'_> {
         if self.in_place() {
             return self.in_place_effects();
         }
-        let mut effects = Vec::new();
+        let mut effects = self.missing_copies();
         if let Some(stable) = self.status.stable.clone() {
             let claim = render::claim(self.env, self.seen);
             effects.extend(claim.map(|write| Effect::Write(Box::new(write))));
@@ -121,7 +121,7 @@ impl Pass<'_> {
     }
 
     fn in_place_effects(&mut self) -> Vec<Effect> {
-        let mut effects = Vec::new();
+        let mut effects = self.missing_copies();
         let rollout = self.status.rollout.clone();
         let target = self.stable_target();
         if let Some(rollout) = rollout.as_ref().filter(|rollout| rollout.finished_at.is_none()) {
@@ -181,7 +181,12 @@ impl Pass<'_> {
     }
 
     /// The candidate as it can be made now, if that is still the one that was decided on.
-    pub(super) fn candidate_of(&self, namespace: &str, release: &str, identity: &str) -> Option<render::Candidate> {
+    pub(super) fn candidate_of(
+        &self,
+        namespace: &str,
+        release: &str,
+        identity: &str,
+    ) -> Option<render::Candidate> {
         let place = (namespace.to_owned(), release.to_owned());
         let release = self.seen.releases.get(&place)?;
         let candidate = render::candidate(self.env, release, self.seen).ok()?;

@@ -65,7 +65,12 @@ fn undo_in_place_goes_back_to_what_was_recorded_after_template_and_configuration
     world.run(60);
     configure(&mut world, "green");
     let template = world.env.spec.workload.template.as_mut().unwrap();
-    let container = template.spec.get_mut("template").unwrap().pointer_mut("/spec/containers/0").unwrap();
+    let container = template
+        .spec
+        .get_mut("template")
+        .unwrap()
+        .pointer_mut("/spec/containers/0")
+        .unwrap();
     container["args"] = json!(["--new"]);
     world.run(60);
     let second = world.status().stable.unwrap();
@@ -81,4 +86,36 @@ fn undo_in_place_goes_back_to_what_was_recorded_after_template_and_configuration
     let live = &world.cluster.objects[&Key::new(Kind::Deployment, "web")];
     assert_eq!(live.pointer("/spec/template/spec/containers/0/args"), None);
     assert_eq!(world.status().held.len(), 1, "a good old release is not held");
+}
+
+/// Names of the copies of the ConfigMap.
+fn copies(world: &World) -> Vec<Key> {
+    let is_copy = |key: &&Key| key.kind == Kind::ConfigMap && key.name.starts_with("settings-");
+    world.cluster.objects.keys().filter(is_copy).cloned().collect()
+}
+
+#[test]
+fn a_copy_that_was_refused_or_deleted_comes_back() {
+    for strategy in [
+        canary(json!([{"weight": 50}, {"pause": {}}])),
+        json!({"rolling": {}}),
+    ] {
+        let mut world = configured(strategy, json!({}));
+        let of_stable = copies(&world);
+        assert_eq!(of_stable.len(), 1);
+        world.cluster.objects.remove(&of_stable[0]);
+        world.run(2);
+        assert_eq!(copies(&world), of_stable, "the stable release's");
+        world.refuses = Some(|write| write.key.kind == Kind::ConfigMap);
+        world.promote("good2");
+        world.run(5);
+        assert_eq!(copies(&world), of_stable);
+        world.refuses = None;
+        world.run(15);
+        assert_eq!(
+            copies(&world).len(),
+            2,
+            "the candidate's, whose workload is there"
+        );
+    }
 }
