@@ -1,8 +1,6 @@
 //! What is promoted without being asked for: changed configuration of the stable release, and releases of the environment before.
 
-use std::collections::BTreeMap;
-
-use dcanary_crds::{DeployedRelease, EnvironmentRef, PromotionSpec, ReleaseRef};
+use dcanary_crds::{DeployedRelease, EnvironmentRef, PromotionSpec, Release, ReleaseRef};
 use serde_json::json;
 
 use super::{holds::cut_name, pass::Pass};
@@ -10,7 +8,7 @@ use crate::{
     plan::{Actor, Effect, Write},
     render,
     seen::{Key, Kind},
-    wanted::{OWN_NAME, auto_promotion, is_recorded, queue},
+    wanted::{Gate, OWN_NAME, auto_promotion, digest_of, is_recorded, is_same, queue},
 };
 
 impl Pass<'_> {
@@ -23,23 +21,32 @@ impl Pass<'_> {
     /// Asks for promotions, by name so that each is asked for once.
     pub(super) fn follow(&mut self) {
         self.abort_of_stable();
-        if self.active().is_some() {
+        let idle = self.waiting.is_empty() && queue(&self.status, self.seen).is_empty();
+        let asked = idle && self.ask_again();
+        if asked || self.active().is_some() {
             return;
         }
         // what waits brings the present configuration with it, and a promotion of the stable release would take its place
-        if self.waiting.is_empty() && queue(&self.status, self.seen).is_empty() {
+        if idle {
             self.follow_configuration();
         }
         self.follow_source();
     }
 
-    /// Whether a promotion of these images, or a way back, waits already. Any other that waits is older news than the environment before.
-    fn is_on_its_way(&self, images: &BTreeMap<String, String>) -> bool {
+    /// Whether a promotion of this release, a way back or one that is about to begin waits already. Any other that waits is older news than the
+    /// environment before.
+    fn is_on_its_way(&self, next: &DeployedRelease) -> bool {
+        let begins =
+            |gate: &Gate| matches!(gate, Gate::Waiting { reason, .. } if *reason == "WaitingForRollout");
+        if self.waiting.iter().any(|waiting| begins(&waiting.gate)) {
+            return true;
+        }
         queue(&self.status, self.seen).into_iter().any(|promotion| {
             let namespace = promotion.metadata.namespace.clone().unwrap_or_default();
             let place = (namespace, promotion.spec.release_ref.name.clone());
             let release = self.seen.releases.get(&place);
-            promotion.spec.undo || release.is_some_and(|release| release.spec.images == *images)
+            let same = |release: &Release| is_same(next, &release.spec.images, Some(&digest_of(release)));
+            promotion.spec.undo || release.is_some_and(same)
         })
     }
 
@@ -101,8 +108,8 @@ impl Pass<'_> {
             .status
             .stable
             .as_ref()
-            .is_some_and(|stable| stable.images == next.images)
-            || self.is_on_its_way(&next.images)
+            .is_some_and(|stable| is_same(stable, &next.images, next.digest.as_deref()))
+            || self.is_on_its_way(&next)
         {
             return;
         }
@@ -123,7 +130,7 @@ impl Pass<'_> {
     }
 
     /// Who asks where no person does.
-    fn own_name(&self) -> String {
+    pub(super) fn own_name(&self) -> String {
         format!("{OWN_NAME}{}:{}", self.namespace, self.name)
     }
 
@@ -174,7 +181,7 @@ impl Pass<'_> {
 }
 
 /// Ten letters and digits of something unique.
-fn short(unique: &str) -> String {
+pub(super) fn short(unique: &str) -> String {
     unique
         .trim_start_matches("sha256:")
         .chars()

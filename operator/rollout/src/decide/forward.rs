@@ -27,6 +27,8 @@ impl Pass<'_> {
                 rollout.outcome = Some(RolloutOutcome::Refused);
             }
             self.give_up();
+        } else if self.is_outdated() {
+            // its release is asked for again
         } else if self.is_certified(gate) {
             if !self.is_frozen() {
                 self.enter(Doing::PreDeploy);
@@ -61,6 +63,9 @@ impl Pass<'_> {
 
     /// Waits for the first Pods of the candidate; in place: for all.
     pub(super) fn start(&mut self) {
+        if self.is_outdated() {
+            return;
+        }
         let Some(rollout) = self.status.rollout.clone() else {
             return;
         };

@@ -1,9 +1,15 @@
 //! Pod templates of releases: made now as they were decided on, or as they were recorded.
 
-use dcanary_crds::{Doing, Rollout};
+use dcanary_crds::{DeployedRelease, Doing, Rollout, RolloutOutcome};
 
-use super::{effects::writes, pass::Pass};
-use crate::{plan::Effect, render};
+use super::{configuration::short, effects::writes, holds::cut_name, pass::Pass};
+use crate::{
+    plan::Effect,
+    render::{self, RenderError},
+};
+
+/// Why a rollout ended before it began.
+const CHANGED: &str = "ConfigurationChanged";
 
 impl Pass<'_> {
     /// Copies of ConfigMaps (in place: and the record) that a release needs and that are not there, as long as their content is known: one was
@@ -29,6 +35,72 @@ impl Pass<'_> {
             effects.extend(self.copies(&rollout.promotion_namespace, &rollout.release, &rollout.identity));
         }
         effects
+    }
+
+    /// Ends a rollout whose Pods were never made and cannot be any more as they were decided on. Nothing is wrong with its release, which is
+    /// asked for again. Whether it ended.
+    pub(super) fn is_outdated(&mut self) -> bool {
+        let outdated = self.active().is_some_and(|rollout| self.has_changed(rollout));
+        if outdated {
+            let message = "template, ConfigMaps or Secrets changed before its Pods were made: its release is asked for again as it is now";
+            self.turn_back(RolloutOutcome::Superseded, CHANGED, message);
+        }
+        outdated
+    }
+
+    fn has_changed(&self, rollout: &Rollout) -> bool {
+        let key = self.workload(&rollout.workload);
+        let made = if self.in_place() {
+            let record = render::recorded(self.env, &rollout.identity, 0, true, self.seen);
+            !matches!(record, Err(RenderError::RecordMissing(_)))
+                || self.carries(&rollout.workload, &rollout.identity)
+        } else {
+            self.seen.objects.contains_key(&key)
+        };
+        // one that comes back is what it was then, whatever the template says now
+        let mut earlier = self.status.history.iter();
+        if made
+            || self.seen.unreadable.contains_key(&key)
+            || earlier.any(|deployed| deployed.identity == rollout.identity)
+        {
+            return false;
+        }
+        let place = (rollout.promotion_namespace.clone(), rollout.release.clone());
+        let Some(release) = self.seen.releases.get(&place) else {
+            return false;
+        };
+        match render::candidate(self.env, release, self.seen) {
+            Ok(candidate) => candidate.identity != rollout.identity,
+            // what is missing or cannot be read is no change
+            Err(error) => !error.waits(),
+        }
+    }
+
+    /// Asks again for the release of a rollout that ended because its configuration had changed. Whether it had to be asked for.
+    pub(super) fn ask_again(&mut self) -> bool {
+        let last = self.status.rollout.clone().filter(|rollout| {
+            rollout.outcome == Some(RolloutOutcome::Superseded)
+                && rollout.finished_at.is_some()
+                && rollout.reason == CHANGED
+        });
+        let Some(last) = last else { return false };
+        let name = format!("{}-again-{}", cut_name(self.name), short(&last.promotion_uid));
+        let deployed = DeployedRelease {
+            release: last.release,
+            namespace: last.promotion_namespace,
+            ..DeployedRelease::default()
+        };
+        if self.is_asked_for(&name, &deployed) {
+            return false;
+        }
+        // an older release may come again if it might before
+        let undo = self
+            .promotion(&last.promotion_uid)
+            .is_some_and(|promotion| promotion.spec.undo);
+        let by = last.requested_by.unwrap_or_else(|| self.own_name());
+        let reason = format!("the configuration changed before {} began", last.promotion);
+        self.ask_for(&name, &deployed, &by, &reason, undo);
+        true
     }
 
     /// The release of a rollout, in place. One that cannot be made now as it was decided on, because template or configuration are others by

@@ -1,6 +1,6 @@
 //! Template and configuration change at any moment.
 
-use dcanary_crds::Verb;
+use dcanary_crds::{Doing, Verb};
 use dcanary_rollout::{Key, Kind};
 use serde_json::{Value, json};
 
@@ -117,5 +117,33 @@ fn a_copy_that_was_refused_or_deleted_comes_back() {
             2,
             "the candidate's, whose workload is there"
         );
+    }
+}
+
+#[test]
+fn a_rollout_whose_configuration_changes_before_its_pods_are_made_begins_anew_and_nothing_is_held() {
+    for strategy in [canary(json!([{"weight": 50}])), json!({"rolling": {}})] {
+        let mut world = configured(strategy, json!({}));
+        world.chain_away = true;
+        let name = world.promote("good2");
+        world.run(5);
+        assert_eq!(world.doing(), Some(Doing::Waiting));
+        configure(&mut world, "green");
+        world.run(5);
+        assert_eq!(
+            world.finished(&name),
+            Some((false, "ConfigurationChanged".to_owned()))
+        );
+        world.chain_away = false;
+        world.run(90);
+        assert_eq!(world.stable().as_deref(), Some("good2"));
+        assert!(world.status().held.is_empty());
+        assert_eq!(
+            world.promotions.len(),
+            3,
+            "asked for again once: {:?}",
+            world.promotions
+        );
+        assert_eq!(copies(&world).len(), 2);
     }
 }
