@@ -92,6 +92,9 @@ pub struct DeployedRelease {
     /// Source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<ReleaseSource>,
+    /// Digest of what moves between environments, images and artifacts: `sha256:…`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
     /// UID of the Promotion that brought it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promotion: Option<String>,
@@ -160,6 +163,9 @@ pub struct Rollout {
     /// Source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<ReleaseSource>,
+    /// Digest of what moves between environments, images and artifacts: `sha256:…`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
     /// What is being done.
     #[serde(default)]
     pub doing: Doing,

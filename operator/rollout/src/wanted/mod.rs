@@ -19,4 +19,4 @@ pub use decisions::{Counted, counted};
 pub use freeze::{FreezeError, Frozen, frozen, validate as validate_freeze};
 pub use gate::{Gate, gate};
 pub use queue::{Place, finished, key, queue};
-pub use source::{Arrived, OWN_NAME, arrived, asked_before, auto_promotion, is_recorded};
+pub use source::{Arrived, OWN_NAME, arrived, asked_before, auto_promotion, digest_of, is_recorded, is_same};

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use dcanary_core::time::later;
+use dcanary_core::{definition, time::later};
 use dcanary_crds::{DeployedRelease, Environment, EnvironmentStatus, LedgerMode, PromotesFrom, Release};
 use jiff::Timestamp;
 
-use crate::seen::Seen;
+use crate::{render, seen::Seen};
 
 /// Whether a release has come far enough in the environment before.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +59,8 @@ pub fn arrived(
     let Some(status) = &from.status else {
         return not_yet(format!("Environment {} serves no release yet", place(rule)), None);
     };
-    let same = |deployed: &&DeployedRelease| deployed.images == release.spec.images;
+    let digest = digest_of(release);
+    let same = |deployed: &&DeployedRelease| is_same(deployed, &release.spec.images, Some(&digest));
     let soak = rule.soak.map_or(0, dcanary_crds::Duration::as_secs);
     let unrecorded = || {
         let message = format!(
@@ -108,6 +109,19 @@ pub fn arrived(
     )
 }
 
+/// Digest of what moves between environments, as in statuses: `sha256:…`. The chain knows a release by the same.
+pub fn digest_of(release: &Release) -> String {
+    definition::text(&render::release_digest(release))
+}
+
+/// Whether an environment has the release of these images and this digest, as far as both know what it is.
+pub fn is_same(one: &DeployedRelease, images: &BTreeMap<String, String>, digest: Option<&str>) -> bool {
+    match (one.digest.as_deref(), digest) {
+        (Some(one), Some(other)) => one == other,
+        _ => one.images == *images,
+    }
+}
+
 /// The release that is to be promoted by itself now. Where promotions are `recorded`, not before the chain holds that it succeeded.
 ///
 /// # Errors
@@ -142,6 +156,7 @@ pub fn asked_before<'a>(
     env: &Environment,
     requested_by: Option<&str>,
     images: &BTreeMap<String, String>,
+    digest: Option<&str>,
     seen: &'a Seen,
 ) -> Option<&'a str> {
     let auto = env.spec.promotes_from.as_ref().is_some_and(|rule| rule.auto);
@@ -151,7 +166,7 @@ pub fn asked_before<'a>(
     let status = seen.from.as_ref()?.status.as_ref()?;
     let mut deployed = status.stable.iter().chain(&status.history);
     deployed
-        .find(|deployed| deployed.images == *images)?
+        .find(|deployed| is_same(deployed, images, digest))?
         .requested_by
         .as_deref()
 }

@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used)]
 
-use dcanary_crds::{Duration, FreezeWindow};
+use dcanary_crds::{
+    DeployedRelease, Duration, Environment, EnvironmentStatus, FreezeWindow, PromotesFrom, Release,
+};
 use jiff::Timestamp;
 
 use super::*;
@@ -74,4 +76,39 @@ fn a_name_of_a_forge_may_be_the_user_of_that_name_and_service_accounts_are_thems
         assert_eq!(same_person(one, other), same, "{one} {other}");
         assert_eq!(same_person(other, one), same, "{other} {one}");
     }
+}
+
+#[test]
+fn a_release_has_arrived_only_with_the_same_images_and_the_same_artifacts() {
+    let release = |artifact: &str| {
+        let spec = serde_json::json!({"images": {"web": "web:1"}, "artifacts": {"model": artifact}});
+        Release::new("r", serde_json::from_value(spec).unwrap())
+    };
+    let (one, other) = (release("sha256:11"), release("sha256:22"));
+    let spec = serde_json::json!({"workload": {}, "strategy": {}});
+    let mut from = Environment::new("staging", serde_json::from_value(spec).unwrap());
+    let deployed = DeployedRelease {
+        images: one.spec.images.clone(),
+        digest: Some(digest_of(&one)),
+        ..DeployedRelease::default()
+    };
+    from.status = Some(EnvironmentStatus {
+        stable: Some(deployed.clone()),
+        ..EnvironmentStatus::default()
+    });
+    let rule = PromotesFrom {
+        name: "staging".to_owned(),
+        ..PromotesFrom::default()
+    };
+    let now = at("2026-01-02T18:00:00Z");
+    assert_eq!(arrived(&rule, Some(&from), &one, now), Arrived::Yes);
+    assert_ne!(arrived(&rule, Some(&from), &other, now), Arrived::Yes);
+    let here = DeployedRelease {
+        digest: Some(digest_of(&other)),
+        ..deployed.clone()
+    };
+    assert!(
+        !is_same(&here, &deployed),
+        "what only images tell apart is not all"
+    );
 }
