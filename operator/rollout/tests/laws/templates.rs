@@ -1,6 +1,6 @@
 //! Template and configuration change at any moment.
 
-use dcanary_crds::{Doing, Verb};
+use dcanary_crds::{DeployedRelease, Doing, Environment, EnvironmentStatus, Verb};
 use dcanary_rollout::{Key, Kind};
 use serde_json::{Value, json};
 
@@ -146,4 +146,53 @@ fn a_rollout_whose_configuration_changes_before_its_pods_are_made_begins_anew_an
         );
         assert_eq!(copies(&world).len(), 2);
     }
+}
+
+/// The environment before, in which a release is stable.
+fn staging(release: &str) -> Environment {
+    let mut from = environment(canary(json!([{"weight": 50}])), json!({}));
+    from.metadata.name = Some("staging".to_owned());
+    from.metadata.uid = Some("e0000000-0000-0000-0000-000000000002".to_owned());
+    let spec = crate::build::release(release).spec;
+    from.status = Some(EnvironmentStatus {
+        stable: Some(DeployedRelease {
+            release: release.to_owned(),
+            namespace: "shop".to_owned(),
+            images: spec.images,
+            promotion: Some(format!("{release}-staging")),
+            ..DeployedRelease::default()
+        }),
+        ..EnvironmentStatus::default()
+    });
+    from
+}
+
+#[test]
+fn a_newer_release_of_the_source_is_offered_while_an_earlier_one_waits_for_approval() {
+    let more = json!({"promotesFrom": {"name": "staging", "auto": true}, "approval": {"required": 1, "users": ["bob"]}});
+    let mut world = World::new(environment(canary(json!([{"weight": 50}])), more));
+    let asked = |world: &World| -> Vec<String> {
+        let all = world.promotions.iter();
+        all.map(|promotion| promotion.spec.release_ref.name.clone())
+            .collect()
+    };
+    world.from = Some(staging("good1"));
+    world.run(5);
+    assert_eq!(asked(&world), ["good1"]);
+    world.from = Some(staging("good2"));
+    world.run(5);
+    assert_eq!(asked(&world), ["good1", "good2"]);
+    world.run(5);
+    assert_eq!(world.promotions.len(), 2, "each once");
+    // back in staging: it is asked for here already
+    world.from = Some(staging("good1"));
+    world.run(5);
+    assert_eq!(world.promotions.len(), 2);
+    let name = world.promotions[1].metadata.name.clone().unwrap();
+    world.from = Some(staging("good2"));
+    world.run(2);
+    world.decide(&name, Verb::Approve, "bob");
+    world.run(60);
+    assert_eq!(world.stable().as_deref(), Some("good2"));
+    assert_eq!(world.promotions.len(), 2);
 }
