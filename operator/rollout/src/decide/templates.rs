@@ -76,11 +76,12 @@ impl Pass<'_> {
         }
     }
 
-    /// Asks again for the release of a rollout that ended because its configuration had changed. Whether it had to be asked for.
+    /// Asks again for the release of a rollout that ended because its configuration had changed; one that was to take over from a rollback may
+    /// have to wait for its end. Whether it had to be asked for.
     pub(super) fn ask_again(&mut self) -> bool {
         let last = self.status.rollout.clone().filter(|rollout| {
             rollout.outcome == Some(RolloutOutcome::Superseded)
-                && rollout.finished_at.is_some()
+                && (rollout.finished_at.is_some() || rollout.doing == Doing::RollingBack)
                 && rollout.reason == CHANGED
         });
         let Some(last) = last else { return false };

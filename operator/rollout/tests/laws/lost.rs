@@ -200,8 +200,10 @@ fn records_that_are_put_aside_are_so_although_that_is_lost_once() {
         world.promote("good1");
         world.run(20);
         world.chain_away = true;
-        for number in 0..60 {
-            world.decide_environment(Verb::Hold, Some(format!("sha256:{number:064}")));
+        // these wait for no room in the outbox, unlike promotions
+        for n in 0..50 {
+            world.decide_environment(Verb::Hold, Some(format!("sha256:{n:064x}")));
+            world.run(1);
         }
         world.run(3);
         assert!(!world.status().journal.unwrap().sealed.is_empty());

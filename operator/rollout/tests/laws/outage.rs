@@ -188,3 +188,26 @@ fn a_rollback_whose_gateway_is_gone_is_ended_by_a_person() {
     world.run(20);
     assert_eq!(world.outcome(), Some(RolloutOutcome::Aborted));
 }
+
+#[test]
+fn what_takes_over_is_asked_for_again_when_its_configuration_changes_before_its_pods_are_made() {
+    let (mut world, _) = at_half();
+    world.cluster.lame.insert(stable(&world));
+    world.cluster.settle();
+    world.chain_away = true;
+    let name = world.promote("good3");
+    world.run(5);
+    assert_eq!(world.doing(), Some(Doing::Waiting));
+    let template = world.env.spec.workload.template.as_mut().unwrap();
+    let pod = template.spec.get_mut("template").unwrap();
+    pod.pointer_mut("/spec/containers/0").unwrap()["args"] = json!(["--new"]);
+    world.run(5);
+    world.chain_away = false;
+    world.run(90);
+    assert_eq!(
+        world.finished(&name),
+        Some((false, "ConfigurationChanged".to_owned()))
+    );
+    assert_eq!(world.stable().as_deref(), Some("good3"));
+    assert_eq!(world.status().relieved, None);
+}
