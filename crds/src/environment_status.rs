@@ -202,6 +202,10 @@ pub struct Rollout {
     /// Percent that it should have now.
     #[serde(default)]
     pub wanted_weight: i32,
+    /// Since when it has had too few ready Pods for its requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub unready_since: Option<Timestamp>,
     /// Percent that is mirrored to it.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub mirror: i32,

@@ -32,6 +32,7 @@ impl Pass<'_> {
         if let Some(rollout) = &mut self.status.rollout {
             rollout.outcome = Some(outcome);
             rollout.paused_by = None;
+            rollout.unready_since = None;
             rollout.mirror = 0;
         }
         self.tell(true, reason, message);

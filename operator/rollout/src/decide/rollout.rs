@@ -31,6 +31,9 @@ impl Pass<'_> {
     }
 
     fn advance(&mut self, doing: Doing) {
+        if !self.is_alive() {
+            return;
+        }
         match doing {
             Doing::Waiting => self.wait(),
             Doing::PreDeploy => self.pre_deploy(),

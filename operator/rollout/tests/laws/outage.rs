@@ -211,3 +211,39 @@ fn what_takes_over_is_asked_for_again_when_its_configuration_changes_before_its_
     assert_eq!(world.stable().as_deref(), Some("good3"));
     assert_eq!(world.status().relieved, None);
 }
+
+#[test]
+fn a_candidate_that_dies_in_a_pause_goes_back_at_the_deadline() {
+    let (mut world, name) = at_half();
+    world.run(90);
+    let dead = candidate(&world);
+    world.cluster.lame.insert(dead);
+    world.run(30);
+    let rollout = world.status().rollout.unwrap();
+    assert_eq!(
+        (rollout.doing, rollout.reason.as_str()),
+        (Doing::Stepping, "WaitingForPods")
+    );
+    world.run(60);
+    assert_eq!(
+        world.finished(&name),
+        Some((false, "ProgressDeadlineExceeded".to_owned()))
+    );
+    assert_eq!(world.cluster.shares().get(&stable(&world)), Some(&100));
+}
+
+#[test]
+fn a_candidate_whose_pods_restart_within_the_deadline_goes_on() {
+    let (mut world, name) = at_half();
+    for _ in 0..2 {
+        world.cluster.lame.insert(candidate(&world));
+        world.run(40);
+        world.cluster.lame.clear();
+        world.cluster.settle();
+        world.run(30);
+        assert_eq!(world.status().rollout.unwrap().reason, "PausedByStep");
+    }
+    world.decide(&name, Verb::Resume, "ann");
+    world.run(60);
+    assert_eq!(world.stable().as_deref(), Some("good2"));
+}

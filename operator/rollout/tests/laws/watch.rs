@@ -118,7 +118,9 @@ impl World {
             }
             let share = self.cluster.shares().get(&rollout.workload).copied().unwrap_or(0);
             let ready = self.cluster.available(&rollout.workload);
-            if moving && rollout.doing == Doing::Stepping && rollout.stable_replicas > 0 {
+            // Pods that died under their requests are not the doing of a decision
+            let died = self.cluster.lame.contains(&rollout.workload);
+            if moving && !died && rollout.doing == Doing::Stepping && rollout.stable_replicas > 0 {
                 assert!(
                     share <= 100 * ready / i64::from(rollout.stable_replicas),
                     "{share} % on {ready} Pods of {}",
