@@ -4,7 +4,7 @@ use dcanary_crds::{DeployedRelease, Doing, EndedPromotion, Promotion, Rollout, R
 use dcanary_types::environment::EnvTransition;
 
 use super::{journal::hash, pass::Pass};
-use crate::wanted::{OWN_NAME, asked_before};
+use crate::wanted::{OWN_NAME, asked_before, is_same};
 use dcanary_core::text::cut;
 
 /// Longest message in the status.
@@ -102,16 +102,17 @@ impl Pass<'_> {
         });
     }
 
-    /// Who asked for a release. Where it came by itself, that is who asked for its images here or in the environment before.
+    /// Who asked for a release. Where it came by itself, that is who asked for it here or in the environment before.
     fn person_behind(&self, rollout: &Rollout) -> Option<String> {
         let by = rollout.requested_by.as_deref()?;
         if !by.starts_with(OWN_NAME) {
             return Some(by.to_owned());
         }
         let stable = self.status.stable.as_ref();
-        let same = stable.filter(|stable| stable.images == rollout.images);
+        let (images, digest) = (&rollout.images, rollout.digest.as_deref());
+        let same = stable.filter(|stable| is_same(stable, images, digest));
         let person = same.and_then(|stable| stable.requested_by.as_deref());
-        let person = person.or_else(|| asked_before(self.env, Some(by), &rollout.images, self.seen));
+        let person = person.or_else(|| asked_before(self.env, Some(by), images, digest, self.seen));
         Some(person.unwrap_or(by).to_owned())
     }
 

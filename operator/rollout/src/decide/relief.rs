@@ -145,6 +145,7 @@ impl Pass<'_> {
                 workload: rollout.workload.clone(),
                 images: rollout.images.clone(),
                 source: rollout.source.clone(),
+                digest: rollout.digest.clone(),
                 promotion: Some(rollout.promotion_uid.clone()),
                 ..DeployedRelease::default()
             });

@@ -93,13 +93,11 @@ impl Pass<'_> {
     /// No request goes to the candidate any more, since this time. `None`: none ever did.
     fn empty(&mut self, since: Option<Timestamp>) {
         self.relieve();
+        // what it waited for is there by now
+        self.forget_waiting();
         let Some(rollout) = &mut self.status.rollout else {
             return;
         };
-        // what it waited for is there by now
-        if let Some((reason, _)) = rollout.message.split_once(WAITS) {
-            rollout.message = reason.to_owned();
-        }
         rollout.doing = Doing::AfterRollback;
         rollout.since = since;
         self.after_rollback();
@@ -116,7 +114,7 @@ impl Pass<'_> {
     /// It waits no more: the reason of the rollback stands alone.
     fn forget_waiting(&mut self) {
         if let Some(rollout) = &mut self.status.rollout
-            && let Some(end) = rollout.message.find("; waits for")
+            && let Some(end) = rollout.message.find(WAITS)
         {
             rollout.message.truncate(end);
         }

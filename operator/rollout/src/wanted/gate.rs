@@ -7,7 +7,7 @@ use dcanary_crds::{
 };
 use jiff::Timestamp;
 
-use super::{Arrived, Counted, approvals, arrived, asked_before, counted, frozen, is_recorded};
+use super::{Arrived, Counted, approvals, arrived, asked_before, counted, digest_of, frozen, is_recorded};
 use crate::{
     render::Candidate,
     seen::{Seen, Settings},
@@ -112,7 +112,7 @@ pub fn gate(
     let mut counted = Vec::new();
     if let Some(rule) = &env.spec.approval {
         let by = promotion.spec.requested_by.as_deref();
-        let asked = asked_before(env, by, &release.spec.images, seen);
+        let asked = asked_before(env, by, &release.spec.images, Some(&digest_of(release)), seen);
         let found = approvals(rule, promotion, asked, &candidate.identity, &decisions);
         if !found.enough() {
             return unapproved(promotion, rule.timeout, &found, seen, now);

@@ -6,6 +6,7 @@ use dcanary_crds::{
 use jiff::Timestamp;
 
 use super::*;
+use crate::seen::Seen;
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -101,14 +102,18 @@ fn a_release_has_arrived_only_with_the_same_images_and_the_same_artifacts() {
         ..PromotesFrom::default()
     };
     let now = at("2026-01-02T18:00:00Z");
-    assert_eq!(arrived(&rule, Some(&from), &one, now), Arrived::Yes);
-    assert_ne!(arrived(&rule, Some(&from), &other, now), Arrived::Yes);
+    let seen = Seen {
+        from: Some(from),
+        ..Seen::default()
+    };
+    assert_eq!(arrived(&rule, &seen, &one, false, now), Arrived::Yes);
+    assert_ne!(arrived(&rule, &seen, &other, false, now), Arrived::Yes);
     let here = DeployedRelease {
         digest: Some(digest_of(&other)),
         ..deployed.clone()
     };
     assert!(
-        !is_same(&here, &deployed),
+        !is_same(&here, &deployed.images, deployed.digest.as_deref()),
         "what only images tell apart is not all"
     );
 }
