@@ -120,16 +120,12 @@ async fn prepared(ns: &Namespace) -> Result<Person> {
     Person::me(&ns.cluster).await
 }
 
-/// From some moment on every answer must be of one version: else it is not the change that was measured. A gateway has a change in force some
-/// seconds after it says so. Lost requests are counted elsewhere.
+/// Waits until all answers are of one version: else it is not the change that was measured. Lost requests are counted elsewhere, and so is
+/// how late a gateway is.
 async fn all_on(load: &Load, version: &str) -> Result<()> {
+    const LOOKS: u32 = 50;
     let all = |some: &Tally| some.of(version) + some.lost == some.requests();
-    load.window(200, 20, all).await?;
-    let tally = load.next(200).await?;
-    ensure!(
-        all(&tally),
-        "not all answers are of version {version}: {:?}",
-        tally.answers
-    );
+    let tally = load.window(200, LOOKS, all).await?;
+    ensure!(all(&tally), "others than version {version} still answer: {:?}", tally.answers);
     Ok(())
 }
