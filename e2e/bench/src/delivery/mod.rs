@@ -105,6 +105,7 @@ pub async fn rows(mut arguments: Arguments, audit_log: &Path) -> Result<Vec<Row>
         bail!("interrupted");
     }
     let mut rows = requests::rows(&canary, &blue_green);
+    rows.push(split::late(&canary.found.late, canary.problem.as_deref()));
     rows.extend(
         requests::WEIGHTS.map(|weight| split::row(&canary.found.windows, weight, canary.problem.as_deref())),
     );

@@ -1,6 +1,8 @@
 //! Requests around each change of traffic: how many are lost, and which release answers the others.
 
-use anyhow::{Context, Result};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
 use dcanary_crds::Verb;
 use dcanary_harness::{
     Namespace,
@@ -14,7 +16,7 @@ use super::{
     all_on,
     part::{Part, say},
     prepared,
-    split::{WINDOW, Window},
+    split::{LOOK, WINDOW, Window},
 };
 use crate::report::{Row, grouped};
 
@@ -26,6 +28,8 @@ const PROMOTED: &str = "canary, promoted and the old Pods gone";
 const SWITCH: &str = "blue/green, switch";
 const UNDO: &str = "blue/green, undo";
 const AIM: &str = "0 of 10,000";
+/// Points that tell one weight from another.
+const ABOUT: f64 = 8.0;
 /// As many as the cores of a small machine serve beside the cluster.
 const SHAPE: Shape = Shape {
     kept: 6,
@@ -47,8 +51,10 @@ struct Around {
 pub struct Found {
     /// By what changed.
     around: Vec<(String, Around)>,
-    /// Consecutive windows at each weight.
+    /// Consecutive windows at each weight, once the gateway acts on it.
     pub windows: Vec<Window>,
+    /// Seconds until it does, after the status says so.
+    pub late: Vec<f64>,
 }
 
 impl Found {
@@ -164,14 +170,17 @@ async fn one_canary(
     let promotion = ns.promote(&release(number), WEB).await?;
     for weight in WEIGHTS {
         ns.pauses_at(WEB, weight.into()).await?;
-        let mut first = true;
+        let late = acts(&load, tag(number), weight).await?;
+        say(format!(
+            "canary {number}, {weight} %: the gateway acts after {late:.2} s"
+        ));
+        found.late.push(late);
         let until = passed(&load, requests, |window| {
             // a shorter one at the end says less
             if window.requests() >= WINDOW {
                 let off = (window.percent(tag(number)) - f64::from(weight)).abs();
-                found.windows.push(Window { weight, first, off });
+                found.windows.push(Window { weight, off });
             }
-            first = false;
         })
         .await?;
         // from before it was asked for: what the change itself loses counts too
@@ -235,6 +244,20 @@ async fn one_switch(
     passed(&load, half, |_| {}).await?;
     found.count(UNDO, &load.stop().await.since(&until));
     Ok(())
+}
+
+/// Seconds until the gateway acts on a weight that the status calls in force: none when the next requests are split like that already.
+async fn acts(load: &Load, version: &str, weight: u32) -> Result<f64> {
+    const LOOKS: u32 = 100;
+    let began = Instant::now();
+    let mut late = 0.0;
+    for _ in 0..LOOKS {
+        if load.next(LOOK).await?.splits(version, weight, ABOUT).is_ok() {
+            return Ok(late);
+        }
+        late = began.elapsed().as_secs_f64();
+    }
+    bail!("the gateway does not act on {weight} % within {LOOKS} times {LOOK} requests")
 }
 
 /// Waits until so many requests have passed from now on, and shows each window of them.

@@ -1,22 +1,22 @@
 //! How far the observed split is from the weight, and how far chance alone would be.
 
 use crate::{
-    report::Row,
+    report::{Row, grouped},
     stats::{median, range, real},
 };
 
 /// Requests of a window.
 pub const WINDOW: u32 = 1_000;
+/// Requests that are looked at together to see whether a gateway acts on a weight.
+pub const LOOK: u32 = 100;
 /// Points that a window may be off.
 const AIM: f64 = 2.0;
 
-/// Consecutive requests while a weight is in force.
+/// Consecutive requests while a gateway acts on a weight.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Window {
     /// Percent that the candidate should have.
     pub weight: u32,
-    /// Whether it is the first one after the change.
-    pub first: bool,
     /// Points between what it had and what it should have, without sign.
     pub off: f64,
 }
@@ -24,35 +24,43 @@ pub struct Window {
 /// The row of a weight.
 pub fn row(windows: &[Window], weight: u32, problem: Option<&str>) -> Row {
     let what = format!("split at {weight} %, as requests see it");
-    let aim = format!("≤ {AIM} points at {WINDOW} requests");
-    let off = |first: Option<bool>| -> Vec<f64> {
-        let wanted =
-            |window: &&Window| window.weight == weight && first.is_none_or(|first| first == window.first);
-        windows.iter().filter(wanted).map(|window| window.off).collect()
-    };
-    let all = off(None);
-    let worst = |values: &[f64]| range(values).map(|(_, worst)| worst);
-    let (Some(middle), Some(most)) = (median(&all), worst(&all)) else {
+    let aim = format!("≤ {AIM} points at {} requests", grouped(WINDOW));
+    let of = windows.iter().filter(|window| window.weight == weight);
+    let off: Vec<f64> = of.map(|window| window.off).collect();
+    let (Some(middle), Some((_, worst))) = (median(&off), range(&off)) else {
         return Row::missing(&what, problem.unwrap_or("no windows"), &aim);
     };
-    let mut detail = format!("{} windows of {WINDOW} requests", all.len());
-    if let Some(most) = worst(&off(Some(true))) {
-        detail.push_str(&format!(", worst of the first ones after a change {most:.1}"));
-    }
-    if let Some(most) = worst(&off(Some(false))) {
-        detail.push_str(&format!(", of the later ones {most:.1}"));
-    }
-    detail.push_str(&format!(
-        "; lots (binomial) would be off by {:.1} in the median and by {:.1} in the worst of as many",
-        chance(WINDOW, weight, 0.5),
-        chance(WINDOW, weight, 0.5_f64.powf(1.0 / real(all.len())))
-    ));
     Row {
         what,
-        figure: format!("median {middle:.1}, worst {most:.1} points"),
-        detail,
+        figure: format!("median {middle:.1}, worst {worst:.1} points"),
+        detail: format!(
+            "{} windows of {} requests; lots (binomial) would be off by {:.1} in the median and by {:.1} in the worst of as many",
+            off.len(),
+            grouped(WINDOW),
+            chance(WINDOW, weight, 0.5),
+            chance(WINDOW, weight, 0.5_f64.powf(1.0 / real(off.len())))
+        ),
         aim,
-        met: Some(most <= AIM),
+        met: Some(worst <= AIM),
+    }
+    .cut_short(problem)
+}
+
+/// The row about how late a gateway acts on weights.
+pub fn late(seconds: &[f64], problem: Option<&str>) -> Row {
+    const WHAT: &str = "gateway acts on a weight after the status says that it is in force";
+    let (Some(middle), Some((_, worst))) = (median(seconds), range(seconds)) else {
+        return Row::missing(WHAT, problem.unwrap_or("no changes"), "–");
+    };
+    Row {
+        what: WHAT.to_owned(),
+        figure: format!("median {middle:.2} s, worst {worst:.2} s"),
+        detail: format!(
+            "{} changes, looked at {LOOK} requests at a time; until then it splits as before",
+            seconds.len()
+        ),
+        aim: "–".to_owned(),
+        met: None,
     }
     .cut_short(problem)
 }
@@ -112,24 +120,17 @@ mod tests {
         assert!(chance(1_000, 0, 0.99) < f64::EPSILON);
     }
 
-    fn window(weight: u32, first: bool, off: f64) -> Window {
-        Window { weight, first, off }
+    fn window(weight: u32, off: f64) -> Window {
+        Window { weight, off }
     }
 
     #[test]
-    fn a_row_tells_first_windows_from_later_ones_and_is_about_one_weight() {
-        let windows = [
-            window(20, true, 1.5),
-            window(20, false, 0.1),
-            window(20, false, 0.2),
-            window(50, true, 9.0),
-        ];
+    fn a_row_is_about_one_weight_and_meets_the_aim_by_its_worst_window() {
+        let windows = [window(20, 1.5), window(20, 0.1), window(20, 0.2), window(50, 9.0)];
         let found = row(&windows, 20, None);
         assert_eq!(found.figure, "median 0.2, worst 1.5 points");
         assert!(
-            found
-                .detail
-                .starts_with("3 windows of 1000 requests, worst of the first ones after a change 1.5, of the later ones 0.2; lots"),
+            found.detail.starts_with("3 windows of 1,000 requests; lots"),
             "{}",
             found.detail
         );
@@ -139,13 +140,23 @@ mod tests {
     }
 
     #[test]
+    fn how_late_a_gateway_acts_is_told_and_aims_at_nothing() {
+        let found = late(&[0.0, 0.5, 0.0], None);
+        assert_eq!(
+            (found.figure.as_str(), found.met),
+            ("median 0.00 s, worst 0.50 s", None)
+        );
+        assert_eq!(late(&[], Some("no gateway")).detail, "no gateway");
+    }
+
+    #[test]
     fn without_windows_it_says_why_and_with_some_that_it_was_cut_short() {
         let missing = row(&[], 20, Some("no gateway"));
         assert_eq!(
             (missing.figure.as_str(), missing.detail.as_str()),
             ("not measured", "no gateway")
         );
-        let cut = row(&[window(20, true, 0.1)], 20, Some("no gateway"));
+        let cut = row(&[window(20, 0.1)], 20, Some("no gateway"));
         assert!(cut.detail.ends_with("; cut short: no gateway"), "{}", cut.detail);
         assert_eq!(cut.met, None);
     }
