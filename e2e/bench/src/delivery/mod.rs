@@ -127,6 +127,10 @@ async fn all_on(load: &Load, version: &str) -> Result<()> {
     const LOOKS: u32 = 50;
     let all = |some: &Tally| some.of(version) + some.lost == some.requests();
     let tally = load.window(200, LOOKS, all).await?;
-    ensure!(all(&tally), "others than version {version} still answer: {:?}", tally.answers);
+    ensure!(
+        all(&tally),
+        "others than version {version} still answer: {:?}",
+        tally.answers
+    );
     Ok(())
 }

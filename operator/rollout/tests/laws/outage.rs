@@ -100,7 +100,7 @@ fn the_way_back_is_measured_by_the_pods_from_before_the_rollout() {
     // an autoscaler asks for more Pods in the middle of it, and these do not come up
     world.env.spec.replicas = Some(8);
     world.decide(&name, Verb::Abort, "ann");
-    let key = dcanary_rollout::Key::new(Kind::Deployment, &stable(&world));
+    let key = dcanary_rollout::Key::new(Kind::Deployment, stable(&world));
     for _ in 0..30 {
         world.decide_once(usize::MAX);
         world.cluster.settle();
@@ -115,7 +115,7 @@ fn the_way_back_is_measured_by_the_pods_from_before_the_rollout() {
 #[test]
 fn a_stable_release_of_which_some_pods_never_come_back_gets_its_requests_at_the_deadline() {
     let (mut world, name) = at_half();
-    let key = dcanary_rollout::Key::new(Kind::Deployment, &stable(&world));
+    let key = dcanary_rollout::Key::new(Kind::Deployment, stable(&world));
     world.decide(&name, Verb::Abort, "ann");
     for second in 0..80 {
         world.cluster.objects.get_mut(&key).unwrap()["status"]["availableReplicas"] = 2.into();
