@@ -10,6 +10,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     process::ExitCode,
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
@@ -26,6 +27,11 @@ async fn main() -> Result<ExitCode> {
     let settings = Settings::read(|name| std::env::var(name).ok())?;
     println!("{settings:?}");
     let crash = settings.crash_after;
+    if crash == Some(Duration::ZERO) {
+        // before a probe can find it ready
+        eprintln!("crashing at the start, as CRASH_AFTER says");
+        return Ok(ExitCode::FAILURE);
+    }
     tokio::select! {
         served = serve(settings) => served.map(|()| ExitCode::SUCCESS),
         () = async {
