@@ -206,6 +206,9 @@ pub struct Rollout {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub unready_since: Option<Timestamp>,
+    /// Percent that it gets back when it has Pods again: while it has none, all requests go to the stable release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unready_weight: Option<i32>,
     /// Percent that is mirrored to it.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub mirror: i32,

@@ -7,7 +7,7 @@ use super::pass::Pass;
 
 impl Pass<'_> {
     /// Whether the candidate has Pods for the requests that it has. Else the step is held up, and at the deadline it goes back; a restart within
-    /// it is forgiven.
+    /// it is forgiven. While it has no Pod at all, the stable release gets its requests too.
     pub(super) fn is_alive(&mut self) -> bool {
         let Some(rollout) = self.active().cloned() else {
             return true;
@@ -21,15 +21,20 @@ impl Pass<'_> {
         }
         let state = self.state(&rollout.workload);
         let available = state.as_ref().map_or(0, |state| state.available);
-        let needed = self.pods_for_requests(&rollout);
+        let weight = rollout.unready_weight.unwrap_or(rollout.weight);
+        let needed = self.pods_for(weight, &rollout);
         if available >= needed {
-            self.note_unready(None);
-            return true;
+            return self.has_its_weight();
         }
         let since = rollout.unready_since.unwrap_or(self.now);
-        self.note_unready(Some(since));
+        if let Some(rollout) = &mut self.status.rollout {
+            rollout.unready_since = Some(since);
+        }
+        if available == 0 {
+            self.spare_requests();
+        }
         let problem = self.problem(state.as_ref());
-        let (weight, deadline) = (rollout.weight, self.deadline());
+        let deadline = self.deadline();
         if self.reached(later(since, deadline)) {
             let message = format!(
                 "{weight} % of the requests need {needed} ready Pods of the candidate; for {deadline} s there were fewer ({available} are ready){problem}"
@@ -46,19 +51,44 @@ impl Pass<'_> {
         false
     }
 
-    fn note_unready(&mut self, since: Option<jiff::Timestamp>) {
-        if let Some(rollout) = &mut self.status.rollout {
-            rollout.unready_since = since;
+    /// Gives the candidate back what it had when its Pods went away. Whether it has it.
+    fn has_its_weight(&mut self) -> bool {
+        if let Some(rollout) = &mut self.status.rollout
+            && let Some(weight) = rollout.unready_weight
+        {
+            rollout.wanted_weight = weight;
+            if !self.in_force() {
+                return false;
+            }
         }
+        if let Some(rollout) = &mut self.status.rollout {
+            rollout.unready_since = None;
+            rollout.unready_weight = None;
+        }
+        true
     }
 
-    /// Pods that the candidate needs for the requests that it has now.
-    fn pods_for_requests(&self, rollout: &Rollout) -> i32 {
-        if rollout.weight == 0 || self.status.stable.is_none() {
+    /// A route sends requests also where there is no Pod, and they are lost: until there is one the stable release gets all. One in place has
+    /// no other Pods, and a Service without a route leads to ready Pods only.
+    fn spare_requests(&mut self) {
+        let leads_astray = self.is_routed() || self.env.spec.strategy.blue_green.is_some();
+        if self.in_place() || !leads_astray || self.stable_is_away() {
+            return;
+        }
+        if let Some(rollout) = &mut self.status.rollout {
+            rollout.unready_weight.get_or_insert(rollout.wanted_weight);
+            rollout.wanted_weight = 0;
+        }
+        self.in_force();
+    }
+
+    /// Pods that the candidate needs for a weight.
+    fn pods_for(&self, weight: i32, rollout: &Rollout) -> i32 {
+        if weight == 0 || self.status.stable.is_none() {
             // nothing is lost yet, or there is nothing to go back to
             return 0;
         }
-        let needed = self.for_weight_here(rollout.weight, rollout.stable_replicas.max(1));
+        let needed = self.for_weight_here(weight, rollout.stable_replicas.max(1));
         let asked = if self.in_place() {
             // so many as there should be: a DaemonSet loses one with its node
             self.state(&rollout.workload)

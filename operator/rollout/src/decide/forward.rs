@@ -269,7 +269,7 @@ impl Pass<'_> {
         }
     }
 
-    fn is_routed(&self) -> bool {
+    pub(super) fn is_routed(&self) -> bool {
         self.env
             .spec
             .traffic

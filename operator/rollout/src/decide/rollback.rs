@@ -33,6 +33,7 @@ impl Pass<'_> {
             rollout.outcome = Some(outcome);
             rollout.paused_by = None;
             rollout.unready_since = None;
+            rollout.unready_weight = None;
             rollout.mirror = 0;
         }
         self.tell(true, reason, message);

@@ -224,6 +224,7 @@ fn a_candidate_that_dies_in_a_pause_goes_back_at_the_deadline() {
         (rollout.doing, rollout.reason.as_str()),
         (Doing::Stepping, "WaitingForPods")
     );
+    assert_eq!(world.cluster.shares().get(&stable(&world)), Some(&100));
     world.run(60);
     assert_eq!(
         world.finished(&name),
@@ -237,13 +238,39 @@ fn a_candidate_whose_pods_restart_within_the_deadline_goes_on() {
     let (mut world, name) = at_half();
     for _ in 0..2 {
         world.cluster.lame.insert(candidate(&world));
-        world.run(40);
+        world.run(2);
+        for _ in 0..38 {
+            assert_eq!(world.cluster.shares().get(&candidate(&world)).unwrap_or(&0), &0);
+            world.run(1);
+        }
         world.cluster.lame.clear();
         world.cluster.settle();
         world.run(30);
         assert_eq!(world.status().rollout.unwrap().reason, "PausedByStep");
+        assert_eq!(world.cluster.shares().get(&candidate(&world)), Some(&50));
     }
     world.decide(&name, Verb::Resume, "ann");
     world.run(60);
     assert_eq!(world.stable().as_deref(), Some("good2"));
+}
+
+#[test]
+fn a_candidate_that_dies_after_the_switch_leaves_the_requests_to_the_release_before() {
+    let strategy = json!({"blueGreen": {"postPromotionAnalysis": {"metrics": [{"name": "errors", "interval": "5s", "count": 20,
+        "success": "result < 0.1", "prometheus": {"address": "http://prometheus", "query": "errors{release=\"$(release)\"}"}}]}}});
+    let mut world = World::new(environment(strategy, json!({"progressDeadline": "60s"})));
+    world.promote("good1");
+    world.run(60);
+    let before = stable(&world);
+    let name = world.promote("good2");
+    world.run_to(100);
+    world.cluster.lame.insert(candidate(&world));
+    world.run(10);
+    assert_eq!(world.cluster.shares().get(&before), Some(&100));
+    world.run(70);
+    assert_eq!(
+        world.finished(&name),
+        Some((false, "ProgressDeadlineExceeded".to_owned()))
+    );
+    assert_eq!(world.stable().as_deref(), Some("good1"));
 }
