@@ -186,6 +186,7 @@ pub struct FreezeWindow {
 /// Stages around a rollout. They run as a PipelineRun in the Environment's namespace, with params `environment`, `release` and `image_<name>`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("(!has(self.preDeploy) || self.preDeploy.all(stage, !has(stage.environment))) && (!has(self.postDeploy) || self.postDeploy.all(stage, !has(stage.environment))) && (!has(self.onRollback) || self.onRollback.all(stage, !has(stage.environment)))").message("a stage of a hook deploys nothing, because the rollout waits for it: remove its environment"))]
 pub struct Hooks {
     /// Before anything of the release is deployed; a failure ends the promotion.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -49,8 +49,8 @@ pub use promotion::{
 pub use release::{DecidedKind, Release, ReleaseSource, ReleaseSpec, RunRef};
 pub use run::{ParamValue, PipelineRef, PipelineRun, PipelineRunSpec, RunSource, Trigger};
 pub use run_status::{
-    ArtifactStatus, AttemptOutcome, AttemptStatus, Ending, JournalStatus, PendingRecord, PipelineRunStatus,
-    ResultStatus, SealedRecords, StageState, StageStatus, StepStatus,
+    ArtifactStatus, AttemptOutcome, AttemptPromotion, AttemptStatus, Ending, JournalStatus, PendingRecord,
+    PipelineRunStatus, ResultStatus, SealedRecords, StageState, StageStatus, StepStatus,
 };
 pub use secret::{EnvVar, SecretKey, SecretMount};
 pub use stage::{Retries, RetryOn, Stage};

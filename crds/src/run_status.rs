@@ -159,14 +159,17 @@ pub enum AttemptOutcome {
     Cancelled,
 }
 
-/// One attempt of a stage: one Pod.
+/// One attempt of a stage: one Pod, or one Promotion.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AttemptStatus {
     /// From 1.
     pub number: i32,
-    /// Name of the Pod.
+    /// Name of the Pod; empty for a stage with an `environment`.
     pub pod: String,
+    /// Stages with an `environment`: what it asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promotion: Option<AttemptPromotion>,
     /// UID of the Pod, once it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_uid: Option<String>,
@@ -210,6 +213,21 @@ pub struct AttemptStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub steps: Vec<StepStatus>,
+}
+
+/// What an attempt of a stage with an `environment` asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AttemptPromotion {
+    /// Name of the Promotion.
+    pub name: String,
+    /// Its UID, once it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
+    /// Name of the Environment.
+    pub environment: String,
+    /// Name of the Release.
+    pub release: String,
 }
 
 /// One step of an attempt.

@@ -6,10 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Duration, EnvVar, PodTemplate, Resources, SecretMount, Step};
 
-/// One stage: steps that run in order in one Pod.
+/// One stage: steps that run in order in one Pod, or a deployment into an Environment.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!(has(self.image) && has(self.executor))").message("give image or executor, not both"))]
+#[x_kube(
+    validation = Rule::new("!(has(self.image) && has(self.executor))").message("give image or executor, not both"),
+    validation = Rule::new("has(self.steps) != has(self.environment)").message("give either steps or environment: what runs before or after a deployment is a stage of its own")
+)]
 pub struct Stage {
     /// Name, unique in the pipeline; letters, digits and `-`.
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
@@ -27,8 +30,14 @@ pub struct Stage {
     #[schemars(length(min = 1, max = 1024))]
     pub image: Option<String>,
     /// What to do, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 50))]
     pub steps: Vec<Step>,
+    /// Environment of the run's namespace that the images of earlier stages are brought into, instead of `steps`: the stage makes a Release of
+    /// them and a Promotion, and ends as that does. Its approvals, windows and analyses count. Without `timeout` it waits as long as the run may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub environment: Option<String>,
     /// CEL condition; false skips the stage. Example: `source.ref == "main" && stages.test.outcome == "succeeded"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]

@@ -61,6 +61,8 @@ boundaries! {
     HoldRun,
     /// [`Effect::CreatePod`].
     CreatePod,
+    /// [`Effect::Deploy`].
+    Deploy,
     /// [`Effect::DeletePod`].
     DeletePod,
     /// [`Effect::ReleasePod`].
@@ -125,6 +127,7 @@ impl Boundary {
         match effect {
             Effect::HoldRun => Self::HoldRun,
             Effect::CreatePod(_) => Self::CreatePod,
+            Effect::Deploy(_) => Self::Deploy,
             Effect::DeletePod(_) => Self::DeletePod,
             Effect::ReleasePod(_) => Self::ReleasePod,
             Effect::RevokeSession { .. } => Self::RevokeSession,

@@ -12,6 +12,8 @@ use dcanary_crds::PipelineRun;
 use jiff::Timestamp;
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 
+/// A Promotion that was created so long ago and is not in the cache is gone.
+const UNSEEN: Duration = Duration::from_secs(60);
 /// Pause before a Pod is asked for again that could not be created then.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 
@@ -24,7 +26,7 @@ pub struct RunMemory {
     pub written: Option<PipelineRun>,
     /// Pods that name the run, by namespace and name. Anybody who may create Pods anywhere can set that label.
     pub pods: BTreeMap<(String, String), SeenPod>,
-    /// Answers to `CreatePod`, and when they came.
+    /// Answers to `CreatePod` and `Deploy`, and when they came.
     creations: Vec<(Creation, Instant)>,
     /// Reports that are not acknowledged.
     pub reports: Vec<SeenReport>,
@@ -67,6 +69,17 @@ impl RunMemory {
     pub fn answered(&mut self, creation: Creation, now: Instant) {
         self.creations.retain(|(old, _)| old.pod != creation.pod);
         self.creations.push((creation, now));
+    }
+
+    /// Promotions that are not in the cache: what was created a while ago has been deleted since.
+    pub fn promotions_missing(&mut self, names: &[String], now: Instant) {
+        for (creation, at) in &mut self.creations {
+            if let CreateAnswer::Created { gone, .. } = &mut creation.answer
+                && names.contains(&creation.pod)
+            {
+                *gone |= now.duration_since(*at) >= UNSEEN;
+            }
+        }
     }
 
     /// The answers that count now: those that another try may change are forgotten after a pause, so that it is made.
@@ -271,5 +284,25 @@ mod tests {
         memory.answered(answer("c", created.clone()), start);
         assert_eq!(memory.answers(start + ASK_AGAIN / 2).len(), 3);
         assert_eq!(memory.answers(start + ASK_AGAIN), [answer("c", created)]);
+    }
+
+    #[test]
+    fn a_promotion_is_gone_when_the_cache_has_it_not_a_minute_after_it_was_made() {
+        let start = Instant::now();
+        let mut memory = RunMemory::default();
+        let made = CreateAnswer::Created {
+            uid: "1".to_owned(),
+            gone: false,
+        };
+        memory.answered(answer("p", made), start);
+        let mut gone = |names: &[String], now: Instant| {
+            memory.promotions_missing(names, now);
+            let answers = memory.answers(now);
+            matches!(answers[0].answer, CreateAnswer::Created { gone: true, .. })
+        };
+        let missing = ["p".to_owned()];
+        assert!(!gone(&missing, start + UNSEEN / 2), "the cache may be behind");
+        assert!(!gone(&[], start + UNSEEN * 2), "it is there");
+        assert!(gone(&missing, start + UNSEEN));
     }
 }

@@ -98,6 +98,9 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<()> {
             stop.clone(),
         ),
     );
+    let environments_listed = delivery.environments_listed();
+    let promotions_listed = delivery.promotions_listed();
+    let watched = environment::watch::start(&ctx, delivery, &mut tasks);
     let (pods_listed, pods_ready) = watch::channel(false);
     tasks.start_quiet(
         "pods",
@@ -110,6 +113,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<()> {
         executors.0.listed,
         cluster_executors.0.listed,
         pods_ready,
+        promotions_listed,
     ];
     if !tasks.guard(&stop, wait_for_caches(listed, &stop)).await? {
         return Ok(());
@@ -117,7 +121,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<()> {
     let store = runs.0.store.clone();
     after_first_list(&mut tasks, &ctx, &runs.0, &stop);
     if ctx.settings.ledger {
-        let all = [runs.0.listed.clone(), delivery.environments_listed()];
+        let all = [runs.0.listed.clone(), environments_listed];
         let ledger = ledger::start(ctx.clone(), store.clone(), stop.clone());
         tasks.start_quiet("ledger", async move {
             // what is not in a cache yet is not taken for gone
@@ -142,7 +146,6 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<()> {
                 Err(error) => complain(&error),
             }
         });
-    let watched = environment::watch::start(&ctx, delivery, &mut tasks);
     let environments = environment::run::run(ctx.clone(), watched, stop.clone());
     ready.send_replace(true);
     info!(version = env!("CARGO_PKG_VERSION"), "serving");

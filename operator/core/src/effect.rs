@@ -5,6 +5,8 @@ use dcanary_types::record::Record;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 
+use crate::release::Deployment;
+
 /// The next step of a run: the whole status it should have, what to do once that is persisted, and when to look again.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
@@ -49,6 +51,9 @@ pub enum Effect {
     HoldRun,
     /// Create a build Pod. A Pod of that name that is there already counts as created only when it has the run's UID as controller.
     CreatePod(Box<CreatePod>),
+    /// Create a Release and then a Promotion of it. One of that name that is there already counts as created only when it asks for the
+    /// same; without the Release there is no Promotion.
+    Deploy(Box<Deploy>),
     /// Delete a Pod, with its UID as precondition. Not found is success.
     DeletePod(PodRef),
     /// Take our finalizer off a Pod. Not found is success.
@@ -84,6 +89,17 @@ pub struct CreatePod {
     pub attempt: i32,
     /// The Pod.
     pub pod: Pod,
+}
+
+/// A Promotion to create, and what it is of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Deploy {
+    /// Stage.
+    pub stage: String,
+    /// Attempt, from 1.
+    pub attempt: i32,
+    /// Release and Promotion.
+    pub deployment: Deployment,
 }
 
 /// A Pod by name and UID.

@@ -19,6 +19,7 @@ pub mod plan;
 pub mod pod;
 pub mod problem;
 pub mod recorded;
+pub mod release;
 pub mod report;
 pub mod resolve;
 pub mod run;
@@ -29,7 +30,7 @@ pub mod time;
 pub mod validate;
 pub mod values;
 
-pub use effect::{CreatePod, Effect, Event, Plan, PodRef, SealOutbox, Wake};
+pub use effect::{CreatePod, Deploy, Effect, Event, Plan, PodRef, SealOutbox, Wake};
 pub use observed::Observed;
 pub use run::next;
 pub use seen_pod::SeenPod;

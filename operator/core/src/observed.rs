@@ -1,8 +1,11 @@
 //! What the shell saw, as data. No client type gets in here.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use dcanary_crds::{ExecutorSpec, PipelineSpec};
+use dcanary_crds::{ExecutorSpec, PipelineSpec, Promotion};
 use dcanary_protocol::report::ReportEntry;
 use dcanary_types::Hash;
 use jiff::Timestamp;
@@ -21,7 +24,11 @@ pub struct Observed {
     pub executors: BTreeMap<String, SeenExecutor>,
     /// Pods in the cache whose label names the run's UID.
     pub pods: Vec<SeenPod>,
-    /// Answers to `CreatePod` in this process: kept until the attempt has an outcome.
+    /// Promotions in the cache that attempts without outcome name.
+    pub promotions: Vec<Arc<Promotion>>,
+    /// Environments in the cache that attempts without outcome name.
+    pub environments: BTreeSet<String>,
+    /// Answers to `CreatePod` and `Deploy` in this process: kept until the attempt has an outcome.
     pub creations: Vec<Creation>,
     /// Reports of this run, not acknowledged yet.
     pub reports: Vec<SeenReport>,
@@ -50,23 +57,23 @@ pub struct SeenExecutor {
     pub cluster: bool,
 }
 
-/// What became of a `CreatePod`.
+/// What became of a `CreatePod` or a `Deploy`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Creation {
-    /// Name of the Pod.
+    /// Name of the Pod or the Promotion. No two attempts of a run have the same.
     pub pod: String,
     /// The answer.
     pub answer: CreateAnswer,
 }
 
-/// An answer to `CreatePod`.
+/// An answer to `CreatePod` or `Deploy`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CreateAnswer {
     /// Created, or there already and ours.
     Created {
-        /// UID of the Pod.
+        /// UID of the Pod or the Promotion.
         uid: String,
-        /// The cache has seen that UID since and then saw it go.
+        /// The cache has seen that UID since and then saw it go; a Promotion: a minute later it is not in the cache.
         gone: bool,
     },
     /// Quota or limits do not allow it now; it waits. The shell drops this answer after a pause of its own (10 seconds), then the plan
@@ -75,7 +82,7 @@ pub enum CreateAnswer {
         /// What the API server said.
         message: String,
     },
-    /// A Pod of that name belongs to somebody else; it waits and is never adopted. Dropped after a pause like `Quota`.
+    /// An object of that name belongs to somebody else and is never adopted; a Pod waits. Dropped after a pause like `Quota`.
     Foreign,
     /// The API server will never take it: invalid, or forbidden by a policy.
     Refused {

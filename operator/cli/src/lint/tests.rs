@@ -50,7 +50,9 @@ fn a_cycle_and_a_missing_stage_are_found_at_their_place() {
 
 #[test]
 fn wrong_types_and_missing_fields_are_named() {
-    let text = GOOD.replace("image: busybox\n    steps:\n    - run: make\n", "image: 7\n");
+    let text = GOOD
+        .replace("image: busybox\n    steps:\n    - run: make\n", "image: 7\n")
+        .replace("- name: build\n    image", "- image");
     insta::assert_snapshot!("wrong_types", shown(&text));
 }
 
@@ -146,4 +148,31 @@ fn the_second_document_keeps_its_lines() {
         .map(|mistake| mistake.place.line)
         .collect();
     assert!(lines.iter().all(|line| *line > 16), "{lines:?}");
+}
+
+#[test]
+fn a_deployment_of_nothing_and_one_with_steps_are_found_at_their_place() {
+    let deploys = format!("{GOOD}  - name: staging\n    dependsOn: [test]\n    environment: staging\n");
+    let found = lint(&deploys);
+    assert_eq!(found.mistakes.len(), 1, "{found:?}");
+    let mistake = &found.mistakes[0];
+    assert!(
+        mistake
+            .message
+            .contains("no stage before this one builds an image"),
+        "{}",
+        mistake.message
+    );
+    assert_eq!(mistake.place.line, 18);
+    let both = GOOD.replace(
+        "    image: busybox\n    steps:\n    - run: make test",
+        "    image: busybox\n    environment: staging\n    steps:\n    - run: make test",
+    );
+    assert!(
+        lint(&both)
+            .mistakes
+            .iter()
+            .any(|mistake| mistake.message.contains("move `steps`")),
+        "{both}"
+    );
 }

@@ -86,6 +86,11 @@ impl Feeds {
         self.gone.clone()
     }
 
+    /// Whether the Promotions are in their cache.
+    pub fn promotions_listed(&self) -> watch::Receiver<bool> {
+        self.promotions.0.listed.clone()
+    }
+
     /// Whether the Environments are in their cache.
     pub fn environments_listed(&self) -> watch::Receiver<bool> {
         self.environments.0.listed.clone()
@@ -192,6 +197,10 @@ fn promotion(ctx: &Context, changed: &Promotion) {
     indices.promotions_into.add(target.clone(), changed);
     indices.promotions_of.add(of(changed), changed);
     wake(ctx, &target);
+    // the run whose stage waits for it; whoever else wrote that label only has it looked at
+    if let Some(run) = changed.labels().get(labels::RUN_UID) {
+        ctx.wake(run);
+    }
 }
 
 /// The Release of a Promotion.

@@ -1,5 +1,6 @@
 //! Carries out effects, in order, after the status is persisted. Every effect may be repeated.
 
+mod deployments;
 pub mod pods;
 #[cfg(test)]
 mod tests;
@@ -70,7 +71,11 @@ impl ActError {
 /// Whether the answer to an effect is something that the next decision looks at, without a watch telling it.
 pub fn changes_what_is_seen(effect: &Effect) -> bool {
     match effect {
-        Effect::HoldRun | Effect::CreatePod(_) | Effect::SealOutbox(_) | Effect::AckReports { .. } => true,
+        Effect::HoldRun
+        | Effect::CreatePod(_)
+        | Effect::Deploy(_)
+        | Effect::SealOutbox(_)
+        | Effect::AckReports { .. } => true,
         Effect::DeletePod(_)
         | Effect::ReleasePod(_)
         | Effect::RevokeSession { .. }
@@ -169,6 +174,7 @@ async fn one(ctx: &Context, run: &PipelineRun, effect: &Effect) -> Result<Acted,
         Effect::HoldRun => return finalizer(ctx, run, true).await,
         Effect::ReleaseRun => return finalizer(ctx, run, false).await,
         Effect::CreatePod(create) => pods::create(ctx, run, create).await,
+        Effect::Deploy(deploy) => deployments::deploy(ctx, run, deploy).await,
         Effect::DeletePod(pod) => pods::delete(ctx, &namespace, pod).await?,
         Effect::ReleasePod(pod) => pods::release(ctx, &namespace, pod).await?,
         Effect::RevokeSession { attempt } => {

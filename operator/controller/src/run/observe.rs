@@ -1,6 +1,10 @@
 //! What a decision may look at, from caches and memory. No request is sent here.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Instant,
+};
 
 use dcanary_core::{
     Observed, observed,
@@ -8,7 +12,7 @@ use dcanary_core::{
     outcome::REPORT_GRACE,
     time::later,
 };
-use dcanary_crds::{PipelineRun, PipelineSpec};
+use dcanary_crds::{PipelineRun, PipelineSpec, Promotion};
 use jiff::Timestamp;
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 
@@ -26,7 +30,9 @@ pub fn observe(ctx: &Context, run: &PipelineRun, now: Timestamp) -> Observed {
     // before the memory: what is in memory then is at least as new as this time says
     let reports_as_of = *ctx.reports_as_of.borrow();
     let server_away_since = *ctx.server_away.borrow();
+    let deployments = deployments(ctx, run, &namespace);
     let seen = ctx.memory.with(&uid, |memory| {
+        memory.promotions_missing(&deployments.missing, Instant::now());
         let mut journal = memory.journal.clone();
         if journal.waiting.is_none() {
             journal.waiting = waiting;
@@ -44,6 +50,8 @@ pub fn observe(ctx: &Context, run: &PipelineRun, now: Timestamp) -> Observed {
                 .any(|creation| creation.answer == CreateAnswer::NamespaceTerminating),
             settings: ctx.settings.clone(),
             pods: memory.pods_in(&namespace).cloned().collect(),
+            promotions: deployments.promotions,
+            environments: deployments.environments,
             creations,
             reports: memory.reports.clone(),
             journal,
@@ -62,6 +70,40 @@ pub fn observe(ctx: &Context, run: &PipelineRun, now: Timestamp) -> Observed {
         executors: executors(ctx, &namespace),
         ..seen
     }
+}
+
+/// What the caches have of what attempts without outcome asked for.
+#[derive(Default)]
+struct Deployments {
+    promotions: Vec<Arc<Promotion>>,
+    /// Names of those that the cache does not have.
+    missing: Vec<String>,
+    environments: BTreeSet<String>,
+}
+
+fn deployments(ctx: &Context, run: &PipelineRun, namespace: &str) -> Deployments {
+    let mut found = Deployments::default();
+    let stores = &ctx.environments.stores;
+    let stages = run.status.iter().flat_map(|status| &status.stages);
+    let open = stages
+        .flat_map(|stage| &stage.attempts)
+        .filter(|attempt| attempt.outcome.is_none())
+        .filter_map(|attempt| attempt.promotion.as_ref());
+    for asked in open {
+        match stores
+            .promotions
+            .get(&ObjectRef::new(&asked.name).within(namespace))
+        {
+            Some(promotion) => found.promotions.push(promotion),
+            None => found.missing.push(asked.name.clone()),
+        }
+        let environment = ObjectRef::new(&asked.environment).within(namespace);
+        let there = stores.environments.get(&environment);
+        if there.is_some_and(|there| there.metadata.deletion_timestamp.is_none()) {
+            found.environments.insert(asked.environment.clone());
+        }
+    }
+    found
 }
 
 /// Whether the list has to be read before it can be said that a Pod that ended did not report.

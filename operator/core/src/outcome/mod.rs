@@ -5,6 +5,7 @@
 
 mod exit;
 mod live;
+pub mod promotion;
 #[cfg(test)]
 mod tests;
 

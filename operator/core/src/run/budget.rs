@@ -127,6 +127,11 @@ fn trim_attempt(attempt: &mut AttemptStatus, earlier: bool, what: Trim) {
     }
 }
 
+/// Whether a message is what is shown of a text, perhaps cut since.
+pub(super) fn is_shown(text: &str, message: &str) -> bool {
+    message == text || message == cut(text, SHORT_MESSAGE)
+}
+
 /// Length as JSON.
 pub(super) fn bytes(value: &impl Serialize) -> usize {
     struct Count(usize);

@@ -3,18 +3,18 @@
 
 use std::collections::BTreeSet;
 
-use dcanary_crds::{AttemptStatus, PipelineRun, PipelineRunStatus, StageStatus};
+use dcanary_crds::{AttemptPromotion, AttemptStatus, PipelineRun, PipelineRunStatus, StageStatus};
 use jiff::Timestamp;
 
-use super::step::{Owner, creation_of, pod_of, uid_of};
+use super::step::{Owner, creation_named, creation_of, pod_of, uid_of};
 use crate::{
     definition::Definition,
-    effect::{CreatePod, Effect, PodRef},
+    effect::{CreatePod, Deploy, Effect, PodRef},
     journal,
     observed::{CreateAnswer, Observed, SeenReport},
     outcome::{STUCK, UNSEEN},
     plan::Subject,
-    pod,
+    pod, release,
     seen_pod::SeenPod,
     time::later,
 };
@@ -42,7 +42,11 @@ pub(super) fn effects(scene: &Scene<'_>, unneeded: Vec<String>) -> (Vec<Effect>,
     for (index, stage) in scene.status.stages.iter().enumerate() {
         for attempt in &stage.attempts {
             if attempt.outcome.is_none() {
-                if let Some(create) = scene.creation(index, stage, attempt) {
+                let create = match &attempt.promotion {
+                    Some(asked) => scene.deployment(index, stage, attempt, asked),
+                    None => scene.creation(index, stage, attempt),
+                };
+                if let Some(create) = create {
                     // one that was intended in this very pass is fenced by the write of the intention
                     fence |= !scene.is_new(index, attempt);
                     effects.push(create);
@@ -139,8 +143,9 @@ impl Scene<'_> {
             .any(|name| name == dcanary_crds::labels::RECORDED)
     }
 
-    fn creation(&self, index: usize, stage: &StageStatus, attempt: &AttemptStatus) -> Option<Effect> {
-        let asked = match creation_of(self.seen, attempt) {
+    /// Whether an object is to be asked for, as far as the answers go.
+    fn is_to_ask(&self, answer: Option<&CreateAnswer>) -> bool {
+        match answer {
             None => true,
             Some(CreateAnswer::Failed { retry_at, .. }) => self.now >= *retry_at,
             // the shell forgets these after a pause, then it is asked again
@@ -148,8 +153,40 @@ impl Scene<'_> {
                 false
             }
             Some(CreateAnswer::Created { .. } | CreateAnswer::Refused { .. }) => false,
+        }
+    }
+
+    /// A Promotion is asked for once its Environment is there, until its UID is known.
+    fn deployment(
+        &self,
+        index: usize,
+        stage: &StageStatus,
+        attempt: &AttemptStatus,
+        asked: &AttemptPromotion,
+    ) -> Option<Effect> {
+        if asked.uid.is_some()
+            || self.seen.namespace_terminating
+            || !self.seen.environments.contains(&asked.environment)
+            || !self.is_to_ask(creation_named(self.seen, &asked.name))
+        {
+            return None;
+        }
+        let subject = Subject {
+            run: self.run,
+            definition: self.definition?,
+            status: self.status,
+            index,
+            attempt: attempt.number,
         };
-        if !asked
+        Some(Effect::Deploy(Box::new(Deploy {
+            stage: stage.name.clone(),
+            attempt: attempt.number,
+            deployment: release::deployment(subject).ok()?,
+        })))
+    }
+
+    fn creation(&self, index: usize, stage: &StageStatus, attempt: &AttemptStatus) -> Option<Effect> {
+        if !self.is_to_ask(creation_of(self.seen, attempt))
             || self.seen.namespace_terminating
             || attempt.pod_uid.is_some()
             || pod_of(self.seen, self.owner, attempt).is_some()
@@ -218,7 +255,9 @@ impl Scene<'_> {
     fn settled_reports(&self) -> (Vec<u64>, bool) {
         let attempts = || self.status.stages.iter().flat_map(|stage| &stage.attempts);
         let known = |attempt: &AttemptStatus| uid_of(self.seen, self.owner, attempt).map(str::to_owned);
-        let waiting_unknown = attempts().any(|attempt| attempt.outcome.is_none() && known(attempt).is_none());
+        let waiting_unknown = attempts().any(|attempt| {
+            attempt.outcome.is_none() && attempt.promotion.is_none() && known(attempt).is_none()
+        });
         let mut unknown = false;
         let mut settled = |report: &&SeenReport| {
             let entry = &report.entry;

@@ -11,6 +11,7 @@ mod after;
 mod attempts;
 mod begin;
 mod budget;
+mod deployments;
 mod effects;
 mod ending;
 mod finish;

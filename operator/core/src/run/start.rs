@@ -21,10 +21,15 @@ use crate::{
 const SHOW_AWAY: u64 = 10;
 
 /// Whether a stage may begin.
-enum Gate {
+pub(super) enum Gate {
     Open,
+    /// Not before it is looked at again by then.
+    Wait(Timestamp),
     Skip(SkipReason, String),
-    Refuse { reason: &'static str, message: String },
+    Refuse {
+        reason: &'static str,
+        message: String,
+    },
 }
 
 impl Step<'_> {
@@ -51,9 +56,9 @@ impl Step<'_> {
         }
     }
 
-    /// Whether nothing can begin because the server is away: an attempt could report nothing and would be lost.
-    fn server_is_away(&mut self) -> bool {
-        let away = self.seen.server_away_since.is_some();
+    /// Whether a stage cannot begin because the server is away: an attempt could report nothing and would be lost.
+    fn needs_the_server(&mut self, index: usize) -> bool {
+        let away = self.seen.server_away_since.is_some() && !self.deploys(index);
         self.held_up |= away;
         away
     }
@@ -100,10 +105,11 @@ impl Step<'_> {
             return;
         }
         // a gate costs a whole Pod to try, so it is looked at only when there is room behind it
-        if *slots == 0 || self.server_is_away() || !self.has_room(1) {
+        if *slots == 0 || self.needs_the_server(index) || !self.has_room(1) {
             return;
         }
         match self.gate(index) {
+            Gate::Wait(until) => self.wake_at(until),
             Gate::Skip(reason, message) => {
                 self.skip(index, reason, &message);
             }
@@ -150,7 +156,7 @@ impl Step<'_> {
             self.wake_at(until);
             return;
         }
-        if *slots > 0 && !self.server_is_away() && self.start(index) {
+        if *slots > 0 && !self.needs_the_server(index) && self.start(index) {
             *slots -= 1;
         }
     }
@@ -170,7 +176,7 @@ impl Step<'_> {
         until.is_some()
     }
 
-    fn subject(&self, index: usize, attempt: i32) -> Subject<'_> {
+    pub(super) fn subject(&self, index: usize, attempt: i32) -> Subject<'_> {
         Subject {
             run: self.run,
             definition: self.definition,
@@ -204,6 +210,9 @@ impl Step<'_> {
                 };
             }
             Some(Ok(true)) | None => {}
+        }
+        if self.deploys(index) {
+            return self.deployment_gate(index);
         }
         match pod::pod(self.subject(index, 1), &self.seen.settings) {
             Ok(_) => Gate::Open,
@@ -289,10 +298,16 @@ impl Step<'_> {
 
     fn add_attempt(&mut self, index: usize, name: &str, number: i32, image: String) {
         let run = self.run.metadata.name.as_deref().unwrap_or_default();
+        let deploys = self.deploys(index);
         let attempt = AttemptStatus {
             number,
-            pod: pod_name(run, self.uid, name, number),
-            image: Some(cut(&image, IMAGE_BYTES)),
+            pod: if deploys {
+                String::new()
+            } else {
+                pod_name(run, self.uid, name, number)
+            },
+            promotion: self.asked(index, number),
+            image: (!deploys).then(|| cut(&image, IMAGE_BYTES)),
             created_at: Some(self.now),
             ..AttemptStatus::default()
         };

@@ -202,10 +202,15 @@ pub(super) fn pod_of<'a>(
 
 /// The answer to the creation of an attempt's Pod.
 pub(super) fn creation_of<'a>(seen: &'a Observed, attempt: &AttemptStatus) -> Option<&'a CreateAnswer> {
+    creation_named(seen, &attempt.pod)
+}
+
+/// The answer to the creation of a Pod or a Promotion.
+pub(super) fn creation_named<'a>(seen: &'a Observed, name: &str) -> Option<&'a CreateAnswer> {
     seen.creations
         .iter()
         .rev()
-        .find(|creation| creation.pod == attempt.pod)
+        .find(|creation| creation.pod == name)
         .map(|creation| &creation.answer)
 }
 

@@ -4,6 +4,7 @@
 //! names ─▶ graph ─▶ stages ─▶ steps ─▶ expressions      (the same code for the controller, the webhook and `dcanary lint`)
 //! ```
 
+mod deployment;
 mod expressions;
 mod graph;
 mod limits;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use dcanary_crds::{EnvVar, Resources, Stage};
 
-use super::{Context, expressions, limits, step};
+use super::{Context, deployment, expressions, limits, step};
 
 const STEPS: usize = 50;
 const ENV: usize = 100;
@@ -12,8 +12,13 @@ const ENV: usize = 100;
 const RESERVED: [&str; 3] = ["DCANARY_", "PARAM_", "RESULT_"];
 
 pub(super) fn check(context: &mut Context<'_>, path: &str, stage: &Stage, index: usize, finally: bool) {
+    let deploys = stage.environment.is_some();
+    if deploys {
+        deployment::check(context, path, stage, index, finally);
+    }
     match (&stage.image, &stage.executor) {
         (Some(_), Some(_)) => context.tell(path, "give `image` or `executor`, not both"),
+        (None, None) if deploys => {}
         (None, None) => context.tell(path, "give `image` or `executor`"),
         (Some(image), None) if image.contains("$(") => {
             context.tell(
@@ -23,7 +28,7 @@ pub(super) fn check(context: &mut Context<'_>, path: &str, stage: &Stage, index:
         }
         _ => {}
     }
-    if stage.steps.is_empty() || stage.steps.len() > STEPS {
+    if stage.steps.is_empty() && !deploys || stage.steps.len() > STEPS {
         context.tell(
             format!("{path}.steps"),
             format!("there are {} steps; 1 to {STEPS} are allowed", stage.steps.len()),

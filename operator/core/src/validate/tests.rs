@@ -284,3 +284,70 @@ fn nothing_is_suggested_for_a_word_that_is_no_name() {
     let near = format!("{}y", &short[1..]);
     assert!(crate::problem::suggestion(&short, [near.as_str()]).contains(&near));
 }
+
+const DEPLOYED: &str = r#"
+stages:
+  - {name: build, image: i, steps: [{image: {name: web, push: "r.example.com/web:1"}}]}
+  - {name: staging, dependsOn: [build], environment: staging}
+  - {name: check, dependsOn: [staging], image: i, steps: [{run: 'echo "$RESULT_staging_release"'}]}
+  - {name: production, dependsOn: [check], environment: production, when: 'source.ref == "main"', timeout: 72h}
+"#;
+
+#[test]
+fn a_stage_with_an_environment_needs_no_steps_and_no_image() {
+    assert_eq!(problems(DEPLOYED), Vec::<String>::new());
+}
+
+#[test]
+fn a_stage_with_an_environment_and_steps_says_where_they_go() {
+    let yaml = DEPLOYED.replace(
+        "environment: staging",
+        "environment: staging, image: i, steps: [{run: x}]",
+    );
+    has(
+        &yaml,
+        "spec.stages[1].environment",
+        "move `steps` into a stage of their own",
+    );
+}
+
+#[test]
+fn what_only_pods_have_is_refused_beside_an_environment() {
+    for (name, value) in [
+        ("image", "i"),
+        ("executor", "e"),
+        ("env", "[{name: A, value: b}]"),
+        ("resources", "{}"),
+        ("pendingTimeout", "1m"),
+    ] {
+        let yaml = DEPLOYED.replace(
+            "environment: staging",
+            &format!("environment: staging, {name}: {value}"),
+        );
+        has(
+            &yaml,
+            &format!("spec.stages[1].{name}"),
+            &format!("remove `{name}`"),
+        );
+    }
+}
+
+#[test]
+fn a_deployment_without_an_image_before_it_or_with_two_of_one_name_is_a_mistake() {
+    has(
+        &DEPLOYED.replace("staging, dependsOn: [build]", "staging"),
+        "spec.stages[1].environment",
+        "no stage before this one builds an image",
+    );
+    let twice = DEPLOYED.replace(
+        "  - {name: staging, dependsOn: [build]",
+        "  - {name: other, image: i, steps: [{image: {push: 'r.example.com/web:2'}}]}\n  - {name: staging, dependsOn: [build, other]",
+    );
+    has(
+        &twice,
+        "spec.stages[2].environment",
+        "stages `build` and `other` both build an image `web`",
+    );
+    let last = format!("{DEPLOYED}finally: [{{name: last, environment: production}}]");
+    has(&last, "spec.finally[0].environment", "deploy in one of `stages`");
+}

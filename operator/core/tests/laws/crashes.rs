@@ -94,6 +94,30 @@ fn scenarios() -> Vec<(&'static str, Scenario, Vec<Event>)> {
             Scenario::of(vec![stage("a", &[], &[Behaviour::Hangs]), stage("b", &[0], &[])]),
             vec![delete],
         ),
+        (
+            "deployments",
+            Scenario::of(vec![
+                Stage {
+                    builds: true,
+                    ..stage("a", &[], &[Behaviour::Succeed])
+                },
+                Stage {
+                    deploys: true,
+                    ..stage("b", &[0], &[Behaviour::Succeed])
+                },
+                Stage {
+                    deploys: true,
+                    retries: 1,
+                    ..stage("c", &[1], &[Behaviour::Fail, Behaviour::Succeed])
+                },
+                Stage {
+                    deploys: true,
+                    ..stage("d", &[2], &[Behaviour::Hangs])
+                },
+                finally(),
+            ]),
+            vec![],
+        ),
         ("chain away", away, vec![back]),
         ("namespace deleted", gone, vec![namespace]),
         (

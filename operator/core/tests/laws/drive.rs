@@ -72,12 +72,13 @@ pub fn drive(scenario: Scenario, events: &[Event], die_at: Option<usize>) -> Res
             continue;
         }
         // then the Pods go on, one step each
-        let before = format!("{:?}", world.pods);
+        let before = format!("{:?} {:?}", world.pods, world.promotions);
         let names: Vec<String> = world.pods.keys().cloned().collect();
         for name in names {
             world.advance(&name);
         }
-        if format!("{:?}", world.pods) == before {
+        world.advance_promotions();
+        if format!("{:?} {:?}", world.pods, world.promotions) == before {
             let pause = wake.map_or(30, |wake| wake.duration_since(world.now).as_secs().clamp(1, 600));
             world.pass(pause);
         }

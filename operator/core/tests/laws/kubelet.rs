@@ -152,7 +152,24 @@ impl World {
         let pod = self.pods.get_mut(name).unwrap();
         pod.phase = Phase::Running { reported: true };
         let uid = pod.seen.uid.clone();
-        self.say(name, &uid, claim(outcome, reason, behaviour));
+        let stage = pod.stage.clone();
+        let mut report = claim(outcome, reason, behaviour);
+        let builds = self
+            .scenario
+            .stages
+            .iter()
+            .any(|one| one.name == stage && one.builds);
+        if builds && outcome == Outcome::Succeeded {
+            let digest = format!("sha256:{}", "cd".repeat(32));
+            report.artifacts.push(ArtifactReport {
+                name: stage.clone(),
+                reference: Some(format!("r.example.com/{stage}@{digest}")),
+                digest,
+                size: 9,
+                kind: ArtifactKind::Image,
+            });
+        }
+        self.say(name, &uid, report);
     }
 
     /// A report is in the server's list.

@@ -5,12 +5,14 @@
 mod budget;
 mod checks;
 mod crashes;
+mod deployments;
 mod drive;
 mod faults;
 mod foreign;
 mod kstatus;
 mod kubelet;
 mod ledger;
+mod promotions;
 mod random;
 mod replica;
 mod replicas;

@@ -29,6 +29,7 @@ pub fn scenario() -> impl Strategy<Value = Scenario> {
             ]),
         ),
         proptest::collection::vec(behaviour(), 1..4),
+        proptest::bool::weighted(0.25),
     );
     (
         proptest::collection::vec(one, 1..8),
@@ -39,11 +40,17 @@ pub fn scenario() -> impl Strategy<Value = Scenario> {
     )
         .prop_map(|(list, parallelism, ledger_off, chain_away, quota_refusals)| {
             let mut stages: Vec<Stage> = Vec::new();
-            for (i, (_, mask, optional, finally, retries, when, behaviours)) in list.into_iter().enumerate() {
+            for (i, (_, mask, optional, finally, retries, when, behaviours, deploys)) in
+                list.into_iter().enumerate()
+            {
                 let finally = finally && i > 0;
-                let needs = (0..i)
+                let needs: Vec<usize> = (0..i)
                     .filter(|need| !finally && mask & (1 << need) != 0 && !stages[*need].finally)
                     .collect();
+                let deploys = deploys && !needs.is_empty();
+                for need in needs.iter().filter(|_| deploys) {
+                    stages[*need].builds = !stages[*need].deploys;
+                }
                 stages.push(Stage {
                     name: format!("s{i}"),
                     needs,
@@ -52,6 +59,8 @@ pub fn scenario() -> impl Strategy<Value = Scenario> {
                     retries,
                     retry_on: Vec::new(),
                     when: when.map(str::to_owned),
+                    builds: false,
+                    deploys,
                     behaviours,
                 });
             }

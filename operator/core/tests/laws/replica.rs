@@ -1,13 +1,16 @@
 //! An operator process: caches that may be behind, memory that a crash takes away, and the five steps of a reconcile.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use dcanary_core::{
     Effect, Observed, Plan, SeenPod, next,
     observed::{CreateAnswer, Creation, JournalSeen, Sealing, SeenReport},
     seen_pod::SeenPod as Seen,
 };
-use dcanary_crds::{PipelineRun, labels};
+use dcanary_crds::{PipelineRun, Promotion, labels};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
@@ -16,9 +19,10 @@ use crate::{
 };
 
 /// Every kind of effect.
-pub const EFFECTS: [&str; 9] = [
+pub const EFFECTS: [&str; 10] = [
     "HoldRun",
     "CreatePod",
+    "Deploy",
     "DeletePod",
     "ReleasePod",
     "RevokeSession",
@@ -33,6 +37,7 @@ pub struct Replica {
     cached: Option<(PipelineRun, u64)>,
     written: Option<(PipelineRun, u64)>,
     pods: Vec<SeenPod>,
+    promotions: Vec<Arc<Promotion>>,
     creations: Vec<(Creation, Timestamp)>,
     /// What the last polls brought. A new process knows nothing of what the server has.
     reports: Vec<SeenReport>,
@@ -101,6 +106,8 @@ impl Replica {
             pod.seen.clone().seen_after(known, world.now)
         });
         self.pods = seen.collect();
+        let promotions = world.promotions.values();
+        self.promotions = promotions.map(|one| Arc::new(one.promotion.clone())).collect();
         for (creation, _) in &mut self.creations {
             if let CreateAnswer::Created { uid, gone } = &mut creation.answer {
                 *gone = world.gone.contains(uid);
@@ -160,6 +167,11 @@ impl Replica {
         });
         Observed {
             pods: self.pods.clone(),
+            promotions: self.promotions.clone(),
+            environments: (!world.scenario.is_missing_an_environment())
+                .then(|| "production".to_owned())
+                .into_iter()
+                .collect(),
             creations: self
                 .creations
                 .iter()
@@ -253,6 +265,13 @@ impl Replica {
                 self.creations.retain(|(creation, _)| creation.pod != name);
                 self.creations.push((Creation { pod: name, answer }, world.now));
                 "CreatePod"
+            }
+            Effect::Deploy(deploy) => {
+                let name = deploy.deployment.promotion.metadata.name.clone().unwrap();
+                let answer = world.deploy(deploy);
+                self.creations.retain(|(creation, _)| creation.pod != name);
+                self.creations.push((Creation { pod: name, answer }, world.now));
+                "Deploy"
             }
             Effect::DeletePod(pod) => {
                 if world

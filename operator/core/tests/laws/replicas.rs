@@ -18,6 +18,7 @@ enum Move {
     Reconcile(usize),
     Crash(usize, usize),
     Advance(prop::sample::Index),
+    AdvancePromotions,
     DeletePod(prop::sample::Index),
     Record,
     Pass(i64),
@@ -37,6 +38,7 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         14 => replica().prop_map(Move::Reconcile),
         2 => (replica(), 0_usize..6).prop_map(|(replica, at)| Move::Crash(replica, at)),
         12 => any::<prop::sample::Index>().prop_map(Move::Advance),
+        3 => Just(Move::AdvancePromotions),
         1 => any::<prop::sample::Index>().prop_map(Move::DeletePod),
         2 => Just(Move::Record),
         4 => (1_i64..90).prop_map(Move::Pass),
@@ -85,6 +87,7 @@ fn play(scenario: Scenario, moves: &[Move]) -> World {
                 world.delete_pod(&name);
             }
             Move::Advance(_) | Move::DeletePod(_) => {}
+            Move::AdvancePromotions => world.advance_promotions(),
             Move::Record => world.record(),
             Move::Pass(seconds) => world.pass(seconds),
             Move::Cancel => {
@@ -107,5 +110,6 @@ proptest! {
     fn two_replicas_with_delayed_caches_never_run_an_attempt_twice(scenario in scenario(), moves in moves()) {
         let world = play(scenario, &moves);
         prop_assert!(world.executions.values().all(|times| *times == 1));
+        prop_assert!(world.promotions_made.values().all(|times| *times == 1));
     }
 }

@@ -62,6 +62,11 @@ pub struct Stage {
     /// Which ends are repeated; none = the default.
     pub retry_on: Vec<&'static str>,
     pub when: Option<String>,
+    /// It builds an image.
+    pub builds: bool,
+    /// It brings images into the Environment `production`: `Succeed` promotes, `Hangs` waits for approval, `NeverScheduled` finds no
+    /// Environment, `Refused` is refused, everything else goes back.
+    pub deploys: bool,
     /// Of each attempt; the last one stays.
     pub behaviours: Vec<Behaviour>,
 }
@@ -105,6 +110,11 @@ impl Scenario {
             .unwrap_or(Behaviour::Succeed)
     }
 
+    pub fn is_missing_an_environment(&self) -> bool {
+        let never = |stage: &Stage| stage.deploys && stage.behaviours.contains(&Behaviour::NeverScheduled);
+        self.stages.iter().any(never)
+    }
+
     pub fn needs(&self, stage: &str) -> Vec<String> {
         let stage = self.stages.iter().find(|other| other.name == stage).unwrap();
         stage
@@ -121,6 +131,16 @@ impl Scenario {
                 "retries": {"count": stage.retries, "backoff": "2s"}, "timeout": "5m",
                 "steps": [{"run": "echo version=1.2 >> \"$DCANARY_RESULTS\""}],
             });
+            if stage.builds {
+                let image = json!({"image": {"push": format!("r.example.com/{}:1", stage.name)}});
+                value["steps"].as_array_mut().unwrap().push(image);
+            }
+            if stage.deploys {
+                for field in ["image", "steps"] {
+                    value.as_object_mut().unwrap().remove(field);
+                }
+                value["environment"] = json!("production");
+            }
             if !stage.retry_on.is_empty() {
                 value["retries"]["on"] = json!(stage.retry_on);
             }
@@ -156,7 +176,7 @@ impl Scenario {
         serde_json::from_value(json!({
             "apiVersion": "dcanary.dev/v1alpha1", "kind": "PipelineRun",
             "metadata": {"name": "web-1", "namespace": "team-a", "uid": UID, "generation": 1, "creationTimestamp": now.to_string()},
-            "spec": {"pipelineSpec": spec, "source": {"repo": "https://git.example.com/web.git", "commit": "0123456789012345678901234567890123456789"}},
+            "spec": {"pipelineSpec": spec, "trigger": {"by": "ann"}, "source": {"repo": "https://git.example.com/web.git", "commit": "0123456789012345678901234567890123456789"}},
             // the default of the schema
             "status": {"observedGeneration": -1},
         }))

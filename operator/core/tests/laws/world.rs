@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dcanary_core::SeenPod;
-use dcanary_crds::{PendingRecord, PipelineRun, PipelineRunStatus};
+use dcanary_crds::{PendingRecord, PipelineRun, PipelineRunStatus, Promotion, Release};
 use dcanary_protocol::report::ReportEntry;
 use jiff::{SignedDuration, Timestamp};
 
@@ -26,6 +26,14 @@ pub struct Pod {
     pub phase: Phase,
 }
 
+/// A Promotion and who asked for it.
+#[derive(Debug, Clone)]
+pub struct Promoting {
+    pub stage: String,
+    pub attempt: i32,
+    pub promotion: Promotion,
+}
+
 /// The state of the world.
 pub struct World {
     pub now: Timestamp,
@@ -34,6 +42,10 @@ pub struct World {
     pub run_gone: bool,
     pub pods: BTreeMap<String, Pod>,
     pub pod_count: u32,
+    pub promotions: BTreeMap<String, Promoting>,
+    pub releases: BTreeMap<String, Release>,
+    /// How often each attempt made a Promotion.
+    pub promotions_made: BTreeMap<(String, i32), u32>,
     pub gone: BTreeSet<String>,
     pub reports: Vec<ReportEntry>,
     pub acked: BTreeSet<u64>,
@@ -68,6 +80,9 @@ impl World {
             run_gone: false,
             pods: BTreeMap::new(),
             pod_count: 0,
+            promotions: BTreeMap::new(),
+            releases: BTreeMap::new(),
+            promotions_made: BTreeMap::new(),
             gone: BTreeSet::new(),
             reports: Vec::new(),
             acked: BTreeSet::new(),

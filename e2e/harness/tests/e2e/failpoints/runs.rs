@@ -27,6 +27,7 @@ enum Story {
     Cancelled,
     Deleted,
     ChainAway,
+    Deploys,
 }
 
 /// A boundary without a story does not compile.
@@ -39,6 +40,7 @@ fn story(boundary: Boundary) -> Story {
         | Boundary::ReleasePod => Story::TwoStages,
         Boundary::DeletePod | Boundary::RevokeSession => Story::Cancelled,
         Boundary::ReleaseRun => Story::Deleted,
+        Boundary::Deploy => Story::Deploys,
         Boundary::SealOutbox | Boundary::DropSealed => Story::ChainAway,
     }
 }
@@ -55,6 +57,15 @@ fn manifest(story: Story) -> Value {
         }
         Story::Cancelled => json!({"stages": [long], "finally": [quick("tidy", &[])]}),
         Story::Deleted => json!({"stages": [long]}),
+        Story::Deploys => {
+            let mut build = quick("build", &[]);
+            let image = json!({"image": {
+                "name": "web", "push": "registry.local:5000/kill-deploy:1", "base": "registry.local:5000/example-app:1",
+                "files": [{"from": "built", "to": "/built"}],
+            }});
+            build["steps"] = json!([{"run": "echo built > built"}, image]);
+            json!({"stages": [build, {"name": "deploy", "dependsOn": ["build"], "environment": "web"}]})
+        }
         Story::ChainAway => {
             let mut stages = vec![quick("first", &[])];
             stages.extend((0..SKIPPED).map(|n| {
@@ -85,11 +96,22 @@ fn essence(view: &RunView) -> Value {
                 .flatten()
                 .map(|attempt| &attempt["outcome"])
                 .collect();
+            let is_deployment = stage["attempts"][0]["promotion"].is_object();
             let results: Vec<(&Value, &Value)> = stage["results"]
                 .as_array()
                 .into_iter()
                 .flatten()
-                .map(|result| (&result["name"], &result["value"]))
+                // the names of Release and Promotion are other ones for each run
+                .map(|result| {
+                    (
+                        &result["name"],
+                        if is_deployment {
+                            &Value::Null
+                        } else {
+                            &result["value"]
+                        },
+                    )
+                })
                 .collect();
             json!({"name": stage["name"], "state": stage["state"], "attempts": attempts, "results": results})
         })
@@ -134,10 +156,17 @@ async fn told(ns: &Namespace, system: &System, story: Story) -> Result<Essence> 
     if story == Story::ChainAway {
         system.stop(LEDGER).await?;
     }
+    if story == Story::Deploys {
+        ns.deployer().await?;
+        let mut environment = ns.plain_environment("web", &json!({"rolling": {}}));
+        // without Pods there is nothing to wait for
+        environment["spec"]["replicas"] = json!(0);
+        ns.apply(&environment.to_string()).await?;
+    }
     let applied = ns.apply(&manifest(story).to_string()).await?;
     let uid = applied[0].metadata.uid.clone().context("uid")?;
     match story {
-        Story::TwoStages => {}
+        Story::TwoStages | Story::Deploys => {}
         Story::Cancelled => {
             long_runs(ns).await?;
             let cancel = json!({"spec": {"cancel": true}});
@@ -180,6 +209,10 @@ async fn told(ns: &Namespace, system: &System, story: Story) -> Result<Essence> 
         }
     }
     let view = everything_recorded(ns).await?;
+    if story == Story::Deploys {
+        let made = ns.promotions().list(&ListParams::default()).await?.items.len();
+        ensure!(made == 1, "{made} Promotions for one attempt");
+    }
     Ok(Essence {
         status: essence(&view),
         journal: journal::records(&uid).await?,

@@ -34,7 +34,7 @@ pub async fn create(ctx: &Context, run: &PipelineRun, create: &CreatePod) {
         Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {
             existing(ctx, &api, run, &name).await
         }
-        Err(kube::Error::Api(status)) => refused(&status),
+        Err(kube::Error::Api(status)) => refused(&status, "Pod"),
         Err(error) => later(error.to_string()),
     };
     tracing::debug!(pod = name, ?answer, "create Pod");
@@ -77,14 +77,15 @@ async fn existing(ctx: &Context, api: &Api<Pod>, run: &PipelineRun, name: &str) 
     }
 }
 
-fn later(message: String) -> CreateAnswer {
+pub(super) fn later(message: String) -> CreateAnswer {
     CreateAnswer::Failed {
         message,
         retry_at: Timestamp::now() + RETRY,
     }
 }
 
-pub(super) fn refused(status: &Status) -> CreateAnswer {
+/// What it means that an object of a kind is not created.
+pub(super) fn refused(status: &Status, kind: &str) -> CreateAnswer {
     let message = status.message.clone();
     let terminating = status.details.as_ref().is_some_and(|details| {
         details
@@ -97,11 +98,11 @@ pub(super) fn refused(status: &Status) -> CreateAnswer {
         (404, _) => CreateAnswer::NamespaceTerminating,
         (403, _) if is_quota(&message) => CreateAnswer::Quota { message },
         (403, _) => CreateAnswer::Refused {
-            reason: "PodForbidden".into(),
+            reason: format!("{kind}Forbidden"),
             message,
         },
         (400 | 422, _) => CreateAnswer::Refused {
-            reason: "PodInvalid".into(),
+            reason: format!("{kind}Invalid"),
             message,
         },
         _ => later(message),

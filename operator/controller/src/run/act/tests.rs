@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 use dcanary_core::{
-    CreatePod, Effect, PodRef,
+    CreatePod, Deploy, Effect, PodRef,
     observed::{CreateAnswer, SeenReport},
+    release::Deployment,
 };
 use dcanary_crds::labels;
 use jiff::Timestamp;
@@ -203,7 +204,7 @@ fn what_a_refused_creation_means_is_told_by_code_and_by_the_words_of_the_quota()
             status["details"] = json!({"causes": [{"reason": cause, "message": "", "field": ""}]});
         }
         let status: Status = serde_json::from_value(status).unwrap();
-        match refused(&status) {
+        match refused(&status, "Pod") {
             CreateAnswer::Quota { .. } => "Quota".to_owned(),
             CreateAnswer::NamespaceTerminating => "Terminating".to_owned(),
             CreateAnswer::Refused { reason, .. } => reason,
@@ -247,5 +248,92 @@ fn what_a_refused_creation_means_is_told_by_code_and_by_the_words_of_the_quota()
     ];
     for (code, message, cause, expected) in table {
         assert_eq!(answer(code, message, cause), expected, "{code} {message}");
+    }
+}
+
+fn deployment() -> Effect {
+    let named = |kind: &str, name: &str| json!({"apiVersion": "dcanary.dev/v1alpha1", "kind": kind, "metadata": {"name": name, "namespace": "team"}});
+    let mut release = named("Release", "web-1-abc");
+    release["spec"] = json!({"images": {"web": format!("r.example.com/web@sha256:{}", "ab".repeat(32))}});
+    let mut promotion = named("Promotion", "web-1-production-1-abc");
+    promotion["spec"] = json!({"environmentRef": {"name": "production"}, "releaseRef": {"name": "web-1-abc"}, "requestedBy": "ann"});
+    Effect::Deploy(Box::new(Deploy {
+        stage: "production".into(),
+        attempt: 1,
+        deployment: Deployment {
+            release: serde_json::from_value(release).unwrap(),
+            promotion: serde_json::from_value(promotion).unwrap(),
+        },
+    }))
+}
+
+async fn answer_to_a_deployment(api: &ApiServer) -> CreateAnswer {
+    let ctx = context(api.client());
+    act(&ctx, &run("run-1"), &[deployment()]).await.unwrap();
+    let mut answers = ctx
+        .memory
+        .with("run-1", |memory| memory.answers(std::time::Instant::now()));
+    let answer = answers.pop().unwrap();
+    assert_eq!(answer.pod, "web-1-production-1-abc");
+    answer.answer
+}
+
+#[tokio::test]
+async fn a_release_is_made_before_its_promotion_and_without_it_there_is_none() {
+    let api = ApiServer::start(|request| {
+        let mut made = request.json();
+        made["metadata"]["uid"] = json!("made");
+        Answer::ok(&made)
+    });
+    let made = answer_to_a_deployment(&api).await;
+    assert_eq!(
+        made,
+        CreateAnswer::Created {
+            uid: "made".into(),
+            gone: false
+        }
+    );
+    let kinds: Vec<_> = api
+        .all("POST")
+        .iter()
+        .map(|post| post.json()["kind"].clone())
+        .collect();
+    assert_eq!(kinds, ["Release", "Promotion"]);
+
+    let api = ApiServer::start(|_| Answer::error(422, "Invalid", "too many images"));
+    let CreateAnswer::Refused { reason, .. } = answer_to_a_deployment(&api).await else {
+        unreachable!()
+    };
+    assert_eq!(reason, "ReleaseInvalid");
+    assert_eq!(api.all("POST").len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_there_already_counts_only_when_it_asks_for_the_same() {
+    for (by, ours) in [("ann", true), ("mallory", false)] {
+        let mut taken = Vec::new();
+        let api = ApiServer::start(move |request| match request.method.as_str() {
+            "POST" => {
+                let mut there = request.json();
+                there["metadata"]["uid"] = json!("there");
+                if there["kind"] == "Promotion" {
+                    there["spec"]["requestedBy"] = json!(by);
+                }
+                taken.push(there);
+                Answer::error(409, "AlreadyExists", "it exists")
+            }
+            _ => Answer::ok(&json!({
+                "apiVersion": "dcanary.dev/v1alpha1", "kind": "List", "metadata": {}, "items": [taken.last()],
+            })),
+        });
+        let expected = if ours {
+            CreateAnswer::Created {
+                uid: "there".into(),
+                gone: false,
+            }
+        } else {
+            CreateAnswer::Foreign
+        };
+        assert_eq!(answer_to_a_deployment(&api).await, expected, "{by}");
     }
 }

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     outcome::{self, Decision, Situation, Verdict},
+    release,
     report::{self, Outcomes},
     text,
     time::later,
@@ -25,6 +26,10 @@ impl Step<'_> {
     pub(super) fn look_at_attempts(&mut self) {
         for index in 0..self.status.stages.len() {
             let last = self.status.stages[index].attempts.len();
+            if last > 0 && self.deploys(index) {
+                self.look_at_promotion(index, last - 1);
+                continue;
+            }
             for attempt in 0..last {
                 self.learn(index, attempt);
             }
@@ -99,7 +104,7 @@ impl Step<'_> {
     }
 
     /// Writes down how an attempt ended and what follows for its stage.
-    fn settle(&mut self, index: usize, at: usize, mut decision: Decision) {
+    pub(super) fn settle(&mut self, index: usize, at: usize, mut decision: Decision) {
         // before anything is trimmed for it: what cannot be recorded now is decided later
         if !self.has_room(1) {
             return;
@@ -120,6 +125,11 @@ impl Step<'_> {
                     decision.message = text::cut(&format!("the report cannot be used: {message}"), 1024);
                 }
             }
+        }
+        if decision.outcome == AttemptOutcome::Succeeded
+            && let Some(asked) = &attempt.promotion
+        {
+            made.results = release::results(asked);
         }
         let made_bytes = budget::bytes(&made.results) + budget::bytes(&made.artifacts);
         if made != Outcomes::default() && !self.take_room(made_bytes + 64) {
