@@ -210,11 +210,16 @@ fn below(stage: &StageStatus, now: Timestamp, style: Style) -> Vec<String> {
             items.extend(
                 dispute(attempt, style)
                     .into_iter()
+                    .chain(promotion(attempt))
                     .chain(steps)
                     .map(|line| (line, Vec::new())),
             );
         } else {
-            let inner = dispute(attempt, style).into_iter().chain(steps).collect();
+            let inner = dispute(attempt, style)
+                .into_iter()
+                .chain(promotion(attempt))
+                .chain(steps)
+                .collect();
             items.push((attempt_line(attempt, now, style), inner));
         }
     }
@@ -250,6 +255,15 @@ fn below(stage: &StageStatus, now: Timestamp, style: Style) -> Vec<String> {
 fn dispute(attempt: &AttemptStatus, style: Style) -> Option<String> {
     let why = attempt.disputed.as_ref()?;
     Some(style.paint(Tone::Bad, &format!("⚠ disputed: {why}")))
+}
+
+/// What a stage with an `environment` asked for.
+fn promotion(attempt: &AttemptStatus) -> Option<String> {
+    let asked = attempt.promotion.as_ref()?;
+    Some(format!(
+        "→ {}: promotion {} of release {}",
+        asked.environment, asked.name, asked.release
+    ))
 }
 
 fn attempt_line(attempt: &AttemptStatus, now: Timestamp, style: Style) -> String {

@@ -57,3 +57,31 @@ fn a_stage_whose_pod_cannot_be_created_yet_shows_what_it_waits_for() {
     let text = plain(&run);
     assert!(text.contains("QuotaExceeded: exceeded quota: few-pods"), "{text}");
 }
+
+#[test]
+fn a_deployment_shows_its_promotion_and_for_what_it_waits() {
+    let mut run = fixtures::running();
+    let stages = &mut run.status.as_mut().unwrap().stages;
+    let stage = stages
+        .iter_mut()
+        .find(|stage| stage.state == StageState::Running)
+        .unwrap();
+    stage.attempts = vec![AttemptStatus {
+        number: 1,
+        reason: "WaitingForApproval".to_owned(),
+        message: "1 of 2 have approved".to_owned(),
+        promotion: Some(dcanary_crds::AttemptPromotion {
+            name: "web-7-production-1-0123456789".to_owned(),
+            uid: None,
+            environment: "production".to_owned(),
+            release: "web-7-abcdef0123".to_owned(),
+        }),
+        ..AttemptStatus::default()
+    }];
+    let text = plain(&run);
+    let line = "→ production: promotion web-7-production-1-0123456789 of release web-7-abcdef0123";
+    assert!(
+        text.contains(line) && text.contains("WaitingForApproval: 1 of 2 have approved"),
+        "{text}"
+    );
+}
