@@ -15,6 +15,7 @@ mod grpc;
 mod hooks;
 mod in_place;
 mod journal;
+mod pipelines;
 mod promotion;
 mod refusals;
 mod rollback;

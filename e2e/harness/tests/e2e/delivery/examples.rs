@@ -134,3 +134,22 @@ async fn blue_is_replaced_by_green_and_comes_back_without_a_lost_request() -> Re
     })
     .await
 }
+
+#[tokio::test]
+async fn the_pipeline_brings_what_it_built_through_staging_into_production() -> Result<()> {
+    scenario("example-deploy", |ns| async move {
+        prepared(&ns).await?;
+        let mut example = Example::new(&ns, "deploy")?;
+        for file in ["deployer.yaml", "environments.yaml", "pipeline.yaml", "run.yaml"] {
+            example.apply(file).await?;
+        }
+        let run = ns.finished("deploy", LIMIT).await?;
+        assert_eq!(run.state("Succeeded").0, "True", "{:#}", run.status());
+        let release = |stage: &str| anyhow::Ok(run.attempt(stage)?["promotion"]["release"].clone());
+        assert_eq!(release("staging")?, release("production")?);
+        ns.serves("production", release("production")?.as_str().context("release")?)
+            .await?;
+        example.is_used_up()
+    })
+    .await
+}
