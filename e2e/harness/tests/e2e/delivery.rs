@@ -19,6 +19,7 @@ mod promotion;
 mod refusals;
 mod rollback;
 mod routes;
+mod syncs;
 
 use std::time::Duration;
 
