@@ -1,6 +1,7 @@
 //! Releases on their way through Environments: real Pods of the example application, a real Gateway, a real Prometheus, and requests from
 //! this machine meanwhile.
 
+mod api;
 mod approvals;
 mod blue_green;
 mod canary;
