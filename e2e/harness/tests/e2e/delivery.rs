@@ -1,6 +1,7 @@
 //! Releases on their way through Environments: real Pods of the example application, a real Gateway, a real Prometheus, and requests from
 //! this machine meanwhile.
 
+mod api;
 mod approvals;
 mod blue_green;
 mod canary;
@@ -19,6 +20,7 @@ mod promotion;
 mod refusals;
 mod rollback;
 mod routes;
+mod syncs;
 
 use std::time::Duration;
 

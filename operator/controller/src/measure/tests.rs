@@ -21,7 +21,7 @@ use dcanary_rollout::{
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::{BODY_BYTES, builder, measure};
+use super::{BODY_BYTES, Guard, Sources, builder, measure};
 
 #[derive(Clone)]
 enum Script {
@@ -117,11 +117,23 @@ impl Server {
 }
 
 async fn ask(source: Source, timeout: u64, token: Option<&str>) -> Answer {
+    ask_through(builder(Guard::default()), source, timeout, token).await
+}
+
+async fn ask_through(
+    client: reqwest::ClientBuilder,
+    source: Source,
+    timeout: u64,
+    token: Option<&str>,
+) -> Answer {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
         let _ = rustls::crypto::ring::default_provider().install_default();
     });
-    let http = builder().no_proxy().tls_certs_only([]).build().unwrap();
+    let sources = Sources {
+        http: client.no_proxy().tls_certs_only([]).build().unwrap(),
+        guard: Guard::default(),
+    };
     let wanted = Measure {
         key: MeasureKey {
             promotion: "uid".to_owned(),
@@ -134,7 +146,7 @@ async fn ask(source: Source, timeout: u64, token: Option<&str>) -> Answer {
         token: None,
         source,
     };
-    measure(&http, &wanted, token).await
+    measure(&sources, &wanted, token).await
 }
 
 fn problem(answer: Answer) -> String {
@@ -291,4 +303,74 @@ async fn a_redirect_is_followed_on_the_same_host_and_never_to_another() {
     assert!(other.asked.lock().unwrap().is_empty(), "it is not even asked");
     let round = Server::with(Script::Redirect("/again".to_owned())).await;
     assert!(problem(round.web(None).await).contains("redirects"));
+}
+
+#[tokio::test]
+async fn a_link_local_address_is_not_asked_and_the_error_says_how_it_could_be() {
+    let web = |url: &str| Source::Web {
+        url: url.to_owned(),
+        json_path: None,
+    };
+    let prometheus = Source::Prometheus {
+        address: "http://[fe80::1]:9090/".to_owned(),
+        query: "up".to_owned(),
+    };
+    for source in [
+        web("http://169.254.169.254/hush"),
+        web("https://0xA9FEA9FE/hush"),
+        prometheus,
+    ] {
+        let said = problem(ask(source, 10, None).await);
+        assert!(
+            said.contains("link-local") && said.contains("allowLinkLocal"),
+            "{said}"
+        );
+    }
+}
+
+/// What a name means.
+fn found(
+    addresses: &'static [[u8; 4]],
+) -> futures::future::BoxFuture<'static, std::io::Result<Vec<SocketAddr>>> {
+    let all = addresses.iter().map(|&address| SocketAddr::from((address, 0)));
+    Box::pin(std::future::ready(Ok(all.collect())))
+}
+
+#[tokio::test]
+async fn a_name_that_leads_to_a_link_local_address_is_not_asked() {
+    let server = Server::saying(200, "{}").await;
+    let port = server.address.port();
+    let url = format!("http://metrics.example:{port}/hush");
+    let lookups: [(super::guard::Lookup, bool); 3] = [
+        (|_| found(&[[127, 0, 0, 1]]), true),
+        (|_| found(&[[169, 254, 169, 254]]), false),
+        // one good address beside it does not help
+        (|_| found(&[[127, 0, 0, 1], [169, 254, 1, 1]]), false),
+    ];
+    for (lookup, good) in lookups {
+        let client = Guard::default().watches_with(reqwest::Client::builder(), lookup);
+        let source = Source::Web {
+            url: url.clone(),
+            json_path: None,
+        };
+        let answer = ask_through(client, source, 10, None).await;
+        if good {
+            assert_eq!(answer, Answer::Value(json!({})));
+        } else {
+            let said = problem(answer);
+            assert!(
+                said.contains("metrics.example") && said.contains("is link-local"),
+                "{said}"
+            );
+        }
+    }
+    assert_eq!(server.asked.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_redirect_to_a_link_local_address_is_not_followed() {
+    let server = Server::with(Script::Redirect("http://169.254.169.254/moved".to_owned())).await;
+    let said = problem(server.web(None).await);
+    assert!(said.contains("redirects to another place"), "{said}");
+    assert_eq!(server.asked.lock().unwrap().len(), 1);
 }

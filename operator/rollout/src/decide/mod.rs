@@ -88,5 +88,6 @@ pub fn next(env: &Environment, seen: &Seen, now: Timestamp) -> Plan {
         pass.take_up();
         pass.follow();
     }
+    pass.forget_frozen();
     pass.close()
 }

@@ -187,6 +187,9 @@ impl<'a> Pass<'a> {
                 if let Gate::Waiting { at: Some(at), .. } = &gate {
                     self.wake_at(*at);
                 }
+                if matches!(&gate, Gate::Waiting { reason: "Frozen", .. }) {
+                    self.note_freeze(promotion);
+                }
                 self.waiting.push(Waiting {
                     promotion,
                     gate,
@@ -372,6 +375,7 @@ impl<'a> Pass<'a> {
                 identity: Some(hash(identity)),
             });
         }
+        self.record_windows(&uid);
         if let Some(decision) = overridden_by {
             let by = self
                 .seen
