@@ -19,6 +19,7 @@ mod promotion;
 mod refusals;
 mod rollback;
 mod routes;
+mod scale;
 
 use std::time::Duration;
 
