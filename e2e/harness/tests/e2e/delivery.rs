@@ -12,6 +12,7 @@ mod freeze;
 mod generator;
 mod gitops;
 mod grpc;
+mod history;
 mod hooks;
 mod in_place;
 mod journal;
