@@ -16,6 +16,7 @@ mod history;
 mod hooks;
 mod in_place;
 mod journal;
+mod partition;
 mod promotion;
 mod refusals;
 mod rollback;
