@@ -22,6 +22,7 @@ mod refusals;
 mod rollback;
 mod routes;
 mod scale;
+mod steering;
 
 use std::time::Duration;
 
