@@ -7,6 +7,7 @@ mod canary;
 mod configuration;
 mod connections;
 mod examples;
+mod expiry;
 mod failures;
 mod freeze;
 mod generator;
