@@ -17,6 +17,7 @@ mod history;
 mod hooks;
 mod in_place;
 mod journal;
+mod measures;
 mod partition;
 mod promotion;
 mod refusals;
