@@ -19,6 +19,7 @@ mod in_place;
 mod journal;
 mod measures;
 mod partition;
+mod places;
 mod promotion;
 mod refusals;
 mod rollback;
