@@ -18,6 +18,7 @@ mod hooks;
 mod in_place;
 mod journal;
 mod measures;
+mod midway;
 mod partition;
 mod places;
 mod promotion;
