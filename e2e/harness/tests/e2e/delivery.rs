@@ -1,6 +1,7 @@
 //! Releases on their way through Environments: real Pods of the example application, a real Gateway, a real Prometheus, and requests from
 //! this machine meanwhile.
 
+mod after_switch;
 mod approvals;
 mod blue_green;
 mod canary;
@@ -24,6 +25,7 @@ mod places;
 mod promotion;
 mod refusals;
 mod rollback;
+mod rolling;
 mod routes;
 mod scale;
 mod steering;

@@ -1,7 +1,14 @@
-//! Environments of several namespaces, side by side, and after a time.
+//! Environments of several namespaces, side by side, and after a time; and what of another namespace is out of reach.
 
 use anyhow::{Context, Result, ensure};
-use dcanary_harness::{Namespace, fixtures::LIMIT, person::Person, scenario};
+use dcanary_harness::{
+    Namespace,
+    cli::said,
+    fixtures::{LIMIT, object, run_with, stage},
+    kubectl::kubectl,
+    person::Person,
+    scenario,
+};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -130,6 +137,42 @@ async fn a_promotion_of_a_namespace_that_is_not_allowed_is_refused_and_told_what
             assert_eq!(
                 view.status()["stable"]["namespace"],
                 outside.name.as_str(),
+                "{:#}",
+                view.status()
+            );
+            Ok(())
+        })
+        .await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_run_cannot_name_a_pipeline_of_another_namespace() -> Result<()> {
+    scenario("pipeline-elsewhere", |ns| async move {
+        scenario("pipeline-owner", |owner| async move {
+            let pipeline = json!({"stages": [stage("deploy", "true")]});
+            owner.apply(&object("Pipeline", "deploy", &pipeline)).await?;
+            let reach = json!({"pipelineRef": {"name": "deploy", "namespace": owner.name}});
+            let refused = kubectl(
+                &["-n", &ns.name, "create", "--validate=strict", "-f", "-"],
+                &run_with("reaches", &reach),
+            )
+            .await?;
+            ensure!(
+                !refused.status.success() && said(&refused).contains("spec.pipelineRef.namespace"),
+                "{}",
+                said(&refused)
+            );
+            ns.apply(&run_with("plain", &json!({"pipelineRef": {"name": "deploy"}})))
+                .await?;
+            let view = ns
+                .run_until("plain", LIMIT, |view| {
+                    view.state("Succeeded").1 == "PipelineNotFound"
+                })
+                .await?;
+            ensure!(
+                view.says("Succeeded").contains("in the namespace of the run"),
                 "{:#}",
                 view.status()
             );

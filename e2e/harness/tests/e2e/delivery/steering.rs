@@ -228,3 +228,43 @@ async fn steps_that_change_in_the_middle_of_a_rollout_hold_from_then_on() -> Res
     })
     .await
 }
+
+#[tokio::test]
+async fn an_undo_and_a_hold_in_the_middle_of_a_rollout_take_the_candidate_back() -> Result<()> {
+    scenario("undo-midway", |ns| async move {
+        let me = prepared(&ns).await?;
+        one_pod(&ns, &canary(&json!([{"weight": 50}, {"pause": {}}]))).await?;
+        ns.release("two", "2").await?;
+        let second = ns.promote("two", "web").await?;
+        let view = ns.pauses_at("web", 50).await?;
+        decide(&me, Verb::Undo, &view).await?;
+        ns.promotion_fails(&second, "Undone").await?;
+        let view = ns.serves("web", "one").await?;
+        ensure!(
+            view.held().is_empty(),
+            "what was undone is held: {:#}",
+            view.status()
+        );
+
+        ns.release("three", "3").await?;
+        let third = ns.promote("three", "web").await?;
+        let view = ns
+            .environment_until("web", LIMIT, |view| {
+                view.rollout()["release"] == "three" && view.state("Paused").0 == "True"
+            })
+            .await?;
+        let identity = view.rollout()["identity"].as_str().context("identity")?;
+        me.decides(Verb::Hold, &view, Some(identity), Some("it loses carts"))
+            .await?;
+        let ended = ns.promotion_fails(&third, "Held").await?;
+        ensure!(
+            ended.says("Succeeded").contains("it loses carts"),
+            "{:#}",
+            ended.status()
+        );
+        let view = ns.serves("web", "one").await?;
+        assert_eq!(view.held(), ["three"], "{:#}", view.status());
+        Ok(())
+    })
+    .await
+}
