@@ -1,7 +1,5 @@
 //! What is kept of earlier releases, and what follows the stable one.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, ensure};
 use dcanary_crds::Verb;
 use dcanary_harness::{Namespace, RunView, fixtures::LIMIT, scenario};
@@ -133,7 +131,7 @@ async fn the_pod_disruption_budget_goes_with_the_promoted_release_and_with_the_f
             "web",
             conditions::is_deleted(&uid),
         );
-        tokio::time::timeout(Duration::from_secs(60), gone)
+        tokio::time::timeout(LIMIT, gone)
             .await
             .context("the PodDisruptionBudget is still there")??;
         Ok(())

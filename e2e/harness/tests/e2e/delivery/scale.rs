@@ -135,7 +135,7 @@ async fn a_horizontal_pod_autoscaler_scales_an_environment_and_the_operator_leav
             .await?;
         assert_eq!(view.0["spec"]["replicas"], 2, "{:#}", view.0["spec"]);
         ensure!(
-            !authors(&view).iter().any(|author| *author == "dcanary"),
+            !authors(&view).contains(&"dcanary"),
             "the operator writes into the spec: {:?}",
             authors(&view)
         );
