@@ -2,25 +2,35 @@
 //! this machine meanwhile.
 
 mod api;
+mod after_switch;
 mod approvals;
 mod blue_green;
 mod canary;
 mod configuration;
 mod connections;
 mod examples;
+mod expiry;
 mod failures;
 mod freeze;
 mod generator;
 mod gitops;
 mod grpc;
+mod history;
 mod hooks;
 mod in_place;
 mod journal;
+mod measures;
+mod midway;
+mod partition;
+mod places;
 mod promotion;
 mod refusals;
 mod rollback;
+mod rolling;
 mod routes;
 mod syncs;
+mod scale;
+mod steering;
 
 use std::time::Duration;
 

@@ -32,7 +32,7 @@ impl Pass<'_> {
         effects.append(&mut self.effects);
         effects.append(&mut self.samples);
         effects.extend(self.evidence_to_store());
-        if let Some(stable) = self.status.stable.clone().filter(|_| !self.in_place()) {
+        if let Some(stable) = self.status.stable.clone() {
             effects.extend(render::disruption_budget(self.env, &stable, self.seen));
         }
         effects.extend(self.leftovers());
