@@ -20,6 +20,7 @@ mod frozen;
 mod holds;
 mod hooks;
 mod journal;
+mod leaving;
 mod pass;
 mod people;
 mod pods;

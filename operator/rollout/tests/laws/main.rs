@@ -8,6 +8,7 @@ mod build;
 mod chain;
 mod cluster;
 mod contest;
+mod deleted;
 mod followed;
 mod frozen;
 mod hooks;

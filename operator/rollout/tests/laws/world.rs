@@ -62,6 +62,8 @@ pub struct World {
     pub switched: Option<Timestamp>,
     /// What the GatewayClass lists, or why it cannot be read.
     pub gateway: Result<Vec<&'static str>, String>,
+    /// The namespace is being deleted.
+    pub namespace_terminating: bool,
     made: u32,
 }
 
@@ -92,6 +94,7 @@ impl World {
             served: BTreeMap::new(),
             switched: None,
             gateway: Ok(vec!["HTTPRouteRequestMirror", "HTTPRouteRequestPercentageMirror"]),
+            namespace_terminating: false,
             made: 0,
         };
         for name in ["good1", "good2", "good3", "crash", "bad"] {
@@ -191,6 +194,7 @@ impl World {
                 sealings: self.sealings.clone(),
                 ..JournalSeen::default()
             },
+            namespace_terminating: self.namespace_terminating,
             gateway_api: true,
             gateways: [((NAMESPACE.to_owned(), "gateway".to_owned()), self.gateway())].into(),
             ..Seen::default()
