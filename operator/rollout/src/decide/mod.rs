@@ -21,6 +21,7 @@ mod holds;
 mod hooks;
 mod journal;
 mod leaving;
+mod left;
 mod pass;
 mod people;
 mod pods;

@@ -13,6 +13,7 @@ mod followed;
 mod frozen;
 mod hooks;
 mod ledger;
+mod left;
 mod lost;
 mod mirror;
 mod opened;

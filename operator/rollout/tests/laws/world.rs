@@ -128,6 +128,18 @@ impl World {
         self.env.metadata.deletion_timestamp = Some(Time(self.now));
     }
 
+    /// Somebody creates one of the same name again, which has another UID and knows nothing.
+    pub fn create_again(&mut self) {
+        assert!(self.is_gone());
+        self.made += 1;
+        self.env.metadata.uid = Some(format!("e0000000-0000-0000-0000-0000000001{:02}", self.made));
+        self.env.metadata.deletion_timestamp = None;
+        self.env.status = None;
+        self.chain.clear();
+        self.machine = None;
+        self.refusals.clear();
+    }
+
     /// The operator let the Environment go.
     pub fn is_gone(&self) -> bool {
         self.env.metadata.deletion_timestamp.is_some() && self.env.metadata.finalizers.is_none()
@@ -300,7 +312,6 @@ impl World {
                     self.refusals.remove(&write.key);
                 }
                 let done = self.cluster.carry_out(effect);
-                self.after(effect);
                 self.laws();
                 done
             }
