@@ -13,6 +13,7 @@ pub mod index;
 pub mod kinds;
 pub mod memory;
 pub mod namespace;
+pub mod nowhere;
 pub mod objects;
 pub mod observe;
 pub mod persist;
