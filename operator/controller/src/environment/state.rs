@@ -81,6 +81,8 @@ pub struct Environments {
     pub unreadable: Unreadable,
     /// Something was deleted.
     pub gone: Arc<Notify>,
+    /// A Promotion may be for an Environment that does not exist.
+    pub nowhere: Notify,
     /// Clients of service accounts.
     pub accounts: Accounts,
     /// Whether the admission policies are in place.
@@ -116,6 +118,7 @@ impl Environments {
             memory: Memory::default(),
             unreadable,
             gone,
+            nowhere: Notify::new(),
             accounts: Accounts::new(client),
             policies: watch::Sender::new(Err(policies::NOT_READ.to_owned())),
             gateway_api: watch::Sender::new(false),

@@ -21,7 +21,7 @@ use tracing::warn;
 
 use super::{
     index::{Place, place},
-    kinds,
+    kinds, nowhere,
     promotions::target,
     routes,
     state::Stores,
@@ -130,6 +130,10 @@ pub fn start(ctx: &Arc<Context>, feeds: Feeds, tasks: &mut Tasks) -> Watched {
     listed.push(filled);
     tasks.start_quiet("admission policies", super::policies::follow(ctx.clone()));
     tasks.start_quiet("gone environments", forget_gone(ctx.clone()));
+    tasks.start_quiet(
+        "promotions into no environment",
+        nowhere::follow(ctx.clone(), feeds.environments.0.listed),
+    );
     let own = ctx.clone();
     let environments = feeds
         .environments
@@ -191,6 +195,9 @@ fn promotion(ctx: &Context, changed: &Promotion) {
     let target = target(changed);
     indices.promotions_into.add(target.clone(), changed);
     indices.promotions_of.add(of(changed), changed);
+    if nowhere::is_nowhere(ctx, changed) {
+        ctx.environments.nowhere.notify_one();
+    }
     wake(ctx, &target);
 }
 
@@ -293,6 +300,8 @@ async fn forget_gone(ctx: Arc<Context>) {
         tokio::time::sleep(CROWD).await;
         let live: std::collections::HashSet<String> = ctx.environments.live().into_iter().collect();
         ctx.environments.memory.retain(|uid| live.contains(uid));
+        // a Promotion may have come when its Environment was let go of
+        ctx.environments.nowhere.notify_one();
     }
 }
 

@@ -265,6 +265,7 @@ impl<'a> Pass<'a> {
         let uid = promotion.metadata.uid.clone().unwrap_or_default();
         let stable = self.status.stable.as_ref();
         if stable.is_some_and(|stable| stable.identity == candidate.identity) {
+            self.name_what_was_left(promotion, release, &candidate);
             self.end_promotion(
                 promotion,
                 RolloutOutcome::Promoted,
