@@ -8,6 +8,7 @@ mod blue_green;
 mod canary;
 mod configuration;
 mod connections;
+mod deletion;
 mod examples;
 mod expiry;
 mod failures;
