@@ -19,6 +19,8 @@ use crate::release::DecidedKind;
     derive = "PartialEq",
     doc = "What a person decided about a promotion or an environment. Create it with `dcanary approve` and the like, or with kubectl.",
     annotation("kustomize.toolkit.fluxcd.io/substitute", "disabled"),
+    selectable = ".spec.for.kind",
+    selectable = ".spec.for.name",
     printcolumn(name = "Verb", type_ = "string", json_path = ".spec.verb"),
     printcolumn(name = "Kind", type_ = "string", json_path = ".spec.for.kind"),
     printcolumn(name = "Name", type_ = "string", json_path = ".spec.for.name"),

@@ -54,6 +54,10 @@ pub struct EnvironmentStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub ended: Vec<EndedPromotion>,
+    /// The promotion that a freeze window holds up, or held up before it was taken up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub frozen: Vec<FrozenPromotion>,
     /// UIDs of Decisions that were carried out and must not be again, the latest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
@@ -112,6 +116,19 @@ pub struct DeployedRelease {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub until: Option<Timestamp>,
+}
+
+/// A promotion and the freeze windows that held it up.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FrozenPromotion {
+    /// UID of the Promotion.
+    pub promotion_uid: String,
+    /// Names of the windows, in the order in which they did.
+    pub windows: Vec<String>,
+    /// How many of the first of them are in the journal.
+    #[serde(default)]
+    pub recorded: i32,
 }
 
 /// What a rollout is doing.

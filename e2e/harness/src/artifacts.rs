@@ -9,6 +9,7 @@ use k8s_openapi::api::{
 };
 use kube::{Api, api::PostParams};
 use reqwest::StatusCode;
+use serde_json::Value;
 use tokio::time::{interval, timeout};
 
 use crate::{
@@ -69,7 +70,7 @@ pub async fn evidence(ns: &Namespace, digest: &str) -> Result<Vec<u8>> {
 }
 
 /// The way to the server.
-struct Server {
+pub struct Server {
     http: reqwest::Client,
     base: String,
     token: String,
@@ -77,30 +78,31 @@ struct Server {
 }
 
 impl Server {
+    /// As the account of readers, with a token for the server alone.
     async fn reached(ns: &Namespace) -> Result<Self> {
+        let system = ns.cluster.operator_namespace.clone();
+        let token = token(ns, &system, READER, &[AUDIENCE]).await?;
+        Self::with(ns, token).await
+    }
+
+    /// As a service account of the namespace, with a token for the API server.
+    ///
+    /// # Errors
+    /// When there is no such account, or no way.
+    pub async fn reached_by(ns: &Namespace, account: &str) -> Result<Self> {
+        let token = token(ns, &ns.name, account, &[]).await?;
+        Self::with(ns, token).await
+    }
+
+    async fn with(ns: &Namespace, token: String) -> Result<Self> {
         let (client, system) = (ns.cluster.client.clone(), ns.cluster.operator_namespace.as_str());
-        let secrets: Api<Secret> = Api::namespaced(client.clone(), system);
+        let secrets: Api<Secret> = Api::namespaced(client, system);
         let authority = secrets
             .get(&format!("{SERVER}-tls"))
             .await?
             .data
             .and_then(|mut data| data.remove("ca.crt"))
             .context("the server's authority")?;
-        let request = TokenRequest {
-            spec: TokenRequestSpec {
-                audiences: vec![AUDIENCE.to_owned()],
-                expiration_seconds: Some(600),
-                bound_object_ref: None,
-            },
-            ..TokenRequest::default()
-        };
-        let accounts: Api<ServiceAccount> = Api::namespaced(client, system);
-        let token = accounts
-            .create_token_request(READER, &PostParams::default(), &request)
-            .await?
-            .status
-            .context("no token")?
-            .token;
         let forward = Forward::to(System::of(&ns.cluster).pods(), &format!("{SERVER}-0"), PORT).await?;
         let host = format!("{SERVER}.{system}.svc");
         let http = reqwest::Client::builder()
@@ -116,10 +118,43 @@ impl Server {
         })
     }
 
-    async fn get(&self, path: &str) -> Result<(StatusCode, Vec<u8>)> {
+    /// Status and body of an answer.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn get(&self, path: &str) -> Result<(StatusCode, Vec<u8>)> {
         let url = format!("{}{path}", self.base);
         let answer = self.http.get(url).bearer_auth(&self.token).send().await?;
         let status = answer.status();
         Ok((status, answer.bytes().await?.to_vec()))
     }
+
+    /// Status and JSON of the answer to an object.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn post(&self, path: &str, object: &Value) -> Result<(u16, Value)> {
+        let url = format!("{}{path}", self.base);
+        let request = self.http.post(url).bearer_auth(&self.token).json(object);
+        let answer = request.send().await?;
+        let status = answer.status().as_u16();
+        Ok((status, answer.json().await?))
+    }
+}
+
+/// A token of a service account; for the API server when no audience is named.
+async fn token(ns: &Namespace, namespace: &str, account: &str, audiences: &[&str]) -> Result<String> {
+    let request = TokenRequest {
+        spec: TokenRequestSpec {
+            audiences: audiences.iter().map(|&audience| audience.to_owned()).collect(),
+            expiration_seconds: Some(600),
+            bound_object_ref: None,
+        },
+        ..TokenRequest::default()
+    };
+    let accounts: Api<ServiceAccount> = Api::namespaced(ns.cluster.client.clone(), namespace);
+    let made = accounts
+        .create_token_request(account, &PostParams::default(), &request)
+        .await?;
+    Ok(made.status.context("no token")?.token)
 }

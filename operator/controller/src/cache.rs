@@ -43,6 +43,12 @@ impl Unreadable {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether it is the place of one.
+    pub fn has(&self, namespace: &str, name: &str) -> bool {
+        self.lock()
+            .contains_key(&(Some(namespace.to_owned()), name.to_owned()))
+    }
+
     /// Namespace and UID of each.
     pub fn all(&self) -> Vec<(String, String)> {
         let known = self.lock();

@@ -35,6 +35,9 @@ pub struct Config {
     /// How the runner gets into build Pods.
     #[arg(long, env = "DCANARY_RUNNER_DELIVERY", value_enum, default_value_t = DeliveryChoice::Auto)]
     pub runner_delivery: DeliveryChoice,
+    /// Metrics may ask link-local addresses (169.254.0.0/16, fe80::/10), where clouds keep the credentials of the node.
+    #[arg(long, env = "DCANARY_ANALYSIS_ALLOW_LINK_LOCAL", default_value_t = false, action = clap::ArgAction::Set)]
+    pub analysis_allow_link_local: bool,
     /// Project of Pipelines that name none.
     #[arg(long, env = "DCANARY_LEDGER_PROJECT", default_value = "default")]
     pub project: String,

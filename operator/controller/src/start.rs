@@ -268,19 +268,23 @@ fn environments(client: &Client, config: &Config, feeds: &Feeds) -> Result<Envir
         feeds.stores(),
         feeds.unreadable(),
         feeds.gone(),
-        metrics_client().context("make a client for metrics")?,
+        sources(config).context("make a client for metrics")?,
     ))
 }
 
 /// Asks sources of metrics. Without authorities on this machine only sources without TLS can be asked, which is no reason not to start.
-fn metrics_client() -> reqwest::Result<reqwest::Client> {
-    measure::builder().build().or_else(|error| {
+fn sources(config: &Config) -> reqwest::Result<measure::Sources> {
+    let guard = measure::Guard {
+        allow_link_local: config.analysis_allow_link_local,
+    };
+    let http = measure::builder(guard).build().or_else(|error| {
         warn!(
             error = &error as &dyn std::error::Error,
             "no certificate authorities are known here: metrics are read without TLS only"
         );
-        measure::builder().tls_certs_only([]).build()
-    })
+        measure::builder(guard).tls_certs_only([]).build()
+    })?;
+    Ok(measure::Sources { http, guard })
 }
 
 /// What takes a run that is not in the cache for one that is gone begins when the cache has the first list.

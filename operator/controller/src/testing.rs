@@ -32,6 +32,7 @@ use crate::{
     config::Config,
     context::Context,
     environment::{Environments, Stores},
+    measure,
     memory::Memory,
     metrics::Metrics,
     reports::{Acknowledgements, ServerClient, Wanted},
@@ -277,7 +278,10 @@ fn environments(client: Client, stores: Stores) -> Environments {
         stores,
         Unreadable::default(),
         Arc::new(Notify::new()),
-        reqwest::Client::builder().tls_certs_only([]).build().unwrap(),
+        measure::Sources {
+            http: reqwest::Client::builder().tls_certs_only([]).build().unwrap(),
+            guard: measure::Guard::default(),
+        },
     )
 }
 

@@ -80,7 +80,8 @@ async fn open(
     metrics: Metrics,
     stopping: CancellationToken,
 ) -> anyhow::Result<Option<Arc<Core>>> {
-    let cluster = Kubernetes::new(kube::Client::try_default().await.context("find the API server")?);
+    let found = kube::Config::infer().await.context("find the API server")?;
+    let cluster = Kubernetes::new(found).context("find the API server")?;
     let config = config.clone();
     // The one before may still be ending; what is running in a blocking thread keeps the program from ending.
     let volume = Volume::wait(&config.data, &stopping).await;

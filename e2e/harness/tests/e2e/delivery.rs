@@ -1,25 +1,38 @@
 //! Releases on their way through Environments: real Pods of the example application, a real Gateway, a real Prometheus, and requests from
 //! this machine meanwhile.
 
+mod after_switch;
+mod api;
 mod approvals;
 mod blue_green;
 mod canary;
 mod configuration;
 mod connections;
+mod deletion;
 mod examples;
+mod expiry;
 mod failures;
 mod freeze;
 mod generator;
 mod gitops;
 mod grpc;
+mod history;
 mod hooks;
 mod in_place;
 mod journal;
 mod pipelines;
+mod measures;
+mod midway;
+mod partition;
+mod places;
 mod promotion;
 mod refusals;
 mod rollback;
+mod rolling;
 mod routes;
+mod scale;
+mod steering;
+mod syncs;
 
 use std::time::Duration;
 

@@ -12,6 +12,8 @@ pub mod gateways;
 pub mod index;
 pub mod kinds;
 pub mod memory;
+pub mod namespace;
+pub mod nowhere;
 pub mod objects;
 pub mod observe;
 pub mod persist;

@@ -22,6 +22,7 @@ use super::{
     index::Place,
     kinds,
     memory::{EnvironmentMemory, Read},
+    namespace,
     objects::as_seen,
     promotions::target,
     secrets,
@@ -82,6 +83,7 @@ pub async fn observe(ctx: &Context, environment: &Environment) -> Observation {
     let named = named(environment);
     read_objects(ctx, &uid, &namespace, &named).await;
     read_secrets(ctx, &uid, &namespace, environment).await;
+    namespace::look(ctx, environment).await;
     let again = again(ctx, &uid, environment);
     let shared = &ctx.environments;
     let (mut objects, pods) = shared.objects.of(&namespace, &label(&environment.name_any()));

@@ -14,7 +14,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use super::{
     accounts::Accounts, index::Index, memory::Memory, objects::Objects, policies, secrets::IdentityKey,
 };
-use crate::cache::Unreadable;
+use crate::{cache::Unreadable, measure::Sources};
 
 /// A label of this length may stand for a longer name.
 const SHORTENED: usize = 60;
@@ -81,6 +81,8 @@ pub struct Environments {
     pub unreadable: Unreadable,
     /// Something was deleted.
     pub gone: Arc<Notify>,
+    /// A Promotion may be for an Environment that does not exist.
+    pub nowhere: Notify,
     /// Clients of service accounts.
     pub accounts: Accounts,
     /// Whether the admission policies are in place.
@@ -89,8 +91,8 @@ pub struct Environments {
     pub gateway_api: watch::Sender<bool>,
     /// Key for digests of Secrets, once it is there.
     pub identity_key: OnceLock<IdentityKey>,
-    /// Client for metrics.
-    pub http: reqwest::Client,
+    /// Whom metrics ask.
+    pub sources: Sources,
     /// One permit for each sample that is taken at once.
     pub samples: Arc<Semaphore>,
     wake: mpsc::UnboundedSender<ObjectRef<Environment>>,
@@ -105,7 +107,7 @@ impl Environments {
         stores: Stores,
         unreadable: Unreadable,
         gone: Arc<Notify>,
-        http: reqwest::Client,
+        sources: Sources,
     ) -> Self {
         let (wake, woken) = mpsc::unbounded_channel();
         Self {
@@ -116,11 +118,12 @@ impl Environments {
             memory: Memory::default(),
             unreadable,
             gone,
+            nowhere: Notify::new(),
             accounts: Accounts::new(client),
             policies: watch::Sender::new(Err(policies::NOT_READ.to_owned())),
             gateway_api: watch::Sender::new(false),
             identity_key: OnceLock::new(),
-            http,
+            sources,
             samples: Arc::new(Semaphore::new(SAMPLES)),
             wake,
             woken: Mutex::new(Some(woken)),

@@ -194,3 +194,41 @@ async fn a_secret_that_cannot_be_read_for_a_while_keeps_its_digest() {
     assert_eq!(digests[0], digests[1], "forbidden says nothing about the content");
     assert_eq!(digests[2], None, "it is gone");
 }
+
+#[tokio::test]
+async fn of_an_environment_that_goes_it_is_read_whether_its_namespace_goes_too() {
+    let going = || {
+        let mut going = environment("env-1");
+        going.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
+        going
+    };
+    let answers: [(fn() -> Answer, bool); 3] = [
+        (
+            || {
+                Answer::ok(
+                    &json!({"metadata": {"name": "team", "deletionTimestamp": "2026-01-01T00:00:00Z"}}),
+                )
+            },
+            true,
+        ),
+        (|| Answer::ok(&json!({"metadata": {"name": "team"}})), false),
+        (|| Answer::error(403, "Forbidden", "no"), false),
+    ];
+    for (namespace, expected) in answers {
+        let api = ApiServer::start(move |_| namespace());
+        let ctx = context(api.client());
+        assert!(
+            !observe(&ctx, &environment("env-1"))
+                .await
+                .seen
+                .namespace_terminating
+        );
+        assert!(api.all("GET").is_empty(), "of another it is not asked");
+        for _ in 0..2 {
+            assert_eq!(observe(&ctx, &going()).await.seen.namespace_terminating, expected);
+        }
+        let reads = api.all("GET");
+        assert_eq!(reads[0].path, "/api/v1/namespaces/team");
+        assert_eq!(reads.len(), if expected { 1 } else { 2 });
+    }
+}

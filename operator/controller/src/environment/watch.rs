@@ -21,7 +21,7 @@ use tracing::warn;
 
 use super::{
     index::{Place, place},
-    kinds,
+    kinds, nowhere,
     promotions::target,
     routes,
     state::Stores,
@@ -135,6 +135,10 @@ pub fn start(ctx: &Arc<Context>, feeds: Feeds, tasks: &mut Tasks) -> Watched {
     listed.push(filled);
     tasks.start_quiet("admission policies", super::policies::follow(ctx.clone()));
     tasks.start_quiet("gone environments", forget_gone(ctx.clone()));
+    tasks.start_quiet(
+        "promotions into no environment",
+        nowhere::follow(ctx.clone(), feeds.environments.0.listed),
+    );
     let own = ctx.clone();
     let environments = feeds
         .environments
@@ -196,6 +200,9 @@ fn promotion(ctx: &Context, changed: &Promotion) {
     let target = target(changed);
     indices.promotions_into.add(target.clone(), changed);
     indices.promotions_of.add(of(changed), changed);
+    if nowhere::is_nowhere(ctx, changed) {
+        ctx.environments.nowhere.notify_one();
+    }
     wake(ctx, &target);
     // the run whose stage waits for it; whoever else wrote that label only has it looked at
     if let Some(run) = changed.labels().get(labels::RUN_UID) {
@@ -302,6 +309,8 @@ async fn forget_gone(ctx: Arc<Context>) {
         tokio::time::sleep(CROWD).await;
         let live: std::collections::HashSet<String> = ctx.environments.live().into_iter().collect();
         ctx.environments.memory.retain(|uid| live.contains(uid));
+        // a Promotion may have come when its Environment was let go of
+        ctx.environments.nowhere.notify_one();
     }
 }
 

@@ -6,6 +6,7 @@
 //! ```
 //! What comes back is never more than a value or one sentence: no token, no URL and no body of an answer gets into an error.
 
+mod guard;
 mod prometheus;
 mod web;
 
@@ -13,6 +14,8 @@ mod web;
 mod tests;
 
 use std::{error::Error, time::Duration};
+
+pub use guard::Guard;
 
 use dcanary_core::text::cut;
 use dcanary_rollout::{Measure, plan::Source, seen::Answer};
@@ -27,8 +30,16 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// Longest error.
 const ERROR_BYTES: usize = 256;
 
+/// Whom samples are taken from, and how.
+pub struct Sources {
+    /// From [`builder`].
+    pub http: Client,
+    /// The one that it was built for.
+    pub guard: Guard,
+}
+
 /// A client for [`measure`]. Redirects are followed on the same host only: what a source says never makes the operator ask another one.
-pub fn builder() -> ClientBuilder {
+pub fn builder(guard: Guard) -> ClientBuilder {
     let same = redirect::Policy::custom(|attempt| {
         let from = attempt.previous().last().map(place);
         if from == Some(place(attempt.url())) && attempt.previous().len() <= REDIRECTS {
@@ -37,9 +48,12 @@ pub fn builder() -> ClientBuilder {
             attempt.stop()
         }
     });
-    Client::builder()
+    guard
+        .watches(Client::builder())
         .redirect(same)
         .connect_timeout(CONNECT)
+        // an open connection leads to the Pod that it was made to, and a Service may lead to those of another release by now
+        .pool_max_idle_per_host(0)
         .user_agent(concat!("dcanary/", env!("CARGO_PKG_VERSION")))
 }
 
@@ -49,8 +63,12 @@ fn place(url: &Url) -> (String, Option<String>, Option<u16>) {
 }
 
 /// Takes a sample. It never fails and never takes longer than the metric allows: whatever goes wrong is an answer.
-pub async fn measure(http: &Client, measure: &Measure, token: Option<&str>) -> Answer {
+pub async fn measure(sources: &Sources, measure: &Measure, token: Option<&str>) -> Answer {
+    let http = &sources.http;
     let asked = async {
+        let (Source::Prometheus { address, .. } | Source::Web { url: address, .. }) = &measure.source;
+        let allowed = sources.guard.literal(&parse(address)?);
+        allowed.map_err(|refused| refused.to_string())?;
         match &measure.source {
             Source::Prometheus { address, query } => prometheus::ask(http, address, query, token).await,
             Source::Web { url, json_path } => web::ask(http, url, json_path.as_deref(), token).await,

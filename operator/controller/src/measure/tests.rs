@@ -9,7 +9,7 @@ use std::{
 use axum::{
     Router,
     body::{Body, Bytes},
-    extract::{Request, State},
+    extract::{ConnectInfo, Request, State},
     http::{StatusCode, header},
     response::Response,
 };
@@ -21,7 +21,7 @@ use dcanary_rollout::{
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::{BODY_BYTES, builder, measure};
+use super::{BODY_BYTES, Guard, Sources, builder, measure};
 
 #[derive(Clone)]
 enum Script {
@@ -117,12 +117,31 @@ impl Server {
 }
 
 async fn ask(source: Source, timeout: u64, token: Option<&str>) -> Answer {
+    ask_through(builder(Guard::default()), source, timeout, token).await
+}
+
+async fn ask_through(
+    client: reqwest::ClientBuilder,
+    source: Source,
+    timeout: u64,
+    token: Option<&str>,
+) -> Answer {
+    measure(&through(client), &wanted(source, timeout), token).await
+}
+
+fn through(client: reqwest::ClientBuilder) -> Sources {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
         let _ = rustls::crypto::ring::default_provider().install_default();
     });
-    let http = builder().no_proxy().tls_certs_only([]).build().unwrap();
-    let wanted = Measure {
+    Sources {
+        http: client.no_proxy().tls_certs_only([]).build().unwrap(),
+        guard: Guard::default(),
+    }
+}
+
+fn wanted(source: Source, timeout: u64) -> Measure {
+    Measure {
         key: MeasureKey {
             promotion: "uid".to_owned(),
             analysis: "step-1".to_owned(),
@@ -133,8 +152,34 @@ async fn ask(source: Source, timeout: u64, token: Option<&str>) -> Answer {
         timeout,
         token: None,
         source,
+    }
+}
+
+#[tokio::test]
+async fn every_sample_is_asked_for_on_a_connection_of_its_own() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let peers = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&peers);
+    let answer = move |ConnectInfo(peer): ConnectInfo<SocketAddr>| async move {
+        seen.lock().unwrap().push(peer);
+        "{}"
     };
-    measure(&http, &wanted, token).await
+    let service = Router::new()
+        .fallback(answer)
+        .into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, service).await });
+    let sources = through(builder(Guard::default()));
+    let source = Source::Web { url, json_path: None };
+    for _ in 0..2 {
+        measure(&sources, &wanted(source.clone(), 10), None).await;
+    }
+    let peers = peers.lock().unwrap();
+    assert_eq!(peers.len(), 2);
+    assert_ne!(
+        peers[0], peers[1],
+        "the second one would be answered by a Pod of before"
+    );
 }
 
 fn problem(answer: Answer) -> String {
@@ -291,4 +336,74 @@ async fn a_redirect_is_followed_on_the_same_host_and_never_to_another() {
     assert!(other.asked.lock().unwrap().is_empty(), "it is not even asked");
     let round = Server::with(Script::Redirect("/again".to_owned())).await;
     assert!(problem(round.web(None).await).contains("redirects"));
+}
+
+#[tokio::test]
+async fn a_link_local_address_is_not_asked_and_the_error_says_how_it_could_be() {
+    let web = |url: &str| Source::Web {
+        url: url.to_owned(),
+        json_path: None,
+    };
+    let prometheus = Source::Prometheus {
+        address: "http://[fe80::1]:9090/".to_owned(),
+        query: "up".to_owned(),
+    };
+    for source in [
+        web("http://169.254.169.254/hush"),
+        web("https://0xA9FEA9FE/hush"),
+        prometheus,
+    ] {
+        let said = problem(ask(source, 10, None).await);
+        assert!(
+            said.contains("link-local") && said.contains("allowLinkLocal"),
+            "{said}"
+        );
+    }
+}
+
+/// What a name means.
+fn found(
+    addresses: &'static [[u8; 4]],
+) -> futures::future::BoxFuture<'static, std::io::Result<Vec<SocketAddr>>> {
+    let all = addresses.iter().map(|&address| SocketAddr::from((address, 0)));
+    Box::pin(std::future::ready(Ok(all.collect())))
+}
+
+#[tokio::test]
+async fn a_name_that_leads_to_a_link_local_address_is_not_asked() {
+    let server = Server::saying(200, "{}").await;
+    let port = server.address.port();
+    let url = format!("http://metrics.example:{port}/hush");
+    let lookups: [(super::guard::Lookup, bool); 3] = [
+        (|_| found(&[[127, 0, 0, 1]]), true),
+        (|_| found(&[[169, 254, 169, 254]]), false),
+        // one good address beside it does not help
+        (|_| found(&[[127, 0, 0, 1], [169, 254, 1, 1]]), false),
+    ];
+    for (lookup, good) in lookups {
+        let client = Guard::default().watches_with(reqwest::Client::builder(), lookup);
+        let source = Source::Web {
+            url: url.clone(),
+            json_path: None,
+        };
+        let answer = ask_through(client, source, 10, None).await;
+        if good {
+            assert_eq!(answer, Answer::Value(json!({})));
+        } else {
+            let said = problem(answer);
+            assert!(
+                said.contains("metrics.example") && said.contains("is link-local"),
+                "{said}"
+            );
+        }
+    }
+    assert_eq!(server.asked.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_redirect_to_a_link_local_address_is_not_followed() {
+    let server = Server::with(Script::Redirect("http://169.254.169.254/moved".to_owned())).await;
+    let said = problem(server.web(None).await);
+    assert!(said.contains("redirects to another place"), "{said}");
+    assert_eq!(server.asked.lock().unwrap().len(), 1);
 }

@@ -1,22 +1,28 @@
-//! A Deployment that was there before the Environment is its first stable release.
+//! A workload that was there before the Environment is its first stable release: the Deployment that it names, or what an Environment of its
+//! name left behind.
 
 use super::pass::Pass;
 use crate::render;
 
 impl Pass<'_> {
-    /// Takes an existing Deployment over, once.
+    /// Takes an existing workload over, once.
     pub(super) fn adopt(&mut self) {
         if self.status.stable.is_some() || self.status.rollout.is_some() {
             return;
         }
-        match render::adopted(self.env, self.seen) {
+        // what serves comes before what was there before that
+        let adopted = match render::serving(self.env, self.seen) {
+            Some(left) => Some(Ok(left)),
+            None => render::adopted(self.env, self.seen),
+        };
+        match adopted {
             None => {}
             Some(Ok(mut stable)) => {
                 stable.since = Some(self.now);
                 self.tell(
                     false,
                     "Adopted",
-                    &format!("Deployment {} is the stable release", stable.workload),
+                    &format!("{} {} is the stable release", self.kind().name(), stable.workload),
                 );
                 if let Some(configuration) = self.configuration() {
                     self.status.configuration = Some(configuration);

@@ -3,6 +3,7 @@
 use dcanary_core::{Wake, journal as outbox};
 use dcanary_crds::DeletionPolicy;
 use dcanary_types::environment::EnvTransition;
+use serde_json::Value;
 
 use super::{
     effects::{deletion, uid_of, writes},
@@ -11,7 +12,7 @@ use super::{
 use crate::{
     plan::{Effect, Plan},
     render,
-    seen::Kind,
+    seen::{Key, Kind},
     traffic,
 };
 
@@ -19,18 +20,19 @@ impl Pass<'_> {
     /// Carries the policy out, then lets the Environment go. It never waits for the chain, only until its records are in safe keeping.
     pub(super) fn delete(mut self) -> Plan {
         self.open_journal();
-        let mut effects = Vec::new();
+        self.note_ended();
+        let all_ended = self.end_all();
+        let mut effects = self.promotion_effects();
         let (left, waits) = if self.seen.namespace_terminating {
-            (Vec::new(), false)
+            (Vec::new(), None)
         } else {
             match self.env.spec.deletion_policy {
-                DeletionPolicy::Orphan => (Vec::new(), false),
-                DeletionPolicy::Delete => (self.taken_away(), false),
+                DeletionPolicy::Orphan => (Vec::new(), None),
+                DeletionPolicy::Delete => (self.taken_away(), None),
                 DeletionPolicy::GiveBack => self.given_back(),
             }
         };
-        let done = left.is_empty() && !waits;
-        effects.extend(left);
+        let done = left.is_empty() && waits.is_none() && all_ended;
         if done {
             self.close_record();
         }
@@ -46,6 +48,8 @@ impl Pass<'_> {
             .as_ref()
             .and_then(|journal| outbox::to_seal(journal, self.uid, true));
         let sealed = sealing.is_none();
+        self.tell_why_it_stays(waits, &left, sealed);
+        effects.extend(left);
         effects.extend(sealing.map(Effect::SealOutbox));
         if done && sealed {
             effects.push(Effect::ReleaseEnvironment);
@@ -85,7 +89,7 @@ impl Pass<'_> {
             {
                 continue;
             }
-            if object.pointer("/metadata/deletionTimestamp").is_none() {
+            if !is_leaving(object) {
                 effects.extend(uid_of(object).map(|uid| deletion(key.clone(), uid)));
             }
         }
@@ -96,26 +100,47 @@ impl Pass<'_> {
         traffic::of(self.env, self.seen, None).map_or_else(Vec::new, |traffic| traffic.remove())
     }
 
-    /// The adopted workload first, and only when it is ready the rest. And whether there is something to wait for.
-    fn given_back(&self) -> (Vec<Effect>, bool) {
-        let Some(stable) = &self.status.stable else {
-            return (self.taken_away(), false);
+    /// The adopted workload first, and only when it is ready the rest. And what there is to wait for.
+    fn given_back(&self) -> (Vec<Effect>, Option<String>) {
+        let (Some(stable), Some(reference)) = (&self.status.stable, &self.env.spec.workload.reference) else {
+            return (self.taken_away(), None);
         };
+        let name = reference.name.as_str();
+        let key = Key::new(Kind::Deployment, name);
+        if let Some(problem) = self.seen.unreadable.get(&key) {
+            let why = format!("Deployment `{name}` is to be given back and cannot be read now: {problem}");
+            return (Vec::new(), Some(why));
+        }
+        let there = self.seen.objects.get(&key).filter(|object| !is_leaving(object));
+        if there.is_none_or(|object| render::claimed(self.env, object).is_err()) {
+            // there is nothing that could be given back; what serves instead of it goes on
+            let serves = stable.workload != name;
+            return (if serves { Vec::new() } else { self.taken_away() }, None);
+        }
         let given = render::give_back(self.env, stable, self.seen);
         if !given.is_empty() {
-            return (writes(given), true);
+            return (writes(given), None);
         }
-        let reference = self.env.spec.workload.reference.as_ref();
-        let ready = reference.is_none_or(|reference| {
-            self.state(&reference.name)
-                .is_some_and(|state| render::complete(&state, self.full()))
-        });
-        if ready {
-            (self.taken_away(), false)
-        } else {
-            (Vec::new(), true)
+        let state = self.state(name);
+        let is_complete = |state: &render::WorkloadState| render::complete(state, self.full());
+        if state.as_ref().is_some_and(is_complete) {
+            return (self.taken_away(), None);
         }
+        let why = format!(
+            "Deployment `{name}` is given back, and the rest is removed once its Pods are ready: {} of {} are{}; `deletionPolicy: Orphan` waits for nothing",
+            state.as_ref().map_or(0, |state| state.available),
+            self.full(),
+            state
+                .and_then(|state| state.problem)
+                .map_or_else(String::new, |(reason, message)| format!(" ({reason}: {message})")),
+        );
+        (Vec::new(), Some(why))
     }
+}
+
+/// It is being deleted itself.
+fn is_leaving(object: &Value) -> bool {
+    object.pointer("/metadata/deletionTimestamp").is_some()
 }
 
 /// Marks in `status.decided` that the last record is written.

@@ -32,10 +32,11 @@ impl Pass<'_> {
         effects.append(&mut self.effects);
         effects.append(&mut self.samples);
         effects.extend(self.evidence_to_store());
-        if let Some(stable) = self.status.stable.clone().filter(|_| !self.in_place()) {
+        if let Some(stable) = self.status.stable.clone() {
             effects.extend(render::disruption_budget(self.env, &stable, self.seen));
         }
         effects.extend(self.leftovers());
+        effects.extend(self.taken_over());
         effects.extend(self.promotion_effects());
         effects.extend(self.outbox_effects());
         self.one_at_a_time(&mut effects);
@@ -76,8 +77,11 @@ impl Pass<'_> {
             effects.extend(self.scaled(&stable.workload, self.stable_target()));
             effects.extend(self.brought_back(&stable));
         }
+        let stable = self.status.stable.as_ref().map(|stable| &stable.workload);
         if let Some(rollout) = self.status.rollout.clone()
             && rollout.outcome != Some(RolloutOutcome::Promoted)
+            // what went back in place, before the strategy was another one, is the stable one's
+            && stable != Some(&rollout.workload)
         {
             let target = self.candidate_target(&rollout);
             let begun = !matches!(rollout.doing, Doing::Waiting | Doing::PreDeploy);
@@ -106,7 +110,8 @@ impl Pass<'_> {
             let under_way = self
                 .active()
                 .is_some_and(|rollout| rollout.workload == deployed.workload)
-                || relieved.is_some_and(|relieved| relieved.workload == deployed.workload);
+                || relieved.is_some_and(|relieved| relieved.workload == deployed.workload)
+                || self.is_named_before(index, &deployed.workload);
             match self.history_target(index) {
                 Some(target) if !under_way => effects.extend(self.scaled(&deployed.workload, target)),
                 Some(_) => {}
@@ -118,6 +123,14 @@ impl Pass<'_> {
             }
         }
         effects
+    }
+
+    /// Whether the stable release or a later one of the history has that workload: releases in place have one between them, and it stays
+    /// theirs when the strategy becomes another one.
+    fn is_named_before(&self, index: usize, workload: &str) -> bool {
+        let later = self.status.history.iter().take(index);
+        let mut all = self.status.stable.iter().chain(later);
+        all.any(|deployed| deployed.workload == workload)
     }
 
     fn in_place_effects(&mut self) -> Vec<Effect> {
@@ -238,31 +251,33 @@ impl Pass<'_> {
     }
 
     /// Objects of releases that nothing names any more.
-    fn leftovers(&self) -> Vec<Effect> {
+    fn leftovers(&mut self) -> Vec<Effect> {
+        let clears = self.clears_what_was_left();
+        self.seen
+            .objects
+            .iter()
+            .filter(|(key, object)| {
+                matches!(key.kind, Kind::Deployment | Kind::ConfigMap)
+                    && (self.is_ours(object) || (clears && render::is_left(self.env, object)))
+                    && !self.is_used(key, object)
+            })
+            .filter_map(|(key, object)| Some(deletion(key.clone(), uid_of(object)?)))
+            .collect()
+    }
+
+    /// Whether the status names the release that an object is of. What is of no release is none of ours to take away.
+    pub(super) fn is_used(&self, key: &Key, object: &Value) -> bool {
         let deployed = self.status.stable.iter().chain(&self.status.history);
         let rollout = self.status.rollout.as_ref();
         let relieved = self.status.relieved.as_ref();
-        let identities: BTreeSet<&str> = deployed
-            .clone()
-            .map(|deployed| deployed.identity.as_str())
-            .chain(rollout.map(|rollout| rollout.identity.as_str()))
-            .chain(relieved.map(|relieved| relieved.identity.as_str()))
-            .collect();
-        let mut effects = Vec::new();
-        for (key, object) in &self.seen.objects {
-            if !matches!(key.kind, Kind::Deployment | Kind::ConfigMap) || !self.is_ours(object) {
-                continue;
-            }
-            let identity = render::identity_of(object);
-            let named = deployed.clone().any(|deployed| deployed.workload == key.name)
-                || rollout.is_some_and(|rollout| rollout.workload == key.name)
-                || relieved.is_some_and(|relieved| relieved.workload == key.name);
-            let wanted = identity.is_none_or(|identity| identities.contains(identity));
-            if !wanted && !named && !self.is_adopted(&key.name) {
-                effects.extend(uid_of(object).map(|uid| deletion(key.clone(), uid)));
-            }
-        }
-        effects
+        let mut all = deployed
+            .map(|deployed| (&deployed.workload, &deployed.identity))
+            .chain(rollout.map(|rollout| (&rollout.workload, &rollout.identity)))
+            .chain(relieved.map(|relieved| (&relieved.workload, &relieved.identity)));
+        let Some(identity) = render::identity_of(object) else {
+            return true;
+        };
+        self.is_adopted(&key.name) || all.any(|(workload, other)| *workload == key.name || *other == identity)
     }
 
     /// Whether a name is that of the Deployment that was there before the Environment.

@@ -1,10 +1,13 @@
-//! Freeze windows that open after a promotion was taken up, before anything of it is deployed.
+//! Freeze windows: those that open after a promotion was taken up, before anything of it is deployed, and what is recorded of all that held it up.
 
-use dcanary_crds::Verb;
+use dcanary_crds::{FrozenPromotion, Promotion, Verb};
 use dcanary_types::environment::EnvTransition;
 
-use super::pass::Pass;
-use crate::wanted::frozen;
+use super::pass::{Pass, Waiting};
+use crate::wanted::{Gate, finished, frozen};
+
+/// Windows of one promotion that are recorded: an outbox has to have room for all of them at once.
+const WINDOWS: usize = 8;
 
 impl Pass<'_> {
     /// Whether the rollout must not begin to deploy now. A way back waits for no window, nor does what a person let through.
@@ -29,6 +32,10 @@ impl Pass<'_> {
         if self.is_let_through(&rollout) {
             return false;
         }
+        self.note_window(&rollout.promotion_uid, &window.name);
+        if self.has_room() {
+            self.record_windows(&rollout.promotion_uid);
+        }
         self.wake_at(window.until);
         self.say(
             "Frozen",
@@ -38,6 +45,65 @@ impl Pass<'_> {
             ),
         );
         true
+    }
+
+    /// Remembers the window that a promotion waits for, of those that do the newest: the others end when it begins. The journal knows no
+    /// promotion before it is taken up, so the window is recorded then.
+    pub(super) fn note_freeze(&mut self, promotion: &Promotion) {
+        let waits = |waiting: &Waiting<'_>| matches!(waiting.gate, Gate::Waiting { reason: "Frozen", .. });
+        let newest = !self.waiting.iter().any(waits);
+        if newest
+            && let Ok(Some(window)) = frozen(&self.env.spec.freeze, self.now)
+            && let Some(uid) = &promotion.metadata.uid
+        {
+            let all = &mut self.status.frozen;
+            all.retain(|known| known.recorded > 0 || known.promotion_uid == *uid);
+            self.note_window(uid, &window.name);
+        }
+    }
+
+    fn note_window(&mut self, uid: &str, window: &str) {
+        let all = &mut self.status.frozen;
+        let found = all.iter_mut().find(|known| known.promotion_uid == uid);
+        let Some(found) = found else {
+            all.push(FrozenPromotion {
+                promotion_uid: uid.to_owned(),
+                windows: vec![window.to_owned()],
+                recorded: 0,
+            });
+            return;
+        };
+        if found.windows.len() < WINDOWS && !found.windows.iter().any(|known| known == window) {
+            found.windows.push(window.to_owned());
+        }
+    }
+
+    /// Records the windows that held up the promotion that has its turn, each once.
+    pub(super) fn record_windows(&mut self, uid: &str) {
+        let mut all = self.status.frozen.iter_mut();
+        let Some(frozen) = all.find(|frozen| frozen.promotion_uid == uid) else {
+            return;
+        };
+        let recorded = usize::try_from(frozen.recorded).unwrap_or_default();
+        let new: Vec<String> = frozen.windows.iter().skip(recorded).cloned().collect();
+        frozen.recorded = i32::try_from(frozen.windows.len()).unwrap_or(i32::MAX);
+        for window in new {
+            self.emit(EnvTransition::Frozen {
+                promotion: uid.to_owned(),
+                window,
+            });
+        }
+    }
+
+    /// Drops what was remembered of promotions that ended or are gone.
+    pub(super) fn forget_frozen(&mut self) {
+        let mut all = std::mem::take(&mut self.status.frozen);
+        all.retain(|frozen| {
+            let uid = frozen.promotion_uid.as_str();
+            let ended = self.status.ended.iter().any(|ended| ended.promotion_uid == uid);
+            !ended && self.promotion(uid).is_some_and(|promotion| !finished(promotion))
+        });
+        self.status.frozen = all;
     }
 
     /// Whether a person let it through; that is recorded once.

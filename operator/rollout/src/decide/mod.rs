@@ -20,6 +20,9 @@ mod frozen;
 mod holds;
 mod hooks;
 mod journal;
+mod leaving;
+mod left;
+mod nowhere;
 mod pass;
 mod people;
 mod pods;
@@ -46,6 +49,7 @@ use crate::{
 };
 use pass::Pass;
 
+pub use nowhere::nowhere;
 pub use steps::{Step, steps};
 pub use validate::{SpecError, validate};
 
@@ -88,5 +92,6 @@ pub fn next(env: &Environment, seen: &Seen, now: Timestamp) -> Plan {
         pass.take_up();
         pass.follow();
     }
+    pass.forget_frozen();
     pass.close()
 }

@@ -116,7 +116,7 @@ fn active_facts(rollout: &Rollout) -> Vec<Fact> {
     waiting_facts(reason, &rollout.message, super::conditions::is_paused(rollout))
 }
 
-fn waiting_facts(reason: &str, message: &str, paused: bool) -> Vec<Fact> {
+pub(super) fn waiting_facts(reason: &str, message: &str, paused: bool) -> Vec<Fact> {
     use ConditionStatus::{False, True, Unknown};
     use ConditionType::{Finished, Paused, Reconciling, Stalled, Succeeded};
     vec![

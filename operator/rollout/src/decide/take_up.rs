@@ -187,6 +187,9 @@ impl<'a> Pass<'a> {
                 if let Gate::Waiting { at: Some(at), .. } = &gate {
                     self.wake_at(*at);
                 }
+                if matches!(&gate, Gate::Waiting { reason: "Frozen", .. }) {
+                    self.note_freeze(promotion);
+                }
                 self.waiting.push(Waiting {
                     promotion,
                     gate,
@@ -262,6 +265,7 @@ impl<'a> Pass<'a> {
         let uid = promotion.metadata.uid.clone().unwrap_or_default();
         let stable = self.status.stable.as_ref();
         if stable.is_some_and(|stable| stable.identity == candidate.identity) {
+            self.name_what_was_left(promotion, release, &candidate);
             self.end_promotion(
                 promotion,
                 RolloutOutcome::Promoted,
@@ -372,6 +376,7 @@ impl<'a> Pass<'a> {
                 identity: Some(hash(identity)),
             });
         }
+        self.record_windows(&uid);
         if let Some(decision) = overridden_by {
             let by = self
                 .seen

@@ -3,10 +3,10 @@
 use dcanary_crds::{Environment, labels};
 use serde_json::Value;
 
-use super::{metadata, object};
+use super::{left, metadata, object};
 
-/// Whether an object is the Environment's: it has its UID as label, or it is the Deployment that `workload.ref` names and no other
-/// Environment has it.
+/// Whether an object is the Environment's: it has its UID as label, or that of an Environment of its name, which is gone; or it is the
+/// Deployment that `workload.ref` names and no other Environment has it.
 ///
 /// # Errors
 /// Whose it is, and what to do.
@@ -15,6 +15,7 @@ pub fn claimed(env: &Environment, object: &Value) -> Result<(), String> {
     let name = object::text(object, "/metadata/name").unwrap_or_default();
     match object::label(object, labels::ENVIRONMENT_UID) {
         Some(uid) if !uid.is_empty() && uid == metadata::uid(env) => Ok(()),
+        Some(_) if left::is_left(env, object) => Ok(()),
         Some(_) => {
             let other = object::label(object, labels::ENVIRONMENT).unwrap_or("another one");
             Err(format!(

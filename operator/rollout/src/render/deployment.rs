@@ -6,7 +6,7 @@ use dcanary_core::pod::label;
 use dcanary_crds::{Environment, labels};
 use serde_json::{Value, json};
 
-use super::{Candidate, metadata, object};
+use super::{Candidate, left, metadata, object};
 use crate::{
     plan::{Actor, Write},
     seen::{Key, Kind, Seen},
@@ -66,7 +66,7 @@ pub(super) fn wanted(object: &Value) -> i32 {
 
 /// By what a Service selects the Pods of a workload. For an adopted one by its own labels, so that its Pods need no new ones.
 pub fn selector(env: &Environment, workload_name: &str, seen: &Seen) -> BTreeMap<String, String> {
-    let ours = own(env, workload_name);
+    let ours = left::selector(env, workload_name, seen);
     let adopted = env.spec.workload.reference.as_ref();
     if adopted.is_none_or(|adopted| adopted.name != workload_name) {
         return ours;

@@ -4,7 +4,7 @@ use dcanary_core::text::cut;
 use dcanary_crds::{Environment, labels};
 use serde_json::Value;
 
-use super::{deployment, in_place, metadata, object};
+use super::{deployment, in_place, left, object};
 use crate::seen::{Key, Kind, Seen};
 
 const MESSAGE_BYTES: usize = 512;
@@ -183,7 +183,7 @@ fn pods_of<'a>(env: &Environment, seen: &'a Seen, workload: &Value) -> Vec<&'a V
     seen.pods
         .values()
         .filter(|pod| {
-            object::label(pod, labels::ENVIRONMENT_UID) == Some(metadata::uid(env))
+            object::label(pod, labels::ENVIRONMENT_UID) == Some(left::uid_on_pods(env, workload))
                 && object::list(pod, "/metadata/ownerReferences")
                     .iter()
                     .any(|owner| {

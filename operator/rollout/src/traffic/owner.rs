@@ -34,6 +34,8 @@ pub(super) fn owner(place: &Place<'_>, key: &Key, object: &Value) -> Result<Ours
             label(labels::ENVIRONMENT).unwrap_or("of another name"),
         ))),
         _ if given => Ok(Ours::TakenOver),
+        // that one left it behind
+        Some(_) => Ok(Ours::Created),
         _ => Err(Obstacle::Foreign(format!(
             "{kind} {name} exists and does not belong to this Environment: delete it, or let it be taken over with the annotation {ADOPT}: \"true\" on it",
             kind = key.kind.name(),

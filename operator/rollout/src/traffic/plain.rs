@@ -56,7 +56,7 @@ impl Traffic for PlainServices<'_> {
         if leads(candidate) {
             return Some(100);
         }
-        (now == selector::whole(place.uid)).then(|| self.share(candidate))
+        (now == self.whole()).then(|| self.share(candidate))
     }
 
     fn remove(&self) -> Vec<Effect> {
@@ -155,7 +155,24 @@ impl PlainServices<'_> {
             };
             return (stable, Some(state));
         }
-        (selector::whole(place.uid), more)
+        (self.whole(), more)
+    }
+
+    /// What selects the Pods of both releases.
+    fn whole(&self) -> Selector {
+        let place = &self.place;
+        let stable = place
+            .env
+            .status
+            .as_ref()
+            .and_then(|status| status.stable.as_ref());
+        let stable = stable.map(|stable| render::selector(place.env, &stable.workload, place.seen));
+        let uid = stable.and_then(|selector| selector.get(labels::ENVIRONMENT_UID).cloned());
+        if uid.is_none_or(|uid| uid == place.uid) {
+            selector::whole(place.uid)
+        } else {
+            selector::of_name(place.stable)
+        }
     }
 
     fn needs_route(&self, wanted: &Wanted<'_>) -> Option<Obstacle> {
@@ -191,7 +208,7 @@ impl PlainServices<'_> {
 
     /// Pods that a Service sends requests to.
     fn ready(&self) -> impl Iterator<Item = &Value> {
-        let whole = selector::whole(self.place.uid);
+        let whole = self.whole();
         self.place.seen.pods.values().filter(move |pod| {
             let ready = list(pod, &["status", "conditions"]).iter().any(|condition| {
                 text(condition, &["type"]) == Some("Ready") && text(condition, &["status"]) == Some("True")

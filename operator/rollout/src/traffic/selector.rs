@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use dcanary_core::pod::label;
 use dcanary_crds::labels;
 use serde_json::Value;
 
@@ -14,6 +15,11 @@ pub(super) type Selector = BTreeMap<String, String>;
 /// Selector of all Pods of an Environment.
 pub(super) fn whole(uid: &str) -> Selector {
     Selector::from([(labels::ENVIRONMENT_UID.to_owned(), uid.to_owned())])
+}
+
+/// Selector of all Pods of Environments of a name, where some have the UID of one that is gone.
+pub(super) fn of_name(name: &str) -> Selector {
+    Selector::from([(labels::ENVIRONMENT.to_owned(), label(name))])
 }
 
 /// The Pods that it selects were made by the operator.

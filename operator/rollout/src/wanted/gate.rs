@@ -115,7 +115,11 @@ pub fn gate(
         let asked = asked_before(env, by, &release.spec.images, Some(&digest_of(release)), seen);
         let found = approvals(rule, promotion, asked, &candidate.identity, &decisions);
         if !found.enough() {
-            return unapproved(promotion, rule.timeout, &found, seen, now);
+            let ends = decisions
+                .iter()
+                .filter_map(|decision| decision.decision.spec.expires_at)
+                .min();
+            return unapproved(promotion, rule.timeout, &found, ends, seen, now);
         }
         counted = found.counted;
     }
@@ -231,10 +235,12 @@ fn older(status: &EnvironmentStatus, promotion: &Promotion, release: &Release) -
     })
 }
 
+/// `ends`: when the first of the Decisions counts no more.
 fn unapproved(
     promotion: &Promotion,
     timeout: Option<dcanary_crds::Duration>,
     found: &super::Approvals,
+    ends: Option<Timestamp>,
     seen: &Seen,
     now: Timestamp,
 ) -> Gate {
@@ -268,6 +274,6 @@ fn unapproved(
         reason: "WaitingForApproval",
         message,
         approvals: found.counted.clone(),
-        at: deadline,
+        at: deadline.into_iter().chain(ends).min(),
     }
 }

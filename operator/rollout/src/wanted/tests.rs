@@ -2,6 +2,7 @@
 
 use dcanary_crds::{
     DeployedRelease, Duration, Environment, EnvironmentStatus, FreezeWindow, PromotesFrom, Release,
+    release::DecidedKind,
 };
 use jiff::Timestamp;
 
@@ -116,4 +117,35 @@ fn a_release_has_arrived_only_with_the_same_images_and_the_same_artifacts() {
         !is_same(&here, &deployed.images, deployed.digest.as_deref()),
         "what only images tell apart is not all"
     );
+}
+
+#[test]
+fn a_decision_counts_only_for_exactly_the_object_that_it_is_for() {
+    let decision = |namespace: &str, kind: &str, name: &str, uid: &str| -> dcanary_crds::Decision {
+        serde_json::from_value(serde_json::json!({
+            "apiVersion": "dcanary.dev/v1alpha1", "kind": "Decision",
+            "metadata": {"name": "d", "namespace": namespace, "uid": "d", "creationTimestamp": "2026-01-01T00:00:00Z"},
+            "spec": {"for": {"kind": kind, "name": name, "uid": uid}, "verb": "approve", "by": {"username": "ann"}},
+        }))
+        .unwrap()
+    };
+    let counts = |decision| {
+        let seen = Seen {
+            decisions: vec![decision],
+            ..Seen::default()
+        };
+        let now = at("2026-01-02T00:00:00Z");
+        !counted(&seen, DecidedKind::Promotion, "team", "p", "uid-p", now).is_empty()
+    };
+    assert!(counts(decision("team", "Promotion", "p", "uid-p")));
+    // where its author had the right is where the object is, and no other place
+    assert!(!counts(decision("shop", "Promotion", "p", "uid-p")));
+    assert!(!counts(decision("team", "Environment", "p", "uid-p")));
+    assert!(!counts(decision("team", "Promotion", "q", "uid-p")));
+    assert!(!counts(decision(
+        "team",
+        "Promotion",
+        "p",
+        "uid-of-the-one-before"
+    )));
 }

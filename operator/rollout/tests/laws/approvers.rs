@@ -1,6 +1,8 @@
 //! Who may approve, how often, and for how long.
 
+use dcanary_core::{Wake, time::later};
 use dcanary_crds::Verb;
+use dcanary_rollout::next;
 use serde_json::{Value, json};
 
 use crate::{
@@ -71,4 +73,24 @@ fn time_to_approve_begins_when_it_can_be_approved() {
         world.finished(&name),
         Some((false, "ApprovalTimedOut".to_owned()))
     );
+}
+
+#[test]
+fn an_approval_that_ends_is_looked_at_again_in_that_moment() {
+    let mut world = world(json!({"required": 2, "users": ["bob", "cid"]}), json!({}));
+    let name = world.promote("good1");
+    world.run(5);
+    world.decide(&name, Verb::Approve, "bob");
+    let end = later(world.now, 7);
+    world.decisions[0].spec.expires_at = Some(end);
+    world.run(3);
+    assert_eq!(world.promotions[0].status.as_ref().unwrap().approvals.len(), 1);
+    // nothing else happens meanwhile
+    let plan = next(&world.env, &world.seen(), world.now);
+    assert_eq!(plan.wake, Wake::At(end));
+    world.run(10);
+    assert_eq!(world.promotions[0].status.as_ref().unwrap().approvals, []);
+    world.decide(&name, Verb::Approve, "cid");
+    world.run(30);
+    assert_eq!(world.stable(), None, "bob's approval counts no more");
 }

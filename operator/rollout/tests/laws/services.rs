@@ -91,3 +91,19 @@ fn where_the_strategy_becomes_rolling_requests_go_to_the_old_workload_until_the_
     assert_eq!(world.stable().as_deref(), Some("good2"));
     assert_eq!(world.cluster.leads_to("web").as_deref(), Some("web"));
 }
+
+#[test]
+fn the_disruption_budget_counts_the_pods_of_the_stable_release_also_where_they_are_replaced_in_place() {
+    let workload = json!({"disruptionBudget": {"maxUnavailable": "1"}, "template": {"spec": {"template": {"spec": {"containers": [{"name": "app", "image": "$(images.app)"}]}}}}});
+    for strategy in [json!({"rolling": {}}), canary(json!([{"weight": 50}]))] {
+        let mut world = World::new(environment(strategy, json!({"workload": workload})));
+        for release in ["good1", "good2"] {
+            world.promote(release);
+            world.run(60);
+            let stable = world.status().stable.unwrap().workload;
+            let budget = &world.cluster.objects[&Key::new(Kind::PodDisruptionBudget, "web")];
+            let found = &budget["spec"]["selector"]["matchLabels"];
+            assert!(selects(found, &labels(&world, &stable)), "{found}");
+        }
+    }
+}

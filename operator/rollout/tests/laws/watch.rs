@@ -28,6 +28,7 @@ impl World {
     /// Nothing is taken away that serves requests by weight, or did so until less than the time to drain ago. And requests take the way of a
     /// Service that was switched only after its endpoints have had time to follow.
     pub fn before(&mut self, effect: &Effect) {
+        self.note_switched(effect);
         if self.env.metadata.deletion_timestamp.is_some() {
             return;
         }
@@ -72,11 +73,12 @@ impl World {
         );
     }
 
-    /// Notes what is there after an effect.
-    pub fn after(&mut self, effect: &Effect) {
+    /// Notes that the Service of the stable release is to lead elsewhere.
+    fn note_switched(&mut self, effect: &Effect) {
         if let Effect::Write(write) = effect
             && write.key == Key::new(Kind::Service, "web")
-            && write.object.pointer("/metadata/resourceVersion").is_some()
+            && let Some(there) = self.cluster.objects.get(&write.key)
+            && there["spec"]["selector"] != write.object["spec"]["selector"]
         {
             self.switched = Some(self.now);
         }

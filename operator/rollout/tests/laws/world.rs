@@ -62,6 +62,8 @@ pub struct World {
     pub switched: Option<Timestamp>,
     /// What the GatewayClass lists, or why it cannot be read.
     pub gateway: Result<Vec<&'static str>, String>,
+    /// The namespace is being deleted.
+    pub namespace_terminating: bool,
     made: u32,
 }
 
@@ -92,6 +94,7 @@ impl World {
             served: BTreeMap::new(),
             switched: None,
             gateway: Ok(vec!["HTTPRouteRequestMirror", "HTTPRouteRequestPercentageMirror"]),
+            namespace_terminating: false,
             made: 0,
         };
         for name in ["good1", "good2", "good3", "crash", "bad"] {
@@ -123,6 +126,18 @@ impl World {
     /// Somebody deletes the Environment.
     pub fn delete(&mut self) {
         self.env.metadata.deletion_timestamp = Some(Time(self.now));
+    }
+
+    /// Somebody creates one of the same name again, which has another UID and knows nothing.
+    pub fn create_again(&mut self) {
+        assert!(self.is_gone());
+        self.made += 1;
+        self.env.metadata.uid = Some(format!("e0000000-0000-0000-0000-0000000001{:02}", self.made));
+        self.env.metadata.deletion_timestamp = None;
+        self.env.status = None;
+        self.chain.clear();
+        self.machine = None;
+        self.refusals.clear();
     }
 
     /// The operator let the Environment go.
@@ -191,6 +206,7 @@ impl World {
                 sealings: self.sealings.clone(),
                 ..JournalSeen::default()
             },
+            namespace_terminating: self.namespace_terminating,
             gateway_api: true,
             gateways: [((NAMESPACE.to_owned(), "gateway".to_owned()), self.gateway())].into(),
             ..Seen::default()
@@ -296,7 +312,6 @@ impl World {
                     self.refusals.remove(&write.key);
                 }
                 let done = self.cluster.carry_out(effect);
-                self.after(effect);
                 self.laws();
                 done
             }

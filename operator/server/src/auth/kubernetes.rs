@@ -8,8 +8,9 @@ use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessRevie
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DynamicObject, ListParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
-use kube::{Client, ResourceExt};
+use kube::{Client, Config, ResourceExt};
 
+use super::relay::{Answer, Call, Relay, RelayError};
 use super::{Audience, Cluster, ClusterError, OwnerRun, PodFacts, Readable, User};
 
 const GROUP: &str = "dcanary.dev";
@@ -19,6 +20,7 @@ const PAGE: u32 = 500;
 /// A cluster behind a client.
 pub struct Kubernetes {
     client: Client,
+    relay: Relay,
     runs: ApiResource,
 }
 
@@ -30,13 +32,18 @@ fn failed(what: &'static str) -> impl FnOnce(kube::Error) -> ClusterError {
 }
 
 impl Kubernetes {
-    /// Asks through a client.
-    pub fn new(client: Client) -> Self {
+    /// Asks the API server of a configuration.
+    ///
+    /// # Errors
+    /// When its authority or the credentials cannot be read.
+    pub fn new(config: Config) -> Result<Self, kube::Error> {
+        let relay = Relay::new(config.clone())?;
+        let client = Client::try_from(config)?;
         let runs = ApiResource::from_gvk_with_plural(
             &GroupVersionKind::gvk(GROUP, VERSION, "PipelineRun"),
             "pipelineruns",
         );
-        Self { client, runs }
+        Ok(Self { client, relay, runs })
     }
 }
 
@@ -173,6 +180,10 @@ impl Cluster for Kubernetes {
                 None => return Ok(uids),
             }
         }
+    }
+
+    async fn relay(&self, token: &str, call: Call) -> Result<Answer, RelayError> {
+        self.relay.send(token, call).await
     }
 }
 

@@ -2,10 +2,13 @@
 
 pub mod body;
 pub mod content;
+pub mod decisions;
+pub mod environments;
 pub mod gate;
 pub mod operator;
 pub mod problem;
 pub mod reading;
+pub mod relayed;
 pub mod runner;
 pub mod serve;
 pub mod tls;
@@ -55,6 +58,9 @@ pub fn router(core: Arc<Core>) -> Router {
             "/v1/namespaces/{namespace}/artifacts/{digest}",
             get(reading::artifact),
         )
+        .route("/v1/environments", get(environments::list))
+        .route("/v1/environments/{name}", get(environments::one))
+        .route("/v1/decisions", get(decisions::list).post(decisions::create))
         .fallback(|| async { Refusal::not_found("no such resource") })
         .method_not_allowed_fallback(|| async { Refusal::new(405, "method-not-allowed", "") })
         .layer(from_fn_with_state(Arc::clone(&core), measure))

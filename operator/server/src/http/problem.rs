@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use dcanary_protocol::session::Problem;
 
 use crate::auth::ClusterError;
+use crate::auth::relay::RelayError;
 use crate::evidence::EvidenceError;
 use crate::finish::FinalError;
 use crate::frames::FramesError;
@@ -138,6 +139,17 @@ impl From<EvidenceError> for Refusal {
 impl From<ClusterError> for Refusal {
     fn from(error: ClusterError) -> Self {
         Self::of((503, "api-server"), &error)
+    }
+}
+
+impl From<RelayError> for Refusal {
+    fn from(error: RelayError) -> Self {
+        match error {
+            RelayError::Cluster(error) => error.into(),
+            RelayError::Busy => Self::of((503, "busy"), &error),
+            RelayError::Token => Self::new(401, "unauthenticated", error.to_string()),
+            RelayError::TooLarge => Self::new(422, "too-large", error.to_string()),
+        }
     }
 }
 

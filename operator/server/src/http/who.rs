@@ -66,6 +66,39 @@ pub async fn operator(core: &Core, headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
+/// Somebody for whom a request is handed on to the API server.
+pub struct Caller {
+    /// The token, which the API server takes.
+    pub token: String,
+    /// User name, as the API server knows it.
+    pub name: String,
+}
+
+/// Whoever asks, with a token for the API server. What they may do is the API server's to say.
+///
+/// # Errors
+/// No such token.
+pub async fn caller(core: &Core, headers: &HeaderMap) -> Result<Caller, Refusal> {
+    let token = shown(headers, "Bearer")?;
+    let cluster = core.cluster.as_ref();
+    if let Some(user) = core.readers.user_for(cluster, token, Audience::ApiServer).await? {
+        return Ok(Caller {
+            token: token.to_owned(),
+            name: user.name,
+        });
+    }
+    let ours = core.readers.user_for(cluster, token, Audience::Server).await?;
+    Err(match ours {
+        None => Refusal::unauthenticated(),
+        Some(_) => Refusal::new(
+            401,
+            "unauthenticated",
+            "this token is for the DCanary server only, and the request is handed on to the API server: show a token that was \
+             made for the API server (`kubectl create token NAME` without --audience)",
+        ),
+    })
+}
+
 /// Somebody who may read some kind in a namespace.
 ///
 /// # Errors

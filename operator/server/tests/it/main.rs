@@ -12,6 +12,8 @@ mod images;
 mod killed;
 mod layouts;
 mod memory;
+mod people;
+mod people_api;
 mod program;
 mod reading;
 mod registry;

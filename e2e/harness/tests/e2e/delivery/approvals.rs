@@ -9,7 +9,7 @@ use super::{SOON, prepared};
 
 const GROUP: &str = "release-managers";
 
-async fn guarded(ns: &Namespace, approval: Value) -> Result<()> {
+pub(super) async fn guarded(ns: &Namespace, approval: Value) -> Result<()> {
     let mut environment = ns.plain_environment("web", &json!({"blueGreen": {}}));
     environment["spec"]["approval"] = approval;
     ns.apply(&environment.to_string()).await?;
@@ -17,7 +17,7 @@ async fn guarded(ns: &Namespace, approval: Value) -> Result<()> {
 }
 
 /// Waits until a promotion waits for approvals, of which it has so many.
-async fn waits(ns: &Namespace, promotion: &RunView, approvals: usize) -> Result<RunView> {
+pub(super) async fn waits(ns: &Namespace, promotion: &RunView, approvals: usize) -> Result<RunView> {
     ns.promotion_until(promotion, LIMIT, |view| {
         let counted = view.status()["approvals"].as_array().map_or(0, Vec::len);
         view.state("Succeeded") == ("Unknown", "WaitingForApproval")
@@ -27,7 +27,7 @@ async fn waits(ns: &Namespace, promotion: &RunView, approvals: usize) -> Result<
     .await
 }
 
-fn approvers(view: &RunView) -> Vec<&str> {
+pub(super) fn approvers(view: &RunView) -> Vec<&str> {
     let all = view.status()["approvals"].as_array().into_iter().flatten();
     all.filter_map(|one| one["by"].as_str()).collect()
 }

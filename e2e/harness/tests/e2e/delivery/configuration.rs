@@ -18,12 +18,12 @@ use tokio::time::timeout;
 
 use super::{canary, decide, prepared};
 
-fn settings(message: &str) -> String {
+pub(super) fn settings(message: &str) -> String {
     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"message": message}}).to_string()
 }
 
 /// An Environment whose Pods show the message of ConfigMap `settings`.
-fn configured(ns: &Namespace, strategy: &Value) -> Value {
+pub(super) fn configured(ns: &Namespace, strategy: &Value) -> Value {
     let mut template = pod_template();
     let spec = &mut template["spec"];
     spec["volumes"] = json!([{"name": "settings", "configMap": {"name": "settings"}}]);
@@ -52,7 +52,7 @@ async fn answer(target: &Target) -> Result<String> {
 
 /// Every pair in many answers, from the moment on when the wanted ones have been seen and nothing else was for a while: a gateway has a
 /// change in force some moments after it says so.
-async fn answers<const N: usize>(target: &Target, wanted: [&str; N]) -> Result<()> {
+pub(super) async fn answers<const N: usize>(target: &Target, wanted: [&str; N]) -> Result<()> {
     target.answers().await?;
     let wanted = set(wanted);
     let settled = async {

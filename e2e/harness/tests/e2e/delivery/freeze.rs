@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use dcanary_crds::Verb;
-use dcanary_harness::{Namespace, fixtures::LIMIT, scenario};
+use dcanary_harness::{Namespace, fixtures::LIMIT, journal, scenario};
 use serde_json::{Value, json};
 
 use super::prepared;
@@ -46,6 +46,24 @@ async fn a_freeze_window_holds_a_promotion_until_an_override_that_has_a_reason()
         me.decides(Verb::Override, &promotion, None, Some("the shop is down"))
             .await?;
         ns.promotion_succeeds(&promotion).await?;
+        let view = ns.environment_recorded("web").await?;
+        let mut found = Vec::new();
+        for transition in journal::transitions(view.uid()).await? {
+            let told = journal::told(&transition);
+            if !told.starts_with("deploy_requested") {
+                found.push(told.replace(promotion.uid(), "one"));
+            }
+        }
+        let by = &me.username;
+        assert_eq!(
+            found[1..4],
+            [
+                "frozen one year-end close".to_owned(),
+                format!("overridden one by {by}"),
+                "deploy_started one".to_owned(),
+            ],
+            "{found:#?}"
+        );
         Ok(())
     })
     .await

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use super::prepared;
 
-fn stateful(ns: &Namespace, rolling: &Value) -> Value {
+pub(super) fn stateful(ns: &Namespace, rolling: &Value) -> Value {
     let mut environment = ns.plain_environment("db", &json!({"rolling": rolling}));
     environment["spec"]["workload"] = json!({"template": {
         "kind": "StatefulSet",
@@ -30,7 +30,7 @@ fn stateful(ns: &Namespace, rolling: &Value) -> Value {
 }
 
 /// Waits until every Pod of the StatefulSet is ready and of one image.
-async fn all_of(ns: &Namespace, tag: &str) -> Result<()> {
+pub(super) async fn all_of(ns: &Namespace, tag: &str) -> Result<()> {
     let wanted = image(tag).await?;
     let complete = |set: Option<&StatefulSet>| {
         set.is_some_and(|set| {

@@ -30,7 +30,7 @@ fn evidence(promotion: &RunView) -> Result<String> {
 }
 
 /// The document that the server has must have the digest, and the verdict must follow from it alone.
-async fn replays(ns: &Namespace, digest: &str, verdict: &str) -> Result<()> {
+pub(super) async fn replays(ns: &Namespace, digest: &str, verdict: &str) -> Result<()> {
     let document = artifacts::evidence(ns, digest).await?;
     assert_eq!(
         digest,

@@ -50,7 +50,7 @@ async fn answer(ctx: &Context, namespace: &str, account: &str, wanted: &Measure)
             Err(problem) => return Answer::Error(problem),
         },
     };
-    measure(&ctx.environments.http, wanted, token.as_deref()).await
+    measure(&ctx.environments.sources, wanted, token.as_deref()).await
 }
 
 /// The token as it is now; it is kept nowhere.

@@ -157,7 +157,7 @@ async fn a_name_that_no_service_account_has_is_refused_without_asking() {
 async fn an_object_of_somebody_else_that_has_the_name_is_told_and_left_alone() {
     for labels in [
         json!({}),
-        json!({labels::ENVIRONMENT: "prod", labels::ENVIRONMENT_UID: "env-0"}),
+        json!({labels::ENVIRONMENT: "other", labels::ENVIRONMENT_UID: "env-0"}),
     ] {
         let api = ApiServer::start(move |request| match request.method.as_str() {
             "POST" => Answer::error(409, "AlreadyExists", "there"),
@@ -178,14 +178,17 @@ async fn an_object_of_somebody_else_that_has_the_name_is_told_and_left_alone() {
 
 #[tokio::test]
 async fn our_own_object_that_the_watch_has_not_told_yet_is_known_and_decided_on_anew() {
-    let api = ApiServer::start(|request| match request.method.as_str() {
-        "POST" => Answer::error(409, "AlreadyExists", "there"),
-        _ => list(&[there(service("a", "env-1"), "s-1", "7")]),
-    });
-    let ctx = context(api.client());
-    assert_eq!(acted(&ctx, &[create("a")]).await, Acted::Outdated);
-    assert!(refusals(&ctx).is_empty());
-    assert_eq!(known(&ctx), [("a".to_owned(), json!("7"))]);
+    // the other one is of an Environment of the same name that is gone
+    for uid in ["env-1", "env-0"] {
+        let api = ApiServer::start(move |request| match request.method.as_str() {
+            "POST" => Answer::error(409, "AlreadyExists", "there"),
+            _ => list(&[there(service("a", uid), "s-1", "7")]),
+        });
+        let ctx = context(api.client());
+        assert_eq!(acted(&ctx, &[create("a")]).await, Acted::Outdated);
+        assert!(refusals(&ctx).is_empty());
+        assert_eq!(known(&ctx), [("a".to_owned(), json!("7"))]);
+    }
 }
 
 #[tokio::test]

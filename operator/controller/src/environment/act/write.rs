@@ -30,6 +30,17 @@ use crate::{
     memory::version,
 };
 
+/// Kinds of which a decision takes over what an Environment of the same name left behind.
+const TAKEN_OVER: [Kind; 8] = [
+    Kind::Deployment,
+    Kind::StatefulSet,
+    Kind::DaemonSet,
+    Kind::Service,
+    Kind::ConfigMap,
+    Kind::PodDisruptionBudget,
+    Kind::HttpRoute,
+    Kind::GrpcRoute,
+];
 /// Field manager of everything that is written.
 const MANAGER: &str = "dcanary";
 
@@ -273,6 +284,11 @@ fn owner(asking: &Asking<'_>, write: &Write, object: &DynamicObject) -> Option<S
     }
     // a Promotion carries no mark of ours that counts: one that asks for the same is the same
     if key_is_same_promotion(write, object) {
+        return None;
+    }
+    // what an Environment of our name left behind: the next decision takes it over
+    let former = object.labels().get(labels::ENVIRONMENT) == Some(&label(&asking.environment.name_any()));
+    if former && uid.is_some() && TAKEN_OVER.contains(&write.key.kind) {
         return None;
     }
     Some(match (object.labels().get(labels::ENVIRONMENT), uid) {

@@ -163,3 +163,21 @@ fn removed_services_are_gone() {
     world.remove();
     assert_eq!(world.seen.objects.len(), 1);
 }
+
+#[test]
+fn pods_of_a_release_that_was_left_behind_share_by_the_name_of_the_environment() {
+    let mut world = World::new(canary(Vec::new()), None).with(&["web-2"]);
+    let before =
+        json!({labels::ENVIRONMENT: "web", labels::ENVIRONMENT_UID: "before", labels::RELEASE: "web-1"});
+    world.workload("web-1", &before);
+    world.env.status = Some(EnvironmentStatus {
+        stable: Some(DeployedRelease {
+            workload: "web-1".to_owned(),
+            ..DeployedRelease::default()
+        }),
+        ..EnvironmentStatus::default()
+    });
+    world.reach(&wanted("web-1", Some("web-2"), 0));
+    world.reach(&wanted("web-1", Some("web-2"), 25));
+    assert_eq!(world.selector("web"), json!({labels::ENVIRONMENT: "web"}));
+}

@@ -1,9 +1,10 @@
 //! Kubernetes as tests see it.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
 
+use dcanary_server::auth::relay::{Answer, Call, Relay, RelayError};
 use dcanary_server::auth::{Audience, Cluster, ClusterError, OwnerRun, PodFacts, Readable, User};
 
 pub const OPERATOR: &str = "system:serviceaccount:ops:conductor";
@@ -19,6 +20,8 @@ pub struct TestCluster {
     pub reviews: AtomicU32,
     pub accesses: AtomicU32,
     pub down: AtomicBool,
+    /// Where requests of people go; nowhere when unset.
+    pub api: OnceLock<Relay>,
 }
 
 #[async_trait::async_trait]
@@ -84,6 +87,16 @@ impl Cluster for TestCluster {
 
     async fn run_uids(&self) -> Result<HashSet<String>, ClusterError> {
         Ok(self.runs.lock().unwrap().clone())
+    }
+
+    async fn relay(&self, token: &str, call: Call) -> Result<Answer, RelayError> {
+        match self.api.get() {
+            Some(api) => api.send(token, call).await,
+            None => Err(RelayError::Cluster(ClusterError {
+                what: "hand a request on to the API server",
+                source: "down".into(),
+            })),
+        }
     }
 }
 
