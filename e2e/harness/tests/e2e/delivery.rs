@@ -20,10 +20,10 @@ mod history;
 mod hooks;
 mod in_place;
 mod journal;
-mod pipelines;
 mod measures;
 mod midway;
 mod partition;
+mod pipelines;
 mod places;
 mod promotion;
 mod refusals;
@@ -40,9 +40,12 @@ use anyhow::{Context, Result};
 use dcanary_crds::{Decision, Verb};
 use dcanary_harness::{
     Namespace, RunView, data_plane,
+    fixtures::LIMIT,
     load::{Load, Shape, Tally, Target},
     person::Person,
 };
+use k8s_openapi::api::core::v1::ResourceQuota;
+use kube::{Api, runtime::wait::await_condition};
 use serde_json::{Value, json};
 
 /// Time for something to be done by itself once it can.
@@ -87,6 +90,21 @@ async fn share(load: &Load, version: &str, weight: u32, requests: u32) -> Result
     let about = |some: &Tally| some.splits(version, weight, ABOUT).is_ok();
     load.window(100, 40, about).await?;
     load.next(requests).await
+}
+
+/// A quota of the namespace for Pods, from the moment in which it is enforced. The answer is where it may be changed, and its name.
+async fn pods_at_most(ns: &Namespace, pods: u32) -> Result<(Api<ResourceQuota>, &'static str)> {
+    const NAME: &str = "few-pods";
+    let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": NAME}, "spec": {"hard": {"pods": pods.to_string()}}});
+    ns.apply(&quota.to_string()).await?;
+    let quotas: Api<ResourceQuota> = ns.api();
+    let known = |quota: Option<&ResourceQuota>| {
+        quota
+            .and_then(|quota| quota.status.as_ref()?.used.as_ref())
+            .is_some()
+    };
+    tokio::time::timeout(LIMIT, await_condition(quotas.clone(), NAME, known)).await??;
+    Ok((quotas, NAME))
 }
 
 /// A decision without a reason about a promotion or an environment.

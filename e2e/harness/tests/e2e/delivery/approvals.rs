@@ -27,9 +27,12 @@ pub(super) async fn waits(ns: &Namespace, promotion: &RunView, approvals: usize)
     .await
 }
 
+/// By name: which of two of the same second comes first is nobody's promise.
 pub(super) fn approvers(view: &RunView) -> Vec<&str> {
     let all = view.status()["approvals"].as_array().into_iter().flatten();
-    all.filter_map(|one| one["by"].as_str()).collect()
+    let mut all: Vec<_> = all.filter_map(|one| one["by"].as_str()).collect();
+    all.sort_unstable();
+    all
 }
 
 #[tokio::test]

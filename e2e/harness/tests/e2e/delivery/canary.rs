@@ -11,7 +11,7 @@ use futures::{StreamExt, TryStreamExt};
 use kube::runtime::{WatchStreamExt, watcher};
 use serde_json::json;
 
-use super::{all_on, canary, decide, load, prepared, share};
+use super::{all_on, canary, decide, load, pods_at_most, prepared, share};
 
 /// How far a share may be off at a thousand requests.
 const POINTS: f64 = 2.0;
@@ -104,6 +104,8 @@ async fn a_weight_waits_for_the_pods_that_can_carry_it_and_says_so() -> Result<(
         ns.release("two", "2").await?;
         let promotion = ns.promote("two", "web").await?;
         ns.pauses_at("web", 20).await?;
+        // no room for the Pods that 80 % need
+        pods_at_most(&ns, 4).await?;
         decide(&me, Verb::Resume, &promotion).await?;
         let view = ns
             .environment_until("web", LIMIT, |view| view.rollout()["reason"] == "WaitingForPods")

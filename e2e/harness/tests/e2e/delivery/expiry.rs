@@ -92,7 +92,7 @@ async fn an_approval_that_has_ended_counts_no_more() -> Result<()> {
             .decides(Verb::Approve, &promotion, Some(&identity), None)
             .await?;
         let ended = ns.promotion_succeeds(&promotion).await?;
-        assert_eq!(approvers(&ended), ["bob", "alice"], "{:#}", ended.status());
+        assert_eq!(approvers(&ended), ["alice", "bob"], "{:#}", ended.status());
         Ok(())
     })
     .await

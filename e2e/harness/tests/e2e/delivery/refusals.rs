@@ -6,36 +6,42 @@ use dcanary_harness::{
     fixtures::LIMIT,
     scenario,
 };
-use k8s_openapi::api::core::v1::ResourceQuota;
-use kube::{
-    Api,
-    api::{Patch, PatchParams},
-    runtime::wait::await_condition,
-};
+use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
-use super::{canary, load, prepared};
+use super::{canary, load, pods_at_most, prepared};
 
 #[tokio::test]
 async fn a_candidate_over_the_quota_waits_with_the_quota_named_and_goes_on_when_it_is_raised() -> Result<()> {
     scenario("delivery-quota", |ns| async move {
         prepared(&ns).await?;
-        ns.apply(&ns.environment("web", &canary(&json!([{"weight": 50}]))).to_string()).await?;
+        ns.apply(
+            &ns.environment("web", &canary(&json!([{"weight": 50}])))
+                .to_string(),
+        )
+        .await?;
         ns.deployed("web", "one", "1").await?;
         let load = load(&ns, "web").await?;
-        let quotas: Api<ResourceQuota> = ns.api();
-        let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "two-pods"}, "spec": {"hard": {"pods": "2"}}});
-        ns.apply(&quota.to_string()).await?;
-        let known = |quota: Option<&ResourceQuota>| quota.and_then(|quota| quota.status.as_ref()?.used.as_ref()).is_some();
-        tokio::time::timeout(LIMIT, await_condition(quotas.clone(), "two-pods", known)).await??;
+        let (quotas, name) = pods_at_most(&ns, 2).await?;
         ns.release("two", "2").await?;
         let promotion = ns.promote("two", "web").await?;
         let view = ns
-            .environment_until("web", LIMIT, |view| view.rollout()["message"].as_str().is_some_and(|said| said.contains("two-pods")))
+            .environment_until("web", LIMIT, |view| {
+                view.rollout()["message"]
+                    .as_str()
+                    .is_some_and(|said| said.contains(name))
+            })
             .await?;
-        assert_eq!((view.stable(), view.state("Ready").0), (Some("one"), "True"), "{:#}", view.status());
+        assert_eq!(
+            (view.stable(), view.state("Ready").0),
+            (Some("one"), "True"),
+            "{:#}",
+            view.status()
+        );
         let more = json!({"spec": {"hard": {"pods": "10"}}});
-        quotas.patch("two-pods", &PatchParams::default(), &Patch::Merge(&more)).await?;
+        quotas
+            .patch(name, &PatchParams::default(), &Patch::Merge(&more))
+            .await?;
         ns.promotion_succeeds(&promotion).await?;
         load.stop().await.none_lost()
     })

@@ -3,45 +3,50 @@
 use anyhow::{Context, Result, ensure};
 use dcanary_crds::Verb;
 use dcanary_harness::{fixtures::LIMIT, scenario};
-use k8s_openapi::api::core::v1::{Pod, ResourceQuota};
-use kube::{
-    Api,
-    api::{DeleteParams, ListParams},
-    runtime::wait::await_condition,
-};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{DeleteParams, ListParams};
 use serde_json::json;
 
-use super::{all_on, canary, decide, load, prepared};
+use super::{all_on, canary, decide, load, pods_at_most, prepared};
 
 // argo-rollouts #1774
 #[tokio::test]
 async fn traffic_does_not_go_back_to_a_stable_release_that_is_not_ready() -> Result<()> {
     scenario("stable-unready", |ns| async move {
         let me = prepared(&ns).await?;
-        ns.apply(&ns.environment("web", &canary(&json!([{"weight": 50}, {"pause": {}}]))).to_string()).await?;
+        ns.apply(
+            &ns.environment("web", &canary(&json!([{"weight": 50}, {"pause": {}}])))
+                .to_string(),
+        )
+        .await?;
         let before = ns.deployed("web", "one", "1").await?;
-        let stable = before.status()["stable"]["workload"].as_str().context("workload")?.to_owned();
+        let stable = before.status()["stable"]["workload"]
+            .as_str()
+            .context("workload")?
+            .to_owned();
         ns.release("two", "2").await?;
         let promotion = ns.promote("two", "web").await?;
         ns.pauses_at("web", 50).await?;
         // the Pods of the stable release go, and none may come
-        let quotas: Api<ResourceQuota> = ns.api();
-        let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "no-pods"}, "spec": {"hard": {"pods": "0"}}});
-        ns.apply(&quota.to_string()).await?;
-        let known = |quota: Option<&ResourceQuota>| quota.and_then(|quota| quota.status.as_ref()?.hard.as_ref()).is_some();
-        tokio::time::timeout(LIMIT, await_condition(quotas.clone(), "no-pods", known)).await??;
+        let (quotas, name) = pods_at_most(&ns, 0).await?;
         let mine = ListParams::default().labels(&format!("dcanary.dev/release={stable}"));
-        ns.api::<Pod>().delete_collection(&DeleteParams::default().grace_period(0), &mine).await?;
+        ns.api::<Pod>()
+            .delete_collection(&DeleteParams::default().grace_period(0), &mine)
+            .await?;
         // known to the Environment before anybody decides
-        ns.environment_until("web", LIMIT, |view| view.state("Ready").0 == "False").await?;
+        ns.environment_until("web", LIMIT, |view| view.state("Ready").0 == "False")
+            .await?;
         decide(&me, Verb::Abort, &promotion).await?;
         let view = ns
             .environment_until("web", LIMIT, |view| {
-                view.rollout()["doing"] == "RollingBack" && view.rollout()["message"].as_str().is_some_and(|said| said.contains("ready"))
+                view.rollout()["doing"] == "RollingBack"
+                    && view.rollout()["message"]
+                        .as_str()
+                        .is_some_and(|said| said.contains("ready"))
             })
             .await?;
         assert_eq!(view.rollout()["weight"], 50, "{:#}", view.status());
-        quotas.delete("no-pods", &DeleteParams::default()).await?;
+        quotas.delete(name, &DeleteParams::default()).await?;
         ns.promotion_fails(&promotion, "Aborted").await?;
         ns.serves("web", "one").await?;
         let load = load(&ns, "web").await?;

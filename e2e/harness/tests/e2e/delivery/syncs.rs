@@ -48,36 +48,44 @@ impl Tool {
         }
     }
 
-    /// One sync of one object; whether it changed anything.
+    /// One sync of one object; whether it had anything to change.
     async fn sync(self, one: &InGit) -> Result<bool> {
         let name = one.object["metadata"]["name"].as_str().context("name")?;
-        let live = one.api.get_opt(name).await?;
-        let live = live.map(serde_json::to_value).transpose()?;
         let params = PatchParams::apply(self.manager()).force();
-        let mut wanted = one.object.clone();
-        match (self, &live) {
-            // RespectIgnoreDifferences: what is ignored is applied as it is
-            (Self::ArgoCd, Some(live)) => ignored(one, live, &mut wanted),
-            (Self::Flux, Some(live)) => {
-                let policy = &one.object["metadata"]["annotations"]["kustomize.toolkit.fluxcd.io/ssa"];
-                if policy == "IfNotPresent" {
-                    return Ok(false);
-                }
-                // only what a dry run shows as drift is applied
-                let dry = PatchParams {
-                    dry_run: true,
-                    ..params.clone()
-                };
-                let would = one.api.patch(name, &dry, &Patch::Apply(&wanted)).await?;
-                if shown(&serde_json::to_value(would)?) == shown(live) {
-                    return Ok(false);
+        let dry = PatchParams {
+            dry_run: true,
+            ..params.clone()
+        };
+        loop {
+            let mut wanted = one.object.clone();
+            let Some(live) = one.api.get_opt(name).await? else {
+                one.api.patch(name, &params, &Patch::Apply(&wanted)).await?;
+                return Ok(true);
+            };
+            let live = serde_json::to_value(live)?;
+            match self {
+                // RespectIgnoreDifferences: what is ignored is applied as it is
+                Self::ArgoCd => ignored(one, &live, &mut wanted),
+                Self::Flux => {
+                    let policy = &one.object["metadata"]["annotations"]["kustomize.toolkit.fluxcd.io/ssa"];
+                    if policy == "IfNotPresent" {
+                        return Ok(false);
+                    }
                 }
             }
-            (_, None) => {}
+            let would = one.api.patch(name, &dry, &Patch::Apply(&wanted)).await?;
+            let would = serde_json::to_value(would)?;
+            // what somebody else wrote between the two is no change of this tool
+            if would["metadata"]["resourceVersion"] != live["metadata"]["resourceVersion"] {
+                continue;
+            }
+            let changes = shown(&would) != shown(&live);
+            // Flux applies only what a dry run shows as drift
+            if changes || matches!(self, Self::ArgoCd) {
+                one.api.patch(name, &params, &Patch::Apply(&wanted)).await?;
+            }
+            return Ok(changes);
         }
-        let now = one.api.patch(name, &params, &Patch::Apply(&wanted)).await?;
-        let now = serde_json::to_value(now)?;
-        Ok(live.is_none_or(|live| shown(&now) != shown(&live)))
     }
 }
 
