@@ -102,17 +102,20 @@ impl Namespace {
             "parentRefs": [{"name": "dcanary-test", "namespace": "gateway"}],
             "hostnames": [self.host(name)],
         }});
+        if let Some(spec) = environment["spec"]["workload"]["template"]["spec"].as_object_mut() {
+            spec.remove("minReadySeconds");
+        }
         environment
     }
 
-    /// An Environment that runs the application on two Pods, reached through plain Services.
+    /// An Environment that runs the application on two Pods, reached through plain Services. No gateway has to learn of them.
     pub fn plain_environment(&self, name: &str, strategy: &Value) -> Value {
         json!({
             "apiVersion": "dcanary.dev/v1alpha1", "kind": "Environment", "metadata": {"name": name},
             "spec": {
                 "serviceAccountName": "deployer",
                 "replicas": 2,
-                "workload": {"template": {"spec": {"template": pod_template()}}},
+                "workload": {"template": {"spec": {"minReadySeconds": 0, "template": pod_template()}}},
                 "strategy": strategy,
                 "traffic": {"ports": [{"name": "http", "port": 80, "targetPort": 8080}], "drain": "3s"},
                 "progressDeadline": "1m",

@@ -15,6 +15,10 @@ use crate::{
 /// A Deployment never gives up by itself: the deadline of the Environment decides.
 pub(super) const NO_DEADLINE: i32 = i32::MAX;
 
+/// Seconds for which a Pod has to be ready until it is available, where the template says nothing. Requests are sent to available Pods, and
+/// EndpointSlices and the gateway learn of a Pod only moments after it is ready; until then they would answer for it with an error.
+const READY_FOR: i32 = 2;
+
 /// The Deployment of a release, to be created. It is never changed but for its replicas, so it keeps no old ReplicaSets.
 pub fn deployment(env: &Environment, candidate: &Candidate, replicas: i32) -> Write {
     let ours = metadata::of_workload(env, &candidate.workload);
@@ -31,6 +35,7 @@ pub fn deployment(env: &Environment, candidate: &Candidate, replicas: i32) -> Wr
     ] {
         spec.insert(field.to_owned(), value);
     }
+    spec.entry("minReadySeconds").or_insert_with(|| READY_FOR.into());
     Write {
         key: Key::new(Kind::Deployment, &candidate.workload),
         object: json!({

@@ -24,6 +24,24 @@ fn the_deployment_of_a_release() {
 }
 
 #[test]
+fn a_pod_is_available_once_gateways_had_time_to_learn_of_it_unless_the_template_says_otherwise() {
+    let (mut env, seen) = (environment(), seen());
+    let ready_for = |env: &dcanary_crds::Environment| {
+        deployment(env, &made(env, &seen), 2).object["spec"]["minReadySeconds"].clone()
+    };
+    assert_eq!(ready_for(&env), 5);
+    let template = |env: &mut dcanary_crds::Environment, seconds: Option<i32>| {
+        let spec = &mut env.spec.workload.template.as_mut().unwrap().spec;
+        spec.remove("minReadySeconds");
+        spec.extend(seconds.map(|seconds| ("minReadySeconds".to_owned(), seconds.into())));
+    };
+    template(&mut env, None);
+    assert_eq!(ready_for(&env), 2);
+    template(&mut env, Some(0));
+    assert_eq!(ready_for(&env), 0);
+}
+
+#[test]
 fn the_copies_of_a_release() {
     let (env, seen) = (environment(), seen());
     let writes = config_maps(&made(&env, &seen), &env, &seen);
