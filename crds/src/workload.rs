@@ -10,7 +10,10 @@ use serde_json::{Map, Value};
 /// What runs in an Environment: a template, or a workload that exists.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.template) != has(self.ref)").message("give exactly one of workload.template and workload.ref"))]
+#[x_kube(
+    validation = Rule::new("has(self.template) != has(self.ref)").message("give exactly one of workload.template and workload.ref"),
+    validation = Rule::new("!has(self.disruptionBudget) || !has(self.template) || !has(self.template.kind) || self.template.kind != 'DaemonSet'").message("Kubernetes keeps no disruption budget for a DaemonSet: remove disruptionBudget; strategy.rolling.maxUnavailable says how many Pods may go at once")
+)]
 pub struct Workload {
     /// The workload, as the operator creates it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -27,7 +30,7 @@ pub struct Workload {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20), inner(length(min = 1, max = 253)))]
     pub secrets: Vec<String>,
-    /// PodDisruptionBudget of the stable release.
+    /// PodDisruptionBudget of the stable release. Not for a DaemonSet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disruption_budget: Option<DisruptionBudget>,
 }

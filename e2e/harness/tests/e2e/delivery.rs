@@ -31,6 +31,7 @@ mod rollback;
 mod rolling;
 mod routes;
 mod scale;
+mod schema;
 mod steering;
 mod syncs;
 
