@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use dcanary_crds::Verb;
 use dcanary_harness::{Namespace, RunView, fixtures::LIMIT, scenario};
-use kube::api::ListParams;
+use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::{decide, prepared};
@@ -142,6 +142,42 @@ async fn a_release_that_is_held_by_a_person_does_not_come_until_it_is_let() -> R
         ns.promotion_until(&third, LIMIT, |view| view.state("Paused").0 == "True")
             .await
             .context("it comes again")?;
+        Ok(())
+    })
+    .await
+}
+
+/// Whoever may write the status of an Environment can make the operator forget. The chain does not.
+#[tokio::test]
+async fn a_hold_that_somebody_takes_out_of_the_status_is_kept_by_the_ledger() -> Result<()> {
+    scenario("hold-removed", |ns| async move {
+        let me = prepared(&ns).await?;
+        let environment = ns.plain_environment("web", &json!({"blueGreen": {"autoPromote": false}}));
+        ns.apply(&environment.to_string()).await?;
+        ns.deployed("web", "one", "1").await?;
+        ns.release("two", "2").await?;
+        let first = ns.promote("two", "web").await?;
+        ns.promotion_until(&first, LIMIT, |view| view.state("Paused").0 == "True")
+            .await?;
+        decide(&me, Verb::Reject, &first).await?;
+        ns.promotion_ended(&first).await?;
+        ns.environment_until("web", LIMIT, |view| view.held() == ["two"])
+            .await?;
+        ns.environment_recorded("web").await?;
+        let nothing = json!({"status": {"held": null}});
+        ns.environments()
+            .patch_status("web", &PatchParams::default(), &Patch::Merge(&nothing))
+            .await?;
+        let second = ns.promote("two", "web").await?;
+        let refused = ns.promotion_fails(&second, "RefusedByLedger").await?;
+        ensure!(
+            refused.says("Succeeded").contains("held"),
+            "{:#}",
+            refused.status()
+        );
+        ns.serves("web", "one").await?;
+        // nothing is wedged: what may come comes
+        ns.deployed("web", "three", "3").await?;
         Ok(())
     })
     .await
