@@ -21,8 +21,8 @@ pub struct Seen {
     pub releases: BTreeMap<(String, String), Release>,
     /// Decisions of the namespaces of these Promotions and of the Environment, in any order.
     pub decisions: Vec<Decision>,
-    /// Whether the admission policies that make Decisions trustworthy are in place and unchanged; else what is wrong.
-    pub policies: Result<(), String>,
+    /// Since when the admission policies that make Decisions trustworthy are all in place as they are shipped; else what is wrong.
+    pub policies: Result<Timestamp, String>,
     /// The Environment that `promotesFrom` names; `None`: there is none of that name.
     pub from: Option<Environment>,
     /// Templates by name, those of the cluster with `true`.
@@ -59,7 +59,7 @@ impl Default for Seen {
             promotions: Vec::new(),
             releases: BTreeMap::new(),
             decisions: Vec::new(),
-            policies: Ok(()),
+            policies: Ok(Timestamp::UNIX_EPOCH),
             from: None,
             templates: BTreeMap::new(),
             objects: BTreeMap::new(),

@@ -44,7 +44,6 @@ impl World {
                     project: "shop".to_owned(),
                     ledger: false,
                 }),
-                policies: Ok(()),
                 ..Seen::default()
             },
             now: "2026-03-01T12:00:00Z".parse().unwrap(),

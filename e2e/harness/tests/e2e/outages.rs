@@ -3,6 +3,7 @@
 //! Disturbs the whole installation, so nothing else runs at the same time. Whatever is changed here is put right again when the test
 //! fails, too: the next one finds everything there.
 
+mod approvals;
 mod delivery;
 mod ledger;
 mod nodes;

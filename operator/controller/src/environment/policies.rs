@@ -10,8 +10,10 @@ use std::{
 
 use dcanary_crds::Environment;
 use futures::{StreamExt, stream};
-use k8s_openapi::api::admissionregistration::v1::{
-    ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{
     Api, ResourceExt,
@@ -61,11 +63,19 @@ static EXPECTED: LazyLock<Result<Specs, String>> = LazyLock::new(|| {
     Ok(specs)
 });
 
+/// A spec as it is in the cluster.
+#[derive(Debug)]
+struct Found {
+    spec: Value,
+    /// Since when, at the latest; `None` when the API server does not say.
+    since: Option<Timestamp>,
+}
+
 /// What the cluster has of what we ship.
 #[derive(Debug, Default)]
 struct Cluster {
-    specs: Specs,
-    listing: Specs,
+    found: BTreeMap<Name, Found>,
+    listing: BTreeMap<Name, Found>,
     /// Kinds whose first list is in, as that.
     listed: Vec<&'static str>,
 }
@@ -110,7 +120,7 @@ pub async fn follow(ctx: Arc<Context>) {
 }
 
 /// Tells decisions, when it is news.
-fn tell(ctx: &Context, now: Result<(), String>) {
+fn tell(ctx: &Context, now: Result<Timestamp, String>) {
     let news = ctx.environments.policies.send_if_modified(|before| {
         let news = *before != now;
         before.clone_from(&now);
@@ -120,7 +130,7 @@ fn tell(ctx: &Context, now: Result<(), String>) {
         return;
     }
     match now {
-        Ok(()) => info!("the admission policies are in place"),
+        Ok(since) => info!(%since, "the admission policies are in place"),
         Err(problem) => warn!(problem, "approvals do not count"),
     }
     let asks = |environment: &Environment| environment.spec.approval.is_some() || has_rollout(environment);
@@ -139,14 +149,15 @@ impl Cluster {
             Event::Init => self.listing.retain(|(of, _), _| of != kind),
             Event::InitApply(object) => {
                 if is_shipped(&name(&object)) {
-                    self.listing.insert(name(&object), spec(&object));
+                    self.listing.insert(name(&object), Found::of(&object));
                 }
             }
             Event::InitDone => {
-                self.specs.retain(|(of, _), _| of != kind);
+                self.found.retain(|(of, _), _| of != kind);
                 let listed = std::mem::take(&mut self.listing);
-                let (these, others): (Specs, Specs) = listed.into_iter().partition(|((of, _), _)| of == kind);
-                self.specs.extend(these);
+                let (these, others): (BTreeMap<_, _>, _) =
+                    listed.into_iter().partition(|((of, _), _)| of == kind);
+                self.found.extend(these);
                 self.listing = others;
                 if !self.listed.contains(&kind) {
                     self.listed.push(kind);
@@ -154,36 +165,57 @@ impl Cluster {
             }
             Event::Apply(object) => {
                 if is_shipped(&name(&object)) {
-                    self.specs.insert(name(&object), spec(&object));
+                    self.found.insert(name(&object), Found::of(&object));
                 }
             }
             Event::Delete(object) => {
-                self.specs.remove(&name(&object));
+                self.found.remove(&name(&object));
             }
         }
     }
 
-    fn judge(&self) -> Result<(), String> {
+    /// Since when all are in place, else what is wrong.
+    fn judge(&self) -> Result<Timestamp, String> {
+        let mut all_since = Timestamp::MIN;
         for ((kind, name), ours) in EXPECTED.as_ref().map_err(Clone::clone)? {
-            let Some(theirs) = self.specs.get(&(kind.clone(), name.clone())) else {
+            let Some(theirs) = self.found.get(&(kind.clone(), name.clone())) else {
                 return Err(format!(
                     "{kind} {name} is missing: install the chart with policies.install=true"
                 ));
             };
-            same(ours, theirs, "spec").map_err(|place| {
+            same(ours, &theirs.spec, "spec").map_err(|place| {
                 format!("{kind} {name} is not the one that this version ships: {place} differs")
             })?;
+            let since = theirs
+                .since
+                .ok_or_else(|| format!("{kind} {name} does not say when it was created"))?;
+            all_since = all_since.max(since);
         }
-        Ok(())
+        Ok(all_since)
     }
+}
+
+impl Found {
+    fn of(object: &DynamicObject) -> Self {
+        Self {
+            spec: object.data.get("spec").cloned().unwrap_or(Value::Null),
+            since: since(&object.metadata),
+        }
+    }
+}
+
+/// When an object was created, or somebody last wrote into its spec or labels. A write of the status is none.
+fn since(metadata: &ObjectMeta) -> Option<Timestamp> {
+    let created = metadata.creation_timestamp.as_ref()?.0;
+    let entries = metadata.managed_fields.iter().flatten();
+    let written = entries
+        .filter(|entry| entry.subresource.as_deref().unwrap_or_default().is_empty())
+        .filter_map(|entry| entry.time.as_ref());
+    Some(written.map(|time| time.0).fold(created, Timestamp::max))
 }
 
 fn is_shipped(name: &Name) -> bool {
     EXPECTED.as_ref().is_ok_and(|specs| specs.contains_key(name))
-}
-
-fn spec(object: &DynamicObject) -> Value {
-    object.data.get("spec").cloned().unwrap_or(Value::Null)
 }
 
 /// Whether the cluster has what we ship, besides what the API server fills in; else where not.
@@ -236,121 +268,5 @@ fn is_default(field: &str, value: &Value) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    const POLICY: &str = "ValidatingAdmissionPolicy";
-    const BINDING: &str = "ValidatingAdmissionPolicyBinding";
-
-    fn object(name: &str, spec: &Value) -> DynamicObject {
-        serde_json::from_value(json!({"metadata": {"name": name}, "spec": spec})).unwrap()
-    }
-
-    fn shipped(kind: &str, name: &str) -> Value {
-        EXPECTED.as_ref().unwrap()[&(kind.to_owned(), name.to_owned())].clone()
-    }
-
-    /// A cluster that has what we ship.
-    fn installed() -> Cluster {
-        let mut cluster = Cluster::default();
-        for kind in [POLICY, BINDING] {
-            cluster.take(kind, Event::Init);
-            for (of, name) in EXPECTED.as_ref().unwrap().keys() {
-                if of == kind {
-                    cluster.take(kind, Event::InitApply(object(name, &shipped(kind, name))));
-                }
-            }
-            cluster.take(
-                kind,
-                Event::InitApply(object("of-somebody-else", &json!({"a": 1}))),
-            );
-            cluster.take(kind, Event::InitDone);
-        }
-        cluster
-    }
-
-    fn with(change: impl FnOnce(&mut Value)) -> Result<(), String> {
-        let mut cluster = installed();
-        let mut spec = shipped(POLICY, "dcanary-decisions");
-        change(&mut spec);
-        cluster.take(POLICY, Event::Apply(object("dcanary-decisions", &spec)));
-        cluster.judge()
-    }
-
-    #[test]
-    fn every_shipped_policy_has_its_binding() {
-        let expected = EXPECTED.as_ref().unwrap();
-        for name in ["dcanary-decisions", "dcanary-requests"] {
-            for kind in [POLICY, BINDING] {
-                assert!(
-                    expected.contains_key(&(kind.to_owned(), name.to_owned())),
-                    "{kind} {name}"
-                );
-            }
-            assert_eq!(shipped(BINDING, name)["policyName"], name);
-        }
-    }
-
-    #[test]
-    fn what_is_shipped_counts_as_it_is_and_with_what_the_api_server_fills_in() {
-        assert_eq!(installed().judge(), Ok(()));
-        let filled = with(|spec| {
-            spec["matchConditions"] = json!([]);
-            spec["matchConstraints"]["excludeResourceRules"] = json!(null);
-            spec["auditAnnotations"] = json!([]);
-        });
-        assert_eq!(filled, Ok(()));
-    }
-
-    #[test]
-    fn every_exception_and_every_change_is_named_by_its_place() {
-        type Change = fn(&mut Value);
-        let changes: [(&str, Change); 6] = [
-            ("spec.matchConditions", |spec| {
-                spec["matchConditions"] =
-                    json!([{"name": "x", "expression": "request.userInfo.username != 'mallory'"}]);
-            }),
-            ("spec.matchConstraints.excludeResourceRules", |spec| {
-                spec["matchConstraints"]["excludeResourceRules"] = json!([{"resources": ["decisions"]}]);
-            }),
-            ("spec.matchConstraints.namespaceSelector", |spec| {
-                spec["matchConstraints"]["namespaceSelector"] = json!({"matchLabels": {"a": "b"}});
-            }),
-            ("spec.failurePolicy", |spec| {
-                spec["failurePolicy"] = json!("Ignore");
-            }),
-            ("spec.validations", |spec| {
-                spec["validations"].as_array_mut().unwrap().pop();
-            }),
-            ("spec.validations[0].expression", |spec| {
-                spec["validations"][0]["expression"] = json!("true");
-            }),
-        ];
-        for (place, change) in changes {
-            let problem = with(change).unwrap_err();
-            assert!(
-                problem.contains(&format!("{place} ")) || problem.contains(place),
-                "{problem}"
-            );
-            assert!(problem.contains("dcanary-decisions"), "{problem}");
-        }
-    }
-
-    #[test]
-    fn a_policy_or_binding_that_goes_is_missing_at_once_and_after_the_next_list() {
-        let mut cluster = installed();
-        cluster.take(BINDING, Event::Delete(object("dcanary-requests", &json!({}))));
-        assert!(
-            cluster
-                .judge()
-                .unwrap_err()
-                .contains("dcanary-requests is missing")
-        );
-        let mut cluster = installed();
-        cluster.take(POLICY, Event::Init);
-        assert_eq!(cluster.judge(), Ok(()), "the list is only coming in");
-        cluster.take(POLICY, Event::InitDone);
-        assert!(cluster.judge().unwrap_err().contains("is missing"));
-    }
-}
+#[path = "policies_tests.rs"]
+mod tests;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use dcanary_core::pod::label;
 use dcanary_crds::{ClusterTemplate, Decision, Environment, Promotion, Release, Template};
 use dcanary_rollout::Settings;
+use jiff::Timestamp;
 use kube::{
     Client, ResourceExt,
     runtime::reflector::{self, ObjectRef, Store},
@@ -85,8 +86,8 @@ pub struct Environments {
     pub nowhere: Notify,
     /// Clients of service accounts.
     pub accounts: Accounts,
-    /// Whether the admission policies are in place.
-    pub policies: watch::Sender<Result<(), String>>,
+    /// Since when the admission policies are in place as shipped, or why they are not.
+    pub policies: watch::Sender<Result<Timestamp, String>>,
     /// The API server knows the kinds of the Gateway API.
     pub gateway_api: watch::Sender<bool>,
     /// Key for digests of Secrets, once it is there.

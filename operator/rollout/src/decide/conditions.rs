@@ -211,7 +211,7 @@ impl Pass<'_> {
 
     fn enforced(&self) -> Fact {
         match &self.seen.policies {
-            Ok(()) => Fact::new(
+            Ok(_) => Fact::new(
                 ConditionType::ApprovalsEnforced,
                 ConditionStatus::True,
                 "PoliciesInPlace",

@@ -1,7 +1,7 @@
 //! Decisions that count.
 
 use dcanary_crds::{Decision, Verb, release::DecidedKind};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{seen::Seen, wanted::queue::created};
 
@@ -33,8 +33,11 @@ impl Counted<'_> {
     }
 }
 
-/// The Decisions that count for exactly this object, the earliest first. None do while the admission policies are not in place: without
-/// them anybody could have written any name into `by`.
+/// An API server takes some moments until it enforces a new admission policy.
+const ENFORCED_AFTER: SignedDuration = SignedDuration::from_secs(5);
+
+/// The Decisions that count for exactly this object, the earliest first. None do while the admission policies are not in place, nor those
+/// from before they were: without them anybody could have written any name into `by`.
 pub fn counted<'a>(
     seen: &'a Seen,
     kind: DecidedKind,
@@ -43,19 +46,9 @@ pub fn counted<'a>(
     uid: &str,
     now: Timestamp,
 ) -> Vec<Counted<'a>> {
-    if seen.policies.is_err() {
-        return Vec::new();
-    }
-    let mut found: Vec<Counted<'a>> = seen
-        .decisions
-        .iter()
+    let mut found: Vec<Counted<'a>> = about(seen, kind, namespace, name, uid)
         .filter(|decision| {
-            let target = &decision.spec.target;
-            target.kind == kind
-                && target.name == name
-                && target.uid == uid
-                && decision.metadata.namespace.as_deref() == Some(namespace)
-                && decision.spec.expires_at.is_none_or(|end| now < end)
+            is_enforced(seen, decision) && decision.spec.expires_at.is_none_or(|end| now < end)
         })
         .filter_map(|decision| {
             Some(Counted {
@@ -67,4 +60,36 @@ pub fn counted<'a>(
         .collect();
     found.sort_by_key(|counted| (counted.at, counted.uid));
     found
+}
+
+/// How many Decisions about this object do not count because they were made before the admission policies were in place as they are now.
+pub fn unenforced(seen: &Seen, kind: DecidedKind, namespace: &str, name: &str, uid: &str) -> usize {
+    about(seen, kind, namespace, name, uid)
+        .filter(|decision| !is_enforced(seen, decision))
+        .count()
+}
+
+/// The Decisions about exactly this object.
+fn about<'a>(
+    seen: &'a Seen,
+    kind: DecidedKind,
+    namespace: &str,
+    name: &str,
+    uid: &str,
+) -> impl Iterator<Item = &'a Decision> {
+    seen.decisions.iter().filter(move |decision| {
+        let target = &decision.spec.target;
+        target.kind == kind
+            && target.name == name
+            && target.uid == uid
+            && decision.metadata.namespace.as_deref() == Some(namespace)
+    })
+}
+
+/// Whether the API server vouched for what it says of its author.
+fn is_enforced(seen: &Seen, decision: &Decision) -> bool {
+    let since = seen.policies.as_ref().ok();
+    since
+        .zip(created(&decision.metadata))
+        .is_some_and(|(since, made)| made > since.saturating_add(ENFORCED_AFTER).unwrap_or(Timestamp::MAX))
 }

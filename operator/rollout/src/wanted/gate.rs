@@ -7,7 +7,9 @@ use dcanary_crds::{
 };
 use jiff::Timestamp;
 
-use super::{Arrived, Counted, approvals, arrived, asked_before, counted, digest_of, frozen, is_recorded};
+use super::{
+    Arrived, Counted, approvals, arrived, asked_before, counted, digest_of, frozen, is_recorded, unenforced,
+};
 use crate::{
     render::Candidate,
     seen::{Seen, Settings},
@@ -152,14 +154,19 @@ pub fn gate(
 
 /// Decisions about a promotion.
 pub(super) fn decisions<'a>(promotion: &Promotion, seen: &'a Seen, now: Timestamp) -> Vec<Counted<'a>> {
+    of_promotion(promotion, |kind, namespace, name, uid| {
+        counted(seen, kind, namespace, name, uid, now)
+    })
+}
+
+/// Asks something about the Decisions of a promotion.
+fn of_promotion<T>(promotion: &Promotion, ask: impl FnOnce(DecidedKind, &str, &str, &str) -> T) -> T {
     let metadata = &promotion.metadata;
-    counted(
-        seen,
+    ask(
         DecidedKind::Promotion,
         metadata.namespace.as_deref().unwrap_or_default(),
         metadata.name.as_deref().unwrap_or_default(),
         metadata.uid.as_deref().unwrap_or_default(),
-        now,
     )
 }
 
@@ -269,6 +276,12 @@ fn unapproved(
         message = format!("no approval counts: {problem}");
     } else if let Some(remark) = found.remarks.last() {
         message = format!("{message}; {remark}");
+    } else if let before @ 1.. = of_promotion(promotion, |kind, namespace, name, uid| {
+        unenforced(seen, kind, namespace, name, uid)
+    }) {
+        message = format!(
+            "{message}; {before} Decisions are from before the admission policies were in place as they are now and do not count: whoever made them has to decide again"
+        );
     }
     Gate::Waiting {
         reason: "WaitingForApproval",

@@ -15,7 +15,7 @@ mod source;
 mod tests;
 
 pub use approvals::{Approvals, approvals, same_person};
-pub use decisions::{Counted, counted};
+pub use decisions::{Counted, counted, unenforced};
 pub use freeze::{FreezeError, Frozen, frozen, validate as validate_freeze};
 pub use gate::{Gate, gate};
 pub use queue::{Place, finished, key, queue};

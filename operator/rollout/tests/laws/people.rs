@@ -1,6 +1,7 @@
 //! What people decide.
 
 use dcanary_crds::{ConditionStatus, ConditionType, Verb};
+use jiff::Timestamp;
 use serde_json::json;
 
 use crate::{
@@ -51,7 +52,36 @@ fn no_decision_counts_while_the_admission_policies_are_not_in_place() {
         enforced.map(|condition| condition.status),
         Some(ConditionStatus::False)
     );
-    world.policies = Ok(());
+    // the watch broke off; they were there all the time
+    world.policies = Ok(Timestamp::UNIX_EPOCH);
+    world.run(60);
+    assert_eq!(world.stable().as_deref(), Some("good1"));
+}
+
+#[test]
+fn what_was_decided_before_the_admission_policies_were_in_place_never_counts_and_that_is_said() {
+    let mut world = approved_by_two();
+    let name = world.promote("good1");
+    world.run(5);
+    world.policies = Err("ValidatingAdmissionPolicy dcanary-decisions is missing".to_owned());
+    world.decide(&name, Verb::Approve, "bob");
+    world.decide(&name, Verb::Approve, "cid");
+    world.run(5);
+    world.policies = Ok(world.now);
+    // as long as the API server may take until it enforces them
+    world.run(4);
+    world.decide(&name, Verb::Approve, "bob");
+    world.run(30);
+    assert_eq!(world.stable(), None);
+    let promotion = world.promotions.first().unwrap();
+    let conditions = &promotion.status.as_ref().unwrap().conditions;
+    let said = conditions
+        .iter()
+        .find(|one| one.kind == ConditionType::Succeeded)
+        .unwrap();
+    assert!(said.message.contains("decide again"), "{}", said.message);
+    world.decide(&name, Verb::Approve, "bob");
+    world.decide(&name, Verb::Approve, "cid");
     world.run(60);
     assert_eq!(world.stable().as_deref(), Some("good1"));
 }

@@ -47,7 +47,7 @@ pub struct World {
     pub metric_away: bool,
     pub from: Option<Environment>,
     pub templates: BTreeMap<(bool, String), TemplateSpec>,
-    pub policies: Result<(), String>,
+    pub policies: Result<Timestamp, String>,
     /// Writes that the API server refuses.
     pub refuses: Option<fn(&Write) -> bool>,
     /// Why it does.
@@ -86,7 +86,7 @@ impl World {
             metric_away: false,
             from: None,
             templates: BTreeMap::new(),
-            policies: Ok(()),
+            policies: Ok(Timestamp::UNIX_EPOCH),
             refuses: None,
             refused_as: "Forbidden",
             refusals: BTreeMap::new(),
