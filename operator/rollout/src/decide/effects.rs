@@ -32,7 +32,7 @@ impl Pass<'_> {
         effects.append(&mut self.effects);
         effects.append(&mut self.samples);
         effects.extend(self.evidence_to_store());
-        if let Some(stable) = self.status.stable.clone().filter(|_| !self.in_place()) {
+        if let Some(stable) = self.status.stable.clone() {
             effects.extend(render::disruption_budget(self.env, &stable, self.seen));
         }
         effects.extend(self.leftovers());
@@ -283,8 +283,9 @@ impl Pass<'_> {
     /// Records on their way to the chain.
     fn outbox_effects(&mut self) -> Vec<Effect> {
         let mut effects = Vec::new();
+        let stuck = self.is_outbox_stuck();
         if let Some(journal) = &self.status.journal {
-            effects.extend(outbox::to_seal(journal, self.uid, false).map(Effect::SealOutbox));
+            effects.extend(outbox::to_seal(journal, self.uid, stuck).map(Effect::SealOutbox));
         }
         let unneeded = std::mem::take(&mut self.unneeded);
         effects.extend(

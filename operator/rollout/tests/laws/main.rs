@@ -5,9 +5,11 @@
 mod after_switch;
 mod approvers;
 mod build;
+mod ceilings;
 mod chain;
 mod cluster;
 mod contest;
+mod edits;
 mod followed;
 mod frozen;
 mod hooks;
