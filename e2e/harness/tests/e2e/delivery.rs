@@ -1,8 +1,8 @@
 //! Releases on their way through Environments: real Pods of the example application, a real Gateway, a real Prometheus, and requests from
 //! this machine meanwhile.
 
-mod api;
 mod after_switch;
+mod api;
 mod approvals;
 mod blue_green;
 mod canary;
@@ -29,9 +29,9 @@ mod refusals;
 mod rollback;
 mod rolling;
 mod routes;
-mod syncs;
 mod scale;
 mod steering;
+mod syncs;
 
 use std::time::Duration;
 

@@ -286,8 +286,9 @@ impl Pass<'_> {
     /// Records on their way to the chain.
     fn outbox_effects(&mut self) -> Vec<Effect> {
         let mut effects = Vec::new();
+        let stuck = self.is_outbox_stuck();
         if let Some(journal) = &self.status.journal {
-            effects.extend(outbox::to_seal(journal, self.uid, false).map(Effect::SealOutbox));
+            effects.extend(outbox::to_seal(journal, self.uid, stuck).map(Effect::SealOutbox));
         }
         let unneeded = std::mem::take(&mut self.unneeded);
         effects.extend(

@@ -51,7 +51,8 @@ impl Pass<'_> {
             RolloutOutcome::Promoted => {}
             RolloutOutcome::RolledBack => {
                 let to = self.status.stable.as_ref().map(|stable| hash(&stable.identity));
-                let evidence = super::analyses::failing_evidence(&rollout);
+                let failing = super::analyses::failing_evidence(&rollout);
+                let evidence = failing.or_else(|| super::analyses::all_evidence(&rollout));
                 self.emit(EnvTransition::RolledBack {
                     promotion: rollout.promotion_uid.clone(),
                     identity: hash(&rollout.identity),

@@ -63,7 +63,8 @@ impl Pass<'_> {
     pub(super) fn candidate_target(&self, rollout: &Rollout) -> i32 {
         match rollout.doing {
             Doing::Waiting | Doing::PreDeploy => 0,
-            Doing::Starting | Doing::Stepping => self.stepping_target(rollout),
+            Doing::Starting => self.stepping_target(rollout),
+            Doing::Stepping => self.stepping_target(rollout).max(self.pods_kept(rollout)),
             Doing::Promoting | Doing::Verifying => self.whole(rollout),
             // what still gets requests keeps its Pods
             Doing::RollingBack => self.has_replicas(rollout),
@@ -97,7 +98,14 @@ impl Pass<'_> {
         }
         let stable = rollout.stable_replicas.max(1);
         if let Some(replicas) = &rollout.replicas {
-            return parse(replicas, stable);
+            // never fewer than the requests that it has need
+            let weight = rollout.weight.max(rollout.wanted_weight);
+            let needed = if weight > 0 {
+                self.for_weight_here(weight, stable)
+            } else {
+                0
+            };
+            return parse(replicas, stable).max(needed);
         }
         let steps = steps::steps(&self.env.spec);
         let at = usize::try_from(rollout.step).unwrap_or_default();
