@@ -77,8 +77,11 @@ impl Pass<'_> {
             effects.extend(self.scaled(&stable.workload, self.stable_target()));
             effects.extend(self.brought_back(&stable));
         }
+        let stable = self.status.stable.as_ref().map(|stable| &stable.workload);
         if let Some(rollout) = self.status.rollout.clone()
             && rollout.outcome != Some(RolloutOutcome::Promoted)
+            // what went back in place, before the strategy was another one, is the stable one's
+            && stable != Some(&rollout.workload)
         {
             let target = self.candidate_target(&rollout);
             let begun = !matches!(rollout.doing, Doing::Waiting | Doing::PreDeploy);

@@ -97,16 +97,6 @@ impl Pass<'_> {
             return blue_green.preview_replicas.unwrap_or_else(|| self.whole(rollout));
         }
         let stable = rollout.stable_replicas.max(1);
-        if let Some(replicas) = &rollout.replicas {
-            // never fewer than the requests that it has need
-            let weight = rollout.weight.max(rollout.wanted_weight);
-            let needed = if weight > 0 {
-                self.for_weight_here(weight, stable)
-            } else {
-                0
-            };
-            return parse(replicas, stable).max(needed);
-        }
         let steps = steps::steps(&self.env.spec);
         let at = usize::try_from(rollout.step).unwrap_or_default();
         let first = if rollout.doing == Doing::Starting {
@@ -126,7 +116,17 @@ impl Pass<'_> {
             })
             .max()
             .unwrap_or_default();
-        self.for_weight_here(weight, stable)
+        let Some(replicas) = &rollout.replicas else {
+            return self.for_weight_here(weight, stable);
+        };
+        // never fewer than the requests that it has, or that the step brings, need
+        let weight = weight.max(rollout.weight).max(rollout.wanted_weight);
+        let needed = if weight > 0 {
+            self.for_weight_here(weight, stable)
+        } else {
+            0
+        };
+        parse(replicas, stable).max(needed)
     }
 
     /// Pods for a weight, by the way in which traffic is split here.
