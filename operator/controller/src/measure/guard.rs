@@ -105,11 +105,9 @@ fn is_link_local(address: IpAddr) -> bool {
 
 /// The IPv4 address in an IPv6 one: mapped, compatible, NAT64, 6to4.
 fn within(address: Ipv6Addr) -> Option<Ipv4Addr> {
-    let [a, b, c, d, e, f, g, h] = address.segments();
     let inner = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
-    match (a, b) {
-        (0x64, 0xff9b) if [c, d, e, f] == [0; 4] => Some(inner(g, h)),
-        (0x2002, high) => Some(inner(high, c)),
+    match address.segments() {
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => Some(inner(high, low)),
         _ => address.to_ipv4(),
     }
 }

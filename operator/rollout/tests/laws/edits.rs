@@ -241,34 +241,6 @@ fn the_way_straight_back_ends_as_it_began_whatever_the_strategy_becomes() {
     assert_eq!(world.outcome(), Some(RolloutOutcome::Promoted));
 }
 
-#[test]
-fn what_went_back_in_place_keeps_its_pods_when_the_strategy_becomes_a_canary() {
-    let mut world = World::new(environment(
-        json!({"rolling": {}}),
-        json!({"progressDeadline": "60s"}),
-    ));
-    world.promote("good1");
-    world.run(60);
-    world.promote("crash");
-    world.run(150);
-    assert_eq!(world.outcome(), Some(RolloutOutcome::RolledBack));
-    edit(&mut world, canary(json!([{"weight": 50}])));
-    world.run(60);
-    assert_eq!(world.cluster.shares().get("web"), Some(&100));
-    assert!(world.cluster.available("web") >= 4);
-    world.promote("good2");
-    world.run(90);
-    assert_eq!(world.stable().as_deref(), Some("good2"));
-}
-
-#[test]
-fn a_weight_has_the_pods_that_it_needs_also_where_a_step_asked_for_fewer() {
-    let steps = canary(json!([{"replicas": "50%"}, {"pause": {"duration": "3s"}}, {"weight": 89}]));
-    let (mut world, name) = under_way(steps, json!({"progressDeadline": "60s"}));
-    world.run(90);
-    assert_eq!(world.finished(&name), Some((true, "Promoted".to_owned())));
-}
-
 #[derive(Debug, Clone)]
 enum Happens {
     Rounds(usize),

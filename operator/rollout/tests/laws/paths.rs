@@ -311,3 +311,30 @@ fn configuration_goes_back_with_the_code_and_is_rolled_out_by_itself_when_it_cha
         "and it is not rolled out again"
     );
 }
+
+#[test]
+fn what_went_back_in_place_keeps_its_pods_when_the_strategy_becomes_a_canary() {
+    let mut world = with_first_release(environment(
+        json!({"rolling": {}}),
+        json!({"progressDeadline": "60s"}),
+    ));
+    world.promote("crash");
+    world.run(150);
+    assert_eq!(world.outcome(), Some(RolloutOutcome::RolledBack));
+    world.env.spec.strategy = serde_json::from_value(canary(json!([{"weight": 50}]))).unwrap();
+    world.run(60);
+    assert_eq!(world.cluster.shares().get("web"), Some(&100));
+    assert!(world.cluster.available("web") >= 4);
+    world.promote("good2");
+    world.run(90);
+    assert_eq!(world.stable().as_deref(), Some("good2"));
+}
+
+#[test]
+fn a_weight_has_the_pods_that_it_needs_also_where_a_step_asked_for_fewer() {
+    let steps = json!([{"replicas": "50%"}, {"pause": {"duration": "3s"}}, {"weight": 89}]);
+    let mut world = with_first_release(environment(canary(steps), json!({"progressDeadline": "60s"})));
+    let name = world.promote("good2");
+    world.run(90);
+    assert_eq!(world.finished(&name), Some((true, "Promoted".to_owned())));
+}
