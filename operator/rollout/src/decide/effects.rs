@@ -106,11 +106,7 @@ impl Pass<'_> {
             let Some(deployed) = self.status.history.get(index).cloned() else {
                 continue;
             };
-            let relieved = self.status.relieved.as_ref();
-            let under_way = self
-                .active()
-                .is_some_and(|rollout| rollout.workload == deployed.workload)
-                || relieved.is_some_and(|relieved| relieved.workload == deployed.workload);
+            let under_way = self.is_used_beside(index, &deployed.workload);
             match self.history_target(index) {
                 Some(target) if !under_way => effects.extend(self.scaled(&deployed.workload, target)),
                 Some(_) => {}

@@ -241,6 +241,21 @@ fn the_way_straight_back_ends_as_it_began_whatever_the_strategy_becomes() {
     assert_eq!(world.outcome(), Some(RolloutOutcome::Promoted));
 }
 
+#[test]
+fn a_workload_in_place_keeps_its_pods_when_the_strategy_becomes_a_canary_after_several_releases() {
+    let (mut world, _) = under_way(json!({"rolling": {}}), json!({}));
+    world.run(60);
+    assert_eq!(world.stable().as_deref(), Some("good2"));
+    edit(&mut world, canary(json!([{"weight": 50}])));
+    world.run(60);
+    assert!(world.cluster.available("web") >= 4, "it serves");
+    // once another workload serves, it has time to end its requests, and no more
+    world.promote("good3");
+    world.run(120);
+    assert_eq!(world.stable().as_deref(), Some("good3"));
+    assert_eq!(world.cluster.replicas("web"), 0);
+}
+
 #[derive(Debug, Clone)]
 enum Happens {
     Rounds(usize),
