@@ -203,7 +203,9 @@ impl Pass<'_> {
             Some(_) => steps::passed_weights(&all, at + 1).first().copied().unwrap_or(0),
         };
         if rollout.wanted_weight <= most && rollout.weight <= most {
-            return true;
+            // before the first edited step is passed, no weight of a step before is still on its way
+            let begins = rollout.step == 0 && is_edited(rollout);
+            return !begins || self.in_force();
         }
         let wanted = most.max(self.least_weight(rollout)).min(rollout.wanted_weight);
         let lowered = wanted < rollout.wanted_weight;
@@ -223,9 +225,15 @@ impl Pass<'_> {
 
     /// Pods that a candidate keeps whose steps began again: it may still have the requests, or their connections, of a later one.
     pub(super) fn pods_kept(&self, rollout: &Rollout) -> i32 {
-        let edited = rollout.strategy.as_ref().and_then(|strategy| strategy.edited_at);
-        edited.map_or(0, |_| {
-            self.state(&rollout.workload).map_or(0, |state| state.replicas)
-        })
+        if !is_edited(rollout) {
+            return 0;
+        }
+        self.state(&rollout.workload).map_or(0, |state| state.replicas)
     }
+}
+
+/// Whether the steps were edited in the middle of a rollout.
+fn is_edited(rollout: &Rollout) -> bool {
+    let strategy = rollout.strategy.as_ref();
+    strategy.is_some_and(|strategy| strategy.edited_at.is_some())
 }

@@ -242,6 +242,36 @@ fn the_way_straight_back_ends_as_it_began_whatever_the_strategy_becomes() {
 }
 
 #[test]
+fn a_weight_that_is_still_on_its_way_is_taken_back_before_the_first_edited_step() {
+    let (mut world, _) = under_way(canary(json!([{"weight": 50}, {"pause": {}}])), json!({}));
+    for _ in 0..50 {
+        world.decide_once(usize::MAX);
+        if world
+            .status()
+            .rollout
+            .is_some_and(|rollout| rollout.wanted_weight > 0)
+        {
+            break;
+        }
+        world.cluster.settle();
+        world.record();
+    }
+    world.cluster.silent = true;
+    let rollout = world.status().rollout.unwrap();
+    assert_eq!((rollout.wanted_weight, rollout.weight), (50, 0));
+    edit(
+        &mut world,
+        canary(json!([{"pause": {"duration": "1s"}}, {"weight": 60}])),
+    );
+    world.run(30);
+    let rollout = world.status().rollout.unwrap();
+    assert_eq!((rollout.step, rollout.reason.as_str()), (0, "WaitingForRoute"));
+    world.cluster.silent = false;
+    world.run(60);
+    assert_eq!(world.stable().as_deref(), Some("good2"));
+}
+
+#[test]
 fn a_workload_in_place_keeps_its_pods_when_the_strategy_becomes_a_canary_after_several_releases() {
     let (mut world, _) = under_way(json!({"rolling": {}}), json!({}));
     world.run(60);
