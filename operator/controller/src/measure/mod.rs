@@ -52,6 +52,8 @@ pub fn builder(guard: Guard) -> ClientBuilder {
         .watches(Client::builder())
         .redirect(same)
         .connect_timeout(CONNECT)
+        // an open connection leads to the Pod that it was made to, and a Service may lead to those of another release by now
+        .pool_max_idle_per_host(0)
         .user_agent(concat!("dcanary/", env!("CARGO_PKG_VERSION")))
 }
 

@@ -9,7 +9,7 @@ use std::{
 use axum::{
     Router,
     body::{Body, Bytes},
-    extract::{Request, State},
+    extract::{ConnectInfo, Request, State},
     http::{StatusCode, header},
     response::Response,
 };
@@ -126,15 +126,22 @@ async fn ask_through(
     timeout: u64,
     token: Option<&str>,
 ) -> Answer {
+    measure(&through(client), &wanted(source, timeout), token).await
+}
+
+fn through(client: reqwest::ClientBuilder) -> Sources {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
         let _ = rustls::crypto::ring::default_provider().install_default();
     });
-    let sources = Sources {
+    Sources {
         http: client.no_proxy().tls_certs_only([]).build().unwrap(),
         guard: Guard::default(),
-    };
-    let wanted = Measure {
+    }
+}
+
+fn wanted(source: Source, timeout: u64) -> Measure {
+    Measure {
         key: MeasureKey {
             promotion: "uid".to_owned(),
             analysis: "step-1".to_owned(),
@@ -145,8 +152,34 @@ async fn ask_through(
         timeout,
         token: None,
         source,
+    }
+}
+
+#[tokio::test]
+async fn every_sample_is_asked_for_on_a_connection_of_its_own() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let peers = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&peers);
+    let answer = move |ConnectInfo(peer): ConnectInfo<SocketAddr>| async move {
+        seen.lock().unwrap().push(peer);
+        "{}"
     };
-    measure(&sources, &wanted, token).await
+    let service = Router::new()
+        .fallback(answer)
+        .into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, service).await });
+    let sources = through(builder(Guard::default()));
+    let source = Source::Web { url, json_path: None };
+    for _ in 0..2 {
+        measure(&sources, &wanted(source.clone(), 10), None).await;
+    }
+    let peers = peers.lock().unwrap();
+    assert_eq!(peers.len(), 2);
+    assert_ne!(
+        peers[0], peers[1],
+        "the second one would be answered by a Pod of before"
+    );
 }
 
 fn problem(answer: Answer) -> String {

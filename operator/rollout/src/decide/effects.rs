@@ -106,7 +106,12 @@ impl Pass<'_> {
             let Some(deployed) = self.status.history.get(index).cloned() else {
                 continue;
             };
-            let under_way = self.is_used_beside(index, &deployed.workload);
+            let relieved = self.status.relieved.as_ref();
+            let under_way = self
+                .active()
+                .is_some_and(|rollout| rollout.workload == deployed.workload)
+                || relieved.is_some_and(|relieved| relieved.workload == deployed.workload)
+                || self.is_named_before(index, &deployed.workload);
             match self.history_target(index) {
                 Some(target) if !under_way => effects.extend(self.scaled(&deployed.workload, target)),
                 Some(_) => {}
@@ -118,6 +123,14 @@ impl Pass<'_> {
             }
         }
         effects
+    }
+
+    /// Whether the stable release or a later one of the history has that workload: releases in place have one between them, and it stays
+    /// theirs when the strategy becomes another one.
+    fn is_named_before(&self, index: usize, workload: &str) -> bool {
+        let later = self.status.history.iter().take(index);
+        let mut all = self.status.stable.iter().chain(later);
+        all.any(|deployed| deployed.workload == workload)
     }
 
     fn in_place_effects(&mut self) -> Vec<Effect> {

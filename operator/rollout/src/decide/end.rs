@@ -133,18 +133,10 @@ impl Pass<'_> {
             evidence: super::analyses::all_evidence(&rollout),
         });
         let new = DeployedRelease {
-            release: rollout.release.clone(),
-            namespace: rollout.promotion_namespace.clone(),
-            identity: rollout.identity.clone(),
-            workload: rollout.workload.clone(),
-            images: rollout.images.clone(),
-            source: rollout.source.clone(),
-            digest: rollout.digest.clone(),
-            promotion: Some(rollout.promotion_uid.clone()),
             requested_by: self.person_behind(&rollout),
             record,
             since: Some(now),
-            until: None,
+            ..deployed(&rollout)
         };
         self.status
             .history
@@ -154,6 +146,21 @@ impl Pass<'_> {
             self.status.history.insert(0, old);
         }
         self.end_rollout();
+    }
+}
+
+/// What a rollout brings, as it is known once it has requests.
+pub(super) fn deployed(rollout: &Rollout) -> DeployedRelease {
+    DeployedRelease {
+        release: rollout.release.clone(),
+        namespace: rollout.promotion_namespace.clone(),
+        identity: rollout.identity.clone(),
+        workload: rollout.workload.clone(),
+        images: rollout.images.clone(),
+        source: rollout.source.clone(),
+        digest: rollout.digest.clone(),
+        promotion: Some(rollout.promotion_uid.clone()),
+        ..DeployedRelease::default()
     }
 }
 

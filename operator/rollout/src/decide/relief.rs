@@ -1,9 +1,9 @@
 //! Ways out of a rollback that waits: force, and a newer promotion that takes over.
 
 use dcanary_core::time::later;
-use dcanary_crds::{DeployedRelease, Doing, Rollout};
+use dcanary_crds::{Doing, Rollout};
 
-use super::{pass::Pass, routing::SETTLE};
+use super::{end::deployed, pass::Pass, routing::SETTLE};
 use crate::traffic;
 
 impl Pass<'_> {
@@ -138,17 +138,7 @@ impl Pass<'_> {
             return false;
         }
         if !self.relieves() {
-            self.status.relieved = Some(DeployedRelease {
-                release: rollout.release.clone(),
-                namespace: rollout.promotion_namespace.clone(),
-                identity: rollout.identity.clone(),
-                workload: rollout.workload.clone(),
-                images: rollout.images.clone(),
-                source: rollout.source.clone(),
-                digest: rollout.digest.clone(),
-                promotion: Some(rollout.promotion_uid.clone()),
-                ..DeployedRelease::default()
-            });
+            self.status.relieved = Some(deployed(&rollout));
         }
         self.append("a newer promotion takes over");
         self.end_rollout();

@@ -144,19 +144,6 @@ impl Pass<'_> {
         }
     }
 
-    /// Whether somebody else says how many Pods the workload of an earlier release has. Releases that came in place, before the strategy was
-    /// another one, have one workload together: the latest of them says it.
-    pub(super) fn is_used_beside(&self, index: usize, workload: &str) -> bool {
-        let stable = self.status.stable.iter().map(|stable| &stable.workload);
-        let relieved = self.status.relieved.iter().map(|relieved| &relieved.workload);
-        let later = self.status.history.iter().take(index);
-        stable
-            .chain(relieved)
-            .chain(self.active().map(|rollout| &rollout.workload))
-            .chain(later.map(|deployed| &deployed.workload))
-            .any(|other| other == workload)
-    }
-
     /// Pods that an earlier release should have: `None`: as many as it has.
     pub(super) fn history_target(&self, index: usize) -> Option<i32> {
         let deployed = self.status.history.get(index)?;

@@ -338,3 +338,19 @@ fn a_weight_has_the_pods_that_it_needs_also_where_a_step_asked_for_fewer() {
     world.run(90);
     assert_eq!(world.finished(&name), Some((true, "Promoted".to_owned())));
 }
+
+#[test]
+fn releases_that_followed_each_other_in_place_leave_the_stable_ones_pods_alone_when_the_strategy_becomes_a_canary()
+ {
+    let mut world = with_first_release(environment(json!({"rolling": {}}), json!({})));
+    for release in ["good2", "good3"] {
+        world.promote(release);
+        world.run(60);
+    }
+    world.env.spec.strategy = serde_json::from_value(canary(json!([{"weight": 50}]))).unwrap();
+    world.run(900);
+    assert_eq!(world.cluster.shares().get("web"), Some(&100));
+    assert!(world.cluster.available("web") >= 4);
+    world.promote("good1");
+    world.run(120);
+}

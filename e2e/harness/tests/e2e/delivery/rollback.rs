@@ -45,8 +45,11 @@ async fn traffic_does_not_go_back_to_a_stable_release_that_is_not_ready() -> Res
         ns.promotion_fails(&promotion, "Aborted").await?;
         ns.serves("web", "one").await?;
         let load = load(&ns, "web").await?;
+        // the gateway learns of Pods that came back some moments after they are ready
         all_on(&load, "1").await?;
-        load.stop().await.none_lost()
+        load.next(400).await?.none_lost()?;
+        load.stop().await;
+        Ok(())
     })
     .await
 }
