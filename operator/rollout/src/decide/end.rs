@@ -138,9 +138,10 @@ impl Pass<'_> {
             since: Some(now),
             ..deployed(&rollout)
         };
+        // one of the same identity in another workload, made by another strategy, stays until its Pods are away
         self.status
             .history
-            .retain(|deployed| deployed.identity != new.identity);
+            .retain(|deployed| deployed.identity != new.identity || deployed.workload != new.workload);
         if let Some(mut old) = self.status.stable.replace(new) {
             old.until = Some(now);
             self.status.history.insert(0, old);

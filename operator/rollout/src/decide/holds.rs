@@ -193,6 +193,7 @@ impl Pass<'_> {
         }
         let back = self.status.history.iter().find(|deployed| {
             !deployed.release.is_empty()
+                && !self.is_elsewhere(deployed)
                 && self
                     .status
                     .held

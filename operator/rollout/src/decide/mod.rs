@@ -8,6 +8,7 @@
 
 mod adopt;
 mod after_switch;
+mod again;
 mod alive;
 mod analyses;
 mod broken_off;

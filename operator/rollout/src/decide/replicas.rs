@@ -154,7 +154,7 @@ impl Pass<'_> {
             .as_ref()
             .and_then(|history| history.ready)
             .unwrap_or(0);
-        if i32::try_from(index).is_ok_and(|index| index < ready) {
+        if i32::try_from(index).is_ok_and(|index| index < ready) && !self.is_elsewhere(deployed) {
             return Some(self.full());
         }
         let emptied = later(deployed.until.unwrap_or(self.now), self.keep());

@@ -226,13 +226,14 @@ impl<'a> Pass<'a> {
     pub(super) fn prepare(&self, promotion: &Promotion, release: &Release) -> Result<Prepared, RenderError> {
         if promotion.spec.undo
             && let Some(deployed) = self.deployed_before(release)
+            && let Some(workload) = self.comes_again_in(deployed)
         {
             return Ok(Prepared {
                 candidate: Candidate {
                     release: deployed.release.clone(),
                     namespace: deployed.namespace.clone(),
                     identity: deployed.identity.clone(),
-                    workload: deployed.workload.clone(),
+                    workload,
                     images: deployed.images.clone(),
                     source: deployed.source.clone(),
                     ..Candidate::default()
