@@ -169,6 +169,8 @@ impl Pass<'_> {
         self.measure_anew(|of| of.name != BACKGROUND || of.verdict.is_some());
         if let Some(rollout) = &mut self.status.rollout {
             rollout.step = 0;
+            // what is on its way may be in force: it is taken back first, and a pause lasts from then on
+            rollout.weight = rollout.weight.max(rollout.wanted_weight);
             rollout.replicas = None;
             rollout.mirror = 0;
             if let Some(strategy) = &mut rollout.strategy {
