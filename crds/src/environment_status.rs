@@ -247,6 +247,9 @@ pub struct Rollout {
     /// No steps and no analysis: back to a recent release, or in the place of a candidate that the stable release cannot take requests from.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub straight: bool,
+    /// The strategy that it follows, as it was last looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<FollowedStrategy>,
     /// Approvals that count.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
@@ -273,6 +276,34 @@ pub struct Rollout {
 #[allow(clippy::trivially_copy_pass_by_ref)] // what serde passes
 const fn is_zero(number: &i32) -> bool {
     *number == 0
+}
+
+/// The strategy that a rollout follows. Edited steps begin again from the first one; another kind goes back first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FollowedStrategy {
+    /// Its kind.
+    pub kind: StrategyKind,
+    /// Digest of its steps, `sha256:…`.
+    pub steps: String,
+    /// Digest of the analyses beside the steps, `sha256:…`.
+    pub analysis: String,
+    /// When its steps were last edited in the middle of the rollout, which began them again then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub edited_at: Option<Timestamp>,
+}
+
+/// A kind of strategy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum StrategyKind {
+    /// In place.
+    Rolling,
+    /// Two whole releases, one switch.
+    BlueGreen,
+    /// Traffic in steps.
+    Canary,
 }
 
 /// How a rollout ended.

@@ -35,8 +35,9 @@ pub use environment::{
     PromotesFrom, Rollback, RollbackMode,
 };
 pub use environment_status::{
-    AnalysisStatus, Contest, DeployedRelease, Doing, EndedPromotion, EnvironmentStatus, FrozenPromotion,
-    HeldRelease, MetricStatus, Rollout, RolloutOutcome, Sample, SampleVerdict, Verdict,
+    AnalysisStatus, Contest, DeployedRelease, Doing, EndedPromotion, EnvironmentStatus, FollowedStrategy,
+    FrozenPromotion, HeldRelease, MetricStatus, Rollout, RolloutOutcome, Sample, SampleVerdict, StrategyKind,
+    Verdict,
 };
 pub use executor::{ClusterExecutor, ClusterExecutorSpec, Executor, ExecutorSpec, Profile};
 pub use pipeline::{

@@ -58,7 +58,7 @@ class Run:
             need(outcome != "succeeded" or ends - MET <= ({"F"} if graph is None else set()), "a stage did not succeed")
 
 class Environment:
-    """Of its current request there are word, request, approvers and whether somebody rejected it."""
+    """Of its current request there are word, request, approvers, whether it needs them, and whether it was rejected."""
     def __init__(self, body, _):
         self.n, self.kinds, self.rules, self.word, self.unknown = 0, ENVIRONMENTS, body, "", set()
         self.held, self.promoted = set(), []
@@ -81,6 +81,7 @@ class Environment:
                 self.unknown |= {source} if promoted is None else set()
             need(not self.word and identity not in self.held, "another request is current, or the release is held")
             self.request, self.word, self.approvers, self.rejected = body, "R", set(), False
+            self.needed = 0 if body["undo"] and release in self.promoted else 1
         elif kind == "decided" and own:
             need(body["verb"] != "approve" or identity in (None, self.request["identity"]), "approves another identity")
             self.approvers |= {body["by"]} if body["verb"] == "approve" else set()
@@ -90,7 +91,8 @@ class Environment:
             self.word, release = self.word + LETTERS[kind], self.request["release"]
             need(re.fullmatch(REQUEST, self.word), f"{kind} does not follow the state of the request")
             may = not self.rejected and self.request["identity"] not in self.held
-            need(kind != "deploy_started" or may and len(self.approvers) >= self.rules["approvals"], "it may not start")
+            enough = len(self.approvers) >= self.rules["approvals"] * self.needed
+            need(kind != "deploy_started" or may and enough, "it may not start")
             if kind == "promoted":
                 self.promoted = [x for x in self.promoted if x != release][-255:] + [release]
             self.word = "" if self.word[-1] in "PA" else self.word

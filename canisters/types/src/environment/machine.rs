@@ -123,7 +123,8 @@ impl EnvMachine {
                 ..
             } => {
                 self.may_come(release, identity, *undo, has_promoted)?;
-                self.current = Some(Request::new(promotion, *release, *identity));
+                let returns = *undo && self.has_promoted(release);
+                self.current = Some(Request::new(promotion, *release, *identity, returns));
             }
             EnvTransition::Decided {
                 promotion,
@@ -257,7 +258,8 @@ impl EnvMachine {
         if self.held.contains(&current.identity) {
             return Err(Illegal::Held(Shown(current.identity)));
         }
-        if current.approvals() < self.approvals {
+        // the way back waits for nobody: whoever asked for it may decide that
+        if !current.returns && current.approvals() < self.approvals {
             return Err(Illegal::NotApproved {
                 have: current.approvals(),
                 needed: self.approvals,

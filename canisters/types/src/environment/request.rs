@@ -10,6 +10,8 @@ pub struct Request {
     pub(super) promotion: String,
     pub(super) release: Hash,
     pub(super) identity: Hash,
+    /// Back to a release that was promoted here.
+    pub(super) returns: bool,
     pub(super) started: bool,
     pub(super) rejected: bool,
     /// SHA-256 of who approved: a name may be long.
@@ -17,11 +19,12 @@ pub struct Request {
 }
 
 impl Request {
-    pub(super) fn new(promotion: &str, release: Hash, identity: Hash) -> Self {
+    pub(super) fn new(promotion: &str, release: Hash, identity: Hash, returns: bool) -> Self {
         Self {
             promotion: promotion.to_owned(),
             release,
             identity,
+            returns,
             started: false,
             rejected: false,
             approvers: BTreeSet::new(),
@@ -41,6 +44,11 @@ impl Request {
     /// Identity of the release in this environment.
     pub fn identity(&self) -> &Hash {
         &self.identity
+    }
+
+    /// Whether it goes back to a release that was promoted here, which needs no approvals.
+    pub fn returns(&self) -> bool {
+        self.returns
     }
 
     /// Whether the deployment has begun.

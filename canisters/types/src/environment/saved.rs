@@ -29,7 +29,7 @@ impl EnvMachine {
             saved.insert("from".to_owned(), from.as_str().into());
         }
         if let Some(current) = &self.current {
-            let request = value::map([
+            let mut request = value::map([
                 ("promotion", current.promotion.as_str().into()),
                 ("release", current.release.into()),
                 ("identity", current.identity.into()),
@@ -37,6 +37,9 @@ impl EnvMachine {
                 ("rejected", flag(current.rejected)),
                 ("approvers", list(&current.approvers)),
             ]);
+            if current.returns {
+                request.insert("returns".to_owned(), flag(true));
+            }
             saved.insert("current".to_owned(), request.into());
         }
         Value::Map(saved)
@@ -82,6 +85,12 @@ fn request(saved: Value) -> Result<Request, EnvStateError> {
         promotion: fields.text("promotion")?,
         release: fields.hash("release")?,
         identity: fields.hash("identity")?,
+        returns: match fields.optional("returns") {
+            None => false,
+            // a flag that is written only when it is set has one form
+            Some(Value::Nat(1)) => true,
+            Some(_) => return Err(EnvStateError::Content("returns")),
+        },
         started: read_flag(&mut fields, "started")?,
         rejected: read_flag(&mut fields, "rejected")?,
         approvers: set(&mut fields, "approvers", most)?,

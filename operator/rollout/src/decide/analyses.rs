@@ -143,6 +143,7 @@ impl Pass<'_> {
         else {
             return;
         };
+        status.started_at.get_or_insert(self.now);
         let advanced = analysis::advance(
             self.env,
             status,
@@ -196,7 +197,7 @@ impl Pass<'_> {
     }
 
     /// The evidence of an analysis: digest and document.
-    fn document(&self, rollout: &Rollout, name: &str) -> Option<(String, String)> {
+    pub(super) fn document(&self, rollout: &Rollout, name: &str) -> Option<(String, String)> {
         let metrics = analysis::metrics(&self.analysis(name)?, self.seen).ok()?;
         let current = self.status.rollout.as_ref()?;
         let status = current.analyses.iter().find(|status| status.name == name)?;

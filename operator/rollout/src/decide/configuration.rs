@@ -1,9 +1,12 @@
 //! What is promoted without being asked for: changed configuration of the stable release, and releases of the environment before.
 
-use dcanary_crds::{DeployedRelease, EnvironmentRef, PromotionSpec, Release, ReleaseRef};
+use dcanary_crds::{DeployedRelease, EnvironmentRef, Promotion, PromotionSpec, Release, ReleaseRef};
 use serde_json::json;
 
-use super::{holds::cut_name, pass::Pass};
+use super::{
+    holds::cut_name,
+    pass::{Pass, Waiting},
+};
 use crate::{
     plan::{Actor, Effect, Write},
     render,
@@ -26,19 +29,42 @@ impl Pass<'_> {
         if asked || self.active().is_some() {
             return;
         }
-        // what waits brings the present configuration with it, and a promotion of the stable release would take its place
-        if idle {
+        // what is about to begin brings the present configuration with it; what waits for something else may do so for long
+        let begins = |waiting: &Waiting<'_>| self.is_about_to_begin(waiting);
+        let open = queue(&self.status, self.seen);
+        let asked = open
+            .into_iter()
+            .any(|promotion| self.is_for_configuration(promotion));
+        if !asked && !self.waiting.iter().any(begins) {
             self.follow_configuration();
         }
         self.follow_source();
     }
 
+    /// Whether a promotion waits for nothing but room.
+    fn is_about_to_begin(&self, waiting: &Waiting<'_>) -> bool {
+        matches!(waiting.gate, Gate::Waiting { reason, .. } if matches!(reason, "WaitingForRollout" | "WaitingForLedger"))
+    }
+
+    /// Whether a promotion brings nothing but changed configuration to the stable release. It takes no other one's place: any other brings that
+    /// with it.
+    pub(super) fn is_for_configuration(&self, promotion: &Promotion) -> bool {
+        let name = promotion.metadata.name.as_deref().unwrap_or_default();
+        promotion.spec.requested_by.as_deref() == Some(&self.own_name())
+            && name.starts_with(&format!("{}-config-", cut_name(self.name)))
+    }
+
+    /// Whether the release whose configuration it brings is not the stable one any more.
+    pub(super) fn is_obsolete(&self, promotion: &Promotion) -> bool {
+        let release = &promotion.spec.release_ref.name;
+        let stable = self.status.stable.as_ref();
+        self.is_for_configuration(promotion) && stable.is_none_or(|stable| stable.release != *release)
+    }
+
     /// Whether a promotion of this release, a way back or one that is about to begin waits already. Any other that waits is older news than the
     /// environment before.
     fn is_on_its_way(&self, next: &DeployedRelease) -> bool {
-        let begins =
-            |gate: &Gate| matches!(gate, Gate::Waiting { reason, .. } if *reason == "WaitingForRollout");
-        if self.waiting.iter().any(|waiting| begins(&waiting.gate)) {
+        if self.waiting.iter().any(|waiting| self.is_about_to_begin(waiting)) {
             return true;
         }
         queue(&self.status, self.seen).into_iter().any(|promotion| {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use dcanary_core::{Wake, journal as outbox};
-use dcanary_crds::{DeployedRelease, Doing, RolloutOutcome, labels};
+use dcanary_crds::{DeployedRelease, Doing, Rollout, RolloutOutcome, labels};
 use serde_json::Value;
 
 use super::pass::Pass;
@@ -82,6 +82,7 @@ impl Pass<'_> {
             && rollout.outcome != Some(RolloutOutcome::Promoted)
             // what went back in place, before the strategy was another one, is the stable one's
             && stable != Some(&rollout.workload)
+            && (self.is_the_rollouts(&rollout.workload) || !self.is_in_history(&rollout.workload))
         {
             let target = self.candidate_target(&rollout);
             let begun = !matches!(rollout.doing, Doing::Waiting | Doing::PreDeploy);
@@ -102,14 +103,19 @@ impl Pass<'_> {
                 self.reached(at);
             }
         }
+        effects.extend(self.history_effects());
+        effects
+    }
+
+    /// Pods of earlier releases.
+    fn history_effects(&mut self) -> Vec<Effect> {
+        let mut effects = Vec::new();
         for index in 0..self.status.history.len() {
             let Some(deployed) = self.status.history.get(index).cloned() else {
                 continue;
             };
             let relieved = self.status.relieved.as_ref();
-            let under_way = self
-                .active()
-                .is_some_and(|rollout| rollout.workload == deployed.workload)
+            let under_way = self.is_the_rollouts(&deployed.workload)
                 || relieved.is_some_and(|relieved| relieved.workload == deployed.workload)
                 || self.is_named_before(index, &deployed.workload);
             match self.history_target(index) {
@@ -135,6 +141,8 @@ impl Pass<'_> {
 
     fn in_place_effects(&mut self) -> Vec<Effect> {
         let mut effects = self.missing_copies();
+        // under another strategy before, they had Deployments of their own
+        effects.extend(self.history_effects());
         let rollout = self.status.rollout.clone();
         let target = self.stable_target();
         if let Some(rollout) = rollout.as_ref().filter(|rollout| rollout.finished_at.is_none()) {
@@ -159,6 +167,19 @@ impl Pass<'_> {
         }
         if let Some(stable) = self.status.stable.clone() {
             effects.extend(self.restored(&stable, target));
+            // beside a stable release with a Deployment of its own
+            let beside = |rollout: &Rollout| {
+                rollout.outcome != Some(RolloutOutcome::Promoted)
+                    && rollout.finished_at.is_some()
+                    && rollout.workload != stable.workload
+                    && (self.is_the_rollouts(&rollout.workload) || !self.is_in_history(&rollout.workload))
+            };
+            if let Some(rollout) = rollout.filter(beside) {
+                effects.extend(self.scaled(&rollout.workload, self.candidate_target(&rollout)));
+                if let Some(at) = self.emptied_at() {
+                    self.reached(at);
+                }
+            }
         }
         effects
     }
@@ -243,11 +264,13 @@ impl Pass<'_> {
         let keep = self.keep();
         let now = self.now;
         let mut index = 0;
-        self.status.history.retain(|deployed| {
+        let mut history = std::mem::take(&mut self.status.history);
+        history.retain(|deployed| {
             index += 1;
             let quiet = dcanary_core::time::later(deployed.until.unwrap_or(now), keep);
-            index <= limit || now < quiet
+            (index <= limit && !self.is_nothing_but_stable(deployed)) || now < quiet
         });
+        self.status.history = history;
     }
 
     /// Objects of releases that nothing names any more.
@@ -298,8 +321,9 @@ impl Pass<'_> {
     /// Records on their way to the chain.
     fn outbox_effects(&mut self) -> Vec<Effect> {
         let mut effects = Vec::new();
+        let stuck = self.is_outbox_stuck();
         if let Some(journal) = &self.status.journal {
-            effects.extend(outbox::to_seal(journal, self.uid, false).map(Effect::SealOutbox));
+            effects.extend(outbox::to_seal(journal, self.uid, stuck).map(Effect::SealOutbox));
         }
         let unneeded = std::mem::take(&mut self.unneeded);
         effects.extend(

@@ -51,7 +51,8 @@ impl Pass<'_> {
             RolloutOutcome::Promoted => {}
             RolloutOutcome::RolledBack => {
                 let to = self.status.stable.as_ref().map(|stable| hash(&stable.identity));
-                let evidence = super::analyses::failing_evidence(&rollout);
+                let failing = super::analyses::failing_evidence(&rollout);
+                let evidence = failing.or_else(|| super::analyses::all_evidence(&rollout));
                 self.emit(EnvTransition::RolledBack {
                     promotion: rollout.promotion_uid.clone(),
                     identity: hash(&rollout.identity),
@@ -137,9 +138,10 @@ impl Pass<'_> {
             since: Some(now),
             ..deployed(&rollout)
         };
+        // one of the same identity in another workload, made by another strategy, stays until its Pods are away
         self.status
             .history
-            .retain(|deployed| deployed.identity != new.identity);
+            .retain(|deployed| deployed.identity != new.identity || deployed.workload != new.workload);
         if let Some(mut old) = self.status.stable.replace(new) {
             old.until = Some(now);
             self.status.history.insert(0, old);

@@ -98,6 +98,9 @@ impl Pass<'_> {
     fn is_stopped(&mut self, rollout: &Rollout) -> bool {
         if let Some((reason, message)) = self.contested.clone() {
             self.say(&reason, message);
+        } else if let Some(error) = self.spec_error.clone() {
+            // steps that cannot be followed are not passed
+            self.say(error.reason(), error.to_string());
         } else if rollout.paused_by.is_some() {
             self.say("Paused", "a person paused it; go on with `dcanary resume`");
         } else {
@@ -111,9 +114,12 @@ impl Pass<'_> {
         let Some(rollout) = self.status.rollout.clone() else {
             return;
         };
-        if self.is_stopped(&rollout) || !self.background_lets_on() {
+        if !self.is_within_steps(&rollout) || self.is_stopped(&rollout) || !self.background_lets_on() {
             return;
         }
+        let Some(rollout) = self.status.rollout.clone() else {
+            return;
+        };
         let env = self.env;
         let steps = steps::steps(&env.spec);
         let at = usize::try_from(rollout.step).unwrap_or_default();
@@ -214,6 +220,8 @@ impl Pass<'_> {
 
     /// Goes on to the next step.
     pub(super) fn pass_step(&mut self) {
+        // a person may have skipped one that was measuring
+        self.break_off_analyses(|name| name != BACKGROUND);
         if let Some(rollout) = &mut self.status.rollout {
             rollout.step += 1;
         }

@@ -3,13 +3,13 @@
 use super::{end::MESSAGE, journal::hash, pass::Pass};
 use crate::{
     seen::{Key, Kind},
-    wanted::{Counted, counted},
+    wanted::{Counted, counted, name_of_undo},
 };
 use dcanary_core::text::cut;
 use dcanary_crds::{Doing, HeldRelease, Rollout, RolloutOutcome, Verb, release::DecidedKind};
 use dcanary_types::environment::EnvTransition;
 
-/// Most releases that are held; the oldest is let go of.
+/// Most releases that are held.
 const HELD: usize = 200;
 
 impl Pass<'_> {
@@ -122,7 +122,28 @@ impl Pass<'_> {
             return;
         }
         if self.status.held.len() >= HELD {
-            let oldest = self.status.held.remove(0);
+            if decision.is_some() {
+                self.tell(
+                    true,
+                    "TooManyHeld",
+                    &format!(
+                        "{identity} is not held: {HELD} releases are already; let some come again first (`dcanary unhold {} RELEASE`)",
+                        self.name
+                    ),
+                );
+                return;
+            }
+            // what failed just now is held in any case, and what people said longest
+            let oldest = self.status.held.iter().position(|held| held.reason != "Held");
+            let oldest = self.status.held.remove(oldest.unwrap_or(0));
+            self.tell(
+                true,
+                "TooManyHeld",
+                &format!(
+                    "{} is held no more: there is room for {HELD}, and it was the oldest",
+                    oldest.release.as_deref().unwrap_or(&oldest.identity)
+                ),
+            );
             self.emit(EnvTransition::Released {
                 identity: hash(&oldest.identity),
                 decision: "limit".to_owned(),
@@ -159,7 +180,7 @@ impl Pass<'_> {
         if self.is_decided(decision.uid) {
             return;
         }
-        let name = self.name_of_undo(decision.uid);
+        let name = name_of_undo(self.name, decision.uid);
         let mut deployed = self.status.stable.iter().chain(&self.status.history);
         if deployed.any(|deployed| self.is_asked_for(&name, deployed)) {
             self.is_new(decision.uid);
@@ -172,6 +193,7 @@ impl Pass<'_> {
         }
         let back = self.status.history.iter().find(|deployed| {
             !deployed.release.is_empty()
+                && !self.is_elsewhere(deployed)
                 && self
                     .status
                     .held
@@ -214,15 +236,6 @@ impl Pass<'_> {
             reason => format!("{} undid it: {reason}", decision.by()),
         };
         self.turn_back(RolloutOutcome::Aborted, "Undone", &message);
-    }
-
-    fn name_of_undo(&self, decision: &str) -> String {
-        let short: String = decision
-            .chars()
-            .filter(char::is_ascii_alphanumeric)
-            .take(8)
-            .collect();
-        format!("{}-undo-{short}", cut_name(self.name))
     }
 
     /// Why a Promotion of this name will never be: its name is taken by another one, or the API server finds it wrong.

@@ -1,8 +1,9 @@
 //! What is recorded of an Environment, and what waits for it.
 
-use dcanary_core::{definition, journal as outbox};
+use dcanary_core::{definition, journal as outbox, time::later};
 use dcanary_crds::{JournalStatus, RolloutOutcome};
 use dcanary_types::{Hash, environment::EnvTransition, limits::MAX_APPROVALS};
+use jiff::Timestamp;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
@@ -11,6 +12,8 @@ use crate::wanted;
 
 /// Records that one forward step may need; what goes back needs less and is never held up.
 const ROOM: usize = 16;
+/// Time after which a chain that took no record is away, in seconds.
+const STUCK: u64 = 30;
 
 /// The bytes of `sha256:…`; zeros for anything else, which never comes from us.
 pub(super) fn hash(digest: &str) -> Hash {
@@ -142,6 +145,21 @@ impl Pass<'_> {
             .journal
             .as_ref()
             .is_none_or(|journal| outbox::room(journal) >= ROOM)
+    }
+
+    /// Whether the outbox has been too full for a forward step for so long that its records are put aside: the chain is away, and the next
+    /// rollout is to find room.
+    pub(super) fn is_outbox_stuck(&mut self) -> bool {
+        let full = !self.has_room();
+        let oldest = self
+            .status
+            .journal
+            .as_ref()
+            .and_then(|journal| journal.pending.first());
+        let since = oldest.and_then(|record| Timestamp::from_nanosecond(record.claimed_ts.into()).ok());
+        since
+            .filter(|_| full)
+            .is_some_and(|since| self.reached(later(since, STUCK)))
     }
 
     /// Whether the chain is known to hold a record.

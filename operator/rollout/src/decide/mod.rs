@@ -8,11 +8,14 @@
 
 mod adopt;
 mod after_switch;
+mod again;
 mod alive;
 mod analyses;
+mod broken_off;
 mod conditions;
 mod configuration;
 mod delete;
+mod edits;
 mod effects;
 mod end;
 mod forward;
@@ -55,6 +58,9 @@ pub use validate::{SpecError, validate};
 
 /// Decides the next step of an Environment. Total and deterministic: same arguments, same plan.
 pub fn next(env: &Environment, seen: &Seen, now: Timestamp) -> Plan {
+    let spec = &env.spec;
+    let kept = edits::kept(env, seen, now);
+    let env = kept.as_ref().map_or(env, |(env, _)| env);
     let still = |effects| Plan {
         status: env.status.clone().unwrap_or_default(),
         effects,
@@ -64,6 +70,12 @@ pub fn next(env: &Environment, seen: &Seen, now: Timestamp) -> Plan {
     let Some(mut pass) = Pass::new(env, seen, now) else {
         return still(Vec::new());
     };
+    if let Some((_, until)) = &kept {
+        pass.kept = true;
+        if let Some(until) = until {
+            pass.wake_at(*until);
+        }
+    }
     let held = env
         .metadata
         .finalizers
@@ -77,10 +89,10 @@ pub fn next(env: &Environment, seen: &Seen, now: Timestamp) -> Plan {
         return still(vec![Effect::HoldEnvironment]);
     }
     pass.open_journal();
-    pass.spec_error = validate(&env.spec).err();
+    pass.spec_error = validate(spec).err();
     pass.forget_decided();
     pass.note_ended();
-    if pass.spec_error.is_none() {
+    if pass.spec_error.is_none() && !pass.kept {
         pass.record_rules();
     }
     pass.carry_out_holds();

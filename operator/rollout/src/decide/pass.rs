@@ -17,7 +17,7 @@ use crate::{
 /// Time in which a rollout must come on, in seconds, unless the Environment says otherwise.
 const PROGRESS_DEADLINE: u64 = 600;
 /// Time that a release keeps its Pods after its last request, in seconds, unless the Environment says otherwise.
-const DRAIN: u64 = 30;
+pub(super) const DRAIN: u64 = 30;
 
 /// A promotion that waits, and why.
 pub(super) struct Waiting<'a> {
@@ -49,6 +49,8 @@ pub(super) struct Pass<'a> {
     pub(super) contested: Option<(String, String)>,
     /// ConfigMaps of sealed records that the chain holds now.
     pub(super) unneeded: Vec<String>,
+    /// The spec has a strategy of another kind than the rollout that still moves: this pass is about that one.
+    pub(super) kept: bool,
     /// Analyses that cannot be carried out now, by name: reason and message. As of the last look.
     pub(super) unmeasured: BTreeMap<String, (String, String)>,
 }
@@ -72,6 +74,7 @@ impl<'a> Pass<'a> {
             spec_error: None,
             contested: None,
             unneeded: Vec::new(),
+            kept: false,
             unmeasured: BTreeMap::new(),
         })
     }

@@ -63,7 +63,8 @@ impl Pass<'_> {
     pub(super) fn candidate_target(&self, rollout: &Rollout) -> i32 {
         match rollout.doing {
             Doing::Waiting | Doing::PreDeploy => 0,
-            Doing::Starting | Doing::Stepping => self.stepping_target(rollout),
+            Doing::Starting => self.stepping_target(rollout),
+            Doing::Stepping => self.stepping_target(rollout).max(self.pods_kept(rollout)),
             Doing::Promoting | Doing::Verifying => self.whole(rollout),
             // what still gets requests keeps its Pods
             Doing::RollingBack => self.has_replicas(rollout),
@@ -118,7 +119,8 @@ impl Pass<'_> {
         let Some(replicas) = &rollout.replicas else {
             return self.for_weight_here(weight, stable);
         };
-        // never fewer than the weights so far need
+        // never fewer than the requests that it has, or that the step brings, need
+        let weight = weight.max(rollout.weight).max(rollout.wanted_weight);
         let needed = if weight > 0 {
             self.for_weight_here(weight, stable)
         } else {
@@ -152,7 +154,7 @@ impl Pass<'_> {
             .as_ref()
             .and_then(|history| history.ready)
             .unwrap_or(0);
-        if i32::try_from(index).is_ok_and(|index| index < ready) {
+        if i32::try_from(index).is_ok_and(|index| index < ready) && !self.is_elsewhere(deployed) {
             return Some(self.full());
         }
         let emptied = later(deployed.until.unwrap_or(self.now), self.keep());

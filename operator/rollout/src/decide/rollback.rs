@@ -27,6 +27,7 @@ impl Pass<'_> {
         let starting = rollout.doing == Doing::Starting && !relieves;
         let unserved = starting && self.status.stable.is_some() && !self.in_place();
         self.keep_requests();
+        self.break_off_analyses(|_| true);
         self.enter(Doing::RollingBack);
         self.say(reason, message);
         if let Some(rollout) = &mut self.status.rollout {
@@ -122,7 +123,7 @@ impl Pass<'_> {
     }
 
     /// What the stable release cannot carry yet stays where it is, as long as the candidate can serve at all.
-    fn least_weight(&self, rollout: &dcanary_crds::Rollout) -> i32 {
+    pub(super) fn least_weight(&self, rollout: &dcanary_crds::Rollout) -> i32 {
         if self.candidate_available() == 0 || rollout.wanted_weight == 0 {
             // nothing is gained by keeping requests on Pods that are not there; but a stable release without any Pod gets none of them
             return if self.stable_is_away() {
@@ -166,7 +167,7 @@ impl Pass<'_> {
         let is_back = self.carries(&stable.workload, &stable.identity)
             && render::complete(&state, self.stable_target());
         // a newer release goes over whatever is there
-        if is_back || self.is_superseded() {
+        if is_back || (self.is_superseded() && !self.begins_anew()) {
             self.empty(Some(self.now));
             return;
         }
@@ -181,6 +182,12 @@ impl Pass<'_> {
                 "waits for {have} of {all} Pods to carry it again{problem}"
             ));
         }
+    }
+
+    /// The same release comes again, by another kind of strategy: to the stable release it goes back first.
+    fn begins_anew(&self) -> bool {
+        let rollout = self.status.rollout.as_ref();
+        rollout.is_some_and(|rollout| rollout.reason == super::edits::EDITED)
     }
 
     fn is_superseded(&self) -> bool {

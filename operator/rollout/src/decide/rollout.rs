@@ -16,6 +16,7 @@ impl Pass<'_> {
         self.promotion_gone();
         self.held_on_its_way();
         self.carry_out_decisions();
+        self.take_over_edits();
         for _ in 0..MOST {
             // what begins in this pass is measured from this pass on
             self.measure();

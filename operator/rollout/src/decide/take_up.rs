@@ -55,7 +55,9 @@ impl<'a> Pass<'a> {
         let current = self
             .active()
             .and_then(|rollout| self.promotion(&rollout.promotion_uid));
-        let floor = current.map(key);
+        let floor = current
+            .filter(|current| !self.is_for_configuration(current))
+            .map(key);
         // the details of the last rollout are in the status of its promotion before its place is taken
         let settled = self.status.ended.is_empty();
         let mut next: Option<Next<'a>> = None;
@@ -63,7 +65,11 @@ impl<'a> Pass<'a> {
             // the rest ends when the statuses of these are written: that of the Environment has to fit into one object
             let full = self.status.ended.len() >= size::ENDED;
             let older = floor.as_ref().is_some_and(|floor| key(promotion) < *floor);
-            if next.is_some() || older {
+            let yields = next
+                .as_ref()
+                .is_some_and(|(next, ..)| self.is_for_configuration(next))
+                && !self.is_for_configuration(promotion);
+            if (next.is_some() && !yields) || older || self.is_obsolete(promotion) {
                 if full {
                     break;
                 }
@@ -72,7 +78,12 @@ impl<'a> Pass<'a> {
                 continue;
             }
             match self.look_at(env, promotion) {
-                Ok(ready) => next = Some(ready),
+                Ok(ready) => {
+                    if let Some((other, ..)) = next.replace(ready) {
+                        let message = "another promotion brings the configuration with it";
+                        self.end_promotion(other, RolloutOutcome::Superseded, "Superseded", message, None);
+                    }
+                }
                 Err((Gate::Over { .. }, _)) if full => {}
                 Err((gate, identity)) => self.wait_or_end(promotion, gate, identity),
             }
@@ -80,7 +91,9 @@ impl<'a> Pass<'a> {
         let Some((promotion, release, prepared, approvals, overridden_by)) = next else {
             return;
         };
-        if self.active().is_some() {
+        // configuration alone stops no release on its way: it comes with it, or after it
+        let yields = self.is_for_configuration(promotion) && floor.is_some();
+        if self.active().is_some() && !yields {
             self.make_way(promotion);
         }
         let over = self.hand_over(&prepared.candidate.identity);
@@ -89,7 +102,7 @@ impl<'a> Pass<'a> {
             self.begin(promotion, release, prepared, approvals, overridden_by);
         } else if self.active().is_some() {
             // it waits
-        } else if settled && self.has_room() && self.calm(prepared.returning) {
+        } else if settled && !self.kept && self.has_room() && self.calm(prepared.returning) {
             self.begin(promotion, release, prepared, approvals, overridden_by);
         }
         let uid = promotion.metadata.uid.as_deref().unwrap_or_default();
@@ -100,14 +113,24 @@ impl<'a> Pass<'a> {
             .is_some_and(|rollout| rollout.promotion_uid == uid);
         let ended = self.status.ended.iter().any(|ended| ended.promotion_uid == uid);
         if !taken && !ended {
+            let (reason, message) = if self.active().is_none() && !self.has_room() {
+                (
+                    "WaitingForLedger",
+                    "it begins when there is room for its records: those before are on their way to the ledger, or are being put aside",
+                )
+            } else {
+                (
+                    "WaitingForRollout",
+                    "it begins when the rollout before it has ended, and the last requests to its Pods",
+                )
+            };
             self.waiting.insert(
                 0,
                 Waiting {
                     promotion,
                     gate: Gate::Waiting {
-                        reason: "WaitingForRollout",
-                        message: "it begins when the rollout before it has ended, and the last requests to its Pods"
-                            .to_owned(),
+                        reason,
+                        message: message.to_owned(),
                         approvals: Vec::new(),
                         at: None,
                     },
@@ -203,13 +226,14 @@ impl<'a> Pass<'a> {
     pub(super) fn prepare(&self, promotion: &Promotion, release: &Release) -> Result<Prepared, RenderError> {
         if promotion.spec.undo
             && let Some(deployed) = self.deployed_before(release)
+            && let Some(workload) = self.comes_again_in(deployed)
         {
             return Ok(Prepared {
                 candidate: Candidate {
                     release: deployed.release.clone(),
                     namespace: deployed.namespace.clone(),
                     identity: deployed.identity.clone(),
-                    workload: deployed.workload.clone(),
+                    workload,
                     images: deployed.images.clone(),
                     source: deployed.source.clone(),
                     ..Candidate::default()
@@ -341,6 +365,7 @@ impl<'a> Pass<'a> {
             wanted_weight,
             overridden_by,
             straight,
+            strategy: Some(super::edits::followed(self.env)),
             approvals,
             changes,
             record,

@@ -2,7 +2,7 @@
 
 use dcanary_crds::{DeployedRelease, Doing, Rollout, RolloutOutcome};
 
-use super::{configuration::short, effects::writes, holds::cut_name, pass::Pass};
+use super::{configuration::short, edits::EDITED, effects::writes, holds::cut_name, pass::Pass};
 use crate::{
     plan::Effect,
     render::{self, RenderError},
@@ -82,7 +82,7 @@ impl Pass<'_> {
         let last = self.status.rollout.clone().filter(|rollout| {
             rollout.outcome == Some(RolloutOutcome::Superseded)
                 && (rollout.finished_at.is_some() || rollout.doing == Doing::RollingBack)
-                && rollout.reason == CHANGED
+                && [CHANGED, EDITED].contains(&rollout.reason.as_str())
         });
         let Some(last) = last else { return false };
         let name = format!("{}-again-{}", cut_name(self.name), short(&last.promotion_uid));
@@ -99,7 +99,14 @@ impl Pass<'_> {
             .promotion(&last.promotion_uid)
             .is_some_and(|promotion| promotion.spec.undo);
         let by = last.requested_by.unwrap_or_else(|| self.own_name());
-        let reason = format!("the configuration changed before {} began", last.promotion);
+        let reason = if last.reason == EDITED {
+            format!(
+                "the kind of the strategy changed in the middle of {}",
+                last.promotion
+            )
+        } else {
+            format!("the configuration changed before {} began", last.promotion)
+        };
         self.ask_for(&name, &deployed, &by, &reason, undo);
         true
     }

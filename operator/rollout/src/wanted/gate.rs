@@ -8,7 +8,8 @@ use dcanary_crds::{
 use jiff::Timestamp;
 
 use super::{
-    Arrived, Counted, approvals, arrived, asked_before, counted, digest_of, frozen, is_recorded, unenforced,
+    Arrived, Counted, approvals, arrived, asked_before, counted, digest_of, frozen, is_decided_way_back,
+    is_recorded, unenforced,
 };
 use crate::{
     render::Candidate,
@@ -112,7 +113,9 @@ pub fn gate(
         return waiting("WaitingForSource", message, Vec::new(), at);
     }
     let mut counted = Vec::new();
-    if let Some(rule) = &env.spec.approval {
+    if let Some(rule) = &env.spec.approval
+        && !(returning && is_decided_way_back(env, status, promotion, candidate, seen, now))
+    {
         let by = promotion.spec.requested_by.as_deref();
         let asked = asked_before(env, by, &release.spec.images, Some(&digest_of(release)), seen);
         let found = approvals(rule, promotion, asked, &candidate.identity, &decisions);

@@ -13,6 +13,7 @@ mod queue;
 mod source;
 #[cfg(test)]
 mod tests;
+mod way_back;
 
 pub use approvals::{Approvals, approvals, same_person};
 pub use decisions::{Counted, counted, unenforced};
@@ -20,3 +21,4 @@ pub use freeze::{FreezeError, Frozen, frozen, validate as validate_freeze};
 pub use gate::{Gate, gate};
 pub use queue::{Place, finished, key, queue};
 pub use source::{Arrived, OWN_NAME, arrived, asked_before, auto_promotion, digest_of, is_recorded, is_same};
+pub use way_back::{is_decided_way_back, name_of_undo};

@@ -5,10 +5,12 @@
 mod after_switch;
 mod approvers;
 mod build;
+mod ceilings;
 mod chain;
 mod cluster;
 mod contest;
 mod deleted;
+mod edits;
 mod followed;
 mod frozen;
 mod hooks;

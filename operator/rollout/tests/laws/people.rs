@@ -257,3 +257,41 @@ fn a_release_that_is_held_on_its_way_goes_back() {
     assert_eq!(world.finished(&name), Some((false, "Held".to_owned())));
     assert_eq!(world.stable().as_deref(), Some("good1"));
 }
+
+/// `good2` after `good1`, each approved.
+fn approved_twice() -> (World, String) {
+    let mut world = approved_by_two();
+    let mut last = String::new();
+    for release in ["good1", "good2"] {
+        last = world.promote(release);
+        world.run(5);
+        world.decide(&last, Verb::Approve, "bob");
+        world.decide(&last, Verb::Approve, "cid");
+        world.run(60);
+        assert_eq!(world.stable().as_deref(), Some(release));
+    }
+    (world, last)
+}
+
+#[test]
+fn the_way_back_that_somebody_decided_waits_for_no_approval() {
+    let (mut world, _) = approved_twice();
+    world.decide_environment(Verb::Undo, None);
+    world.run(60);
+    assert_eq!(world.stable().as_deref(), Some("good1"));
+    let (mut world, last) = approved_twice();
+    world.decide(&last, Verb::Abort, "ann");
+    world.run(60);
+    assert_eq!(world.stable().as_deref(), Some("good1"));
+}
+
+#[test]
+fn a_promotion_that_calls_itself_a_way_back_needs_its_approvals() {
+    let (mut world, _) = approved_twice();
+    let name = world.ask("good1", true);
+    let never = world.ask("good3", true);
+    world.run(60);
+    assert_eq!(world.stable().as_deref(), Some("good2"));
+    assert_eq!(world.finished(&never), None);
+    assert_eq!(world.finished(&name), None);
+}

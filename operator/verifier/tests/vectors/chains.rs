@@ -229,6 +229,49 @@ fn requests(c: &mut Chains) {
     }
 }
 
+/// Back to what was promoted here nobody has to approve.
+fn ways_back(c: &mut Chains) {
+    let done = [
+        p(),
+        approved("p", "bob"),
+        started("p"),
+        promoted("p", identity(), None),
+    ];
+    let back = |release, identity| requested("q", release, identity, true);
+    let after = |then: &[EnvTransition]| [&done[..], then, &[started("q")]].concat();
+    let mut case = |name, then: &[EnvTransition], legal| c.rules(name, None, 1, &after(then), legal);
+    case("back without approval", &[back(release(), identity())], true);
+    case(
+        "back to another identity of it without approval",
+        &[back(release(), staged())],
+        true,
+    );
+    case(
+        "the same release without undo and approval",
+        &[requested("q", release(), identity(), false)],
+        false,
+    );
+    case(
+        "undo to what was never here without approval",
+        &[back(sha256(b"other"), identity())],
+        false,
+    );
+    let rejected = decided(Some("q"), EnvTransition::REJECT, "bob", None);
+    case(
+        "back, and rejected",
+        &[back(release(), identity()), rejected],
+        false,
+    );
+    let failed = [p(), approved("p", "bob"), started("p"), aborted("p")];
+    c.rules(
+        "undo to what was aborted here without approval",
+        None,
+        1,
+        &[&failed[..], &[back(release(), identity()), started("q")]].concat(),
+        false,
+    );
+}
+
 fn approvals(c: &mut Chains) {
     let approve = EnvTransition::APPROVE;
     c.rules("not approved", None, 1, &[p(), started("p")], false);
@@ -239,6 +282,7 @@ fn approvals(c: &mut Chains) {
         &[p(), approved("p", "bob"), started("p")],
         true,
     );
+    ways_back(c);
     c.rules(
         "one of two",
         None,

@@ -55,7 +55,7 @@ pub fn legal(opening: &Opening, before: &[EnvTransition], next: &EnvTransition) 
             is_current(promotion)
                 && !has_started(before)
                 && !current_identity(before).is_some_and(|identity| is_held(before, &identity))
-                && approvers(since, promotion).len() as u64 >= needed
+                && (returns(before) || approvers(since, promotion).len() as u64 >= needed)
                 && !since.iter().any(|t| {
                     matches!(t, EnvTransition::Decided { promotion: Some(p), verb, .. } if p == promotion && verb == "reject")
                 })
@@ -88,6 +88,14 @@ fn current(before: &[EnvTransition]) -> Option<usize> {
         )
     });
     (!ended).then_some(last)
+}
+
+/// Whether the current request goes back to a release that was promoted here before.
+fn returns(before: &[EnvTransition]) -> bool {
+    current(before).is_some_and(|at| match before[at] {
+        EnvTransition::DeployRequested { undo, release, .. } => undo && was_promoted(&before[..at], &release),
+        _ => false,
+    })
 }
 
 fn current_identity(before: &[EnvTransition]) -> Option<Hash> {
@@ -127,7 +135,7 @@ fn is_held(before: &[EnvTransition], wanted: &Hash) -> bool {
     matches!(last, Some(EnvTransition::Held { .. }))
 }
 
-fn was_promoted(before: &[EnvTransition], wanted: &Hash) -> bool {
+pub(super) fn was_promoted(before: &[EnvTransition], wanted: &Hash) -> bool {
     before.iter().enumerate().any(|(i, t)| {
         matches!(t, EnvTransition::Promoted { .. })
             && before[..i].iter().rev().find_map(|t| match t {

@@ -169,6 +169,50 @@ fn a_rejection_ends_the_wait_whoever_approves_afterwards() {
 }
 
 #[test]
+fn the_way_back_to_a_release_that_was_promoted_here_needs_no_approval() {
+    let mut machine = EnvMachine::open(UID, None, 1);
+    let approved = |promotion| decided(promotion, EnvTransition::APPROVE, "bob", None);
+    take(
+        &mut machine,
+        &[
+            requested("p", R1, I1),
+            approved("p"),
+            started("p"),
+            promoted("p", I1),
+        ],
+    );
+    // never promoted here: it is as good as any other
+    take(&mut machine, &[undo("q", R2, I2)]);
+    assert_eq!(
+        refusal(&mut machine, &started("q")),
+        "promotion q cannot start: 0 of 1 approvals are recorded"
+    );
+    // promoted here, but not asked for as a way back
+    take(&mut machine, &[aborted("q"), requested("r", R1, I1)]);
+    assert_eq!(
+        refusal(&mut machine, &started("r")),
+        "promotion r cannot start: 0 of 1 approvals are recorded"
+    );
+    take(&mut machine, &[aborted("r"), undo("s", R1, I2)]);
+    assert!(machine.current().unwrap().returns());
+    let saved = machine.to_value();
+    assert_eq!(EnvMachine::restore(UID, saved).unwrap(), machine);
+    take(&mut machine, &[started("s"), promoted("s", I2)]);
+    // a rejection counts on the way back too
+    take(
+        &mut machine,
+        &[
+            undo("t", R1, I1),
+            decided("t", EnvTransition::REJECT, "bob", None),
+        ],
+    );
+    assert_eq!(
+        refusal(&mut machine, &started("t")),
+        "promotion t cannot start: it was rejected"
+    );
+}
+
+#[test]
 fn approvals_before_the_request_or_for_another_promotion_do_not_count() {
     let mut machine = EnvMachine::open(UID, None, 1);
     take(

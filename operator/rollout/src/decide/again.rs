@@ -1,0 +1,57 @@
+//! Earlier releases that come again under another kind of strategy than the one under which they came.
+
+use dcanary_crds::{DeployedRelease, RolloutOutcome};
+
+use super::pass::Pass;
+use crate::render;
+
+impl Pass<'_> {
+    /// The workload in which an earlier release comes again as it was. `None`: what it was is not known any more where Pods are replaced in
+    /// another way than then.
+    pub(super) fn comes_again_in(&self, deployed: &DeployedRelease) -> Option<String> {
+        let (workload, identity) = (&deployed.workload, &deployed.identity);
+        let was_in_place = workload == self.name;
+        let other = match (was_in_place, self.in_place()) {
+            (false, true) => self.name.to_owned(),
+            // later releases may have come in the same workload
+            (true, false) if !self.carries(workload, identity) => render::release_name(self.env, identity),
+            _ => return Some(workload.clone()),
+        };
+        let recorded = || self.in_place() && render::recorded(self.env, identity, 0, true, self.seen).is_ok();
+        let made = || {
+            let candidate = self.candidate_of(&deployed.namespace, &deployed.release, identity);
+            candidate.is_some()
+        };
+        (recorded() || made()).then_some(other)
+    }
+
+    /// Whether an earlier release is the stable one by now, in another workload.
+    pub(super) fn is_elsewhere(&self, deployed: &DeployedRelease) -> bool {
+        let stable = self.status.stable.as_ref();
+        stable.is_some_and(|stable| stable.identity == deployed.identity)
+    }
+
+    /// Whether nothing is left of an earlier release but what the stable one is too.
+    pub(super) fn is_nothing_but_stable(&self, deployed: &DeployedRelease) -> bool {
+        let state = self.state(&deployed.workload);
+        self.is_elsewhere(deployed) && state.is_none_or(|state| state.replicas == 0)
+    }
+
+    /// Whether the rollout says how many Pods a workload has: the candidate's, until its last requests have had time to end.
+    pub(super) fn is_the_rollouts(&self, workload: &str) -> bool {
+        let rollout = self.status.rollout.as_ref();
+        rollout.is_some_and(|rollout| {
+            let draining = || {
+                rollout.outcome != Some(RolloutOutcome::Promoted)
+                    && self.emptied_at().is_some_and(|at| self.now < at)
+            };
+            rollout.workload == workload && (rollout.finished_at.is_none() || draining())
+        })
+    }
+
+    /// Whether an earlier release has that workload.
+    pub(super) fn is_in_history(&self, workload: &str) -> bool {
+        let mut history = self.status.history.iter();
+        history.any(|deployed| deployed.workload == workload)
+    }
+}
