@@ -219,6 +219,9 @@ pub struct Rollout {
     /// Percent that it should have now.
     #[serde(default)]
     pub wanted_weight: i32,
+    /// What the route was last seen to say as it was asked, in force or not: what is changed after that is changed by somebody else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routed: Option<String>,
     /// Since when it has had too few ready Pods for its requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
@@ -238,6 +241,10 @@ pub struct Rollout {
     /// A person paused it: UID of the Decision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused_by: Option<String>,
+    /// When the pause of that person ends by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub paused_until: Option<Timestamp>,
     /// A person let the present pause end.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub resumed: bool,
@@ -339,6 +346,10 @@ pub struct HeldRelease {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub since: Option<Timestamp>,
+    /// When it may come again by itself. Default: a person has to say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub until: Option<Timestamp>,
 }
 
 /// A promotion that ended.
@@ -373,7 +384,7 @@ pub struct EndedPromotion {
 pub struct Contest {
     /// Field manager that did it last.
     pub manager: String,
-    /// `resourceVersion` of the route in which that was seen last: one change counts once.
+    /// UID and generation of the route in which that was seen last: one change counts once.
     #[serde(default)]
     pub version: String,
     /// When, the latest last; at most 3.

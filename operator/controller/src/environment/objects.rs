@@ -8,7 +8,7 @@ use std::{
 };
 
 use dcanary_crds::labels;
-use dcanary_rollout::{Key, Kind};
+use dcanary_rollout::{Key, Kind, render};
 use kube::{ResourceExt, api::DynamicObject};
 use serde_json::{Map, Value};
 
@@ -52,10 +52,11 @@ fn environment(object: &DynamicObject) -> Option<String> {
     object.labels().get(labels::ENVIRONMENT).cloned()
 }
 
-/// An object as decisions see it. Of Pods only what is decided on; who changed what is of interest for routes alone.
+/// An object as decisions see it. Of Pods only what is decided on; who changed what is of interest for routes, and for Deployments whose Pod
+/// template somebody else set.
 pub fn as_seen(kind: Kind, mut object: DynamicObject) -> Value {
     object.types = Some(kinds::types(kind));
-    if !kinds::ROUTES.contains(&kind) {
+    if !kinds::ROUTES.contains(&kind) && !is_changed(kind, &object) {
         object.metadata.managed_fields = None;
     }
     if kind == Kind::Pod {
@@ -67,6 +68,16 @@ pub fn as_seen(kind: Kind, mut object: DynamicObject) -> Value {
         object.data = Value::Object(fields);
     }
     serde_json::to_value(object).unwrap_or_default()
+}
+
+/// Whether somebody else set something of the Pod template.
+fn is_changed(kind: Kind, object: &DynamicObject) -> bool {
+    let fields = object.metadata.managed_fields.as_ref();
+    let fields = fields.filter(|_| kind == Kind::Deployment);
+    fields.is_some_and(|fields| {
+        let workload = serde_json::json!({"metadata": {"managedFields": fields}});
+        render::changed_by(&workload).is_some()
+    })
 }
 
 impl Objects {

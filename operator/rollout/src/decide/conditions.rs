@@ -7,7 +7,7 @@ use dcanary_core::{
 };
 use dcanary_crds::{ConditionStatus, ConditionType, Rollout, RolloutOutcome, labels};
 
-use super::pass::Pass;
+use super::{changed::CHANGED, pass::Pass};
 use crate::wanted::Gate;
 
 /// Whether a rollout waits for a person.
@@ -126,6 +126,9 @@ impl Pass<'_> {
             );
             return (false, "WorkloadMissing", why);
         };
+        if let Some(changed) = self.changed(&stable.workload) {
+            return (false, CHANGED, changed.message());
+        }
         if let Some((_, message)) = self.route_problem().filter(|_| self.active().is_none()) {
             return (false, "RouteProblem", message);
         }

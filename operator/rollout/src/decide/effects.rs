@@ -20,6 +20,7 @@ impl Pass<'_> {
     /// Conditions and effects.
     pub(super) fn close(mut self) -> Plan {
         self.watch_contest();
+        self.tell_changed();
         self.trim_history();
         self.hold_size();
         let traffic = self.traffic_effects();
@@ -254,7 +255,10 @@ impl Pass<'_> {
     fn scaled(&self, workload: &str, replicas: i32) -> Option<Effect> {
         let key = self.workload(workload);
         let object = self.seen.objects.get(&key)?;
-        render::scale(&key, object, replicas).map(|write| Effect::Write(Box::new(write)))
+        let back = self.changed(workload).and_then(|changed| changed.back);
+        let object = back.as_ref().map_or(object, |write| &write.object);
+        let write = render::scale(&key, object, replicas).or(back.clone());
+        write.map(|write| Effect::Write(Box::new(write)))
     }
 
     /// Drops earlier releases beyond the limit, but none that may still have requests.

@@ -45,6 +45,7 @@ impl Pass<'_> {
         rollout.finished_at = Some(now);
         rollout.gate = None;
         rollout.paused_by = None;
+        rollout.paused_until = None;
         let rollout = rollout.clone();
         let outcome = rollout.outcome.unwrap_or(RolloutOutcome::Aborted);
         match outcome {

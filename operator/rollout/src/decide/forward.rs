@@ -4,6 +4,7 @@ use dcanary_core::time::later;
 use dcanary_crds::{Doing, Rollout, RolloutOutcome, Verdict};
 
 use super::{
+    changed::CHANGED,
     hooks::HookOutcome,
     pass::Pass,
     replicas::weight_of,
@@ -98,11 +99,19 @@ impl Pass<'_> {
     fn is_stopped(&mut self, rollout: &Rollout) -> bool {
         if let Some((reason, message)) = self.contested.clone() {
             self.say(&reason, message);
+        } else if let Some(message) = self.candidate_changed(&rollout.workload) {
+            self.say(CHANGED, message);
         } else if let Some(error) = self.spec_error.clone() {
             // steps that cannot be followed are not passed
             self.say(error.reason(), error.to_string());
         } else if rollout.paused_by.is_some() {
-            self.say("Paused", "a person paused it; go on with `dcanary resume`");
+            let until = rollout
+                .paused_until
+                .map_or_else(String::new, |until| format!(" until {until}"));
+            self.say(
+                "Paused",
+                format!("a person paused it{until}; go on with `dcanary resume`"),
+            );
         } else {
             return false;
         }

@@ -11,6 +11,8 @@ use dcanary_types::environment::EnvTransition;
 
 /// Most releases that are held.
 const HELD: usize = 200;
+/// What the journal has for the Decision that let a release come again, when that was the time of its hold.
+const EXPIRED: &str = "expired";
 
 impl Pass<'_> {
     /// Forgets Decisions that are gone, and those about promotions whose place in the status is another's by now: nobody asks for them again.
@@ -53,6 +55,7 @@ impl Pass<'_> {
 
     /// Carries out what was decided about the Environment.
     pub(super) fn carry_out_holds(&mut self) {
+        self.end_holds();
         let decisions = counted(
             self.seen,
             DecidedKind::Environment,
@@ -79,6 +82,30 @@ impl Pass<'_> {
                 ),
             }
         }
+        if let Some(until) = self.status.held.iter().filter_map(|held| held.until).min() {
+            self.wake_at(until);
+        }
+    }
+
+    /// A hold that a person made for a time ends with it.
+    fn end_holds(&mut self) {
+        let now = self.now;
+        let all = std::mem::take(&mut self.status.held);
+        let is_over = |held: &HeldRelease| held.until.is_some_and(|until| now >= until);
+        let (over, held) = all.into_iter().partition(is_over);
+        self.status.held = held;
+        let over: Vec<HeldRelease> = over;
+        for held in over {
+            self.tell(
+                false,
+                "Unheld",
+                &format!("{} may come again: its hold was for a time", held.identity),
+            );
+            self.emit(EnvTransition::Released {
+                identity: hash(&held.identity),
+                decision: EXPIRED.to_owned(),
+            });
+        }
     }
 
     fn held_by(&mut self, decision: &Counted<'_>) {
@@ -87,7 +114,20 @@ impl Pass<'_> {
         };
         let release = self.name_of(&identity);
         let message = format!("{}: {}", decision.by(), decision.reason());
+        let until = decision.decision.spec.expires_at;
+        let held = &mut self.status.held;
+        if let Some(held) = held.iter_mut().find(|held| held.identity == identity) {
+            // the later word of a person counts; what is held for good stays so
+            if held.until.is_some() {
+                held.until = until;
+                held.message = cut(&message, MESSAGE);
+            }
+            return;
+        }
         self.hold(&identity, release, "Held", &message, Some(decision.uid));
+        if let Some(held) = self.status.held.last_mut() {
+            held.until = until;
+        }
     }
 
     fn let_go(&mut self, decision: &Counted<'_>) {
@@ -155,6 +195,7 @@ impl Pass<'_> {
             reason: reason.to_owned(),
             message: cut(message, MESSAGE),
             since: Some(self.now),
+            until: None,
         });
         self.emit(EnvTransition::Held {
             identity: hash(identity),

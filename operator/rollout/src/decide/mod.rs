@@ -12,6 +12,7 @@ mod again;
 mod alive;
 mod analyses;
 mod broken_off;
+mod changed;
 mod conditions;
 mod configuration;
 mod delete;

@@ -24,6 +24,7 @@ impl<'a> Pass<'a> {
         let Some(rollout) = self.active().cloned() else {
             return;
         };
+        self.end_pause();
         for decision in self.decisions_about(&rollout) {
             // approvals and overrides counted before it began
             if matches!(decision.verb(), Verb::Approve | Verb::Override) || !self.is_new(decision.uid) {
@@ -37,6 +38,23 @@ impl<'a> Pass<'a> {
                 identity: None,
             });
             self.carry_out(&decision);
+        }
+        if let Some(until) = self.active().and_then(|rollout| rollout.paused_until) {
+            self.wake_at(until);
+        }
+    }
+
+    /// A pause that a person made for a time ends with it, as `resume` would end it.
+    fn end_pause(&mut self) {
+        let now = self.now;
+        let Some(rollout) = self.status.rollout.as_mut() else {
+            return;
+        };
+        if let Some(until) = rollout.paused_until.filter(|until| now >= *until) {
+            rollout.paused_by = None;
+            rollout.paused_until = None;
+            rollout.since = Some(now);
+            self.tell(false, "Resumed", &format!("the pause was until {until}"));
         }
     }
 
@@ -57,6 +75,7 @@ impl<'a> Pass<'a> {
                 self.tell(false, "Paused", &why("paused"));
                 if let Some(rollout) = &mut self.status.rollout {
                     rollout.paused_by = Some(decision.uid.to_owned());
+                    rollout.paused_until = decision.decision.spec.expires_at;
                 }
             }
             Verb::Resume => {
@@ -115,6 +134,7 @@ impl<'a> Pass<'a> {
         {
             // time in which a person held it is not time in which it failed to come on
             rollout.since = Some(now);
+            rollout.paused_until = None;
             if rollout.paused_by.take().is_none() {
                 rollout.resumed = true;
             }

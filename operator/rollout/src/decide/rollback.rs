@@ -33,6 +33,7 @@ impl Pass<'_> {
         if let Some(rollout) = &mut self.status.rollout {
             rollout.outcome = Some(outcome);
             rollout.paused_by = None;
+            rollout.paused_until = None;
             rollout.unready_since = None;
             rollout.unready_weight = None;
             rollout.mirror = 0;

@@ -3,6 +3,7 @@
 use dcanary_core::time::later;
 use dcanary_crds::{Contest, Doing, Rollout, RolloutOutcome, RouteKind};
 use jiff::Timestamp;
+use serde_json::Value;
 
 use super::{
     effects::written,
@@ -198,6 +199,7 @@ impl Pass<'_> {
 
     /// Counts changes of our weights by somebody else. A rollout that goes forward says so itself.
     pub(super) fn watch_contest(&mut self) {
+        let overwritten = self.overwritten();
         let version = self.route_version();
         let counted = self
             .status
@@ -206,7 +208,7 @@ impl Pass<'_> {
             .is_some_and(|contest| contest.version == version);
         if !self.is_contested()
             && !counted
-            && let Some(manager) = self.split().and_then(|split| split.overwritten)
+            && let Some(manager) = overwritten
         {
             let contest = self.status.contest.get_or_insert_with(Contest::default);
             contest.version = version;
@@ -230,6 +232,29 @@ impl Pass<'_> {
         }
     }
 
+    /// Who changed what we wrote, whether it was in force by then or not: the weights that were, or what the route was seen to say. What it never
+    /// was seen to say may still be on its way.
+    fn overwritten(&mut self) -> Option<String> {
+        let split = self.split()?;
+        let said = split.said;
+        let rollout = self
+            .status
+            .rollout
+            .as_mut()
+            .filter(|rollout| rollout.finished_at.is_none())?;
+        let changed = said
+            .as_ref()
+            .filter(|said| rollout.routed.as_ref() == Some(&said.asked));
+        let by = split
+            .overwritten
+            .or_else(|| changed.and_then(|said| said.manager.clone()));
+        if let Some(said) = said.filter(|said| said.so) {
+            rollout.routed = Some(said.asked);
+        }
+        by
+    }
+
+    /// The route as it is: what others than its writers say of it is no change.
     fn route_version(&self) -> String {
         let Some(route) = self
             .env
@@ -249,8 +274,12 @@ impl Pass<'_> {
             .as_ref()
             .map_or(self.name, |reference| reference.name.as_str());
         let object = self.seen.objects.get(&Key::new(kind, name));
-        let version = object.and_then(|object| object.pointer("/metadata/resourceVersion")?.as_str());
-        version.unwrap_or_default().to_owned()
+        let Some(metadata) = object.and_then(|object| object.get("metadata")) else {
+            return String::new();
+        };
+        let uid = metadata.get("uid").and_then(Value::as_str);
+        let generation = metadata.get("generation").and_then(Value::as_i64);
+        format!("{}/{}", uid.unwrap_or_default(), generation.unwrap_or_default())
     }
 
     /// Effects on Services and routes.

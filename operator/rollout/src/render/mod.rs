@@ -17,6 +17,7 @@
 mod adopt;
 mod budget;
 mod candidate;
+mod changed;
 mod changes;
 mod claim;
 mod config;
@@ -49,6 +50,7 @@ use serde_json::{Map, Value};
 pub use adopt::{adopted, claim, give_back};
 pub use budget::disruption_budget;
 pub use candidate::{candidate, configuration};
+pub use changed::{changed_by, put_back, was_changed};
 pub use changes::changes;
 pub use claim::claimed;
 pub use config::config_maps;

@@ -4,7 +4,7 @@ use dcanary_crds::{Route, Tester};
 use serde_json::Value;
 
 use super::{
-    InForce, Split, Traffic, Wanted,
+    InForce, Said, Split, Traffic, Wanted,
     in_force::in_force,
     leave,
     obstacle::Obstacle,
@@ -59,6 +59,7 @@ impl Traffic for GatewayRoute<'_> {
                     effects: missing,
                     in_force: obstacle.into(),
                     overwritten: None,
+                    said: None,
                 }
             }
         }
@@ -156,6 +157,7 @@ impl GatewayRoute<'_> {
             },
         };
         let written = route::written(place, self.route, now.object, &asked)?;
+        let said = self.said(&now, &asked, written.as_ref());
         // A route that is not there yet would begin with backends that are not there.
         let early = now.object.is_none() && !(stable_leads && candidate_leads);
         let written = written.filter(|_| !early && !self.may_rest(&now, wanted));
@@ -180,6 +182,7 @@ impl GatewayRoute<'_> {
             effects,
             in_force,
             overwritten,
+            said,
         })
     }
 
@@ -264,6 +267,20 @@ impl GatewayRoute<'_> {
             return None;
         }
         overwritten::manager(now.object?)
+    }
+
+    /// What the route says beside what it is asked. Labels and annotations are nobody's requests.
+    fn said(&self, now: &Now<'_>, asked: &Asked<'_>, written: Option<&Value>) -> Option<Said> {
+        let object = now.object.filter(|_| self.place.splits())?;
+        let differs = written.is_some_and(|written| written.get("spec") != object.get("spec"));
+        // what the Environment says of the route is asked too
+        let generation = self.place.env.metadata.generation.unwrap_or_default();
+        let (weight, mirror, testers) = (asked.weight, asked.mirror, !asked.testers.is_empty());
+        Some(Said {
+            asked: format!("generation={generation} weight={weight} mirror={mirror} testers={testers}"),
+            so: !differs,
+            manager: differs.then(|| overwritten::manager(object)).flatten(),
+        })
     }
 
     /// Between rollouts a route of somebody else that does not know the candidate is as good as one in which it has weight 0: whoever

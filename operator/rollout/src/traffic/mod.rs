@@ -90,6 +90,19 @@ pub struct Split {
     pub in_force: InForce,
     /// Field manager that changed our weights since they were in force.
     pub overwritten: Option<String>,
+    /// What the route says; `None`: there is none, or it splits nothing.
+    pub said: Option<Said>,
+}
+
+/// What a route says beside what it is asked to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// What it is asked, in one line: the same for the same.
+    pub asked: String,
+    /// Whether it says that.
+    pub so: bool,
+    /// Field manager that wrote last what is not so, unless that was us.
+    pub manager: Option<String>,
 }
 
 /// A way to split requests.

@@ -32,6 +32,7 @@ impl Traffic for PlainServices<'_> {
             effects: Vec::new(),
             in_force: obstacle.into(),
             overwritten: None,
+            said: None,
         })
     }
 
@@ -103,6 +104,7 @@ impl PlainServices<'_> {
             effects,
             in_force,
             overwritten: None,
+            said: None,
         })
     }
 

@@ -79,3 +79,78 @@ fn a_person_ends_a_contest_by_going_on_or_by_going_back() {
         assert!(world.finished(&name).is_some());
     }
 }
+
+/// Somebody sets the route back in the moment in which it is written: no gateway ever has it in force.
+fn never_in_force(world: &mut World, rounds: usize) {
+    world.cluster.silent = true;
+    for _ in 0..rounds {
+        world.run(2);
+        overwrite(world);
+    }
+}
+
+#[test]
+fn a_route_that_is_set_back_before_its_weights_were_in_force_is_contested() {
+    let steps = json!([{"weight": 20}, {"weight": 60}]);
+    let mut world = World::new(environment(canary(steps), json!({})));
+    world.promote("good1");
+    world.run(40);
+    world.promote("good2");
+    never_in_force(&mut world, 6);
+    world.run(2);
+    let status = world.status();
+    let rollout = status.rollout.unwrap();
+    assert_eq!((rollout.reason.as_str(), rollout.weight), ("RouteContested", 0));
+    assert_eq!(status.contest.unwrap().at.len(), 3);
+    assert_eq!(
+        find(&status.conditions, ConditionType::Stalled),
+        (ConditionStatus::True, "RouteContested")
+    );
+}
+
+#[test]
+fn weights_that_were_never_there_are_on_their_way_and_no_contest() {
+    let steps = json!([{"weight": 20}, {"weight": 60}]);
+    let mut world = World::new(environment(canary(steps), json!({})));
+    world.promote("good1");
+    world.run(40);
+    world.refuses = Some(|write| {
+        write.key.kind == Kind::HttpRoute
+            && write.object["spec"]["rules"][0]["backendRefs"][1]["weight"] == 20
+    });
+    world.promote("good2");
+    for _ in 0..10 {
+        world.run(2);
+        let key = Key::new(Kind::HttpRoute, "web");
+        let mut route = world.cluster.objects[&key].clone();
+        // other people say other things of it
+        route["metadata"]["annotations"] = json!({"seen": world.now.to_string()});
+        assert!(world.cluster.write(&key, &route));
+    }
+    assert_eq!(world.status().rollout.unwrap().wanted_weight, 20);
+    let contest = world.status().contest;
+    assert_eq!(contest, None);
+}
+
+#[test]
+fn a_route_that_is_set_back_once_counts_once_whatever_its_gateway_says_of_it() {
+    let steps = json!([{"weight": 20}, {"pause": {}}]);
+    let mut world = World::new(environment(canary(steps), json!({})));
+    world.promote("good1");
+    world.run(40);
+    world.promote("good2");
+    world.run_to(20);
+    overwrite(&mut world);
+    world.refuses = Some(|write| write.key.kind == Kind::HttpRoute);
+    let key = Key::new(Kind::HttpRoute, "web");
+    for _ in 0..6 {
+        world.run(2);
+        // its status: another version, the same generation
+        let route = world.cluster.objects[&key].clone();
+        assert!(world.cluster.write(&key, &route));
+    }
+    assert_eq!(world.status().contest.unwrap().at.len(), 1);
+    world.refuses = None;
+    world.run(15);
+    assert_eq!(world.cluster.weights().get("web-candidate"), Some(&20));
+}

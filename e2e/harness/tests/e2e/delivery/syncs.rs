@@ -1,5 +1,5 @@
 //! Argo CD and Flux as owners of an Environment, of a route that it adopted and of a Deployment that it adopted: once a second what they do at
-//! each sync, all through a canary. With the recipes of docs/gitops.md there is no fight.
+//! each sync, all through a canary. With the recipes of docs/gitops.md there is no fight; without them the tool is named.
 
 use std::time::Duration;
 
@@ -304,5 +304,49 @@ async fn flux_that_leaves_the_route_once_it_is_there_does_not_fight_with_a_canar
         all[0].object["metadata"]["annotations"] = json!({"kustomize.toolkit.fluxcd.io/ssa": "IfNotPresent"});
         goes_through(&ns, Tool::Flux, all).await
     })
+    .await
+}
+
+/// Without the recipe the route is put back at each sync.
+async fn is_contested(ns: &Namespace, tool: Tool) -> Result<()> {
+    prepared(ns).await?;
+    let all = in_git(ns).await?;
+    let environment = all[2].clone();
+    let mut syncing = Syncing::start(tool, all.to_vec()).await?;
+    ns.environment_until("web", LIMIT, |view| {
+        view.status()["stable"]["workload"] == "legacy"
+    })
+    .await?;
+    let before = generation(&environment).await?;
+    ns.release("two", "2").await?;
+    ns.promote("two", "web").await?;
+    let view = ns
+        .environment_until("web", LIMIT, |view| {
+            view.state("Stalled") == ("True", "RouteContested")
+        })
+        .await?;
+    let said = view.says("Stalled");
+    ensure!(said.contains(tool.manager()), "{said}");
+    let changed = syncing.rounds(ROUNDS).await?;
+    ensure!(changed[0] >= 3, "{changed:?}");
+    assert_eq!(changed[2], 0, "only the route is fought about");
+    assert_eq!(generation(&environment).await?, before);
+    Ok(())
+}
+
+#[tokio::test]
+async fn argo_cd_without_the_recipe_is_named_as_who_changes_the_route() -> Result<()> {
+    scenario("argocd-contest", |ns| async move {
+        is_contested(&ns, Tool::ArgoCd).await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn flux_without_the_recipe_is_named_as_who_changes_the_route() -> Result<()> {
+    scenario(
+        "flux-contest",
+        |ns| async move { is_contested(&ns, Tool::Flux).await },
+    )
     .await
 }
