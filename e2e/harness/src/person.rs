@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use dcanary_crds::{DecidedBy, Decision, DecisionSpec, DecisionTarget, GROUP, Verb, release::DecidedKind};
+use jiff::Timestamp;
 use k8s_openapi::api::{authentication::v1::SelfSubjectReview, authorization::v1::SubjectAccessReview};
 use kube::{Api, Client, Config, api::PostParams, config::KubeConfigOptions};
 use serde_json::json;
@@ -62,6 +63,21 @@ impl Person {
         digest: Option<&str>,
         reason: Option<&str>,
     ) -> Result<Decision, kube::Error> {
+        self.decides_until(verb, about, digest, reason, None).await
+    }
+
+    /// The same, counting until then.
+    ///
+    /// # Errors
+    /// What the API server answers.
+    pub async fn decides_until(
+        &self,
+        verb: Verb,
+        about: &RunView,
+        digest: Option<&str>,
+        reason: Option<&str>,
+        end: Option<Timestamp>,
+    ) -> Result<Decision, kube::Error> {
         let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
         let kind = if about.0["kind"] == "Environment" {
             DecidedKind::Environment
@@ -81,7 +97,7 @@ impl Person {
                 groups: self.groups.clone(),
             },
             reason: reason.map(ToOwned::to_owned),
-            expires_at: None,
+            expires_at: end,
         };
         self.creates(&text(&about.0["metadata"]["namespace"]), spec).await
     }

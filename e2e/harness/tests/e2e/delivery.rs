@@ -5,6 +5,7 @@ mod after_switch;
 mod api;
 mod approvals;
 mod blue_green;
+mod by_hand;
 mod canary;
 mod configuration;
 mod connections;

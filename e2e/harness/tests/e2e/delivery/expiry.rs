@@ -1,8 +1,8 @@
 //! Approvals and time, and the rules of who may approve that are not the usual ones.
 
 use anyhow::{Context, Result, ensure};
-use dcanary_crds::{DecidedBy, DecisionSpec, DecisionTarget, Verb, release::DecidedKind};
-use dcanary_harness::{Namespace, RunView, person::Person, scenario};
+use dcanary_crds::Verb;
+use dcanary_harness::{fixtures::LIMIT, scenario};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::ListParams;
@@ -11,35 +11,8 @@ use serde_json::{Value, json};
 use super::{
     SOON,
     approvals::{approvers, guarded, waits},
-    prepared,
+    canary, prepared,
 };
-
-/// An approval that does not count from some time on.
-async fn approves_until(
-    person: &Person,
-    ns: &Namespace,
-    promotion: &RunView,
-    identity: &str,
-    end: Timestamp,
-) -> Result<()> {
-    let spec = DecisionSpec {
-        target: DecisionTarget {
-            kind: DecidedKind::Promotion,
-            name: promotion.name().to_owned(),
-            uid: promotion.uid().to_owned(),
-            digest: Some(identity.to_owned()),
-        },
-        verb: Verb::Approve,
-        by: DecidedBy {
-            username: person.username.clone(),
-            groups: person.groups.clone(),
-        },
-        reason: None,
-        expires_at: Some(end),
-    };
-    person.creates(&ns.name, spec).await?;
-    Ok(())
-}
 
 fn time(value: &Value) -> Result<Timestamp> {
     Ok(value.as_str().context("a time")?.parse()?)
@@ -77,7 +50,9 @@ async fn an_approval_that_has_ended_counts_no_more() -> Result<()> {
         let promotion = ns.promote("one", "web").await?;
         let identity = waits(&ns, &promotion, 0).await?.identity()?.to_owned();
         let end = Timestamp::now() + SignedDuration::from_secs(6);
-        approves_until(&alice, &ns, &promotion, &identity, end).await?;
+        alice
+            .decides_until(Verb::Approve, &promotion, Some(&identity), None, Some(end))
+            .await?;
         assert_eq!(approvers(&waits(&ns, &promotion, 1).await?), ["alice"]);
         // it goes by itself
         ns.promotion_until(&promotion, SOON, |view| approvers(view).is_empty())
@@ -120,6 +95,49 @@ async fn whoever_asked_may_approve_where_that_is_allowed_and_a_named_user_needs_
             .await?;
         let ended = ns.promotion_succeeds(&promotion).await?;
         assert_eq!(approvers(&ended), ["alice", "dora"], "{:#}", ended.status());
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_pause_and_a_hold_with_a_time_end_by_themselves() -> Result<()> {
+    scenario("decision-expiry", |ns| async move {
+        let me = prepared(&ns).await?;
+        let steps = json!([{"weight": 50}, {"pause": {"duration": "2s"}}]);
+        ns.apply(&ns.environment("web", &canary(&steps)).to_string())
+            .await?;
+        ns.deployed("web", "one", "1").await?;
+        ns.release("two", "2").await?;
+        let second = ns.promote("two", "web").await?;
+        let end = Timestamp::now() + SignedDuration::from_secs(12);
+        me.decides_until(Verb::Pause, &second, None, None, Some(end))
+            .await?;
+        let ended = ns.promotion_succeeds(&second).await?;
+        let finished = time(&ended.status()["finishedAt"])?;
+        ensure!(
+            finished >= end,
+            "it went on before its time: {:#}",
+            ended.status()
+        );
+
+        let view = ns.serves("web", "two").await?;
+        ns.release("three", "3").await?;
+        let third = ns.promote("three", "web").await?;
+        let identity = ns
+            .promotion_until(&third, LIMIT, |view| view.identity().is_ok())
+            .await?
+            .identity()?
+            .to_owned();
+        let end = Timestamp::now() + SignedDuration::from_secs(12);
+        me.decides_until(Verb::Hold, &view, Some(&identity), Some("for now"), Some(end))
+            .await?;
+        ns.promotion_fails(&third, "Held").await?;
+        ns.environment_until("web", SOON, |view| view.held().is_empty())
+            .await?;
+        ensure!(Timestamp::now() >= end, "it was let go of before its time");
+        let again = ns.promote("three", "web").await?;
+        ns.promotion_succeeds(&again).await?;
         Ok(())
     })
     .await
