@@ -159,7 +159,8 @@ async fn a_hold_that_somebody_takes_out_of_the_status_is_kept_by_the_ledger() ->
         let first = ns.promote("two", "web").await?;
         ns.promotion_until(&first, LIMIT, |view| view.state("Paused").0 == "True")
             .await?;
-        decide(&me, Verb::Reject, &first).await?;
+        me.decides(Verb::Reject, &first, None, Some("it deletes carts"))
+            .await?;
         ns.promotion_ended(&first).await?;
         ns.environment_until("web", LIMIT, |view| view.held() == ["two"])
             .await?;

@@ -10,7 +10,10 @@ use dcanary_harness::{
     scenario,
 };
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::api::{Patch, PatchParams};
+use kube::{
+    api::{DynamicObject, Patch, PatchParams},
+    runtime::wait::await_condition,
+};
 use serde_json::{Value, json};
 
 use super::{all_on, canary, decide, load, prepared, share};
@@ -145,9 +148,14 @@ async fn a_route_that_somebody_else_keeps_changing_is_left_to_them_and_they_are_
             field_manager: Some("other-controller".into()),
             ..PatchParams::default()
         };
+        let is_ours = |route: Option<&DynamicObject>| {
+            let backends = route.and_then(|route| route.data["spec"]["rules"][0]["backendRefs"].as_array());
+            backends.is_some_and(|backends| backends.iter().any(|backend| backend["weight"] == 30))
+        };
         for time in 1..=3 {
-            let rules = ns.parts("httproute")?.get("web").await?.data["spec"]["rules"].clone();
-            let mut rules = rules;
+            let ours = await_condition(ns.parts("httproute")?, "web", is_ours);
+            let route = tokio::time::timeout(LIMIT, ours).await??.context("the route")?;
+            let mut rules = route.data["spec"]["rules"].clone();
             for backend in rules[0]["backendRefs"].as_array_mut().into_iter().flatten() {
                 backend["weight"] = if backend["name"] == "web" {
                     json!(100)
