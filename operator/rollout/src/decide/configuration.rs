@@ -30,20 +30,14 @@ impl Pass<'_> {
             return;
         }
         // what is about to begin brings the present configuration with it; what waits for something else may do so for long
-        let begins = |waiting: &Waiting<'_>| self.is_about_to_begin(waiting);
         let open = queue(&self.status, self.seen);
         let asked = open
             .into_iter()
             .any(|promotion| self.is_for_configuration(promotion));
-        if !asked && !self.waiting.iter().any(begins) {
+        if !asked && !self.waiting.iter().any(is_about_to_begin) {
             self.follow_configuration();
         }
         self.follow_source();
-    }
-
-    /// Whether a promotion waits for nothing but room.
-    fn is_about_to_begin(&self, waiting: &Waiting<'_>) -> bool {
-        matches!(waiting.gate, Gate::Waiting { reason, .. } if matches!(reason, "WaitingForRollout" | "WaitingForLedger"))
     }
 
     /// Whether a promotion brings nothing but changed configuration to the stable release. It takes no other one's place: any other brings that
@@ -64,7 +58,7 @@ impl Pass<'_> {
     /// Whether a promotion of this release, a way back or one that is about to begin waits already. Any other that waits is older news than the
     /// environment before.
     fn is_on_its_way(&self, next: &DeployedRelease) -> bool {
-        if self.waiting.iter().any(|waiting| self.is_about_to_begin(waiting)) {
+        if self.waiting.iter().any(is_about_to_begin) {
             return true;
         }
         queue(&self.status, self.seen).into_iter().any(|promotion| {
@@ -214,4 +208,9 @@ pub(super) fn short(unique: &str) -> String {
         .filter(char::is_ascii_alphanumeric)
         .take(10)
         .collect()
+}
+
+/// Whether a promotion waits for nothing but room.
+fn is_about_to_begin(waiting: &Waiting<'_>) -> bool {
+    matches!(waiting.gate, Gate::Waiting { reason, .. } if matches!(reason, "WaitingForRollout" | "WaitingForLedger"))
 }

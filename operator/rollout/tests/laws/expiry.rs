@@ -89,10 +89,12 @@ fn held(seconds: Option<i64>) -> World {
 }
 
 fn released(world: &World) -> Vec<&str> {
-    let told = |transition| match transition {
-        &EnvTransition::Released { ref decision, .. } => Some(decision.as_str()),
-        _ => None,
-    };
+    fn told(transition: &EnvTransition) -> Option<&str> {
+        match transition {
+            EnvTransition::Released { decision, .. } => Some(decision.as_str()),
+            _ => None,
+        }
+    }
     world.chain.iter().filter_map(told).collect()
 }
 

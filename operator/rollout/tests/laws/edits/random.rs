@@ -150,7 +150,7 @@ proptest! {
             }
         }
         for _ in 0..40 {
-            let names: Vec<_> = world.promotions.iter().flat_map(|promotion| promotion.metadata.name.clone()).collect();
+            let names: Vec<_> = world.promotions.iter().filter_map(|promotion| promotion.metadata.name.clone()).collect();
             if names.iter().all(|name| world.finished(name).is_some()) {
                 break;
             }
