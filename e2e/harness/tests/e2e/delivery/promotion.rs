@@ -178,7 +178,11 @@ async fn a_hold_that_somebody_takes_out_of_the_status_is_kept_by_the_ledger() ->
         );
         ns.serves("web", "one").await?;
         // nothing is wedged: what may come comes
-        ns.deployed("web", "three", "3").await?;
+        ns.release("three", "3").await?;
+        let third = ns.promote("three", "web").await?;
+        ns.promotion_until(&third, LIMIT, |view| view.state("Paused").0 == "True")
+            .await
+            .context("another one comes")?;
         Ok(())
     })
     .await
