@@ -16,6 +16,11 @@ impl Pass<'_> {
     pub(super) fn await_pods(&mut self, state: Option<&WorkloadState>, reason: &str, missing: &str) {
         let problem = self.problem(state);
         if !self.overdue() {
+            // fewer are waited for then
+            let emptied = self.active().and_then(|rollout| self.emptying_until(rollout));
+            if let Some(at) = emptied {
+                self.wake_at(at);
+            }
             self.say(reason, format!("{missing}{problem}"));
             return;
         }

@@ -2,6 +2,7 @@
 
 use dcanary_core::time::later;
 use dcanary_crds::{Doing, Rollout, RolloutOutcome};
+use jiff::Timestamp;
 
 use super::{
     pass::Pass,
@@ -63,8 +64,11 @@ impl Pass<'_> {
     pub(super) fn candidate_target(&self, rollout: &Rollout) -> i32 {
         match rollout.doing {
             Doing::Waiting | Doing::PreDeploy => 0,
-            Doing::Starting => self.stepping_target(rollout),
-            Doing::Stepping => self.stepping_target(rollout).max(self.pods_kept(rollout)),
+            Doing::Starting => self.stepping_target(rollout).max(self.pods_emptying(rollout)),
+            Doing::Stepping => self
+                .stepping_target(rollout)
+                .max(self.pods_kept(rollout))
+                .max(self.pods_emptying(rollout)),
             Doing::Promoting | Doing::Verifying => self.whole(rollout),
             // what still gets requests keeps its Pods
             Doing::RollingBack => self.has_replicas(rollout),
@@ -81,6 +85,20 @@ impl Pass<'_> {
                 }
             }
         }
+    }
+
+    /// When the last requests of an earlier release that comes again have had time to end.
+    pub(super) fn emptying_until(&self, rollout: &Rollout) -> Option<Timestamp> {
+        let history = self.status.history.iter();
+        let before = history.filter(|deployed| deployed.workload == rollout.workload);
+        let until = before.filter_map(|deployed| deployed.until).max()?;
+        Some(later(until, self.drain())).filter(|at| self.now < *at)
+    }
+
+    /// Pods that it keeps until then.
+    fn pods_emptying(&self, rollout: &Rollout) -> i32 {
+        let emptying = self.emptying_until(rollout);
+        emptying.map_or(0, |_| self.has_replicas(rollout))
     }
 
     /// Pods that the candidate's workload asks for now.

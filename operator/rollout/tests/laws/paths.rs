@@ -340,6 +340,19 @@ fn a_weight_has_the_pods_that_it_needs_also_where_a_step_asked_for_fewer() {
 }
 
 #[test]
+fn an_earlier_release_that_comes_again_at_once_keeps_its_pods_until_its_last_requests_have_ended() {
+    let mut world = with_first_release(environment(canary(json!([{"weight": 1}])), json!({})));
+    let second = world.promote("good2");
+    while world.finished(&second).is_none() {
+        world.run(1);
+    }
+    world.run(5);
+    let again = world.promote("good1");
+    world.run(120);
+    assert_eq!(world.finished(&again), Some((true, "Promoted".to_owned())));
+}
+
+#[test]
 fn releases_that_followed_each_other_in_place_leave_the_stable_ones_pods_alone_when_the_strategy_becomes_a_canary()
  {
     let mut world = with_first_release(environment(json!({"rolling": {}}), json!({})));
