@@ -171,18 +171,22 @@ impl Scene<'_> {
         {
             return None;
         }
-        let subject = Subject {
+        Some(Effect::Deploy(Box::new(Deploy {
+            stage: stage.name.clone(),
+            attempt: attempt.number,
+            deployment: release::deployment(self.subject(index, attempt)?).ok()?,
+        })))
+    }
+
+    /// The attempt as what is made for it is planned from it.
+    fn subject(&self, index: usize, attempt: &AttemptStatus) -> Option<Subject<'_>> {
+        Some(Subject {
             run: self.run,
             definition: self.definition?,
             status: self.status,
             index,
             attempt: attempt.number,
-        };
-        Some(Effect::Deploy(Box::new(Deploy {
-            stage: stage.name.clone(),
-            attempt: attempt.number,
-            deployment: release::deployment(subject).ok()?,
-        })))
+        })
     }
 
     fn creation(&self, index: usize, stage: &StageStatus, attempt: &AttemptStatus) -> Option<Effect> {
@@ -193,14 +197,7 @@ impl Scene<'_> {
         {
             return None;
         }
-        let subject = Subject {
-            run: self.run,
-            definition: self.definition?,
-            status: self.status,
-            index,
-            attempt: attempt.number,
-        };
-        let pod = pod::pod(subject, &self.seen.settings).ok()?;
+        let pod = pod::pod(self.subject(index, attempt)?, &self.seen.settings).ok()?;
         Some(Effect::CreatePod(Box::new(CreatePod {
             stage: stage.name.clone(),
             attempt: attempt.number,
