@@ -56,7 +56,7 @@ fn environment(object: &DynamicObject) -> Option<String> {
 /// template somebody else set.
 pub fn as_seen(kind: Kind, mut object: DynamicObject) -> Value {
     object.types = Some(kinds::types(kind));
-    if !kinds::ROUTES.contains(&kind) && !is_changed(kind, &object) {
+    if kind != Kind::Deployment && !kinds::ROUTES.contains(&kind) {
         object.metadata.managed_fields = None;
     }
     if kind == Kind::Pod {
@@ -67,17 +67,14 @@ pub fn as_seen(kind: Kind, mut object: DynamicObject) -> Value {
             .collect();
         object.data = Value::Object(fields);
     }
-    serde_json::to_value(object).unwrap_or_default()
-}
-
-/// Whether somebody else set something of the Pod template.
-fn is_changed(kind: Kind, object: &DynamicObject) -> bool {
-    let fields = object.metadata.managed_fields.as_ref();
-    let fields = fields.filter(|_| kind == Kind::Deployment);
-    fields.is_some_and(|fields| {
-        let workload = serde_json::json!({"metadata": {"managedFields": fields}});
-        render::changed_by(&workload).is_some()
-    })
+    let mut object = serde_json::to_value(object).unwrap_or_default();
+    if kind == Kind::Deployment
+        && render::changed_by(&object).is_none()
+        && let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut)
+    {
+        metadata.remove("managedFields");
+    }
+    object
 }
 
 impl Objects {
