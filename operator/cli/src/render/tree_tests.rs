@@ -40,15 +40,16 @@ fn a_result_with_newlines_and_escapes_stays_one_harmless_line() {
     assert!(!line.contains('\n') && !line.contains('\u{1b}'), "{line:?}");
 }
 
+fn running_stage(run: &mut PipelineRun) -> &mut StageStatus {
+    let stages = &mut run.status.as_mut().unwrap().stages;
+    let mut stages = stages.iter_mut();
+    stages.find(|stage| stage.state == StageState::Running).unwrap()
+}
+
 #[test]
 fn a_stage_whose_pod_cannot_be_created_yet_shows_what_it_waits_for() {
     let mut run = fixtures::running();
-    let stages = &mut run.status.as_mut().unwrap().stages;
-    let stage = stages
-        .iter_mut()
-        .find(|stage| stage.state == StageState::Running)
-        .unwrap();
-    stage.attempts = vec![AttemptStatus {
+    running_stage(&mut run).attempts = vec![AttemptStatus {
         number: 1,
         reason: "QuotaExceeded".to_owned(),
         message: "exceeded quota: few-pods".to_owned(),
@@ -61,12 +62,7 @@ fn a_stage_whose_pod_cannot_be_created_yet_shows_what_it_waits_for() {
 #[test]
 fn a_deployment_shows_its_promotion_and_for_what_it_waits() {
     let mut run = fixtures::running();
-    let stages = &mut run.status.as_mut().unwrap().stages;
-    let stage = stages
-        .iter_mut()
-        .find(|stage| stage.state == StageState::Running)
-        .unwrap();
-    stage.attempts = vec![AttemptStatus {
+    running_stage(&mut run).attempts = vec![AttemptStatus {
         number: 1,
         reason: "WaitingForApproval".to_owned(),
         message: "1 of 2 have approved".to_owned(),

@@ -34,14 +34,20 @@ fn a_release_waits_for_two_approvals_of_two_people_of_whom_none_asked_for_it() {
     assert_eq!(world.stable().as_deref(), Some("good1"));
 }
 
-#[test]
-fn no_decision_counts_while_the_admission_policies_are_not_in_place() {
+/// Two approvals of a promotion, while the admission policies are not in place.
+fn approved_without_policies() -> (World, String) {
     let mut world = approved_by_two();
     let name = world.promote("good1");
     world.run(5);
     world.policies = Err("ValidatingAdmissionPolicy dcanary-decisions is missing".to_owned());
     world.decide(&name, Verb::Approve, "bob");
     world.decide(&name, Verb::Approve, "cid");
+    (world, name)
+}
+
+#[test]
+fn no_decision_counts_while_the_admission_policies_are_not_in_place() {
+    let (mut world, _) = approved_without_policies();
     world.run(30);
     assert_eq!(world.stable(), None);
     let conditions = world.status().conditions;
@@ -60,12 +66,7 @@ fn no_decision_counts_while_the_admission_policies_are_not_in_place() {
 
 #[test]
 fn what_was_decided_before_the_admission_policies_were_in_place_never_counts_and_that_is_said() {
-    let mut world = approved_by_two();
-    let name = world.promote("good1");
-    world.run(5);
-    world.policies = Err("ValidatingAdmissionPolicy dcanary-decisions is missing".to_owned());
-    world.decide(&name, Verb::Approve, "bob");
-    world.decide(&name, Verb::Approve, "cid");
+    let (mut world, name) = approved_without_policies();
     world.run(5);
     world.policies = Ok(world.now);
     // as long as the API server may take until it enforces them
