@@ -6,6 +6,9 @@ use serde_json::Value;
 
 use crate::seen::{Key, MeasureKey};
 
+/// Field manager of everything that is written: what others own in an object is theirs.
+pub const FIELD_MANAGER: &str = "dcanary";
+
 /// The next step of an Environment: the whole status it should have, what to do once that is persisted, and when to look again.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {

@@ -49,9 +49,9 @@ impl Pass<'_> {
         })
     }
 
-    /// Whether an earlier release has that workload.
-    pub(super) fn is_in_history(&self, workload: &str) -> bool {
+    /// Whether no earlier release says how many Pods the candidate's workload has: it has none of that name, or the rollout still says it.
+    pub(super) fn is_no_earlier_ones(&self, workload: &str) -> bool {
         let mut history = self.status.history.iter();
-        history.any(|deployed| deployed.workload == workload)
+        self.is_the_rollouts(workload) || history.all(|deployed| deployed.workload != workload)
     }
 }

@@ -3,6 +3,8 @@
 //! A release's own Deployment never changes but for its Pods' number, so the recorded Pod template is put back where it can still be made. What
 //! is updated in place is compared with its record all the time, and what was there before the Environment is its owner's.
 
+use std::collections::BTreeSet;
+
 use super::pass::Pass;
 use crate::{plan::Write, render};
 
@@ -45,18 +47,11 @@ impl Pass<'_> {
             .get(&key)
             .filter(|object| self.is_ours(object))?;
         let by = render::changed_by(object)?.to_owned();
-        let deployed = self.status.stable.iter().chain(&self.status.history);
-        let (namespace, release, identity) = deployed
-            .map(|of| (&of.workload, (&of.namespace, &of.release, &of.identity)))
-            .chain(
-                self.status
-                    .rollout
-                    .iter()
-                    .map(|of| (&of.workload, (&of.promotion_namespace, &of.release, &of.identity))),
-            )
-            .find_map(|(name, of)| (name == workload).then_some(of))
+        let (_, namespace, release, identity) = self
+            .own_workloads()
+            .find(|(name, ..)| *name == workload)
             // what an earlier Environment left behind is taken as it is
-            .filter(|(_, release, _)| !release.is_empty())?;
+            .filter(|(_, _, release, _)| !release.is_empty())?;
         let back = match self.candidate_of(namespace, release, identity) {
             Some(candidate) => Some(render::put_back(&key, object, &candidate)?),
             None => None,
@@ -66,6 +61,14 @@ impl Pass<'_> {
             by,
             back,
         })
+    }
+
+    /// Workload, namespace, release and identity of what there is: the stable release, earlier ones, the candidate.
+    fn own_workloads(&self) -> impl Iterator<Item = (&String, &String, &String, &String)> {
+        let deployed = self.status.stable.iter().chain(&self.status.history);
+        let deployed = deployed.map(|of| (&of.workload, &of.namespace, &of.release, &of.identity));
+        let candidate = self.status.rollout.iter();
+        deployed.chain(candidate.map(|of| (&of.workload, &of.promotion_namespace, &of.release, &of.identity)))
     }
 
     /// Why the candidate is not measured and gets no more requests: somebody changed it, or the Pods of what they made of it are still there.
@@ -83,11 +86,7 @@ impl Pass<'_> {
 
     /// Tells people of each that is put back.
     pub(super) fn tell_changed(&mut self) {
-        let deployed = self.status.stable.iter().chain(&self.status.history);
-        let names = deployed
-            .map(|of| &of.workload)
-            .chain(self.status.rollout.iter().map(|of| &of.workload));
-        let names: std::collections::BTreeSet<String> = names.cloned().collect();
+        let names: BTreeSet<String> = self.own_workloads().map(|(name, ..)| name.clone()).collect();
         for name in names {
             // one that is refused is told of as that
             let refused = self.seen.refusals.contains_key(&self.workload(&name));

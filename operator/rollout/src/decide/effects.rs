@@ -83,7 +83,7 @@ impl Pass<'_> {
             && rollout.outcome != Some(RolloutOutcome::Promoted)
             // what went back in place, before the strategy was another one, is the stable one's
             && stable != Some(&rollout.workload)
-            && (self.is_the_rollouts(&rollout.workload) || !self.is_in_history(&rollout.workload))
+            && self.is_no_earlier_ones(&rollout.workload)
         {
             let target = self.candidate_target(&rollout);
             let begun = !matches!(rollout.doing, Doing::Waiting | Doing::PreDeploy);
@@ -173,7 +173,7 @@ impl Pass<'_> {
                 rollout.outcome != Some(RolloutOutcome::Promoted)
                     && rollout.finished_at.is_some()
                     && rollout.workload != stable.workload
-                    && (self.is_the_rollouts(&rollout.workload) || !self.is_in_history(&rollout.workload))
+                    && self.is_no_earlier_ones(&rollout.workload)
             };
             if let Some(rollout) = rollout.filter(beside) {
                 effects.extend(self.scaled(&rollout.workload, self.candidate_target(&rollout)));

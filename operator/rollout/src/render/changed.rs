@@ -6,12 +6,10 @@ use serde_json::Value;
 
 use super::{Candidate, object};
 use crate::{
-    plan::{Actor, Write},
+    plan::{Actor, FIELD_MANAGER, Write},
     seen::Key,
 };
 
-/// Our field manager.
-const OURS: &str = "dcanary";
 /// What `kubectl rollout restart` sets: the same Pods, made anew.
 const RESTARTED: &str = "f:kubectl.kubernetes.io/restartedAt";
 /// Annotation: how many Pod templates a Deployment has had.
@@ -22,7 +20,7 @@ pub fn changed_by(workload: &Value) -> Option<&str> {
     let theirs = object::list(workload, "/metadata/managedFields")
         .iter()
         .filter(|entry| {
-            object::text(entry, "/manager").is_some_and(|manager| manager != OURS)
+            object::text(entry, "/manager").is_some_and(|manager| manager != FIELD_MANAGER)
                 && object::text(entry, "/subresource").unwrap_or_default().is_empty()
                 && entry.pointer("/fieldsV1/f:spec/f:template").is_some_and(has_set)
         });

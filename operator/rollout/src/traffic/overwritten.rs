@@ -4,9 +4,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::path::{at, list, text};
-
-/// Our field manager.
-const OURS: &str = "dcanary";
+use crate::plan::FIELD_MANAGER;
 
 /// Field manager that changed the spec last, unless that was us. Its name is what `managedFieldsManagers` of Argo CD wants.
 pub(super) fn manager(object: &Value) -> Option<String> {
@@ -24,7 +22,7 @@ pub(super) fn manager(object: &Value) -> Option<String> {
     for entry in spec {
         let time = text(entry, &["time"]).and_then(|time| time.parse::<Timestamp>().ok());
         match text(entry, &["manager"]).unwrap_or_default() {
-            OURS => ours = ours.max(Some(time)),
+            FIELD_MANAGER => ours = ours.max(Some(time)),
             name => theirs = theirs.max(Some((time, name))),
         }
     }

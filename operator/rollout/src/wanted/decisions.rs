@@ -1,7 +1,8 @@
 //! Decisions that count.
 
+use dcanary_core::time::later;
 use dcanary_crds::{Decision, Verb, release::DecidedKind};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::{seen::Seen, wanted::queue::created};
 
@@ -33,8 +34,8 @@ impl Counted<'_> {
     }
 }
 
-/// An API server takes some moments until it enforces a new admission policy.
-const ENFORCED_AFTER: SignedDuration = SignedDuration::from_secs(5);
+/// An API server takes some moments until it enforces a new admission policy, in seconds.
+const ENFORCED_AFTER: u64 = 5;
 
 /// The Decisions that count for exactly this object, the earliest first. None do while the admission policies are not in place, nor those
 /// from before they were: without them anybody could have written any name into `by`.
@@ -91,5 +92,5 @@ fn is_enforced(seen: &Seen, decision: &Decision) -> bool {
     let since = seen.policies.as_ref().ok();
     since
         .zip(created(&decision.metadata))
-        .is_some_and(|(since, made)| made > since.saturating_add(ENFORCED_AFTER).unwrap_or(Timestamp::MAX))
+        .is_some_and(|(since, made)| made > later(*since, ENFORCED_AFTER))
 }

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Instant};
 
 use dcanary_core::pod::label;
 use dcanary_crds::{Environment, Promotion, labels};
-use dcanary_rollout::{Actor, Key, Kind, Write};
+use dcanary_rollout::{Actor, FIELD_MANAGER, Key, Kind, Write};
 use jiff::Timestamp;
 use kube::{
     Api, Client, Resource, ResourceExt,
@@ -41,8 +41,6 @@ const TAKEN_OVER: [Kind; 8] = [
     Kind::HttpRoute,
     Kind::GrpcRoute,
 ];
-/// Field manager of everything that is written.
-const MANAGER: &str = "dcanary";
 
 /// Who asks, and for which Environment.
 struct Asking<'a> {
@@ -224,7 +222,7 @@ async fn send(
     let key = &write.key;
     let url = DynamicObject::url_path(&kinds::resource(key.kind), Some(namespace));
     let params = PostParams {
-        field_manager: Some(MANAGER.to_owned()),
+        field_manager: Some(FIELD_MANAGER.to_owned()),
         ..PostParams::default()
     };
     // as it was decided, byte for byte: no type of ours gets between
