@@ -1,8 +1,9 @@
 //! Approvals: k of n, by the right people, for exactly what they looked at.
 
 use anyhow::{Context, Result, ensure};
-use dcanary_crds::{DecidedBy, DecisionSpec, DecisionTarget, Verb, release::DecidedKind};
+use dcanary_crds::{DecidedBy, DecisionSpec, DecisionTarget, PipelineRun, Verb, release::DecidedKind};
 use dcanary_harness::{Namespace, RunView, fixtures::LIMIT, scenario};
+use kube::{Api, api::PostParams};
 use serde_json::{Value, json};
 
 use super::{SOON, prepared};
@@ -196,6 +197,43 @@ async fn nobody_decides_in_anothers_name_or_group_or_without_the_right() -> Resu
         ensure!(refused.contains("requestedBy"), "{refused}");
         let counted = waits(&ns, &promotion, 0).await?;
         ensure!(approvers(&counted).is_empty());
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_tool_that_may_do_everything_asks_for_promotions_and_runs_in_its_own_name_only() -> Result<()> {
+    scenario("requests-tool", |ns| async move {
+        let username = format!("system:serviceaccount:{}:tool", ns.name);
+        let rules = json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]);
+        let user = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": username});
+        ns.grant("tool", &rules, &user).await?;
+        ns.may(&username, "promotions", "requestfor").await?;
+        let tool = ns.somebody(&username, &["system:serviceaccounts"]).await?;
+        // as a commit in Git says, whose author then approves it
+        let refused = ns
+            .promote_as(&tool, "one", "web", json!({"requestedBy": "bo"}))
+            .await
+            .err();
+        let refused = format!("{:#}", refused.context("a promotion in another's name was taken")?);
+        ensure!(
+            refused.contains("requestedBy is bo") && refused.contains(&username),
+            "{refused}"
+        );
+        ns.promote_as(&tool, "one", "web", json!({})).await?;
+        let runs: Api<PipelineRun> = Api::namespaced(tool.client.clone(), &ns.name);
+        let run = |by: &str| -> Result<PipelineRun> {
+            let spec = json!({"pipelineRef": {"name": "none"}, "trigger": {"event": "manual", "by": by}});
+            let run = json!({
+                "apiVersion": "dcanary.dev/v1alpha1", "kind": "PipelineRun", "metadata": {"generateName": "r-"}, "spec": spec,
+            });
+            Ok(serde_json::from_value(run)?)
+        };
+        let refused = runs.create(&PostParams::default(), &run("bo")?).await.err();
+        let refused = refused.context("a run in another's name was taken")?.to_string();
+        ensure!(refused.contains("trigger.by is bo"), "{refused}");
+        runs.create(&PostParams::default(), &run(&username)?).await?;
         Ok(())
     })
     .await
