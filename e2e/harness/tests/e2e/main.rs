@@ -18,3 +18,4 @@ mod outages;
 mod rbac;
 mod runs;
 mod shown;
+mod stuck;
