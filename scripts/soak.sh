@@ -34,6 +34,7 @@ if [ "${SOAK_ROUNDS:-3}" -gt 0 ]; then
   fi
   for round in $(seq "${SOAK_ROUNDS:-3}"); do
     soak "outages, round $round" run --test e2e -- --test-threads 1 outages::
-    soak "failpoints, round $round" run --test e2e -- --test-threads 1 --nocapture failpoints::
+    # each kill in a story of its own
+    DCANARY_FAILPOINTS=alone soak "failpoints, round $round" run --test e2e -- --test-threads 1 --nocapture failpoints::
   done
 fi

@@ -1,16 +1,16 @@
 //! The product's own Pods, for tests that disturb them. Such tests run alone.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context, Result, bail};
-use futures::TryStreamExt;
+use futures::{AsyncBufReadExt, TryStreamExt};
 use k8s_openapi::api::{
     apps::v1::{Deployment, StatefulSet},
     core::v1::{ConfigMap, Pod},
 };
 use kube::{
     Api, ResourceExt,
-    api::{DeleteParams, ListParams, Patch, PatchParams},
+    api::{DeleteParams, ListParams, LogParams, Patch, PatchParams},
     runtime::{
         WatchStreamExt,
         wait::{Condition, await_condition},
@@ -18,6 +18,7 @@ use kube::{
     },
 };
 use serde_json::json;
+use tokio::sync::Barrier;
 
 use crate::Cluster;
 
@@ -156,27 +157,49 @@ impl System {
         .await
     }
 
-    /// Waits until the operator was killed once and serves again.
+    /// Waits until the operator was killed at each of these failpoints, which it says with `killed` in its log, and serves again.
     ///
     /// # Errors
-    /// When that does not happen in time.
-    pub async fn operator_was_killed(&self, limit: Duration) -> Result<()> {
-        let config = watcher::Config::default().labels("app.kubernetes.io/component=operator");
-        let mut pods = Box::pin(watcher(self.pods(), config).default_backoff().applied_objects());
-        let killed = async {
-            while let Some(pod) = pods.try_next().await? {
-                let status = pod.status.unwrap_or_default();
-                let mut containers = status.container_statuses.unwrap_or_default().into_iter();
-                if containers.any(|container| container.restart_count > 0 && container.ready) {
-                    return Ok(());
+    /// When that does not happen in time; names those that were not reached.
+    pub async fn operator_was_killed(&self, points: &[String], killed: &str, limit: Duration) -> Result<()> {
+        let mut left: BTreeSet<&String> = points.iter().collect();
+        let all = async {
+            // one that ended its container is told by the log of the container before
+            let pod = self.restarted(i32::from(points.len() == 1)).await?;
+            let params = LogParams {
+                previous: points.len() == 1,
+                follow: points.len() > 1,
+                ..LogParams::default()
+            };
+            let mut lines = self.pods().log_stream(&pod, &params).await?.lines();
+            while !left.is_empty() {
+                let line = lines.try_next().await?.context("the log ends")?;
+                if line.contains(killed) {
+                    left.retain(|point| !line.contains(point.as_str()));
                 }
             }
-            bail!("the watch ended")
+            self.restarted(0).await
         };
-        match tokio::time::timeout(limit, killed).await {
-            Ok(result) => result,
-            Err(_) => bail!("the operator was not killed in {limit:?}: the failpoint was never reached"),
+        let ended = tokio::time::timeout(limit, all).await;
+        match ended {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(error.context(format!("not reached: {left:?}"))),
+            Err(_) => bail!("after {limit:?} these failpoints were not reached: {left:?}"),
         }
+    }
+
+    /// Waits until the operator's container is ready after so many restarts at least, and names its Pod.
+    async fn restarted(&self, times: i32) -> Result<String> {
+        let config = watcher::Config::default().labels("app.kubernetes.io/component=operator");
+        let mut pods = Box::pin(watcher(self.pods(), config).default_backoff().applied_objects());
+        while let Some(pod) = pods.try_next().await? {
+            let status = pod.status.clone().unwrap_or_default();
+            let mut containers = status.container_statuses.unwrap_or_default().into_iter();
+            if containers.any(|container| container.restart_count >= times && container.ready) {
+                return Ok(pod.name_any());
+            }
+        }
+        bail!("the watch ended")
     }
 
     /// Stops a stateful part ([`LEDGER`], [`SERVER`]) and waits until its Pod is gone.
@@ -259,6 +282,54 @@ impl System {
         let params = ListParams::default().labels(&format!("app.kubernetes.io/component={component}"));
         let pods = self.pods().list(&params).await?;
         Ok(pods.items.iter().map(ResourceExt::name_any).collect())
+    }
+}
+
+/// A stateful part that is away while several stories are told beside each other, so that its absence is waited for once.
+pub struct Absence {
+    system: System,
+    part: &'static str,
+    /// All have come to where it goes; it is gone; none needs it away any more; it is back.
+    meetings: [Barrier; 4],
+}
+
+impl Absence {
+    /// Of a part, for so many stories. Each has to call [`begins`](Self::begins) and [`ends`](Self::ends) once.
+    pub fn of(system: &System, part: &'static str, stories: usize) -> Self {
+        Self {
+            system: system.clone(),
+            part,
+            meetings: [(); 4].map(|()| Barrier::new(stories)),
+        }
+    }
+
+    /// The installation.
+    pub fn system(&self) -> &System {
+        &self.system
+    }
+
+    /// Waits for the other stories, and until the part is gone.
+    ///
+    /// # Errors
+    /// When it does not go in time.
+    pub async fn begins(&self) -> Result<()> {
+        if self.meetings[0].wait().await.is_leader() {
+            self.system.stop(self.part).await?;
+        }
+        self.meetings[1].wait().await;
+        Ok(())
+    }
+
+    /// Waits for the other stories, and until the part serves again.
+    ///
+    /// # Errors
+    /// When it is not ready in time.
+    pub async fn ends(&self) -> Result<()> {
+        if self.meetings[2].wait().await.is_leader() {
+            self.system.start(self.part).await?;
+        }
+        self.meetings[3].wait().await;
+        Ok(())
     }
 }
 

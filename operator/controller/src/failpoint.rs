@@ -1,9 +1,16 @@
 //! Places where a test kills the operator.
 //!
 //! `DCANARY_FAILPOINT=before:CreatePod` ends the process there, once: a marker in `/tmp` (which outlives the container, not the Pod)
-//! says that it has fired. Without the variable nothing happens.
+//! says that it has fired. Several (`before:CreatePod,after:CreatePod`) end it one after the other, each once; then the process begins again
+//! by replacing itself, because the kubelet waits longer and longer before it starts a container again. Whatever the process knew is lost either
+//! way. Without the variable nothing happens.
 
-use std::{path::Path, sync::OnceLock};
+use std::{
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
 
 use dcanary_core::Effect;
 use dcanary_rollout as rollout;
@@ -139,33 +146,53 @@ impl Boundary {
     }
 }
 
-const MARKER: &str = "/tmp/failpoint-fired";
+/// What is logged when the process ends here; the failpoint itself is a field beside it.
+pub const KILLED: &str = "killed by a failpoint";
 
-fn chosen() -> Option<&'static str> {
-    static CHOSEN: OnceLock<Option<String>> = OnceLock::new();
-    CHOSEN
-        .get_or_init(|| {
-            std::env::var("DCANARY_FAILPOINT")
-                .ok()
-                .filter(|text| !text.is_empty())
-        })
-        .as_deref()
+/// Where a failpoint leaves its marker.
+fn marker(point: &str) -> PathBuf {
+    Path::new("/tmp").join(format!("failpoint-{}", point.replace(':', "-")))
 }
 
-/// Ends the process here when this boundary is the chosen one and has not fired yet.
-pub fn hit(side: Side, place: impl Place) {
-    let Some(chosen) = chosen() else { return };
+fn chosen() -> &'static [String] {
+    static CHOSEN: OnceLock<Vec<String>> = OnceLock::new();
+    CHOSEN.get_or_init(|| {
+        let points = std::env::var("DCANARY_FAILPOINT").unwrap_or_default();
+        let points = points.split(',').map(str::trim).filter(|point| !point.is_empty());
+        points.map(str::to_owned).collect()
+    })
+}
+
+/// Whether a failpoint names this side of this place.
+fn names(point: &str, side: Side, place: impl Place) -> bool {
     let here = match side {
         Side::Before => "before",
         Side::After => "after",
     };
-    let fits = chosen
+    point
         .split_once(':')
-        .is_some_and(|(side, name)| side == here && name == place.name());
-    if fits && !Path::new(MARKER).exists() && std::fs::write(MARKER, chosen).is_ok() {
-        tracing::error!(failpoint = chosen, "killed by a failpoint");
-        std::process::abort();
+        .is_some_and(|(side, name)| side == here && name == place.name())
+}
+
+/// Ends the process here when this boundary is a chosen one and has not fired yet.
+pub fn hit(side: Side, place: impl Place) {
+    let chosen = chosen();
+    let Some(point) = chosen.iter().find(|point| names(point, side, place)) else {
+        return;
+    };
+    let marker = marker(point);
+    if marker.exists() || std::fs::write(&marker, point).is_err() {
+        return;
     }
+    tracing::error!(failpoint = point, "{KILLED}");
+    if chosen.len() > 1
+        && let Ok(program) = std::env::current_exe()
+    {
+        // returns only when it could not begin again
+        let error = Command::new(program).args(std::env::args_os().skip(1)).exec();
+        tracing::error!(%error, "cannot begin again by itself; the kubelet has to");
+    }
+    std::process::abort();
 }
 
 #[cfg(test)]
@@ -181,5 +208,13 @@ mod tests {
             .chain(EnvironmentBoundary::ALL.iter().map(|place| place.name()))
             .collect();
         assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len(), "{all:?}");
+    }
+
+    #[test]
+    fn a_failpoint_names_one_side_of_one_place() {
+        assert!(names("before:CreatePod", Side::Before, Boundary::CreatePod));
+        assert!(!names("before:CreatePod", Side::After, Boundary::CreatePod));
+        assert!(!names("before:CreatePod", Side::Before, Boundary::DeletePod));
+        assert!(!names("CreatePod", Side::Before, Boundary::CreatePod));
     }
 }

@@ -6,13 +6,13 @@ mod environments;
 mod runs;
 
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::BTreeMap,
     fmt::Debug,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, ensure};
-use dcanary_controller::failpoint::Side;
+use anyhow::{Result, ensure};
+use dcanary_controller::failpoint::{KILLED, Side};
 use dcanary_harness::{
     Cluster, Namespace, scenario,
     system::{LEDGER, System},
@@ -37,45 +37,46 @@ const fn word(side: Side) -> &'static str {
     }
 }
 
-/// Tells the story of each case: once undisturbed, then with a kill on each side of the boundary of that name. All must come to the same.
-/// `tell` arms the failpoint (`None`: none) when its story has come to where it counts.
-async fn same_after_kills<S, T>(cases: impl IntoIterator<Item = (&'static str, S)>, tell: T) -> Result<()>
+/// A place, and the stories that come by it.
+type Case<S> = (&'static str, S);
+
+/// Tells each story once undisturbed, then with kills on both sides of each boundary of it. All must come to the same. The kills of a story follow
+/// each other in one telling; with `DCANARY_FAILPOINTS=alone` (`make soak`) each has a telling of its own. `tell` arms the failpoints (`None`: none) when
+/// its story has come to where they count.
+async fn same_after_kills<S, T>(cases: impl IntoIterator<Item = Case<S>>, tell: T) -> Result<()>
 where
     S: Copy + Debug + Ord,
     T: AsyncFn(&Namespace, &System, S, Option<&str>) -> Result<Essence>,
 {
     let system = &System::of(&Cluster::connect().await?);
     let tell = &tell;
-    let mut undisturbed: BTreeMap<S, Essence> = BTreeMap::new();
     let mut wrong = Vec::new();
     let mut told = 0;
-    for (boundary, story) in cases {
-        if let Entry::Vacant(first) = undisturbed.entry(story) {
-            let name = format!("undisturbed-{story:?}");
-            let reference = scenario(&name, |ns| async move { tell(&ns, system, story, None).await });
-            first.insert(reference.await?);
-        }
-        for side in [Side::Before, Side::After] {
+    for (story, points) in by_story(cases) {
+        let name = format!("undisturbed-{story:?}");
+        let wanted = scenario(&name, |ns| async move { tell(&ns, system, story, None).await }).await?;
+        for (number, points) in tellings(points).into_iter().enumerate() {
             let began = Instant::now();
-            let found = disturbed(system, &format!("{}:{boundary}", word(side)), story, tell).await;
-            let outcome = match found {
-                Ok(found) if found == undisturbed[&story] => "same status, same journal".to_owned(),
+            let name = format!("kill-{story:?}-{number}");
+            let outcome = match disturbed(system, &name, &points, story, tell).await {
+                Ok(found) if found == wanted => "same status, same journal".to_owned(),
                 Ok(found) => {
-                    let wanted = &undisturbed[&story];
-                    wrong.push(format!(
-                        "{side:?} {boundary} {story:?}: {found:#?} instead of {wanted:#?}"
-                    ));
+                    wrong.push(format!("{story:?} {points:?}: {found:#?} instead of {wanted:#?}"));
                     "DIFFERENT".to_owned()
                 }
                 Err(error) => {
-                    wrong.push(format!("{side:?} {boundary} {story:?}: {error:?}"));
+                    wrong.push(format!("{story:?} {points:?}: {error:?}"));
                     format!("FAILED: {error}")
                 }
             };
-            told += 1;
+            told += points.len();
+            for point in &points {
+                println!("{point:<32} {:<12} {outcome}", format!("{story:?}"));
+            }
             println!(
-                "{side:<8?} {boundary:<24} {:<12} {:>3} s  {outcome}",
+                "{} killed {} times: {} s",
                 format!("{story:?}"),
+                points.len(),
                 began.elapsed().as_secs()
             );
             // whatever happened, the next case finds the chain there
@@ -92,17 +93,41 @@ where
     Ok(())
 }
 
-async fn disturbed<S, T>(system: &System, point: &str, story: S, tell: &T) -> Result<Essence>
+/// The failpoints of each story.
+fn by_story<S: Ord>(cases: impl IntoIterator<Item = Case<S>>) -> BTreeMap<S, Vec<String>> {
+    let mut stories: BTreeMap<S, Vec<String>> = BTreeMap::new();
+    for (boundary, story) in cases {
+        let sides = [Side::Before, Side::After].map(|side| format!("{}:{boundary}", word(side)));
+        stories.entry(story).or_default().extend(sides);
+    }
+    stories
+}
+
+/// Which kills follow each other in one telling.
+fn tellings(points: Vec<String>) -> Vec<Vec<String>> {
+    if std::env::var("DCANARY_FAILPOINTS").is_ok_and(|how| how == "alone") {
+        points.into_iter().map(|point| vec![point]).collect()
+    } else {
+        vec![points]
+    }
+}
+
+async fn disturbed<S, T>(
+    system: &System,
+    name: &str,
+    points: &[String],
+    story: S,
+    tell: &T,
+) -> Result<Essence>
 where
     S: Copy + Debug,
     T: AsyncFn(&Namespace, &System, S, Option<&str>) -> Result<Essence>,
 {
-    let name = format!("kill-{}-{story:?}", point.replace(':', "-"));
-    scenario(&name, |ns| async move {
-        let told = tell(&ns, system, story, Some(point)).await?;
-        system.operator_was_killed(LIMIT).await?;
+    let armed = &points.join(",");
+    scenario(name, |ns| async move {
+        let told = tell(&ns, system, story, Some(armed)).await?;
+        system.operator_was_killed(points, KILLED, LIMIT).await?;
         Ok(told)
     })
     .await
-    .with_context(|| point.to_owned())
 }

@@ -18,9 +18,9 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use dcanary_harness::{
     Cluster, Namespace, journal, scenario,
-    system::{LEDGER, SERVER, System},
+    system::{Absence, LEDGER, SERVER, System},
 };
-use futures::TryStreamExt;
+use futures::{TryStreamExt, try_join};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace as CoreNamespace, Pod};
 use kube::{
     Api,
@@ -78,41 +78,101 @@ async fn a_ledger_node_that_is_killed_mid_run_loses_and_repeats_nothing() -> Res
     .await
 }
 
+/// A run goes on and ends while the ledger is away, and is recorded when it returns.
+async fn a_run_goes_on(ns: Namespace, absence: &Absence) -> Result<()> {
+    let stages = json!([stage("a", &[], "sleep 5"), stage("b", &["a"], "true")]);
+    ns.apply(&manifest(&stages)).await?;
+    ns.running_pod("r").await?;
+    // mid-run: the first records are on the chain, those of the end cannot be
+    absence.begins().await?;
+    let away = Instant::now();
+    let view = ns.finished("r", LIMIT).await?;
+    assert_eq!(view.state("Succeeded").0, "True", "{:#}", view.status());
+    let journal = &view.status()["journal"];
+    assert_eq!(journal["next"], two_stages().len(), "{:#}", view.status());
+    ensure!(
+        journal["recorded"].as_i64() < journal["next"].as_i64(),
+        "{:#}",
+        view.status()
+    );
+    // said after half a minute of waiting, with a reason
+    let view = ns
+        .run_until("r", LIMIT, |view| view.state("Recorded").0 == "False")
+        .await?;
+    ensure!(
+        view.state("Recorded").1.starts_with("Ledger"),
+        "{:#}",
+        view.status()
+    );
+    tokio::time::sleep(Duration::from_secs(60).saturating_sub(away.elapsed())).await;
+    absence.ends().await?;
+    let view = ns.recorded("r").await?;
+    assert_eq!(journal::records(view.uid()).await?, two_stages());
+    ns.verifies("run", "r").await
+}
+
+/// A namespace that is deleted mid-run while the ledger is away goes, and the records of its run wait elsewhere.
+async fn a_namespace_goes(ns: Namespace, absence: &Absence) -> Result<()> {
+    absence.begins().await?;
+    let applied = ns
+        .apply(&manifest(&json!([stage("a", &[], "sleep 300")])))
+        .await?;
+    let uid = applied[0].metadata.uid.clone().context("uid")?;
+    ns.running_pod("r").await?;
+    let namespaces: Api<CoreNamespace> = Api::all(ns.cluster.client.clone());
+    let of = namespaces.get(&ns.name).await?.metadata.uid.context("uid")?;
+    namespaces.delete(&ns.name, &DeleteParams::background()).await?;
+    let gone = await_condition(namespaces, &ns.name, conditions::is_deleted(&of));
+    tokio::time::timeout(Duration::from_secs(90), gone)
+        .await
+        .context("the namespace is not gone after 90 s")??;
+    // the records outlive the namespace, and the operator
+    absence.system().operators(0).await?;
+    absence.system().operators(1).await?;
+    let maps: Api<ConfigMap> =
+        Api::namespaced(ns.cluster.client.clone(), &ns.cluster.operator_namespace);
+    let mine = ListParams::default().labels(&format!("dcanary.dev/run-uid={uid}"));
+    let left = maps.list(&mine).await?.items;
+    ensure!(!left.is_empty(), "nothing was put aside");
+    absence.ends().await?;
+    for map in left {
+        let (name, of) = (
+            map.metadata.name.context("name")?,
+            map.metadata.uid.context("uid")?,
+        );
+        let dropped = await_condition(maps.clone(), &name, conditions::is_deleted(&of));
+        tokio::time::timeout(LIMIT, dropped)
+            .await
+            .context("the records were not taken")??;
+    }
+    let found = journal::records(&uid).await?;
+    assert_eq!(
+        found.first().map(String::as_str),
+        Some("dcanary_run_opened"),
+        "{found:?}"
+    );
+    assert_eq!(
+        found.last().map(String::as_str),
+        Some("dcanary_run_finished"),
+        "{found:?}"
+    );
+    Ok(())
+}
+
 #[tokio::test]
-async fn a_run_that_loses_the_ledger_for_a_minute_goes_on_and_is_recorded_when_it_returns() -> Result<()> {
+async fn with_the_ledger_away_for_a_minute_runs_end_namespaces_go_and_canaries_stay_or_go_back_and_all_is_recorded_later()
+-> Result<()> {
     let system = system().await?;
-    scenario("ledger-away", |ns| async move {
-        let stages = json!([stage("a", &[], "sleep 5"), stage("b", &["a"], "true")]);
-        ns.apply(&manifest(&stages)).await?;
-        ns.running_pod("r").await?;
-        // mid-run: the first records are on the chain, those of the end cannot be
-        system.stop(LEDGER).await?;
-        let away = Instant::now();
-        let view = ns.finished("r", LIMIT).await?;
-        assert_eq!(view.state("Succeeded").0, "True", "{:#}", view.status());
-        let journal = &view.status()["journal"];
-        assert_eq!(journal["next"], two_stages().len(), "{:#}", view.status());
-        ensure!(
-            journal["recorded"].as_i64() < journal["next"].as_i64(),
-            "{:#}",
-            view.status()
-        );
-        // said after half a minute of waiting, with a reason
-        let view = ns
-            .run_until("r", LIMIT, |view| view.state("Recorded").0 == "False")
-            .await?;
-        ensure!(
-            view.state("Recorded").1.starts_with("Ledger"),
-            "{:#}",
-            view.status()
-        );
-        tokio::time::sleep(Duration::from_secs(60).saturating_sub(away.elapsed())).await;
-        system.start(LEDGER).await?;
-        let view = ns.recorded("r").await?;
-        assert_eq!(journal::records(view.uid()).await?, two_stages());
-        ns.verifies("run", "r").await
-    })
-    .await
+    let absence = &Absence::of(&system, LEDGER, 3);
+    let told = try_join!(
+        scenario("ledger-away", |ns| a_run_goes_on(ns, absence)),
+        scenario("namespace-gone", |ns| a_namespace_goes(ns, absence)),
+        scenario("chain-away", |ns| delivery::a_canary_stays(ns, absence)),
+    );
+    // whatever happened, the next test finds them there
+    system.start(LEDGER).await?;
+    system.operators(1).await?;
+    told.map(|_| ())
 }
 
 #[tokio::test]
@@ -138,62 +198,6 @@ async fn a_server_that_is_killed_mid_upload_gets_the_whole_artifact() -> Result<
         Ok(())
     })
     .await
-}
-
-#[tokio::test]
-async fn a_namespace_deleted_mid_run_with_the_ledger_away_goes_and_its_journal_is_completed_later()
--> Result<()> {
-    let system = system().await?;
-    let cluster = Cluster::connect().await?;
-    let uid = scenario("namespace-gone", |ns| {
-        let (system, cluster) = (system.clone(), cluster.clone());
-        async move {
-            system.stop(LEDGER).await?;
-            let applied = ns
-                .apply(&manifest(&json!([stage("a", &[], "sleep 300")])))
-                .await?;
-            let uid = applied[0].metadata.uid.clone().context("uid")?;
-            ns.running_pod("r").await?;
-            let namespaces: Api<CoreNamespace> = Api::all(cluster.client.clone());
-            let of = namespaces.get(&ns.name).await?.metadata.uid.context("uid")?;
-            namespaces.delete(&ns.name, &DeleteParams::background()).await?;
-            let gone = await_condition(namespaces, &ns.name, conditions::is_deleted(&of));
-            tokio::time::timeout(Duration::from_secs(90), gone)
-                .await
-                .context("the namespace is not gone after 90 s")??;
-            Ok(uid)
-        }
-    })
-    .await?;
-    // the records outlive the namespace, and the operator
-    system.arm(None).await?;
-    let maps: Api<ConfigMap> = Api::namespaced(cluster.client.clone(), &cluster.operator_namespace);
-    let mine = ListParams::default().labels(&format!("dcanary.dev/run-uid={uid}"));
-    let left = maps.list(&mine).await?.items;
-    ensure!(!left.is_empty(), "nothing was put aside");
-    system.start(LEDGER).await?;
-    for map in left {
-        let (name, of) = (
-            map.metadata.name.context("name")?,
-            map.metadata.uid.context("uid")?,
-        );
-        let dropped = await_condition(maps.clone(), &name, conditions::is_deleted(&of));
-        tokio::time::timeout(LIMIT, dropped)
-            .await
-            .context("the records were not taken")??;
-    }
-    let found = journal::records(&uid).await?;
-    assert_eq!(
-        found.first().map(String::as_str),
-        Some("dcanary_run_opened"),
-        "{found:?}"
-    );
-    assert_eq!(
-        found.last().map(String::as_str),
-        Some("dcanary_run_finished"),
-        "{found:?}"
-    );
-    Ok(())
 }
 
 #[tokio::test]

@@ -8,8 +8,7 @@ use dcanary_harness::{
     fixtures::LIMIT,
     journal,
     person::Person,
-    scenario,
-    system::{LEDGER, System},
+    system::Absence,
 };
 use k8s_openapi::api::core::v1::Service;
 use kube::api::{Patch, PatchParams};
@@ -41,21 +40,22 @@ async fn judged_bad(ns: &Namespace) -> Result<()> {
     Ok(())
 }
 
-async fn story(ns: &Namespace, system: &System) -> Result<()> {
+/// A canary stays where it is while the chain is away, says so, and goes back without it.
+pub(super) async fn a_canary_stays(ns: Namespace, absence: &Absence) -> Result<()> {
     let me = Person::me(&ns.cluster).await?;
     ns.deployer().await?;
     let judge = json!({
         "apiVersion": "v1", "kind": "Service", "metadata": {"name": JUDGE},
         "spec": {"selector": {"dcanary.dev/environment": "nobody"}, "ports": [{"port": 80, "targetPort": 8080}]},
     });
-    ns.apply(&format!("{judge}\n---\n{}", watched(ns))).await?;
+    ns.apply(&format!("{judge}\n---\n{}", watched(&ns))).await?;
     ns.deployed("web", "one", "1").await?;
     ns.release("two", "2").await?;
     let promotion = ns.promote("two", "web").await?;
     ns.pauses_at("web", 50).await?;
     ns.environment_recorded("web").await?;
 
-    system.stop(LEDGER).await?;
+    absence.begins().await?;
     me.decides(Verb::Resume, &promotion, None, None).await?;
     // much longer than a step takes, and what it waits for is said twice
     let mut waiting = None;
@@ -88,7 +88,7 @@ async fn story(ns: &Namespace, system: &System) -> Result<()> {
     );
     assert_eq!(view.stable(), Some("one"), "{:#}", view.status());
 
-    judged_bad(ns).await?;
+    judged_bad(&ns).await?;
     ns.promotion_fails(&promotion, "AnalysisFailed").await?;
     let view = ns
         .environment_until("web", LIMIT, |view| view.state("RolledBack").0 == "True")
@@ -106,7 +106,7 @@ async fn story(ns: &Namespace, system: &System) -> Result<()> {
         view.status()
     );
 
-    system.start(LEDGER).await?;
+    absence.ends().await?;
     ns.environment_recorded("web").await?;
     let kinds: Vec<&str> = journal::transitions(view.uid())
         .await?
@@ -132,17 +132,4 @@ async fn story(ns: &Namespace, system: &System) -> Result<()> {
         ]
     );
     ns.verifies("environment", "web").await
-}
-
-#[tokio::test]
-async fn a_canary_stays_where_it_is_while_the_chain_is_away_and_says_so_and_goes_back_without_it()
--> Result<()> {
-    let system = super::system().await?;
-    let outcome = scenario("chain-away", |ns| {
-        let system = system.clone();
-        async move { story(&ns, &system).await }
-    })
-    .await;
-    system.start(LEDGER).await?;
-    outcome
 }

@@ -8,9 +8,10 @@ use dcanary_harness::{
     cli::{dcanary, said},
     fixtures::{LIMIT, run},
     scenario,
-    system::{SERVER, System},
+    system::{Absence, SERVER, System},
     volume::Volume,
 };
+use futures::try_join;
 use k8s_openapi::api::core::v1::Namespace as CoreNamespace;
 use kube::{
     Api, ResourceExt,
@@ -147,43 +148,57 @@ async fn full(system: &System, volume: &Volume) -> Result<()> {
     .await
 }
 
+fn sleeps() -> String {
+    run(
+        "r",
+        &json!([{"name": "s", "image": BUSYBOX, "steps": [{"run": "sleep 300"}]}]),
+    )
+}
+
+/// A cancelled run loses its Pod while the server is away.
+async fn a_run_is_cancelled(ns: Namespace, absence: &Absence) -> Result<()> {
+    ns.apply(&sleeps()).await?;
+    let pod = ns.running_pod("r").await?;
+    absence.begins().await?;
+    let cancel = json!({"spec": {"cancel": true}});
+    ns.runs()
+        .patch("r", &PatchParams::default(), &Patch::Merge(&cancel))
+        .await?;
+    // the grace of a Pod is 30 s, which its runner uses to reach the server
+    ns.pod_gone(&pod, Duration::from_secs(60)).await?;
+    let view = ns.finished("r", Duration::from_secs(30)).await?;
+    assert_eq!(
+        view.state("Succeeded"),
+        ("False", "Cancelled"),
+        "{:#}",
+        view.status()
+    );
+    absence.ends().await
+}
+
+/// A namespace with a run goes while the server is away.
+async fn a_namespace_goes(ns: Namespace, absence: &Absence) -> Result<()> {
+    ns.apply(&sleeps()).await?;
+    ns.running_pod("r").await?;
+    absence.begins().await?;
+    let all: Api<CoreNamespace> = Api::all(ns.cluster.client.clone());
+    let uid = all.get(&ns.name).await?.uid().context("uid")?;
+    all.delete(&ns.name, &DeleteParams::background()).await?;
+    let gone = await_condition(all, &ns.name, conditions::is_deleted(&uid));
+    tokio::time::timeout(Duration::from_secs(60), gone)
+        .await
+        .context("the namespace is not gone after 60 s")??;
+    absence.ends().await
+}
+
 #[tokio::test]
 async fn with_the_server_away_a_cancelled_run_loses_its_pod_and_a_namespace_still_goes() -> Result<()> {
     let system = super::system().await?;
-    let outcome = scenario("server-away", |ns| {
-        let system = system.clone();
-        async move {
-            let sleeps =
-                |name: &str| json!([{"name": name, "image": BUSYBOX, "steps": [{"run": "sleep 300"}]}]);
-            ns.apply(&run("cancelled", &sleeps("s"))).await?;
-            ns.apply(&run("left", &sleeps("s"))).await?;
-            let pod = ns.running_pod("cancelled").await?;
-            ns.running_pod("left").await?;
-            system.stop(SERVER).await?;
-            let cancel = json!({"spec": {"cancel": true}});
-            ns.runs()
-                .patch("cancelled", &PatchParams::default(), &Patch::Merge(&cancel))
-                .await?;
-            // the grace of a Pod is 30 s, which its runner uses to reach the server
-            ns.pod_gone(&pod, Duration::from_secs(60)).await?;
-            let view = ns.finished("cancelled", Duration::from_secs(30)).await?;
-            assert_eq!(
-                view.state("Succeeded"),
-                ("False", "Cancelled"),
-                "{:#}",
-                view.status()
-            );
-            let all: Api<CoreNamespace> = Api::all(ns.cluster.client.clone());
-            let uid = all.get(&ns.name).await?.uid().context("uid")?;
-            all.delete(&ns.name, &DeleteParams::background()).await?;
-            let gone = await_condition(all, &ns.name, conditions::is_deleted(&uid));
-            tokio::time::timeout(Duration::from_secs(60), gone)
-                .await
-                .context("the namespace is not gone after 60 s")??;
-            Ok(())
-        }
-    })
-    .await;
+    let absence = &Absence::of(&system, SERVER, 2);
+    let told = try_join!(
+        scenario("server-away", |ns| a_run_is_cancelled(ns, absence)),
+        scenario("server-away-gone", |ns| a_namespace_goes(ns, absence)),
+    );
     system.start(SERVER).await?;
-    outcome
+    told.map(|_| ())
 }
