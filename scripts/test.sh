@@ -65,13 +65,15 @@ if [ "$what" = all ] || [ "$what" = unit ]; then
   fi
 fi
 if [ "$what" != unit ]; then
+  if [ "${CLUSTER:-local}" = local ]; then e2e/cluster/build.sh; fi
+  # first, as it says how long everything takes to be up: on a machine where nothing runs, from nothing
+  if [ "$what" != delivery ]; then suite demo scripts/test-demo.sh; fi
   scripts/up.sh
   if [ "${CLUSTER:-local}" = local ]; then eval "$(e2e/cluster/env.sh)"; fi
 fi
 if [ "$what" = all ] || [ "$what" = e2e ]; then
   if [ "${CLUSTER:-local}" = local ]; then step "loading the builder image" e2e/cluster/images/builder.sh --load; fi
   # what the README promises, as it is written there
-  suite demo scripts/test-demo.sh
   suite readme scripts/test-readme.sh
   # each test has a namespace of its own
   tests e2e --test e2e -- --test-threads 4 --skip delivery:: --skip failpoints:: --skip outages:: --skip rbac::
