@@ -29,10 +29,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{SystemTime, UNIX_EPOCH};
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 /// Calls waiting to be ordered; more are refused.
 const INBOX: usize = 4_096;
+/// Bytes that they may have together; more are refused. A call has 2 MiB at most, so their number alone bounds nothing.
+const INBOX_BYTES: usize = 64 << 20;
 
 /// Why a call was not executed although it was admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -55,6 +57,8 @@ pub enum Refused {
 #[derive(Debug)]
 struct Pending {
     message: Ingress,
+    /// Its bytes of the inbox, until it is in a batch.
+    room: OwnedSemaphorePermit,
     done: oneshot::Sender<Result<Arc<View>, Refused>>,
 }
 
@@ -158,6 +162,8 @@ pub struct Replica {
     /// Whether something broke.
     pub failure: Failure,
     inbox: Mutex<Option<mpsc::Sender<Pending>>>,
+    /// Bytes that may still come into the inbox.
+    room: Arc<Semaphore>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -216,6 +222,7 @@ impl Replica {
             pool,
             failure,
             inbox: Mutex::new(Some(inbox)),
+            room: Arc::new(Semaphore::new(INBOX_BYTES)),
             thread: Mutex::new(Some(thread)),
         })
     }
@@ -223,10 +230,16 @@ impl Replica {
     /// Hands a call in. The receiver gets the view that shows its outcome.
     pub fn submit(&self, message: Ingress) -> Result<oneshot::Receiver<Result<Arc<View>, Refused>>, Refused> {
         let (done, receiver) = oneshot::channel();
+        let bytes = u32::try_from(message.arg.len() + message.method.len()).map_err(|_| Refused::Busy)?;
+        let room = self
+            .room
+            .clone()
+            .try_acquire_many_owned(bytes)
+            .map_err(|_| Refused::Busy)?;
         let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         let sender = inbox.as_ref().ok_or(Refused::Stopping)?;
         sender
-            .try_send(Pending { message, done })
+            .try_send(Pending { message, room, done })
             .map_err(|error| match error {
                 mpsc::error::TrySendError::Full(_) => Refused::Busy,
                 mpsc::error::TrySendError::Closed(_) => Refused::Stopping,

@@ -44,7 +44,10 @@ impl Orderer {
             }
             let (messages, waiting): (Vec<_>, Vec<_>) = pending
                 .into_iter()
-                .map(|pending| (pending.message, pending.done))
+                .map(|Pending { message, room, done }| {
+                    drop(room);
+                    (message, done)
+                })
                 .unzip();
             let batch = Batch {
                 round: self.round + 1,

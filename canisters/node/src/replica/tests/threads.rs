@@ -4,8 +4,8 @@ use super::Running;
 use crate::cert::keys::Keys;
 use crate::cert::view::Views;
 use crate::exec::machine::Machine;
-use crate::log::crash::rig;
-use crate::replica::Replica;
+use crate::log::crash::rig::{self, Rig};
+use crate::replica::{Durability, Refused, Replica};
 use crate::state::State;
 use candid::{CandidType, Encode};
 use ic_principal::Principal;
@@ -49,4 +49,43 @@ async fn a_failed_node_says_so_in_its_status() {
     }
     assert!(running.node.failed().await.to_string().contains("a test"));
     running.node.shutdown().await.unwrap_err();
+}
+
+#[tokio::test]
+async fn calls_that_wait_for_a_slow_disk_take_a_bounded_number_of_bytes_and_all_that_are_taken_are_answered()
+{
+    let mut rig = Rig::new(11);
+    let node = rig.recover().unwrap();
+    let keys = Arc::new(Keys::generate().unwrap());
+    let views = Arc::new(Views::new(keys, node.machine.state().clone(), 0));
+    let durability = Durability {
+        journal: node.journal,
+        checkpoints: node.checkpoints,
+        segment_bytes: 1 << 30,
+    };
+    let replica = Replica::start(node.machine, views, Some(durability), u64::MAX).unwrap();
+    rig.disk.hold_syncs();
+    let mut taken = Vec::new();
+    let mut refused = 0;
+    for number in 0..200 {
+        let call = rig::message(number, rig::canister(), "inc", vec![0; 1 << 20]);
+        match replica.submit(call) {
+            Ok(answer) => taken.push(answer),
+            Err(reason) => {
+                assert_eq!(reason, Refused::Busy);
+                refused += 1;
+            }
+        }
+    }
+    // 64 that wait, and what is in batches by then
+    assert!(
+        (60..=80).contains(&taken.len()),
+        "{} taken, {refused} refused",
+        taken.len()
+    );
+    rig.disk.release_syncs();
+    for answer in taken {
+        answer.await.unwrap().unwrap();
+    }
+    replica.stop();
 }
