@@ -20,6 +20,7 @@ impl Pass<'_> {
     /// Conditions and effects.
     pub(super) fn close(mut self) -> Plan {
         self.watch_contest();
+        self.note_unverified();
         self.tell_changed();
         self.trim_history();
         self.hold_size();
