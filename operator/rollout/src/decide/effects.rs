@@ -20,11 +20,11 @@ impl Pass<'_> {
     /// Conditions and effects.
     pub(super) fn close(mut self) -> Plan {
         self.watch_contest();
-        self.note_unverified();
         self.tell_changed();
         self.trim_history();
         self.hold_size();
         let traffic = self.traffic_effects();
+        self.note_unverified();
         self.conclude();
         let mut effects = Vec::new();
         let mut workloads = self.workload_effects();

@@ -86,7 +86,7 @@ impl Pass<'_> {
         }
     }
 
-    /// Keeps in mind since when the gateway says what requests have not shown yet.
+    /// Keeps in mind since when the gateway says what requests have not shown yet: after the effects on the route, which are those of what was known.
     pub(super) fn note_unverified(&mut self) {
         let split = (self.proof() != Proof::Off).then(|| self.split()).flatten();
         let (over, now) = (self.awaits_proof(), self.now);

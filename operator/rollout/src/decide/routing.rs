@@ -92,14 +92,22 @@ impl Pass<'_> {
         let traffic = traffic::of(self.env, self.seen, last)?;
         let (stable, candidate, weight, mirror, testers) = self.wanted();
         stable.as_ref()?;
-        Some(traffic.set(&Wanted {
+        let mut wanted = Wanted {
             stable: stable.as_deref(),
             candidate: candidate.as_deref(),
             weight,
             mirror,
             testers,
             proof: self.proof(),
-        }))
+        };
+        let split = traffic.set(&wanted);
+        let returns = self.active().is_some_and(|rollout| rollout.straight);
+        if returns && wanted.proof == Proof::Needed && matches!(split.in_force, InForce::Refused { .. }) {
+            // a route that has no room for the rule keeps nothing back that returns
+            wanted.proof = Proof::Asked;
+            return Some(traffic.set(&wanted));
+        }
+        Some(split)
     }
 
     /// Whether requests go where they should; notes it when they do, else says why not.

@@ -167,7 +167,7 @@ pub(super) fn set(
     let Some(token) = token else { return Ok(kept) };
     let taken: Vec<&str> = kept.iter().filter_map(rules::name).collect();
     let name = std::iter::once(format!("{}{NAME}", rules::PREFIX))
-        .chain((1..).map(|n| format!("{}{NAME}-{n}", rules::PREFIX)))
+        .chain((1..=taken.len() + 1).map(|n| format!("{}{NAME}-{n}", rules::PREFIX)))
         .find(|name| !taken.contains(&name.as_str()));
     let mut wanted = rule(token);
     put(&mut wanted, &["name"], json!(name));

@@ -192,3 +192,25 @@ fn a_gateway_is_asked_once_a_second_until_it_has_shown_a_split_and_then_no_more(
     assert_eq!(world.plane.asked, asked + 1, "a restart forgets the answer");
     assert_eq!(world.status().rollout.unwrap().unverified_since, None);
 }
+
+#[test]
+fn a_route_that_has_no_room_for_the_rule_by_now_keeps_nothing_back_that_returns() {
+    let mut world = world(steps(), &json!({}));
+    let name = world.promote("good2");
+    until(&mut world, "good2", |world| world.finished(&name).is_some());
+    world.run(30);
+    // nobody is left who could show anything
+    world.plane.answers = Some(CLOSED);
+    let traffic = world.env.spec.traffic.as_mut().unwrap();
+    let template = traffic.route.as_mut().unwrap().template.as_mut().unwrap();
+    let rules: Value = (0..16)
+        .map(|n| json!({"matches": [{"path": {"type": "PathPrefix", "value": format!("/{n}")}}]}))
+        .collect();
+    template.rules = serde_json::from_value(rules).unwrap();
+    world.env.metadata.generation = Some(2);
+    world.decide_environment(Verb::Undo, None);
+    let back = until(&mut world, "good1", |world| {
+        world.stable().as_deref() == Some("good1")
+    });
+    assert!(back <= 110, "after {back} s");
+}

@@ -202,7 +202,9 @@ fn others(route: &Value) -> Value {
             .into_iter()
             .flatten()
             .all(|backend| backend["name"] == "web-candidate");
-        !(name == "dcanary-verify" && backends.is_none()) && !(name.starts_with("dcanary-tester-") && alone)
+        let verifies = name == "dcanary-verify" && backends.is_none();
+        let tests = name.starts_with("dcanary-tester-") && alone;
+        !verifies && !tests
     });
     for rule in rules.iter_mut().filter(|rule| rule["name"] == "main") {
         let backends = rule["backendRefs"].as_array_mut().unwrap();
