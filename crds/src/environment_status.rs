@@ -222,6 +222,10 @@ pub struct Rollout {
     /// What the route was last seen to say as it was asked, in force or not: what is changed after that is changed by somebody else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub routed: Option<String>,
+    /// Since when the gateway has said that it follows the route while no requests have shown it yet (`route.verify`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub unverified_since: Option<Timestamp>,
     /// Since when it has had too few ready Pods for its requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]

@@ -58,7 +58,7 @@ pub use stage::{Retries, RetryOn, Stage};
 pub use step::{Artifact, Checkout, DownloadArtifact, Image, ImageFile, Step};
 pub use strategy::{BlueGreen, Canary, CanaryStep, NameValue, Pause, Rolling, Strategy, Tester};
 pub use template::{ClusterTemplate, ClusterTemplateSpec, Template, TemplateSpec};
-pub use traffic::{Port, Route, RouteKind, RouteRef, RouteTemplate, Traffic};
+pub use traffic::{Port, Route, RouteKind, RouteRef, RouteTemplate, RouteVerify, Traffic};
 pub use workload::{DisruptionBudget, Workload, WorkloadKind, WorkloadRef, WorkloadTemplate};
 
 /// API group.

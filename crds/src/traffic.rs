@@ -49,6 +49,7 @@ pub struct Port {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.template) != has(self.ref)").message("give exactly one of route.template and route.ref"))]
+#[x_kube(validation = Rule::new("!has(self.verify) || self.kind == 'HTTPRoute'").message("route.verify needs an HTTPRoute, because a GRPCRoute cannot redirect: take route.verify out, or set route.kind to HTTPRoute"))]
 pub struct Route {
     /// `HTTPRoute` (default) or `GRPCRoute`.
     #[serde(default)]
@@ -59,6 +60,31 @@ pub struct Route {
     /// A route that exists: only the weights of its two backends, and rules named `dcanary-*`, are changed.
     #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
     pub reference: Option<RouteRef>,
+    /// Weights count once requests to the gateway have shown that it follows them, and not when its status says so. Without it the status is
+    /// believed. It needs an HTTPRoute; with strategy `rolling`, which splits nothing, it does nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify: Option<RouteVerify>,
+}
+
+/// Where the operator asks the gateway. While requests are split, the route has one more rule, `dcanary-verify`, that redirects one path under
+/// `/.well-known/dcanary/` to a name that does not exist. Each split has another path. Three redirects in a row, each over a connection of its own,
+/// show that the gateway follows the route as it is now.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.url.matches('^https?://[^/?#@\\\\s]+/?$')").message("verify.url is the address of the gateway: http:// or https://, a host and perhaps a port, without user, path and query, for example http://gateway.infra:8080"))]
+pub struct RouteVerify {
+    /// Address of the gateway as the operator reaches it: scheme, host, perhaps a port. Example: `http://gateway.infra`. Link-local addresses are
+    /// not asked.
+    #[schemars(length(min = 8, max = 300))]
+    pub url: String,
+    /// Name under which the route is asked for, `Host` of the request and name of the TLS certificate: one of the route's host names, where `url` has
+    /// another name or an IP address. Default: the host of `url`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?$")
+    )]
+    pub host: Option<String>,
 }
 
 /// Kind of a route.

@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
 use tokio::{process::Command, sync::OnceCell};
 
 use crate::{Namespace, cluster::repository, load::Target};
@@ -77,6 +78,17 @@ pub async fn query(promql: &str) -> Result<f64> {
 }
 
 impl Namespace {
+    /// Has the operator ask the Gateway whether it follows the route of an Environment of [`Namespace::environment`].
+    ///
+    /// # Errors
+    /// When there is no Gateway.
+    pub async fn verify(&self, environment: &mut Value) -> Result<()> {
+        let name = environment["metadata"]["name"].as_str().context("no name")?;
+        let verify = json!({"url": format!("http://{}", gateway().await?), "host": self.host(name)});
+        environment["spec"]["traffic"]["route"]["verify"] = verify;
+        Ok(())
+    }
+
     /// Name under which an application of this namespace is asked for through the Gateway.
     pub fn host(&self, name: &str) -> String {
         format!("{name}.{}.test", self.name)

@@ -101,6 +101,8 @@ boundaries! {
     WritePromotion,
     /// [`rollout::Effect::Measure`].
     TakeSample,
+    /// [`rollout::Effect::Verify`].
+    VerifyRoute,
     /// [`rollout::Effect::StoreEvidence`].
     StoreEvidence,
     /// [`rollout::Effect::SealOutbox`].
@@ -120,6 +122,7 @@ impl EnvironmentBoundary {
             rollout::Effect::Delete { .. } => Self::DeleteObject,
             rollout::Effect::WritePromotion { .. } => Self::WritePromotion,
             rollout::Effect::Measure(_) => Self::TakeSample,
+            rollout::Effect::Verify(_) => Self::VerifyRoute,
             rollout::Effect::StoreEvidence { .. } => Self::StoreEvidence,
             rollout::Effect::SealOutbox(_) => Self::SealEnvironmentOutbox,
             rollout::Effect::DropSealed { .. } => Self::DropEnvironmentSealed,

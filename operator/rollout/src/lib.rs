@@ -17,5 +17,5 @@ pub mod traffic;
 pub mod wanted;
 
 pub use decide::next;
-pub use plan::{Actor, Effect, FIELD_MANAGER, Measure, Plan, Source, Write};
+pub use plan::{Actor, Effect, FIELD_MANAGER, Measure, Plan, Source, Verify, Write};
 pub use seen::{Key, Kind, Seen, Settings};

@@ -51,6 +51,8 @@ pub enum Effect {
     },
     /// Ask for a sample. The answer comes as `Seen::measurements`.
     Measure(Box<Measure>),
+    /// Ask a gateway whether it has a split. The answer comes as `Seen::check`.
+    Verify(Box<Verify>),
     /// Put a document into the artifact store. The answer comes as `Seen::evidence`.
     StoreEvidence {
         /// `sha256:…` of it.
@@ -88,6 +90,21 @@ pub struct Write {
     pub object: Value,
     /// As whom.
     pub actor: Actor,
+}
+
+/// Requests that show whether a gateway has a split: `GET`, answered with 302 and a `Location` at a certain host, several times in a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verify {
+    /// Which split.
+    pub token: String,
+    /// Address of the gateway: scheme, host, perhaps a port.
+    pub url: String,
+    /// Name under which it is asked, where that is another one than in the address.
+    pub host: Option<String>,
+    /// Path that is asked for.
+    pub path: String,
+    /// Host of the `Location` in the answer.
+    pub leads_to: String,
 }
 
 /// A sample to take.

@@ -38,6 +38,8 @@ pub struct Seen {
     pub secrets: BTreeMap<String, String>,
     /// Answers to `Effect::Measure`, kept until the sample is in the status.
     pub measurements: BTreeMap<MeasureKey, Measurement>,
+    /// The last answer to `Effect::Verify`.
+    pub check: Option<Checked>,
     /// Digests of evidence that the artifact store has.
     pub evidence: BTreeSet<String>,
     /// Answers to `Effect::Write` and `Effect::Delete` that refuse for good, until the next try.
@@ -67,6 +69,7 @@ impl Default for Seen {
             pods: BTreeMap::new(),
             secrets: BTreeMap::new(),
             measurements: BTreeMap::new(),
+            check: None,
             evidence: BTreeSet::new(),
             refusals: BTreeMap::new(),
             journal: JournalSeen::default(),
@@ -228,6 +231,17 @@ pub enum Answer {
     NoData,
     /// It could not be asked, or the answer makes no sense. One sentence without secrets.
     Error(String),
+}
+
+/// What a gateway answered to requests that are to show whether it has a split.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// Which split.
+    pub token: String,
+    /// When the answer came.
+    pub at: Timestamp,
+    /// Whether it has it; else what came back, as what the gateway does, without secrets: `answers 404 …`.
+    pub shown: Result<(), String>,
 }
 
 /// A write that was refused.

@@ -35,6 +35,7 @@ mod scale;
 mod schema;
 mod steering;
 mod syncs;
+mod verify;
 
 use std::time::Duration;
 

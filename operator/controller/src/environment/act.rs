@@ -3,6 +3,7 @@
 pub mod answer;
 #[cfg(test)]
 mod more_tests;
+pub mod routes;
 pub mod samples;
 #[cfg(test)]
 mod tests;
@@ -138,6 +139,7 @@ fn key(effect: &Effect) -> Option<&Key> {
         Effect::HoldEnvironment
         | Effect::WritePromotion { .. }
         | Effect::Measure(_)
+        | Effect::Verify(_)
         | Effect::StoreEvidence { .. }
         | Effect::SealOutbox(_)
         | Effect::DropSealed { .. }
@@ -178,6 +180,10 @@ async fn one(ctx: &Arc<Context>, environment: &Environment, effect: &Effect) -> 
         }
         Effect::Measure(measure) => {
             samples::take(ctx, environment, measure);
+            Ok(Acted::Done)
+        }
+        Effect::Verify(verify) => {
+            routes::verify(ctx, environment, verify);
             Ok(Acted::Done)
         }
         Effect::StoreEvidence { digest, document } => {

@@ -10,7 +10,7 @@ use dcanary_core::observed::JournalSeen;
 use dcanary_crds::{Environment, EnvironmentStatus, Promotion, Rollout};
 use dcanary_rollout::{
     Key,
-    seen::{GatewayFeatures, MeasureKey, Measurement},
+    seen::{Checked, GatewayFeatures, MeasureKey, Measurement},
 };
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 use serde_json::Value;
@@ -57,6 +57,10 @@ pub struct EnvironmentMemory {
     pub terminating: bool,
     measurements: BTreeMap<MeasureKey, Measurement>,
     measuring: BTreeSet<MeasureKey>,
+    /// The last answer about a split of the route.
+    check: Option<Checked>,
+    /// The split that is asked about now.
+    checking: Option<String>,
     evidence: Vec<String>,
 }
 
@@ -78,6 +82,36 @@ impl EnvironmentMemory {
     /// Notes that a sample is not asked for any more, whatever became of it.
     pub fn given_up(&mut self, key: &MeasureKey) {
         self.measuring.remove(key);
+    }
+
+    /// Notes that a gateway is asked whether it has a split. `false`: it is being asked, or has shown it. Another split's answer is over.
+    pub fn ask_gateway(&mut self, token: &str) -> bool {
+        self.check = self.check.take().filter(|check| check.token == token);
+        let shown = self.check.as_ref().is_some_and(|check| check.shown.is_ok());
+        if shown || self.checking.as_deref() == Some(token) {
+            return false;
+        }
+        self.checking = Some(token.to_owned());
+        true
+    }
+
+    /// Notes what a gateway answered, if that is still asked.
+    pub fn gateway_answered(&mut self, check: Checked) {
+        if self.checking.as_ref() == Some(&check.token) {
+            self.check = Some(check);
+        }
+    }
+
+    /// Notes that a gateway is not asked any more, whatever came of it.
+    pub fn gateway_given_up(&mut self, token: &str) {
+        if self.checking.as_deref() == Some(token) {
+            self.checking = None;
+        }
+    }
+
+    /// What the gateway answered last.
+    pub fn check(&self) -> Option<Checked> {
+        self.check.clone()
     }
 
     /// Drops answers whose sample is in the status, and those of other promotions.
@@ -271,6 +305,34 @@ mod tests {
         memory.answered(&key(2), measured("2026-01-01T00:00:00Z"));
         memory.settle(&EnvironmentStatus::default());
         assert!(memory.measurements().is_empty(), "there is no rollout any more");
+    }
+
+    #[test]
+    fn a_gateway_is_asked_until_it_has_shown_a_split_and_one_answer_is_kept() {
+        let answer = |token: &str, shown: Result<(), String>| Checked {
+            token: token.to_owned(),
+            at: "2026-01-01T00:00:00Z".parse().unwrap(),
+            shown,
+        };
+        let mut memory = EnvironmentMemory::default();
+        assert!(memory.ask_gateway("a"));
+        assert!(!memory.ask_gateway("a"), "it is being asked");
+        memory.gateway_answered(answer("a", Err("answers 404".to_owned())));
+        memory.gateway_given_up("a");
+        assert!(memory.ask_gateway("a"), "it has not shown it");
+        memory.gateway_answered(answer("a", Ok(())));
+        memory.gateway_given_up("a");
+        assert!(!memory.ask_gateway("a"), "it has");
+        assert!(memory.ask_gateway("b"));
+        assert_eq!(memory.check(), None, "another split is another question");
+        memory.gateway_answered(answer("a", Ok(())));
+        assert_eq!(memory.check(), None, "nobody asks that any more");
+        memory.gateway_answered(answer("b", Ok(())));
+        memory.gateway_given_up("b");
+        assert!(
+            memory.ask_gateway("a"),
+            "what was shown before another split is not shown now"
+        );
     }
 
     #[test]

@@ -107,6 +107,7 @@ pub async fn observe(ctx: &Context, environment: &Environment) -> Observation {
             pods,
             secrets: digests(memory),
             measurements: memory.measurements(),
+            check: memory.check(),
             evidence: memory.evidence(),
             refusals: memory.refusals.seen(),
             journal,

@@ -29,7 +29,7 @@ impl fmt::Display for LinkLocal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} is link-local, and metrics do not ask there: take another source, or set the chart's value operator.analysis.allowLinkLocal",
+            "{} is link-local, and is not asked: take another address, or set the chart's value operator.analysis.allowLinkLocal",
             self.0
         )
     }
@@ -62,6 +62,20 @@ impl Guard {
             return Err(LinkLocal(address));
         }
         Ok(())
+    }
+
+    /// The addresses of the host of a URL, with port 0: none of them is such an address.
+    pub(super) async fn addresses(self, url: &Url) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
+        let host = url.host_str().unwrap_or_default();
+        let plain = host.trim_start_matches('[').trim_end_matches(']');
+        let found = match plain.parse::<IpAddr>() {
+            Ok(address) => vec![SocketAddr::new(address, 0)],
+            Err(_) => lookup(host.to_owned()).await?,
+        };
+        for address in &found {
+            self.address(address.ip())?;
+        }
+        Ok(found)
     }
 
     /// Has a client connect only to addresses that were looked at: what a name means is asked once, and what was answered is what counts.

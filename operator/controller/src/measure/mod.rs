@@ -6,15 +6,19 @@
 //! ```
 //! What comes back is never more than a value or one sentence: no token, no URL and no body of an answer gets into an error.
 
+mod gateway;
 mod guard;
 mod prometheus;
 mod web;
 
 #[cfg(test)]
+mod gateway_tests;
+#[cfg(test)]
 mod tests;
 
 use std::{error::Error, time::Duration};
 
+pub use gateway::verify;
 pub use guard::Guard;
 
 use dcanary_core::text::cut;
@@ -145,19 +149,24 @@ fn parse(address: &str) -> Result<Url, String> {
 
 /// Why there is no answer: the innermost cause, without the URL.
 fn away(url: &Url, error: &reqwest::Error) -> String {
-    let mut cause: &dyn Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    let why = if error.source().is_none() {
-        "the request failed".to_owned()
-    } else {
-        cause.to_string()
-    };
+    let why = cause(error);
     let what = if error.is_connect() {
         "cannot be reached"
     } else {
         "does not answer"
     };
     format!("{} {what}: {why}", host(url))
+}
+
+/// The innermost cause, which says nothing of the URL.
+fn cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    if error.source().is_none() {
+        "the request failed".to_owned()
+    } else {
+        cause.to_string()
+    }
 }

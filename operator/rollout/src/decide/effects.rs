@@ -24,6 +24,7 @@ impl Pass<'_> {
         self.trim_history();
         self.hold_size();
         let traffic = self.traffic_effects();
+        self.note_unverified();
         self.conclude();
         let mut effects = Vec::new();
         let mut workloads = self.workload_effects();

@@ -31,6 +31,7 @@ mod pass;
 mod people;
 mod pods;
 mod promotions;
+mod proof;
 mod relief;
 mod replicas;
 mod rollback;

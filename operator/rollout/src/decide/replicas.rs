@@ -77,8 +77,7 @@ impl Pass<'_> {
                     return self.stable_target();
                 }
                 // one that never had requests has none to end
-                let emptied = rollout.since.map(|since| later(since, self.drain()));
-                if emptied.is_some_and(|at| self.now < at) {
+                if self.emptied(rollout).is_some_and(|at| self.now < at) {
                     self.has_replicas(rollout)
                 } else {
                     0

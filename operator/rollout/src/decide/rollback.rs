@@ -1,6 +1,5 @@
 //! Back: never onto Pods that cannot carry it, never waiting for the chain.
 
-use dcanary_core::time::later;
 use dcanary_crds::{Doing, RollbackMode, RolloutOutcome};
 use jiff::Timestamp;
 
@@ -36,6 +35,7 @@ impl Pass<'_> {
             rollout.paused_until = None;
             rollout.unready_since = None;
             rollout.unready_weight = None;
+            rollout.unverified_since = None;
             rollout.mirror = 0;
         }
         self.tell(true, reason, message);
@@ -95,6 +95,7 @@ impl Pass<'_> {
 
     /// No request goes to the candidate any more, since this time. `None`: none ever did.
     fn empty(&mut self, since: Option<Timestamp>) {
+        let unverified = since.filter(|_| !self.in_place() && self.is_unverified());
         self.relieve();
         // what it waited for is there by now
         self.forget_waiting();
@@ -103,6 +104,7 @@ impl Pass<'_> {
         };
         rollout.doing = Doing::AfterRollback;
         rollout.since = since;
+        rollout.unverified_since = unverified;
         self.after_rollback();
     }
 
@@ -216,7 +218,6 @@ impl Pass<'_> {
 
     /// When the Pods of a release that went back are taken away.
     pub(super) fn emptied_at(&self) -> Option<Timestamp> {
-        let rollout = self.status.rollout.as_ref()?;
-        Some(later(rollout.since?, self.drain()))
+        self.emptied(self.status.rollout.as_ref()?)
     }
 }

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     plan::Effect,
     seen::{Key, Kind},
-    traffic::{self, InForce, Obstacle, Split, Wanted},
+    traffic::{self, InForce, Obstacle, Proof, Split, Wanted},
 };
 
 /// Time between the switch of the stable Service to the promoted release and the moment in which requests take that way, in seconds: the data
@@ -56,6 +56,7 @@ impl Pass<'_> {
             Doing::Promoting | Doing::Verifying => (stable, candidate, rollout.wanted_weight, 0, false),
             Doing::RollingBack => (stable, candidate, rollout.wanted_weight, 0, false),
             Doing::AfterRollback => (stable, candidate, 0, 0, false),
+            Doing::Ended if self.awaits_proof() => (stable, candidate, 0, 0, false),
             Doing::Ended if self.settled_at().is_some_and(|at| self.now < at) => {
                 (stable, candidate, 100, 0, false)
             }
@@ -91,13 +92,22 @@ impl Pass<'_> {
         let traffic = traffic::of(self.env, self.seen, last)?;
         let (stable, candidate, weight, mirror, testers) = self.wanted();
         stable.as_ref()?;
-        Some(traffic.set(&Wanted {
+        let mut wanted = Wanted {
             stable: stable.as_deref(),
             candidate: candidate.as_deref(),
             weight,
             mirror,
             testers,
-        }))
+            proof: self.proof(),
+        };
+        let split = traffic.set(&wanted);
+        let returns = self.active().is_some_and(|rollout| rollout.straight);
+        if returns && wanted.proof == Proof::Needed && matches!(split.in_force, InForce::Refused { .. }) {
+            // a route that has no room for the rule keeps nothing back that returns
+            wanted.proof = Proof::Asked;
+            return Some(traffic.set(&wanted));
+        }
+        Some(split)
     }
 
     /// Whether requests go where they should; notes it when they do, else says why not.
@@ -112,6 +122,10 @@ impl Pass<'_> {
                 true
             }
             InForce::NotYet { message } => {
+                if let Some(shown) = split.unverified.filter(|_| self.proof() == Proof::Needed) {
+                    self.wait_for_proof(&shown);
+                    return false;
+                }
                 self.wait_for_route("WaitingForRoute", &message);
                 false
             }
@@ -297,6 +311,7 @@ impl Pass<'_> {
             self.reached(at);
         }
         let mut effects = self.split().map(|split| split.effects).unwrap_or_default();
+        self.ask_in_time(&mut effects);
         if self.is_first_start() {
             // its Services are there as soon as it has Pods; requests from outside come when these are ready
             effects.retain(|effect| written(effect).is_some_and(|key| key.kind == Kind::Service));

@@ -1,6 +1,8 @@
 //! What the schema cannot say about an Environment.
 
-use dcanary_crds::EnvironmentSpec;
+use std::net::{IpAddr, Ipv6Addr};
+
+use dcanary_crds::{EnvironmentSpec, RouteVerify};
 use thiserror::Error;
 
 use super::steps::{self, Step};
@@ -40,6 +42,9 @@ pub enum SpecError {
         "spec.workload.ref takes over a Deployment release by release: give strategy.canary or strategy.blueGreen, or write workload.template"
     )]
     AdoptedInPlace,
+    /// Where the gateway is asked.
+    #[error("spec.traffic.route.verify.{0}")]
+    Verify(&'static str),
 }
 
 impl SpecError {
@@ -70,6 +75,10 @@ pub fn validate(spec: &EnvironmentSpec) -> Result<(), SpecError> {
     {
         return Err(SpecError::AdoptedInPlace);
     }
+    let route = spec.traffic.as_ref().and_then(|traffic| traffic.route.as_ref());
+    if let Some(verify) = route.and_then(|route| route.verify.as_ref()) {
+        validate_verify(verify).map_err(SpecError::Verify)?;
+    }
     validate_freeze(&spec.freeze)?;
     let named = steps::steps(spec).into_iter().filter_map(|step| match step {
         Step::Analysis { name, analysis } => Some((format!("spec.strategy, analysis {name}"), analysis)),
@@ -89,4 +98,80 @@ pub fn validate(spec: &EnvironmentSpec) -> Result<(), SpecError> {
         analysis::validate(found).map_err(|source| SpecError::Analysis { place, source })?;
     }
     Ok(())
+}
+
+/// Host and port of the gateway, which the schema does not look into.
+fn validate_verify(verify: &RouteVerify) -> Result<(), &'static str> {
+    const NO_HOST: &str =
+        "host is an IP address: give a host name of the route; the address belongs into `url`";
+    const ADDRESS: &str = "url names no host, or no port from 1 to 65535: write it as http://gateway.infra:8080 or http://[fd00::1]";
+    let url = verify.url.as_str();
+    let rest = url
+        .strip_prefix("http://")
+        .or_else(|| url.strip_prefix("https://"));
+    let rest = rest.ok_or(ADDRESS)?;
+    let place = rest.strip_suffix('/').unwrap_or(rest);
+    let (host, port) = match place.strip_prefix('[') {
+        Some(address) => {
+            let (address, port) = address.split_once(']').ok_or(ADDRESS)?;
+            address.parse::<Ipv6Addr>().map_err(|_| ADDRESS)?;
+            (
+                address,
+                port.strip_prefix(':').or((!port.is_empty()).then_some("")),
+            )
+        }
+        None => match place.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (place, None),
+        },
+    };
+    if host.is_empty() || port.is_some_and(|port| port.parse::<u16>().unwrap_or(0) == 0) {
+        return Err(ADDRESS);
+    }
+    match &verify.host {
+        Some(host) if host.parse::<IpAddr>().is_ok() => Err(NO_HOST),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(url: &str, host: Option<&str>) -> Option<&'static str> {
+        let verify = RouteVerify {
+            url: url.to_owned(),
+            host: host.map(str::to_owned),
+        };
+        validate_verify(&verify).err()
+    }
+
+    #[test]
+    fn the_address_of_a_gateway_has_a_host_and_a_port_that_there_are() {
+        for good in [
+            "http://gateway.infra",
+            "https://10.0.0.1:8443/",
+            "http://[fd00::1]",
+            "http://[fd00::1]:8080/",
+        ] {
+            assert_eq!(problem(good, Some("web.shop.test")), None, "{good}");
+        }
+        for bad in [
+            "http://:80",
+            "http://gateway:0",
+            "http://gateway:65536",
+            "http://gateway:http",
+            "http://[fd00::1",
+            "http://[gateway]",
+            "http://[fd00::1]8080",
+            "ftp://gateway",
+        ] {
+            assert!(
+                problem(bad, None).is_some_and(|said| said.contains("http://gateway.infra:8080")),
+                "{bad}"
+            );
+        }
+        let said = problem("http://gateway", Some("10.0.0.1"));
+        assert!(said.is_some_and(|said| said.contains("`url`")));
+    }
 }

@@ -1,6 +1,7 @@
 //! A route that exists: it is read, modified and replaced.
 //!
-//! Ours are the weights of our two backends in one rule, the candidate among its backends, our mirror filter in it, and the rules of testers.
+//! Ours are the weights of our two backends in one rule, the candidate among its backends, our mirror filter in it, the rules of testers, and the
+//! rule that answers for the split.
 //! All else stays as it is, in its order. Where the rule has other backends with a weight, theirs stay too, and our two share what they had
 //! together; else they share 100.
 
@@ -13,7 +14,7 @@ use super::{
     place::Place,
     route::{Asked, kind as kind_of},
     rules::{self, Weights, backends, is, is_tester, leads_to, pair, renamed, set_mirror, weigh},
-    testers,
+    testers, verify,
 };
 
 /// Less than this cannot be split by percent.
@@ -82,6 +83,7 @@ pub(super) fn written(
         split(place, rule, asked)?;
     }
     let rules = testers::set(place, kind, rules, &[index], asked.testers)?;
+    let rules = verify::set(place, rules, asked.token)?;
     let mut object = seen.clone();
     put(&mut object, &["spec", "rules"], Value::Array(rules));
     Ok(object)
@@ -95,7 +97,7 @@ pub(super) fn without(place: &Place<'_>, kind: RouteKind, reference: &RouteRef, 
     let rules: Vec<Value> = before
         .iter()
         .enumerate()
-        .filter(|(_, rule)| !is_tester(rule, place))
+        .filter(|(_, rule)| !is_tester(rule, place) && !verify::is_ours(rule, place))
         .map(|(index, rule)| {
             let mut rule = rule.clone();
             if ours == Some(index) {

@@ -4,7 +4,7 @@ use dcanary_crds::{Route, Tester};
 use serde_json::Value;
 
 use super::{
-    InForce, Said, Split, Traffic, Wanted,
+    InForce, Proof, Said, Split, Traffic, Verified, Wanted,
     in_force::in_force,
     leave,
     obstacle::Obstacle,
@@ -14,6 +14,7 @@ use super::{
     route::{self, Asked, Shares},
     selector::{self, Selector},
     services::Service,
+    verify::{Token, verified},
 };
 use crate::{plan::Effect, render, seen::Key};
 
@@ -31,6 +32,9 @@ struct Now<'a> {
     key: Key,
     object: Option<&'a Value>,
     shares: Option<Shares>,
+    /// What the gateway says.
+    said: InForce,
+    /// Where requests have to show it: what they show.
     state: InForce,
 }
 
@@ -60,9 +64,16 @@ impl Traffic for GatewayRoute<'_> {
                     in_force: obstacle.into(),
                     overwritten: None,
                     said: None,
+                    unverified: None,
                 }
             }
         }
+    }
+
+    fn verify(&self) -> Verified {
+        let place = &self.place;
+        let object = place.object(&route::key(place, self.route)).ok().flatten();
+        verified(place, self.route.verify.as_ref(), object)
     }
 
     fn weight(&self) -> Option<i32> {
@@ -82,7 +93,7 @@ impl GatewayRoute<'_> {
         if !place.seen.gateway_api {
             return Err(Obstacle::GatewayApiMissing(route::kind(self.route.kind).name()));
         }
-        let now = self.now()?;
+        let now = self.now(wanted.proof)?;
         let weight = if place.splits() {
             wanted.weight.clamp(0, 100)
         } else {
@@ -143,7 +154,7 @@ impl GatewayRoute<'_> {
         if !stable_leads {
             allowed = allowed.max(now.shares.map_or(0, |shares| shares.least));
         }
-        let asked = Asked {
+        let mut asked = Asked {
             weight: allowed,
             mirror: if candidate_leads {
                 wanted.mirror.clamp(0, 100)
@@ -155,13 +166,30 @@ impl GatewayRoute<'_> {
             } else {
                 &[]
             },
+            token: None,
         };
-        let written = route::written(place, self.route, now.object, &asked)?;
+        let token = self
+            .proves(wanted.proof)
+            .then(|| Token::of(place, wanted.candidate, &asked));
+        asked.token = token.as_ref();
+        let written = match route::written(place, self.route, now.object, &asked) {
+            // a route without room for one more rule goes without it, where nothing may wait for that
+            Err(_) if wanted.proof == Proof::Asked && token.is_some() => {
+                asked.token = None;
+                route::written(place, self.route, now.object, &asked)?
+            }
+            written => written?,
+        };
         let said = self.said(&now, &asked, written.as_ref());
         // A route that is not there yet would begin with backends that are not there.
         let early = now.object.is_none() && !(stable_leads && candidate_leads);
         let written = written.filter(|_| !early && !self.may_rest(&now, wanted));
         let rewritten = written.is_some();
+        let shown = if token.is_some() && !rewritten && now.said == InForce::Yes {
+            self.verify()
+        } else {
+            Verified::Unasked
+        };
         effects.extend(written.map(|object| write(now.key.clone(), object)));
 
         let overwritten = self.overwritten(&now, weight, allowed);
@@ -178,15 +206,39 @@ impl GatewayRoute<'_> {
         if in_force == InForce::Yes {
             effects.extend(self.left_over(&now));
         }
+        let mut unverified = None;
+        if let Verified::No { message, ask } = shown {
+            effects.push(ask);
+            unverified = Some(message);
+        }
         Ok(Split {
             effects,
             in_force,
             overwritten,
             said,
+            unverified,
         })
     }
 
-    fn now(&self) -> Result<Now<'_>, Obstacle> {
+    /// Whether the route is to have a rule that answers for the split.
+    fn proves(&self, proof: Proof) -> bool {
+        proof != Proof::Off && self.place.splits() && self.route.verify.is_some()
+    }
+
+    /// What the gateway says of the route; where requests have to show it, what they show.
+    fn shown(&self, said: &InForce, proof: Proof) -> InForce {
+        if *said != InForce::Yes || proof != Proof::Needed || !self.proves(proof) {
+            return said.clone();
+        }
+        let message = match self.verify() {
+            Verified::Yes => return InForce::Yes,
+            Verified::No { message, .. } => message,
+            Verified::Unasked => "no request has shown yet that the gateway has the route".to_owned(),
+        };
+        InForce::NotYet { message }
+    }
+
+    fn now(&self, proof: Proof) -> Result<Now<'_>, Obstacle> {
         let place = &self.place;
         let key = route::key(place, self.route);
         let stable = Service::look(place, place.stable)?;
@@ -214,18 +266,20 @@ impl GatewayRoute<'_> {
         } else {
             shares.ok().flatten()
         };
+        let said = object.map_or(
+            InForce::NotYet {
+                message: "the route is being created".to_owned(),
+            },
+            in_force,
+        );
         Ok(Now {
             stable,
             candidate,
             key,
             object,
             shares,
-            state: object.map_or(
-                InForce::NotYet {
-                    message: "the route is being created".to_owned(),
-                },
-                in_force,
-            ),
+            state: self.shown(&said, proof),
+            said,
         })
     }
 
@@ -276,8 +330,13 @@ impl GatewayRoute<'_> {
         // what the Environment says of the route is asked too
         let generation = self.place.env.metadata.generation.unwrap_or_default();
         let (weight, mirror, testers) = (asked.weight, asked.mirror, !asked.testers.is_empty());
+        let token = asked
+            .token
+            .map_or_else(String::new, |token| format!(" verify={}", token.digits()));
         Some(Said {
-            asked: format!("generation={generation} weight={weight} mirror={mirror} testers={testers}"),
+            asked: format!(
+                "generation={generation} weight={weight} mirror={mirror} testers={testers}{token}"
+            ),
             so: !differs,
             manager: differs.then(|| overwritten::manager(object)).flatten(),
         })
@@ -286,7 +345,9 @@ impl GatewayRoute<'_> {
     /// Between rollouts a route of somebody else that does not know the candidate is as good as one in which it has weight 0: whoever
     /// applies it again has no quarrel with us.
     fn may_rest(&self, now: &Now<'_>, wanted: &Wanted<'_>) -> bool {
-        let unknown = now.shares.is_some_and(|shares| !shares.known && !shares.extra);
+        let unknown = now
+            .shares
+            .is_some_and(|shares| !shares.known && !shares.extra && !shares.answers);
         let idle = wanted.candidate.is_none() && wanted.weight <= 0 && wanted.mirror <= 0 && !wanted.testers;
         self.route.reference.is_some() && idle && unknown
     }

@@ -34,6 +34,7 @@ mod template;
 mod testers;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 use dcanary_crds::Environment;
 
@@ -46,6 +47,7 @@ pub use mirror::{can_mirror, gateways};
 pub use obstacle::Obstacle;
 pub use owner::ADOPT;
 pub use place::candidate_service;
+pub use verify::{Proof, Verified};
 
 /// Where requests should go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -60,6 +62,8 @@ pub struct Wanted<'a> {
     pub mirror: i32,
     /// The testers' requests go to the candidate.
     pub testers: bool,
+    /// What requests are to prove of it.
+    pub proof: Proof,
 }
 
 /// Whether what is wanted holds for requests.
@@ -92,6 +96,8 @@ pub struct Split {
     pub overwritten: Option<String>,
     /// What the route says; `None`: there is none, or it splits nothing.
     pub said: Option<Said>,
+    /// The gateway says that the route is in force, and requests have not shown it yet: what they show.
+    pub unverified: Option<String>,
 }
 
 /// What a route says beside what it is asked to say.
@@ -105,10 +111,12 @@ pub struct Said {
     pub manager: Option<String>,
 }
 
-/// A way to split requests.
+/// A way to split requests: set weights, verify by requests that they are followed, remove all of it.
 pub trait Traffic {
     /// The next step towards `wanted`. Without effect and [`InForce::Yes`] when all is so.
     fn set(&self, wanted: &Wanted<'_>) -> Split;
+    /// Whether requests through the data plane have shown that it does what the objects say now. `set` asks for it where [`Proof`] wants it.
+    fn verify(&self) -> Verified;
     /// Percent of requests for the candidate, as the objects say it now; `None`: they do not say one.
     fn weight(&self) -> Option<i32>;
     /// The next step towards a world without us: nothing of ours is left in a route that is not ours, what was created is deleted,

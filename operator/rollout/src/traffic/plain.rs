@@ -4,7 +4,7 @@ use dcanary_crds::labels;
 use serde_json::Value;
 
 use super::{
-    InForce, Split, Traffic, Wanted,
+    InForce, Split, Traffic, Verified, Wanted,
     gateway::targets,
     leave,
     obstacle::Obstacle,
@@ -33,7 +33,12 @@ impl Traffic for PlainServices<'_> {
             in_force: obstacle.into(),
             overwritten: None,
             said: None,
+            unverified: None,
         })
+    }
+
+    fn verify(&self) -> Verified {
+        Verified::Unasked
     }
 
     fn weight(&self) -> Option<i32> {
@@ -105,6 +110,7 @@ impl PlainServices<'_> {
             in_force,
             overwritten: None,
             said: None,
+            unverified: None,
         })
     }
 

@@ -10,6 +10,7 @@ use super::{
     place::Place,
     rules::{Weights, is_tester, leads_to, mirrors},
     template,
+    verify::{self, Token},
 };
 use crate::seen::{Key, Kind};
 
@@ -19,6 +20,8 @@ pub(super) struct Asked<'t> {
     pub(super) weight: i32,
     pub(super) mirror: i32,
     pub(super) testers: &'t [Tester],
+    /// Requests are to show it.
+    pub(super) token: Option<&'t Token>,
 }
 
 /// What the weighted rules say.
@@ -31,6 +34,8 @@ pub(super) struct Shares {
     pub(super) extra: bool,
     /// The candidate is among the backends.
     pub(super) known: bool,
+    /// There is a rule that answers for a split.
+    pub(super) answers: bool,
 }
 
 impl Shares {
@@ -52,6 +57,7 @@ impl Shares {
             known: weighted
                 .iter()
                 .any(|rule| leads_to(rule, &place.candidate, place)),
+            answers: rules.iter().any(|rule| verify::is_ours(rule, place)),
         }
     }
 }

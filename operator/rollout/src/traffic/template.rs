@@ -11,7 +11,7 @@ use super::{
     route::{Asked, kind},
     rules::{WHOLE, pair, set_mirror},
     services::labels_of,
-    testers,
+    testers, verify,
 };
 
 /// The route as it should be; as it was seen, where that says the same.
@@ -61,6 +61,7 @@ fn spec(place: &Place<'_>, route: &Route, asked: &Asked<'_>) -> Result<Value, Ob
         spec.insert("hostnames".to_owned(), json!(template.hostnames));
     }
     let rules = testers::set(place, route.kind, rules, &indices, asked.testers)?;
+    let rules = verify::set(place, rules, asked.token)?;
     spec.insert("rules".to_owned(), Value::Array(rules));
     Ok(Value::Object(spec))
 }

@@ -63,7 +63,11 @@ pub(super) fn set(
         all.push(rule.clone());
     }
     if added > 0 {
-        within_limits(&all, added)?;
+        within_limits(
+            &all,
+            &format!("{added} rules for testers"),
+            "fewer strategy.canary.testers",
+        )?;
     }
     Ok(all)
 }
@@ -186,13 +190,14 @@ fn literal(text: &str) -> String {
     all
 }
 
-fn within_limits(all: &[Value], added: usize) -> Result<(), Obstacle> {
+/// Whether the Gateway API takes so many rules and matches. Where not: what was added, and what there could be less of.
+pub(super) fn within_limits(all: &[Value], added: &str, less: &str) -> Result<(), Obstacle> {
     let matches: usize = all.iter().map(|rule| list(rule, &["matches"]).len().max(1)).sum();
     if all.len() <= RULES && matches <= ALL_MATCHES {
         return Ok(());
     }
     Err(Obstacle::RouteRejected(format!(
-        "with {added} rules for testers the route would have {} rules with {matches} matches, but the Gateway API allows {RULES} and {ALL_MATCHES}: have fewer of either in it, or fewer strategy.canary.testers",
+        "with {added} the route would have {} rules with {matches} matches, but the Gateway API allows {RULES} and {ALL_MATCHES}: have fewer of either in it, or {less}",
         all.len(),
     )))
 }

@@ -24,6 +24,8 @@ mod opened;
 mod outage;
 mod paths;
 mod people;
+mod plane;
+mod proof;
 mod random;
 mod refused;
 mod services;

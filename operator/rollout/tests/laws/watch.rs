@@ -86,7 +86,7 @@ impl World {
 
     /// Notes which workloads serve requests now.
     pub fn note_served(&mut self) {
-        for (workload, share) in self.cluster.shares() {
+        for (workload, share) in self.cluster.shares().into_iter().chain(self.followed()) {
             if share > 0 {
                 self.served.insert(workload, self.now);
             }
@@ -119,6 +119,7 @@ impl World {
                 );
             }
             let share = self.cluster.shares().get(&rollout.workload).copied().unwrap_or(0);
+            self.not_before_its_time(rollout);
             let ready = self.cluster.available(&rollout.workload);
             // Pods that died under their requests are not the doing of a decision
             let died = self.cluster.lame.contains(&rollout.workload);

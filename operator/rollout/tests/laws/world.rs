@@ -12,7 +12,7 @@ use dcanary_crds::{
 };
 use dcanary_rollout::{
     Effect, Key, Kind, Seen, Settings, Write, next,
-    seen::{Answer, GatewayFeatures, MeasureKey, Measurement, Refusal},
+    seen::{Answer, Checked, GatewayFeatures, MeasureKey, Measurement, Refusal},
 };
 use dcanary_types::environment::{EnvMachine, EnvTransition};
 use jiff::{SignedDuration, Timestamp};
@@ -21,6 +21,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use crate::{
     build::{self, ENV, ENV_UID, NAMESPACE},
     cluster::Cluster,
+    plane::Plane,
     watch::one_at_a_time,
 };
 
@@ -35,6 +36,8 @@ pub struct World {
     pub releases: BTreeMap<(String, String), Release>,
     pub decisions: Vec<Decision>,
     pub measurements: BTreeMap<MeasureKey, Measurement>,
+    pub check: Option<Checked>,
+    pub plane: Plane,
     pub evidence: BTreeSet<String>,
     /// Records that the chain holds, and its machine.
     pub chain: Vec<EnvTransition>,
@@ -77,6 +80,8 @@ impl World {
             releases: BTreeMap::new(),
             decisions: Vec::new(),
             measurements: BTreeMap::new(),
+            check: None,
+            plane: Plane::default(),
             evidence: BTreeSet::new(),
             chain: Vec::new(),
             machine: None,
@@ -148,6 +153,7 @@ impl World {
     pub fn pass(&mut self, seconds: i64) {
         self.note_served();
         self.now = self.now.checked_add(SignedDuration::from_secs(seconds)).unwrap();
+        self.follow();
     }
 
     /// Asks for a release; the name of the promotion.
@@ -199,6 +205,7 @@ impl World {
             templates: self.templates.clone(),
             objects: self.cluster.objects.clone(),
             measurements: self.measurements.clone(),
+            check: self.check.clone(),
             evidence: self.evidence.clone(),
             refusals: self.refusals.clone(),
             journal: JournalSeen {
@@ -229,6 +236,7 @@ impl World {
         let seen = self.seen();
         let plan = next(&self.env, &seen, self.now);
         assert_eq!(plan, next(&self.env, &seen, self.now), "deterministic");
+        self.proven(&plan.status);
         let changed = self.env.status.as_ref() != Some(&plan.status);
         self.env.status = Some(plan.status.clone());
         self.idempotent(&seen, &plan);
@@ -294,6 +302,7 @@ impl World {
                     .insert(measure.key.clone(), measurement)
                     .is_none()
             }
+            Effect::Verify(verify) => self.verify(verify),
             Effect::StoreEvidence { digest, document } => {
                 let replayed = dcanary_rollout::analysis::replay(document).unwrap();
                 assert!(replayed.agrees(), "{:?}", replayed.differences);
@@ -340,6 +349,7 @@ impl World {
             let rests = (0..ROUNDS).any(|_| {
                 let mut moved = self.decide_once(usize::MAX);
                 self.cluster.settle();
+                self.follow();
                 moved |= self.record();
                 !moved
             });

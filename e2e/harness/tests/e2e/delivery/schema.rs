@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 type Change = fn(&mut Value);
 
 /// A change of a good Environment, and what the refusal says.
-const WRONG: [(Change, &str); 11] = [
+const WRONG: [(Change, &str); 13] = [
     (
         |spec| spec["workload"]["ref"] = json!({"name": "web"}),
         "give exactly one of workload.template and workload.ref",
@@ -62,6 +62,21 @@ const WRONG: [(Change, &str); 11] = [
             spec["analysis"] = json!({"metrics": [metric]});
         },
         "give exactly one of prometheus, web and job",
+    ),
+    (
+        |spec| {
+            let verify = json!({"url": "http://gateway.infra"});
+            spec["traffic"]["route"] =
+                json!({"kind": "GRPCRoute", "ref": {"name": "shop"}, "verify": verify});
+        },
+        "take route.verify out, or set route.kind to HTTPRoute",
+    ),
+    (
+        |spec| {
+            let verify = json!({"url": "http://me:secret@gateway.infra/admin"});
+            spec["traffic"]["route"] = json!({"ref": {"name": "shop"}, "verify": verify});
+        },
+        "verify.url is the address of the gateway",
     ),
 ];
 

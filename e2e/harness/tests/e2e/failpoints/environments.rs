@@ -25,6 +25,8 @@ use super::{Essence, LIMIT, SKIPPED, same_after_kills};
 enum Story {
     /// A good release passes its canary; killed from its beginning on.
     Promoted,
+    /// The same, behind a gateway that is asked whether it follows the route.
+    Verified,
     /// A bad one goes back; killed from the moment on in which it is about to be measured.
     RolledBack,
     /// It comes, has its first release, and goes with all that was made for it.
@@ -43,6 +45,7 @@ fn stories(boundary: EnvironmentBoundary) -> &'static [Story] {
         | At::TakeSample
         | At::StoreEvidence => &[Story::Promoted, Story::RolledBack],
         At::DeleteObject => &[Story::Promoted],
+        At::VerifyRoute => &[Story::Verified],
         At::HoldEnvironment | At::ReleaseEnvironment => &[Story::Deleted],
         At::SealEnvironmentOutbox | At::DropEnvironmentSealed => &[Story::ChainAway],
     }
@@ -61,7 +64,10 @@ fn environment(ns: &Namespace, story: Story) -> Value {
         _ => json!([{"weight": 50}, measured]),
     };
     let canary = json!({"canary": {"steps": steps, "scaleDownDelay": "1s"}});
-    let mut environment = ns.plain_environment("web", &canary);
+    let mut environment = match story {
+        Story::Verified => ns.environment("web", &canary),
+        _ => ns.plain_environment("web", &canary),
+    };
     let spec = &mut environment["spec"];
     // without Pods there is nothing to wait for
     spec["replicas"] = json!(i32::from(story != Story::Deleted));
@@ -250,9 +256,13 @@ async fn tell(ns: &Namespace, system: &System, story: Story, point: Option<&str>
         system.stop(LEDGER).await?;
     }
     ns.deployer().await?;
-    ns.apply(&environment(ns, story).to_string()).await?;
+    let mut environment = environment(ns, story);
+    if story == Story::Verified {
+        ns.verify(&mut environment).await?;
+    }
+    ns.apply(&environment.to_string()).await?;
     match story {
-        Story::Promoted => promoted(ns, system, point).await,
+        Story::Promoted | Story::Verified => promoted(ns, system, point).await,
         Story::RolledBack => rolled_back(ns, system, point).await,
         Story::Deleted => deleted(ns, system).await,
         Story::ChainAway => chain_away(ns, system).await,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use dcanary_core::SealOutbox;
 use dcanary_crds::{Promotion, labels};
 use dcanary_rollout::{
-    Effect, Measure, Source,
+    Effect, Measure, Source, Verify,
     seen::{Answer as Sampled, MeasureKey},
 };
 use jiff::Timestamp;
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     context::Context,
-    environment::Stores,
+    environment::{Stores, memory::EnvironmentMemory},
     testing::{Answer, ApiServer, Asked, context, context_of, environment, promotion},
 };
 
@@ -196,4 +196,30 @@ async fn a_token_is_read_as_the_service_account_when_the_sample_is_taken_and_a_m
         problem.contains("Secret prometheus has no usable key token"),
         "{problem}"
     );
+}
+
+#[tokio::test]
+async fn a_gateway_is_asked_once_at_a_time_and_its_answer_wakes_the_environment() {
+    let ctx = context(ApiServer::start(|_| Answer::error(404, "NotFound", "nothing")).client());
+    let verify = Verify {
+        token: "0123456789abcdef".to_owned(),
+        // nobody listens there
+        url: "http://127.0.0.1:9".to_owned(),
+        host: None,
+        path: "/.well-known/dcanary/0123456789abcdef".to_owned(),
+        leads_to: "0123456789abcdef.dcanary.invalid".to_owned(),
+    };
+    let mut woken = ctx.environments.woken().unwrap();
+    ctx.environments.memory.freshest(&environment("env-1"));
+    let effect = Effect::Verify(Box::new(verify));
+    acted(&ctx, &[effect.clone(), effect]).await;
+    assert_eq!(woken.recv().await.unwrap().name, "prod");
+    let known = |memory: &mut EnvironmentMemory| (memory.check(), memory.ask_gateway("0123456789abcdef"));
+    let (check, again) = ctx.environments.memory.with("env-1", known);
+    let check = check.unwrap();
+    assert_eq!(check.token, "0123456789abcdef");
+    let problem = check.shown.unwrap_err();
+    assert!(problem.starts_with("cannot be reached"), "{problem}");
+    assert!(again, "it has not shown the split");
+    assert!(woken.try_recv().is_err(), "it was asked once");
 }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::{InForce, Wanted, of},
+    super::{InForce, Proof, Wanted, of},
     testing,
     world::{World, canary, percents, reference, site, template},
 };
@@ -19,6 +19,7 @@ struct Step {
     weight: i32,
     mirror: i32,
     testers: bool,
+    proof: Proof,
     /// Passes of the operator, and whether the gateway follows after each.
     passes: Vec<bool>,
 }
@@ -33,6 +34,7 @@ impl Step {
             weight: self.weight,
             mirror: self.mirror,
             testers: self.testers,
+            proof: self.proof,
         }
     }
 }
@@ -44,9 +46,10 @@ prop_compose! {
         weight in prop_oneof![Just(0), Just(100), 0..=100_i32],
         mirror in prop_oneof![Just(0), 0..=100_i32],
         testers in any::<bool>(),
+        proof in proptest::sample::select(vec![Proof::Off, Proof::Asked, Proof::Needed]),
         passes in proptest::collection::vec(any::<bool>(), 1..5),
     ) -> Step {
-        Step { stable, candidate, weight, mirror, testers, passes }
+        Step { stable, candidate, weight, mirror, testers, proof, passes }
     }
 }
 
@@ -194,12 +197,14 @@ fn others(route: &Value) -> Value {
     let rules = route["spec"]["rules"].as_array_mut().unwrap();
     rules.retain(|rule| {
         let name = rule["name"].as_str().unwrap_or_default();
-        let alone = rule["backendRefs"]
-            .as_array()
-            .unwrap()
-            .iter()
+        let backends = rule["backendRefs"].as_array();
+        let alone = backends
+            .into_iter()
+            .flatten()
             .all(|backend| backend["name"] == "web-candidate");
-        !(name.starts_with("dcanary-tester-") && alone)
+        let verifies = name == "dcanary-verify" && backends.is_none();
+        let tests = name.starts_with("dcanary-tester-") && alone;
+        !verifies && !tests
     });
     for rule in rules.iter_mut().filter(|rule| rule["name"] == "main") {
         let backends = rule["backendRefs"].as_array_mut().unwrap();
@@ -242,6 +247,7 @@ proptest! {
             follow(&mut world, step, |world| assert_eq!(others(world.route()), others(&before)));
         }
         world.remove();
+        prop_assert!(!world.route().to_string().contains("dcanary-verify"));
         prop_assert_eq!(others(world.route()), others(&before));
         let backends = |route: &Value| {
             let rules = route["spec"]["rules"].as_array().unwrap().clone();
@@ -272,7 +278,7 @@ proptest! {
                 prop_assert!(percents(&spec).iter().all(|percent| *percent == i64::from(step.weight)));
                 prop_assert_eq!(of(&world.env, &world.seen, None).unwrap().weight(), Some(step.weight));
                 for rule in spec["rules"].as_array().unwrap() {
-                    let backends = rule["backendRefs"].as_array().unwrap();
+                    let Some(backends) = rule["backendRefs"].as_array() else { continue };
                     let weight = |name: &str| backends.iter().find(|backend| backend["name"] == name).map(|backend| backend["weight"].as_i64().unwrap());
                     let (Some(stable), Some(candidate)) = (weight("web"), weight("web-candidate")) else { continue };
                     let others: i64 = backends.iter().map(|backend| backend["weight"].as_i64().unwrap()).sum::<i64>() - stable - candidate;

@@ -8,6 +8,7 @@ mod laws;
 mod owned;
 mod plain;
 mod promotion;
+mod proof;
 mod services;
 mod testing;
 mod world;

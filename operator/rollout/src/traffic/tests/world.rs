@@ -2,18 +2,18 @@
 
 use dcanary_crds::{
     BlueGreen, Canary, CanaryStep, Environment, EnvironmentSpec, Port, Route, RouteKind, RouteRef,
-    RouteTemplate, Strategy, Tester, Traffic as TrafficSpec, labels,
+    RouteTemplate, RouteVerify, Strategy, Tester, Traffic as TrafficSpec, labels,
 };
 use serde_json::{Value, json};
 
 use super::{
-    super::{InForce, Split, Wanted, of},
+    super::{InForce, Proof, Split, Wanted, of},
     defaults,
 };
 use crate::{
     plan::{Actor, Effect},
     render,
-    seen::{Key, Kind, Seen},
+    seen::{Checked, Key, Kind, Seen},
 };
 
 pub(super) const UID: &str = "e1";
@@ -36,6 +36,8 @@ pub(super) struct World {
     pub(super) last: Option<i32>,
     /// Spec of the route that the gateway follows.
     pub(super) served: Option<Value>,
+    /// It says so before it follows.
+    pub(super) lags: bool,
     pub(super) switches: Vec<Switch>,
     version: i64,
 }
@@ -47,6 +49,7 @@ pub(super) fn wanted<'a>(stable: &'a str, candidate: Option<&'a str>, weight: i3
         weight,
         mirror: 0,
         testers: false,
+        proof: Proof::Off,
     }
 }
 
@@ -78,6 +81,7 @@ pub(super) fn template(kind: RouteKind, rules: &Value) -> Route {
             rules: serde_json::from_value(rules.clone()).unwrap(),
         }),
         reference: None,
+        verify: (kind == RouteKind::Http).then(verify),
     }
 }
 
@@ -90,6 +94,14 @@ pub(super) fn reference(rule: Option<&str>) -> Route {
             name: "site".to_owned(),
             rule: rule.map(str::to_owned),
         }),
+        verify: Some(verify()),
+    }
+}
+
+fn verify() -> RouteVerify {
+    RouteVerify {
+        url: "http://gateway".to_owned(),
+        host: Some("web.example.com".to_owned()),
     }
 }
 
@@ -132,6 +144,7 @@ impl World {
             seen,
             last: None,
             served: None,
+            lags: false,
             switches: Vec::new(),
             version: 0,
         }
@@ -213,14 +226,14 @@ impl World {
 
     /// Until it is in force and nothing is left to do; the gateway follows each step.
     pub(super) fn reach(&mut self, wanted: &Wanted<'_>) {
-        for _ in 0..12 {
+        for _ in 0..20 {
             let split = self.set(wanted);
             if split.in_force == InForce::Yes && split.effects.is_empty() {
                 return;
             }
             self.settle();
         }
-        panic!("not in force after twelve steps: {:?}", self.ask(wanted));
+        panic!("not in force after twenty steps: {:?}", self.ask(wanted));
     }
 
     pub(super) fn remove(&mut self) {
@@ -256,6 +269,18 @@ impl World {
                     if key.kind != Kind::Service {
                         self.served = None;
                     }
+                }
+                Effect::Verify(verify) => {
+                    let answers = |served: &Value| {
+                        let served = served.to_string();
+                        served.contains(&verify.path) && served.contains(&verify.leads_to)
+                    };
+                    let shown = self.served.as_ref().is_some_and(answers);
+                    self.seen.check = Some(Checked {
+                        token: verify.token.clone(),
+                        at: jiff::Timestamp::UNIX_EPOCH,
+                        shown: shown.then_some(()).ok_or_else(|| "answers 404".to_owned()),
+                    });
                 }
                 other => panic!("{other:?}"),
             }
@@ -320,8 +345,15 @@ impl World {
                 .map(|parent| json!({"parentRef": parent, "controllerName": "example.com/gateway", "conditions": conditions}))
                 .collect();
             object["status"] = json!({"parents": parents});
-            self.served = Some(object["spec"].clone());
+            if !self.lags {
+                self.served = Some(object["spec"].clone());
+            }
         }
+    }
+
+    /// The gateway follows the route as it is.
+    pub(super) fn act(&mut self) {
+        self.served = Some(self.route()["spec"].clone());
     }
 
     /// Percent of requests that reach a workload by what the gateway follows.
