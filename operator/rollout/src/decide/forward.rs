@@ -137,6 +137,7 @@ impl Pass<'_> {
             return;
         }
         match steps.get(at) {
+            None if self.awaits_first_sample() => {}
             None => self.enter(Doing::Promoting),
             Some(Step::Weight(weight)) => self.weigh(*weight),
             Some(Step::Pause(None)) if rollout.resumed => self.pass_step(),
@@ -334,7 +335,7 @@ impl Pass<'_> {
                 rollout.wanted_weight = 100;
             }
         }
-        if !self.in_force() {
+        if !self.in_force() || self.awaits_first_sample() {
             return;
         }
         self.conclude_background();

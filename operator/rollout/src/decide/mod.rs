@@ -19,6 +19,7 @@ mod delete;
 mod edits;
 mod effects;
 mod end;
+mod first_sample;
 mod forward;
 mod frozen;
 mod holds;

@@ -14,6 +14,7 @@ mod deleted;
 mod edits;
 mod expiry;
 mod followed;
+mod first_sample;
 mod frozen;
 mod hooks;
 mod ledger;
