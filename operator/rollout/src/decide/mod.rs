@@ -16,6 +16,7 @@ mod changed;
 mod conditions;
 mod configuration;
 mod delete;
+mod earlier;
 mod edits;
 mod effects;
 mod end;

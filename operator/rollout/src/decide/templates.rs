@@ -88,16 +88,19 @@ impl Pass<'_> {
         let name = format!("{}-again-{}", cut_name(self.name), short(&last.promotion_uid));
         let deployed = DeployedRelease {
             release: last.release,
-            namespace: last.promotion_namespace,
-            ..DeployedRelease::default()
-        };
-        if self.is_asked_for(&name, &deployed) {
-            return false;
-        }
         // an older release may come again if it might before
         let undo = self
             .promotion(&last.promotion_uid)
             .is_some_and(|promotion| promotion.spec.undo);
+            namespace: last.promotion_namespace,
+            ..DeployedRelease::default()
+        };
+            workload: last.workload,
+            // one that came again as it was does so once more
+            identity: if last.back { last.identity } else { String::new() },
+        if self.is_asked_for(&name, &deployed) {
+            return false;
+        }
         let by = last.requested_by.unwrap_or_else(|| self.own_name());
         let reason = if last.reason == EDITED {
             format!(

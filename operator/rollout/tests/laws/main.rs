@@ -11,6 +11,7 @@ mod changed;
 mod cluster;
 mod contest;
 mod deleted;
+mod earlier;
 mod edits;
 mod expiry;
 mod followed;
