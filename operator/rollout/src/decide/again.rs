@@ -10,6 +10,9 @@ impl Pass<'_> {
     /// another way than then.
     pub(super) fn comes_again_in(&self, deployed: &DeployedRelease) -> Option<String> {
         let (workload, identity) = (&deployed.workload, &deployed.identity);
+        if !self.in_place() && self.is_adopted(workload) && deployed.release.is_empty() {
+            return Some(workload.clone());
+        }
         let was_in_place = workload == self.name;
         let other = match (was_in_place, self.in_place()) {
             (false, true) => self.name.to_owned(),
