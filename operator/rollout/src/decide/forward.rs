@@ -381,8 +381,11 @@ impl Pass<'_> {
         if !self.watched_enough(&rollout) {
             return;
         }
+        if rollout.back {
+            return self.end_way_back();
+        }
         match self.hook(Hook::PostDeploy) {
-            HookOutcome::Over if self.conclude_after_switch(&rollout) => self.promote(),
+            HookOutcome::Over if self.conclude_after_switch(&rollout) => self.promote(None),
             HookOutcome::Over => {}
             HookOutcome::Running(message) => self.say("PostDeploy", message),
             HookOutcome::Failed(message) => {
