@@ -258,6 +258,9 @@ pub struct Rollout {
     /// No steps and no analysis: back to a recent release, or in the place of a candidate that the stable release cannot take requests from.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub straight: bool,
+    /// It brings an earlier release again as it was, by `undo`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub back: bool,
     /// The strategy that it follows, as it was last looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strategy: Option<FollowedStrategy>,

@@ -46,7 +46,10 @@ use crate::{AnalysisStatus, Condition, ReleaseSource};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("self == oldSelf").message("a Promotion never changes: create a new one"))]
+#[x_kube(
+    validation = Rule::new("self == oldSelf").message("a Promotion never changes: create a new one"),
+    validation = Rule::new("!has(self.identity) || (has(self.undo) && self.undo)").message("identity names an earlier release, which comes again with undo: true")
+)]
 pub struct PromotionSpec {
     /// The Environment.
     pub environment_ref: EnvironmentRef,
@@ -63,6 +66,11 @@ pub struct PromotionSpec {
     /// The release may be older than the stable one. Default: false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub undo: bool,
+    /// With `undo`: identity of the earlier release that comes again as it was, `sha256:…`. Its Release need not be there. Default: the latest of
+    /// that name that is not held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^sha256:[0-9a-f]{64}$"))]
+    pub identity: Option<String>,
 }
 
 /// Names an Environment.

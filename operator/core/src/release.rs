@@ -99,6 +99,7 @@ pub fn deployment(subject: Subject<'_>) -> Result<Deployment, PlanError> {
         requested_by: by.filter(|by| !by.is_empty()),
         reason: Some(format!("stage {} of run {run}", stage.name)),
         undo: false,
+        identity: None,
     };
     let attempt = subject.attempt;
     Ok(Deployment {

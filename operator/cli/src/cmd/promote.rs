@@ -128,6 +128,7 @@ fn build(args: &PromoteArgs, here: &str, from: &str, by: String) -> Promotion {
             requested_by: Some(by),
             reason: args.reason.clone(),
             undo: args.undo,
+            identity: None,
         },
     );
     promotion.status = None;

@@ -94,8 +94,8 @@ pub fn advance(
     done
 }
 
-/// Ends the analysis of the whole rollout, when that is at its end: it has passed, unless a metric had fewer samples with data than its
-/// `minSamples` asks for.
+/// Ends the analysis of the whole rollout, when that is at its end: it has passed, unless a metric had no good sample, or fewer with data than
+/// its `minSamples` asks for.
 pub fn conclude(status: &mut AnalysisStatus, metrics: &[Metric], now: Timestamp) {
     if status.verdict.is_some() {
         return;
@@ -123,6 +123,20 @@ pub fn enough(status: &AnalysisStatus, metrics: &[Metric]) -> bool {
             let some = of.taken >= rules.min_samples && of.successful > 0;
             of.verdict.is_some() || (rules.count.is_none() && some)
         })
+    })
+}
+
+/// Metrics that decide an analysis of the whole rollout and have no sample yet that speaks for the release.
+pub fn without_a_good_sample<'a>(
+    status: &'a AnalysisStatus,
+    metrics: &'a [Metric],
+) -> impl Iterator<Item = &'a Metric> {
+    metrics.iter().filter(|metric| {
+        let of = status.metrics.iter().find(|of| of.name == metric.name);
+        let lacks = |of: &MetricStatus| {
+            of.verdict.is_none() && Rules::of(metric, true).lack_a_good_one(&Counts::of(of))
+        };
+        !metric.dry_run && of.is_none_or(lacks)
     })
 }
 

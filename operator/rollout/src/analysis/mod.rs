@@ -25,7 +25,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-pub use advance::{Advance, advance, conclude, enough, restart, shorten};
+pub use advance::{Advance, advance, conclude, enough, restart, shorten, without_a_good_sample};
 pub use error::AnalysisError;
 pub use evidence::{FORMAT, evidence};
 pub use replay::{Difference, ReplayError, Replayed, ReplayedMetric, ReplayedSample, replay};

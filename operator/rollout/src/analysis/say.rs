@@ -19,9 +19,12 @@ pub(super) fn analysis(status: &AnalysisStatus, metrics: &[Metric], endless: boo
     let text = match status.verdict {
         Some(Verdict::Passed) => passed(metrics),
         Some(verdict) => {
-            let found = both().find(|(_, of)| of.verdict == Some(verdict)).or_else(|| {
-                both().find(|(metric, of)| of.with_data < Rules::of(metric, endless).min_samples)
-            });
+            let lacks = |metric: &Metric, of: &MetricStatus| {
+                of.verdict.is_none() && Rules::of(metric, endless).lack(&Counts::of(of))
+            };
+            let found = both()
+                .find(|(_, of)| of.verdict == Some(verdict))
+                .or_else(|| both().find(|(metric, of)| lacks(metric, of)));
             found.map_or_else(String::new, |(metric, of)| {
                 one(metric, of, &Rules::of(metric, endless))
             })
@@ -72,6 +75,7 @@ fn one(metric: &Metric, of: &MetricStatus, rules: &Rules) -> String {
             "`{name}` cannot tell: {} of {} samples had data, {} are needed",
             counts.with_data, counts.taken, rules.min_samples
         ),
+        _ if counts.taken == 0 => format!("`{name}` cannot tell: it has no sample"),
         _ => format!("`{name}` cannot tell: none of {} samples was good", counts.taken),
     }
 }

@@ -10,7 +10,7 @@
 //! | `count` taken otherwise | Inconclusive |
 //!
 //! The first line that holds counts. In the analysis of the whole rollout a metric without `count` is watched until the end: the lines that
-//! pass it are left out.
+//! pass it are left out. The end passes what has one good sample, and `minSamples` with data.
 
 use dcanary_crds::{Metric, MetricStatus, OnNoData, SampleVerdict, Verdict};
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,9 @@ pub struct Rules {
     pub consecutive_success: Option<i32>,
     /// Samples with data that a pass needs.
     pub min_samples: i32,
+    /// The end of the rollout passes it only with a good sample. Documents from before this rule do not say so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub good_needed: bool,
 }
 
 impl Rules {
@@ -50,7 +53,18 @@ impl Rules {
             error_limit: metric.error_limit.unwrap_or(4),
             consecutive_success,
             min_samples,
+            good_needed: endless,
         }
+    }
+
+    /// What these samples lack where the rollout ends before they have decided: enough data, or a good one.
+    pub(super) fn lack(&self, counts: &Counts) -> bool {
+        counts.with_data < self.min_samples || self.lack_a_good_one(counts)
+    }
+
+    /// Whether a good one is needed and none is there.
+    pub(super) fn lack_a_good_one(&self, counts: &Counts) -> bool {
+        self.good_needed && counts.successful == 0
     }
 
     /// The verdict of a metric, if there is one.
@@ -185,11 +199,11 @@ pub fn whole(parts: &[Part], endless: bool) -> Option<Verdict> {
     done.then_some(Verdict::Passed)
 }
 
-/// The verdict of an analysis of the whole rollout when that is at its end: passed, unless a metric that decides had fewer samples with
-/// data than it was told to need.
+/// The verdict of an analysis of the whole rollout when that is at its end: passed, unless a metric that decides had no good sample, or fewer
+/// with data than it was told to need.
 pub(super) fn at_the_end<'a>(parts: impl IntoIterator<Item = (Part, &'a Rules, Counts)>) -> Verdict {
     let short = |(part, rules, counts): (Part, &Rules, Counts)| {
-        !part.dry_run && part.verdict.is_none() && counts.with_data < rules.min_samples
+        !part.dry_run && part.verdict.is_none() && rules.lack(&counts)
     };
     if parts.into_iter().any(short) {
         Verdict::Inconclusive

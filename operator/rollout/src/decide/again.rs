@@ -10,6 +10,9 @@ impl Pass<'_> {
     /// another way than then.
     pub(super) fn comes_again_in(&self, deployed: &DeployedRelease) -> Option<String> {
         let (workload, identity) = (&deployed.workload, &deployed.identity);
+        if !self.in_place() && self.is_adopted(workload) && deployed.release.is_empty() {
+            return Some(workload.clone());
+        }
         let was_in_place = workload == self.name;
         let other = match (was_in_place, self.in_place()) {
             (false, true) => self.name.to_owned(),
@@ -17,12 +20,20 @@ impl Pass<'_> {
             (true, false) if !self.carries(workload, identity) => render::release_name(self.env, identity),
             _ => return Some(workload.clone()),
         };
-        let recorded = || self.in_place() && render::recorded(self.env, identity, 0, true, self.seen).is_ok();
-        let made = || {
-            let candidate = self.candidate_of(&deployed.namespace, &deployed.release, identity);
-            candidate.is_some()
-        };
-        (recorded() || made()).then_some(other)
+        self.is_recorded_or_made(deployed).then_some(other)
+    }
+
+    /// Whether an earlier release can be made now as it was.
+    pub(super) fn is_made(&self, deployed: &DeployedRelease) -> bool {
+        let candidate = self.candidate_of(&deployed.namespace, &deployed.release, &deployed.identity);
+        candidate.is_some()
+    }
+
+    /// Whether an earlier release can be made as it was, in place also from its record.
+    pub(super) fn is_recorded_or_made(&self, deployed: &DeployedRelease) -> bool {
+        let recorded =
+            || self.in_place() && render::recorded(self.env, &deployed.identity, 0, true, self.seen).is_ok();
+        recorded() || self.is_made(deployed)
     }
 
     /// Whether an earlier release is the stable one by now, in another workload.

@@ -70,7 +70,7 @@ impl Pass<'_> {
     }
 
     /// Which analyses should be measuring now.
-    fn due(&self, rollout: &Rollout) -> Vec<String> {
+    pub(super) fn due(&self, rollout: &Rollout) -> Vec<String> {
         let mut due = Vec::new();
         if self.is_straight(rollout) {
             return due;

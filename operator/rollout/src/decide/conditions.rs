@@ -7,7 +7,11 @@ use dcanary_core::{
 };
 use dcanary_crds::{ConditionStatus, ConditionType, Rollout, RolloutOutcome, labels};
 
-use super::{changed::CHANGED, pass::Pass};
+use super::{
+    changed::CHANGED,
+    earlier::{name_of, named},
+    pass::Pass,
+};
 use crate::wanted::Gate;
 
 /// Whether a rollout waits for a person.
@@ -133,11 +137,7 @@ impl Pass<'_> {
             return (false, "RouteProblem", message);
         }
         let serves = target == 0 || state.available > 0;
-        let name = if stable.release.is_empty() {
-            &stable.workload
-        } else {
-            &stable.release
-        };
+        let name = name_of(stable);
         if serves {
             return (
                 true,
@@ -169,7 +169,10 @@ impl Pass<'_> {
                 &active.reason
             };
             let message = if active.message.is_empty() {
-                format!("release {} is on its way", active.release)
+                format!(
+                    "release {} is on its way",
+                    named(&active.release, &active.workload)
+                )
             } else {
                 active.message.clone()
             };

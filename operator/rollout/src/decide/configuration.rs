@@ -4,6 +4,7 @@ use dcanary_crds::{DeployedRelease, EnvironmentRef, Promotion, PromotionSpec, Re
 use serde_json::json;
 
 use super::{
+    earlier::name_of,
     holds::cut_name,
     pass::{Pass, Waiting},
 };
@@ -158,7 +159,7 @@ impl Pass<'_> {
     pub(super) fn is_asked_for(&self, name: &str, deployed: &DeployedRelease) -> bool {
         self.seen.promotions.iter().any(|promotion| {
             promotion.metadata.name.as_deref() == Some(name)
-                && promotion.metadata.namespace.as_deref() == Some(&deployed.namespace)
+                && promotion.metadata.namespace.as_deref() == Some(self.namespace_of(deployed))
         })
     }
 
@@ -180,16 +181,18 @@ impl Pass<'_> {
                 namespace: Some(self.namespace.to_owned()),
             },
             release_ref: ReleaseRef {
-                name: deployed.release.clone(),
+                name: name_of(deployed).to_owned(),
             },
             requested_by: Some(by.to_owned()),
             reason: Some(reason.to_owned()),
             undo,
+            // of the same name there may be several, with other configuration
+            identity: Some(deployed.identity.clone()).filter(|identity| undo && !identity.is_empty()),
         };
         let object = json!({
             "apiVersion": Kind::Promotion.api_version(),
             "kind": Kind::Promotion.name(),
-            "metadata": {"name": name, "namespace": deployed.namespace},
+            "metadata": {"name": name, "namespace": self.namespace_of(deployed)},
             "spec": spec,
         });
         self.effects.push(Effect::Write(Box::new(Write {

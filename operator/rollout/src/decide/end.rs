@@ -3,7 +3,7 @@
 use dcanary_crds::{DeployedRelease, Doing, EndedPromotion, Promotion, Rollout, RolloutOutcome};
 use dcanary_types::environment::EnvTransition;
 
-use super::{journal::hash, pass::Pass};
+use super::{earlier::named, journal::hash, pass::Pass};
 use crate::wanted::{OWN_NAME, asked_before, is_same};
 use dcanary_core::text::cut;
 
@@ -118,15 +118,18 @@ impl Pass<'_> {
         Some(person.unwrap_or(by).to_owned())
     }
 
-    /// The candidate becomes the stable release.
-    pub(super) fn promote(&mut self) {
+    /// The candidate becomes the stable release; what is to be said besides.
+    pub(super) fn promote(&mut self, remark: Option<String>) {
         let now = self.now;
         let Some(rollout) = &mut self.status.rollout else {
             return;
         };
         rollout.outcome = Some(RolloutOutcome::Promoted);
         "Promoted".clone_into(&mut rollout.reason);
-        rollout.message = format!("release {} is stable", rollout.release);
+        let name = named(&rollout.release, &rollout.workload);
+        let message = format!("release {name} is stable");
+        let message = remark.map_or(message.clone(), |remark| format!("{message}; {remark}"));
+        rollout.message = cut(&message, MESSAGE);
         let rollout = rollout.clone();
         let record = self.emit(EnvTransition::Promoted {
             promotion: rollout.promotion_uid.clone(),

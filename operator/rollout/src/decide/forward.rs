@@ -137,6 +137,7 @@ impl Pass<'_> {
             return;
         }
         match steps.get(at) {
+            None if self.awaits_first_sample() => {}
             None => self.enter(Doing::Promoting),
             Some(Step::Weight(weight)) => self.weigh(*weight),
             Some(Step::Pause(None)) if rollout.resumed => self.pass_step(),
@@ -334,7 +335,7 @@ impl Pass<'_> {
                 rollout.wanted_weight = 100;
             }
         }
-        if !self.in_force() {
+        if !self.in_force() || self.awaits_first_sample() {
             return;
         }
         self.conclude_background();
@@ -380,8 +381,11 @@ impl Pass<'_> {
         if !self.watched_enough(&rollout) {
             return;
         }
+        if rollout.back {
+            return self.end_way_back();
+        }
         match self.hook(Hook::PostDeploy) {
-            HookOutcome::Over if self.conclude_after_switch(&rollout) => self.promote(),
+            HookOutcome::Over if self.conclude_after_switch(&rollout) => self.promote(None),
             HookOutcome::Over => {}
             HookOutcome::Running(message) => self.say("PostDeploy", message),
             HookOutcome::Failed(message) => {

@@ -233,8 +233,7 @@ impl Pass<'_> {
             return;
         }
         let back = self.status.history.iter().find(|deployed| {
-            !deployed.release.is_empty()
-                && !self.is_elsewhere(deployed)
+            !self.is_elsewhere(deployed)
                 && self
                     .status
                     .held

@@ -1,10 +1,10 @@
 //! The stages around a rollout, as far as it waits for them.
 
 use dcanary_core::time::later;
-use dcanary_crds::Rollout;
+use dcanary_crds::{Doing, Rollout};
 use jiff::Timestamp;
 
-use super::pass::Pass;
+use super::{earlier::name_of, pass::Pass};
 use crate::{
     plan::{Effect, Write},
     render::{self, Hook, HookState},
@@ -23,9 +23,16 @@ pub(super) enum HookOutcome {
 impl Pass<'_> {
     /// The state of a hook; its run is asked for when there never was one.
     pub(super) fn hook(&mut self, hook: Hook) -> HookOutcome {
-        let Some(rollout) = self.status.rollout.clone() else {
+        let Some(mut rollout) = self.status.rollout.clone() else {
             return HookOutcome::Over;
         };
+        // an earlier release has had its stages: a migration of then is none for what is there now
+        if rollout.back && matches!(hook, Hook::PreDeploy | Hook::PostDeploy) {
+            return HookOutcome::Over;
+        }
+        if rollout.back && rollout.doing == Doing::Verifying {
+            self.is_about_what_is_left(&mut rollout);
+        }
         let key = render::hook_key(self.env, &rollout, hook);
         let state = render::hook(self.env, &rollout, hook, self.seen);
         if state.is_some() && self.seen.objects.contains_key(&key) {
@@ -37,6 +44,26 @@ impl Pass<'_> {
             Some(HookState::Missing(write)) => self.without_run(&rollout, write),
             Some(HookState::Failed(message)) => HookOutcome::Failed(message),
             Some(HookState::Running(name)) => HookOutcome::Running(format!("PipelineRun {name} runs")),
+        }
+    }
+
+    /// The stages after a rollback are about what went back: after the way back that somebody decided, that is the release before it.
+    fn is_about_what_is_left(&self, rollout: &mut Rollout) {
+        if let Some(stable) = &self.status.stable {
+            name_of(stable).clone_into(&mut rollout.release);
+            rollout.images.clone_from(&stable.images);
+        }
+    }
+
+    /// The stages after an earlier release has come again, which do not keep it from being the stable one.
+    pub(super) fn end_way_back(&mut self) {
+        match self.hook(Hook::OnRollback) {
+            HookOutcome::Over => self.promote(None),
+            HookOutcome::Running(message) => self.say("OnRollback", message),
+            HookOutcome::Failed(message) => {
+                self.tell(true, "OnRollbackFailed", &message);
+                self.promote(Some(format!("an onRollback stage failed: {message}")));
+            }
         }
     }
 

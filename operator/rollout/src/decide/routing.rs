@@ -159,7 +159,7 @@ impl Pass<'_> {
             return;
         }
         // while it goes back, why it does so is what people look for first
-        let problem = self.problem(None);
+        let problem = self.problem_of_route();
         let promotion = self
             .status
             .rollout

@@ -1,12 +1,13 @@
 //! Which promotion is taken up next.
 
+use std::borrow::Cow;
+
 use dcanary_core::time::later;
-use dcanary_crds::{
-    DeployedRelease, Doing, EndedPromotion, Environment, Promotion, Release, Rollout, RolloutOutcome,
-};
+use dcanary_crds::{Doing, EndedPromotion, Environment, Promotion, Release, Rollout, RolloutOutcome};
 use dcanary_types::environment::EnvTransition;
 
 use super::{
+    earlier::named,
     journal::hash,
     pass::{Pass, Waiting},
     routing::SETTLE,
@@ -21,12 +22,16 @@ use crate::{
 pub(super) struct Prepared {
     pub(super) candidate: Candidate,
     pub(super) returning: bool,
+    /// Digest of its Release, where that is known from then.
+    pub(super) digest: Option<String>,
+    /// It comes again as it was.
+    pub(super) back: bool,
 }
 
 /// A promotion with what it would deploy.
 type Next<'a> = (
     &'a Promotion,
-    &'a Release,
+    Cow<'a, Release>,
     Prepared,
     Vec<dcanary_crds::ApprovalStatus>,
     Option<String>,
@@ -99,11 +104,11 @@ impl<'a> Pass<'a> {
         let over = self.hand_over(&prepared.candidate.identity);
         if over {
             // in the same pass: else nothing would hold the requests where they are
-            self.begin(promotion, release, prepared, approvals, overridden_by);
+            self.begin(promotion, &release, prepared, approvals, overridden_by);
         } else if self.active().is_some() {
             // it waits
         } else if settled && !self.kept && self.has_room() && self.calm(prepared.returning) {
-            self.begin(promotion, release, prepared, approvals, overridden_by);
+            self.begin(promotion, &release, prepared, approvals, overridden_by);
         }
         let uid = promotion.metadata.uid.as_deref().unwrap_or_default();
         let taken = self
@@ -153,32 +158,40 @@ impl<'a> Pass<'a> {
         };
         let namespace = promotion.metadata.namespace.clone().unwrap_or_default();
         let name = promotion.spec.release_ref.name.clone();
-        let Some(release) = self.seen.releases.get(&(namespace.clone(), name.clone())) else {
+        let place = (namespace.clone(), name.clone());
+        // a Release that has the name of an adopted Deployment is another one
+        let there = || {
+            self.seen
+                .releases
+                .get(&place)
+                .filter(|_| !self.is_adopted_again(promotion))
+        };
+        let (prepared, release) = if let Some((prepared, release)) = self.again(promotion) {
+            (prepared, Cow::Owned(release))
+        } else if let Some(release) = there() {
+            let prepared = self.prepare(release).map_err(|error| {
+                let gate = if error.waits() {
+                    waiting(error.reason(), error.to_string())
+                } else {
+                    Gate::refused(error.reason(), error.to_string())
+                };
+                (gate, None)
+            })?;
+            (prepared, Cow::Borrowed(release))
+        } else {
             let message = format!(
                 "there is no Release {name} in namespace {namespace}: create it, or delete this promotion"
             );
-            return Err((waiting("ReleaseMissing", message), None));
+            let missing = || waiting("ReleaseMissing", message);
+            return Err((self.is_gone(promotion).unwrap_or_else(missing), None));
         };
-        let prepared = self.prepare(promotion, release).map_err(|error| {
-            let gate = if error.waits() {
-                waiting(error.reason(), error.to_string())
-            } else {
-                Gate::Over {
-                    outcome: RolloutOutcome::Refused,
-                    reason: error.reason(),
-                    message: error.to_string(),
-                    hold: false,
-                }
-            };
-            (gate, None)
-        })?;
         let identity = prepared.candidate.identity.clone();
         let (status, seen, now) = (&self.status, self.seen, self.now);
         match gate(
             env,
             status,
             promotion,
-            release,
+            &release,
             &prepared.candidate,
             prepared.returning,
             seen,
@@ -222,41 +235,17 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// What a promotion would deploy. With `undo` it is what was deployed then: images, template and configuration.
-    pub(super) fn prepare(&self, promotion: &Promotion, release: &Release) -> Result<Prepared, RenderError> {
-        if promotion.spec.undo
-            && let Some(deployed) = self.deployed_before(release)
-            && let Some(workload) = self.comes_again_in(deployed)
-        {
-            return Ok(Prepared {
-                candidate: Candidate {
-                    release: deployed.release.clone(),
-                    namespace: deployed.namespace.clone(),
-                    identity: deployed.identity.clone(),
-                    workload,
-                    images: deployed.images.clone(),
-                    source: deployed.source.clone(),
-                    ..Candidate::default()
-                },
-                returning: true,
-            });
-        }
+    /// What a promotion of a release would deploy.
+    pub(super) fn prepare(&self, release: &Release) -> Result<Prepared, RenderError> {
         let candidate = render::candidate(self.env, release, self.seen)?;
-        let returning = self
-            .status
-            .history
-            .iter()
-            .any(|deployed| deployed.identity == candidate.identity);
-        Ok(Prepared { candidate, returning })
-    }
-
-    /// An earlier release of this name whose objects still exist.
-    fn deployed_before(&self, release: &Release) -> Option<&DeployedRelease> {
-        let name = release.metadata.name.as_deref()?;
-        self.status
-            .history
-            .iter()
-            .find(|deployed| deployed.release == name)
+        let mut history = self.status.history.iter();
+        let returning = history.any(|deployed| deployed.identity == candidate.identity);
+        Ok(Prepared {
+            candidate,
+            returning,
+            digest: None,
+            back: false,
+        })
     }
 
     /// Nothing of the last rollout is still moving. With its place in the status go the Pods of a candidate that went back, so these have had
@@ -285,6 +274,7 @@ impl<'a> Pass<'a> {
         approvals: Vec<dcanary_crds::ApprovalStatus>,
         overridden_by: Option<String>,
     ) {
+        let digest = prepared.digest.unwrap_or_else(|| digest_of(release));
         let candidate = prepared.candidate;
         let uid = promotion.metadata.uid.clone().unwrap_or_default();
         let stable = self.status.stable.as_ref();
@@ -328,7 +318,7 @@ impl<'a> Pass<'a> {
         self.forget_refusal();
         let record = self.record_request(
             promotion,
-            release,
+            &digest,
             &candidate.identity,
             &approvals,
             overridden_by.as_deref(),
@@ -343,7 +333,7 @@ impl<'a> Pass<'a> {
             &format!(
                 "{} begins: release {}",
                 promotion.metadata.name.as_deref().unwrap_or_default(),
-                candidate.release
+                named(&candidate.release, &candidate.workload)
             ),
         );
         self.status.rollout = Some(Rollout {
@@ -356,7 +346,7 @@ impl<'a> Pass<'a> {
             workload: candidate.workload,
             images: candidate.images,
             source: candidate.source,
-            digest: Some(digest_of(release)),
+            digest: Some(digest),
             doing: Doing::Waiting,
             since: Some(self.now),
             started_at: Some(self.now),
@@ -365,6 +355,7 @@ impl<'a> Pass<'a> {
             wanted_weight,
             overridden_by,
             straight,
+            back: prepared.back,
             strategy: Some(super::edits::followed(self.env)),
             approvals,
             changes,
@@ -379,7 +370,7 @@ impl<'a> Pass<'a> {
     fn record_request(
         &mut self,
         promotion: &Promotion,
-        release: &Release,
+        digest: &str,
         identity: &str,
         approvals: &[dcanary_crds::ApprovalStatus],
         overridden_by: Option<&str>,
@@ -387,7 +378,7 @@ impl<'a> Pass<'a> {
         let uid = promotion.metadata.uid.clone().unwrap_or_default();
         let record = self.emit(EnvTransition::DeployRequested {
             promotion: uid.clone(),
-            release: render::release_digest(release),
+            release: hash(digest),
             identity: hash(identity),
             by: promotion.spec.requested_by.clone().unwrap_or_default(),
             undo: promotion.spec.undo,

@@ -48,7 +48,8 @@ impl Pass<'_> {
         outdated
     }
 
-    fn has_changed(&self, rollout: &Rollout) -> bool {
+    /// Whether the workload of a rollout was made, in place: whether its template was recorded. What cannot be read now may have been.
+    pub(super) fn was_made(&self, rollout: &Rollout) -> bool {
         let key = self.workload(&rollout.workload);
         let made = if self.in_place() {
             let record = render::recorded(self.env, &rollout.identity, 0, true, self.seen);
@@ -57,12 +58,13 @@ impl Pass<'_> {
         } else {
             self.seen.objects.contains_key(&key)
         };
+        made || self.seen.unreadable.contains_key(&key)
+    }
+
+    fn has_changed(&self, rollout: &Rollout) -> bool {
         // one that comes back is what it was then, whatever the template says now
         let mut earlier = self.status.history.iter();
-        if made
-            || self.seen.unreadable.contains_key(&key)
-            || earlier.any(|deployed| deployed.identity == rollout.identity)
-        {
+        if self.was_made(rollout) || earlier.any(|deployed| deployed.identity == rollout.identity) {
             return false;
         }
         let place = (rollout.promotion_namespace.clone(), rollout.release.clone());
@@ -86,18 +88,21 @@ impl Pass<'_> {
         });
         let Some(last) = last else { return false };
         let name = format!("{}-again-{}", cut_name(self.name), short(&last.promotion_uid));
+        // an older release may come again if it might before
+        let undo = self
+            .promotion(&last.promotion_uid)
+            .is_some_and(|promotion| promotion.spec.undo);
         let deployed = DeployedRelease {
             release: last.release,
             namespace: last.promotion_namespace,
+            workload: last.workload,
+            // one that came again as it was does so once more
+            identity: if last.back { last.identity } else { String::new() },
             ..DeployedRelease::default()
         };
         if self.is_asked_for(&name, &deployed) {
             return false;
         }
-        // an older release may come again if it might before
-        let undo = self
-            .promotion(&last.promotion_uid)
-            .is_some_and(|promotion| promotion.spec.undo);
         let by = last.requested_by.unwrap_or_else(|| self.own_name());
         let reason = if last.reason == EDITED {
             format!(

@@ -39,10 +39,14 @@ pub(super) fn selects(selector: &Selector, labels: &Selector) -> bool {
 
 /// An adopted workload's own selector must not fit the candidate's Pods: no weight would keep its requests from them.
 pub(super) fn apart(place: &Place<'_>, stable: &Selector, candidate: &str) -> Result<(), Obstacle> {
-    let labels = object(candidate, place.seen)
-        .map(|object| strings(at(object, &["spec", "template", "metadata", "labels"])))
-        .unwrap_or_default();
-    if is_ours(stable) || labels.is_empty() || !selects(stable, &labels) {
+    let labels_at = |path: &[&str]| {
+        let object = object(candidate, place.seen);
+        object.map(|object| strings(at(object, path))).unwrap_or_default()
+    };
+    let labels = labels_at(&["spec", "template", "metadata", "labels"]);
+    // it comes again, and is the stable one by now: then these are its own Pods
+    let is_itself = *stable == labels_at(&["spec", "selector", "matchLabels"]);
+    if is_itself || is_ours(stable) || labels.is_empty() || !selects(stable, &labels) {
         return Ok(());
     }
     let pairs: Vec<String> = stable

@@ -51,7 +51,8 @@ pub enum Gate {
 }
 
 impl Gate {
-    fn refused(reason: &'static str, message: String) -> Self {
+    /// It is refused.
+    pub fn refused(reason: &'static str, message: String) -> Self {
         Self::Over {
             outcome: RolloutOutcome::Refused,
             reason,

@@ -74,6 +74,7 @@ pub fn promotion(name: &str, release: &str, at: Timestamp, undo: bool) -> Promot
             requested_by: Some("ann".to_owned()),
             reason: None,
             undo,
+            identity: None,
         },
     );
     promotion.metadata = metadata(name, at);

@@ -23,7 +23,9 @@ fn watched(ns: &Namespace) -> Value {
         "name": "judge", "interval": "1s", "errorLimit": 1000, "failure": "result != ''",
         "web": {"url": format!("http://{JUDGE}.$(namespace)/"), "jsonPath": "$.version", "timeout": "1s"},
     });
-    let strategy = json!({"canary": {"steps": [{"weight": 50}, {"pause": {}}], "scaleDownDelay": "1s"}});
+    // the last step is announced to the ledger before the first good sample is waited for
+    let steps = json!([{"weight": 50}, {"pause": {}}, {"weight": 60}]);
+    let strategy = json!({"canary": {"steps": steps, "scaleDownDelay": "1s"}});
     let mut environment = ns.plain_environment("web", &strategy);
     environment["spec"]["replicas"] = json!(1);
     environment["spec"]["workload"]["template"]["spec"]["template"] = json!({"spec": pod_spec()});

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dcanary_crds::{Environment, EnvironmentStatus, Promotion};
+use dcanary_crds::{DeployedRelease, Environment, EnvironmentStatus, Promotion};
 use kube::ResourceExt as _;
 
 use crate::{
@@ -13,26 +13,38 @@ use crate::{
 /// Digits of an identity that name a release.
 const DIGITS: usize = 6;
 
-/// What undo does: back to the latest release before that has a Release and is not held.
+/// What undo does: back to the latest release before that is not held. What was adopted goes by the name of its workload.
 pub fn back(environment: &Environment) -> Result<String, Failure> {
     let place = environment.name_any();
     let nothing = EnvironmentStatus::default();
     let status = environment.status.as_ref().unwrap_or(&nothing);
     let held = |identity: &str| status.held.iter().any(|held| held.identity == identity);
+    let is_stable = |identity: &str| {
+        let stable = status.stable.as_ref();
+        stable.is_some_and(|stable| stable.identity == identity)
+    };
     let before = status
         .history
         .iter()
-        .find(|before| !before.release.is_empty() && !held(&before.identity));
+        .find(|before| !is_stable(&before.identity) && !held(&before.identity));
     match (&status.stable, before) {
         (Some(stable), Some(before)) => Ok(format!(
             "Environment {place} goes back from {} to {} ({})",
-            named(&stable.release),
-            named(&before.release),
+            called(stable),
+            called(before),
             short(&before.identity)
         )),
         _ => Err(Failure::usage(format!(
             "Environment {place} has no earlier release that is not held: nothing to undo; a rollout under way ends with `dcanary abort {place}`"
         ))),
+    }
+}
+
+fn called(deployed: &DeployedRelease) -> String {
+    if deployed.release.is_empty() {
+        format!("{} {}", deployed.workload, named(""))
+    } else {
+        deployed.release.clone()
     }
 }
 
@@ -175,11 +187,14 @@ mod tests {
             identity: identity("40"),
             ..dcanary_crds::HeldRelease::default()
         }];
-        let said = back(&environment).unwrap_err().message;
+        let said = back(&environment).unwrap();
         assert!(
-            said.contains("nothing to undo"),
-            "neither a held nor an adopted one: {said}"
+            said.starts_with("Environment production goes back from web-41 to web (adopted)"),
+            "past the held one: {said}"
         );
+        environment.status.as_mut().unwrap().history.pop();
+        let said = back(&environment).unwrap_err().message;
+        assert!(said.contains("nothing to undo"), "only a held one: {said}");
         let said = back(&rolled_back()).unwrap_err().message;
         assert!(said.contains("nothing to undo"), "{said}");
     }

@@ -1,4 +1,4 @@
-use dcanary_crds::{OnNoData, SampleVerdict, Verdict};
+use dcanary_crds::{AnalysisStatus, OnNoData, SampleVerdict, Verdict};
 use proptest::prelude::*;
 
 use super::*;
@@ -86,6 +86,7 @@ fn rules() -> impl Strategy<Value = Rules> {
                     error_limit,
                     consecutive_success,
                     min_samples,
+                    good_needed: false,
                 }
             },
         )
@@ -200,4 +201,67 @@ fn no_data_passes_only_where_no_data_is_good() {
         counted(&Rules::of(&Metric::default(), false), &none),
         Some(Verdict::Inconclusive)
     );
+}
+
+/// A verdict at the end of the whole rollout, after these answers of a metric.
+fn at_the_end(metric: &Metric, answer: &Answer, rounds: usize) -> AnalysisStatus {
+    let mut world = World::new(crate::analysis::BACKGROUND);
+    let metrics = [metric.clone()];
+    world.run(&metrics, rounds, |_| answer.clone());
+    crate::analysis::conclude(&mut world.status, &metrics, world.now);
+    let (_, document) = crate::analysis::evidence(&world.status, &metrics, &vars());
+    let replayed = crate::analysis::replay(&document).unwrap();
+    assert!(replayed.agrees(), "{:?}", replayed.differences);
+    world.status
+}
+
+#[test]
+fn the_end_of_a_rollout_passes_only_what_has_a_good_sample_or_what_counts_as_one() {
+    let silent = |on_no_data| Metric {
+        on_no_data,
+        ..metric("errors")
+    };
+    let away = Answer::Error("connection refused".to_owned());
+    let good = Answer::Value(0.0.into());
+    for (metric, answer, rounds, wanted) in [
+        (silent(OnNoData::Inconclusive), &good, 3, Verdict::Passed),
+        (silent(OnNoData::Inconclusive), &good, 0, Verdict::Inconclusive),
+        (silent(OnNoData::Inconclusive), &away, 3, Verdict::Inconclusive),
+        (
+            silent(OnNoData::Inconclusive),
+            &Answer::NoData,
+            3,
+            Verdict::Inconclusive,
+        ),
+        (silent(OnNoData::Success), &Answer::NoData, 3, Verdict::Passed),
+        (
+            silent(OnNoData::Success),
+            &Answer::NoData,
+            0,
+            Verdict::Inconclusive,
+        ),
+        (silent(OnNoData::Success), &away, 3, Verdict::Inconclusive),
+    ] {
+        let status = at_the_end(&metric, answer, rounds);
+        assert_eq!(
+            status.verdict,
+            Some(wanted),
+            "{answer:?} {rounds}: {}",
+            status.message
+        );
+        assert!(status.message.contains("`errors`"), "{}", status.message);
+    }
+}
+
+#[test]
+fn a_document_from_before_a_good_sample_was_needed_says_what_it_said_then() {
+    let mut world = World::new(crate::analysis::BACKGROUND);
+    let metrics = [metric("errors")];
+    world.run(&metrics, 3, |_| Answer::NoData);
+    world.status.verdict = Some(Verdict::Passed);
+    let (_, document) = crate::analysis::evidence(&world.status, &metrics, &vars());
+    assert!(!crate::analysis::replay(&document).unwrap().agrees());
+    let before = document.replace("\"goodNeeded\":true,", "");
+    assert_ne!(before, document);
+    assert!(crate::analysis::replay(&before).unwrap().agrees());
 }
