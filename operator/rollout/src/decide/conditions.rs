@@ -189,7 +189,7 @@ impl Pass<'_> {
                 }
                 _ => None,
             });
-            let (reason, message) = waiting.unwrap_or_else(|| {
+            let (reason, message) = waiting.or_else(|| self.not_promoted()).unwrap_or_else(|| {
                 rollout.map_or_else(
                     || ("Idle".to_owned(), String::new()),
                     |rollout| (rollout.reason.clone(), rollout.message.clone()),

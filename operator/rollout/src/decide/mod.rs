@@ -42,6 +42,7 @@ mod take_up;
 mod templates;
 mod unmeasured;
 mod validate;
+mod withdrawn;
 
 use dcanary_core::Wake;
 use dcanary_crds::{Environment, labels};

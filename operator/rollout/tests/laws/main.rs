@@ -31,4 +31,5 @@ mod size;
 mod templates;
 mod unmeasured;
 mod watch;
+mod withdrawn;
 mod world;
