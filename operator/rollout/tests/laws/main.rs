@@ -24,6 +24,7 @@ mod opened;
 mod outage;
 mod paths;
 mod people;
+mod positions;
 mod random;
 mod refused;
 mod services;
