@@ -149,6 +149,10 @@ impl Pass<'_> {
         if let Some(rollout) = rollout.as_ref().filter(|rollout| rollout.finished_at.is_none()) {
             match rollout.doing {
                 Doing::Starting | Doing::Promoting | Doing::Verifying => {
+                    if let Some(held) = self.halted_in_place(rollout) {
+                        effects.extend(held);
+                        return effects;
+                    }
                     effects.extend(self.put_in_place(rollout));
                     effects.extend(self.replaced());
                     return effects;

@@ -104,16 +104,8 @@ impl Pass<'_> {
         } else if let Some(error) = self.spec_error.clone() {
             // steps that cannot be followed are not passed
             self.say(error.reason(), error.to_string());
-        } else if rollout.paused_by.is_some() {
-            let until = rollout
-                .paused_until
-                .map_or_else(String::new, |until| format!(" until {until}"));
-            self.say(
-                "Paused",
-                format!("a person paused it{until}; go on with `dcanary resume`"),
-            );
         } else {
-            return false;
+            return self.is_paused(rollout);
         }
         true
     }

@@ -28,6 +28,7 @@ mod leaving;
 mod left;
 mod nowhere;
 mod pass;
+mod paused;
 mod people;
 mod pods;
 mod promotions;

@@ -6,6 +6,14 @@ use dcanary_types::environment::EnvTransition;
 use super::pass::Pass;
 use crate::wanted::{Counted, counted};
 
+/// Whether nothing goes forward any more.
+fn is_over(rollout: &Rollout) -> bool {
+    matches!(
+        rollout.doing,
+        Doing::RollingBack | Doing::AfterRollback | Doing::Ended
+    )
+}
+
 impl<'a> Pass<'a> {
     /// The Decisions that count for the Promotion of a rollout.
     pub(super) fn decisions_about(&self, rollout: &Rollout) -> Vec<Counted<'a>> {
@@ -71,6 +79,9 @@ impl<'a> Pass<'a> {
         match decision.verb() {
             Verb::Abort => self.turn_back(RolloutOutcome::Aborted, "Aborted", &why("aborted")),
             Verb::Reject => self.turn_back(RolloutOutcome::RolledBack, "Rejected", &why("rejected")),
+            Verb::Pause if self.active().is_none_or(is_over) => {
+                self.ignored(decision, "it goes back already, and nothing holds that up");
+            }
             Verb::Pause => {
                 self.tell(false, "Paused", &why("paused"));
                 if let Some(rollout) = &mut self.status.rollout {

@@ -23,6 +23,7 @@ mod mirror;
 mod opened;
 mod outage;
 mod paths;
+mod paused;
 mod people;
 mod positions;
 mod random;
