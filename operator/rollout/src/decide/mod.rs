@@ -43,6 +43,7 @@ mod take_up;
 mod templates;
 mod unmeasured;
 mod validate;
+mod ways_back;
 mod withdrawn;
 
 use dcanary_core::Wake;
@@ -104,9 +105,11 @@ pub fn next(env: &Environment, seen: &Seen, now: Timestamp) -> Plan {
     pass.forget_relieved();
     pass.roll();
     if pass.spec_error.is_none() {
+        pass.note_aborts_of_stable();
         pass.take_up();
         pass.follow();
     }
     pass.forget_frozen();
+    pass.forget_ways_back();
     pass.close()
 }

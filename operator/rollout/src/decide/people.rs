@@ -156,11 +156,22 @@ impl<'a> Pass<'a> {
 
     /// An abort of the promotion that brought the stable release, made after its end, is a way back too.
     pub(super) fn abort_of_stable(&mut self) {
-        if self.active().is_some() {
-            return;
+        for decision in self.aborts_of_stable() {
+            self.undo(&decision);
         }
-        let Some(rollout) = self.status.rollout.clone() else {
-            return;
+    }
+
+    /// Before promotions are taken up: those that carry out an abort of the stable release wait for no approval.
+    pub(super) fn note_aborts_of_stable(&mut self) {
+        for decision in self.aborts_of_stable() {
+            self.note_asked(&decision);
+        }
+    }
+
+    fn aborts_of_stable(&self) -> Vec<Counted<'a>> {
+        let rollout = self.status.rollout.as_ref();
+        let Some(rollout) = rollout.filter(|_| self.active().is_none()) else {
+            return Vec::new();
         };
         let brought = self
             .status
@@ -170,13 +181,11 @@ impl<'a> Pass<'a> {
         if rollout.outcome != Some(RolloutOutcome::Promoted)
             || brought.as_ref() != Some(&rollout.promotion_uid)
         {
-            return;
+            return Vec::new();
         }
         // also one that came in the moment in which it ended: the ones before were carried out
-        for decision in self.decisions_about(&rollout) {
-            if decision.verb() == Verb::Abort {
-                self.undo(&decision);
-            }
-        }
+        let mut all = self.decisions_about(rollout);
+        all.retain(|decision| decision.verb() == Verb::Abort);
+        all
     }
 }

@@ -114,7 +114,7 @@ pub fn gate(
     }
     let mut counted = Vec::new();
     if let Some(rule) = &env.spec.approval
-        && !(returning && is_decided_way_back(env, status, promotion, candidate, seen, now))
+        && !(returning && is_decided_way_back(status, promotion, candidate, seen, now))
     {
         let by = promotion.spec.requested_by.as_deref();
         let asked = asked_before(env, by, &release.spec.images, Some(&digest_of(release)), seen);

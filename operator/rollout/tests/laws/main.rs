@@ -33,5 +33,6 @@ mod size;
 mod templates;
 mod unmeasured;
 mod watch;
+mod way_back;
 mod withdrawn;
 mod world;
