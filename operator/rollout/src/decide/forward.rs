@@ -30,7 +30,7 @@ impl Pass<'_> {
             self.give_up();
         } else if self.is_outdated() {
             // its release is asked for again
-        } else if self.is_certified(gate) {
+        } else if self.is_certified(gate) || self.is_way_back() {
             if !self.is_frozen() {
                 self.enter(Doing::PreDeploy);
             }

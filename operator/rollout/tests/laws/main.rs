@@ -7,6 +7,7 @@ mod approvers;
 mod build;
 mod ceilings;
 mod chain;
+mod chain_away;
 mod changed;
 mod cluster;
 mod contest;
