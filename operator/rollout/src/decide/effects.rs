@@ -33,6 +33,7 @@ impl Pass<'_> {
         effects.append(&mut self.effects);
         effects.append(&mut self.samples);
         effects.extend(self.evidence_to_store());
+        effects.append(&mut self.kept_evidence());
         if let Some(stable) = self.status.stable.clone() {
             effects.extend(render::disruption_budget(self.env, &stable, self.seen));
         }

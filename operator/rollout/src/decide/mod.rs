@@ -42,6 +42,7 @@ mod steps;
 mod take_up;
 mod templates;
 mod unmeasured;
+mod unstored;
 mod validate;
 mod ways_back;
 mod withdrawn;

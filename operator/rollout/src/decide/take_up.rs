@@ -350,6 +350,7 @@ impl<'a> Pass<'a> {
                 candidate.release
             ),
         );
+        self.keep_evidence();
         self.status.rollout = Some(Rollout {
             promotion: promotion.metadata.name.clone().unwrap_or_default(),
             promotion_namespace: namespace,

@@ -33,6 +33,7 @@ mod services;
 mod size;
 mod templates;
 mod unmeasured;
+mod unstored;
 mod watch;
 mod way_back;
 mod withdrawn;

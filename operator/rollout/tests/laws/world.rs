@@ -36,6 +36,8 @@ pub struct World {
     pub decisions: Vec<Decision>,
     pub measurements: BTreeMap<MeasureKey, Measurement>,
     pub evidence: BTreeSet<String>,
+    /// The artifact store takes nothing.
+    pub store_away: bool,
     /// Records that the chain holds, and its machine.
     pub chain: Vec<EnvTransition>,
     pub machine: Option<EnvMachine>,
@@ -78,6 +80,7 @@ impl World {
             decisions: Vec::new(),
             measurements: BTreeMap::new(),
             evidence: BTreeSet::new(),
+            store_away: false,
             chain: Vec::new(),
             machine: None,
             chain_away: false,
@@ -294,6 +297,7 @@ impl World {
                     .insert(measure.key.clone(), measurement)
                     .is_none()
             }
+            Effect::StoreEvidence { .. } if self.store_away => false,
             Effect::StoreEvidence { digest, document } => {
                 let replayed = dcanary_rollout::analysis::replay(document).unwrap();
                 assert!(replayed.agrees(), "{:?}", replayed.differences);
