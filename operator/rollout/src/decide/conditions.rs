@@ -5,7 +5,7 @@ use dcanary_core::{
     conditions::{Fact, merge},
     recorded,
 };
-use dcanary_crds::{ConditionStatus, ConditionType, Rollout, RolloutOutcome, labels};
+use dcanary_crds::{ConditionStatus, ConditionType, Rollout, RolloutOutcome};
 
 use super::{changed::CHANGED, pass::Pass};
 use crate::wanted::Gate;
@@ -25,7 +25,7 @@ impl Pass<'_> {
         self.note_progress();
         let generation = self.env.metadata.generation.unwrap_or_default();
         self.status.observed_generation = generation;
-        self.status.selector = Some(format!("{}={}", labels::ENVIRONMENT_UID, self.uid));
+        self.status.selector = Some(self.scale_selector());
         self.status.replicas = self.pods_wanted();
         let mut facts = self.standing();
         facts.extend(self.movement());

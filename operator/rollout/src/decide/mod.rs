@@ -37,6 +37,7 @@ mod replicas;
 mod rollback;
 mod rollout;
 mod routing;
+mod scale;
 mod size;
 mod steps;
 mod take_up;

@@ -29,6 +29,7 @@ mod people;
 mod positions;
 mod random;
 mod refused;
+mod scale;
 mod services;
 mod size;
 mod templates;
