@@ -334,7 +334,7 @@ impl Pass<'_> {
             Some((Verdict::Failed, message)) => {
                 self.turn_back(RolloutOutcome::RolledBack, "AnalysisFailed", &message);
             }
-            Some((Verdict::Inconclusive, message)) if !rollout.resumed => self.ask(&message),
+            Some((Verdict::Inconclusive, message)) if !self.is_accepted(BACKGROUND) => self.ask(&message),
             None if self.is_unmeasured(BACKGROUND) => {}
             _ if self.evidence_is_kept(BACKGROUND) => self.enter(Doing::Verifying),
             _ => self.say("StoringEvidence", "the evidence of the analysis is being stored"),
@@ -358,7 +358,7 @@ impl Pass<'_> {
                     self.turn_back(RolloutOutcome::RolledBack, "AnalysisFailed", &message);
                     return;
                 }
-                Some((Verdict::Inconclusive, message)) if !rollout.resumed => {
+                Some((Verdict::Inconclusive, message)) if !self.is_accepted(steps::POST_PROMOTION) => {
                     self.ask(&message);
                     return;
                 }

@@ -11,6 +11,7 @@ mod after_switch;
 mod again;
 mod alive;
 mod analyses;
+mod answers;
 mod broken_off;
 mod changed;
 mod conditions;

@@ -90,8 +90,11 @@ impl<'a> Pass<'a> {
                 }
             }
             Verb::Resume => {
-                self.tell(false, "Resumed", &why("resumed"));
-                self.resume();
+                if self.resume() {
+                    self.tell(false, "Resumed", &why("resumed"));
+                } else {
+                    self.ignored(decision, "nothing waits for a person");
+                }
             }
             Verb::Skip => {
                 let stepping = self
@@ -137,21 +140,28 @@ impl<'a> Pass<'a> {
             .is_some_and(|rollout| rollout.doing == Doing::RollingBack)
     }
 
-    fn resume(&mut self) {
+    /// Whether there was something that waited.
+    fn resume(&mut self) -> bool {
         let now = self.now;
+        let contested = self.is_contested();
+        let mut answered = true;
         // a way back is not ended by a wish to go on
         if !self.goes_back()
             && let Some(rollout) = &mut self.status.rollout
         {
             // time in which a person held it is not time in which it failed to come on
             rollout.since = Some(now);
-            rollout.paused_until = None;
-            if rollout.paused_by.take().is_none() {
-                rollout.resumed = true;
+            if contested {
+                // that is what it says that it waits for
+            } else if rollout.paused_by.take().is_some() {
+                rollout.paused_until = None;
+            } else {
+                answered = self.answer();
             }
         }
         self.status.contest = None;
         self.contested = None;
+        answered
     }
 
     /// An abort of the promotion that brought the stable release, made after its end, is a way back too.

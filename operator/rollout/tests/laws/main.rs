@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod after_switch;
+mod answers;
 mod approvers;
 mod build;
 mod ceilings;
