@@ -7,7 +7,10 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{ApprovalStatus, Changes, Condition, JournalStatus, ReleaseSource};
+use crate::{
+    ApprovalStatus, Changes, Condition, JournalStatus, ReleaseSource, UnstoredEvidence, WayBack,
+    WithdrawnRelease,
+};
 
 /// What runs in an Environment, and what is on its way.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -26,7 +29,7 @@ pub struct EnvironmentStatus {
     /// Pods that the adopted Deployment had when it was taken over: as many as the stable release has while `spec.replicas` says nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adopted_replicas: Option<i32>,
-    /// Selector of these Pods (for `/scale`).
+    /// Selector of these Pods (for `/scale`). As long as an adopted Deployment serves, it is its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,
     /// Project under which releases are recorded.
@@ -58,6 +61,18 @@ pub struct EnvironmentStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub frozen: Vec<FrozenPromotion>,
+    /// Releases that people took away, the latest last, at most 20: they do not come again by `promotesFrom.auto`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub withdrawn: Vec<WithdrawnRelease>,
+    /// Promotions that carry out a Decision that goes back, until they have ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub ways_back: Vec<WayBack>,
+    /// Evidence of rollouts before the present one that the artifact store does not have yet; at most 96 KiB.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub unstored: Vec<UnstoredEvidence>,
     /// UIDs of Decisions that were carried out and must not be again, the latest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
@@ -424,6 +439,9 @@ pub struct AnalysisStatus {
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub metrics: Vec<MetricStatus>,
+    /// A person let the rollout go on although it could not tell.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub accepted: bool,
     /// Digest of the evidence document, `sha256:…`, once it is in the artifact store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<String>,

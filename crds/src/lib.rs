@@ -8,6 +8,7 @@ pub mod condition;
 pub mod decision;
 pub mod duration;
 pub mod environment;
+pub mod environment_memory;
 pub mod environment_status;
 pub mod executor;
 pub mod generate;
@@ -34,6 +35,7 @@ pub use environment::{
     AllowedFrom, Approval, DeletionPolicy, Environment, EnvironmentSpec, FreezeWindow, History, Hooks,
     PromotesFrom, Rollback, RollbackMode,
 };
+pub use environment_memory::{UnstoredEvidence, WayBack, WithdrawnRelease};
 pub use environment_status::{
     AnalysisStatus, Contest, DeployedRelease, Doing, EndedPromotion, EnvironmentStatus, FollowedStrategy,
     FrozenPromotion, HeldRelease, MetricStatus, Rollout, RolloutOutcome, Sample, SampleVerdict, StrategyKind,

@@ -65,8 +65,9 @@ pub struct ReleaseSource {
     /// Commit.
     #[schemars(length(min = 1, max = 64))]
     pub commit: String,
-    /// Place in the history of the ref: the number of commits up to it, or any number that grows with each. A release of an earlier position
-    /// than the stable one's is deployed only with `undo`.
+    /// Any number that grows with each release of the repository: the number of commits up to it, or a time. Stages of pipelines give when
+    /// their run was created, in seconds of Unix time. A release of an earlier position than the stable one's, or than that of the rollout
+    /// under way, is deployed only with `undo`. Positions are compared within one `repo` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<i64>,
 }

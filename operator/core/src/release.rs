@@ -162,7 +162,12 @@ fn spec(subject: Subject<'_>) -> Result<ReleaseSpec, PlanError> {
         repo,
         reference: of.reference,
         commit,
-        position: None,
+        // a slower run that began earlier brings nothing over what a later one brought; one that people start again is a later one
+        position: run
+            .metadata
+            .creation_timestamp
+            .as_ref()
+            .map(|time| time.0.as_second()),
     });
     Ok(ReleaseSpec {
         project: Some(definition.project.clone()),

@@ -129,8 +129,7 @@ async fn a_namespace_goes(ns: Namespace, absence: &Absence) -> Result<()> {
     // the records outlive the namespace, and the operator
     absence.system().operators(0).await?;
     absence.system().operators(1).await?;
-    let maps: Api<ConfigMap> =
-        Api::namespaced(ns.cluster.client.clone(), &ns.cluster.operator_namespace);
+    let maps: Api<ConfigMap> = Api::namespaced(ns.cluster.client.clone(), &ns.cluster.operator_namespace);
     let mine = ListParams::default().labels(&format!("dcanary.dev/run-uid={uid}"));
     let left = maps.list(&mine).await?.items;
     ensure!(!left.is_empty(), "nothing was put aside");

@@ -317,3 +317,13 @@ fn a_promotion_of_that_name_that_asks_for_something_else_is_not_taken_for_ours()
         (Some(AttemptOutcome::Refused), "NameTaken")
     );
 }
+
+#[test]
+fn a_release_of_a_run_has_as_position_when_that_was_created_in_whole_seconds() {
+    let world = one(Behaviour::Succeed);
+    let release = &world.releases[&only(&world).spec.release_ref.name].spec;
+    let created = world.run.metadata.creation_timestamp.as_ref().unwrap().0;
+    assert!(created.as_second() > 1_000_000_000);
+    let source = release.source.as_ref().unwrap();
+    assert_eq!(source.position, Some(created.as_second()));
+}

@@ -28,7 +28,7 @@ impl Pass<'_> {
                 );
                 false
             }
-            Some((verdict, message)) => self.decided_after_switch(rollout, verdict, &message),
+            Some((verdict, message)) => self.decided_after_switch(verdict, &message),
         }
     }
 
@@ -42,14 +42,14 @@ impl Pass<'_> {
             self.is_unmeasured(BACKGROUND);
             return false;
         };
-        self.decided_after_switch(rollout, verdict, &message)
+        self.decided_after_switch(verdict, &message)
     }
 
-    fn decided_after_switch(&mut self, rollout: &Rollout, verdict: Verdict, message: &str) -> bool {
+    fn decided_after_switch(&mut self, verdict: Verdict, message: &str) -> bool {
         match verdict {
             // it has turned back
             Verdict::Failed => return false,
-            Verdict::Inconclusive if !rollout.resumed => {
+            Verdict::Inconclusive if !self.is_accepted(BACKGROUND) => {
                 self.ask(message);
                 return false;
             }

@@ -259,14 +259,7 @@ impl Pass<'_> {
         let Some((Verdict::Inconclusive, message)) = self.verdict(BACKGROUND) else {
             return !self.is_unmeasured(BACKGROUND);
         };
-        let resumed = self
-            .status
-            .rollout
-            .as_ref()
-            .is_some_and(|rollout| rollout.resumed);
-        if resumed {
-            // a person looked; it goes on measuring, and may ask again
-            self.restart(BACKGROUND);
+        if self.is_accepted(BACKGROUND) {
             return true;
         }
         self.ask(&message);
@@ -294,7 +287,7 @@ impl Pass<'_> {
         self.decided(&rollout, BACKGROUND);
     }
 
-    fn restart(&mut self, name: &str) {
+    pub(super) fn restart(&mut self, name: &str) {
         let now = self.now;
         if let Some(rollout) = &mut self.status.rollout
             && let Some(status) = rollout.analyses.iter_mut().find(|status| status.name == name)

@@ -5,7 +5,7 @@ use dcanary_core::{
     conditions::{Fact, merge},
     recorded,
 };
-use dcanary_crds::{ConditionStatus, ConditionType, Rollout, RolloutOutcome, labels};
+use dcanary_crds::{ConditionStatus, ConditionType, Rollout, RolloutOutcome};
 
 use super::{
     changed::CHANGED,
@@ -29,7 +29,7 @@ impl Pass<'_> {
         self.note_progress();
         let generation = self.env.metadata.generation.unwrap_or_default();
         self.status.observed_generation = generation;
-        self.status.selector = Some(format!("{}={}", labels::ENVIRONMENT_UID, self.uid));
+        self.status.selector = Some(self.scale_selector());
         self.status.replicas = self.pods_wanted();
         let mut facts = self.standing();
         facts.extend(self.movement());
@@ -192,7 +192,7 @@ impl Pass<'_> {
                 }
                 _ => None,
             });
-            let (reason, message) = waiting.unwrap_or_else(|| {
+            let (reason, message) = waiting.or_else(|| self.not_promoted()).unwrap_or_else(|| {
                 rollout.map_or_else(
                     || ("Idle".to_owned(), String::new()),
                     |rollout| (rollout.reason.clone(), rollout.message.clone()),

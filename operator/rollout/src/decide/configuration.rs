@@ -131,6 +131,7 @@ impl Pass<'_> {
             .as_ref()
             .is_some_and(|stable| is_same(stable, &next.images, next.digest.as_deref()))
             || self.is_on_its_way(&next)
+            || self.withdrawn(&next).is_some()
         {
             return;
         }

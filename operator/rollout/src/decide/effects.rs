@@ -34,6 +34,7 @@ impl Pass<'_> {
         effects.append(&mut self.effects);
         effects.append(&mut self.samples);
         effects.extend(self.evidence_to_store());
+        effects.append(&mut self.kept_evidence());
         if let Some(stable) = self.status.stable.clone() {
             effects.extend(render::disruption_budget(self.env, &stable, self.seen));
         }
@@ -150,6 +151,10 @@ impl Pass<'_> {
         if let Some(rollout) = rollout.as_ref().filter(|rollout| rollout.finished_at.is_none()) {
             match rollout.doing {
                 Doing::Starting | Doing::Promoting | Doing::Verifying => {
+                    if let Some(held) = self.halted_in_place(rollout) {
+                        effects.extend(held);
+                        return effects;
+                    }
                     effects.extend(self.put_in_place(rollout));
                     effects.extend(self.replaced());
                     return effects;

@@ -69,6 +69,7 @@ impl Pass<'_> {
                 });
             }
         }
+        self.note_taken_back(&rollout);
         let held = matches!(outcome, RolloutOutcome::RolledBack)
             || matches!(rollout.reason.as_str(), "Rejected" | "PreDeployFailed");
         if held {
@@ -146,7 +147,9 @@ impl Pass<'_> {
         self.status
             .history
             .retain(|deployed| deployed.identity != new.identity || deployed.workload != new.workload);
-        if let Some(mut old) = self.status.stable.replace(new) {
+        let before = self.status.stable.replace(new);
+        self.note_replaced(&rollout, before.as_ref());
+        if let Some(mut old) = before {
             old.until = Some(now);
             self.status.history.insert(0, old);
         }

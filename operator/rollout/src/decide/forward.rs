@@ -30,7 +30,7 @@ impl Pass<'_> {
             self.give_up();
         } else if self.is_outdated() {
             // its release is asked for again
-        } else if self.is_certified(gate) {
+        } else if self.is_certified(gate) || self.is_way_back() {
             if !self.is_frozen() {
                 self.enter(Doing::PreDeploy);
             }
@@ -104,16 +104,8 @@ impl Pass<'_> {
         } else if let Some(error) = self.spec_error.clone() {
             // steps that cannot be followed are not passed
             self.say(error.reason(), error.to_string());
-        } else if rollout.paused_by.is_some() {
-            let until = rollout
-                .paused_until
-                .map_or_else(String::new, |until| format!(" until {until}"));
-            self.say(
-                "Paused",
-                format!("a person paused it{until}; go on with `dcanary resume`"),
-            );
         } else {
-            return false;
+            return self.is_paused(rollout);
         }
         true
     }
@@ -343,7 +335,7 @@ impl Pass<'_> {
             Some((Verdict::Failed, message)) => {
                 self.turn_back(RolloutOutcome::RolledBack, "AnalysisFailed", &message);
             }
-            Some((Verdict::Inconclusive, message)) if !rollout.resumed => self.ask(&message),
+            Some((Verdict::Inconclusive, message)) if !self.is_accepted(BACKGROUND) => self.ask(&message),
             None if self.is_unmeasured(BACKGROUND) => {}
             _ if self.evidence_is_kept(BACKGROUND) => self.enter(Doing::Verifying),
             _ => self.say("StoringEvidence", "the evidence of the analysis is being stored"),
@@ -367,7 +359,7 @@ impl Pass<'_> {
                     self.turn_back(RolloutOutcome::RolledBack, "AnalysisFailed", &message);
                     return;
                 }
-                Some((Verdict::Inconclusive, message)) if !rollout.resumed => {
+                Some((Verdict::Inconclusive, message)) if !self.is_accepted(steps::POST_PROMOTION) => {
                     self.ask(&message);
                     return;
                 }

@@ -218,29 +218,16 @@ impl Pass<'_> {
     /// Asks for the release before the stable one, by a Promotion of its own. Its name comes from the Decision, so that it is created once. The
     /// Decision is carried out when the Promotion is seen, or can never be.
     pub(super) fn undo(&mut self, decision: &Counted<'_>) {
-        if self.is_decided(decision.uid) {
+        if self.is_decided(decision.uid) || self.note_asked(decision) {
             return;
         }
         let name = name_of_undo(self.name, decision.uid);
-        let mut deployed = self.status.stable.iter().chain(&self.status.history);
-        if deployed.any(|deployed| self.is_asked_for(&name, deployed)) {
-            self.is_new(decision.uid);
-            return;
-        }
         if let Some(rollout) = self.active().cloned() {
             self.is_new(decision.uid);
             self.undo_under_way(&rollout, decision);
             return;
         }
-        let back = self.status.history.iter().find(|deployed| {
-            !self.is_elsewhere(deployed)
-                && self
-                    .status
-                    .held
-                    .iter()
-                    .all(|held| held.identity != deployed.identity)
-        });
-        let Some(back) = back.cloned() else {
+        let Some(back) = self.leads_to().cloned() else {
             self.is_new(decision.uid);
             self.tell(
                 true,

@@ -139,8 +139,12 @@ impl Pass<'_> {
         Some(n)
     }
 
-    /// Whether a forward step can be recorded.
+    /// Whether a forward step can be recorded. What is recorded no more (`ledger.mode: off`) waits for no room either.
     pub(super) fn has_room(&self) -> bool {
+        !self.is_recorded() || self.is_outbox_free()
+    }
+
+    fn is_outbox_free(&self) -> bool {
         self.status
             .journal
             .as_ref()
@@ -150,7 +154,7 @@ impl Pass<'_> {
     /// Whether the outbox has been too full for a forward step for so long that its records are put aside: the chain is away, and the next
     /// rollout is to find room.
     pub(super) fn is_outbox_stuck(&mut self) -> bool {
-        let full = !self.has_room();
+        let full = !self.is_outbox_free();
         let oldest = self
             .status
             .journal
@@ -162,8 +166,11 @@ impl Pass<'_> {
             .is_some_and(|since| self.reached(later(since, STUCK)))
     }
 
-    /// Whether the chain is known to hold a record.
+    /// Whether the chain is known to hold a record. Where nothing is recorded any more, nothing waits for it.
     pub(super) fn is_certified(&self, gate: Option<i64>) -> bool {
+        if !self.is_recorded() {
+            return true;
+        }
         let (Some(n), Some(journal)) = (gate, &self.status.journal) else {
             return true;
         };
@@ -174,7 +181,7 @@ impl Pass<'_> {
     /// this one.
     pub(super) fn refused_by_chain(&self) -> Option<String> {
         let rollout = self.status.rollout.as_ref()?;
-        let journal = self.status.journal.as_ref()?;
+        let journal = self.status.journal.as_ref().filter(|_| self.is_recorded())?;
         let gate = rollout.gate?;
         let own = rollout.record.unwrap_or(gate)..=gate;
         own.contains(&journal.refused_record?)
@@ -197,8 +204,9 @@ impl Pass<'_> {
             return false;
         };
         let mut gate = rollout.gate;
+        let back = self.is_way_back();
         if gate.is_none() {
-            if !self.has_room() {
+            if !back && !self.has_room() {
                 let message = self.chain_message();
                 self.say("WaitingForLedger", message);
                 return false;
@@ -211,6 +219,10 @@ impl Pass<'_> {
             if let Some(rollout) = &mut self.status.rollout {
                 rollout.gate = gate;
             }
+        }
+        // the chain gets to know of a way back, and does not hold it up
+        if back {
+            return true;
         }
         if gate.is_some()
             && let Some(refused) = self.refused_by_chain()

@@ -11,6 +11,7 @@ mod after_switch;
 mod again;
 mod alive;
 mod analyses;
+mod answers;
 mod broken_off;
 mod changed;
 mod conditions;
@@ -30,6 +31,7 @@ mod leaving;
 mod left;
 mod nowhere;
 mod pass;
+mod paused;
 mod people;
 mod pods;
 mod promotions;
@@ -39,12 +41,16 @@ mod replicas;
 mod rollback;
 mod rollout;
 mod routing;
+mod scale;
 mod size;
 mod steps;
 mod take_up;
 mod templates;
 mod unmeasured;
+mod unstored;
 mod validate;
+mod ways_back;
+mod withdrawn;
 
 use dcanary_core::Wake;
 use dcanary_crds::{Environment, labels};
@@ -105,9 +111,11 @@ pub fn next(env: &Environment, seen: &Seen, now: Timestamp) -> Plan {
     pass.forget_relieved();
     pass.roll();
     if pass.spec_error.is_none() {
+        pass.note_aborts_of_stable();
         pass.take_up();
         pass.follow();
     }
     pass.forget_frozen();
+    pass.forget_ways_back();
     pass.close()
 }

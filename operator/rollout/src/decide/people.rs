@@ -6,6 +6,14 @@ use dcanary_types::environment::EnvTransition;
 use super::pass::Pass;
 use crate::wanted::{Counted, counted};
 
+/// Whether nothing goes forward any more.
+fn is_over(rollout: &Rollout) -> bool {
+    matches!(
+        rollout.doing,
+        Doing::RollingBack | Doing::AfterRollback | Doing::Ended
+    )
+}
+
 impl<'a> Pass<'a> {
     /// The Decisions that count for the Promotion of a rollout.
     pub(super) fn decisions_about(&self, rollout: &Rollout) -> Vec<Counted<'a>> {
@@ -71,6 +79,9 @@ impl<'a> Pass<'a> {
         match decision.verb() {
             Verb::Abort => self.turn_back(RolloutOutcome::Aborted, "Aborted", &why("aborted")),
             Verb::Reject => self.turn_back(RolloutOutcome::RolledBack, "Rejected", &why("rejected")),
+            Verb::Pause if self.active().is_none_or(is_over) => {
+                self.ignored(decision, "it goes back already, and nothing holds that up");
+            }
             Verb::Pause => {
                 self.tell(false, "Paused", &why("paused"));
                 if let Some(rollout) = &mut self.status.rollout {
@@ -79,8 +90,11 @@ impl<'a> Pass<'a> {
                 }
             }
             Verb::Resume => {
-                self.tell(false, "Resumed", &why("resumed"));
-                self.resume();
+                if self.resume() {
+                    self.tell(false, "Resumed", &why("resumed"));
+                } else {
+                    self.ignored(decision, "nothing waits for a person");
+                }
             }
             Verb::Skip => {
                 let stepping = self
@@ -126,30 +140,48 @@ impl<'a> Pass<'a> {
             .is_some_and(|rollout| rollout.doing == Doing::RollingBack)
     }
 
-    fn resume(&mut self) {
+    /// Whether there was something that waited.
+    fn resume(&mut self) -> bool {
         let now = self.now;
+        let contested = self.is_contested();
+        let mut answered = true;
         // a way back is not ended by a wish to go on
         if !self.goes_back()
             && let Some(rollout) = &mut self.status.rollout
         {
             // time in which a person held it is not time in which it failed to come on
             rollout.since = Some(now);
-            rollout.paused_until = None;
-            if rollout.paused_by.take().is_none() {
-                rollout.resumed = true;
+            if contested {
+                // that is what it says that it waits for
+            } else if rollout.paused_by.take().is_some() {
+                rollout.paused_until = None;
+            } else {
+                answered = self.answer();
             }
         }
         self.status.contest = None;
         self.contested = None;
+        answered
     }
 
     /// An abort of the promotion that brought the stable release, made after its end, is a way back too.
     pub(super) fn abort_of_stable(&mut self) {
-        if self.active().is_some() {
-            return;
+        for decision in self.aborts_of_stable() {
+            self.undo(&decision);
         }
-        let Some(rollout) = self.status.rollout.clone() else {
-            return;
+    }
+
+    /// Before promotions are taken up: those that carry out an abort of the stable release wait for no approval.
+    pub(super) fn note_aborts_of_stable(&mut self) {
+        for decision in self.aborts_of_stable() {
+            self.note_asked(&decision);
+        }
+    }
+
+    fn aborts_of_stable(&self) -> Vec<Counted<'a>> {
+        let rollout = self.status.rollout.as_ref();
+        let Some(rollout) = rollout.filter(|_| self.active().is_none()) else {
+            return Vec::new();
         };
         let brought = self
             .status
@@ -159,13 +191,11 @@ impl<'a> Pass<'a> {
         if rollout.outcome != Some(RolloutOutcome::Promoted)
             || brought.as_ref() != Some(&rollout.promotion_uid)
         {
-            return;
+            return Vec::new();
         }
         // also one that came in the moment in which it ended: the ones before were carried out
-        for decision in self.decisions_about(&rollout) {
-            if decision.verb() == Verb::Abort {
-                self.undo(&decision);
-            }
-        }
+        let mut all = self.decisions_about(rollout);
+        all.retain(|decision| decision.verb() == Verb::Abort);
+        all
     }
 }

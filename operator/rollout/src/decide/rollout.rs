@@ -32,7 +32,7 @@ impl Pass<'_> {
     }
 
     fn advance(&mut self, doing: Doing) {
-        if !self.is_alive() {
+        if !self.is_alive() || self.is_paused_beside_steps() {
             return;
         }
         match doing {

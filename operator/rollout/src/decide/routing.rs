@@ -205,7 +205,7 @@ impl Pass<'_> {
     }
 
     /// Whether somebody else keeps changing our weights.
-    fn is_contested(&self) -> bool {
+    pub(super) fn is_contested(&self) -> bool {
         self.contested
             .as_ref()
             .is_some_and(|(reason, _)| reason == CONTESTED)

@@ -107,7 +107,11 @@ impl<'a> Pass<'a> {
             self.begin(promotion, &release, prepared, approvals, overridden_by);
         } else if self.active().is_some() {
             // it waits
-        } else if settled && !self.kept && self.has_room() && self.calm(prepared.returning) {
+        } else if settled
+            && !self.kept
+            && (self.has_room() || self.is_way_back_of(promotion, &prepared.candidate.identity))
+            && self.calm(prepared.returning)
+        {
             self.begin(promotion, &release, prepared, approvals, overridden_by);
         }
         let uid = promotion.metadata.uid.as_deref().unwrap_or_default();
@@ -336,6 +340,7 @@ impl<'a> Pass<'a> {
                 named(&candidate.release, &candidate.workload)
             ),
         );
+        self.keep_evidence();
         self.status.rollout = Some(Rollout {
             promotion: promotion.metadata.name.clone().unwrap_or_default(),
             promotion_namespace: namespace,

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Candidate, RenderError,
     claim::claimed,
-    deployment, images, metadata, object,
+    deployment, halt, images, metadata, object,
     record::{self, Record},
 };
 use crate::{
@@ -281,6 +281,7 @@ fn is_so(env: &Environment, live: &Value, wanted: &Value) -> bool {
         && object::has_labels(live, &metadata::of_environment(env))
         && images::of(of_live) == images::of(of_wanted)
         && object::has_labels(of_live, &pod_labels(of_wanted))
+        && !halt::is_stopped(live, wanted)
         && live.get("spec").is_some_and(|spec| object::covers(spec, &rest))
 }
 

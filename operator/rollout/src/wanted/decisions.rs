@@ -88,7 +88,7 @@ fn about<'a>(
 }
 
 /// Whether the API server vouched for what it says of its author.
-fn is_enforced(seen: &Seen, decision: &Decision) -> bool {
+pub(super) fn is_enforced(seen: &Seen, decision: &Decision) -> bool {
     let since = seen.policies.as_ref().ok();
     since
         .zip(created(&decision.metadata))

@@ -2,8 +2,8 @@
 
 use dcanary_core::time::later;
 use dcanary_crds::{
-    ApprovalStatus, Environment, EnvironmentStatus, Promotion, Release, RolloutOutcome, Verb,
-    release::DecidedKind,
+    ApprovalStatus, Doing, Environment, EnvironmentStatus, Promotion, Release, ReleaseSource, Rollout,
+    RolloutOutcome, Verb, release::DecidedKind,
 };
 use jiff::Timestamp;
 
@@ -115,7 +115,7 @@ pub fn gate(
     }
     let mut counted = Vec::new();
     if let Some(rule) = &env.spec.approval
-        && !(returning && is_decided_way_back(env, status, promotion, candidate, seen, now))
+        && !(returning && is_decided_way_back(status, promotion, candidate, seen, now))
     {
         let by = promotion.spec.requested_by.as_deref();
         let asked = asked_before(env, by, &release.spec.images, Some(&digest_of(release)), seen);
@@ -230,20 +230,40 @@ fn older(status: &EnvironmentStatus, promotion: &Promotion, release: &Release) -
     if promotion.spec.undo {
         return None;
     }
-    let (stable, new) = (
-        status.stable.as_ref()?.source.as_ref()?,
-        release.spec.source.as_ref()?,
-    );
-    let (before, after) = (stable.position?, new.position?);
-    (stable.repo == new.repo && after < before).then(|| {
-        Gate::refused(
+    let new = release.spec.source.as_ref()?;
+    let after = new.position?;
+    // only positions of one repository can be compared
+    let later = |source: Option<&ReleaseSource>| {
+        source
+            .filter(|source| source.repo == new.repo)
+            .and_then(|source| source.position)
+            .filter(|before| after < *before)
+    };
+    let stable = status.stable.as_ref();
+    if let Some(before) = stable.and_then(|stable| later(stable.source.as_ref())) {
+        return Some(Gate::refused(
             "OlderThanStable",
             format!(
                 "it is built from position {after} of {}, the stable release from {before}: go back with `dcanary undo`, or promote with undo: true",
                 new.repo
             ),
-        )
-    })
+        ));
+    }
+    // the stable release itself comes with other configuration only, whatever is under way
+    let name = release.metadata.name.as_ref();
+    let is_stable = stable.is_some_and(|stable| name == Some(&stable.release));
+    let forward = |rollout: &&Rollout| {
+        rollout.finished_at.is_none() && !matches!(rollout.doing, Doing::RollingBack | Doing::AfterRollback)
+    };
+    let rollout = status.rollout.as_ref().filter(forward).filter(|_| !is_stable)?;
+    let before = later(rollout.source.as_ref())?;
+    Some(Gate::refused(
+        "OlderThanRollout",
+        format!(
+            "it is built from position {after} of {}, release {} that is under way from {before}: end that with `dcanary abort {}`, or promote with undo: true",
+            new.repo, rollout.release, rollout.promotion
+        ),
+    ))
 }
 
 /// `ends`: when the first of the Decisions counts no more.

@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod after_switch;
+mod answers;
 mod approvers;
 mod build;
 mod ceilings;
 mod chain;
+mod chain_away;
 mod changed;
 mod cluster;
 mod contest;
@@ -25,15 +27,21 @@ mod mirror;
 mod opened;
 mod outage;
 mod paths;
+mod paused;
 mod people;
 mod plane;
+mod positions;
 mod proof;
 mod random;
 mod refused;
+mod scale;
 mod services;
 mod size;
 mod templates;
 mod unmade;
 mod unmeasured;
+mod unstored;
 mod watch;
+mod way_back;
+mod withdrawn;
 mod world;
