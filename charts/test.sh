@@ -94,13 +94,16 @@ verdict 'the defaults are an installation with the embedded ledger'
 env_is $server DCANARY_SERVER_MAX_ARTIFACT_BYTES 10737418240 &&
   env_is $server DCANARY_SERVER_MAX_RESULTS 256 && env_is $server DCANARY_SERVER_MAX_STEPS 50 &&
   env_is $server DCANARY_SERVER_REGISTRY_RULES '[]' &&
-  env_is $operator DCANARY_ANALYSIS_ALLOW_LINK_LOCAL false &&
+  env_is $operator DCANARY_ANALYSIS_ALLOW_LINK_LOCAL false && env_is $server DCANARY_SERVER_REGISTRY_ALLOW_LINK_LOCAL false &&
   lacks 'value: ""' DCANARY_SERVER_RESERVE_BYTES DCANARY_RUNNER_PULL_POLICY registry-ca
 verdict 'limits are written as whole numbers and what is not set is left out'
 
 render --set operator.analysis.allowLinkLocal=true && env_is $operator DCANARY_ANALYSIS_ALLOW_LINK_LOCAL true
 verdict 'metrics ask link-local addresses only where that is said'
 refuses 'another word than true or false is refused' allowLinkLocal --set-string operator.analysis.allowLinkLocal=maybe
+render --set server.registryAllowLinkLocal=true && env_is $server DCANARY_SERVER_REGISTRY_ALLOW_LINK_LOCAL true
+verdict 'registries have link-local addresses only where that is said'
+refuses 'another word than true or false is refused there' registryAllowLinkLocal --set-string server.registryAllowLinkLocal=maybe
 
 render --set ledger.embedded.enabled=false --set ledger.external.url=https://icp-api.io \
   --set ledger.external.rootKey=00ff --set ledger.external.canister=aaaaa-aa &&

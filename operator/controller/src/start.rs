@@ -274,9 +274,7 @@ fn environments(client: &Client, config: &Config, feeds: &Feeds) -> Result<Envir
 
 /// Asks sources of metrics. Without authorities on this machine only sources without TLS can be asked, which is no reason not to start.
 fn sources(config: &Config) -> reqwest::Result<measure::Sources> {
-    let guard = measure::Guard {
-        allow_link_local: config.analysis_allow_link_local,
-    };
+    let guard = measure::guard(config.analysis_allow_link_local);
     let http = measure::builder(guard).build().or_else(|error| {
         warn!(
             error = &error as &dyn std::error::Error,

@@ -72,6 +72,10 @@ pub struct Config {
     /// With registry credentials, only what a rule says is allowed.
     #[arg(long, env = "DCANARY_SERVER_REGISTRY_RULES", default_value = "[]")]
     pub registry_rules: Rules,
+    /// Registries, where they have tokens from and where they redirect to may have link-local addresses.
+    #[arg(long, env = "DCANARY_SERVER_REGISTRY_ALLOW_LINK_LOCAL", default_value_t = false,
+        action = clap::ArgAction::Set)]
+    pub registry_allow_link_local: bool,
     /// Certificate authorities of registries, PEM files.
     #[arg(long, env = "DCANARY_SERVER_REGISTRY_CA", value_delimiter = ',')]
     pub registry_ca: Vec<PathBuf>,
@@ -202,11 +206,13 @@ impl Config {
             credentials: self.registry_credentials.clone(),
             insecure: self.insecure_registries.clone(),
             rules: self.registry_rules.clone(),
+            allow_link_local: self.registry_allow_link_local,
             authorities: self
                 .registry_ca
                 .iter()
                 .map(std::fs::read)
                 .collect::<Result<_, _>>()?,
+            ..Registries::default()
         })
     }
 }

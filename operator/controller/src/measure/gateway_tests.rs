@@ -16,7 +16,7 @@ use axum::{
 use dcanary_rollout::Verify;
 use tokio::net::TcpListener;
 
-use super::{Guard, gateway::verify};
+use super::{gateway::verify, guard};
 
 const PATH: &str = "/.well-known/dcanary/0123456789abcdef";
 const HOST: &str = "0123456789abcdef.dcanary.invalid";
@@ -72,7 +72,7 @@ fn question(url: String, host: Option<&str>) -> Verify {
 
 async fn shown(script: Script) -> Result<(), String> {
     let (address, _) = gateway(script).await;
-    verify(Guard::default(), &question(format!("http://{address}"), None)).await
+    verify(guard(false), &question(format!("http://{address}"), None)).await
 }
 
 const GOOD: (u16, Option<&str>) = (302, Some("http://0123456789abcdef.dcanary.invalid/elsewhere"));
@@ -80,7 +80,7 @@ const GOOD: (u16, Option<&str>) = (302, Some("http://0123456789abcdef.dcanary.in
 #[tokio::test]
 async fn three_redirects_over_three_connections_show_a_split() {
     let (address, asked) = gateway(vec![GOOD]).await;
-    let answer = verify(Guard::default(), &question(format!("http://{address}/"), None)).await;
+    let answer = verify(guard(false), &question(format!("http://{address}/"), None)).await;
     assert_eq!(answer, Ok(()));
     let asked = asked.lock().unwrap();
     assert_eq!(asked.len(), 3);
@@ -125,7 +125,7 @@ async fn no_other_answer_shows_a_split_and_none_is_followed_or_repeated() {
 async fn a_gateway_is_asked_under_the_name_of_the_route_at_its_own_address() {
     let (address, asked) = gateway(vec![GOOD]).await;
     let by_name = question(format!("http://{address}"), Some("web.shop.test"));
-    assert_eq!(verify(Guard::default(), &by_name).await, Ok(()));
+    assert_eq!(verify(guard(false), &by_name).await, Ok(()));
     assert!(
         asked
             .lock()
@@ -143,7 +143,7 @@ async fn a_gateway_that_is_away_is_said_to_be_away() {
         .local_addr()
         .unwrap();
     crate::testing::provider();
-    let problem = verify(Guard::default(), &question(format!("http://{closed}"), None)).await;
+    let problem = verify(guard(false), &question(format!("http://{closed}"), None)).await;
     let problem = problem.unwrap_err();
     assert!(
         problem.starts_with("cannot be reached for the check of the new weights: "),
@@ -160,7 +160,7 @@ async fn link_local_addresses_are_not_asked_under_any_name() {
         "http://2852039166",
     ] {
         for host in [None, Some("web.shop.test")] {
-            let problem = verify(Guard::default(), &question(url.to_owned(), host)).await;
+            let problem = verify(guard(false), &question(url.to_owned(), host)).await;
             let problem = problem.unwrap_err();
             assert!(problem.contains("link-local"), "{url} {problem}");
         }
@@ -168,7 +168,7 @@ async fn link_local_addresses_are_not_asked_under_any_name() {
     // a name that is an address would lead past the addresses that were looked at
     for host in ["169.254.169.254", "2852039166"] {
         let by_address = question("http://127.0.0.1:1".to_owned(), Some(host));
-        let problem = verify(Guard::default(), &by_address).await.unwrap_err();
+        let problem = verify(guard(false), &by_address).await.unwrap_err();
         assert!(problem.contains("is an IP address"), "{host} {problem}");
     }
 }

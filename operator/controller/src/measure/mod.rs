@@ -7,7 +7,6 @@
 //! What comes back is never more than a value or one sentence: no token, no URL and no body of an answer gets into an error.
 
 mod gateway;
-mod guard;
 mod prometheus;
 mod web;
 
@@ -19,9 +18,9 @@ mod tests;
 use std::{error::Error, time::Duration};
 
 pub use gateway::verify;
-pub use guard::Guard;
 
 use dcanary_core::text::cut;
+use dcanary_guard::Guard;
 use dcanary_rollout::{Measure, plan::Source, seen::Answer};
 use reqwest::{Client, ClientBuilder, RequestBuilder, Response, StatusCode, Url, redirect};
 
@@ -33,6 +32,14 @@ const REDIRECTS: usize = 3;
 const CONNECT: Duration = Duration::from_secs(5);
 /// Longest error.
 const ERROR_BYTES: usize = 256;
+
+/// Whom metrics may ask.
+pub const fn guard(allow_link_local: bool) -> Guard {
+    Guard {
+        allow_link_local,
+        switch: "operator.analysis.allowLinkLocal",
+    }
+}
 
 /// Whom samples are taken from, and how.
 pub struct Sources {

@@ -21,7 +21,7 @@ use dcanary_rollout::{
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::{BODY_BYTES, Guard, Sources, builder, measure};
+use super::{BODY_BYTES, Sources, builder, guard, measure};
 
 #[derive(Clone)]
 enum Script {
@@ -117,7 +117,7 @@ impl Server {
 }
 
 async fn ask(source: Source, timeout: u64, token: Option<&str>) -> Answer {
-    ask_through(builder(Guard::default()), source, timeout, token).await
+    ask_through(builder(guard(false)), source, timeout, token).await
 }
 
 async fn ask_through(
@@ -136,7 +136,7 @@ fn through(client: reqwest::ClientBuilder) -> Sources {
     });
     Sources {
         http: client.no_proxy().tls_certs_only([]).build().unwrap(),
-        guard: Guard::default(),
+        guard: guard(false),
     }
 }
 
@@ -169,7 +169,7 @@ async fn every_sample_is_asked_for_on_a_connection_of_its_own() {
         .fallback(answer)
         .into_make_service_with_connect_info::<SocketAddr>();
     tokio::spawn(async move { axum::serve(listener, service).await });
-    let sources = through(builder(Guard::default()));
+    let sources = through(builder(guard(false)));
     let source = Source::Web { url, json_path: None };
     for _ in 0..2 {
         measure(&sources, &wanted(source.clone(), 10), None).await;
@@ -374,14 +374,14 @@ async fn a_name_that_leads_to_a_link_local_address_is_not_asked() {
     let server = Server::saying(200, "{}").await;
     let port = server.address.port();
     let url = format!("http://metrics.example:{port}/hush");
-    let lookups: [(super::guard::Lookup, bool); 3] = [
+    let lookups: [(dcanary_guard::Lookup, bool); 3] = [
         (|_| found(&[[127, 0, 0, 1]]), true),
         (|_| found(&[[169, 254, 169, 254]]), false),
         // one good address beside it does not help
         (|_| found(&[[127, 0, 0, 1], [169, 254, 1, 1]]), false),
     ];
     for (lookup, good) in lookups {
-        let client = Guard::default().watches_with(reqwest::Client::builder(), lookup);
+        let client = guard(false).watches_with(reqwest::Client::builder(), lookup);
         let source = Source::Web {
             url: url.clone(),
             json_path: None,

@@ -1,44 +1,38 @@
 //! Reads what an image is built on.
 
-use oci_client::manifest::OciDescriptor;
-use oci_client::{Client, Reference};
+use oci_spec::distribution::Reference;
 use serde_json::Value;
 
 use super::ImageError;
+use super::documents::{DOCUMENT_BYTES, Held};
 use super::layout::digest_of;
 use super::merge::Base;
 use super::push::failed;
+use super::registry::Repository;
 use crate::digest::Digest;
-
-const ACCEPTED: [&str; 4] = [
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-];
-/// Largest config of a base.
-const CONFIG_BYTES: usize = 4 << 20;
 
 /// Manifest and config of a base, for the platform of the image when it is made for several.
 ///
 /// # Errors
 /// When the registry refuses or fails, or the image cannot be a base.
-pub async fn pull(client: &Client, from: &Reference, config: &Value) -> Result<Base, ImageError> {
+pub async fn pull(
+    source: &Repository,
+    from: &Reference,
+    config: &Value,
+    held: &mut Held,
+) -> Result<Base, ImageError> {
     let bad = |why: String| ImageError::Refused {
         what: "use base",
         reference: from.to_string(),
         why,
     };
-    let auth = oci_client::secrets::RegistryAuth::Anonymous;
-    let pull = async |image: &Reference| {
-        let (bytes, _) = client
-            .pull_manifest_raw(image, &auth, &ACCEPTED)
-            .await
-            .map_err(failed("pull base", image))?;
-        let manifest: Value = serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))?;
+    let mut pull = async |which: &str| {
+        let bytes = source.manifest(which).await.map_err(failed("pull base", from))?;
+        held.take(bytes.len() as u64)?;
+        let manifest = held.parse(&bytes, |why| bad(format!("its manifest: {why}")))?;
         Ok::<_, ImageError>((Digest::of(&bytes), manifest))
     };
-    let (mut digest, mut manifest) = pull(from).await?;
+    let (mut digest, mut manifest) = pull(from.digest().or(from.tag()).unwrap_or("latest")).await?;
     if let Some(named) = from.digest()
         && named != digest.to_string()
     {
@@ -54,16 +48,12 @@ pub async fn pull(client: &Client, from: &Reference, config: &Value) -> Result<B
         let entry = platforms.iter().find(fits).ok_or_else(|| {
             bad(format!(
                 "not made for {}/{}",
-                config["os"], config["architecture"]
+                config["os"].as_str().unwrap_or("any"),
+                config["architecture"].as_str().unwrap_or("any")
             ))
         })?;
         let named = digest_of(entry).map_err(|error| bad(error.to_string()))?;
-        let image = Reference::with_digest(
-            from.registry().to_owned(),
-            from.repository().to_owned(),
-            named.to_string(),
-        );
-        (digest, manifest) = pull(&image).await?;
+        (digest, manifest) = pull(&named.to_string()).await?;
         if digest != named {
             return Err(bad(format!(
                 "the registry answered with {digest} instead of {named}"
@@ -73,20 +63,19 @@ pub async fn pull(client: &Client, from: &Reference, config: &Value) -> Result<B
     let named = digest_of(&manifest["config"]).map_err(|error| bad(error.to_string()))?;
     if manifest["config"]["size"]
         .as_u64()
-        .is_none_or(|size| size > CONFIG_BYTES as u64)
+        .is_none_or(|size| size > DOCUMENT_BYTES)
     {
         return Err(bad("its config is too large".to_owned()));
     }
-    let mut bytes = Vec::new();
-    let descriptor = OciDescriptor {
-        digest: named.to_string(),
-        ..OciDescriptor::default()
-    };
-    client
-        .pull_blob(from, &descriptor, &mut bytes)
-        .await
-        .map_err(failed("pull base", from))?;
-    let config = serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))?;
+    let bytes = source.document(&named).await.map_err(failed("pull base", from))?;
+    let stored = Digest::of(&bytes);
+    if stored != named {
+        return Err(bad(format!(
+            "the registry answered with {stored} instead of {named}"
+        )));
+    }
+    held.take(bytes.len() as u64)?;
+    let config = held.parse(&bytes, |why| bad(format!("its config: {why}")))?;
     Ok(Base {
         digest,
         manifest,

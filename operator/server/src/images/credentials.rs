@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
-use oci_client::secrets::RegistryAuth;
 use serde::Deserialize;
+
+use super::registry::Login;
 
 /// Names of a mounted Secret of type `kubernetes.io/dockerconfigjson`, and of Docker's own file.
 const FILES: [&str; 2] = [".dockerconfigjson", "config.json"];
@@ -27,16 +28,16 @@ struct Entry {
 }
 
 impl Entry {
-    fn login(&self) -> Option<RegistryAuth> {
+    fn login(&self) -> Option<Login> {
         if !self.username.is_empty() {
-            return Some(RegistryAuth::Basic(self.username.clone(), self.password.clone()));
+            return Some(Login::Basic(self.username.clone(), self.password.clone()));
         }
         let decoded = base64::engine::general_purpose::STANDARD
             .decode(self.auth.trim())
             .ok()?;
         let text = String::from_utf8(decoded).ok()?;
         let (user, password) = text.split_once(':')?;
-        Some(RegistryAuth::Basic(user.to_owned(), password.to_owned()))
+        Some(Login::Basic(user.to_owned(), password.to_owned()))
     }
 }
 
@@ -63,9 +64,9 @@ fn best<'a>(configs: &'a [DockerConfig], registry: &str, repository: &str) -> Op
 }
 
 /// Looks for the login of a repository in a directory and the directories in it. Blocking.
-pub fn find(dir: Option<&Path>, registry: &str, repository: &str) -> RegistryAuth {
+pub fn find(dir: Option<&Path>, registry: &str, repository: &str) -> Login {
     let Some(dir) = dir else {
-        return RegistryAuth::Anonymous;
+        return Login::Anonymous;
     };
     let mut dirs: Vec<PathBuf> = vec![dir.to_owned()];
     if let Ok(entries) = std::fs::read_dir(dir) {
@@ -88,7 +89,7 @@ pub fn find(dir: Option<&Path>, registry: &str, repository: &str) -> RegistryAut
         .collect();
     best(&configs, registry, repository)
         .and_then(Entry::login)
-        .unwrap_or(RegistryAuth::Anonymous)
+        .unwrap_or(Login::Anonymous)
 }
 
 #[cfg(test)]
@@ -106,10 +107,10 @@ mod tests {
         std::fs::create_dir(dir.path().join("a")).unwrap();
         std::fs::write(dir.path().join("a/.dockerconfigjson"), config).unwrap();
         let login = |registry, repository| find(Some(dir.path()), registry, repository);
-        let basic = |user: &str, password: &str| RegistryAuth::Basic(user.into(), password.into());
+        let basic = |user: &str, password: &str| Login::Basic(user.into(), password.into());
         assert_eq!(login("reg.example", "other/x"), basic("u", "p"));
         assert_eq!(login("reg.example", "team/x"), basic("t", "s"));
         assert_eq!(login("reg.example", "teamwork/x"), basic("u", "p"));
-        assert_eq!(login("reg", "x"), RegistryAuth::Anonymous);
+        assert_eq!(login("reg", "x"), Login::Anonymous);
     }
 }

@@ -2,10 +2,13 @@
 
 pub mod base;
 pub mod credentials;
+pub mod documents;
 pub mod layout;
 pub mod merge;
 pub mod push;
+pub mod registry;
 pub mod rules;
+pub mod text;
 
 use crate::digest::Digest;
 use crate::names::Namespace;
@@ -66,6 +69,9 @@ pub enum ImageError {
         /// What went wrong.
         why: String,
     },
+    /// Other images have all the memory for manifests and configs.
+    #[error("too many images are looked at and pushed at once; the request can be repeated")]
+    Busy,
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreFault),
@@ -79,6 +85,7 @@ impl ImageError {
             Self::Forbidden { .. } => (403, "repository-forbidden"),
             Self::Refused { .. } => (422, "registry-refused"),
             Self::Registry { .. } => (503, "registry"),
+            Self::Busy => (503, "busy"),
             Self::Store(fault) => fault.reason(),
         }
     }

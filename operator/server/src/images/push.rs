@@ -2,24 +2,21 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures::{StreamExt, TryStreamExt};
-use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
-use oci_client::errors::OciDistributionError;
-use oci_client::manifest::OciDescriptor;
-use oci_client::{Client, Reference, RegistryOperation};
+use dcanary_guard::Guard;
+use futures::TryStreamExt;
+use oci_spec::distribution::{ParseError, Reference};
 use serde_json::Value;
 
+use super::documents::{Documents, Held};
 use super::layout::{BASE_NAME, Layout, digest_of, read};
 use super::merge::merge;
+use super::registry::{AnswerTime, Problem, Repository, Way};
 use super::rules::{Access, Rules};
 use super::{Image, ImageError, Pushed, base, credentials};
 use crate::digest::Digest;
 use crate::store::blobs::Blobs;
 use crate::store::fault::StoreFault;
-
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// Registries as this server reaches them.
 #[derive(Debug, Clone, Default)]
@@ -31,92 +28,59 @@ pub struct Registries {
     /// Which namespace may use what. Without rules and without credentials there is nothing to protect, and everything
     /// is allowed; with credentials, only what a rule says.
     pub rules: Rules,
+    /// Registries may have link-local addresses.
+    pub allow_link_local: bool,
+    /// Time for their answers.
+    pub answer_time: AnswerTime,
     /// PEM of further certificate authorities.
     pub authorities: Vec<Vec<u8>>,
+    /// Memory for manifests and configs.
+    pub documents: Documents,
 }
 
 fn parse(reference: &str) -> Result<Reference, ImageError> {
     reference
         .parse()
-        .map_err(|error: oci_client::ParseError| ImageError::Reference {
+        .map_err(|error: ParseError| ImageError::Reference {
             reference: reference.to_owned(),
             why: error.to_string(),
         })
 }
 
-/// A refusal that repeating does not change, or something that it may.
-pub(super) fn failed(
-    what: &'static str,
-    reference: &Reference,
-) -> impl FnOnce(OciDistributionError) -> ImageError {
+pub(super) fn failed(what: &'static str, reference: &Reference) -> impl FnOnce(Problem) -> ImageError {
     let reference = reference.to_string();
-    move |error| {
-        let why = error.to_string();
-        match error {
-            OciDistributionError::ServerError { code, .. } if code >= 500 || code == 429 => {
-                ImageError::Registry { what, reference, why }
-            }
-            OciDistributionError::RequestError(error)
-                if !error.status().is_some_and(|status| status.is_client_error()) =>
-            {
-                ImageError::Registry {
-                    what,
-                    reference,
-                    why: chain(&error),
-                }
-            }
-            OciDistributionError::IoError(_) => ImageError::Registry { what, reference, why },
-            _ => ImageError::Refused { what, reference, why },
-        }
-    }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
+    move |problem| problem.of(what, reference)
 }
 
 impl Registries {
-    fn client(&self) -> Client {
-        let authority = |pem: &Vec<u8>| Certificate {
-            encoding: CertificateEncoding::Pem,
-            data: pem.clone(),
-        };
-        Client::new(ClientConfig {
-            protocol: ClientProtocol::HttpsExcept(self.insecure.clone()),
-            extra_root_certificates: self.authorities.iter().map(authority).collect(),
-            read_timeout: Some(Duration::from_secs(60)),
-            connect_timeout: Some(Duration::from_secs(10)),
-            user_agent: concat!("dcanary-server/", env!("CARGO_PKG_VERSION")),
-            ..ClientConfig::default()
-        })
-    }
-
-    /// A client that is logged in for one repository.
+    /// A repository, with its login.
     async fn login(
         &self,
         what: &'static str,
         image: &Reference,
-        operation: RegistryOperation,
-    ) -> Result<Client, ImageError> {
-        let client = self.client();
+        access: Access,
+    ) -> Result<Repository, ImageError> {
         let (dir, key) = (self.credentials.clone(), image.clone());
-        let auth = tokio::task::spawn_blocking(move || {
+        let login = tokio::task::spawn_blocking(move || {
             credentials::find(dir.as_deref(), key.resolve_registry(), key.repository())
         })
         .await
         .map_err(|error| StoreFault::Failed(Box::new(error)))?;
-        client
-            .auth(image, &auth, operation)
+        let way = Way {
+            plain: self
+                .insecure
+                .iter()
+                .any(|plain| plain == image.resolve_registry()),
+            guard: Guard {
+                allow_link_local: self.allow_link_local,
+                switch: "server.registryAllowLinkLocal",
+            },
+            authorities: &self.authorities,
+            answer_time: self.answer_time,
+        };
+        Repository::open(&way, image, login, access)
             .await
-            .map_err(failed(what, image))?;
-        Ok(client)
+            .map_err(failed(what, image))
     }
 
     fn allow(&self, image: &Image<'_>, reference: &Reference, access: Access) -> Result<(), ImageError> {
@@ -156,11 +120,13 @@ impl Registries {
         let target = target
             .map(|reference| self.target(&image, reference))
             .transpose()?;
-        let layout = read(blobs, image.tar, image.size).await?;
+        let mut held = self.documents.hold();
+        let layout = read(blobs, image.tar, image.size, &mut held).await?;
         let Some(target) = target else {
             return Ok(Prepared {
                 manifest: layout.manifest_bytes,
                 place: None,
+                _held: held,
             });
         };
         let from = layout.manifest["annotations"][BASE_NAME].as_str();
@@ -168,7 +134,7 @@ impl Registries {
         if let Some(from) = &from {
             self.allow(&image, from, Access::Pull)?;
         }
-        let client = self.login("push", &target, RegistryOperation::Push).await?;
+        let client = self.login("push", &target, Access::Push).await?;
         let push = Push {
             client,
             target,
@@ -182,8 +148,8 @@ impl Registries {
                 layout.manifest_bytes.clone()
             }
             Some(from) => {
-                let source = self.login("pull base", &from, RegistryOperation::Pull).await?;
-                let base = base::pull(&source, &from, &layout.config).await?;
+                let source = self.login("pull base", &from, Access::Pull).await?;
+                let base = base::pull(&source, &from, &layout.config, &mut held).await?;
                 push.base_layers(&source, &from, &base.manifest).await?;
                 push.own_blobs(false).await?;
                 let merged = merge(&base, &layout.manifest, &layout.config).map_err(ImageError::Layout)?;
@@ -194,6 +160,7 @@ impl Registries {
         Ok(Prepared {
             manifest,
             place: Some((push.client, push.target)),
+            _held: held,
         })
     }
 }
@@ -201,7 +168,8 @@ impl Registries {
 /// An image of which only the manifest is missing in its registry.
 pub struct Prepared {
     manifest: Vec<u8>,
-    place: Option<(Client, Reference)>,
+    place: Option<(Repository, Reference)>,
+    _held: Held,
 }
 
 impl Prepared {
@@ -217,9 +185,8 @@ impl Prepared {
                 reference: None,
             });
         };
-        let kind = http::HeaderValue::from_static(MANIFEST);
         client
-            .push_manifest_raw(&target, self.manifest, kind)
+            .tag(target.tag().unwrap_or("latest"), self.manifest)
             .await
             .map_err(failed("push the manifest of", &target))?;
         let (registry, repository) = (target.registry(), target.repository());
@@ -231,7 +198,7 @@ impl Prepared {
 }
 
 struct Push<'a> {
-    client: Client,
+    client: Repository,
     target: Reference,
     blobs: &'a Arc<dyn Blobs>,
     tar: &'a Digest,
@@ -240,10 +207,8 @@ struct Push<'a> {
 
 impl Push<'_> {
     async fn exists(&self, digest: &Digest) -> Result<bool, ImageError> {
-        self.client
-            .blob_exists(&self.target, &digest.to_string())
-            .await
-            .map_err(failed("look for a layer of", &self.target))
+        let found = self.client.has(digest).await;
+        found.map_err(failed("look for a layer of", &self.target))
     }
 
     /// Layers of the layout that the registry does not have, and the config.
@@ -262,15 +227,14 @@ impl Push<'_> {
             if self.exists(&digest).await? {
                 continue;
             }
-            let size = range.end - range.start;
             let pieces = self
                 .blobs
                 .get(self.tar, range.clone())
                 .await
                 .map_err(StoreFault::from)?;
-            let pieces = pieces.map_err(|error| std::io::Error::other(error).into());
+            let pieces = pieces.map_err(|error| Problem::Store(error.into()));
             self.client
-                .push_blob_stream(&self.target, pieces, &digest.to_string(), Some(size))
+                .push(&digest, pieces)
                 .await
                 .map_err(failed("push a layer of", &self.target))?;
         }
@@ -278,7 +242,12 @@ impl Push<'_> {
     }
 
     /// Layers of the base: there already, mounted from the same registry, or passed on without being stored here.
-    async fn base_layers(&self, source: &Client, from: &Reference, base: &Value) -> Result<(), ImageError> {
+    async fn base_layers(
+        &self,
+        source: &Repository,
+        from: &Reference,
+        base: &Value,
+    ) -> Result<(), ImageError> {
         for descriptor in base["layers"].as_array().into_iter().flatten() {
             let digest = digest_of(descriptor).map_err(|error| ImageError::Layout(error.to_string()))?;
             if self.exists(&digest).await? {
@@ -287,28 +256,21 @@ impl Push<'_> {
             if from.resolve_registry() == self.target.resolve_registry()
                 && self
                     .client
-                    .mount_blob(&self.target, from, &digest.to_string())
+                    .mount(&digest, from.repository())
                     .await
-                    .is_ok()
+                    .is_ok_and(|mounted| mounted)
             {
                 continue;
             }
-            let layer = OciDescriptor {
-                digest: digest.to_string(),
-                ..OciDescriptor::default()
-            };
-            let sized = source
-                .pull_blob_stream(from, &layer)
+            let size = descriptor["size"].as_u64();
+            let size =
+                size.ok_or_else(|| ImageError::Layout(format!("layer {digest} of the base has no size")))?;
+            let pieces = source
+                .layer(&digest, size)
                 .await
                 .map_err(failed("pull a layer of", from))?;
-            let pieces = sized.stream.map_err(OciDistributionError::from).boxed();
             self.client
-                .push_blob_stream(
-                    &self.target,
-                    pieces,
-                    &digest.to_string(),
-                    descriptor["size"].as_u64(),
-                )
+                .push(&digest, pieces)
                 .await
                 .map_err(failed("push a layer of", &self.target))?;
         }
@@ -317,8 +279,9 @@ impl Push<'_> {
 
     async fn bytes(&self, digest: &Digest, bytes: Vec<u8>) -> Result<(), ImageError> {
         if !self.exists(digest).await? {
+            let whole = futures::stream::iter([Ok(bytes.into())]);
             self.client
-                .push_blob(&self.target, bytes, &digest.to_string())
+                .push(digest, whole)
                 .await
                 .map_err(failed("push the config of", &self.target))?;
         }

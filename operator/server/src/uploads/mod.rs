@@ -45,6 +45,12 @@ pub enum UploadError {
     /// The final report was sent.
     #[error("the attempt has sent its final report")]
     Final,
+    /// Its Pod belongs to no run.
+    #[error(
+        "only Pods of a PipelineRun store artifacts: this one has no controller owner reference to a PipelineRun with \
+         the UID in its label dcanary.dev/run-uid"
+    )]
+    NoRun,
     /// A limit.
     #[error("{limit} is limited to {most} ({flag})")]
     Limit {
@@ -86,6 +92,7 @@ impl UploadError {
             Self::Complete => (409, "complete"),
             Self::Revoked => (410, "session-revoked"),
             Self::Final => (409, "final"),
+            Self::NoRun => (403, "no-run"),
             Self::Limit { .. } => (413, "too-large"),
             Self::DigestMismatch { .. } => (409, "digest-mismatch"),
             Self::BadDigest(_) => (422, "bad-digest"),
@@ -162,6 +169,9 @@ fn writable<'a>(
     name: &ItemName,
 ) -> Result<Option<&'a ArtifactRecord>, UploadError> {
     open(record)?;
+    if record.run.is_none() {
+        return Err(UploadError::NoRun);
+    }
     let known = record.artifacts.get(name);
     if known.is_none() && record.artifacts.len() >= core.limits.artifacts {
         let most = core.limits.artifacts as u64;

@@ -7,6 +7,8 @@ mod disk_double;
 mod evidence;
 mod frames_law;
 mod full;
+mod hostile_layouts;
+mod hostile_registries;
 mod image_rules;
 mod images;
 mod killed;

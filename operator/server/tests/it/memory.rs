@@ -9,7 +9,8 @@ use sha2::{Digest as _, Sha256};
 use crate::killed::{ChildServer, PODS};
 use crate::support::{Runner, line};
 
-fn memory(pid: u32, field: &str) -> u64 {
+/// A field of a process, in MiB.
+pub fn memory(pid: u32, field: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with(field)).unwrap();
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1_024

@@ -249,3 +249,30 @@ async fn a_new_connection_takes_over_an_upload_from_a_stalled_one() {
         StatusCode::OK
     );
 }
+
+#[tokio::test]
+async fn an_attempt_of_no_run_stores_no_artifacts() {
+    let server = TestServer::start().await;
+    server
+        .cluster
+        .add_pod("builds", "pod-uid-1", "uid-1", "run-1", "build", 1);
+    let key = ("builds".to_owned(), "pod-uid-1".to_owned());
+    server
+        .cluster
+        .pods
+        .lock()
+        .unwrap()
+        .get_mut(&key)
+        .unwrap()
+        .owner_run = None;
+    let runner = Runner::new(server.http(), "builds", "uid-1");
+    assert_eq!(runner.trade().await.status(), StatusCode::OK);
+    let put = runner.put("dist", 0, b"content".to_vec()).await;
+    let text = put.text().await.unwrap();
+    assert!(text.contains("no-run") && text.contains("PipelineRun"), "{text}");
+    assert_eq!(
+        refused(runner.complete("dist", &completion(b"content")).await).await,
+        (403, "no-run".into())
+    );
+    assert!(!server.dir.join("data/uploads/uid-1").exists());
+}

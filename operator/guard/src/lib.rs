@@ -1,5 +1,6 @@
-//! Places that metrics never ask: link-local addresses, where clouds keep the credentials of the node. Who may write an Environment must not
-//! read them by way of the operator.
+//! Places that are never asked on behalf of others: link-local addresses, where clouds keep the credentials of the node, and unspecified ones,
+//! which lead to the asking machine itself. Who may write an Environment must not read them by way of the operator, and who may name an image
+//! not by way of the server.
 
 use std::{
     error::Error,
@@ -14,31 +15,41 @@ use reqwest::{
     dns::{Addrs, Name, Resolve, Resolving},
 };
 
-/// Whom metrics may ask.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// Whom may be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Guard {
-    /// Link-local addresses too.
+    /// Link-local and unspecified addresses too.
     pub allow_link_local: bool,
+    /// The chart's value that says so, for refusals.
+    pub switch: &'static str,
 }
 
 /// An address that is not asked.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct LinkLocal(IpAddr);
+pub struct Refused {
+    address: IpAddr,
+    switch: &'static str,
+}
 
-impl fmt::Display for LinkLocal {
+impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if is(self.address, Ipv4Addr::is_unspecified, Ipv6Addr::is_unspecified) {
+            "no address of a host"
+        } else {
+            "link-local"
+        };
         write!(
             f,
-            "{} is link-local, and is not asked: take another address, or set the chart's value operator.analysis.allowLinkLocal",
-            self.0
+            "{} is {kind}, and nothing is asked there: take another place, or set the chart's value {}",
+            self.address, self.switch
         )
     }
 }
 
-impl Error for LinkLocal {}
+impl Error for Refused {}
 
 /// Finds the addresses of a name.
-pub(super) type Lookup = fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>>;
+pub type Lookup = fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>>;
 
 /// As this machine does.
 fn lookup(name: String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
@@ -47,7 +58,10 @@ fn lookup(name: String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
 
 impl Guard {
     /// Whether the host of a URL is such an address, in whatever spelling. Names are looked at when they are resolved.
-    pub(super) fn literal(self, url: &Url) -> Result<(), LinkLocal> {
+    ///
+    /// # Errors
+    /// When it is one.
+    pub fn literal(self, url: &Url) -> Result<(), Refused> {
         let host = url.host_str().unwrap_or_default();
         // the parser has brought every spelling of an address into its one form
         let address = host
@@ -57,15 +71,21 @@ impl Guard {
         address.map_or(Ok(()), |address| self.address(address))
     }
 
-    fn address(self, address: IpAddr) -> Result<(), LinkLocal> {
-        if !self.allow_link_local && is_link_local(address) {
-            return Err(LinkLocal(address));
+    fn address(self, address: IpAddr) -> Result<(), Refused> {
+        let refused = is(address, Ipv4Addr::is_link_local, Ipv6Addr::is_unicast_link_local)
+            || is(address, Ipv4Addr::is_unspecified, Ipv6Addr::is_unspecified);
+        if refused && !self.allow_link_local {
+            let switch = self.switch;
+            return Err(Refused { address, switch });
         }
         Ok(())
     }
 
     /// The addresses of the host of a URL, with port 0: none of them is such an address.
-    pub(super) async fn addresses(self, url: &Url) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
+    ///
+    /// # Errors
+    /// When the name is not resolved, or one of its addresses is refused.
+    pub async fn addresses(self, url: &Url) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
         let host = url.host_str().unwrap_or_default();
         let plain = host.trim_start_matches('[').trim_end_matches(']');
         let found = match plain.parse::<IpAddr>() {
@@ -79,11 +99,12 @@ impl Guard {
     }
 
     /// Has a client connect only to addresses that were looked at: what a name means is asked once, and what was answered is what counts.
-    pub(super) fn watches(self, client: ClientBuilder) -> ClientBuilder {
+    pub fn watches(self, client: ClientBuilder) -> ClientBuilder {
         self.watches_with(client, lookup)
     }
 
-    pub(super) fn watches_with(self, client: ClientBuilder, lookup: Lookup) -> ClientBuilder {
+    /// The same, with another way to find the addresses of a name.
+    pub fn watches_with(self, client: ClientBuilder, lookup: Lookup) -> ClientBuilder {
         client.dns_resolver(Arc::new(Resolver { guard: self, lookup }))
     }
 }
@@ -107,13 +128,11 @@ impl Resolve for Resolver {
     }
 }
 
-/// 169.254.0.0/16 and fe80::/10, also where an IPv6 address stands for one of IPv4.
-fn is_link_local(address: IpAddr) -> bool {
+/// Whether an address is of a kind, also where an IPv6 address stands for one of IPv4.
+fn is(address: IpAddr, v4: fn(&Ipv4Addr) -> bool, v6: fn(&Ipv6Addr) -> bool) -> bool {
     match address {
-        IpAddr::V4(address) => address.is_link_local(),
-        IpAddr::V6(address) => {
-            address.is_unicast_link_local() || within(address).is_some_and(|inner| inner.is_link_local())
-        }
+        IpAddr::V4(address) => v4(&address),
+        IpAddr::V6(address) => v6(&address) || within(address).is_some_and(|inner| v4(&inner)),
     }
 }
 
@@ -127,8 +146,14 @@ fn within(address: Ipv6Addr) -> Option<Ipv4Addr> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    const GUARD: Guard = Guard {
+        allow_link_local: false,
+        switch: "a.b.allowLinkLocal",
+    };
 
     #[test]
     fn every_spelling_of_a_link_local_address_is_refused() {
@@ -148,15 +173,25 @@ mod tests {
             "[2002:a9fe:a9fe::1]",
         ] {
             let url = Url::parse(&format!("http://user@{host}:80/latest")).unwrap();
-            let refused = Guard::default().literal(&url).unwrap_err().to_string();
+            let refused = GUARD.literal(&url).unwrap_err().to_string();
             assert!(
-                refused.contains("link-local") && refused.contains("allowLinkLocal"),
+                refused.contains("is link-local") && refused.contains("a.b.allowLinkLocal"),
                 "{refused}"
             );
             let allowing = Guard {
                 allow_link_local: true,
+                ..GUARD
             };
             assert_eq!(allowing.literal(&url), Ok(()), "{host}");
+        }
+    }
+
+    #[test]
+    fn unspecified_addresses_lead_to_this_machine_and_are_refused() {
+        for host in ["0.0.0.0", "0", "[::]", "[::ffff:0.0.0.0]", "[64:ff9b::]"] {
+            let url = Url::parse(&format!("http://{host}:80/")).unwrap();
+            let refused = GUARD.literal(&url).unwrap_err().to_string();
+            assert!(refused.contains("is no address of a host"), "{host}: {refused}");
         }
     }
 
@@ -175,7 +210,7 @@ mod tests {
             "prometheus.monitoring.svc",
         ] {
             let url = Url::parse(&format!("http://{host}/")).unwrap();
-            assert_eq!(Guard::default().literal(&url), Ok(()), "{host}");
+            assert_eq!(GUARD.literal(&url), Ok(()), "{host}");
         }
     }
 }
