@@ -68,7 +68,11 @@ pub(crate) async fn run(
             }
             Ok(true) => {
                 context.journal.started(index, &step.name, &started).await?;
-                steps::execute(&context).await
+                let masks = context.journal.masks();
+                match masks.read_again(&context.plan.masks) {
+                    Ok(()) => steps::execute(&context).await,
+                    Err(error) => Done::failed("SecretsUnreadable", error.to_string()),
+                }
             }
             Err(error) => {
                 context.journal.started(index, &step.name, &started).await?;

@@ -1,10 +1,12 @@
 #![allow(clippy::unwrap_used)]
 
-use dcanary_crds::{ConditionType, PipelineRun};
+use std::sync::Arc;
+
+use dcanary_crds::{ConditionStatus, ConditionType, PipelineRun};
 use serde_json::{Value, json};
 
 use super::{Unresolved, resolve};
-use crate::{Observed, next};
+use crate::{Observed, Settings, next};
 
 fn run(params: Vec<Value>, definition: Value) -> PipelineRun {
     serde_json::from_value(json!({
@@ -94,4 +96,43 @@ fn a_definition_that_does_not_fit_into_a_status_fails_the_run_by_name() {
     };
     assert_eq!(reason(&scripts(2)), (false, "Running".to_owned()));
     assert_eq!(reason(&scripts(6)), (true, "DefinitionTooLarge".to_owned()));
+}
+
+#[test]
+fn a_run_that_never_began_has_no_record_and_says_so_to_its_end() {
+    let invalid = run(Vec::new(), json!({"stages": []}));
+    let mut cancelled = run(Vec::new(), json!({"stages": stages()}));
+    cancelled.spec =
+        serde_json::from_value(json!({"pipelineRef": {"name": "gone"}, "cancel": true})).unwrap();
+    for mut run in [invalid, cancelled] {
+        for ledger in [true, false] {
+            let seen = Observed {
+                settings: Arc::new(Settings {
+                    ledger,
+                    ..Settings::default()
+                }),
+                ..Observed::default()
+            };
+            run.status = None;
+            let now = "2026-01-02T03:04:05Z".parse().unwrap();
+            let ended = next(&run, &seen, now);
+            assert!(ended.journal.is_empty() && ended.status.journal.is_none());
+            assert!(ended.status.finished_at.is_some());
+            run.status = Some(ended.status.clone());
+            let later = next(&run, &seen, "2026-01-02T04:04:05Z".parse().unwrap());
+            assert_eq!(later.status, ended.status, "it stays what it is");
+            let conditions = ended.status.conditions.iter();
+            let recorded: Vec<_> = conditions
+                .filter(|condition| condition.kind == ConditionType::Recorded)
+                .map(|condition| (condition.status, condition.reason.as_str()))
+                .collect();
+            // without a ledger nothing is ever recorded, and no run says anything about it
+            let expected: &[_] = if ledger {
+                &[(ConditionStatus::False, "NeverBegan")]
+            } else {
+                &[]
+            };
+            assert_eq!(recorded, expected);
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Runs that are not under way: not begun yet, or with a status that cannot be followed.
 
-use dcanary_crds::{PipelineRun, PipelineRunStatus};
+use dcanary_crds::{ConditionStatus, ConditionType, PipelineRun, PipelineRunStatus};
 use jiff::Timestamp;
 
 use super::{
@@ -11,7 +11,7 @@ use super::{
     still,
 };
 use crate::{
-    conditions::{self, RunState},
+    conditions::{self, Fact, RunState},
     effect::{Effect, Event, Plan, Wake},
     journal,
     observed::Observed,
@@ -67,12 +67,19 @@ pub(super) fn first(
             };
             active(run, uid, seen, now, &definition, &status)
         }
-        Err(error) => unresolved(run, old, &error, now),
+        Err(error) => unresolved(run, old, &error, seen.settings.ledger, now),
     }
 }
 
-/// A run whose definition is missing waits a little; one whose definition is wrong has failed.
-fn unresolved(run: &PipelineRun, old: PipelineRunStatus, error: &Unresolved, now: Timestamp) -> Plan {
+/// A run whose definition is missing waits a little; one whose definition is wrong has failed. The first record names the digest of the
+/// definition, so nothing is recorded of a run that has none, and its condition says so.
+fn unresolved(
+    run: &PipelineRun,
+    old: PipelineRunStatus,
+    error: &Unresolved,
+    ledger: bool,
+    now: Timestamp,
+) -> Plan {
     let created = run
         .metadata
         .creation_timestamp
@@ -98,12 +105,20 @@ fn unresolved(run: &PipelineRun, old: PipelineRunStatus, error: &Unresolved, now
     let reason = if run.spec.cancel { "Cancelled" } else { reason };
     status.started_at = Some(now);
     status.finished_at = Some(now);
-    let facts = conditions::run(RunState::Ended {
+    let mut facts = conditions::run(RunState::Ended {
         succeeded: false,
         reason,
         message: &message,
         stalled: None,
     });
+    if ledger {
+        facts.push(Fact::new(
+            ConditionType::Recorded,
+            ConditionStatus::False,
+            "NeverBegan",
+            "it has no definition that a record could name: nothing of it is in the journal",
+        ));
+    }
     status.conditions = conditions::merge(&status.conditions, facts, generation, now);
     let event = Event {
         warning: true,
@@ -136,7 +151,7 @@ pub(super) fn stuck(
     let kept = status
         .conditions
         .iter()
-        .find(|condition| condition.kind == dcanary_crds::ConditionType::Recorded)
+        .find(|condition| condition.kind == ConditionType::Recorded)
         .cloned();
     let facts = conditions::run(RunState::Active {
         reason,

@@ -57,6 +57,12 @@ pub(super) fn effects(scene: &Scene<'_>, unneeded: Vec<String>) -> (Vec<Effect>,
             }
         }
     }
+    for pod in scene.strays() {
+        // one that a stale view takes for a stray may be the Pod of an attempt that it does not have
+        fence = true;
+        effects.extend(removal(pod));
+        revocations.extend(closing(pod));
+    }
     let (cursors, unknown) = scene.settled_reports();
     if !cursors.is_empty() {
         // a report of no attempt may be one of an attempt that a stale view does not have
@@ -85,6 +91,29 @@ pub(super) fn effects(scene: &Scene<'_>, unneeded: Vec<String>) -> (Vec<Effect>,
     (effects, fence)
 }
 
+/// Deletes a Pod that counts for nothing, and lets it go.
+fn removal(pod: &SeenPod) -> Vec<Effect> {
+    let reference = || PodRef {
+        name: pod.name.clone(),
+        uid: pod.uid.clone(),
+    };
+    let mut effects = Vec::new();
+    if pod.is_live() && pod.deleting_since.is_none() {
+        effects.push(Effect::DeletePod(reference()));
+    }
+    if pod.held {
+        effects.push(Effect::ReleasePod(reference()));
+    }
+    effects
+}
+
+/// Nothing more is taken from a Pod.
+fn closing(pod: &SeenPod) -> Option<Effect> {
+    pod.held.then(|| Effect::RevokeSession {
+        attempt: pod.uid.clone(),
+    })
+}
+
 impl Scene<'_> {
     fn finished(&self) -> bool {
         self.status.finished_at.is_some()
@@ -111,16 +140,7 @@ impl Scene<'_> {
             return effects;
         }
         for pod in self.seen.pods.iter().filter(|pod| self.owner.has(pod)) {
-            let reference = PodRef {
-                name: pod.name.clone(),
-                uid: pod.uid.clone(),
-            };
-            if pod.is_live() && pod.deleting_since.is_none() {
-                effects.push(Effect::DeletePod(reference.clone()));
-            }
-            if pod.held {
-                effects.push(Effect::ReleasePod(reference));
-            }
+            effects.extend(removal(pod));
         }
         let sealing = self
             .status
@@ -231,10 +251,27 @@ impl Scene<'_> {
 
     /// Whatever an attempt still says counts no more once its outcome was decided without it.
     fn revocation(&self, attempt: &AttemptStatus) -> Option<Effect> {
-        let pod = pod_of(self.seen, self.owner, attempt)?;
-        (pod.held && attempt.report.is_none()).then(|| Effect::RevokeSession {
-            attempt: pod.uid.clone(),
-        })
+        let pod = pod_of(self.seen, self.owner, attempt).filter(|_| attempt.report.is_none())?;
+        closing(pod)
+    }
+
+    /// Pods of the run that are the Pod of no attempt. A process that stood still between its status write and the creation makes one anew
+    /// when the attempt has ended meanwhile and its Pod is gone. It counts for nothing, and neither the run nor its namespace may wait for it.
+    fn strays(&self) -> Vec<&SeenPod> {
+        let attempts = || self.status.stages.iter().flat_map(|stage| &stage.attempts);
+        let known: BTreeSet<&str> = attempts()
+            .filter_map(|attempt| pod_of(self.seen, self.owner, attempt))
+            .map(|pod| pod.uid.as_str())
+            .collect();
+        // which Pod an attempt has is not known for sure before the status says so, or says how it ended
+        let open: BTreeSet<&str> = attempts()
+            .filter(|attempt| attempt.outcome.is_none() && attempt.pod_uid.is_none())
+            .map(|attempt| attempt.pod.as_str())
+            .collect();
+        let stray = |pod: &&SeenPod| {
+            self.owner.has(pod) && !known.contains(pod.uid.as_str()) && !open.contains(pod.name.as_str())
+        };
+        self.seen.pods.iter().filter(stray).collect()
     }
 
     /// A Pod may go when the status has all that it tells.

@@ -105,6 +105,9 @@ impl World {
     pub fn check_release(&self, name: &str) {
         let status = self.status();
         let seen = &self.pods[name].seen;
+        if self.pods[name].stray {
+            return;
+        }
         // in a cache that is behind, its node may not have answered for long
         let stuck = |deadline| self.now.duration_since(deadline).as_secs() >= 60;
         let ended = seen
@@ -137,6 +140,7 @@ impl World {
                 .deleting_since
                 .is_some_and(|deadline| self.now.duration_since(deadline).as_secs() >= 60);
             pod.stage == stage
+                && !pod.stray
                 && pod.attempt < attempt
                 && matches!(pod.phase, Phase::Running { reported: false })
                 && !waited

@@ -91,6 +91,17 @@ fn a_pod_of_another_namespace_does_not_keep_a_run_from_going() {
                 "{namespace}/{name}: {:?}",
                 plan.effects
             );
+            // of our own namespace it is one that we made, for no attempt: it is let go, and then the run goes
+            let released = plan
+                .effects
+                .iter()
+                .any(|effect| matches!(effect, Effect::ReleasePod(pod) if pod.uid == "forged"));
+            assert_eq!(
+                released,
+                !goes && name == "another",
+                "{namespace}/{name}: {:?}",
+                plan.effects
+            );
         }
     }
     // a definition that cannot be read changes nothing about that

@@ -50,6 +50,9 @@ impl World {
         pod.phase = Phase::Running { reported: false };
         pod.seen.started_at = Some(now);
         pod.seen.waiting = None;
+        if pod.stray {
+            return;
+        }
         let key = (pod.stage.clone(), pod.attempt);
         let (stage, attempt) = key.clone();
         let count = self.executions.entry(key).or_insert(0);

@@ -5,6 +5,7 @@
 mod budget;
 mod checks;
 mod crashes;
+mod creation;
 mod deployments;
 mod drive;
 mod faults;

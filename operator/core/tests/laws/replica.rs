@@ -8,15 +8,11 @@ use std::{
 use dcanary_core::{
     Effect, Observed, Plan, SeenPod, next,
     observed::{CreateAnswer, Creation, JournalSeen, Sealing, SeenReport},
-    seen_pod::SeenPod as Seen,
 };
 use dcanary_crds::{PipelineRun, Promotion, labels};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::{
-    scenario::Behaviour,
-    world::{Phase, Pod, UID, World},
-};
+use crate::world::World;
 
 /// Every kind of effect.
 pub const EFFECTS: [&str; 10] = [
@@ -45,6 +41,8 @@ pub struct Replica {
     away_since: Option<Timestamp>,
     sealings: Vec<Sealing>,
     recorded: u64,
+    /// Effects whose status is written and that are still to be carried out.
+    stalled: Vec<Effect>,
     /// What a recorder tells besides: conflicts, refusals.
     pub told: JournalSeen,
 }
@@ -207,11 +205,32 @@ impl Replica {
         Some((run, version, plan))
     }
 
-    /// One reconcile.
+    /// One reconcile. One that stood still goes on first.
     pub fn reconcile(&mut self, world: &mut World, points: &mut Failpoints) -> Result<Did, Died> {
+        self.go_on(world, points)?;
+        let (mut did, effects) = self.decide(world, points)?;
+        self.carry_out(world, points, &effects, &mut did)?;
+        Ok(did)
+    }
+
+    /// A reconcile that stands still once its status is written: another process may do anything before the effects.
+    pub fn stall(&mut self, world: &mut World) {
+        self.go_on(world, &mut Failpoints::default()).unwrap();
+        let (_, effects) = self.decide(world, &mut Failpoints::default()).unwrap();
+        self.stalled = effects;
+    }
+
+    /// Carries out the effects before which it stood still.
+    pub fn go_on(&mut self, world: &mut World, points: &mut Failpoints) -> Result<(), Died> {
+        let effects = std::mem::take(&mut self.stalled);
+        self.carry_out(world, points, &effects, &mut Did::default())
+    }
+
+    /// Up to the status write.
+    fn decide(&mut self, world: &mut World, points: &mut Failpoints) -> Result<(Did, Vec<Effect>), Died> {
         let mut did = Did::default();
         let Some((run, version, plan)) = self.plan(world) else {
-            return Ok(did);
+            return Ok((did, Vec::new()));
         };
         did.wake = match plan.wake {
             dcanary_core::Wake::OnChange => None,
@@ -223,7 +242,7 @@ impl Replica {
             if !world.write(version, &plan.status) {
                 self.written = None;
                 did.conflict = true;
-                return Ok(did);
+                return Ok((did, Vec::new()));
             }
             self.written = Some((world.run.clone(), world.version));
             points.pass()?;
@@ -231,7 +250,17 @@ impl Replica {
         // closing a session again is asked for as long as the Pod is there, and changes nothing
         let idle = |effect: &Effect| matches!(effect, Effect::RevokeSession { .. });
         did.nothing = !changed && plan.effects.iter().all(idle);
-        for effect in &plan.effects {
+        Ok((did, plan.effects))
+    }
+
+    fn carry_out(
+        &mut self,
+        world: &mut World,
+        points: &mut Failpoints,
+        effects: &[Effect],
+        did: &mut Did,
+    ) -> Result<(), Died> {
+        for effect in effects {
             points.pass()?;
             let Some(name) = self.act(world, effect) else {
                 // a shell that gives up at the first error is the worst that a plan may meet
@@ -241,7 +270,7 @@ impl Replica {
             did.effects.insert(name);
             points.pass()?;
         }
-        Ok(did)
+        Ok(())
     }
 
     /// Carries out one effect; `None`: it did not get through. Exhaustive: a new kind of effect does not compile without a case here,
@@ -261,7 +290,7 @@ impl Replica {
             }
             Effect::CreatePod(create) => {
                 let name = create.pod.metadata.name.clone().unwrap();
-                let answer = Self::create(world, &name, &create.stage, create.attempt);
+                let answer = world.create_pod(&name, &create.stage, create.attempt);
                 self.creations.retain(|(creation, _)| creation.pod != name);
                 self.creations.push((Creation { pod: name, answer }, world.now));
                 "CreatePod"
@@ -336,50 +365,6 @@ impl Replica {
                 "ReleaseRun"
             }
         })
-    }
-
-    fn create(world: &mut World, name: &str, stage: &str, attempt: i32) -> CreateAnswer {
-        if let Some(there) = world.pods.get(name) {
-            return CreateAnswer::Created {
-                uid: there.seen.uid.clone(),
-                gone: false,
-            };
-        }
-        if world.namespace_since.is_some() {
-            return CreateAnswer::NamespaceTerminating;
-        }
-        if world.scenario.behaviour(stage, attempt) == Behaviour::Refused {
-            return CreateAnswer::Refused {
-                reason: "PodForbidden".into(),
-                message: "denied by policy".into(),
-            };
-        }
-        if world.refusals_of_creation > 0 {
-            world.refusals_of_creation -= 1;
-            return CreateAnswer::Quota {
-                message: "exceeded quota".into(),
-            };
-        }
-        world.pod_count += 1;
-        let uid = format!("pod-{}", world.pod_count);
-        let seen = Seen {
-            namespace: "team-a".to_owned(),
-            name: name.to_owned(),
-            uid: uid.clone(),
-            controller: Some(UID.to_owned()),
-            held: true,
-            ..Seen::default()
-        };
-        world.pods.insert(
-            name.to_owned(),
-            Pod {
-                stage: stage.to_owned(),
-                attempt,
-                seen,
-                phase: Phase::Pending,
-            },
-        );
-        CreateAnswer::Created { uid, gone: false }
     }
 }
 

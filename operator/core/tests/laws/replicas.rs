@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use crate::{
     random::scenario,
     replica::{Failpoints, Replica},
-    scenario::Scenario,
+    scenario::{Behaviour, Scenario, stage},
     world::World,
 };
 
@@ -16,6 +16,8 @@ enum Move {
     SyncRecorder(usize),
     Poll(usize),
     Reconcile(usize),
+    Stall(usize),
+    GoOn(usize),
     Crash(usize, usize),
     Advance(prop::sample::Index),
     AdvancePromotions,
@@ -36,6 +38,8 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         2 => replica().prop_map(Move::SyncRecorder),
         8 => replica().prop_map(Move::Poll),
         14 => replica().prop_map(Move::Reconcile),
+        3 => replica().prop_map(Move::Stall),
+        3 => replica().prop_map(Move::GoOn),
         2 => (replica(), 0_usize..6).prop_map(|(replica, at)| Move::Crash(replica, at)),
         12 => any::<prop::sample::Index>().prop_map(Move::Advance),
         3 => Just(Move::AdvancePromotions),
@@ -69,6 +73,8 @@ fn play(scenario: Scenario, moves: &[Move]) -> World {
                     .reconcile(&mut world, &mut Failpoints::default())
                     .unwrap();
             }
+            Move::Stall(i) => replicas[i].stall(&mut world),
+            Move::GoOn(i) => replicas[i].go_on(&mut world, &mut Failpoints::default()).unwrap(),
             Move::Crash(i, at) => {
                 let mut points = Failpoints {
                     done: 0,
@@ -112,4 +118,55 @@ proptest! {
         prop_assert!(world.executions.values().all(|times| *times == 1));
         prop_assert!(world.promotions_made.values().all(|times| *times == 1));
     }
+}
+
+#[test]
+fn a_pod_that_is_made_anew_after_its_attempt_ended_counts_for_nothing_and_holds_up_neither_run_nor_namespace()
+{
+    let mut world = World::new(Scenario::of(vec![stage("build", &[], &[Behaviour::Hangs])]));
+    // records stay in the status, so the run is held to its end
+    world.chain_away = true;
+    let (mut one, mut other) = (Replica::started(&world), Replica::started(&world));
+    one.poll(&world);
+    // held; then the attempt is written down, and the process stands still before it makes the Pod
+    one.reconcile(&mut world, &mut Failpoints::default()).unwrap();
+    one.sync_run(&world);
+    one.stall(&mut world);
+    assert!(world.pods.is_empty());
+    let turn = |other: &mut Replica, world: &mut World| {
+        other.sync_run(world);
+        other.sync_pods(world);
+        other.poll(world);
+        other.reconcile(world, &mut Failpoints::default()).unwrap();
+        for name in world.pods.keys().cloned().collect::<Vec<_>>() {
+            world.advance(&name);
+        }
+        world.pass(5);
+    };
+    turn(&mut other, &mut world);
+    turn(&mut other, &mut world);
+    assert_eq!(
+        world.executions.len(),
+        1,
+        "the other one made it, and its steps run"
+    );
+    world.run.spec.cancel = true;
+    world.version += 1;
+    for _ in 0..40 {
+        turn(&mut other, &mut world);
+    }
+    assert!(world.finished() && world.pods.is_empty(), "{world:?}");
+    let ended = world.status().stages;
+    one.go_on(&mut world, &mut Failpoints::default()).unwrap();
+    assert_eq!(world.pods.len(), 1, "made once more");
+    for _ in 0..4 {
+        turn(&mut other, &mut world);
+    }
+    assert!(world.pods.is_empty(), "{:?}", world.pods);
+    assert_eq!(world.status().stages, ended);
+    world.delete_run();
+    for _ in 0..4 {
+        turn(&mut other, &mut world);
+    }
+    assert!(world.run_gone);
 }

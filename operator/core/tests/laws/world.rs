@@ -24,6 +24,8 @@ pub struct Pod {
     pub attempt: i32,
     pub seen: SeenPod,
     pub phase: Phase,
+    /// It was made when its attempt had one already that is gone. Its steps may begin before it is deleted, and count for nothing.
+    pub stray: bool,
 }
 
 /// A Promotion and who asked for it.
@@ -185,7 +187,10 @@ impl World {
             .iter()
             .filter(|entry| cursors.contains(&entry.cursor))
         {
-            let open = attempts().any(|attempt| attempt.pod == entry.pod && attempt.outcome.is_none());
+            let open = attempts().any(|attempt| {
+                let own = attempt.pod_uid.as_ref().is_none_or(|uid| *uid == entry.attempt);
+                attempt.pod == entry.pod && own && attempt.outcome.is_none()
+            });
             assert!(
                 !open || self.run_gone,
                 "a report of {} was thrown away before its attempt had an outcome",

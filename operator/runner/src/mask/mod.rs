@@ -12,7 +12,7 @@ mod tests;
 
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dcanary_protocol::plan::Mask;
 use thiserror::Error;
@@ -36,51 +36,61 @@ pub(crate) enum MaskError {
     TooLarge(String),
 }
 
-/// All secrets of the attempt. Cheap to clone.
+/// All secrets of the attempt. Cheap to clone; clones share what is read later.
 #[derive(Debug, Clone)]
 pub(crate) struct Masks {
+    known: Arc<Mutex<Known>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    values: Vec<Vec<u8>>,
     automaton: Arc<Automaton>,
 }
 
 impl Masks {
     /// Reads the values that the plan names, besides `others`.
     pub(crate) fn read(masks: &[Mask], others: &[Vec<u8>]) -> Result<Self, MaskError> {
-        let mut values: Vec<Vec<u8>> = others.to_vec();
-        for mask in masks {
-            match mask {
-                Mask::Env { name } => {
-                    use std::os::unix::ffi::OsStringExt;
-                    values.extend(std::env::var_os(name).map(OsStringExt::into_vec));
-                }
-                Mask::Dir { path } => {
-                    let failed = |source| MaskError::Read {
-                        path: path.clone(),
-                        source,
-                    };
-                    read_secret(Path::new(path), &mut values).map_err(failed)?;
-                }
+        let mut all = others.to_vec();
+        all.extend(values(masks)?);
+        Ok(Self::of(&all))
+    }
+
+    /// Reads them again: the kubelet swaps the files of a Secret that was changed. What was secret before stays so.
+    pub(crate) fn read_again(&self, masks: &[Mask]) -> Result<(), MaskError> {
+        let read = values(masks)?;
+        let mut known = self.known();
+        let mut news = false;
+        for value in read {
+            if !known.values.contains(&value) {
+                known.values.push(value);
+                news = true;
             }
         }
-        if values.iter().any(|value| value.len() as u64 > SECRET_BYTES) {
-            return Err(MaskError::TooLarge("of the plan".to_owned()));
+        if news {
+            known.automaton = Arc::new(automaton(&known.values));
         }
-        Ok(Self::of(&values))
+        Ok(())
     }
 
     /// Masks the given values.
     pub(crate) fn of(values: &[Vec<u8>]) -> Self {
-        let mut builder = Builder::default();
-        for value in values {
-            forms::add(value, &mut builder);
-        }
+        let known = Known {
+            automaton: Arc::new(automaton(values)),
+            values: values.to_vec(),
+        };
         Self {
-            automaton: Arc::new(builder.build()),
+            known: Arc::new(Mutex::new(known)),
         }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A masker for one stream of output.
     pub(crate) fn stream(&self) -> Stream {
-        Stream::new(Arc::clone(&self.automaton))
+        Stream::new(Arc::clone(&self.known().automaton))
     }
 
     /// A text with all secrets replaced.
@@ -98,6 +108,38 @@ impl Masks {
         }
         masked
     }
+}
+
+fn automaton(values: &[Vec<u8>]) -> Automaton {
+    let mut builder = Builder::default();
+    for value in values {
+        forms::add(value, &mut builder);
+    }
+    builder.build()
+}
+
+/// The values that the plan names, as they are now.
+fn values(masks: &[Mask]) -> Result<Vec<Vec<u8>>, MaskError> {
+    let mut values: Vec<Vec<u8>> = Vec::new();
+    for mask in masks {
+        match mask {
+            Mask::Env { name } => {
+                use std::os::unix::ffi::OsStringExt;
+                values.extend(std::env::var_os(name).map(OsStringExt::into_vec));
+            }
+            Mask::Dir { path } => {
+                let failed = |source| MaskError::Read {
+                    path: path.clone(),
+                    source,
+                };
+                read_secret(Path::new(path), &mut values).map_err(failed)?;
+            }
+        }
+    }
+    if values.iter().any(|value| value.len() as u64 > SECRET_BYTES) {
+        return Err(MaskError::TooLarge("of the plan".to_owned()));
+    }
+    Ok(values)
 }
 
 /// Reads a file, or a directory of files. A key that the Secret does not have is a name that is missing in its directory.
@@ -118,7 +160,11 @@ fn read_secret(path: &Path, values: &mut Vec<Vec<u8>>) -> std::io::Result<()> {
 fn read_directory(path: &Path, values: &mut Vec<Vec<u8>>) -> std::io::Result<()> {
     for entry in std::fs::read_dir(path)? {
         let entry = entry?.path();
-        let metadata = std::fs::metadata(&entry)?;
+        let metadata = match std::fs::metadata(&entry) {
+            // an update took it away meanwhile
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            found => found?,
+        };
         if metadata.is_dir() {
             if !entry
                 .file_name()

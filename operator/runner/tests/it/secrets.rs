@@ -113,3 +113,25 @@ async fn a_mask_that_names_a_file_masks_that_file_and_one_that_is_not_there_mask
     assert_eq!(end.code, Some(0), "{}", end.stderr);
     assert_eq!(pod.double.output(0), "***\nrobot-account\n");
 }
+
+#[tokio::test]
+async fn what_a_secret_holds_after_a_change_is_masked_in_the_steps_that_follow_and_what_it_held_before_too() {
+    // a step that changes the file stands for the kubelet
+    let mut pod = Pod::new()
+        .await
+        .run_step("printf 'second-s3cret' > $SECRETS/new && mv -T $SECRETS/new $SECRETS/key")
+        .run_step(
+            "cat $SECRETS/key; echo; echo first-s3cret; echo \"key=$(cat $SECRETS/key)\" >> $DCANARY_RESULTS",
+        );
+    let secrets = pod.folder.path().join("secrets");
+    std::fs::create_dir_all(&secrets).unwrap();
+    std::fs::write(secrets.join("key"), "first-s3cret").unwrap();
+    let path = secrets.to_str().unwrap().to_owned();
+    pod.variables.push(("SECRETS".into(), path.clone()));
+    pod.plan.masks.push(Mask::Dir { path });
+    let end = pod.run().await;
+    assert_eq!(end.code, Some(0), "{}", end.stderr);
+    assert_eq!(pod.double.output(1), "***\n***\n");
+    let everything = format!("{}{:?}", end.stdout, end.report());
+    assert!(!everything.contains("second-s3cret"), "{everything}");
+}
