@@ -13,10 +13,10 @@ use tokio::sync::Mutex;
 
 use super::{ANSWER_BYTES, Problem, allowed, good, problem};
 
-/// How long a token is good that does not say so.
+/// Seconds for which a token is good that does not say so.
 const GOOD_FOR: u64 = 60;
-/// Time before its end in which it is not used any more.
-const SPARE: Duration = Duration::from_secs(10);
+/// Seconds before its end in which it is not used any more.
+const SPARE: u64 = 10;
 
 /// A login of a registry.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -141,8 +141,11 @@ impl Auth {
         let unusable = || Problem::Refused("the registry's answer to a login is no token".to_owned());
         let said: Token = serde_json::from_slice(&body).map_err(|_| unusable())?;
         let token = said.token.or(said.access_token).ok_or_else(unusable)?;
-        let good_for = Duration::from_secs(said.expires_in.unwrap_or(GOOD_FOR).clamp(GOOD_FOR, 3_600));
-        *known = Some((token.clone(), Instant::now() + good_for - SPARE));
+        let good_for = said.expires_in.unwrap_or(GOOD_FOR).clamp(GOOD_FOR, 3_600);
+        *known = Some((
+            token.clone(),
+            Instant::now() + Duration::from_secs(good_for - SPARE),
+        ));
         Ok(Some(format!("Bearer {token}")))
     }
 }
