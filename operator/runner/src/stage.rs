@@ -175,7 +175,7 @@ fn masked(masks: &Masks, name: String, value: &str) -> (String, String) {
     } else {
         safe.replace('*', "x")
     };
-    (name, masks.text(value))
+    (name, masks.value(value))
 }
 
 fn describe((name, value): (String, String), inline: u64) -> ResultReport {

@@ -93,21 +93,29 @@ impl Masks {
         Stream::new(Arc::clone(&self.known().automaton))
     }
 
-    /// A text with all secrets replaced.
+    /// A text for people with all secrets replaced.
     pub(crate) fn text(&self, text: &str) -> String {
-        let mut lines = Vec::new();
-        let mut stream = self.stream();
-        stream.feed(text.as_bytes(), &mut lines);
-        stream.finish(&mut lines);
-        let mut masked = String::with_capacity(text.len());
-        for (number, line) in lines.iter().enumerate() {
-            masked.push_str(&line.text);
-            if !line.partial && (number + 1 < lines.len() || text.ends_with('\n')) {
-                masked.push('\n');
-            }
-        }
-        masked
+        masked(self.stream(), text)
     }
+
+    /// A value with all secrets replaced and every other byte as it is.
+    pub(crate) fn value(&self, value: &str) -> String {
+        masked(self.stream().exact(), value)
+    }
+}
+
+fn masked(mut stream: Stream, text: &str) -> String {
+    let mut lines = Vec::new();
+    stream.feed(text.as_bytes(), &mut lines);
+    stream.finish(&mut lines);
+    let mut masked = String::with_capacity(text.len());
+    for (number, line) in lines.iter().enumerate() {
+        masked.push_str(&line.text);
+        if !line.partial && (number + 1 < lines.len() || text.ends_with('\n')) {
+            masked.push('\n');
+        }
+    }
+    masked
 }
 
 fn automaton(values: &[Vec<u8>]) -> Automaton {

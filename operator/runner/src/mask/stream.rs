@@ -31,6 +31,8 @@ pub(crate) struct Stream {
     secret: Vec<bool>,
     line: Vec<u8>,
     line_ends_masked: bool,
+    /// A carriage return at the end of a line stays.
+    exact: bool,
 }
 
 fn is_break(byte: u8) -> bool {
@@ -46,7 +48,13 @@ impl Stream {
             secret: Vec::new(),
             line: Vec::new(),
             line_ends_masked: false,
+            exact: false,
         }
+    }
+
+    /// Changes no byte that is not part of a secret.
+    pub(super) fn exact(self) -> Self {
+        Self { exact: true, ..self }
     }
 
     /// Takes bytes and appends the lines that are decided.
@@ -186,7 +194,7 @@ impl Stream {
             }
         } else {
             self.line_ends_masked = false;
-            if self.line.last() == Some(&b'\r') {
+            if !self.exact && self.line.last() == Some(&b'\r') {
                 self.line.pop();
             }
         }

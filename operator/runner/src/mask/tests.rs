@@ -74,6 +74,20 @@ proptest! {
     }
 
     #[test]
+    fn a_value_without_a_secret_is_the_same_to_the_byte(text in "[x-z \\r\\n]{0,200}", long in 0_usize..3) {
+        let text = format!("{}{text}", "é\r".repeat(long * 30_000));
+        for masks in [masks(&["abcdef"]), masks(&[])] {
+            prop_assert_eq!(masks.value(&text), text.clone());
+        }
+    }
+
+    #[test]
+    fn of_a_value_only_the_secret_is_changed(before in "[x-z\\r\\n]{0,20}", after in "[x-z\\r\\n]{0,20}") {
+        let value = masks(&["abcdef"]).value(&format!("{before}abcdef{after}"));
+        prop_assert_eq!(value, format!("{before}***{after}"));
+    }
+
+    #[test]
     fn a_secret_folded_over_lines_is_masked(secret in "[a-zA-Z0-9]{8,120}", width in 1_usize..40) {
         let folded: Vec<String> = secret.as_bytes().chunks(width).map(|part| String::from_utf8_lossy(part).into_owned()).collect();
         let text = format!("begin:\n{}\n:end\n", folded.join("\n"));

@@ -38,6 +38,20 @@ async fn the_largest_result_travels_even_when_json_makes_it_larger_than_a_reques
 }
 
 #[tokio::test]
+async fn a_value_is_kept_to_the_byte_with_its_carriage_returns() {
+    let pod = Pod::new()
+        .await
+        .run_step("printf 'one=x\\r\\nmore<<E\\n\\ra\\r\\n\\r\\nb\\r\\nE\\n' >> $DCANARY_RESULTS");
+    let end = pod.run().await;
+    assert_eq!(end.code, Some(0), "{}", end.stderr);
+    assert_eq!(end.result("one"), Some("x\r"));
+    assert_eq!(end.result("more"), Some("\ra\r\n\r\nb\r"));
+    let results = &end.report().results;
+    let one = results.iter().find(|result| result.name == "one").unwrap();
+    assert_eq!((&one.digest, one.size), (&digest(b"x\r"), 2));
+}
+
+#[tokio::test]
 async fn an_invalid_line_fails_the_step_and_is_named() {
     let pod = Pod::new()
         .await
