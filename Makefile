@@ -42,7 +42,7 @@ e2e: ## End-to-end tests on the cluster
 delivery: ## End-to-end tests of deliveries, with a gateway and Prometheus
 	@scripts/test.sh delivery
 
-soak: ## The long loops: a million blocks, more crashes, more cases (an hour or more)
+soak: ## The long loops: more blocks, crashes and cases; Argo CD and Flux (an hour or more)
 	@scripts/soak.sh
 
 bench: ## Runs against bare Pods, as ratios; BENCH="--quick" or "--write" are its arguments

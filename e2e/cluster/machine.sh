@@ -39,6 +39,13 @@ ports_of() {
     kube-proxy) echo "$proxy_health_port $proxy_metrics_port" ;;
     traefik) echo "$gateway_port $gateway_admin_port" ;;
     prometheus) echo "$prometheus_port" ;;
+    contour) echo "$((contour_port + 1)) $((contour_port + 2)) $((contour_port + 3))" ;;
+    source-controller) echo "$flux_port $((flux_port + 1)) $((flux_port + 2))" ;;
+    kustomize-controller) echo "$((flux_port + 3)) $((flux_port + 4))" ;;
+    argocd-repo-server) echo "$argocd_port $((argocd_port + 1))" ;;
+    argocd-application-controller) echo "$((argocd_port + 2))" ;;
+    argocd-redis) echo "$((argocd_port + 3))" ;;
+    envoy) echo "$contour_port $((contour_port + 4)) $((contour_port + 5))" ;;
   esac
 }
 check_ports_free() { # servers...
@@ -65,7 +72,16 @@ port_variable() {
     "$gateway_port") echo DCANARY_GATEWAY_PORT ;;
     "$gateway_admin_port") echo DCANARY_GATEWAY_ADMIN_PORT ;;
     "$prometheus_port") echo DCANARY_PROMETHEUS_PORT ;;
-    *) echo DCANARY_PROXY_METRICS_PORT ;;
+    "$proxy_metrics_port") echo DCANARY_PROXY_METRICS_PORT ;;
+    *) # one of a row
+      if [ "$1" -ge "$argocd_port" ] && [ "$1" -le $((argocd_port + 4)) ]; then
+        echo DCANARY_ARGOCD_PORT
+      elif [ "$1" -ge "$flux_port" ] && [ "$1" -le $((flux_port + 4)) ]; then
+        echo DCANARY_FLUX_PORT
+      else
+        echo DCANARY_CONTOUR_PORT
+      fi
+      ;;
   esac
 }
 

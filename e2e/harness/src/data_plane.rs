@@ -1,7 +1,8 @@
-//! The Gateway and the Prometheus of the cluster under test, started when a test asks for them.
+//! The Gateways and the Prometheus of the cluster under test, started when a test asks for them.
 //!
-//! On a cluster of your own, `DCANARY_GATEWAY` and `DCANARY_PROMETHEUS` name their addresses (`10.0.0.1:80`): a Gateway `dcanary-test` in
-//! namespace `gateway` that takes routes of every namespace, and a Prometheus that Pods reach at [`PROMETHEUS`].
+//! On a cluster of your own, `DCANARY_GATEWAY`, `DCANARY_CONTOUR` and `DCANARY_PROMETHEUS` name their addresses (`10.0.0.1:80`): a Gateway
+//! `dcanary-test` in namespace `gateway` that takes routes of every namespace, one of Contour there that does so, named [`CONTOUR`] and of a
+//! class of that name as `e2e/cluster/contour.sh` makes it, and a Prometheus that Pods reach at [`PROMETHEUS`].
 
 use std::net::SocketAddr;
 
@@ -13,8 +14,11 @@ use crate::{Namespace, cluster::repository, load::Target};
 
 /// Where Pods reach Prometheus.
 pub const PROMETHEUS: &str = "http://prometheus.monitoring:9090";
+/// Name of the Gateway of Contour, in namespace `gateway`.
+pub const CONTOUR: &str = "contour-test";
 
 static GATEWAY: OnceCell<SocketAddr> = OnceCell::const_new();
+static SECOND: OnceCell<SocketAddr> = OnceCell::const_new();
 static METRICS: OnceCell<SocketAddr> = OnceCell::const_new();
 
 /// Where the Gateway `gateway/dcanary-test` listens.
@@ -24,6 +28,17 @@ static METRICS: OnceCell<SocketAddr> = OnceCell::const_new();
 pub async fn gateway() -> Result<SocketAddr> {
     GATEWAY
         .get_or_try_init(|| started("DCANARY_GATEWAY", "gateway.sh"))
+        .await
+        .copied()
+}
+
+/// Where the Gateway of Contour listens.
+///
+/// # Errors
+/// When it cannot be started.
+pub async fn contour() -> Result<SocketAddr> {
+    SECOND
+        .get_or_try_init(|| started("DCANARY_CONTOUR", "contour.sh"))
         .await
         .copied()
 }
@@ -39,7 +54,7 @@ pub async fn prometheus() -> Result<SocketAddr> {
         .copied()
 }
 
-async fn started(variable: &str, script: &str) -> Result<SocketAddr> {
+pub(crate) async fn started(variable: &str, script: &str) -> Result<SocketAddr> {
     let address = match std::env::var(variable) {
         Ok(address) => address,
         Err(_) => {

@@ -3,6 +3,7 @@
 //! ```text
 //! git://git-server/<repository>                                 everybody
 //! https://git-https:8443/<repository>                           one login, an authority of its own
+//! http://<address of its Pod>:8080/<repository>                 everybody, who may also push
 //! ssh://builder@git-ssh:2222/workspace/<repository>             one key, one host key
 //! ```
 
@@ -26,6 +27,7 @@ use crate::{Namespace, cluster::repository, exec::sh, fixtures::BUILDER, system:
 const START: Duration = Duration::from_secs(90);
 const PLAIN: &str = "git-server";
 const HTTPS: &str = "git-https";
+const HTTP: &str = "git-http";
 const SSH: &str = "git-ssh";
 
 /// Makes its keys first; a server that is not root serves its own user only.
@@ -91,6 +93,26 @@ pub async fn serve_https(ns: &Namespace, repositories: &[u8], login: &str) -> Re
     Ok(read(folder.path(), "ca.crt")?)
 }
 
+/// Serves them by HTTP to everybody, who may also push. Returns the Pod's address, which this machine reaches too.
+///
+/// # Errors
+/// When the Pod does not start, or the tar cannot be sent.
+pub async fn serve_http(ns: &Namespace, repositories: &[u8]) -> Result<String> {
+    let server = std::fs::read_to_string(repository().join("e2e/harness/fixtures/git_https.py"))?;
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": HTTP}, "stringData": {"server.py": server},
+    });
+    ns.apply(&secret.to_string()).await?;
+    let mounted = json!({"volumeMounts": [{"name": "server", "mountPath": "/server", "readOnly": true}]});
+    let command = "for each in /workspace/*; do git -C \"$each\" config http.receivepack true; done
+exec python3 /server/server.py";
+    start(ns, HTTP, 8080, command, mounted, repositories).await?;
+    // not that of the Service, which leads to a Pod some moments after it is ready
+    let pod = ns.api::<Pod>().get(HTTP).await?;
+    let address = pod.status.and_then(|status| status.pod_ip).context("podIP")?;
+    Ok(format!("http://{address}:8080"))
+}
+
 /// Serves them by SSH for one key.
 ///
 /// # Errors
@@ -129,7 +151,7 @@ pub async fn bare(name: &str, branch: &str, files: &[(&str, &str)]) -> Result<Ve
     run(folder.path(), "tar", &["-c", name]).await
 }
 
-async fn run(folder: &Path, program: &str, words: &[&str]) -> Result<Vec<u8>> {
+pub(crate) async fn run(folder: &Path, program: &str, words: &[&str]) -> Result<Vec<u8>> {
     let output = Command::new(program)
         .args(words)
         .current_dir(folder)

@@ -22,6 +22,7 @@ pub mod fixtures;
 pub mod follow;
 pub mod forward;
 pub mod git_server;
+pub mod gitops;
 pub mod journal;
 pub mod kubectl;
 pub mod ledger;

@@ -82,7 +82,7 @@ impl Namespace {
     ///
     /// # Errors
     /// When it does not hold in time; the error holds the last status.
-    pub(crate) async fn object_until(
+    pub async fn object_until(
         &self,
         api: Api<DynamicObject>,
         name: &str,

@@ -9,6 +9,7 @@ mod by_hand;
 mod canary;
 mod configuration;
 mod connections;
+mod contour;
 mod deletion;
 mod examples;
 mod expiry;

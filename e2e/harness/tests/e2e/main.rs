@@ -11,6 +11,7 @@ mod delivery;
 mod examples;
 mod failpoints;
 mod faults;
+mod gitops;
 mod hostile;
 mod kubernetes;
 mod ledger;

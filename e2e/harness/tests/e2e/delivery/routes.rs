@@ -49,7 +49,7 @@ fn shared_route(ns: &Namespace) -> Value {
 }
 
 /// Everything of a route that is not the operator's: all but the backends of rule `app` and rules named `dcanary-*`.
-async fn foreign(ns: &Namespace) -> Result<String> {
+pub(super) async fn foreign(ns: &Namespace) -> Result<String> {
     let mut route = ns.object("httproute", "shop").await?.context("no route")?;
     let spec = &mut route["spec"];
     if let Some(rules) = spec["rules"].as_array_mut() {
