@@ -53,6 +53,8 @@ fn list(items: &[Value]) -> Value {
 struct Api {
     kubeconfig: String,
     created: Arc<Mutex<Vec<Value>>>,
+    /// Path, content type and body of each patch.
+    patched: Arc<Mutex<Vec<(String, String, Value)>>>,
 }
 
 impl Api {
@@ -60,11 +62,12 @@ impl Api {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let created = Arc::new(Mutex::new(Vec::new()));
-        let seen = created.clone();
+        let patched = Arc::new(Mutex::new(Vec::new()));
+        let (seen, patches) = (created.clone(), patched.clone());
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (runs, seen) = (runs.clone(), seen.clone());
-                thread::spawn(move || answer(stream, &runs, ends, &seen));
+                let (runs, seen, patches) = (runs.clone(), seen.clone(), patches.clone());
+                thread::spawn(move || answer(stream, &runs, ends, &seen, &patches));
             }
         });
         let kubeconfig = format!(
@@ -76,7 +79,11 @@ contexts: [{{name: x, context: {{cluster: c, user: u, namespace: team}}}}]
 current-context: x
 "
         );
-        Self { kubeconfig, created }
+        Self {
+            kubeconfig,
+            created,
+            patched,
+        }
     }
 
     fn dcanary(&self, home: &Path, arguments: &[&str]) -> Output {
@@ -92,11 +99,17 @@ current-context: x
     }
 }
 
-fn answer(mut stream: TcpStream, runs: &[Value], ends: (&str, &str), created: &Mutex<Vec<Value>>) {
+fn answer(
+    mut stream: TcpStream,
+    runs: &[Value],
+    ends: (&str, &str),
+    created: &Mutex<Vec<Value>>,
+    patched: &Mutex<Vec<(String, String, Value)>>,
+) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut first = String::new();
     reader.read_line(&mut first).unwrap();
-    let mut length = 0;
+    let (mut length, mut kind) = (0, String::new());
     loop {
         let mut line = String::new();
         if reader.read_line(&mut line).unwrap() == 0 || line.trim().is_empty() {
@@ -105,6 +118,9 @@ fn answer(mut stream: TcpStream, runs: &[Value], ends: (&str, &str), created: &M
         let lower = line.to_ascii_lowercase();
         if let Some(value) = lower.strip_prefix("content-length:") {
             length = value.trim().parse().unwrap();
+        }
+        if let Some(value) = lower.strip_prefix("content-type:") {
+            value.trim().clone_into(&mut kind);
         }
     }
     let mut body = vec![0; length];
@@ -127,6 +143,11 @@ fn answer(mut stream: TcpStream, runs: &[Value], ends: (&str, &str), created: &M
                 .unwrap()
                 .push(serde_json::from_slice(&body).unwrap());
             (201, run("web-1", 6, None))
+        }
+        ("PATCH", path) => {
+            let patch = serde_json::from_slice(&body).unwrap();
+            patched.lock().unwrap().push((path.to_owned(), kind, patch));
+            (200, run("web-1", 6, None))
         }
         ("GET", RUNS) if query.contains("watch=true") => (
             200,
@@ -275,4 +296,33 @@ fn a_run_that_is_not_there_is_exit_code_5_with_the_namespace_and_what_to_do() {
             "{said}"
         );
     }
+}
+
+#[test]
+fn cancel_sets_the_field_that_the_operator_stops_a_run_for_and_nothing_else() {
+    let home = tempfile::tempdir().unwrap();
+    let api = Api::start(vec![run("web-1", 5, None)], ("True", "Succeeded"));
+    let done = api.dcanary(home.path(), &["cancel", "web-1"]);
+    let said = text(&done.stderr);
+    assert_eq!(done.status.code(), Some(0), "{said}");
+    assert!(said.contains("web-1 is being cancelled"), "{said}");
+    let asked = (
+        format!("{RUNS}/web-1"),
+        "application/merge-patch+json".to_owned(),
+        json!({"spec": {"cancel": true}}),
+    );
+    assert_eq!(*api.patched.lock().unwrap(), [asked]);
+    let done = api.dcanary(home.path(), &["cancel", "web-1", "-o", "name"]);
+    assert_eq!(text(&done.stdout), "pipelinerun.dcanary.dev/web-1\n");
+}
+
+#[test]
+fn a_run_that_has_ended_is_not_cancelled() {
+    let home = tempfile::tempdir().unwrap();
+    let ended = run("web-1", 5, Some(("True", "Succeeded")));
+    let api = Api::start(vec![ended], ("True", "Succeeded"));
+    let done = api.dcanary(home.path(), &["cancel", "web-1"]);
+    assert_eq!(done.status.code(), Some(0));
+    assert!(text(&done.stderr).contains("has ended already"));
+    assert!(api.patched.lock().unwrap().is_empty());
 }

@@ -91,7 +91,7 @@ where
 pub fn cache<K>(
     api: Api<DeserializeGuard<K>>,
     told: mpsc::UnboundedSender<Found>,
-    gone: impl Fn() + Send + 'static,
+    gone: impl Fn() + Clone + Send + 'static,
 ) -> (
     Cache<K>,
     impl Stream<Item = Result<K, watcher::Error>> + Send + 'static,
@@ -108,9 +108,18 @@ where
         listing: HashMap::new(),
         told,
     };
+    let unread_gone = gone.clone();
     let stream = watcher(api, watcher::Config::default())
         .default_backoff()
-        .filter_map(move |event| futures::future::ready(event.map(|event| sieve.pass(event)).transpose()))
+        .filter_map(move |event| {
+            let deleted = matches!(event, Ok(Event::Delete(_)));
+            let passed = event.map(|event| sieve.pass(event)).transpose();
+            // one that could not be parsed is not in the cache: nothing of it goes on from here
+            if deleted && passed.is_none() {
+                unread_gone();
+            }
+            futures::future::ready(passed)
+        })
         .modify(|object| object.meta_mut().managed_fields = None)
         .reflect(writer)
         .inspect(move |event| {

@@ -36,6 +36,28 @@ pub struct Stores {
     pub cluster_executors: Store<ClusterExecutor>,
 }
 
+/// Who is told when a run or an Environment is gone, however it went.
+#[derive(Clone, Default)]
+pub struct Gone {
+    /// Something may be left of a run.
+    pub orphaned: Arc<Notify>,
+    /// Sealed records may be left.
+    pub left_behind: Arc<Notify>,
+}
+
+impl Gone {
+    /// A run may be gone.
+    pub fn run(&self) {
+        self.orphaned.notify_one();
+        self.left_behind.notify_one();
+    }
+
+    /// An Environment may be gone.
+    pub fn environment(&self) {
+        self.left_behind.notify_one();
+    }
+}
+
 /// Shared by all reconcilers.
 pub struct Context {
     /// Client of the API server.
@@ -74,8 +96,8 @@ pub struct Context {
     pub recorder: OnceLock<Recorder>,
     /// Why the ledger is not set up yet.
     pub ledger_waiting: watch::Sender<Option<dcanary_core::observed::Waiting>>,
-    /// A run or Environment went that left sealed records behind.
-    pub left_behind: Notify,
+    /// Sealed records may wait that nobody else hands over: a run or an Environment is gone, or has nothing else left.
+    pub left_behind: Arc<Notify>,
     /// What the reconcilers of Environments share.
     pub environments: Environments,
     /// Figures.

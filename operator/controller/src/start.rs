@@ -21,7 +21,7 @@ use kube::{
 };
 use tokio::{
     net::TcpListener,
-    sync::{Notify, mpsc, watch},
+    sync::{mpsc, watch},
 };
 use tokio_stream::wrappers::{UnboundedReceiverStream, WatchStream};
 use tokio_util::sync::CancellationToken;
@@ -31,7 +31,7 @@ use crate::{
     backoff::Failures,
     cache::{self, Cache, Fed, Found, cache, fed},
     config::Config,
-    context::{Context, Stores},
+    context::{Context, Gone, Stores},
     delivery,
     environment::{self, Environments, watch::Feeds},
     health, ledger, measure,
@@ -203,20 +203,18 @@ async fn prepare(client: &Client, config: Config, metrics: Metrics) -> Result<(A
         ..Settings::default()
     };
     let (told, found) = mpsc::unbounded_channel();
-    let gone = Arc::new(Notify::new());
-    let orphaned = gone.clone();
+    let gone = Gone::default();
+    let (of_runs, of_environments) = (gone.clone(), gone.clone());
     let caches = Caches {
         runs: fed(cache(
             Api::<DeserializeGuard<PipelineRun>>::all(client.clone()),
             told.clone(),
-            move || {
-                gone.notify_one();
-            },
+            move || of_runs.run(),
         )),
         pipelines: fed(cache(Api::all(client.clone()), told.clone(), || {})),
         executors: fed(cache(Api::all(client.clone()), told.clone(), || {})),
         cluster_executors: fed(cache(Api::all(client.clone()), told.clone(), || {})),
-        delivery: Feeds::new(client, &told),
+        delivery: Feeds::new(client, &told, move || of_environments.environment()),
         found,
         told,
     };
@@ -242,12 +240,12 @@ async fn prepare(client: &Client, config: Config, metrics: Metrics) -> Result<(A
         reports_as_of: watch::Sender::new(None),
         store_full: watch::Sender::new(None),
         wanted: Wanted::default(),
-        orphaned,
+        orphaned: gone.orphaned,
         unreadable_runs: caches.runs.0.unreadable.clone(),
         pipeline_failures: Failures::default(),
         recorder: OnceLock::new(),
         ledger_waiting: watch::Sender::new(None),
-        left_behind: Notify::new(),
+        left_behind: gone.left_behind,
         environments: environments(client, &config, &caches.delivery)?,
         metrics,
         client: client.clone(),

@@ -263,7 +263,7 @@ pub fn context_with(
         pipeline_failures: Failures::default(),
         recorder: OnceLock::new(),
         ledger_waiting: watch::Sender::new(None),
-        left_behind: Notify::new(),
+        left_behind: Arc::new(Notify::new()),
         environments,
         metrics: Metrics::new(),
     };

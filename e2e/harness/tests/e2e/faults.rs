@@ -2,11 +2,12 @@
 
 use anyhow::{Context, Result, ensure};
 use dcanary_harness::{
+    cli::{dcanary, said},
     fixtures::{BUSYBOX, LIMIT, run, run_with},
     git_server, scenario,
 };
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams};
 use serde_json::json;
 
 #[tokio::test]
@@ -152,10 +153,8 @@ async fn cancel_stops_what_runs_and_finally_still_runs() -> Result<()> {
         });
         ns.apply(&object.to_string()).await?;
         ns.running_pod("long").await?;
-        let cancel = json!({"spec": {"cancel": true}});
-        ns.runs()
-            .patch("long", &PatchParams::default(), &Patch::Merge(&cancel))
-            .await?;
+        let cancelled = dcanary(&["-n", &ns.name, "cancel", "long"]).await?;
+        ensure!(cancelled.status.success(), "{}", said(&cancelled));
         let view = ns.finished("long", LIMIT).await?;
         assert_eq!(view.state("Succeeded").1, "Cancelled", "{:#}", view.status());
         assert_eq!(view.stage("s")?["state"], "Cancelled");

@@ -39,7 +39,7 @@ pub(crate) fn object(kind: &str, namespace: &str, name: &str, spec: Value, statu
 pub(crate) fn promotion(name: &str, release: &str, ended: Option<(&str, &str)>) -> Value {
     let mut conditions = vec![match ended {
         Some((status, reason)) => condition("Succeeded", status, reason),
-        None => condition("Succeeded", "Unknown", "WaitsForApproval"),
+        None => condition("Succeeded", "Unknown", "WaitingForApproval"),
     }];
     conditions.extend(ended.map(|(_, reason)| condition("Finished", "True", reason)));
     object(

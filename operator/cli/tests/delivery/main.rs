@@ -145,6 +145,47 @@ fn every_other_decision_about_a_promotion_is_one_command() {
 }
 
 #[test]
+fn an_answer_to_an_environment_is_about_the_promotion_that_waits_there_and_says_which() {
+    let mut world = shop();
+    // 42 is in its steps, 43 waits for approval
+    world.objects[2].1["status"]["conditions"][0]["reason"] = json!("Stepping");
+    world
+        .objects
+        .push(("promotions", promotion("web-43-ccccc", "web-43", None)));
+    let api = Api::start(world.clone());
+    for arguments in [
+        &["approve", "production", "--yes"][..],
+        &["reject", "production", "--reason", "licence"],
+    ] {
+        let done = api.dcanary(arguments);
+        let said = text(&done.stderr);
+        assert_eq!(done.status.code(), Some(0), "{said}");
+        assert_eq!(api.last()["spec"]["for"]["name"], "web-43-ccccc", "{arguments:?}");
+        assert!(
+            said.contains("Promotion web-43-ccccc, which waits for approval"),
+            "{said}"
+        );
+    }
+    let done = api.dcanary(&["abort", "production"]);
+    assert!(
+        text(&done.stderr).contains("Promotion web-42-aaaaa, which is under way"),
+        "{}",
+        text(&done.stderr)
+    );
+    world
+        .objects
+        .push(("promotions", promotion("web-44-ddddd", "web-44", None)));
+    let several = Api::start(world);
+    let said = several.refused(&["approve", "production", "--yes"], 2);
+    assert!(
+        said.contains(
+            "web-43-ccccc (Release web-43), web-44-ddddd (Release web-44): name the promotion to approve"
+        ),
+        "{said}"
+    );
+}
+
+#[test]
 fn undo_hold_and_unhold_are_about_the_environment() {
     let api = Api::start(shop());
     let done = api.dcanary(&["undo", "production"]);

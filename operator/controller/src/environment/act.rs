@@ -235,11 +235,6 @@ async fn finalizer(ctx: &Context, environment: &Environment, hold: bool) -> Resu
         }
         Ok(Swapped::Written(_)) => {
             memory.forget(&uid);
-            let status = environment.status.as_ref();
-            let journal = status.and_then(|status| status.journal.as_ref());
-            if journal.is_some_and(|journal| !journal.sealed.is_empty()) {
-                ctx.left_behind.notify_one();
-            }
             Ok(Acted::Done)
         }
         Ok(Swapped::Gone) => Ok(Acted::Done),

@@ -14,12 +14,15 @@ use dcanary_rollout::{
 };
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use super::{index::Place, refusals::Refusals};
 use crate::memory::version;
 
 /// Digests of stored evidence that are kept for each Environment.
 const EVIDENCE: usize = 64;
+/// Samples that are taken at once for one Environment: fewer than for all of them, so that slow sources of one hold up no other.
+const SAMPLES: usize = 8;
 
 /// Something that was read by name.
 #[derive(Debug, Clone)]
@@ -62,9 +65,24 @@ pub struct EnvironmentMemory {
     /// The split that is asked about now.
     checking: Option<String>,
     evidence: Vec<String>,
+    samples: Places,
+}
+
+/// One permit for each sample that is taken at once for one Environment.
+struct Places(Arc<Semaphore>);
+
+impl Default for Places {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(SAMPLES)))
+    }
 }
 
 impl EnvironmentMemory {
+    /// Its own permits for samples.
+    pub fn samples(&self) -> Arc<Semaphore> {
+        self.samples.0.clone()
+    }
+
     /// Notes that a sample is asked for. `false`: it is already, or the answer is there. Answers to other samples of the same series are over.
     pub fn ask(&mut self, key: &MeasureKey) -> bool {
         self.measurements

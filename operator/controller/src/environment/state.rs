@@ -19,7 +19,7 @@ use crate::{cache::Unreadable, measure::Sources};
 
 /// A label of this length may stand for a longer name.
 const SHORTENED: usize = 60;
-/// Samples that are taken at once.
+/// Samples that are taken at once, for all Environments.
 const SAMPLES: usize = 64;
 
 /// Caches.

@@ -47,13 +47,18 @@ pub struct Feeds {
 }
 
 impl Feeds {
-    /// Of the whole cluster.
-    pub fn new(client: &Client, told: &mpsc::UnboundedSender<Found>) -> Self {
+    /// Of the whole cluster. `went` is called when an Environment may have been deleted.
+    pub fn new(
+        client: &Client,
+        told: &mpsc::UnboundedSender<Found>,
+        went: impl Fn() + Clone + Send + 'static,
+    ) -> Self {
         let gone = Arc::new(Notify::new());
         let notify = gone.clone();
         Self {
             environments: fed(cache::cache(Api::all(client.clone()), told.clone(), move || {
                 notify.notify_one();
+                went();
             })),
             promotions: fed(cache::cache(Api::all(client.clone()), told.clone(), || {})),
             decisions: fed(cache::cache(Api::all(client.clone()), told.clone(), || {})),

@@ -1,8 +1,10 @@
 //! Sealed records of runs and Environments that are gone: one of them, or its whole namespace, may be deleted while the chain is away, and
 //! its records wait in ConfigMaps of the operator's namespace. They are recorded when the chain is back, by this operator or the next one.
+//! The same goes for one that is still there (somebody else's finalizer holds it, say) and has nothing but sealed records.
 
 use std::{
     collections::HashMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -12,7 +14,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, ResourceExt, api::ListParams, runtime::reflector::Store};
 use tracing::{debug, error, info, warn};
 
-use super::{decode_graph, outcomes, records, seal};
+use super::{Journaled, decode_graph, outbox, outcomes, records, seal};
 use crate::context::Context;
 
 /// First pause before records are handed over again, and the longest.
@@ -31,32 +33,42 @@ struct Waiting {
     shown: bool,
 }
 
-/// Everything that was left behind, by UID of the run.
+/// Everything that was left behind.
 #[derive(Debug, Default)]
-pub struct LeftBehind(HashMap<String, Waiting>);
+pub struct LeftBehind {
+    /// By UID of the run.
+    gone: HashMap<String, Waiting>,
+    /// The last sealed record that was handed over of those that are still there and have nothing but sealed records.
+    handed: HashMap<String, i64>,
+    /// Something could not be read.
+    failed: bool,
+}
 
 impl LeftBehind {
-    /// Whether anything still waits.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// Whether anything still waits, or could not be read.
+    pub fn has_to_look(&self) -> bool {
+        self.failed || !self.gone.is_empty()
     }
 
     /// UIDs of the runs.
     pub fn runs(&self) -> impl Iterator<Item = String> {
-        self.0.keys().cloned()
+        self.gone.keys().cloned()
     }
 
     /// Looks for ConfigMaps whose run is gone, and hands their records to the recorder: at once when they are new, else after a pause
     /// that grows. The recorder keeps what it was given; a repetition helps only when a ConfigMap could not be deleted.
     pub async fn look(&mut self, ctx: &Context, runs: &Store<PipelineRun>) {
+        self.failed = false;
+        self.hand_back(ctx, outcomes::only_sealed(ctx, runs)).await;
         let maps: Api<ConfigMap> = Api::namespaced(ctx.client.clone(), &ctx.config.namespace);
         let found = match maps.list(&ListParams::default().labels(labels::RUN_UID)).await {
             Ok(found) => found.items,
             Err(source) => {
                 warn!(
                     error = &source as &dyn std::error::Error,
-                    "sealed records cannot be listed now"
+                    "sealed records cannot be listed now; will look again"
                 );
+                self.failed = true;
                 return;
             }
         };
@@ -69,10 +81,30 @@ impl LeftBehind {
                 None => {}
             }
         }
-        self.0.retain(|uid, _| gone.contains_key(uid));
+        self.gone.retain(|uid, _| gone.contains_key(uid));
         for (uid, maps) in gone {
             self.hand_over(ctx, uid, &maps);
         }
+    }
+
+    /// Hands over what is sealed of those that have nothing else: the recorder, which got nothing of them, asks for nothing. It keeps what
+    /// it was given, so once is enough.
+    async fn hand_back(&mut self, ctx: &Context, subjects: Vec<Arc<dyn Journaled + Send>>) {
+        let mut handed = HashMap::new();
+        for subject in subjects {
+            let sealed = subject.journal().and_then(|journal| journal.sealed.last());
+            let (Some(outbox), Some(sealed)) = (outbox(&ctx.config.domain, subject.as_ref()), sealed) else {
+                continue;
+            };
+            let uid = subject.uid();
+            let known = self.handed.get(&uid) == Some(&sealed.last);
+            if known || outcomes::hand_back_of(ctx, subject.as_ref(), &outbox.key, 0, u64::MAX).await {
+                handed.insert(uid, sealed.last);
+            } else {
+                self.failed = true;
+            }
+        }
+        self.handed = handed;
     }
 
     fn hand_over(&mut self, ctx: &Context, uid: String, maps: &[ConfigMap]) {
@@ -118,14 +150,14 @@ impl LeftBehind {
 
     /// Whether a run's records are to be handed over now.
     fn is_due(&self, uid: &str, config_maps: &[String], now: Instant) -> bool {
-        let waiting = self.0.get(uid);
+        let waiting = self.gone.get(uid);
         waiting.is_none_or(|waiting| waiting.again <= now || waiting.config_maps != config_maps)
     }
 
     /// Notes that they are handed over; whether they are new.
     fn noted(&mut self, uid: &str, config_maps: Vec<String>, last: Option<u64>, now: Instant) -> bool {
         let before = self
-            .0
+            .gone
             .get(uid)
             .filter(|waiting| waiting.config_maps == config_maps);
         let (tries, shown) = before.map_or((0, false), |waiting| (waiting.tries + 1, waiting.shown));
@@ -136,13 +168,13 @@ impl LeftBehind {
             again: now + FIRST.saturating_mul(1 << tries.min(16)).min(LONGEST),
             shown,
         };
-        self.0.insert(uid.to_owned(), waiting);
+        self.gone.insert(uid.to_owned(), waiting);
         tries == 0
     }
 
     /// Notes a refusal; whether people have to be told.
     fn refused(&mut self, uid: &str) -> bool {
-        let waiting = self.0.get_mut(uid);
+        let waiting = self.gone.get_mut(uid);
         waiting.is_some_and(|waiting| !std::mem::replace(&mut waiting.shown, true))
     }
 
@@ -173,7 +205,7 @@ impl LeftBehind {
             }
             _ => 0,
         };
-        let Some(waiting) = self.0.get(&key.run) else {
+        let Some(waiting) = self.gone.get(&key.run) else {
             return false;
         };
         if waiting.last.is_some_and(|last| end > last) {
@@ -187,7 +219,7 @@ impl LeftBehind {
                     return true;
                 }
             }
-            self.0.remove(&key.run);
+            self.gone.remove(&key.run);
         }
         true
     }
@@ -237,7 +269,7 @@ mod tests {
             assert_eq!(left.noted("uid", maps.clone(), Some(3), now), round == 0);
             assert!(!left.is_due("uid", &maps, now), "not at the next look");
             assert_eq!(left.refused("uid"), round == 0, "told once");
-            let again = left.0["uid"].again;
+            let again = left.gone["uid"].again;
             pauses.push((again - now).as_secs());
             now = again;
         }

@@ -66,7 +66,7 @@ impl Journaled for Environment {
 }
 
 /// Hands an outbox to the recorder, unless the chain is known to hold all of it already (the status says so with its next write).
-/// Repeating is harmless.
+/// Repeating is harmless. When all that it has is sealed, the ConfigMaps are read first, which is done elsewhere.
 pub fn hand_over(ctx: &Context, subject: &dyn Journaled) {
     let Some(recorder) = ctx.recorder.get() else {
         return;
@@ -75,9 +75,10 @@ pub fn hand_over(ctx: &Context, subject: &dyn Journaled) {
         return;
     };
     let recorded = ctx.journal_of(&outbox.key.run, |journal| journal.recorded);
-    let open = outbox.records.last().is_none_or(|last| last.n >= recorded);
-    if open {
-        recorder.submit(outbox);
+    match outbox.records.last() {
+        Some(last) if last.n >= recorded => recorder.submit(outbox),
+        Some(_) => {}
+        None => ctx.left_behind.notify_one(),
     }
 }
 

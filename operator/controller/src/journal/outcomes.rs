@@ -13,8 +13,10 @@ use tracing::warn;
 use super::{Journaled, graph, left_behind::LeftBehind, outbox, records, seal};
 use crate::context::Context;
 
-/// How often it is looked whether records of runs that are gone have to be handed over again while they wait.
+/// How often it is looked whether sealed records have to be handed over again while they wait.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// Deletions come in crowds: one look for all of them.
+const CROWD: Duration = Duration::from_millis(200);
 /// How often the recorder is told which runs there still are.
 const FORGET: Duration = Duration::from_secs(60);
 
@@ -28,7 +30,6 @@ pub async fn follow(ctx: Arc<Context>, runs: Store<PipelineRun>, mut outcomes: U
     left_behind.look(&ctx, &runs).await;
     let mut again = tokio::time::interval(LOOK_AGAIN);
     let mut forget = tokio::time::interval(FORGET);
-    // the cache may still hold a run that has just gone: one more look than there is reason for
     let mut expected = false;
     loop {
         let outcome = tokio::select! {
@@ -45,13 +46,13 @@ pub async fn follow(ctx: Arc<Context>, runs: Store<PipelineRun>, mut outcomes: U
                 continue;
             }
             () = ctx.left_behind.notified() => {
-                left_behind.look(&ctx, &runs).await;
-                expected = true;
-                again.reset();
+                if !std::mem::replace(&mut expected, true) {
+                    again.reset_after(CROWD);
+                }
                 continue;
             }
             _ = again.tick() => {
-                if std::mem::take(&mut expected) || !left_behind.is_empty() {
+                if std::mem::take(&mut expected) || left_behind.has_to_look() {
                     left_behind.look(&ctx, &runs).await;
                 }
                 continue;
@@ -107,6 +108,19 @@ pub(super) fn recorded(ctx: &Context, runs: &Store<PipelineRun>, uid: &str) -> O
         Some(run) => Some(run.journal()?.recorded),
         None => Some(environment()?.journal()?.recorded),
     }
+}
+
+/// Runs and Environments in the caches all of whose waiting records are sealed: their outbox is empty, so the recorder knows of none.
+pub(super) fn only_sealed(ctx: &Context, runs: &Store<PipelineRun>) -> Vec<Arc<dyn Journaled + Send>> {
+    let runs = runs.state().into_iter();
+    let environments = ctx.environments.stores.environments.state().into_iter();
+    runs.map(|run| run as Arc<dyn Journaled + Send>)
+        .chain(environments.map(|environment| environment as Arc<dyn Journaled + Send>))
+        .filter(|subject| {
+            let journal = subject.journal();
+            journal.is_some_and(|journal| journal.pending.is_empty() && !journal.sealed.is_empty())
+        })
+        .collect()
 }
 
 /// What the recorder holds of runs that are gone and can never record is of no use to anybody.
@@ -186,12 +200,23 @@ fn take(journal: &mut JournalSeen, outcome: Outcome) {
 /// The chain lacks records that were sealed: read them back and hand them over. What cannot be read now is asked for again by the
 /// recorder.
 async fn hand_back(ctx: &Context, runs: &Store<PipelineRun>, key: &RunKey, from: u64, to: u64) {
-    let (Some(subject), Some(recorder)) = (current(ctx, runs, &key.run), ctx.recorder.get()) else {
-        return;
+    if let Some(subject) = current(ctx, runs, &key.run) {
+        hand_back_of(ctx, subject.as_ref(), key, from, to).await;
+    }
+}
+
+/// The same for a run or an Environment that is at hand. Whether all of it could be handed over.
+pub(super) async fn hand_back_of(
+    ctx: &Context,
+    subject: &(dyn Journaled + Send),
+    key: &RunKey,
+    from: u64,
+    to: u64,
+) -> bool {
+    let (Some(journal), Some(recorder)) = (subject.journal(), ctx.recorder.get()) else {
+        return false;
     };
-    let Some(journal) = subject.journal() else {
-        return;
-    };
+    let mut all = true;
     let wanted = |n: i64| u64::try_from(n).unwrap_or(u64::MAX);
     for sealed in journal
         .sealed
@@ -204,8 +229,9 @@ async fn hand_back(ctx: &Context, runs: &Store<PipelineRun>, key: &RunKey, from:
                 warn!(
                     error = &failure as &dyn std::error::Error,
                     config_map = sealed.config_map,
-                    "sealed records cannot be read now; the recorder asks again"
+                    "sealed records cannot be read now; will ask again"
                 );
+                all = false;
                 continue;
             }
         };
@@ -219,8 +245,10 @@ async fn hand_back(ctx: &Context, runs: &Store<PipelineRun>, key: &RunKey, from:
             });
         } else {
             swapped(ctx, &key.run, &sealed.config_map);
+            all = false;
         }
     }
+    all
 }
 
 /// The recorder asks for sealed records again and again: people are told once.

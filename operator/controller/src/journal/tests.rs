@@ -310,3 +310,26 @@ async fn a_config_map_whose_records_are_all_on_the_chain_is_dropped_although_its
     let place = "/api/v1/namespaces/dcanary-system/configmaps";
     assert_eq!(dropped, [format!("{place}/run-1-1"), format!("{place}/env-1-0")]);
 }
+
+#[tokio::test]
+async fn a_run_that_is_still_there_with_nothing_but_sealed_records_is_recorded_by_an_operator_that_never_had_its_outbox()
+ {
+    let api = ApiServer::start(|request: &Asked| {
+        if request.path.ends_with(MAP) {
+            return Answer::ok(&map(&[pending(0, "a"), pending(1, "b")]));
+        }
+        Answer::ok(&json!({"items": [], "metadata": {}}))
+    });
+    // somebody else's finalizer holds it, and ours is off
+    let mut run = run();
+    run.metadata.finalizers = Some(vec!["somebody/else".to_owned()]);
+    let journal = run.status.as_mut().unwrap().journal.as_mut().unwrap();
+    (journal.pending, journal.next) = (Vec::new(), 2);
+    let mut desk = Desk::open(&api, Arc::new(MemoryLedger::new()), &run);
+    desk.seen(|seen| seen.recorded == 2).await;
+    let key = RunKey::new("default", "local", "run-1");
+    assert_eq!(
+        desk.ledger.records(&key),
+        written(&[pending(0, "a"), pending(1, "b")])
+    );
+}

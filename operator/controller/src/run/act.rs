@@ -206,10 +206,6 @@ async fn finalizer(ctx: &Context, run: &PipelineRun, hold: bool) -> Result<Acted
             } else {
                 // the run has ended and its status is final: reports that came meanwhile are of no concern
                 ctx.acknowledgements.done(&ctx.memory.forget(&uid));
-                let journal = run.status.as_ref().and_then(|status| status.journal.as_ref());
-                if journal.is_some_and(|journal| !journal.sealed.is_empty()) {
-                    ctx.left_behind.notify_one();
-                }
             }
             Ok(Acted::All)
         }

@@ -1,12 +1,13 @@
 //! Which promotion is meant: by its name, by the name of its environment, or by how its name begins.
 
-use dcanary_crds::{Environment, Promotion, Verb, release::DecidedKind};
+use dcanary_crds::{ConditionStatus, ConditionType, Environment, Promotion, Verb, release::DecidedKind};
 use kube::{ResourceExt as _, api::ListParams};
 
 use super::made::{About, groups_of};
 use crate::{
     cluster::{Cluster, kind::Named as _},
     exit::Failure,
+    output::note,
     render::{environment::under_way, promotions::exit_of},
 };
 
@@ -54,8 +55,15 @@ pub async fn promotion(cluster: &Cluster, name: &str, verb: Verb) -> Result<Foun
         None => {
             let environment = cluster.of::<Environment>(here).get_opt(name).await.ok().flatten();
             let all = list(cluster).await?;
-            let (there, chosen) = choose(name, verb, here, environment.as_ref(), &all)?;
-            (cluster.read::<Promotion>(&there, &chosen).await?, there)
+            let chosen = choose(name, verb, here, environment.as_ref(), &all)?;
+            if environment.is_some() {
+                note(&format!(
+                    "in Environment {name} this is about Promotion {}, {}",
+                    chosen.name, chosen.because
+                ));
+            }
+            let found = cluster.read::<Promotion>(&chosen.namespace, &chosen.name).await?;
+            (found, chosen.namespace)
         }
     };
     let reference = &promotion.spec.environment_ref;
@@ -96,49 +104,96 @@ fn leads_to(promotion: &Promotion, here: &str, environment: &str) -> bool {
     reference.name == environment && reference.namespace.as_deref().is_none_or(|place| place == here)
 }
 
-/// Namespace and name of the promotion that is meant: pure.
+/// The promotion that is meant.
+#[derive(Debug, PartialEq, Eq)]
+struct Chosen {
+    namespace: String,
+    name: String,
+    because: &'static str,
+}
+
+/// What a promotion waits for before anything of it is deployed, if that is something that this verb answers.
+fn waits_for(promotion: &Promotion, verb: Verb) -> Option<&'static str> {
+    let conditions = promotion.status.iter().flat_map(|status| &status.conditions);
+    let reason = conditions
+        .filter(|condition| condition.kind == ConditionType::Succeeded)
+        .find(|condition| condition.status == ConditionStatus::Unknown)
+        .map(|condition| condition.reason.as_str())?;
+    match (reason, verb) {
+        ("WaitingForApproval", Verb::Approve | Verb::Reject) => Some("which waits for approval"),
+        ("Frozen", Verb::Override | Verb::Reject) => Some("which waits for the end of a freeze window"),
+        _ => None,
+    }
+}
+
+/// Which promotion is meant: pure. In an Environment the one that waits for just this answer comes before the one under way.
 fn choose(
     name: &str,
     verb: Verb,
     here: &str,
     environment: Option<&Environment>,
     all: &[Promotion],
-) -> Result<(String, String), Failure> {
-    let verb = verb.word();
+) -> Result<Chosen, Failure> {
+    let of = |promotion: &Promotion, because| Chosen {
+        namespace: here.to_owned(),
+        name: promotion.name_any(),
+        because,
+    };
+    let there = || all.iter().filter(|promotion| leads_to(promotion, here, name));
+    if environment.is_some() {
+        let waiting: Vec<(&Promotion, &'static str)> = there()
+            .filter_map(|promotion| Some((promotion, waits_for(promotion, verb)?)))
+            .collect();
+        match waiting.as_slice() {
+            [(one, because)] => return Ok(of(one, because)),
+            [] => {}
+            several => return Err(ambiguous(name, verb, several.iter().map(|(one, _)| *one))),
+        }
+    }
     let rollout = environment
         .and_then(|found| found.status.as_ref()?.rollout.as_ref())
         .filter(|rollout| under_way(rollout));
     if let Some(rollout) = rollout {
-        return Ok((rollout.promotion_namespace.clone(), rollout.promotion.clone()));
+        return Ok(Chosen {
+            namespace: rollout.promotion_namespace.clone(),
+            name: rollout.promotion.clone(),
+            because: "which is under way",
+        });
     }
-    let meant: Vec<&Promotion> = all
-        .iter()
+    let meant: Vec<&Promotion> = match environment {
+        Some(_) => there().collect(),
+        None => all
+            .iter()
+            .filter(|promotion| promotion.name_any().starts_with(name))
+            .collect(),
+    };
+    let meant: Vec<&Promotion> = meant
+        .into_iter()
         .filter(|promotion| exit_of(promotion).is_none())
-        .filter(|promotion| match environment {
-            Some(_) => leads_to(promotion, here, name),
-            None => promotion.name_any().starts_with(name),
-        })
         .collect();
     match (meant.as_slice(), environment) {
-        ([one], _) => Ok((here.to_owned(), one.name_any())),
+        ([one], _) => Ok(of(one, "which has not ended")),
         ([], Some(_)) => Err(Failure::usage(format!(
-            "Environment {name} of namespace {here} has no promotion under way: nothing to {verb}; see `dcanary get promotions --env {name}`"
+            "Environment {name} of namespace {here} has no promotion under way: nothing to {}; see `dcanary get promotions --env {name}`",
+            verb.word()
         ))),
         ([], None) => Err(Failure::cannot_tell(format!(
             "neither a Promotion nor an Environment of namespace {here} is called {name}, and no promotion under way begins so; see `{}` for all",
             Promotion::LISTED
         ))),
-        (several, _) => {
-            let names: Vec<String> = several
-                .iter()
-                .map(|one| format!("{} (Release {})", one.name_any(), one.spec.release_ref.name))
-                .collect();
-            Err(Failure::usage(format!(
-                "`{name}` may be any of {}: name the promotion to {verb}",
-                names.join(", ")
-            )))
-        }
+        (several, _) => Err(ambiguous(name, verb, several.iter().copied())),
     }
+}
+
+fn ambiguous<'a>(name: &str, verb: Verb, several: impl Iterator<Item = &'a Promotion>) -> Failure {
+    let names: Vec<String> = several
+        .map(|one| format!("{} (Release {})", one.name_any(), one.spec.release_ref.name))
+        .collect();
+    Failure::usage(format!(
+        "`{name}` may be any of {}: name the promotion to {}",
+        names.join(", "),
+        verb.word()
+    ))
 }
 
 #[cfg(test)]
@@ -158,7 +213,59 @@ mod tests {
     }
 
     fn chosen(name: &str, environment: Option<&Environment>) -> Result<(String, String), String> {
-        choose(name, Verb::Abort, "shop", environment, &promotions()).map_err(|failure| failure.message)
+        choose(name, Verb::Abort, "shop", environment, &promotions())
+            .map(|chosen| (chosen.namespace, chosen.name))
+            .map_err(|failure| failure.message)
+    }
+
+    /// `web-43-fffff` and further ones wait, each for its reason, while `web-42-aaaaa` is under way.
+    fn while_waiting(verb: Verb, reasons: &[&str]) -> Result<Chosen, Failure> {
+        let mut all = promotions();
+        let mut waiting = all.pop().unwrap();
+        for (number, reason) in reasons.iter().enumerate() {
+            waiting.metadata.name = Some(format!("waiting-{number}"));
+            waiting.status = serde_json::from_value(serde_json::json!({"conditions": [{
+                "type": "Succeeded", "status": "Unknown", "reason": reason, "message": "",
+                "lastTransitionTime": "2026-03-01T12:09:00Z",
+            }]}))
+            .unwrap();
+            all.push(waiting.clone());
+        }
+        choose("production", verb, "shop", Some(&production()), &all)
+    }
+
+    #[test]
+    fn an_answer_goes_to_the_promotion_that_waits_for_it_and_not_to_the_one_under_way() {
+        let named = |verb, reasons: &[&str]| while_waiting(verb, reasons).unwrap().name;
+        assert_eq!(named(Verb::Approve, &["WaitingForApproval"]), "waiting-0");
+        assert_eq!(named(Verb::Reject, &["WaitingForApproval"]), "waiting-0");
+        assert_eq!(named(Verb::Reject, &["Frozen"]), "waiting-0");
+        assert_eq!(
+            named(Verb::Override, &["WaitingForApproval", "Frozen"]),
+            "waiting-1"
+        );
+        assert_eq!(
+            named(Verb::Approve, &["WaitingForSource", "WaitingForApproval"]),
+            "waiting-1"
+        );
+        // everything else is about what is under way
+        assert_eq!(named(Verb::Abort, &["WaitingForApproval"]), "web-42-aaaaa");
+        assert_eq!(named(Verb::Pause, &["Frozen"]), "web-42-aaaaa");
+        // and so is an answer that nothing waits for
+        assert_eq!(named(Verb::Reject, &["WaitingForSource"]), "web-42-aaaaa");
+        assert_eq!(named(Verb::Override, &["WaitingForApproval"]), "web-42-aaaaa");
+    }
+
+    #[test]
+    fn when_several_wait_for_an_answer_they_are_listed_and_none_is_chosen() {
+        let failure = while_waiting(Verb::Reject, &["WaitingForApproval", "Frozen"]).unwrap_err();
+        assert_eq!(failure.exit, crate::exit::Exit::Usage);
+        assert!(
+            failure.message.contains(
+                "waiting-0 (Release web-43), waiting-1 (Release web-43): name the promotion to reject"
+            ),
+            "{failure}"
+        );
     }
 
     #[test]

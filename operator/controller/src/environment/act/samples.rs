@@ -1,6 +1,6 @@
 //! Samples are taken beside the decisions: a source that is slow holds up nobody.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use dcanary_crds::{Environment, SecretKey};
 use dcanary_rollout::{
@@ -9,6 +9,10 @@ use dcanary_rollout::{
 };
 use jiff::Timestamp;
 use kube::ResourceExt;
+use tokio::{
+    sync::{AcquireError, OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout_at},
+};
 
 use crate::{
     context::Context,
@@ -16,16 +20,18 @@ use crate::{
     measure::measure,
 };
 
-/// Asks for a sample, unless it is asked for already. The answer wakes the Environment.
+/// Asks for a sample, unless it is asked for already. The answer wakes the Environment. The time that it may take begins now: one that
+/// finds no place in that time is answered by an error.
 pub fn take(ctx: &Arc<Context>, environment: &Environment, measure: &Measure) {
     let uid = environment.uid().unwrap_or_default();
-    let asked = ctx
-        .environments
-        .memory
-        .with(&uid, |memory| memory.ask(&measure.key));
-    if !asked {
+    let own = ctx.environments.memory.with(&uid, |memory| {
+        let asked = memory.ask(&measure.key);
+        asked.then(|| memory.samples())
+    });
+    let Some(own) = own else {
         return;
-    }
+    };
+    let end = Instant::now() + Duration::from_secs(measure.timeout);
     let under_way = UnderWay {
         ctx: ctx.clone(),
         uid,
@@ -34,12 +40,30 @@ pub fn take(ctx: &Arc<Context>, environment: &Environment, measure: &Measure) {
     let (measure, namespace) = (measure.clone(), environment.namespace().unwrap_or_default());
     let account = account(environment).to_owned();
     tokio::spawn(async move {
-        let Ok(_permit) = under_way.ctx.environments.samples.clone().acquire_owned().await else {
-            return;
+        let all = under_way.ctx.environments.samples.clone();
+        let _places = match timeout_at(end, places(own, all)).await {
+            Ok(Ok(places)) => places,
+            Ok(Err(_)) => return,
+            Err(_) => {
+                let problem = format!(
+                    "it could not be asked for in {}s: too many samples are being taken",
+                    measure.timeout
+                );
+                return under_way.answered(Answer::Error(problem));
+            }
         };
-        let answer = answer(&under_way.ctx, &namespace, &account, &measure).await;
-        under_way.answered(answer);
+        let asked = answer(&under_way.ctx, &namespace, &account, &measure);
+        let answer = timeout_at(end, asked).await;
+        let late = |_| Answer::Error(format!("no answer in {}s", measure.timeout));
+        under_way.answered(answer.unwrap_or_else(late));
     });
+}
+
+type Place = OwnedSemaphorePermit;
+
+/// A place among those of the Environment, and one among all. Whoever waits for the first holds none that others could have.
+async fn places(own: Arc<Semaphore>, all: Arc<Semaphore>) -> Result<(Place, Place), AcquireError> {
+    Ok((own.acquire_owned().await?, all.acquire_owned().await?))
 }
 
 async fn answer(ctx: &Context, namespace: &str, account: &str, wanted: &Measure) -> Answer {
@@ -111,3 +135,7 @@ impl Drop for UnderWay {
         self.ctx.environments.wake_uid(&self.uid);
     }
 }
+
+#[cfg(test)]
+#[path = "samples_tests.rs"]
+mod tests;
