@@ -42,8 +42,7 @@ impl Pass<'_> {
             verdict == Some(Verdict::Inconclusive) && !self.is_accepted(name)
         };
         let names = match rollout.doing {
-            Doing::Stepping => vec![BACKGROUND.to_owned()],
-            Doing::Promoting => vec![BACKGROUND.to_owned()],
+            Doing::Stepping | Doing::Promoting => vec![BACKGROUND.to_owned()],
             Doing::Verifying => vec![POST_PROMOTION.to_owned(), BACKGROUND.to_owned()],
             _ => Vec::new(),
         };

@@ -60,14 +60,11 @@ fn what_is_kept_for_the_store_has_an_end() {
         .collect();
     world.promote("good2");
     world.store_away = true;
-    let plan = (0..5)
-        .map(|_| {
-            world.decide_once(usize::MAX);
-            world.record();
-            dcanary_rollout::next(&world.env, &world.seen(), world.now)
-        })
-        .last()
-        .unwrap();
+    for _ in 0..5 {
+        world.decide_once(usize::MAX);
+        world.record();
+    }
+    let plan = dcanary_rollout::next(&world.env, &world.seen(), world.now);
     let kept: Vec<String> = world
         .status()
         .unstored
