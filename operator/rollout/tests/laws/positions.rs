@@ -63,11 +63,15 @@ fn what_is_older_comes_after_a_newer_one_that_goes_back_or_when_it_is_said_to_or
     let mut other = world("api");
     other.promote("good2");
     other.run_to(50);
-    for (mut world, undo) in [(gone, false), (said, true), (other, false)] {
-        let name = world.ask("good3", undo);
-        world.run(60);
-        world.decide(&name, Verb::Resume, "ann");
-        world.run(60);
-        assert_eq!(world.stable().as_deref(), Some("good3"), "undo: {undo}");
-    }
+    comes(gone, false);
+    comes(said, true);
+    comes(other, false);
+}
+
+fn comes(mut world: World, undo: bool) {
+    let name = world.ask("good3", undo);
+    world.run(60);
+    world.decide(&name, Verb::Resume, "ann");
+    world.run(60);
+    assert_eq!(world.stable().as_deref(), Some("good3"), "undo: {undo}");
 }
