@@ -16,6 +16,10 @@ impl Pass<'_> {
         };
         let asks = rollout.reason == "AnalysisInconclusive";
         match (rollout.doing, self.who_asks(&rollout).filter(|_| asks)) {
+            // behind the steps there is nothing to measure on for: it was asked whether to promote
+            (Doing::Stepping, Some(name)) if name == BACKGROUND && self.is_through(&rollout) => {
+                self.accept(&name);
+            }
             // a person looked; it goes on measuring, and may ask again
             (Doing::Stepping, Some(name)) if name == BACKGROUND => self.restart(BACKGROUND),
             (Doing::Promoting, Some(name)) => {
@@ -50,6 +54,12 @@ impl Pass<'_> {
             .into_iter()
             .chain(self.step_analysis(rollout))
             .find(|name| open(name))
+    }
+
+    /// Whether all steps are behind it.
+    fn is_through(&self, rollout: &Rollout) -> bool {
+        let at = usize::try_from(rollout.step).unwrap_or_default();
+        at >= steps::steps(&self.env.spec).len()
     }
 
     /// The analysis of the present step.

@@ -14,7 +14,10 @@ impl Pass<'_> {
         let Some(rollout) = self.active().cloned() else {
             return false;
         };
-        if rollout.resumed || !self.due(&rollout).iter().any(|name| name == BACKGROUND) {
+        if rollout.resumed
+            || self.is_accepted(BACKGROUND)
+            || !self.due(&rollout).iter().any(|name| name == BACKGROUND)
+        {
             return false;
         }
         if self.background().is_none() {
