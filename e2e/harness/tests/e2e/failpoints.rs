@@ -74,8 +74,7 @@ where
                 println!("{point:<32} {:<12} {outcome}", format!("{story:?}"));
             }
             println!(
-                "{} killed {} times: {} s",
-                format!("{story:?}"),
+                "{story:?} killed {} times: {} s",
                 points.len(),
                 began.elapsed().as_secs()
             );
