@@ -54,7 +54,7 @@ async fn a_failed_node_says_so_in_its_status() {
 #[tokio::test]
 async fn calls_that_wait_for_a_slow_disk_take_a_bounded_number_of_bytes_and_all_that_are_taken_are_answered()
 {
-    let mut rig = Rig::new(11);
+    let rig = Rig::new(11);
     let node = rig.recover().unwrap();
     let keys = Arc::new(Keys::generate().unwrap());
     let views = Arc::new(Views::new(keys, node.machine.state().clone(), 0));
