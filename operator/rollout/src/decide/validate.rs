@@ -1,6 +1,6 @@
 //! What the schema cannot say about an Environment.
 
-use std::net::{IpAddr, Ipv6Addr};
+use core::net::{IpAddr, Ipv6Addr};
 
 use dcanary_crds::{EnvironmentSpec, RouteVerify};
 use thiserror::Error;
