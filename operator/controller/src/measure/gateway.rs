@@ -47,7 +47,8 @@ async fn ask(http: &Client, url: &Url, verify: &Verify) -> Result<(), String> {
     let location = answer
         .headers()
         .get(header::LOCATION)
-        .and_then(|location| Url::parse(location.to_str().ok()?).ok());
+        // it may leave out the scheme, which is then that of the request
+        .and_then(|location| url.join(location.to_str().ok()?).ok());
     let leads_to = location.as_ref().and_then(Url::host_str);
     if leads_to == Some(verify.leads_to.as_str()) {
         Ok(())

@@ -78,6 +78,14 @@ async fn shown(script: Script) -> Result<(), String> {
 const GOOD: (u16, Option<&str>) = (302, Some("http://0123456789abcdef.dcanary.invalid/elsewhere"));
 
 #[tokio::test]
+async fn a_redirect_without_a_scheme_is_one_of_the_schemes_of_the_request() {
+    let bare = (302, Some("//0123456789abcdef.dcanary.invalid:8080/elsewhere"));
+    assert_eq!(shown(vec![bare]).await, Ok(()));
+    let elsewhere = (302, Some("/0123456789abcdef.dcanary.invalid"));
+    assert!(shown(vec![elsewhere]).await.unwrap_err().contains("another place"));
+}
+
+#[tokio::test]
 async fn three_redirects_over_three_connections_show_a_split() {
     let (address, asked) = gateway(vec![GOOD]).await;
     let answer = verify(guard(false), &question(format!("http://{address}/"), None)).await;

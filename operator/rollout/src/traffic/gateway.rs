@@ -90,6 +90,9 @@ impl Traffic for GatewayRoute<'_> {
 impl GatewayRoute<'_> {
     fn step(&self, wanted: &Wanted<'_>) -> Result<Split, Obstacle> {
         let place = &self.place;
+        // without a candidate nothing is split, so there is nothing to show
+        let proof = wanted.candidate.map_or(Proof::Off, |_| wanted.proof);
+        let wanted = &Wanted { proof, ..*wanted };
         if !place.seen.gateway_api {
             return Err(Obstacle::GatewayApiMissing(route::kind(self.route.kind).name()));
         }
