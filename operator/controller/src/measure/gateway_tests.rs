@@ -82,7 +82,12 @@ async fn a_redirect_without_a_scheme_is_one_of_the_schemes_of_the_request() {
     let bare = (302, Some("//0123456789abcdef.dcanary.invalid:8080/elsewhere"));
     assert_eq!(shown(vec![bare]).await, Ok(()));
     let elsewhere = (302, Some("/0123456789abcdef.dcanary.invalid"));
-    assert!(shown(vec![elsewhere]).await.unwrap_err().contains("another place"));
+    assert!(
+        shown(vec![elsewhere])
+            .await
+            .unwrap_err()
+            .contains("another place")
+    );
 }
 
 #[tokio::test]
