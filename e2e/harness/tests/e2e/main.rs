@@ -5,6 +5,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod absent;
 mod approvals;
 mod checkout;
 mod delivery;
@@ -19,4 +20,3 @@ mod outages;
 mod rbac;
 mod runs;
 mod shown;
-mod stuck;

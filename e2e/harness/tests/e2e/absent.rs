@@ -1,4 +1,4 @@
-//! A node that is gone without a word: its Pods stay, being deleted, until somebody takes them away.
+//! A node that is gone without a word: its Pods stay, being deleted, until somebody takes them away. (It takes long, so it is the first by name.)
 
 use anyhow::{Context, Result, ensure};
 use dcanary_harness::{
