@@ -186,7 +186,10 @@ async fn a_route_that_somebody_else_keeps_changing_is_left_to_them_and_they_are_
             "{said}"
         );
         assert_eq!(view.stable(), Some("one"));
-        // they have stopped, and somebody says so
+        // they have stopped, and somebody says so; the pause of the steps is another question
+        decide(&me, Verb::Resume, &promotion).await?;
+        ns.environment_until("web", LIMIT, |view| view.state("Paused").1 == "PausedByStep")
+            .await?;
         decide(&me, Verb::Resume, &promotion).await?;
         ns.promotion_succeeds(&promotion).await?;
         let load = load(&ns, "web").await?;
