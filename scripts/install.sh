@@ -19,3 +19,7 @@ fi
 step "installing the operator" helm upgrade --install dcanary charts/dcanary --namespace "$ns" --force-conflicts \
   --set image.repository=dcanary.dev/dcanary --set image.tag=dev --set runner.image=dcanary.dev/runner:dev \
   "${settings[@]}" ${DCANARY_HELM_ARGS:-} --wait --timeout 120s
+# the operator serves before it has made the ledger's canister and said where it is; what is verified needs that
+if [ "${CLUSTER:-local}" = local ]; then
+  step "making the ledger" kubectl -n "$ns" wait --for=create configmap/dcanary-ledger --timeout=120s
+fi
