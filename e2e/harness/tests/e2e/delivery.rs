@@ -40,10 +40,11 @@ mod verify;
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use dcanary_crds::{Decision, Verb};
 use dcanary_harness::{
     Namespace, RunView, data_plane,
+    example_app::{image, pod_template},
     fixtures::LIMIT,
     load::{Load, Shape, Tally, Target},
     person::Person,
@@ -64,8 +65,31 @@ async fn prepared(ns: &Namespace) -> Result<Person> {
 }
 
 /// A canary of the given steps, whose old release does not stay long.
-fn canary(steps: &Value) -> Value {
+pub(super) fn canary(steps: &Value) -> Value {
     json!({"canary": {"steps": steps, "scaleDownDelay": "3s"}})
+}
+
+/// A route with a rule for `web`, a Deployment, and the Environment that adopts both, as they are in Git.
+pub(super) async fn to_adopt(ns: &Namespace) -> Result<[Value; 3]> {
+    let route = json!({
+        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": {"name": "shop"},
+        "spec": {
+            "parentRefs": [{"name": "dcanary-test", "namespace": "gateway"}],
+            "hostnames": [ns.host("web")],
+            "rules": [{"name": "app", "backendRefs": [{"name": "web", "port": 80}]}],
+        },
+    });
+    let mut template = pod_template();
+    template["metadata"]["labels"] = json!({"app": "legacy"});
+    template["spec"]["containers"][0]["image"] = json!(image("1").await?);
+    let legacy = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "legacy"},
+        "spec": {"selector": {"matchLabels": {"app": "legacy"}}, "template": template},
+    });
+    let mut environment = ns.environment("web", &canary(&json!([{"weight": 30}, {"pause": {}}])));
+    environment["spec"]["traffic"]["route"] = json!({"ref": {"name": "shop", "rule": "app"}});
+    environment["spec"]["workload"] = json!({"ref": {"name": "legacy"}});
+    Ok([route, legacy, environment])
 }
 
 /// Requests to an application through the Gateway, until they are stopped.
@@ -86,6 +110,22 @@ async fn all_on(load: &Load, version: &str) -> Result<()> {
     let all = |some: &Tally| some.of(version) == some.requests();
     load.window(200, 20, all).await?;
     load.next(200).await?.splits(version, 100, 0.0)
+}
+
+/// No request was lost and none badly answered, also while the Pods of the release before go.
+async fn ends_well(ns: &Namespace, before: &RunView, load: Load) -> Result<()> {
+    let old = before.status()["stable"]["workload"]
+        .as_str()
+        .context("workload")?;
+    ns.scaled_to_zero(old).await?;
+    let tally = load.stop().await;
+    tally.none_lost()?;
+    ensure!(
+        tally.answers.values().all(|version| version.bad == 0),
+        "{:?}",
+        tally.answers
+    );
+    Ok(())
 }
 
 /// So many requests, once a version's share is about the weight.

@@ -12,11 +12,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use dcanary_crds::Verb;
 use dcanary_harness::{
-    Namespace, RunView, data_plane,
-    example_app::{image, pod_template},
-    fixtures::LIMIT,
-    gitops::InGit,
-    person::Person,
+    Namespace, RunView, data_plane, example_app::image, fixtures::LIMIT, gitops::InGit, person::Person,
 };
 use futures::StreamExt;
 use kube::{
@@ -29,6 +25,8 @@ use tokio::{
     task::JoinHandle,
     time::{interval, timeout},
 };
+
+use crate::delivery::{canary, to_adopt};
 
 /// Rounds of the tool after which a fight would have shown.
 const ROUNDS: u64 = 5;
@@ -112,24 +110,7 @@ impl Shop {
     async fn of(ns: &Namespace) -> Result<Self> {
         ns.deployer().await?;
         data_plane::gateway().await?;
-        let route = json!({
-            "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": {"name": "shop"},
-            "spec": {
-                "parentRefs": [{"name": "dcanary-test", "namespace": "gateway"}],
-                "hostnames": [ns.host("web")],
-                "rules": [{"name": "app", "backendRefs": [{"name": "web", "port": 80}]}],
-            },
-        });
-        let mut template = pod_template();
-        template["metadata"]["labels"] = json!({"app": "legacy"});
-        template["spec"]["containers"][0]["image"] = json!(image("1").await?);
-        let legacy = json!({
-            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "legacy"},
-            "spec": {"selector": {"matchLabels": {"app": "legacy"}}, "template": template},
-        });
-        let mut environment = ns.environment("web", &canary(&json!([{"weight": 30}, {"pause": {}}])));
-        environment["spec"]["traffic"]["route"] = json!({"ref": {"name": "shop", "rule": "app"}});
-        environment["spec"]["workload"] = json!({"ref": {"name": "legacy"}});
+        let [route, legacy, environment] = to_adopt(ns).await?;
         Ok(Self {
             route,
             legacy,
@@ -145,10 +126,6 @@ impl Shop {
         ];
         InGit::served(ns, &objects).await
     }
-}
-
-fn canary(steps: &Value) -> Value {
-    json!({"canary": {"steps": steps, "scaleDownDelay": "3s"}})
 }
 
 /// The weight that a version of the route gives to the candidate.

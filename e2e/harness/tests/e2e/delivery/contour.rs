@@ -2,7 +2,7 @@
 
 mod mirror;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use dcanary_crds::Verb;
 use dcanary_harness::{
     Namespace, data_plane,
@@ -12,7 +12,7 @@ use dcanary_harness::{
 };
 use serde_json::{Value, json};
 
-use super::{all_on, canary, decide, prepared, share};
+use super::{all_on, canary, decide, ends_well, prepared, share};
 
 /// Requests of which a share is measured. Envoy throws dice for each: the standard deviation of a half of so many is 0.8 points.
 const REQUESTS: u32 = 4000;
@@ -73,19 +73,7 @@ async fn a_canary_through_another_gateway_has_its_shares_and_loses_no_request() 
         }
         ns.promotion_succeeds(&promotion).await?;
         all_on(&load, "2").await?;
-        // also while the Pods of the release before go
-        let old = before.status()["stable"]["workload"]
-            .as_str()
-            .context("workload")?;
-        ns.scaled_to_zero(old).await?;
-        let tally = load.stop().await;
-        tally.none_lost()?;
-        ensure!(
-            tally.answers.values().all(|version| version.bad == 0),
-            "{:?}",
-            tally.answers
-        );
-        Ok(())
+        ends_well(&ns, &before, load).await
     })
     .await
 }
@@ -131,18 +119,7 @@ async fn a_grpc_canary_through_another_gateway_has_its_share_and_loses_no_call()
         decide(&me, Verb::Resume, &promotion).await?;
         ns.promotion_succeeds(&promotion).await?;
         all_on(&load, "2").await?;
-        let old = before.status()["stable"]["workload"]
-            .as_str()
-            .context("workload")?;
-        ns.scaled_to_zero(old).await?;
-        let tally = load.stop().await;
-        tally.none_lost()?;
-        ensure!(
-            tally.answers.values().all(|version| version.bad == 0),
-            "{:?}",
-            tally.answers
-        );
-        Ok(())
+        ends_well(&ns, &before, load).await
     })
     .await
 }

@@ -1,6 +1,6 @@
 //! gRPC: an Environment whose route is a GRPCRoute.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use dcanary_crds::Verb;
 use dcanary_harness::{
     data_plane,
@@ -10,7 +10,7 @@ use dcanary_harness::{
 };
 use serde_json::json;
 
-use super::{all_on, canary, decide, prepared, share};
+use super::{all_on, canary, decide, ends_well, prepared, share};
 
 #[tokio::test]
 async fn a_grpc_route_gives_a_canary_its_share_of_unary_calls_and_loses_none() -> Result<()> {
@@ -38,19 +38,7 @@ async fn a_grpc_route_gives_a_canary_its_share_of_unary_calls_and_loses_none() -
         decide(&me, Verb::Resume, &promotion).await?;
         ns.promotion_succeeds(&promotion).await?;
         all_on(&load, "2").await?;
-        // also while the Pods of the release before go
-        let old = before.status()["stable"]["workload"]
-            .as_str()
-            .context("workload")?;
-        ns.scaled_to_zero(old).await?;
-        let tally = load.stop().await;
-        tally.none_lost()?;
-        ensure!(
-            tally.answers.values().all(|version| version.bad == 0),
-            "{:?}",
-            tally.answers
-        );
-        Ok(())
+        ends_well(&ns, &before, load).await
     })
     .await
 }

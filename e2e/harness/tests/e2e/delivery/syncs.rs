@@ -5,12 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use dcanary_crds::Verb;
-use dcanary_harness::{
-    Namespace, RunView,
-    example_app::{image, pod_template},
-    fixtures::LIMIT,
-    scenario,
-};
+use dcanary_harness::{Namespace, RunView, fixtures::LIMIT, scenario};
 use kube::{
     Api,
     api::{DynamicObject, Patch, PatchParams},
@@ -18,7 +13,7 @@ use kube::{
 use serde_json::{Value, json};
 use tokio::{sync::watch, task::JoinHandle, time::interval};
 
-use super::{canary, decide, prepared};
+use super::{decide, prepared, to_adopt};
 
 const SYNC: Duration = Duration::from_secs(1);
 /// Syncs after which a fight would have shown.
@@ -188,26 +183,9 @@ impl Drop for Syncing {
     }
 }
 
-/// A route with a rule for `web`, a Deployment, and the Environment that adopts both, as they are in Git.
+/// What is adopted, and by what, in Git.
 async fn in_git(ns: &Namespace) -> Result<[InGit; 3]> {
-    let route = json!({
-        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": {"name": "shop"},
-        "spec": {
-            "parentRefs": [{"name": "dcanary-test", "namespace": "gateway"}],
-            "hostnames": [ns.host("web")],
-            "rules": [{"name": "app", "backendRefs": [{"name": "web", "port": 80}]}],
-        },
-    });
-    let mut template = pod_template();
-    template["metadata"]["labels"] = json!({"app": "legacy"});
-    template["spec"]["containers"][0]["image"] = json!(image("1").await?);
-    let legacy = json!({
-        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "legacy"},
-        "spec": {"selector": {"matchLabels": {"app": "legacy"}}, "template": template},
-    });
-    let mut environment = ns.environment("web", &canary(&json!([{"weight": 30}, {"pause": {}}])));
-    environment["spec"]["traffic"]["route"] = json!({"ref": {"name": "shop", "rule": "app"}});
-    environment["spec"]["workload"] = json!({"ref": {"name": "legacy"}});
+    let [route, legacy, environment] = to_adopt(ns).await?;
     let plain = |api, object| InGit {
         api,
         object,
