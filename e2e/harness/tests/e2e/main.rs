@@ -17,6 +17,7 @@ mod hostile;
 mod kubernetes;
 mod ledger;
 mod outages;
+mod private_registry;
 mod rbac;
 mod runs;
 mod shown;
