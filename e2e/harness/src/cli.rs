@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::Output,
+    process::{Output, Stdio},
 };
 
 use anyhow::{Context, Result};
@@ -30,6 +30,8 @@ pub async fn dcanary(args: &[&str]) -> Result<Output> {
     Command::new(program())
         .args(args)
         .env("NO_COLOR", "1")
+        // there is nobody to ask
+        .stdin(Stdio::null())
         .output()
         .await
         .with_context(|| format!("start {}", program().display()))

@@ -7,6 +7,7 @@ mod approvals;
 mod blue_green;
 mod by_hand;
 mod canary;
+mod commands;
 mod configuration;
 mod connections;
 mod contour;
@@ -20,6 +21,7 @@ mod gitops;
 mod grpc;
 mod history;
 mod hooks;
+mod images;
 mod in_place;
 mod journal;
 mod measures;
@@ -28,17 +30,20 @@ mod partition;
 mod pipelines;
 mod places;
 mod promotion;
+mod readiness;
 mod refusals;
 mod rollback;
 mod rolling;
 mod routes;
 mod scale;
 mod schema;
+mod shares;
 mod steering;
 mod syncs;
+mod unready;
 mod verify;
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use dcanary_crds::{Decision, Verb};
@@ -50,8 +55,13 @@ use dcanary_harness::{
     person::Person,
 };
 use k8s_openapi::api::core::v1::ResourceQuota;
-use kube::{Api, runtime::wait::await_condition};
+use kube::{
+    Api,
+    api::{Patch, PatchParams},
+    runtime::wait::await_condition,
+};
 use serde_json::{Value, json};
+use tokio::time::interval;
 
 /// Time for something to be done by itself once it can.
 const SOON: Duration = Duration::from_secs(45);
@@ -149,6 +159,45 @@ async fn pods_at_most(ns: &Namespace, pods: u32) -> Result<(Api<ResourceQuota>, 
     };
     tokio::time::timeout(LIMIT, await_condition(quotas.clone(), NAME, known)).await??;
     Ok((quotas, NAME))
+}
+
+/// From now on an Environment waits for Pods no longer than this.
+async fn patience(ns: &Namespace, environment: &str, deadline: &str) -> Result<()> {
+    let merge = Patch::Merge(json!({"spec": {"progressDeadline": deadline}}));
+    ns.environments()
+        .patch(environment, &PatchParams::default(), &merge)
+        .await?;
+    Ok(())
+}
+
+/// Waits until an Environment says that its candidate crashes again and again; then it waits no longer.
+async fn crashes(ns: &Namespace, environment: &str) -> Result<()> {
+    let named = |view: &RunView| {
+        let said = view.rollout()["message"].as_str();
+        said.is_some_and(|said| said.contains("CrashLoopBackOff"))
+    };
+    ns.environment_until(environment, LIMIT, named).await?;
+    patience(ns, environment, "1s").await
+}
+
+/// Has the operator look at an Environment every other second while something is waited for: objects that it names and did not make are
+/// read once a minute else.
+async fn looked_at<T>(ns: &Namespace, environment: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let mut beat = interval(Duration::from_secs(2));
+    let mut work = pin!(work);
+    let mut looks = 0_u32;
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut work => return done,
+            _ = beat.tick() => {}
+        }
+        looks += 1;
+        let look = json!({"metadata": {"annotations": {"e2e.dcanary.dev/look": looks.to_string()}}});
+        ns.environments()
+            .patch(environment, &PatchParams::default(), &Patch::Merge(look))
+            .await?;
+    }
 }
 
 /// A decision without a reason about a promotion or an environment.

@@ -1,6 +1,7 @@
 //! The same through another gateway: Contour and its Envoy.
 
 mod mirror;
+mod unready;
 
 use anyhow::Result;
 use dcanary_crds::Verb;

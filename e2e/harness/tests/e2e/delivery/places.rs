@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use dcanary_harness::{
     Namespace,
-    cli::said,
+    cli::{dcanary, said},
     fixtures::{LIMIT, object, run_with, stage},
     kubectl::kubectl,
     person::Person,
@@ -31,10 +31,10 @@ async fn a_release_waits_until_it_was_stable_long_enough_in_the_environment_befo
         prepared(&ns).await?;
         ns.apply(&small(&ns, "staging").to_string()).await?;
         for (name, from) in [
-            ("asked", json!({"name": "staging", "soak": "15s"})),
+            ("asked", json!({"name": "staging", "soak": "9s"})),
             (
                 "by-itself",
-                json!({"name": "staging", "soak": "15s", "auto": true}),
+                json!({"name": "staging", "soak": "9s", "auto": true}),
             ),
         ] {
             let mut environment = small(&ns, name);
@@ -61,7 +61,7 @@ async fn a_release_waits_until_it_was_stable_long_enough_in_the_environment_befo
             let began = time(&view.rollout()["startedAt"])?;
             let waited = began.duration_since(since);
             ensure!(
-                waited >= SignedDuration::from_secs(15),
+                waited >= SignedDuration::from_secs(9),
                 "{name} began after {waited}: {:#}",
                 view.status()
             );
@@ -143,6 +143,88 @@ async fn a_promotion_of_a_namespace_that_is_not_allowed_is_refused_and_told_what
             Ok(())
         })
         .await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_namespace_that_does_not_exist_is_named_with_what_to_do() -> Result<()> {
+    scenario("namespace-missing", |ns| async move {
+        let me: Person = prepared(&ns).await?;
+        let nowhere = format!("{}-nowhere", ns.name);
+        let mut environment = small(&ns, "web");
+        environment["spec"]["promotesFrom"] = json!({"name": "staging", "namespace": nowhere});
+        ns.apply(&environment.to_string()).await?;
+        ns.release("one", "1").await?;
+        let promotion = ns.promote("one", "web").await?;
+        let waits = ns
+            .promotion_until(&promotion, LIMIT, |view| {
+                view.state("Succeeded") == ("Unknown", "WaitingForSource")
+            })
+            .await?;
+        let there_is_none =
+            format!("there is no Environment {nowhere}/staging: create it, or change promotesFrom");
+        ensure!(
+            waits.says("Succeeded").contains(&there_is_none),
+            "{:#}",
+            waits.status()
+        );
+
+        // an environment of that namespace, asked for in an object
+        let into = json!({"environmentRef": {"name": "web", "namespace": nowhere}});
+        let lost = ns.promote_as(&me, "one", "web", into).await?;
+        let told = ns
+            .promotion_until(&lost, LIMIT, |view| {
+                view.state("Succeeded") == ("Unknown", "EnvironmentNotFound")
+            })
+            .await?;
+        let there_is_none = format!(
+            "there is no Environment web in namespace {nowhere}: create it, or delete this promotion"
+        );
+        ensure!(
+            told.says("Succeeded").contains(&there_is_none),
+            "{:#}",
+            told.status()
+        );
+
+        // and by command
+        let (here, place) = (ns.name.as_str(), nowhere.as_str());
+        for (args, code, parts) in [
+            (
+                ["-n", place, "promote", "web", "one"].as_slice(),
+                5,
+                ["Environment web", "dcanary get env"],
+            ),
+            (
+                &["-n", here, "promote", "web", "one", "--from-namespace", place],
+                2,
+                ["takes no promotions from", "spec.allowedFrom.namespaces"],
+            ),
+            (
+                &["-n", place, "undo", "web"],
+                5,
+                ["Environment web", "dcanary get env"],
+            ),
+            (
+                &["-n", place, "approve", "web", "--yes"],
+                5,
+                ["neither a Promotion nor an Environment", "dcanary get promotions"],
+            ),
+        ] {
+            let output = dcanary(args).await?;
+            let printed = said(&output);
+            assert_eq!(output.status.code(), Some(code), "{args:?}: {printed}");
+            ensure!(printed.contains(place), "{args:?}: {printed}");
+            for part in parts {
+                ensure!(printed.contains(part), "{args:?}: {printed}");
+            }
+        }
+
+        // without it, what waits goes on
+        ns.apply(&small(&ns, "web").to_string()).await?;
+        ns.promotion_succeeds(&promotion).await?;
+        ns.serves("web", "one").await?;
+        Ok(())
     })
     .await
 }

@@ -105,9 +105,10 @@ async fn a_recent_release_is_gone_back_to_without_steps() -> Result<()> {
         ns.pauses_at("web", 50).await?;
         decide(&me, Verb::Resume, &promotion).await?;
         ns.promotion_ended(&promotion).await?;
-        // no pause in it, so it ends without a person
-        let back = ns.promote_as(&me, "one", "web", json!({"undo": true})).await?;
-        ns.promotion_succeeds(&back).await?;
+        // no pause in it and no share, so it ends without a person; and nobody asked for an undo
+        let back = ns.promote("one", "web").await?;
+        let weights = ns.weights("web", ns.promotion_succeeds(&back)).await?;
+        ensure!(!weights.contains(&50), "it had a step: {weights:?}");
         ns.serves("web", "one").await?;
         Ok(())
     })

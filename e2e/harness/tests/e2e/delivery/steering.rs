@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{SOON, canary, decide, prepared, service};
 
 /// One Pod behind plain Services, and release `one` on it.
-async fn one_pod(ns: &Namespace, strategy: &Value) -> Result<()> {
+pub(super) async fn one_pod(ns: &Namespace, strategy: &Value) -> Result<()> {
     let mut environment = ns.plain_environment("web", strategy);
     environment["spec"]["replicas"] = json!(1);
     ns.apply(&environment.to_string()).await?;
@@ -18,7 +18,7 @@ async fn one_pod(ns: &Namespace, strategy: &Value) -> Result<()> {
 }
 
 /// Waits until a step is the present one, for a reason.
-async fn reaches(ns: &Namespace, progress: &str, reason: &str) -> Result<RunView> {
+pub(super) async fn reaches(ns: &Namespace, progress: &str, reason: &str) -> Result<RunView> {
     ns.environment_until("web", LIMIT, |view| {
         view.rollout()["progress"] == progress && view.rollout()["reason"] == reason
     })
