@@ -11,7 +11,7 @@ use futures::{StreamExt, TryStreamExt};
 use kube::runtime::{WatchStreamExt, watcher};
 use serde_json::json;
 
-use super::{all_on, canary, decide, load, pods_at_most, prepared, share};
+use super::{all_on, canary, decide, load, patience, pods_at_most, prepared, share};
 
 /// How far a share may be off at a thousand requests.
 const POINTS: f64 = 2.0;
@@ -127,10 +127,10 @@ async fn a_weight_waits_for_the_pods_that_can_carry_it_and_says_so() -> Result<(
 async fn a_candidate_that_is_never_ready_gets_no_request_at_any_moment() -> Result<()> {
     scenario("never-ready", |ns| async move {
         prepared(&ns).await?;
-        let mut environment = ns.environment("web", &canary(&json!([{"weight": 50}])));
-        environment["spec"]["progressDeadline"] = json!("25s");
+        let environment = ns.environment("web", &canary(&json!([{"weight": 50}])));
         ns.apply(&environment.to_string()).await?;
         ns.deployed("web", "one", "1").await?;
+        patience(&ns, "web", "10s").await?;
         let load = load(&ns, "web").await?;
         ns.release("unready", "2-unready").await?;
         let promotion = ns.promote("unready", "web").await?;

@@ -16,7 +16,7 @@ use kube::api::{DeleteParams, ListParams};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::{canary, decide, prepared};
+use super::{canary, decide, looked_at, prepared};
 
 pub(super) fn settings(message: &str) -> String {
     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"message": message}}).to_string()
@@ -92,7 +92,7 @@ async fn each_release_keeps_its_own_configuration_and_going_back_brings_it_back(
         ns.release("two", "2").await?;
         ns.apply(&settings("second")).await?;
         // a change of configuration alone is on its way; the new code takes its place, with the configuration of now
-        ns.pauses_at("web", 50).await?;
+        looked_at(&ns, "web", ns.pauses_at("web", 50)).await?;
         let promotion = ns.promote("two", "web").await?;
         ns.environment_until("web", LIMIT, |view| {
             view.rollout()["promotion"] == promotion.name()
@@ -177,7 +177,7 @@ async fn a_config_map_that_is_missing_starts_no_rollout_and_is_named() -> Result
             let said = view.says("Succeeded");
             said.contains("settings") || said.contains("more")
         };
-        let waits = ns.promotion_until(&promotion, LIMIT, names_it).await?;
+        let waits = looked_at(&ns, "web", ns.promotion_until(&promotion, LIMIT, names_it)).await?;
         assert_eq!(waits.state("Succeeded").0, "Unknown", "{:#}", waits.status());
         let view = ns.serves("web", "one").await?;
         assert_eq!(view.status()["stable"]["identity"], identity, "{:#}", view.status());
@@ -186,7 +186,7 @@ async fn a_config_map_that_is_missing_starts_no_rollout_and_is_named() -> Result
         ns.apply(&settings("first")).await?;
         let more = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "more"}, "data": {"key": "value"}});
         ns.apply(&more.to_string()).await?;
-        ns.promotion_succeeds(&promotion).await?;
+        looked_at(&ns, "web", ns.promotion_succeeds(&promotion)).await?;
         Ok(())
     })
     .await

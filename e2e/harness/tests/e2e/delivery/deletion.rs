@@ -82,7 +82,7 @@ async fn an_environment_that_is_deleted_in_the_middle_of_a_rollout_ends_its_prom
 }
 
 /// A Deployment `legacy` of the application, when it has all of its Pods.
-async fn legacy(ns: &Namespace) -> Result<()> {
+pub(super) async fn legacy(ns: &Namespace) -> Result<()> {
     let mut template = pod_template();
     template["metadata"]["labels"] = json!({"app": "legacy"});
     template["spec"]["containers"][0]["image"] = json!(image("1").await?);
@@ -91,13 +91,19 @@ async fn legacy(ns: &Namespace) -> Result<()> {
         "spec": {"replicas": 2, "selector": {"matchLabels": {"app": "legacy"}}, "template": template},
     });
     ns.apply(&legacy.to_string()).await?;
+    whole(ns, "legacy").await
+}
+
+/// Waits until a Deployment has all the Pods that it asks for.
+pub(super) async fn whole(ns: &Namespace, deployment: &str) -> Result<()> {
     let whole = |found: Option<&Deployment>| {
+        let wanted = found.and_then(|found| found.spec.as_ref()?.replicas);
         let status = found.and_then(|found| found.status.as_ref());
-        status.and_then(|status| status.available_replicas) == Some(2)
+        wanted.is_some() && status.and_then(|status| status.available_replicas) == wanted
     };
-    tokio::time::timeout(LIMIT, await_condition(ns.api::<Deployment>(), "legacy", whole))
+    tokio::time::timeout(LIMIT, await_condition(ns.api::<Deployment>(), deployment, whole))
         .await
-        .context("legacy does not become whole")??;
+        .with_context(|| format!("{deployment} does not become whole"))??;
     Ok(())
 }
 

@@ -12,6 +12,7 @@ use super::{
     SOON,
     approvals::{approvers, guarded, waits},
     canary, prepared,
+    steering::one_pod,
 };
 
 fn time(value: &Value) -> Result<Timestamp> {
@@ -104,10 +105,8 @@ async fn whoever_asked_may_approve_where_that_is_allowed_and_a_named_user_needs_
 async fn a_pause_and_a_hold_with_a_time_end_by_themselves() -> Result<()> {
     scenario("decision-expiry", |ns| async move {
         let me = prepared(&ns).await?;
-        let steps = json!([{"weight": 50}, {"pause": {"duration": "2s"}}]);
-        ns.apply(&ns.environment("web", &canary(&steps)).to_string())
-            .await?;
-        ns.deployed("web", "one", "1").await?;
+        let steps = json!([{"weight": 50}, {"pause": {"duration": "1s"}}]);
+        one_pod(&ns, &canary(&steps)).await?;
         ns.release("two", "2").await?;
         let second = ns.promote("two", "web").await?;
         let end = Timestamp::now() + SignedDuration::from_secs(12);
@@ -129,7 +128,7 @@ async fn a_pause_and_a_hold_with_a_time_end_by_themselves() -> Result<()> {
             .await?
             .identity()?
             .to_owned();
-        let end = Timestamp::now() + SignedDuration::from_secs(12);
+        let end = Timestamp::now() + SignedDuration::from_secs(8);
         me.decides_until(Verb::Hold, &view, Some(&identity), Some("for now"), Some(end))
             .await?;
         ns.promotion_fails(&third, "Held").await?;

@@ -3,11 +3,12 @@
 use anyhow::{Context, Result, ensure};
 use dcanary_crds::Verb;
 use dcanary_harness::{
-    Namespace, RunView, data_plane::PROMETHEUS, example_app::error_share, fixtures::LIMIT, scenario,
+    Namespace, RunView, data_plane::PROMETHEUS, example_app::error_share, fixtures::LIMIT, person::Person,
+    scenario,
 };
 use serde_json::{Value, json};
 
-use super::{all_on, canary, decide, load, prepared};
+use super::{all_on, canary, crashes, decide, load, prepared, share};
 
 /// An analysis that is measured for as long as the rollout takes.
 fn endless(mut analysis: Value) -> Value {
@@ -120,13 +121,13 @@ async fn a_canary_that_crashes_goes_back_at_its_deadline_with_the_crash_named_an
 -> Result<()> {
     scenario("crash", |ns| async move {
         prepared(&ns).await?;
-        let mut environment = ns.environment("web", &canary(&json!([{"weight": 50}])));
-        environment["spec"]["progressDeadline"] = json!("20s");
+        let environment = ns.environment("web", &canary(&json!([{"weight": 50}])));
         ns.apply(&environment.to_string()).await?;
         ns.deployed("web", "one", "1").await?;
         let load = load(&ns, "web").await?;
         ns.release("bad", "2-crash").await?;
         let promotion = ns.promote("bad", "web").await?;
+        crashes(&ns, "web").await?;
         let ended = went_back(&ns, &promotion, "ProgressDeadlineExceeded").await?;
         ensure!(
             ended.says("Succeeded").contains("CrashLoopBackOff"),
@@ -177,6 +178,91 @@ async fn an_analysis_whose_prometheus_is_away_asks_a_person_and_never_promotes()
         );
         decide(&me, Verb::Resume, &promotion).await?;
         ns.promotion_succeeds(&promotion).await?;
+        Ok(())
+    })
+    .await
+}
+
+/// Comes to its last weight and stays there until a person says so, with Prometheus away all the time and so many errors forgiven. It says
+/// these things on its way, the last of them while it waits for the person.
+async fn is_never_promoted_alone(ns: &Namespace, name: &str, forgiven: u32, says: &[&str]) -> Result<()> {
+    let me = Person::me(&ns.cluster).await?;
+    let mut analysis = endless(error_share());
+    let metric = &mut analysis["metrics"][0];
+    metric["initialDelay"] = json!("0s");
+    metric["errorLimit"] = json!(forgiven);
+    metric["prometheus"]["address"] = json!("http://127.0.0.1:9");
+    let mut environment = ns.environment(name, &canary(&json!([{"weight": 50}])));
+    environment["spec"]["analysis"] = analysis;
+    environment["spec"]["replicas"] = json!(1);
+    environment["spec"]["progressDeadline"] = json!("15s");
+    ns.apply(&environment.to_string()).await?;
+    let first = ns.promote("one", name).await?;
+    ns.promotion_succeeds(&first).await?;
+    ns.serves(name, "one").await?;
+    let load = load(ns, name).await?;
+    let second = ns.promote("two", name).await?;
+    for part in says {
+        let said = ns.environment_until(name, LIMIT, |view| {
+            view.rollout()["message"]
+                .as_str()
+                .is_some_and(|said| said.contains(part))
+        });
+        said.await
+            .with_context(|| format!("{name} does not say `{part}`"))?;
+    }
+    let view = ns
+        .environment_until(name, LIMIT, |view| {
+            view.state("Paused") == ("True", "AnalysisInconclusive")
+        })
+        .await?;
+    assert_eq!(
+        (view.stable(), &view.rollout()["weight"]),
+        (Some("one"), &json!(50)),
+        "{:#}",
+        view.status()
+    );
+    let said = view.says("Paused");
+    for part in [
+        "`error-share` cannot",
+        "dcanary resume",
+        "dcanary retry",
+        "dcanary abort",
+    ] {
+        ensure!(said.contains(part), "{said}");
+    }
+    share(&load, "2", 50, 200).await?.splits("2", 50, 8.0)?;
+    decide(&me, Verb::Resume, &second).await?;
+    let ended = ns.promotion_succeeds(&second).await?;
+    let analysis = &ended.status()["analyses"][0];
+    ensure!(
+        analysis["name"] == "background" && analysis["verdict"] == "Inconclusive",
+        "what nobody measured has passed: {:#}",
+        ended.status()
+    );
+    all_on(&load, "2").await?;
+    load.stop().await.none_lost()
+}
+
+#[tokio::test]
+async fn a_canary_whose_prometheus_is_away_all_the_time_is_promoted_by_a_person_alone() -> Result<()> {
+    scenario("never-measured", |ns| async move {
+        prepared(&ns).await?;
+        ns.release("one", "1").await?;
+        ns.release("two", "2").await?;
+        tokio::try_join!(
+            is_never_promoted_alone(&ns, "soon", 2, &["3 in a row, 2 forgiven"]),
+            // its limit is far away: it waits as long as for Pods
+            is_never_promoted_alone(
+                &ns,
+                "late",
+                1000,
+                &[
+                    "waits for a first sample of `error-share` that is good",
+                    "dcanary resume"
+                ]
+            ),
+        )?;
         Ok(())
     })
     .await

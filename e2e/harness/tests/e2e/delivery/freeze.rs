@@ -79,6 +79,7 @@ async fn a_rollback_does_not_wait_for_the_end_of_a_freeze() -> Result<()> {
         ns.apply(&environment.to_string()).await?;
         ns.deployed("web", "one", "1").await?;
         environment["spec"]["freeze"] = window;
+        environment["spec"]["progressDeadline"] = json!("8s");
         ns.apply(&environment.to_string()).await?;
         ns.release("bad", "2-crash").await?;
         let promotion = ns.promote("bad", "web").await?;

@@ -17,7 +17,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::prepared;
+use super::{crashes, prepared};
 
 pub(super) fn stateful(ns: &Namespace, rolling: &Value) -> Value {
     let mut environment = ns.plain_environment("db", &json!({"rolling": rolling}));
@@ -25,7 +25,6 @@ pub(super) fn stateful(ns: &Namespace, rolling: &Value) -> Value {
         "kind": "StatefulSet",
         "spec": {"serviceName": "db", "podManagementPolicy": "Parallel", "template": pod_template()},
     }});
-    environment["spec"]["progressDeadline"] = json!("30s");
     environment
 }
 
@@ -95,6 +94,7 @@ async fn a_stateful_set_is_updated_in_place_and_a_broken_release_is_undone_with_
         all_of(&ns, "2").await?;
         ns.release("bad", "2-crash").await?;
         let promotion = ns.promote("bad", "db").await?;
+        crashes(&ns, "db").await?;
         ns.promotion_fails(&promotion, "ProgressDeadlineExceeded").await?;
         // a StatefulSet alone would wait for its broken Pod for ever
         all_of(&ns, "2").await?;
@@ -133,7 +133,6 @@ async fn a_daemon_set_is_updated_in_place_and_goes_back_to_what_was_recorded_whe
         let mut environment = ns.plain_environment("agent", &json!({"rolling": {}}));
         environment["spec"]["workload"] =
             json!({"template": {"kind": "DaemonSet", "spec": {"template": pod_template()}}});
-        environment["spec"]["progressDeadline"] = json!("30s");
         ns.apply(&environment.to_string()).await?;
         for (release, tag) in [("one", "1"), ("two", "2")] {
             ns.deployed("agent", release, tag).await?;
@@ -144,6 +143,7 @@ async fn a_daemon_set_is_updated_in_place_and_goes_back_to_what_was_recorded_whe
         ns.releases().delete("two", &DeleteParams::default()).await?;
         ns.release("bad", "2-crash").await?;
         let promotion = ns.promote("bad", "agent").await?;
+        crashes(&ns, "agent").await?;
         let ended = ns.promotion_fails(&promotion, "ProgressDeadlineExceeded").await?;
         ensure!(
             ended.says("Succeeded").contains("CrashLoopBackOff"),

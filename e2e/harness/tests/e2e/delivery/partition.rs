@@ -10,7 +10,7 @@ use kube::{ResourceExt, api::ListParams};
 use serde_json::json;
 
 use super::{
-    decide,
+    crashes, decide,
     in_place::{all_of, stateful},
     prepared,
 };
@@ -121,11 +121,11 @@ async fn a_release_that_breaks_at_the_partition_goes_back_and_its_broken_pod_is_
         prepared(&ns).await?;
         begun(&ns).await?;
         let before = pods(&ns).await?;
-        let mut environment = stateful(&ns, &json!({"partition": 1}));
-        environment["spec"]["progressDeadline"] = json!("15s");
+        let environment = stateful(&ns, &json!({"partition": 1}));
         ns.apply(&environment.to_string()).await?;
         ns.release("bad", "2-crash").await?;
         let promotion = ns.promote("bad", "db").await?;
+        crashes(&ns, "db").await?;
         ns.promotion_fails(&promotion, "ProgressDeadlineExceeded").await?;
         all_of(&ns, "1").await?;
         let (now, view) = (pods(&ns).await?, ns.serves("db", "one").await?);

@@ -10,7 +10,7 @@ use dcanary_harness::{
 use kube::api::ListParams;
 use serde_json::{Value, json};
 
-use super::{canary, decide, prepared};
+use super::{canary, decide, patience, prepared};
 
 /// Builds a version of the example application and brings it into `web`.
 fn stages(ns: &Namespace, version: &str) -> Value {
@@ -80,12 +80,12 @@ async fn a_run_brings_the_image_that_it_built_into_its_environment_by_digest() -
 async fn a_run_whose_release_goes_back_fails_with_the_reason_of_its_promotion() -> Result<()> {
     scenario("goes-back", |ns| async move {
         prepared(&ns).await?;
-        let mut environment = ns.plain_environment("web", &canary(&json!([{"weight": 50}])));
-        environment["spec"]["progressDeadline"] = json!("20s");
+        let environment = ns.plain_environment("web", &canary(&json!([{"weight": 50}])));
         ns.apply(&environment.to_string()).await?;
         ns.apply(&run("good", &stages(&ns, "1"))).await?;
         let good = ns.finished("good", LIMIT).await?;
         assert_eq!(good.state("Succeeded").0, "True", "{:#}", good.status());
+        patience(&ns, "web", "8s").await?;
         ns.apply(&run("bad", &stages(&ns, "2-unready"))).await?;
         let bad = ns.finished("bad", LIMIT).await?;
         assert_eq!(

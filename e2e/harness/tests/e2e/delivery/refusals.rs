@@ -1,15 +1,11 @@
 //! What the cluster refuses: said with what to do, and gone on with when it is put right.
 
 use anyhow::{Context, Result, ensure};
-use dcanary_harness::{
-    example_app::{image, pod_template},
-    fixtures::LIMIT,
-    scenario,
-};
+use dcanary_harness::{fixtures::LIMIT, scenario};
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
-use super::{canary, load, pods_at_most, prepared};
+use super::{canary, deletion::legacy, load, pods_at_most, prepared};
 
 #[tokio::test]
 async fn a_candidate_over_the_quota_waits_with_the_quota_named_and_goes_on_when_it_is_raised() -> Result<()> {
@@ -79,14 +75,7 @@ async fn a_service_account_without_the_right_is_named_with_the_right_that_it_lac
 async fn two_environments_that_claim_one_deployment_are_told_apart_and_the_first_keeps_it() -> Result<()> {
     scenario("two-claims", |ns| async move {
         prepared(&ns).await?;
-        let mut template = pod_template();
-        template["metadata"]["labels"] = json!({"app": "legacy"});
-        template["spec"]["containers"][0]["image"] = json!(image("1").await?);
-        let legacy = json!({
-            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "legacy"},
-            "spec": {"replicas": 1, "selector": {"matchLabels": {"app": "legacy"}}, "template": template},
-        });
-        ns.apply(&legacy.to_string()).await?;
+        legacy(&ns).await?;
         let claim = |name: &str| {
             let mut environment = ns.plain_environment(name, &json!({"blueGreen": {}}));
             environment["spec"]["workload"] = json!({"ref": {"name": "legacy"}});

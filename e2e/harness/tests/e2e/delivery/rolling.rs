@@ -10,7 +10,7 @@ use dcanary_harness::{
 };
 use serde_json::{Value, json};
 
-use super::{decide, prepared, service};
+use super::{decide, patience, prepared, service};
 
 async fn deployment(ns: &Namespace) -> Result<Value> {
     ns.object("deployment", "web").await?.context("no Deployment web")
@@ -27,8 +27,7 @@ async fn a_deployment_is_updated_in_place_and_a_release_that_is_never_ready_goes
     scenario("rolling", |ns| async move {
         let me = prepared(&ns).await?;
         let strategy = json!({"rolling": {"maxSurge": "1", "maxUnavailable": "0"}});
-        let mut environment = ns.plain_environment("web", &strategy);
-        environment["spec"]["progressDeadline"] = json!("20s");
+        let environment = ns.plain_environment("web", &strategy);
         ns.apply(&environment.to_string()).await?;
         ns.deployed("web", "one", "1").await?;
         let first = deployment(&ns).await?;
@@ -44,6 +43,7 @@ async fn a_deployment_is_updated_in_place_and_a_release_that_is_never_ready_goes
             per_second: 50,
         };
         let load = Load::start(&service(&ns, "web").await?, shape).await?;
+        patience(&ns, "web", "8s").await?;
         ns.release("bad", "2-unready").await?;
         let promotion = ns.promote("bad", "web").await?;
         ns.promotion_fails(&promotion, "ProgressDeadlineExceeded").await?;
@@ -57,6 +57,7 @@ async fn a_deployment_is_updated_in_place_and_a_release_that_is_never_ready_goes
         assert_eq!(third["spec"]["template"], second["spec"]["template"]);
 
         // from the record, also by a person
+        patience(&ns, "web", "1m").await?;
         decide(&me, Verb::Undo, &view).await?;
         ns.serves("web", "one").await?;
         let back = deployment(&ns).await?;
