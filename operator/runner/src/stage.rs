@@ -16,6 +16,7 @@ use crate::spool::SpoolError;
 use crate::steps::run::PROCESSES_LEFT;
 use crate::steps::{self, Context, Done};
 use crate::stop::StopReason;
+use crate::termination;
 use crate::text::cut;
 
 /// What the stage has come to so far.
@@ -82,6 +83,7 @@ pub(crate) async fn run(
                 Done::failed("ConditionInvalid", format!("its `if` gives no answer: {error}"))
             }
         };
+        termination::clear();
         accompanied = done.reason == PROCESSES_LEFT;
         take(&context, &mut progress, started, done).await?;
     }
