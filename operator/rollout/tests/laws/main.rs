@@ -20,6 +20,7 @@ mod first_sample;
 mod followed;
 mod frozen;
 mod hooks;
+mod lagging;
 mod ledger;
 mod left;
 mod lost;
