@@ -4,6 +4,7 @@
 use dcanary_core::{
     CreatePod, Deploy, Effect, PodRef,
     observed::{CreateAnswer, SeenReport},
+    pod::PROOF,
     release::Deployment,
 };
 use dcanary_crds::labels;
@@ -147,6 +148,12 @@ async fn created_beside(there: Value) -> CreateAnswer {
     answers[0].answer.clone()
 }
 
+/// The proof of another Pod of the run.
+fn pod_with_proof(name: &str) -> Value {
+    let other = serde_json::to_value(held_pod("team", name, "pod-2", "run-1")).unwrap();
+    other["metadata"]["annotations"][PROOF].clone()
+}
+
 #[tokio::test]
 async fn a_pod_of_somebody_else_that_has_the_name_is_never_adopted() {
     let ours = serde_json::to_value(held_pod("team", "p", "pod-1", "run-1")).unwrap();
@@ -164,6 +171,15 @@ async fn a_pod_of_somebody_else_that_has_the_name_is_never_adopted() {
         CreateAnswer::Foreign,
         "naming us as an owner is not enough"
     );
+    for proof in [json!(""), json!("00"), pod_with_proof("q")] {
+        let mut copied = serde_json::to_value(held_pod("team", "p", "pod-1", "run-1")).unwrap();
+        copied["metadata"]["annotations"][PROOF] = proof;
+        assert_eq!(
+            created_beside(copied.clone()).await,
+            CreateAnswer::Foreign,
+            "{copied}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -11,9 +11,10 @@ use dcanary_crds::{AttemptOutcome, StageState};
 
 use super::{
     budget::{self, IMAGE_BYTES, RESULTS_TOO_LARGE},
-    step::{Step, creation_of, pod_of, uid_of},
+    step::{Step, creation_of, forged_for, pod_of, uid_of},
 };
 use crate::{
+    observed::CreateAnswer,
     outcome::{self, Decision, Situation, Verdict},
     release,
     report::{self, Outcomes},
@@ -67,7 +68,9 @@ impl Step<'_> {
         let verdict = outcome::decide(Situation {
             attempt: &attempt,
             pod,
-            creation: creation_of(self.seen, &attempt),
+            creation: forged_for(self.seen, self.owner, &attempt)
+                .map(|_| &CreateAnswer::Foreign)
+                .or_else(|| creation_of(self.seen, &attempt)),
             report: seen_report.and_then(|seen| Some((seen, seen.entry.report.as_ref()?))),
             stopping: self.stopping(index),
             timeout: stage.timeout(),
