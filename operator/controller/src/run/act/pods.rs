@@ -87,9 +87,14 @@ pub(super) fn refused(status: &Status, kind: &str) -> CreateAnswer {
             .iter()
             .any(|cause| cause.reason == "NamespaceTerminating")
     });
+    // an admission webhook may deny with any code, and a kind may be unserved for a moment
+    let no_namespace = status.code == 404
+        && status
+            .details
+            .as_ref()
+            .is_some_and(|details| details.kind == "namespaces");
     match (status.code, status.reason.as_str()) {
-        (_, _) if terminating => CreateAnswer::NamespaceTerminating,
-        (404, _) => CreateAnswer::NamespaceTerminating,
+        (_, _) if terminating || no_namespace => CreateAnswer::NamespaceTerminating,
         (403, _) if is_quota(&message) => CreateAnswer::Quota { message },
         (403, _) => CreateAnswer::Refused {
             reason: format!("{kind}Forbidden"),

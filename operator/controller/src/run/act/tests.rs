@@ -219,6 +219,9 @@ fn what_a_refused_creation_means_is_told_by_code_and_by_the_words_of_the_quota()
         if let Some(cause) = cause {
             status["details"] = json!({"causes": [{"reason": cause, "message": "", "field": ""}]});
         }
+        if message.starts_with("namespaces ") {
+            status["details"] = json!({"name": "team", "kind": "namespaces"});
+        }
         let status: Status = serde_json::from_value(status).unwrap();
         match refused(&status, "Pod") {
             CreateAnswer::Quota { .. } => "Quota".to_owned(),
@@ -255,6 +258,18 @@ fn what_a_refused_creation_means_is_told_by_code_and_by_the_words_of_the_quota()
             "Terminating",
         ),
         (404, "namespaces \"team\" not found", None, "Terminating"),
+        (
+            404,
+            "admission webhook \"w\" denied the request: no such team",
+            None,
+            "Failed",
+        ),
+        (
+            404,
+            "the server could not find the requested resource",
+            None,
+            "Failed",
+        ),
         (422, "spec.containers: Required value", None, "PodInvalid"),
         (400, "cannot be handled as a Pod", None, "PodInvalid"),
         (409, "object is being deleted", None, "Failed"),
