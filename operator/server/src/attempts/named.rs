@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::record::Record;
 use super::run::RunKey;
-use crate::auth::ClusterError;
+use crate::auth::{ClusterError, RunFacts};
 use crate::core::Core;
 
 /// Those of the records that the run's status names, and whether these are all. Of a run that is gone nobody knows: then they are.
@@ -45,7 +45,13 @@ pub async fn only(
     let before = records.len();
     let shown: Vec<Record> = records
         .into_iter()
-        .filter(|record| facts.pods.contains(record.attempt.as_str()))
+        .filter(|record| facts.pods.contains(record.attempt.as_str()) || may_be_named(&facts, record))
         .collect();
     Ok((shown.len() == before, shown))
+}
+
+/// Whether it is of an attempt under way whose Pod the status does not name yet.
+fn may_be_named(facts: &RunFacts, record: &Record) -> bool {
+    let place = record.run.as_ref().map(|run| (run.stage.clone(), run.number));
+    place.is_some_and(|place| facts.unnamed.contains(&place))
 }

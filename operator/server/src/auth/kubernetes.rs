@@ -77,13 +77,25 @@ fn run_facts(run: &Value) -> RunFacts {
     };
     let finished = |condition: &Value| condition["type"] == "Finished" && condition["status"] == "True";
     let stages = list(run, "/status/stages");
-    let attempts = stages.iter().flat_map(|stage| list(stage, "/attempts"));
-    RunFacts {
+    let mut facts = RunFacts {
         finished: list(run, "/status/conditions").iter().any(finished),
-        pods: attempts
-            .filter_map(|attempt| attempt["podUid"].as_str().map(str::to_owned))
-            .collect(),
+        ..RunFacts::default()
+    };
+    for stage in &stages {
+        for attempt in list(stage, "/attempts") {
+            let number = attempt["number"]
+                .as_u64()
+                .and_then(|number| number.try_into().ok());
+            match (attempt["podUid"].as_str(), stage["name"].as_str(), number) {
+                (Some(pod), ..) => drop(facts.pods.insert(pod.to_owned())),
+                (None, Some(stage), Some(number)) if attempt["outcome"].is_null() => {
+                    facts.unnamed.insert((stage.to_owned(), number));
+                }
+                _ => {}
+            }
+        }
     }
+    facts
 }
 
 #[async_trait::async_trait]
@@ -216,13 +228,14 @@ mod tests {
             "conditions": [{"type": "Finished", "status": "True"}],
             "stages": [
                 {"name": "a", "attempts": [{"number": 1, "podUid": "u"}, {"number": 2, "podUid": "v"}]},
-                {"name": "b", "attempts": [{"number": 1}]},
+                {"name": "b", "attempts": [{"number": 1, "outcome": "Refused"}, {"number": 2}]},
                 {"name": "c"},
             ],
         }});
         let facts = run_facts(&run);
         assert!(facts.finished);
         assert_eq!(facts.pods, HashSet::from(["u".to_owned(), "v".to_owned()]));
+        assert_eq!(facts.unnamed, HashSet::from([("b".to_owned(), 2)]));
         assert_eq!(run_facts(&serde_json::json!({})), RunFacts::default());
     }
 }

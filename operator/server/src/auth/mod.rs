@@ -125,6 +125,9 @@ pub struct RunFacts {
     pub finished: bool,
     /// UIDs of the Pods that its status names as attempts: the operator's word, unlike labels and owners of a Pod.
     pub pods: HashSet<String>,
+    /// Stage and number of attempts under way whose Pods it does not name yet: that is no write of its own (the operator waits up to five
+    /// seconds for another one), and lines of a log are not held back for it.
+    pub unnamed: HashSet<(String, u32)>,
 }
 
 /// The Kubernetes that the server asks.

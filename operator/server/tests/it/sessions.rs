@@ -246,6 +246,19 @@ async fn a_follower_sees_an_attempt_as_soon_as_the_status_names_it() {
 }
 
 #[tokio::test]
+async fn the_log_of_an_attempt_under_way_does_not_wait_until_the_status_names_its_pod() {
+    let server = TestServer::start().await;
+    server.cluster.unnamed.lock().unwrap().insert("uid-1".into());
+    let place = ("build".to_owned(), 1);
+    server.cluster.under_way.lock().unwrap().insert(place);
+    let runner = server.runner("uid-1").await;
+    runner.lines(1, 1).await;
+    let path = "/v1/namespaces/builds/runs/run-1/logs";
+    let shown = server.http().get(path, "reader/a/builds").await;
+    assert!(shown.text().await.unwrap().contains("line 1"));
+}
+
+#[tokio::test]
 async fn forged_labels_make_an_attempt_of_its_own_that_belongs_to_no_run() {
     let server = TestServer::start().await;
     let real = server.runner("uid-1").await;

@@ -19,6 +19,8 @@ pub struct TestCluster {
     pub runs: Mutex<HashSet<String>>,
     /// UIDs of Pods that no status names, whatever their labels and owners say.
     pub unnamed: Mutex<HashSet<String>>,
+    /// Stage and number of attempts that runs' statuses have without a Pod.
+    pub under_way: Mutex<HashSet<(String, u32)>>,
     pub reviews: AtomicU32,
     pub accesses: AtomicU32,
     pub down: AtomicBool,
@@ -96,6 +98,7 @@ impl Cluster for TestCluster {
         Ok(Some(RunFacts {
             finished: self.finished.lock().unwrap().contains(uid),
             pods: own.filter(|pod| !unnamed.contains(pod)).collect(),
+            unnamed: self.under_way.lock().unwrap().clone(),
         }))
     }
 
