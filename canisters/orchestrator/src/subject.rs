@@ -97,7 +97,7 @@ impl Subject {
             (Self::Environment(machine), said) => match said.clone().into_environment() {
                 Some(transition) => {
                     let answer =
-                        machine.apply(&transition, &|uid, release| others.has_promoted(uid, release));
+                        machine.admit(&transition, &|uid, release| others.has_promoted(uid, release));
                     others.broken()?;
                     answer.err().map(|why| why.to_string())
                 }

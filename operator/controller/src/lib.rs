@@ -23,6 +23,7 @@ pub mod memory;
 pub mod metrics;
 pub mod orphans;
 pub mod pipeline;
+pub mod pod_key;
 pub mod pods;
 pub mod reports;
 pub mod run;

@@ -238,6 +238,9 @@ impl Memory {
             if run.pods.get(&key).is_some_and(|pod| pod.uid == pod_uid) {
                 run.pods.remove(&key);
             }
+            // that somebody else's had the name counts no more
+            run.creations
+                .retain(|(creation, _)| creation.pod != name || creation.answer != CreateAnswer::Foreign);
             for (creation, _) in &mut run.creations {
                 if let CreateAnswer::Created { uid, gone } = &mut creation.answer
                     && uid == pod_uid

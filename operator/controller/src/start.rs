@@ -37,7 +37,7 @@ use crate::{
     health, ledger, measure,
     memory::Memory,
     metrics::Metrics,
-    orphans, pipeline, pods,
+    orphans, pipeline, pod_key, pods,
     reports::{self, Acknowledgements, ServerClient, Wanted},
     run,
     tasks::Tasks,
@@ -199,6 +199,7 @@ async fn prepare(client: &Client, config: Config, metrics: Metrics) -> Result<(A
         delivery: delivery::decide(client, &config).await?,
         server_url: config.server_url.clone(),
         server_ca: String::from_utf8(authority).context("the server's certificate authority is no PEM")?,
+        pod_key: pod_key::load(client, &config).await?,
         runner_pull_policy: Some(config.runner_pull_policy.clone()).filter(|policy| !policy.is_empty()),
         ..Settings::default()
     };

@@ -8,7 +8,10 @@ use std::{
 };
 
 use clap::Parser;
-use dcanary_core::Settings;
+use dcanary_core::{
+    Settings,
+    pod::{PROOF, PodKey},
+};
 use dcanary_crds::{Environment, PipelineRun, Promotion, labels};
 use dcanary_protocol::report::ReportEntry;
 use http_body_util::BodyExt;
@@ -331,12 +334,13 @@ pub fn run(uid: &str) -> PipelineRun {
     .unwrap()
 }
 
-/// A Pod of a run that carries our finalizer.
+/// A Pod of a run that we made and that carries our finalizer.
 pub fn held_pod(namespace: &str, name: &str, uid: &str, run_uid: &str) -> Pod {
     serde_json::from_value(json!({
         "metadata": {
             "name": name, "namespace": namespace, "uid": uid,
             "labels": {labels::RUN_UID: run_uid},
+            "annotations": {PROOF: PodKey::default().proof(namespace, run_uid, name)},
             "finalizers": [labels::OBSERVED],
             "ownerReferences": [{
                 "apiVersion": "dcanary.dev/v1alpha1", "kind": "PipelineRun", "name": run_uid, "uid": run_uid, "controller": true,

@@ -231,15 +231,7 @@ fn replace(journal: &mut JournalStatus, refusal: &Refusal, run: &str, now: Times
     if n == 0 {
         return;
     }
-    let note = pending(&Record {
-        run: run.to_owned(),
-        n: refusal.n,
-        claimed_ts: nanoseconds(now),
-        transition: Transition::RecordRefused {
-            hash: refusal.hash,
-            reason: refusal_reason(&refusal.reason),
-        },
-    });
+    let note = refused(refusal, run, now);
     match place {
         Some(at) => journal.pending[at] = note,
         // it was put aside: the note goes along in the outbox and wins over the sealed one
@@ -248,6 +240,19 @@ fn replace(journal: &mut JournalStatus, refusal: &Refusal, run: &str, now: Times
             journal.pending.insert(at, note);
         }
     }
+}
+
+/// The note in the place of a record that the chain refused.
+pub fn refused(refusal: &Refusal, run: &str, now: Timestamp) -> PendingRecord {
+    pending(&Record {
+        run: run.to_owned(),
+        n: refusal.n,
+        claimed_ts: nanoseconds(now),
+        transition: Transition::RecordRefused {
+            hash: refusal.hash,
+            reason: refusal_reason(&refusal.reason),
+        },
+    })
 }
 
 /// A reason of 1 to 64 bytes.

@@ -4,6 +4,8 @@ use dcanary_crds::labels;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
 
+use crate::pod::{PROOF, PodKey};
+
 /// Name of the one main container of build Pods.
 pub const CONTAINER: &str = "stage";
 
@@ -18,6 +20,8 @@ pub struct SeenPod {
     pub uid: String,
     /// UID of its controller, if it has one.
     pub controller: Option<String>,
+    /// What it has to prove that the operator made it.
+    pub proof: Option<String>,
     /// Somebody asked for its deletion.
     pub deleting_since: Option<Timestamp>,
     /// Our finalizer is on it.
@@ -76,6 +80,11 @@ impl SeenPod {
             name: meta.name.clone()?,
             uid: meta.uid.clone()?,
             controller: controller.map(|owner| owner.uid.clone()),
+            proof: meta
+                .annotations
+                .as_ref()
+                .and_then(|annotations| annotations.get(PROOF))
+                .cloned(),
             deleting_since: meta.deletion_timestamp.as_ref().map(|time| time.0),
             held: meta
                 .finalizers
@@ -105,6 +114,12 @@ impl SeenPod {
             .and_then(|before| before.end_seen);
         self.end_seen = self.ended.as_ref().map(|_| first.unwrap_or(now));
         self
+    }
+
+    /// Whether the operator made it for that run. Everything else about it can be copied.
+    pub fn made_for(&self, run_uid: &str, key: &PodKey) -> bool {
+        let proof = self.proof.as_deref().unwrap_or_default();
+        self.controller.as_deref() == Some(run_uid) && key.proves(proof, &self.namespace, run_uid, &self.name)
     }
 
     /// Whether its steps may still run.

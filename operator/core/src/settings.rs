@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::pod::PodKey;
+
 /// Settings of the operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -19,6 +21,8 @@ pub struct Settings {
     pub server_ca: String,
     /// Pull policy of the runner image; `None` = the cluster's default.
     pub runner_pull_policy: Option<String>,
+    /// Proves that a Pod was made by the operator.
+    pub pod_key: PodKey,
     /// Labels on every Pod, besides ours.
     pub labels: BTreeMap<String, String>,
     /// Most stages of a run.
@@ -45,6 +49,7 @@ impl Default for Settings {
             server_url: String::new(),
             server_ca: String::new(),
             runner_pull_policy: None,
+            pod_key: PodKey::default(),
             labels: BTreeMap::new(),
             max_stages: 256,
         }

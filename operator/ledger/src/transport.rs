@@ -51,6 +51,69 @@ pub enum TransportError {
 pub const MAX_AGE: Duration = Duration::from_secs(180);
 /// Largest answer that is read: 500 blocks of 2.5 KiB with room for a certificate.
 const MAX_ANSWER: usize = 8 * 1024 * 1024;
+/// Characters of the body of a failure that are shown.
+const MAX_SAID: usize = 200;
+
+/// Why a body that was sent brought no answer.
+#[derive(Debug, Error)]
+pub(crate) enum WireError {
+    /// Nothing came, or it ended too early.
+    #[error(transparent)]
+    Http(#[from] reqwest::Error),
+    /// Another status than 200 or 202.
+    #[error("HTTP {status}: {said}")]
+    Status {
+        /// The status.
+        status: u16,
+        /// The beginning of the body.
+        said: String,
+    },
+    /// More than is read.
+    #[error("the answer has more than {MAX_ANSWER} bytes")]
+    TooLarge,
+}
+
+/// A connection to the network over which bodies are sent as they are.
+#[derive(Clone, Debug)]
+pub(crate) struct Wire {
+    client: reqwest::Client,
+    url: String,
+}
+
+impl Wire {
+    /// Sets the connection up; nothing is sent yet.
+    pub(crate) fn new(transport: &Transport) -> Result<Self, TransportError> {
+        let url = transport.url.trim_end_matches('/').to_owned();
+        let client = client(transport, &url)?;
+        Ok(Self { client, url })
+    }
+
+    /// Sends CBOR and returns the body of the answer; nothing for 202, "accepted, ask for it".
+    pub(crate) async fn post(&self, path: &str, body: Vec<u8>) -> Result<Option<Vec<u8>>, WireError> {
+        let request = self.client.post(format!("{}/{path}", self.url));
+        let mut answer = request
+            .header(reqwest::header::CONTENT_TYPE, "application/cbor")
+            .body(body)
+            .send()
+            .await?;
+        let status = answer.status();
+        let mut read = Vec::new();
+        while let Some(chunk) = answer.chunk().await? {
+            if read.len() + chunk.len() > MAX_ANSWER {
+                return Err(WireError::TooLarge);
+            }
+            read.extend_from_slice(&chunk);
+        }
+        match status {
+            reqwest::StatusCode::OK => Ok(Some(read)),
+            reqwest::StatusCode::ACCEPTED => Ok(None),
+            status => Err(WireError::Status {
+                status: status.as_u16(),
+                said: String::from_utf8_lossy(&read).chars().take(MAX_SAID).collect(),
+            }),
+        }
+    }
+}
 
 /// An agent that trusts `root_key` and nothing else, with certificate and query-signature verification on.
 ///
@@ -61,7 +124,34 @@ pub fn agent(
     root_key: &[u8],
     identity: Arc<dyn Identity>,
 ) -> Result<Agent, TransportError> {
-    let url = transport.url.trim_end_matches('/');
+    agent_over(&Wire::new(transport)?, transport, root_key, identity)
+}
+
+/// The same over a connection that is there.
+pub(crate) fn agent_over(
+    wire: &Wire,
+    transport: &Transport,
+    root_key: &[u8],
+    identity: Arc<dyn Identity>,
+) -> Result<Agent, TransportError> {
+    let agent = Agent::builder()
+        .with_url(&wire.url)
+        .with_http_client(wire.client.clone())
+        .with_arc_identity(identity)
+        .with_ingress_expiry(MAX_AGE)
+        .with_verify_query_signatures(true)
+        .with_max_response_body_size(MAX_ANSWER)
+        .with_max_polling_time(transport.timeout)
+        .build()
+        .map_err(|source| TransportError::Client {
+            url: wire.url.clone(),
+            reason: source.to_string(),
+        })?;
+    agent.set_root_key(root_key.to_vec());
+    Ok(agent)
+}
+
+fn client(transport: &Transport, url: &str) -> Result<reqwest::Client, TransportError> {
     let parsed = reqwest::Url::parse(url).map_err(|_| TransportError::Url { url: url.to_owned() })?;
     if !matches!(parsed.scheme(), "http" | "https") || parsed.host_str().is_none() {
         return Err(TransportError::Url { url: url.to_owned() });
@@ -78,19 +168,7 @@ pub fn agent(
         // No certificate authorities are loaded (there may be none) and none are needed.
         client = client.tls_certs_only([]).no_proxy();
     }
-    let client = client.build().map_err(|source| refused(source.to_string()))?;
-    let agent = Agent::builder()
-        .with_url(url)
-        .with_http_client(client)
-        .with_arc_identity(identity)
-        .with_ingress_expiry(MAX_AGE)
-        .with_verify_query_signatures(true)
-        .with_max_response_body_size(MAX_ANSWER)
-        .with_max_polling_time(transport.timeout)
-        .build()
-        .map_err(|source| refused(source.to_string()))?;
-    agent.set_root_key(root_key.to_vec());
-    Ok(agent)
+    client.build().map_err(|source| refused(source.to_string()))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 
 pub mod analysis;
 pub mod decide;
+pub mod named;
 pub mod plan;
 pub mod render;
 pub mod seen;

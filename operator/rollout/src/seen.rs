@@ -15,11 +15,13 @@ use serde_json::Value;
 pub struct Seen {
     /// Settings of the operator.
     pub settings: Arc<Settings>,
-    /// Promotions into this Environment, from its own and from allowed namespaces, in any order.
+    /// Promotions into this Environment, from its own and from allowed namespaces, in any order. One that the status names (`named`) and that is
+    /// not here is gone.
     pub promotions: Vec<Promotion>,
     /// Releases that these and the Environment's status name, by (namespace, name). A Release that is missing is not there.
     pub releases: BTreeMap<(String, String), Release>,
-    /// Decisions of the namespaces of these Promotions and of the Environment, in any order.
+    /// Decisions of the namespaces of these Promotions and of the Environment, in any order. As for Promotions: one that the status names and
+    /// that is not here is gone.
     pub decisions: Vec<Decision>,
     /// Since when the admission policies that make Decisions trustworthy are all in place as they are shipped; else what is wrong.
     pub policies: Result<Timestamp, String>,

@@ -30,10 +30,16 @@ pub fn main() -> ExitCode {
         .map(|word| word.to_str().unwrap_or_default())
         .collect();
     match words.as_slice() {
-        [] => match run::run() {
-            Ok(code) => u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from),
-            Err(message) => runner_error(&message),
-        },
+        [] => {
+            termination::clear();
+            match run::run() {
+                Ok(code) => {
+                    termination::clear();
+                    u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from)
+                }
+                Err(message) => runner_error(&message),
+            }
+        }
         ["copy", _] => match copy(Path::new(&arguments[1])) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => runner_error(&format!("cannot copy the runner: {error}")),

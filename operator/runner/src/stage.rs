@@ -13,8 +13,10 @@ use crate::mask::Masks;
 use crate::rejected::{self, Wrote};
 use crate::results::StepResult;
 use crate::spool::SpoolError;
+use crate::steps::run::PROCESSES_LEFT;
 use crate::steps::{self, Context, Done};
 use crate::stop::StopReason;
+use crate::termination;
 use crate::text::cut;
 
 /// What the stage has come to so far.
@@ -45,12 +47,14 @@ pub(crate) async fn run(
     let mut progress = Progress::default();
     let impossible = before.is_some();
     progress.failure = before;
+    // by processes that nobody can end
+    let mut accompanied = false;
     for (index, step) in (0_u32..).zip(&context.plan.steps) {
         let mut context = context.clone();
         context.index = index;
         context.step = step.clone();
         current.send_replace(index);
-        if context.stop.reason().is_some() || impossible {
+        if context.stop.reason().is_some() || impossible || accompanied {
             skip(&context, &mut progress).await?;
             continue;
         }
@@ -79,6 +83,8 @@ pub(crate) async fn run(
                 Done::failed("ConditionInvalid", format!("its `if` gives no answer: {error}"))
             }
         };
+        termination::clear();
+        accompanied = done.reason == PROCESSES_LEFT;
         take(&context, &mut progress, started, done).await?;
     }
     let wrote = std::mem::take(&mut progress.wrote);
@@ -152,7 +158,8 @@ async fn take(
         .journal
         .finished(context.index, &step.name, &finished, done.end.clone())
         .await?;
-    if done.end.outcome != StepOutcome::Succeeded && !step.continue_on_error && progress.failure.is_none() {
+    let counts = !step.continue_on_error || done.reason == PROCESSES_LEFT;
+    if done.end.outcome != StepOutcome::Succeeded && counts && progress.failure.is_none() {
         let message = done.end.message.clone().unwrap_or_default();
         progress.failure = Some((done.reason, format!("step {}: {message}", step.name)));
     }

@@ -35,6 +35,9 @@ pub enum SessionError {
     /// Another key was traded before.
     #[error("the token of this Pod was traded before with another key; this is recorded")]
     SecondTrade,
+    /// Its run is not there, or is over.
+    #[error("the run that the Pod names as its owner is not there or is over")]
+    NoRun,
     /// Closed by the operator.
     #[error("the session was closed by the operator")]
     Revoked,
@@ -57,6 +60,7 @@ impl SessionError {
     pub fn reason(&self) -> (u16, &'static str) {
         match self {
             Self::NotAPod | Self::PodGone => (403, "not-a-pod"),
+            Self::NoRun => (403, "no-run"),
             Self::BadKey => (422, "bad-key"),
             Self::SecondTrade => (409, "second-trade"),
             Self::Revoked => (410, "session-revoked"),
@@ -100,6 +104,9 @@ pub async fn trade(core: &Core, pod: &PodIdentity, key: &str) -> Result<(Attempt
                 .filter(|facts| facts.uid == pod.uid)
                 .ok_or(SessionError::PodGone)?;
             let record = first_record(&id, namespace, pod, &facts, key);
+            if let Some(run) = &record.run {
+                goes_on(core, &record.namespace, run).await?;
+            }
             let pointer = Pointer::At {
                 namespace: record.namespace.clone(),
                 run: record.run.as_ref().map(|run| run.uid.clone()),
@@ -112,6 +119,19 @@ pub async fn trade(core: &Core, pod: &PodIdentity, key: &str) -> Result<(Attempt
             core.attempts.opened(record).await.map_err(StoreFault::from)?;
             Ok((id, 0))
         }
+    }
+}
+
+/// Whoever may create Pods can write any label and owner: only a run that is there and not over takes attempts.
+async fn goes_on(core: &Core, namespace: &Namespace, run: &RunPlace) -> Result<(), SessionError> {
+    let found = core
+        .cluster
+        .run(namespace.as_str(), &run.name, run.uid.as_str())
+        .await
+        .map_err(SessionError::Cluster)?;
+    match found {
+        Some(facts) if !facts.finished => Ok(()),
+        _ => Err(SessionError::NoRun),
     }
 }
 

@@ -34,6 +34,10 @@ pub struct EnvMachine {
     pub(super) held: BTreeSet<Hash>,
     /// Digests of promoted releases, the latest last, each once.
     pub(super) promoted: VecDeque<Hash>,
+    /// Identities of promoted releases, the latest last, each once.
+    pub(super) identities: VecDeque<Hash>,
+    /// Releases that were promoted before identities were remembered.
+    pub(super) unidentified: VecDeque<Hash>,
     pub(super) closed: bool,
 }
 
@@ -50,6 +54,8 @@ impl EnvMachine {
             current: None,
             held: BTreeSet::new(),
             promoted: VecDeque::new(),
+            identities: VecDeque::new(),
+            unidentified: VecDeque::new(),
             closed: false,
         }
     }
@@ -89,7 +95,8 @@ impl EnvMachine {
         self.closed
     }
 
-    /// Takes the next record of the environment, or leaves everything as it is.
+    /// Takes the next record of the environment, or leaves everything as it is. This is section 12, which never changes: what a ledger has taken
+    /// stays legal.
     ///
     /// # Errors
     /// What the record would do and why it may not.
@@ -98,13 +105,41 @@ impl EnvMachine {
         transition: &EnvTransition,
         has_promoted: &HasPromoted<'_>,
     ) -> Result<(), IllegalEnv> {
-        self.step(transition, has_promoted).map_err(|why| IllegalEnv {
-            what: error::describe(transition),
-            why: Box::new(why),
-        })
+        self.taken(transition, has_promoted, Backs::ToReleases)
     }
 
-    fn step(&mut self, transition: &EnvTransition, has_promoted: &HasPromoted<'_>) -> Result<(), Illegal> {
+    /// The same for a record that is to be written, of which more is asked than section 12 does: a release that was promoted here needs no
+    /// approvals on the way back only in a configuration that was promoted here too.
+    ///
+    /// # Errors
+    /// What the record would do and why it may not.
+    pub fn admit(
+        &mut self,
+        transition: &EnvTransition,
+        has_promoted: &HasPromoted<'_>,
+    ) -> Result<(), IllegalEnv> {
+        self.taken(transition, has_promoted, Backs::ToIdentities)
+    }
+
+    fn taken(
+        &mut self,
+        transition: &EnvTransition,
+        has_promoted: &HasPromoted<'_>,
+        backs: Backs,
+    ) -> Result<(), IllegalEnv> {
+        self.step(transition, has_promoted, backs)
+            .map_err(|why| IllegalEnv {
+                what: error::describe(transition),
+                why: Box::new(why),
+            })
+    }
+
+    fn step(
+        &mut self,
+        transition: &EnvTransition,
+        has_promoted: &HasPromoted<'_>,
+        backs: Backs,
+    ) -> Result<(), Illegal> {
         if self.closed {
             return Err(Illegal::Closed);
         }
@@ -133,7 +168,7 @@ impl EnvMachine {
                 identity,
                 ..
             } => self.decide(promotion.as_deref(), verb, by, identity.as_ref())?,
-            EnvTransition::DeployStarted { promotion } => self.start(promotion)?,
+            EnvTransition::DeployStarted { promotion } => self.start(promotion, backs)?,
             EnvTransition::StepReached {
                 promotion, weight, ..
             } => {
@@ -150,7 +185,8 @@ impl EnvMachine {
             } => {
                 let release = *of(self.started(promotion)?, identity)?.release();
                 self.current = None;
-                self.remember(release);
+                remember(&mut self.promoted, release);
+                remember(&mut self.identities, *identity);
             }
             EnvTransition::Aborted { promotion, .. } => {
                 self.named(promotion)?;
@@ -247,7 +283,7 @@ impl EnvMachine {
         Ok(())
     }
 
-    fn start(&mut self, promotion: &str) -> Result<(), Illegal> {
+    fn start(&mut self, promotion: &str, backs: Backs) -> Result<(), Illegal> {
         let current = self.named(promotion)?;
         if current.started {
             return Err(Illegal::AlreadyStarted);
@@ -259,7 +295,8 @@ impl EnvMachine {
             return Err(Illegal::Held(Shown(current.identity)));
         }
         // the way back waits for nobody: whoever asked for it may decide that
-        if !current.returns && current.approvals() < self.approvals {
+        let back = current.returns && (backs == Backs::ToReleases || self.was_here(current));
+        if !back && current.approvals() < self.approvals {
             return Err(Illegal::NotApproved {
                 have: current.approvals(),
                 needed: self.approvals,
@@ -291,12 +328,27 @@ impl EnvMachine {
         }
     }
 
-    fn remember(&mut self, release: Hash) {
-        self.promoted.retain(|known| *known != release);
-        self.promoted.push_back(release);
-        if self.promoted.len() > MAX_PROMOTED {
-            self.promoted.pop_front();
-        }
+    /// Whether the identity of a request was promoted here. Of a release from before identities were remembered it may have been.
+    fn was_here(&self, request: &Request) -> bool {
+        self.identities.contains(&request.identity) || self.unidentified.contains(&request.release)
+    }
+}
+
+/// What makes a request a way back that needs no approvals.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Backs {
+    /// Its release was promoted here.
+    ToReleases,
+    /// So was its identity.
+    ToIdentities,
+}
+
+/// Makes it the latest; beyond the ceiling the oldest is forgotten.
+fn remember(known: &mut VecDeque<Hash>, latest: Hash) {
+    known.retain(|other| *other != latest);
+    known.push_back(latest);
+    if known.len() > MAX_PROMOTED {
+        known.pop_front();
     }
 }
 

@@ -25,6 +25,15 @@ impl EnvMachine {
             ("promoted", list(&self.promoted)),
             ("closed", flag(self.closed)),
         ]);
+        // what a state from before identities were remembered does not have
+        for (field, known) in [
+            ("identities", &self.identities),
+            ("unidentified", &self.unidentified),
+        ] {
+            if !known.is_empty() {
+                saved.insert(field.to_owned(), list(known));
+            }
+        }
         if let Some(from) = &self.from {
             saved.insert("from".to_owned(), from.as_str().into());
         }
@@ -64,12 +73,21 @@ impl EnvMachine {
         if fields.text("kind")? != KIND {
             return Err(EnvStateError::Content("kind"));
         }
+        let promoted = hashes(&mut fields, "promoted", MAX_PROMOTED)?;
+        let identities = optional(&mut fields, "identities")?;
+        let unidentified = match optional(&mut fields, "unidentified")? {
+            Some(unidentified) => unidentified,
+            None if identities.is_none() => promoted.clone(),
+            None => VecDeque::new(),
+        };
         let machine = Self {
             uid: uid.to_owned(),
             from: fields.optional_text("from")?,
             approvals: fields.nat("approvals")?,
             held: set(&mut fields, "held", MAX_HELD)?,
-            promoted: hashes(&mut fields, "promoted", MAX_PROMOTED)?,
+            promoted,
+            identities: identities.unwrap_or_default(),
+            unidentified,
             closed: read_flag(&mut fields, "closed")?,
             current: fields.optional("current").map(request).transpose()?,
         };
@@ -115,9 +133,21 @@ fn read_flag(fields: &mut Fields, field: &'static str) -> Result<bool, EnvStateE
     }
 }
 
+/// A list that is written only when it is not empty: it has one form.
+fn optional(fields: &mut Fields, field: &'static str) -> Result<Option<VecDeque<Hash>>, EnvStateError> {
+    match fields.optional(field) {
+        None => Ok(None),
+        Some(Value::Array(all)) if !all.is_empty() => distinct(all, field, MAX_PROMOTED).map(Some),
+        Some(_) => Err(EnvStateError::Content(field)),
+    }
+}
+
 fn hashes(fields: &mut Fields, field: &'static str, most: usize) -> Result<VecDeque<Hash>, EnvStateError> {
-    let hashes = fields
-        .array(field)?
+    distinct(fields.array(field)?, field, most)
+}
+
+fn distinct(all: Vec<Value>, field: &'static str, most: usize) -> Result<VecDeque<Hash>, EnvStateError> {
+    let hashes = all
         .into_iter()
         .map(|value| match value {
             Value::Blob(bytes) => Hash::try_from(bytes).map_err(|_| EnvStateError::Content(field)),

@@ -7,6 +7,7 @@ use crate::{
     value::{self, Hash, Map, Value},
 };
 
+mod backs;
 mod bodies;
 mod ceilings;
 mod laws;

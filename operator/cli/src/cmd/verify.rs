@@ -20,7 +20,7 @@ use crate::{
     args::{Format, Global, Verify},
     cluster::Cluster,
     exit::{Exit, Failure},
-    journal::{self, compare::compare, evidence},
+    journal::{self, attempts::disputes, compare::compare, evidence},
     output::{Style, machine, note, print},
     render::{journal as table, report},
     trust_file::{self, Folders},
@@ -67,6 +67,7 @@ pub async fn run(global: &Global, verify: Verify) -> Result<Exit, Failure> {
                 &Journal {
                     table: table::journal(&found.records),
                     records: table::machine(&found.records),
+                    disputes: disputes(found.records.iter().map(|one| &one.record)),
                 },
                 form,
                 Style::detect(global),
@@ -189,6 +190,7 @@ async fn live(
 struct Journal {
     table: String,
     records: Value,
+    disputes: Vec<String>,
 }
 
 impl Journal {
@@ -196,6 +198,7 @@ impl Journal {
         Self {
             table: String::new(),
             records: Value::Array(Vec::new()),
+            disputes: Vec::new(),
         }
     }
 
@@ -225,6 +228,7 @@ fn show(
                 object.insert("exitCode".to_owned(), exit.code().into());
                 object.insert("incomplete".to_owned(), incomplete.into());
                 object.insert("records".to_owned(), journal.records.clone());
+                object.insert("disputes".to_owned(), journal.disputes.clone().into());
             }
             print(&machine(&value, format)?);
         }
@@ -232,7 +236,14 @@ fn show(
             if form == Some(Format::Wide) && !journal.is_empty() {
                 print(&format!("{}\n", journal.table));
             }
-            print(&report::report(found, subject, incomplete.as_deref(), style));
+            let incomplete = incomplete.as_deref();
+            print(&report::with_disputes(
+                found,
+                subject,
+                incomplete,
+                &journal.disputes,
+                style,
+            ));
         }
     }
     Ok(exit)

@@ -217,7 +217,7 @@ pub async fn wait<K: Followed>(
             () = &mut late => {
                 return Err(Failure {
                     exit: Exit::TimedOut,
-                    message: format!("{} {name} has not ended in time; it goes on, see `{}`", K::WORD, K::follow(name)),
+                    message: format!("{} {name} has not ended in time; it goes on, see `{} -n {namespace}`", K::WORD, K::follow(name)),
                 });
             }
         }

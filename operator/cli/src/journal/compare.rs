@@ -12,12 +12,17 @@ use dcanary_types::{
 };
 use dcanary_verifier::Status;
 
+use super::attempts::{self, Missing};
+
 /// Compares a run's object with its verified records.
 pub fn compare(run: &PipelineRun, records: &[Record]) -> (Status, String) {
     match differences(run, records) {
         Ok(Agreement::Whole) => (
             Status::Passed,
-            format!("the status agrees with all {} records", records.len()),
+            format!(
+                "definition, states, attempts, reasons, disputes, outputs and outcome in the status agree with all {} records",
+                records.len()
+            ),
         ),
         Ok(Agreement::Behind(what)) => (Status::Unchecked, what),
         Err(difference) => (Status::Failed, difference),
@@ -43,8 +48,15 @@ fn differences(run: &PipelineRun, records: &[Record]) -> Result<Agreement, Strin
         ));
     }
     opened(run, status, records)?;
+    let refused = |record: &Record| matches!(record.transition, Transition::RecordRefused { .. });
+    let missing = if count(journal.next) > held || records.iter().any(refused) {
+        Missing::Perhaps
+    } else {
+        Missing::Nothing
+    };
     for stage in &status.stages {
         compare_stage(stage, records, count(journal.next) > held)?;
+        attempts::compare(stage, records, missing)?;
     }
     let known = |name: &str| status.stages.iter().any(|stage| stage.name == name);
     if let Some(name) = records

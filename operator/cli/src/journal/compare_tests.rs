@@ -99,7 +99,10 @@ fn a_status_that_says_what_the_ledger_says_passes() {
     let (status, detail) = compare(&run(), &journal());
     assert_eq!(
         (status, detail.as_str()),
-        (Status::Passed, "the status agrees with all 4 records")
+        (
+            Status::Passed,
+            "definition, states, attempts, reasons, disputes, outputs and outcome in the status agree with all 4 records"
+        )
     );
 }
 

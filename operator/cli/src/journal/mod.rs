@@ -1,5 +1,6 @@
 //! The journal as a reader sees it: found through trust file and cluster, fetched, compared.
 
+pub mod attempts;
 pub mod compare;
 pub mod environment;
 pub mod evidence;

@@ -9,6 +9,17 @@ use crate::output::{Style, Tone, age::instant};
 ///
 /// `incomplete` says why not everything could be checked.
 pub fn report(report: &Report, subject: &str, incomplete: Option<&str>, style: Style) -> String {
+    with_disputes(report, subject, incomplete, &[], style)
+}
+
+/// The same about a run with disputed attempts: what was verified is that they are disputed.
+pub fn with_disputes(
+    report: &Report,
+    subject: &str,
+    incomplete: Option<&str>,
+    disputes: &[String],
+    style: Style,
+) -> String {
     let mut text = format!("{}\n", style.paint(Tone::Strong, subject));
     for finding in report.findings() {
         let (icon, tone) = match finding.status {
@@ -25,6 +36,10 @@ pub fn report(report: &Report, subject: &str, incomplete: Option<&str>, style: S
         );
         text.push_str(line.trim_end());
         text.push('\n');
+    }
+    for dispute in disputes {
+        let icon = style.paint(Tone::Warn, "!");
+        text.push_str(&format!("  {icon} {:<12} {dispute}\n", "disputed"));
     }
     if let Some(time) = report.as_of() {
         text.push_str(&format!(
@@ -183,6 +198,17 @@ mod tests {
         let text = super::report(&found, "Run x", Some("run u is not in the ledger"), Style::PLAIN);
         assert!(
             text.ends_with("NOT VERIFIED: run u is not in the ledger\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_disputed_attempt_is_a_line_of_its_own() {
+        let found = all(Status::Passed, Some(&trust()));
+        let dispute = "stage build, attempt 1: SecondTrade; no gate opens on it".to_owned();
+        let text = with_disputes(&found, "Run x", None, &[dispute], Style::PLAIN);
+        assert!(
+            text.contains("\n  ! disputed     stage build, attempt 1: SecondTrade; no gate opens on it\n"),
             "{text}"
         );
     }

@@ -54,6 +54,8 @@ pub struct EnvironmentMemory {
     pub gateways: BTreeMap<Place, Read<GatewayFeatures>>,
     /// Promotions as our last writes left them, by UID; used until the cache has caught up.
     pub promotions: BTreeMap<String, Promotion>,
+    /// UIDs of Promotions and Decisions that the status names and that the API server does not have any more: they never come again.
+    pub absent: BTreeSet<String>,
     /// Writes that were refused.
     pub refusals: Refusals,
     /// The namespace is being deleted, as the API server said.

@@ -12,6 +12,9 @@ pub mod gateways;
 pub mod index;
 pub mod kinds;
 pub mod memory;
+pub mod missing;
+#[cfg(test)]
+mod missing_tests;
 pub mod namespace;
 pub mod nowhere;
 pub mod objects;
@@ -57,6 +60,9 @@ const BREATH: Duration = Duration::from_millis(100);
 /// Why a reconcile failed. The Environment is tried again with growing pauses.
 #[derive(Debug, Error)]
 pub enum EnvironmentError {
+    /// Something that the status names could not be looked for.
+    #[error(transparent)]
+    Missing(#[from] missing::MissingError),
     /// The status could not be written.
     #[error(transparent)]
     Persist(#[from] persist::PersistError),
@@ -69,6 +75,7 @@ impl EnvironmentError {
     /// One word for metrics.
     pub fn reason(&self) -> &'static str {
         match self {
+            Self::Missing(_) => "observe",
             Self::Persist(_) => "persist",
             Self::Act(error) => error.reason(),
         }
@@ -103,7 +110,7 @@ async fn steps(cached: &Environment, ctx: &Arc<Context>) -> Result<Action, Envir
         if is_over(&environment) {
             return Ok(Action::await_change());
         }
-        let observed = observe::observe(ctx, &environment).await;
+        let observed = observe::observe(ctx, &environment).await?;
         let now = Timestamp::now();
         let before = environment.status.as_ref().and_then(report::outcome);
         let plan = next(&environment, &observed.seen, now);

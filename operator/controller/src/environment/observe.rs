@@ -4,14 +4,14 @@
 //! most every two seconds, and at least once a minute.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use dcanary_core::pod::label;
 use dcanary_crds::{Decision, Doing, Environment, Promotion, Release, RouteKind, TemplateSpec};
-use dcanary_rollout::{Key, Kind, Seen};
+use dcanary_rollout::{Key, Kind, Seen, named::decisions as named_decisions};
 use futures::{StreamExt, stream};
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 use serde_json::Value;
@@ -22,6 +22,7 @@ use super::{
     index::Place,
     kinds,
     memory::{EnvironmentMemory, Read},
+    missing::{self, MissingError},
     namespace,
     objects::as_seen,
     promotions::target,
@@ -77,7 +78,10 @@ fn adopted_route(environment: &Environment) -> Option<Key> {
 }
 
 /// Collects everything about one Environment.
-pub async fn observe(ctx: &Context, environment: &Environment) -> Observation {
+///
+/// # Errors
+/// When the API server does not say whether something is there that the status names and the caches lack. Nothing is concluded then.
+pub async fn observe(ctx: &Context, environment: &Environment) -> Result<Observation, MissingError> {
     let uid = environment.uid().unwrap_or_default();
     let namespace = environment.namespace().unwrap_or_default();
     let named = named(environment);
@@ -86,8 +90,10 @@ pub async fn observe(ctx: &Context, environment: &Environment) -> Observation {
     namespace::look(ctx, environment).await;
     let again = again(ctx, &uid, environment);
     let shared = &ctx.environments;
+    let mut cached = promotions(ctx, &namespace, environment);
+    let missing = missing::promotions(ctx, environment, &cached).await?;
+    cached.extend(missing);
     let (mut objects, pods) = shared.objects.of(&namespace, &label(&environment.name_any()));
-    let cached = promotions(ctx, &namespace, environment);
     let waiting = ctx.ledger_waiting.borrow().clone();
     let mut seen = shared.memory.with(&uid, |memory| {
         let mut journal = memory.journal.clone();
@@ -118,11 +124,14 @@ pub async fn observe(ctx: &Context, environment: &Environment) -> Observation {
         }
     });
     seen.releases = releases(ctx, &seen.promotions, environment);
-    seen.decisions = decisions(ctx, &namespace, &seen.promotions);
+    let named = named_decisions(environment);
+    seen.decisions = decisions(ctx, &named.namespaces, &seen.promotions);
+    let missing = missing::decisions(ctx, environment, &named, &seen.decisions).await?;
+    seen.decisions.extend(missing);
     seen.from = from(ctx, &namespace, environment);
     seen.templates = templates(ctx, &namespace);
     seen.gateways = gateways::read(ctx, environment, &seen).await;
-    Observation { seen, again }
+    Ok(Observation { seen, again })
 }
 
 /// Whether it has to be read: never was, or not a moment ago.
@@ -290,12 +299,10 @@ fn releases(ctx: &Context, promotions: &[Promotion], environment: &Environment) 
         .collect()
 }
 
-/// Decisions of a namespace and of those of some promotions.
-fn decisions(ctx: &Context, namespace: &str, promotions: &[Promotion]) -> Vec<Decision> {
-    let mut namespaces: Vec<String> = promotions.iter().filter_map(ResourceExt::namespace).collect();
-    namespaces.push(namespace.to_owned());
-    namespaces.sort();
-    namespaces.dedup();
+/// Decisions of some namespaces and of those of some promotions.
+fn decisions(ctx: &Context, namespaces: &BTreeSet<String>, promotions: &[Promotion]) -> Vec<Decision> {
+    let of_promotions = promotions.iter().filter_map(ResourceExt::namespace);
+    let namespaces: BTreeSet<String> = of_promotions.chain(namespaces.iter().cloned()).collect();
     let shared = &ctx.environments;
     let all = namespaces.into_iter().flat_map(|namespace| {
         let group = (namespace, String::new());

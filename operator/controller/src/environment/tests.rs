@@ -127,7 +127,7 @@ async fn what_cannot_be_read_is_not_taken_for_missing_and_what_is_missing_not_fo
     let ctx = context(api.client());
     let key = IdentityKey::load(&api.client(), &config()).await.unwrap();
     assert!(ctx.environments.identity_key.set(key).is_ok());
-    let observed = observe(&ctx, &naming()).await;
+    let observed = observe(&ctx, &naming()).await.unwrap();
     let seen = observed.seen;
     let configured = Key::new(Kind::ConfigMap, "there");
     assert_eq!(seen.objects.keys().collect::<Vec<_>>(), [&configured]);
@@ -143,7 +143,7 @@ async fn what_cannot_be_read_is_not_taken_for_missing_and_what_is_missing_not_fo
         "{digest}"
     );
     let reads = api.all("GET").len();
-    observe(&ctx, &naming()).await;
+    observe(&ctx, &naming()).await.unwrap();
     assert_eq!(api.all("GET").len(), reads, "not again a moment later");
     let again = observed.again.unwrap();
     assert!(again <= std::time::Duration::from_secs(60), "{again:?}");
@@ -182,7 +182,15 @@ async fn a_secret_that_cannot_be_read_for_a_while_keeps_its_digest() {
     environment.spec.workload.secrets = vec!["s".to_owned()];
     let mut digests = Vec::new();
     for _ in 0..3 {
-        digests.push(observe(&ctx, &environment).await.seen.secrets.get("s").cloned());
+        digests.push(
+            observe(&ctx, &environment)
+                .await
+                .unwrap()
+                .seen
+                .secrets
+                .get("s")
+                .cloned(),
+        );
         ctx.environments.memory.with("env-1", |memory| {
             // time passes
             for read in memory.secrets.values_mut() {
@@ -220,12 +228,16 @@ async fn of_an_environment_that_goes_it_is_read_whether_its_namespace_goes_too()
         assert!(
             !observe(&ctx, &environment("env-1"))
                 .await
+                .unwrap()
                 .seen
                 .namespace_terminating
         );
         assert!(api.all("GET").is_empty(), "of another it is not asked");
         for _ in 0..2 {
-            assert_eq!(observe(&ctx, &going()).await.seen.namespace_terminating, expected);
+            assert_eq!(
+                observe(&ctx, &going()).await.unwrap().seen.namespace_terminating,
+                expected
+            );
         }
         let reads = api.all("GET");
         assert_eq!(reads[0].path, "/api/v1/namespaces/team");

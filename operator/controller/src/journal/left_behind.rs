@@ -3,13 +3,15 @@
 //! The same goes for one that is still there (somebody else's finalizer holds it, say) and has nothing but sealed records.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use dcanary_core::{journal::refused, observed::Refusal};
 use dcanary_crds::{PendingRecord, PipelineRun, labels};
 use dcanary_ledger::{Outbox, Outcome, RunKey};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, ResourceExt, api::ListParams, runtime::reflector::Store};
 use tracing::{debug, error, info, warn};
@@ -31,6 +33,9 @@ struct Waiting {
     again: Instant,
     /// People were told that the journal refuses one of them.
     shown: bool,
+    /// Notes in the place of records that the journal refused. An operator that starts anew goes on from the chain's own position, so
+    /// those that are recorded are not needed again.
+    notes: BTreeMap<i64, PendingRecord>,
 }
 
 /// Everything that was left behind.
@@ -120,6 +125,13 @@ impl LeftBehind {
         let project = named.unwrap_or(&ctx.config.project);
         let mut pending: Vec<PendingRecord> = maps.iter().flat_map(kept).collect();
         pending.sort_by_key(|record| record.n);
+        if let Some(waiting) = self.gone.get(&uid) {
+            for record in &mut pending {
+                if let Some(note) = waiting.notes.get(&record.n) {
+                    record.clone_from(note);
+                }
+            }
+        }
         let records = records(&pending);
         let last = records.last().map(|record| record.n);
         let first_time = self.noted(&uid, config_maps, last, Instant::now());
@@ -156,17 +168,18 @@ impl LeftBehind {
 
     /// Notes that they are handed over; whether they are new.
     fn noted(&mut self, uid: &str, config_maps: Vec<String>, last: Option<u64>, now: Instant) -> bool {
-        let before = self
-            .gone
-            .get(uid)
-            .filter(|waiting| waiting.config_maps == config_maps);
-        let (tries, shown) = before.map_or((0, false), |waiting| (waiting.tries + 1, waiting.shown));
+        let (same, notes) = self.gone.remove(uid).map_or_else(Default::default, |waiting| {
+            let same = (waiting.config_maps == config_maps).then_some((waiting.tries + 1, waiting.shown));
+            (same, waiting.notes)
+        });
+        let (tries, shown) = same.unwrap_or((0, false));
         let waiting = Waiting {
             config_maps,
             last,
             tries,
             again: now + FIRST.saturating_mul(1 << tries.min(16)).min(LONGEST),
             shown,
+            notes,
         };
         self.gone.insert(uid.to_owned(), waiting);
         tries == 0
@@ -178,13 +191,48 @@ impl LeftBehind {
         waiting.is_some_and(|waiting| !std::mem::replace(&mut waiting.shown, true))
     }
 
+    /// Puts a note in the place of a record that the journal refused, so that those after it can be recorded. Returns whether it did.
+    fn replace(&mut self, ctx: &Context, key: &RunKey, refusal: &Refusal) -> bool {
+        let (Some(waiting), Some(recorder)) = (self.gone.get_mut(&key.run), ctx.recorder.get()) else {
+            return false;
+        };
+        let Ok(n) = i64::try_from(refusal.n) else {
+            return false;
+        };
+        // nothing begins with a note: it would be refused as well, and so would a note's own note
+        if n == 0 || waiting.notes.contains_key(&n) {
+            return false;
+        }
+        let note = refused(refusal, &key.run, Timestamp::now());
+        recorder.submit(Outbox {
+            key: key.clone(),
+            records: records(std::slice::from_ref(&note)),
+            graph: None,
+        });
+        waiting.notes.insert(n, note);
+        true
+    }
+
     /// Takes an outcome that is about a run that is gone. Returns whether it was.
     pub async fn take(&mut self, ctx: &Context, outcome: &Outcome) -> bool {
         let key = outcomes::key(outcome);
         let end = match outcome {
             Outcome::Recorded { first, blocks, .. } => first + u64::try_from(blocks.len()).unwrap_or(0),
-            Outcome::Refused { n, reason, .. } => {
-                if self.refused(&key.run) {
+            Outcome::Refused { n, hash, reason, .. } => {
+                let noted = hash.is_some_and(|hash| {
+                    let refusal = Refusal {
+                        n: *n,
+                        hash,
+                        reason: reason.clone(),
+                    };
+                    self.replace(ctx, key, &refusal)
+                });
+                if noted {
+                    error!(
+                        run = key.run,
+                        n, reason, "JournalRefused: a note takes the place of a record of a deleted run"
+                    );
+                } else if self.refused(&key.run) {
                     error!(
                         run = key.run,
                         n, reason, "the journal refuses a record of a deleted run; its ConfigMap is kept"

@@ -22,11 +22,7 @@ pub(super) fn by_exit(it: Situation<'_>, pod: &SeenPod, ended: &Ended) -> Verdic
     if let Some(reason) = it.stopping {
         return decided(AttemptOutcome::Cancelled, reason, "");
     }
-    let said = if ended.message.is_empty() {
-        String::new()
-    } else {
-        format!(": {}", text::cut(&ended.message, TERMINATION_BYTES))
-    };
+    let said = said(ended);
     if let Some(disruption) = &pod.disruption {
         return decided(
             AttemptOutcome::Lost,
@@ -45,7 +41,7 @@ pub(super) fn by_exit(it: Situation<'_>, pod: &SeenPod, ended: &Ended) -> Verdic
             format!("the Pod ran past its last deadline{said}"),
         ),
         (_, "InitFailed") => decided(AttemptOutcome::Lost, "RunnerNotDelivered", ended.message.clone()),
-        (_, "StartError" | "ContainerCannotRun" | "RunContainerError") => decided(
+        _ if never_ran(ended) => decided(
             AttemptOutcome::Refused,
             "StartError",
             format!("the container cannot be started{said}"),
@@ -83,7 +79,7 @@ pub(super) fn by_exit(it: Situation<'_>, pod: &SeenPod, ended: &Ended) -> Verdic
         (Some(code), _) => decided(
             AttemptOutcome::Failed,
             "RunnerKilled",
-            format!("the container exited with {code} and there is no report{said}"),
+            format!("the container exited with {code} and there is no report"),
         ),
         (None, reason) => decided(
             AttemptOutcome::Lost,
@@ -91,6 +87,28 @@ pub(super) fn by_exit(it: Situation<'_>, pod: &SeenPod, ended: &Ended) -> Verdic
             format!("the Pod ended without its container{said}"),
         ),
     }
+}
+
+/// What the kubelet says, or the runner with the one exit code before which it writes the container's message itself. After any other
+/// end of the container that message may be what a step wrote: it is no diagnosis, and nobody has masked it.
+fn said(ended: &Ended) -> String {
+    let trusted = match ended.exit_code {
+        None | Some(exit::RUNNER_ERROR) => true,
+        Some(_) => never_ran(ended),
+    };
+    if ended.message.is_empty() || !trusted {
+        String::new()
+    } else {
+        format!(": {}", text::cut(&ended.message, TERMINATION_BYTES))
+    }
+}
+
+/// The container was never started.
+fn never_ran(ended: &Ended) -> bool {
+    matches!(
+        ended.reason.as_str(),
+        "StartError" | "ContainerCannotRun" | "RunContainerError"
+    )
 }
 
 /// Until when a report may still turn up, if it may. Only what was read from the server's list some time after the end was seen

@@ -170,7 +170,10 @@ pub(super) fn without_pod(it: Situation<'_>) -> Verdict {
         }
         Some(CreateAnswer::Foreign) => look_again(
             NAME_TAKEN,
-            "a Pod of that name belongs to somebody else",
+            &format!(
+                "Pod {} is there and was not made by the operator: the attempt waits until the name is free",
+                it.attempt.pod
+            ),
             later(it.now, CREATE_PAUSE),
         ),
         Some(CreateAnswer::Refused { reason, message }) => decided(

@@ -195,6 +195,43 @@ fn a_runner_that_cannot_work_says_why_in_at_most_512_bytes() {
     assert!(decision.message.len() < 600);
 }
 
+/// Steps can write the container's message; only before exit code 70 the runner puts its own word there.
+#[test]
+fn what_a_step_left_as_the_containers_message_is_in_no_attempt() {
+    let attempt = attempt();
+    let secret = "postgres://app:hunter2@db";
+    for code in 0..=255 {
+        for disruption in [None, Some("EvictionByEvictionAPI".to_owned())] {
+            let mut pod = ended(Some(code), "Error", secret, 10);
+            pod.disruption = disruption;
+            let Verdict::Decided(decision) = decide(situation(&attempt, Some(&pod), 10_000)) else {
+                unreachable!("an exit is decided long after it");
+            };
+            assert_eq!(
+                decision.message.contains(secret),
+                code == exit::RUNNER_ERROR,
+                "{code}: {}",
+                decision.message
+            );
+        }
+    }
+}
+
+/// What the kubelet says of a container that never ran is nobody else's word.
+#[test]
+fn why_a_container_cannot_be_started_is_told() {
+    let attempt = attempt();
+    let pod = ended(Some(128), "StartError", "exec: no such file", 10);
+    let Verdict::Decided(decision) = decide(situation(&attempt, Some(&pod), 10)) else {
+        unreachable!("nothing else comes");
+    };
+    assert!(
+        decision.message.ends_with(": exec: no such file"),
+        "{}",
+        decision.message
+    );
+}
+
 #[test]
 fn a_runner_that_is_not_delivered_is_lost_and_needs_no_report() {
     let attempt = attempt();

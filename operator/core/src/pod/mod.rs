@@ -7,6 +7,7 @@
 
 mod env;
 mod name;
+mod proof;
 mod security;
 mod volumes;
 
@@ -22,6 +23,7 @@ use k8s_openapi::{
 };
 
 pub use name::{label, pod_name};
+pub use proof::{PROOF, PodKey};
 
 use crate::{
     plan::{self, PlanError, Subject},
@@ -138,14 +140,17 @@ fn metadata(subject: Subject<'_>, stage: &str, template: &PodTemplate, settings:
         ]
         .map(|(key, value)| (key.to_owned(), value)),
     );
-    let annotations: BTreeMap<String, String> = template
+    let mut annotations: BTreeMap<String, String> = template
         .annotations
         .iter()
         .filter(foreign)
         .map(|(k, v)| (k.clone(), v.clone()))
         .collect();
+    let pod = pod_name(&name, &uid, stage, subject.attempt);
+    let namespace = meta.namespace.as_deref().unwrap_or_default();
+    annotations.insert(PROOF.to_owned(), settings.pod_key.proof(namespace, &uid, &pod));
     ObjectMeta {
-        name: Some(pod_name(&name, &uid, stage, subject.attempt)),
+        name: Some(pod),
         namespace: meta.namespace.clone(),
         labels: Some(all),
         annotations: some(annotations),

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use dcanary_crds::{AttemptPromotion, AttemptStatus, PipelineRun, PipelineRunStatus, StageStatus};
 use jiff::Timestamp;
 
-use super::step::{Owner, creation_named, creation_of, pod_of, uid_of};
+use super::step::{Owner, creation_named, creation_of, forged_for, pod_of, strays, uid_of};
 use crate::{
     definition::Definition,
     effect::{CreatePod, Deploy, Effect, PodRef},
@@ -57,10 +57,10 @@ pub(super) fn effects(scene: &Scene<'_>, unneeded: Vec<String>) -> (Vec<Effect>,
             }
         }
     }
-    for pod in scene.strays() {
+    for pod in strays(scene.seen, scene.owner, scene.status) {
         // one that a stale view takes for a stray may be the Pod of an attempt that it does not have
         fence = true;
-        effects.extend(removal(pod));
+        effects.extend(removal(pod, scene.owner.made(scene.seen, pod)));
         revocations.extend(closing(pod));
     }
     let (cursors, unknown) = scene.settled_reports();
@@ -91,14 +91,14 @@ pub(super) fn effects(scene: &Scene<'_>, unneeded: Vec<String>) -> (Vec<Effect>,
     (effects, fence)
 }
 
-/// Deletes a Pod that counts for nothing, and lets it go.
-fn removal(pod: &SeenPod) -> Vec<Effect> {
+/// Deletes a Pod that counts for nothing, and lets it go. One of ours that has ended goes with its run; another may have a name that is needed.
+fn removal(pod: &SeenPod, made: bool) -> Vec<Effect> {
     let reference = || PodRef {
         name: pod.name.clone(),
         uid: pod.uid.clone(),
     };
     let mut effects = Vec::new();
-    if pod.is_live() && pod.deleting_since.is_none() {
+    if (pod.is_live() || !made) && pod.deleting_since.is_none() {
         effects.push(Effect::DeletePod(reference()));
     }
     if pod.held {
@@ -109,7 +109,8 @@ fn removal(pod: &SeenPod) -> Vec<Effect> {
 
 /// Nothing more is taken from a Pod.
 fn closing(pod: &SeenPod) -> Option<Effect> {
-    pod.held.then(|| Effect::RevokeSession {
+    // what somebody else made need not have our finalizer
+    (pod.held || pod.is_live() && pod.deleting_since.is_none()).then(|| Effect::RevokeSession {
         attempt: pod.uid.clone(),
     })
 }
@@ -140,7 +141,7 @@ impl Scene<'_> {
             return effects;
         }
         for pod in self.seen.pods.iter().filter(|pod| self.owner.has(pod)) {
-            effects.extend(removal(pod));
+            effects.extend(removal(pod, true));
         }
         let sealing = self
             .status
@@ -214,6 +215,8 @@ impl Scene<'_> {
             || self.seen.namespace_terminating
             || attempt.pod_uid.is_some()
             || pod_of(self.seen, self.owner, attempt).is_some()
+            // its name is free when that one is gone
+            || forged_for(self.seen, self.owner, attempt).is_some()
         {
             return None;
         }
@@ -253,25 +256,6 @@ impl Scene<'_> {
     fn revocation(&self, attempt: &AttemptStatus) -> Option<Effect> {
         let pod = pod_of(self.seen, self.owner, attempt).filter(|_| attempt.report.is_none())?;
         closing(pod)
-    }
-
-    /// Pods of the run that are the Pod of no attempt. A process that stood still between its status write and the creation makes one anew
-    /// when the attempt has ended meanwhile and its Pod is gone. It counts for nothing, and neither the run nor its namespace may wait for it.
-    fn strays(&self) -> Vec<&SeenPod> {
-        let attempts = || self.status.stages.iter().flat_map(|stage| &stage.attempts);
-        let known: BTreeSet<&str> = attempts()
-            .filter_map(|attempt| pod_of(self.seen, self.owner, attempt))
-            .map(|pod| pod.uid.as_str())
-            .collect();
-        // which Pod an attempt has is not known for sure before the status says so, or says how it ended
-        let open: BTreeSet<&str> = attempts()
-            .filter(|attempt| attempt.outcome.is_none() && attempt.pod_uid.is_none())
-            .map(|attempt| attempt.pod.as_str())
-            .collect();
-        let stray = |pod: &&SeenPod| {
-            self.owner.has(pod) && !known.contains(pod.uid.as_str()) && !open.contains(pod.name.as_str())
-        };
-        self.seen.pods.iter().filter(stray).collect()
     }
 
     /// A Pod may go when the status has all that it tells.

@@ -86,11 +86,22 @@ impl Step<'_> {
             Some(Ending::Deleted) => "Deleting",
             None => "Running",
         };
-        let text = match self.waits().or_else(|| self.waits_for_server()) {
-            Some(why) => format!("{}; {why}", self.counts()),
-            None => self.counts(),
-        };
+        let mut text = self.counts();
+        if self.run.spec.cancel && self.finally_goes_on() {
+            text.push_str("; cancelled, but `finally` stages are run to their end: `kubectl delete pipelinerun` stops them too");
+        }
+        if let Some(why) = self.waits().or_else(|| self.waits_for_server()) {
+            text.push_str("; ");
+            text.push_str(&why);
+        }
         (reason, text)
+    }
+
+    /// Whether only `finally` stages are left, and their time is not over.
+    fn finally_goes_on(&self) -> bool {
+        self.status.finally_at.is_some()
+            && matches!(self.status.ending, None | Some(Ending::Cancelled))
+            && !self.main_is_open()
     }
 
     /// What the first attempt that is under way waits for, if it waits for something.

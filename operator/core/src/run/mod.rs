@@ -165,6 +165,7 @@ fn pass(
         .map(|journal| journal::update(journal, &seen.journal, uid, now));
     step.note_ending();
     step.look_at_attempts();
+    step.tell_of_forged();
     step.end_waiting_stages();
     step.note_finally();
     step.end_waiting_stages();

@@ -37,9 +37,14 @@ impl<'a> Owner<'a> {
         }
     }
 
-    /// Whether a Pod was made for this run.
+    /// Whether a Pod says that it is of this run.
     pub(super) fn has(self, pod: &SeenPod) -> bool {
         pod.controller.as_deref() == Some(self.uid) && pod.namespace == self.namespace
+    }
+
+    /// Whether it is, and the operator made it.
+    pub(super) fn made(self, seen: &Observed, pod: &SeenPod) -> bool {
+        self.has(pod) && pod.made_for(self.uid, &seen.settings.pod_key)
     }
 }
 
@@ -161,6 +166,19 @@ impl<'a> Step<'a> {
         end.is_some_and(|end| self.now >= end)
     }
 
+    /// Tells of Pods that somebody else made and gave out as this run's, before they are deleted.
+    pub(super) fn tell_of_forged(&mut self) {
+        for pod in strays(self.seen, self.owner, &self.status) {
+            if pod.deleting_since.is_none() && !self.owner.made(self.seen, pod) {
+                let note = format!(
+                    "Pod {} was not made by the operator, although it names this run as its owner: it counts for nothing and is deleted",
+                    pod.name
+                );
+                self.tell(true, "ForeignPod", &note);
+            }
+        }
+    }
+
     /// Until when the Pod of an ended attempt may still be running steps, if it may: further steps of the same stage, `finally`
     /// stages and the end of the run wait for it, but not for ever.
     pub(super) fn still_running(&self, attempt: &AttemptStatus) -> Option<Timestamp> {
@@ -188,16 +206,59 @@ impl<'a> Step<'a> {
     }
 }
 
-/// The Pod of an attempt: of its name, made by us for this run, and the one that was seen before.
+/// The Pod of an attempt: of its name, made by us for this run, and the one that was seen before. That it was made by us is known from the
+/// answer to its creation, which the status keeps; before that from its proof.
 pub(super) fn pod_of<'a>(
     seen: &'a Observed,
     owner: Owner<'_>,
     attempt: &AttemptStatus,
 ) -> Option<&'a SeenPod> {
     let known = attempt.pod_uid.as_deref().or_else(|| created_uid(seen, attempt));
+    seen.pods.iter().find(|pod| {
+        pod.name == attempt.pod
+            && owner.has(pod)
+            && known.map_or_else(|| owner.made(seen, pod), |uid| uid == pod.uid)
+    })
+}
+
+/// A Pod that has the name of an attempt's Pod and says that it is of this run, but that the operator did not make.
+pub(super) fn forged_for<'a>(
+    seen: &'a Observed,
+    owner: Owner<'_>,
+    attempt: &AttemptStatus,
+) -> Option<&'a SeenPod> {
+    if attempt.pod_uid.is_some() || created_uid(seen, attempt).is_some() {
+        return None;
+    }
     seen.pods
         .iter()
-        .find(|pod| pod.name == attempt.pod && owner.has(pod) && known.is_none_or(|uid| uid == pod.uid))
+        .find(|pod| pod.name == attempt.pod && owner.has(pod) && !owner.made(seen, pod))
+}
+
+/// Pods that say that they are of this run and are the Pod of no attempt. A process that stood still between its status write and the
+/// creation makes one anew when the attempt has ended meanwhile and its Pod is gone; others somebody else made. They count for nothing,
+/// and neither the run nor its namespace may wait for them.
+pub(super) fn strays<'a>(
+    seen: &'a Observed,
+    owner: Owner<'_>,
+    status: &PipelineRunStatus,
+) -> Vec<&'a SeenPod> {
+    let attempts = || status.stages.iter().flat_map(|stage| &stage.attempts);
+    let known: BTreeSet<&str> = attempts()
+        .filter_map(|attempt| pod_of(seen, owner, attempt))
+        .map(|pod| pod.uid.as_str())
+        .collect();
+    // which of ours an attempt has is not known for sure before the status says so, or says how it ended
+    let open: BTreeSet<&str> = attempts()
+        .filter(|attempt| attempt.outcome.is_none() && attempt.pod_uid.is_none())
+        .map(|attempt| attempt.pod.as_str())
+        .collect();
+    let stray = |pod: &&SeenPod| {
+        owner.has(pod)
+            && !known.contains(pod.uid.as_str())
+            && !(open.contains(pod.name.as_str()) && owner.made(seen, pod))
+    };
+    seen.pods.iter().filter(stray).collect()
 }
 
 /// The answer to the creation of an attempt's Pod.

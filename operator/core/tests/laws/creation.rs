@@ -1,6 +1,6 @@
 //! What the API server answers to the creation of a Pod.
 
-use dcanary_core::{observed::CreateAnswer, seen_pod::SeenPod};
+use dcanary_core::{observed::CreateAnswer, pod::PodKey, seen_pod::SeenPod};
 
 use crate::{
     scenario::Behaviour,
@@ -38,6 +38,7 @@ impl World {
             name: name.to_owned(),
             uid: uid.clone(),
             controller: Some(UID.to_owned()),
+            proof: Some(PodKey::default().proof("team-a", UID, name)),
             held: true,
             ..SeenPod::default()
         };

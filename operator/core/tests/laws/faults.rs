@@ -1,9 +1,15 @@
 //! One fault, one test: what the run ends as, and what is recorded.
 
-use dcanary_crds::{AttemptOutcome, ConditionStatus, ConditionType, StageState};
+use dcanary_core::{
+    Observed, next,
+    observed::{CreateAnswer, Creation, SeenReport},
+};
+use dcanary_crds::{AttemptOutcome, Condition, ConditionStatus, ConditionType, StageState, labels};
+use dcanary_protocol::report::Outcome;
 
 use crate::{
     drive::{Event, drive},
+    kubelet::claim,
     scenario::{Behaviour, Scenario, Stage, stage},
     world::World,
 };
@@ -255,6 +261,55 @@ fn cancelling_stops_what_runs_skips_the_rest_and_runs_finally() {
             "tidy "
         ]
     );
+}
+
+#[test]
+fn a_cancel_that_comes_while_only_finally_is_left_says_that_it_goes_on_and_what_stops_it() {
+    let mut world = World::new(Scenario::of(vec![
+        stage("build", &[], &[Behaviour::Succeed]),
+        Stage {
+            finally: true,
+            ..stage("tidy", &[], &[Behaviour::Hangs])
+        },
+    ]));
+    let mut run = world.run.clone();
+    run.metadata.finalizers = Some(vec![labels::RECORDED.to_owned()]);
+    let mut seen = Observed {
+        reports_as_of: Some(world.now),
+        ..Observed::default()
+    };
+    run.status = Some(next(&run, &seen, world.now).status);
+    let pod = run.status.as_ref().unwrap().stages[0].attempts[0].pod.clone();
+    world.say(
+        &pod,
+        "pod-1",
+        claim(Outcome::Succeeded, "Succeeded", Behaviour::Succeed),
+    );
+    seen.creations = vec![Creation {
+        pod,
+        answer: CreateAnswer::Created {
+            uid: "pod-1".into(),
+            gone: false,
+        },
+    }];
+    seen.reports = vec![SeenReport {
+        entry: world.reports[0].clone(),
+        received: world.now,
+    }];
+    run.status = Some(next(&run, &seen, world.now).status);
+    assert!(run.status.as_ref().unwrap().finally_at.is_some());
+    for cancel in [false, true] {
+        run.spec.cancel = cancel;
+        let status = next(&run, &seen, world.now).status;
+        let said = |condition: &Condition| condition.message.contains("kubectl delete pipelinerun");
+        assert_eq!(
+            status.conditions.iter().any(said),
+            cancel,
+            "{:?}",
+            status.conditions
+        );
+        assert_eq!(status.stages[1].state, StageState::Running);
+    }
 }
 
 #[test]

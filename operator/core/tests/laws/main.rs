@@ -22,4 +22,5 @@ mod scenario;
 mod server;
 mod stalled;
 mod terminal;
+mod unbuilt;
 mod world;

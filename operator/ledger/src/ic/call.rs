@@ -5,7 +5,7 @@ use candid::{
     utils::{ArgumentEncoder, encode_args},
 };
 use dcanary_types::{api, environment::EnvTransition};
-use ic_agent::{AgentError, agent::CallResponse};
+use ic_agent::AgentError;
 use serde::de::DeserializeOwned;
 use serde_bytes::ByteBuf;
 
@@ -34,27 +34,13 @@ impl IcLedger {
         Decode!(&answer, T).map_err(|source| LedgerError::decode(format!("the answer of `{method}`"), source))
     }
 
-    /// Calls an update method; the answer comes out of a certificate that was checked twice.
+    /// Calls an update method.
     pub(super) async fn update<T: CandidType + DeserializeOwned>(
         &self,
         method: &str,
         argument: Vec<u8>,
     ) -> Result<T, LedgerError> {
-        let refused = |source| explain(source, method, self.ledger);
-        let sent = self
-            .agent
-            .update(&self.ledger, method)
-            .with_arg(argument)
-            .call()
-            .await;
-        let (answer, certificate) = match sent.map_err(refused)? {
-            CallResponse::Response(certified) => certified,
-            CallResponse::Poll(request) => self.agent.wait(&request, self.ledger).await.map_err(refused)?,
-        };
-        let mut bytes = Vec::new();
-        ciborium::into_writer(&certificate, &mut bytes)
-            .map_err(|source| LedgerError::decode("the certificate of an answer", source))?;
-        self.decode(&bytes)?;
+        let answer = self.certified_answer(method, argument).await?;
         Decode!(&answer, T).map_err(|source| LedgerError::decode(format!("the answer of `{method}`"), source))
     }
 
@@ -181,7 +167,7 @@ fn candid_segment(segment: &Segment) -> api::Segment {
     }
 }
 
-fn rejected(method: &str, message: impl Into<String>) -> LedgerError {
+pub(super) fn rejected(method: &str, message: impl Into<String>) -> LedgerError {
     LedgerError::Rejected {
         method: method.to_owned(),
         message: message.into(),
@@ -228,7 +214,7 @@ pub(crate) fn explain(source: AgentError, method: &str, ledger: Principal) -> Le
 }
 
 /// An error with its causes in one line, without repeating a cause that the error names itself.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {

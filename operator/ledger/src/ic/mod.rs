@@ -1,7 +1,7 @@
 //! The ledger as a canister, reached with `ic-agent`.
 //!
-//! What the agent checks is checked again by `dcanary-verifier`, which also knows how old an answer may be, what the
-//! certified labels mean, and whether the head extends the checkpoint. Query signatures are verified and prove nothing
+//! Every certificate is checked by `dcanary-verifier`, which knows whose it is and how old it may be, what the certified
+//! labels mean, and whether the head extends the checkpoint. Query signatures are verified and prove nothing
 //! here: whatever a decision rests on is tied to the certified head.
 
 mod admin;
@@ -9,6 +9,7 @@ mod call;
 mod delegation;
 mod head;
 mod read;
+mod send;
 
 pub use read::CertifiedCode;
 
@@ -30,7 +31,7 @@ use crate::{
     key,
     ledger::{Appended, Head, Ledger, Position},
     record::{Answer, RunKey, Segment},
-    transport::{self, Transport},
+    transport::{self, Transport, Wire},
 };
 
 /// Version of the canister's interface that this client speaks.
@@ -76,6 +77,7 @@ impl IcLedgerConfig {
 /// The ledger canister.
 pub struct IcLedger {
     agent: Agent,
+    wire: Wire,
     anchors: Anchors,
     ledger: Principal,
     caller: Principal,
@@ -95,8 +97,10 @@ impl IcLedger {
         let root_key = RootKey::from_der(&config.root_key)
             .map_err(|source| LedgerError::of_certificate(source, config.ledger))?;
         let caller = key::principal_of(config.identity.as_ref())?;
+        let wire = Wire::new(&config.transport)?;
         Ok(Self {
-            agent: transport::agent(&config.transport, &config.root_key, config.identity)?,
+            agent: transport::agent_over(&wire, &config.transport, &config.root_key, config.identity)?,
+            wire,
             anchors: Anchors {
                 root_key,
                 ledger: config.ledger.as_slice().to_vec(),

@@ -79,11 +79,7 @@ async fn a_receipt_is_believed_only_with_a_fresh_certificate_and_a_head_that_hol
         TIP,
         tip(&network.root, &labels(&[[1; 32], [2; 32]]), now(), LEDGER, None),
     );
-    let segment = Segment {
-        key: RunKey::new("shop", "east", "run-1"),
-        graph: None,
-        records: vec![record()],
-    };
+    let segment = segment();
     let batch = std::slice::from_ref(&segment);
     network.says("append", receipt(1));
     let appended = client(&network).append(batch).await.unwrap();
@@ -113,11 +109,7 @@ async fn a_certificate_for_another_request_answers_no_call() {
     let mut config = config(&network, Arc::new(MemoryCheckpoints::default()));
     config.transport.timeout = Duration::from_secs(3);
     let ledger = IcLedger::connect(config).unwrap();
-    let segment = Segment {
-        key: RunKey::new("shop", "east", "run-1"),
-        graph: None,
-        records: vec![record()],
-    };
+    let segment = segment();
     let batch = std::slice::from_ref(&segment);
     ledger.append(batch).await.unwrap();
     // Rightly signed and fresh, but it says what became of somebody else's call: ours is waited for until the time is over.
@@ -128,6 +120,53 @@ async fn a_certificate_for_another_request_answers_no_call() {
             error,
             LedgerError::Unreachable { .. } | LedgerError::Unproven { .. }
         ),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_receipt_that_another_key_or_another_subnet_signed_is_refused() {
+    let network = Network::new().await;
+    let receipt: api::BatchResult = Ok(vec![Ok(api::Receipt { blocks: vec![1] })]);
+    network.says("append", Encode!(&receipt).unwrap());
+    shows(&network, &[[1; 32], [2; 32]]);
+    let segment = segment();
+    let batch = std::slice::from_ref(&segment);
+    let subnet = Signer::new(20);
+    let own = delegation(&network, &subnet, 0, 9);
+    network.sign_calls_with(subnet.clone(), Some(own));
+    client(&network).append(batch).await.unwrap();
+
+    let other = delegation(&network, &subnet, 5, 9);
+    network.sign_calls_with(subnet.clone(), Some(other));
+    let error = client(&network).append(batch).await.unwrap_err();
+    assert!(matches!(error, LedgerError::Range { ledger: LEDGER }), "{error}");
+
+    network.sign_calls_with(subnet, None);
+    let error = client(&network).append(batch).await.unwrap_err();
+    assert_eq!(error.reason(), "LedgerCertificateInvalid", "{error}");
+}
+
+#[tokio::test]
+async fn a_call_that_the_canister_rejects_is_refused_in_its_words() {
+    let network = Network::new().await;
+    network.says("append", Vec::new());
+    network.reject_calls("it is full");
+    let error = client(&network).append(&[segment()]).await.unwrap_err();
+    let LedgerError::Rejected { message, .. } = &error else {
+        panic!("{error}")
+    };
+    assert!(message.starts_with("it is full"), "{message}");
+}
+
+#[tokio::test]
+async fn a_network_that_fails_is_not_reached_and_says_what_it_said() {
+    let network = Network::new().await;
+    network.answer_calls_with(axum::http::StatusCode::BAD_GATEWAY);
+    let error = client(&network).append(&[segment()]).await.unwrap_err();
+    assert_eq!(error.reason(), "LedgerUnreachable");
+    assert!(
+        error.to_string().contains("HTTP 502: nobody is at home"),
         "{error}"
     );
 }

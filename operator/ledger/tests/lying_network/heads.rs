@@ -68,31 +68,7 @@ async fn labels_that_the_certificate_does_not_hold_are_refused() {
 async fn a_subnet_that_does_not_speak_for_the_ledger_is_refused() {
     let network = Network::new().await;
     let subnet = Signer::new(20);
-    let id = vec![1, 2, 3];
-    let delegation = |low: u8, high: u8| {
-        let end = |n: u8| Principal::from_slice(&[0, 0, 0, 0, 0, 0, 0, n, 1, 1]);
-        let tree = node(vec![
-            time(now()),
-            text(
-                "subnet",
-                node(vec![(
-                    id.clone(),
-                    node(vec![text("public_key", leaf(subnet.der()))]),
-                )]),
-            ),
-            text(
-                "canister_ranges",
-                node(vec![(
-                    id.clone(),
-                    node(vec![(vec![], leaf(ranges(end(low), end(high))))]),
-                )]),
-            ),
-        ]);
-        Delegation {
-            subnet_id: id.clone(),
-            certificate: network.root.certify(tree, None),
-        }
-    };
+    let delegation = |low, high| delegation(&network, &subnet, low, high);
     let head = |delegation| tip(&subnet, &labels(&[[1; 32]]), now(), LEDGER, Some(delegation));
     network.says(TIP, head(delegation(0, 9)));
     assert_eq!(client(&network).head().await.unwrap().size, 1);

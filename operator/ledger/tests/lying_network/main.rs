@@ -41,6 +41,23 @@ fn config(network: &Network, store: Arc<dyn CheckpointStore>) -> IcLedgerConfig 
     IcLedgerConfig::new(url, network.root.der(), LEDGER, identity, store)
 }
 
+/// What the network says of a subnet and the canister ids that it speaks for.
+fn delegation(network: &Network, subnet: &Signer, low: u8, high: u8) -> Delegation {
+    let id = vec![1, 2, 3];
+    let end = |n: u8| Principal::from_slice(&[0, 0, 0, 0, 0, 0, 0, n, 1, 1]);
+    let key = node(vec![text("public_key", leaf(subnet.der()))]);
+    let speaks_for = node(vec![(vec![], leaf(ranges(end(low), end(high))))]);
+    let tree = node(vec![
+        time(now()),
+        text("subnet", node(vec![(id.clone(), key)])),
+        text("canister_ranges", node(vec![(id.clone(), speaks_for)])),
+    ]);
+    Delegation {
+        subnet_id: id,
+        certificate: network.root.certify(tree, None),
+    }
+}
+
 /// Blocks that a network shows, as their hashes, and what it certifies of them.
 fn labels(blocks: &[[u8; 32]]) -> Labels {
     let mut tree = Accumulator::new();
@@ -95,6 +112,14 @@ fn shows(network: &Network, blocks: &[[u8; 32]]) {
 
 fn root(blocks: &[[u8; 32]]) -> [u8; 32] {
     labels(blocks).root
+}
+
+fn segment() -> Segment {
+    Segment {
+        key: RunKey::new("shop", "east", "run-1"),
+        graph: None,
+        records: vec![record()],
+    }
 }
 
 fn record() -> Record {

@@ -14,7 +14,13 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use axum::{Router, body::Bytes, extract::State, http::Uri, routing::any};
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{StatusCode, Uri},
+    routing::any,
+};
 use blst::min_sig::SecretKey;
 use candid::Principal;
 use ic_agent::{Identity as _, agent::EnvelopeContent, identity::BasicIdentity};
@@ -131,6 +137,12 @@ struct Inner {
     call_time: Mutex<Option<u64>>,
     /// Calls are answered with the certificate of this request.
     other_request: Mutex<Option<[u8; 32]>>,
+    /// Who signs the certificates of calls, and what makes a subnet of them.
+    call_signer: Mutex<Option<(Signer, Option<Delegation>)>>,
+    /// Calls are refused with this, certified.
+    call_reject: Mutex<Option<&'static str>>,
+    /// Calls are answered with this and no more.
+    call_status: Mutex<Option<StatusCode>>,
 }
 
 impl Network {
@@ -143,6 +155,9 @@ impl Network {
             signed: Mutex::new(true),
             call_time: Mutex::new(None),
             other_request: Mutex::new(None),
+            call_signer: Mutex::new(None),
+            call_reject: Mutex::new(None),
+            call_status: Mutex::new(None),
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -163,19 +178,39 @@ impl Network {
         *self.inner.other_request.lock().unwrap() = Some(request);
     }
 
+    pub fn sign_calls_with(&self, signer: Signer, delegation: Option<Delegation>) {
+        *self.inner.call_signer.lock().unwrap() = Some((signer, delegation));
+    }
+
+    pub fn reject_calls(&self, message: &'static str) {
+        *self.inner.call_reject.lock().unwrap() = Some(message);
+    }
+
+    pub fn answer_calls_with(&self, status: StatusCode) {
+        *self.inner.call_status.lock().unwrap() = Some(status);
+    }
+
     pub fn set_call_time(&self, at: u64) {
         *self.inner.call_time.lock().unwrap() = Some(at);
     }
 }
 
-async fn serve(State(inner): State<Arc<Inner>>, uri: Uri, body: Bytes) -> Vec<u8> {
+async fn serve(State(inner): State<Arc<Inner>>, uri: Uri, body: Bytes) -> (StatusCode, Vec<u8>) {
     let path = uri.path();
+    let status = *inner.call_status.lock().unwrap();
+    if let Some(status) = status.filter(|_| path.ends_with("/call")) {
+        return (status, b"nobody is at home".to_vec());
+    }
+    (StatusCode::OK, answer(&inner, path, &body))
+}
+
+fn answer(inner: &Inner, path: &str, body: &[u8]) -> Vec<u8> {
     if path.ends_with("/read_state") {
         return encode(&ReadStateResponse {
             certificate: inner.subnet(),
         });
     }
-    let content = content(&body);
+    let content = content(body);
     let (EnvelopeContent::Query { method_name, .. } | EnvelopeContent::Call { method_name, .. }) = &content
     else {
         unreachable!("decoded above")
@@ -291,14 +326,24 @@ impl Inner {
         let asked = content.to_request_id();
         let other = *self.other_request.lock().unwrap();
         let id = other.map_or_else(|| asked.as_slice().to_vec(), |id| id.to_vec());
-        let status = node(vec![
-            text("status", leaf(b"replied".to_vec())),
-            text("reply", leaf(arg)),
-        ]);
+        let reject = *self.call_reject.lock().unwrap();
+        let status = match reject {
+            None => node(vec![
+                text("status", leaf(b"replied".to_vec())),
+                text("reply", leaf(arg)),
+            ]),
+            Some(message) => node(vec![
+                text("status", leaf(b"rejected".to_vec())),
+                text("reject_code", leaf(leb128(4))),
+                text("reject_message", leaf(message.as_bytes().to_vec())),
+            ]),
+        };
         let at = self.call_time.lock().unwrap().unwrap_or_else(now);
         let tree = node(vec![time(at), text("request_status", node(vec![(id, status)]))]);
+        let signer = self.call_signer.lock().unwrap().clone();
+        let (signer, delegation) = signer.unwrap_or_else(|| (self.root.clone(), None));
         encode(&TransportCallResponse::Replied {
-            certificate: self.root.certify(tree, None),
+            certificate: signer.certify(tree, delegation),
         })
     }
 }

@@ -166,7 +166,7 @@ impl Pass<'_> {
 
     /// A verdict is there: its evidence is written down and its hash recorded.
     fn decided(&mut self, rollout: &Rollout, name: &str) {
-        let Some((digest, _)) = self.document(rollout, name) else {
+        let Some((digest, document)) = self.document(rollout, name) else {
             return;
         };
         let Some(current) = &mut self.status.rollout else {
@@ -188,6 +188,7 @@ impl Pass<'_> {
             verdict,
             evidence: hash(&digest),
         });
+        self.keep_document(digest, document);
         let reason = if failed {
             "AnalysisFailed"
         } else {
@@ -204,19 +205,19 @@ impl Pass<'_> {
         Some(analysis::evidence(status, &metrics, &self.vars(rollout)))
     }
 
-    /// Documents that the artifact store lacks.
+    /// Documents that the artifact store is not known to have and that are not kept. They are made anew: it may have them from before a restart.
     pub(super) fn evidence_to_store(&self) -> Vec<Effect> {
         let Some(rollout) = &self.status.rollout else {
             return Vec::new();
         };
-        let lacks = |digest: &String| !self.seen.evidence.contains(digest);
+        let lacks = |digest: &String| !self.seen.evidence.contains(digest) && !self.is_unstored(digest);
         rollout
             .analyses
             .iter()
             .filter_map(|status| {
                 let digest = status.evidence.as_ref().filter(|digest| lacks(digest))?;
                 let (same, document) = self.document(rollout, &status.name)?;
-                // a changed Template would make another document: then what was decided on is gone, and its digest says so
+                // a changed Template or fewer samples make another document: this one was stored, or was too large to be kept
                 (same == *digest).then_some(Effect::StoreEvidence {
                     digest: same,
                     document,
@@ -241,6 +242,9 @@ impl Pass<'_> {
         let Some(digest) = status.and_then(|status| status.evidence.as_ref()) else {
             return true;
         };
+        if self.is_unstored(digest) {
+            return false;
+        }
         self.seen.evidence.contains(digest)
             || self
                 .document(rollout, name)

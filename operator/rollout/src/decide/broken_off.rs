@@ -26,7 +26,7 @@ impl Pass<'_> {
                 metric.next_at = None;
             }
             "it ended before it was decided".clone_into(&mut current.message);
-            let Some((digest, _)) = self.document(&rollout, &of.name) else {
+            let Some((digest, document)) = self.document(&rollout, &of.name) else {
                 continue;
             };
             self.note_evidence(&of.name, &digest);
@@ -36,6 +36,7 @@ impl Pass<'_> {
                 verdict: Recorded::Inconclusive,
                 evidence: hash(&digest),
             });
+            self.keep_document(digest, document);
         }
     }
 

@@ -35,11 +35,47 @@ impl Pass<'_> {
 
     /// What a promotion with `undo` brings again as it was: images, template and configuration; and its Release, as far as it is known here.
     pub(super) fn again(&self, promotion: &Promotion) -> Option<(Prepared, Release)> {
-        let deployed = self.earlier(promotion)?;
+        let deployed = self
+            .earlier(promotion)
+            .filter(|deployed| self.leads_back(promotion, deployed))?;
         let workload = self.comes_again_in(deployed)?;
-        if !self.is_whole(deployed, &workload) {
+        self.is_whole(deployed, &workload)
+            .then(|| self.as_it_was(promotion, deployed, workload))
+    }
+
+    /// The stable release, where a promotion with `undo` means that by its identity.
+    pub(super) fn is_still(&self, promotion: &Promotion) -> Option<(Prepared, Release)> {
+        let spec = &promotion.spec;
+        let meant = spec.identity.as_ref().filter(|_| spec.undo)?;
+        let stable = self.status.stable.as_ref()?;
+        let same = stable.identity == *meant && name_of(stable) == spec.release_ref.name;
+        same.then(|| self.as_it_was(promotion, stable, stable.workload.clone()))
+    }
+
+    /// What a promotion that names an identity does not bring: another one. Where Pods are replaced in another way than then, what it was may not
+    /// be known any more; it is made as a release is made now.
+    pub(super) fn is_another(&self, promotion: &Promotion, candidate: &Candidate) -> Option<Gate> {
+        let spec = &promotion.spec;
+        let meant = spec.identity.as_ref().filter(|_| spec.undo)?;
+        let unknown = |deployed| self.comes_again_in(deployed).is_none();
+        if *meant == candidate.identity || self.earlier(promotion).is_some_and(unknown) {
             return None;
         }
+        let (name, now) = (&spec.release_ref.name, &candidate.identity);
+        let message = format!(
+            "release {name} is there, but what it was as {meant} is gone: with the present Pod template, ConfigMaps and Secrets it is {now}; set these to what they were, promote it as it is now with `dcanary promote {} {name}`, or go further back",
+            self.name
+        );
+        Some(Gate::refused(GONE, message))
+    }
+
+    /// A release as it is deployed here, and its Release, as far as it is known.
+    fn as_it_was(
+        &self,
+        promotion: &Promotion,
+        deployed: &DeployedRelease,
+        workload: String,
+    ) -> (Prepared, Release) {
         let candidate = Candidate {
             release: deployed.release.clone(),
             namespace: deployed.namespace.clone(),
@@ -68,7 +104,7 @@ impl Pass<'_> {
             digest: deployed.digest.clone(),
             back: true,
         };
-        Some((prepared, release))
+        (prepared, release)
     }
 
     /// Whether all that an earlier release needs is there, or can be made as it was. What cannot be read now may be there.
@@ -95,7 +131,10 @@ impl Pass<'_> {
     /// for the Release.
     pub(super) fn is_gone(&self, promotion: &Promotion) -> Option<Gate> {
         let spec = &promotion.spec;
-        if spec.identity.is_none() && self.earlier(promotion).is_none() {
+        let earlier = self.earlier(promotion);
+        // what was taken away comes again from its Release only
+        let new = earlier.is_some_and(|deployed| !self.leads_back(promotion, deployed));
+        if new || (spec.identity.is_none() && earlier.is_none()) {
             return None;
         }
         let name = &spec.release_ref.name;

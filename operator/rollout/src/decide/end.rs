@@ -138,6 +138,7 @@ impl Pass<'_> {
             evidence: super::analyses::all_evidence(&rollout),
         });
         let new = DeployedRelease {
+            new_since: self.new_since(&rollout),
             requested_by: self.person_behind(&rollout),
             record,
             since: Some(now),

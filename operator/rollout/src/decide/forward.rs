@@ -101,7 +101,7 @@ impl Pass<'_> {
             self.say(&reason, message);
         } else if let Some(message) = self.candidate_changed(&rollout.workload) {
             self.say(CHANGED, message);
-        } else if let Some(error) = self.spec_error.clone() {
+        } else if let Some(error) = self.unfollowed(rollout) {
             // steps that cannot be followed are not passed
             self.say(error.reason(), error.to_string());
         } else {

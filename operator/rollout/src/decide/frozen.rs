@@ -1,24 +1,22 @@
 //! Freeze windows: those that open after a promotion was taken up, before anything of it is deployed, and what is recorded of all that held it up.
 
-use dcanary_crds::{FrozenPromotion, Promotion, Verb};
+use dcanary_crds::{FrozenPromotion, Promotion};
 use dcanary_types::environment::EnvTransition;
 
 use super::pass::{Pass, Waiting};
-use crate::wanted::{Gate, finished, frozen};
+use crate::wanted::{Gate, finished, frozen, override_of};
 
 /// Windows of one promotion that are recorded: an outbox has to have room for all of them at once.
 const WINDOWS: usize = 8;
 
 impl Pass<'_> {
-    /// Whether the rollout must not begin to deploy now. A way back waits for no window, nor does what a person let through.
+    /// Whether the rollout must not begin to deploy now. A way back that somebody decided waits for no window, nor does what a person let through.
     pub(super) fn is_frozen(&mut self) -> bool {
         let Some(rollout) = self.active().cloned() else {
             return false;
         };
-        let back = self
-            .promotion(&rollout.promotion_uid)
-            .is_some_and(|promotion| promotion.spec.undo && rollout.straight);
-        if back || rollout.overridden_by.is_some() {
+        if self.is_decided_back(&rollout.promotion_uid, &rollout.identity) || rollout.overridden_by.is_some()
+        {
             return false;
         }
         let window = match frozen(&self.env.spec.freeze, self.now) {
@@ -29,9 +27,9 @@ impl Pass<'_> {
                 return true;
             }
         };
-        if self.is_let_through(&rollout) {
+        let Err(remark) = self.let_through(&rollout) else {
             return false;
-        }
+        };
         self.note_window(&rollout.promotion_uid, &window.name);
         if self.has_room() {
             self.record_windows(&rollout.promotion_uid);
@@ -40,7 +38,7 @@ impl Pass<'_> {
         self.say(
             "Frozen",
             format!(
-                "freeze window `{}` opened before anything was deployed and lasts until {}; an emergency goes through with `dcanary override {} --reason …`",
+                "freeze window `{}` opened before anything was deployed and lasts until {}; an emergency goes through with `dcanary override {} --reason …`{remark}",
                 window.name, window.until, rollout.promotion
             ),
         );
@@ -106,13 +104,10 @@ impl Pass<'_> {
         self.status.frozen = all;
     }
 
-    /// Whether a person let it through; that is recorded once.
-    fn is_let_through(&mut self, rollout: &dcanary_crds::Rollout) -> bool {
+    /// Whether a person let it through; that is recorded once. Otherwise what is to be said of those who let another one.
+    fn let_through(&mut self, rollout: &dcanary_crds::Rollout) -> Result<(), String> {
         let decisions = self.decisions_about(rollout);
-        let found = decisions
-            .iter()
-            .find(|decision| decision.verb() == Verb::Override);
-        let Some(decision) = found else { return false };
+        let decision = override_of(&decisions, &rollout.identity)?;
         self.emit(EnvTransition::Overridden {
             promotion: rollout.promotion_uid.clone(),
             decision: decision.uid.to_owned(),
@@ -121,6 +116,6 @@ impl Pass<'_> {
         if let Some(rollout) = &mut self.status.rollout {
             rollout.overridden_by = Some(decision.uid.to_owned());
         }
-        true
+        Ok(())
     }
 }

@@ -204,6 +204,14 @@ impl Pass<'_> {
         });
     }
 
+    /// A person rejected a release: what was looked at is held. Not what is known to be of another release than the promotion's: that may only
+    /// who may `hold`.
+    pub(super) fn hold_rejected(&mut self, identity: &str, release: &str, reason: &str, message: &str) {
+        if self.name_of(identity).is_none_or(|known| known == release) {
+            self.hold(identity, Some(release.to_owned()), reason, message, None);
+        }
+    }
+
     /// Name of the release of an identity, where it is known.
     fn name_of(&self, identity: &str) -> Option<String> {
         let deployed = self.status.stable.iter().chain(&self.status.history);
@@ -251,7 +259,8 @@ impl Pass<'_> {
     /// In the middle of a rollout the way back is to the stable release. What goes back already does so.
     fn undo_under_way(&mut self, rollout: &Rollout, decision: &Counted<'_>) {
         let promotion = self.promotion(&rollout.promotion_uid);
-        let goes_back = promotion.is_some_and(|promotion| promotion.spec.undo)
+        let undoes = promotion.is_some_and(|promotion| promotion.spec.undo);
+        let goes_back = (undoes && rollout.straight)
             || matches!(rollout.doing, Doing::RollingBack | Doing::AfterRollback);
         if goes_back {
             let note = format!("Decision `undo` by {}: it goes back already", decision.by());

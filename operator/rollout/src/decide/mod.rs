@@ -30,6 +30,7 @@ mod journal;
 mod leaving;
 mod left;
 mod nowhere;
+mod older;
 mod pass;
 mod paused;
 mod people;
@@ -46,6 +47,7 @@ mod size;
 mod steps;
 mod take_up;
 mod templates;
+mod unfollowed;
 mod unmeasured;
 mod unstored;
 mod validate;
@@ -110,10 +112,12 @@ pub fn next(env: &Environment, seen: &Seen, now: Timestamp) -> Plan {
     pass.adopt();
     pass.forget_relieved();
     pass.roll();
+    pass.note_aborts_of_stable();
+    pass.take_up();
     if pass.spec_error.is_none() {
-        pass.note_aborts_of_stable();
-        pass.take_up();
         pass.follow();
+    } else {
+        pass.abort_of_stable();
     }
     pass.forget_frozen();
     pass.forget_ways_back();

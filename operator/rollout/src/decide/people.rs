@@ -76,6 +76,27 @@ impl<'a> Pass<'a> {
             };
             format!("{} {what} it{tail}", decision.by())
         };
+        let rollout = self
+            .active()
+            .filter(|rollout| !decision.is_for(&rollout.identity));
+        if let Some(rollout) = rollout.cloned() {
+            match decision.verb() {
+                Verb::Reject => {
+                    let message = format!("{} (as it was when it was looked at)", why("rejected"));
+                    let looked_at = decision.identity().unwrap_or_default();
+                    self.hold_rejected(looked_at, &rollout.release, "Rejected", &message);
+                    return self.turn_back(RolloutOutcome::Aborted, "Aborted", &message);
+                }
+                Verb::Resume | Verb::Skip | Verb::Retry => {
+                    let what = format!(
+                        "it is about another release: for.digest must be {}",
+                        rollout.identity
+                    );
+                    return self.ignored(decision, &what);
+                }
+                _ => {}
+            }
+        }
         match decision.verb() {
             Verb::Abort => self.turn_back(RolloutOutcome::Aborted, "Aborted", &why("aborted")),
             Verb::Reject => self.turn_back(RolloutOutcome::RolledBack, "Rejected", &why("rejected")),

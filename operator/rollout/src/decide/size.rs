@@ -15,10 +15,16 @@ const SPARE_BYTES: usize = 32 * 1024;
 pub(super) const ENDED: usize = 50;
 
 impl Pass<'_> {
-    /// Gives up samples: first those that a stored document holds, then the oldest where they are most. They stay counted.
+    /// Gives up samples: first those that a document holds, then the oldest where they are most. They stay counted.
     pub(super) fn hold_size(&mut self) {
+        let kept: Vec<String> = self
+            .status
+            .unstored
+            .iter()
+            .map(|kept| kept.digest.clone())
+            .collect();
         if let Some(rollout) = &mut self.status.rollout {
-            let stored = |digest: &String| self.seen.evidence.contains(digest);
+            let stored = |digest: &String| self.seen.evidence.contains(digest) || kept.contains(digest);
             for of in &mut rollout.analyses {
                 if of.evidence.as_ref().is_some_and(stored) {
                     analysis::shorten(of);

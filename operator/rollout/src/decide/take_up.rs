@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     render::{self, Candidate, RenderError},
-    wanted::{Gate, digest_of, finished, gate, key, queue},
+    wanted::{Gate, digest_of, ended, finished, gate, key, queue},
 };
 
 /// What would be deployed, and whether it was stable here before.
@@ -29,13 +29,23 @@ pub(super) struct Prepared {
 }
 
 /// A promotion with what it would deploy.
-type Next<'a> = (
+pub(super) type Next<'a> = (
     &'a Promotion,
     Cow<'a, Release>,
     Prepared,
     Vec<dcanary_crds::ApprovalStatus>,
     Option<String>,
 );
+
+/// What a promotion asks for is served.
+fn already_stable() -> Gate {
+    Gate::Over {
+        outcome: RolloutOutcome::Promoted,
+        reason: "AlreadyStable",
+        message: "it is the stable release already".to_owned(),
+        hold: None,
+    }
+}
 
 impl<'a> Pass<'a> {
     /// Drops promotions whose own status says by now that they ended, or that are gone.
@@ -110,7 +120,7 @@ impl<'a> Pass<'a> {
         } else if settled
             && !self.kept
             && (self.has_room() || self.is_way_back_of(promotion, &prepared.candidate.identity))
-            && self.calm(prepared.returning)
+            && self.calm(self.goes_straight(promotion, &prepared.candidate.identity))
         {
             self.begin(promotion, &release, prepared, approvals, overridden_by);
         }
@@ -154,6 +164,19 @@ impl<'a> Pass<'a> {
         env: &Environment,
         promotion: &'a Promotion,
     ) -> Result<Next<'a>, (Gate, Option<String>)> {
+        let found = self.look_into(env, promotion).map_err(|(gate, identity)| {
+            // what it would deploy is not known, or is not what was asked for: people may have ended it all the same
+            let over = ended(env, promotion, self.seen, self.now);
+            (over.filter(|_| identity.is_none()).unwrap_or(gate), identity)
+        });
+        self.as_the_spec_lets(promotion, found)
+    }
+
+    fn look_into(
+        &mut self,
+        env: &Environment,
+        promotion: &'a Promotion,
+    ) -> Result<Next<'a>, (Gate, Option<String>)> {
         let waiting = |reason, message| Gate::Waiting {
             reason,
             message,
@@ -172,6 +195,11 @@ impl<'a> Pass<'a> {
         };
         let (prepared, release) = if let Some((prepared, release)) = self.again(promotion) {
             (prepared, Cow::Owned(release))
+        } else if let Some((prepared, release)) = self.is_still(promotion) {
+            if self.active().is_none() {
+                return Err((already_stable(), Some(prepared.candidate.identity)));
+            }
+            (prepared, Cow::Owned(release))
         } else if let Some(release) = there() {
             let prepared = self.prepare(release).map_err(|error| {
                 let gate = if error.waits() {
@@ -181,6 +209,9 @@ impl<'a> Pass<'a> {
                 };
                 (gate, None)
             })?;
+            if let Some(refused) = self.is_another(promotion, &prepared.candidate) {
+                return Err((refused, None));
+            }
             (prepared, Cow::Borrowed(release))
         } else {
             let message = format!(
@@ -217,9 +248,11 @@ impl<'a> Pass<'a> {
                 message,
                 hold,
             } => {
-                if let Some(identity) = identity.as_deref().filter(|_| hold) {
-                    let release = promotion.spec.release_ref.name.clone();
-                    self.hold(identity, Some(release), reason, &message, None);
+                if let Some(held) = &hold {
+                    self.hold_rejected(held, &promotion.spec.release_ref.name, reason, &message);
+                }
+                if reason == "Aborted" || (reason == "Rejected" && hold.is_none()) {
+                    self.note_ended_waiting(promotion, &message);
                 }
                 self.end_promotion(promotion, outcome, reason, &message, identity);
             }
@@ -254,15 +287,15 @@ impl<'a> Pass<'a> {
 
     /// Nothing of the last rollout is still moving. With its place in the status go the Pods of a candidate that went back, so these have had
     /// time to end their requests; and a promoted one has got all of its own way, after which the candidate's Service is free: a gateway says
-    /// that it has taken a route over before it acts on it. What returns needs no such Service.
-    fn calm(&mut self, returning: bool) -> bool {
+    /// that it has taken a route over before it acts on it. What goes straight back needs no such Service.
+    fn calm(&mut self, straight: bool) -> bool {
         let Some(last) = self.status.rollout.clone() else {
             return true;
         };
         if last.outcome == Some(RolloutOutcome::Promoted) {
             let free = self
                 .settled_at()
-                .map(|at| if returning { at } else { later(at, SETTLE) });
+                .map(|at| if straight { at } else { later(at, SETTLE) });
             return free.is_none_or(|at| self.reached(at));
         }
         let has_pods = !self.in_place() && self.state(&last.workload).is_some_and(|state| state.replicas > 0);
@@ -293,22 +326,8 @@ impl<'a> Pass<'a> {
             );
             return;
         }
-        let window = self
-            .env
-            .spec
-            .rollback
-            .as_ref()
-            .and_then(|rollback| rollback.window)
-            .unwrap_or(0);
-        let recent = usize::try_from(window).unwrap_or_default();
-        let in_window = self
-            .status
-            .history
-            .iter()
-            .take(recent)
-            .any(|deployed| deployed.identity == candidate.identity);
         let relieves = self.relieves();
-        let straight = in_window || (prepared.returning && promotion.spec.undo) || relieves;
+        let straight = relieves || self.goes_straight(promotion, &candidate.identity);
         let last = self.status.rollout.as_ref().filter(|_| relieves);
         let (weight, wanted_weight) = last.map_or((0, 0), |last| (last.weight, last.wanted_weight));
         let stable_replicas = stable

@@ -82,11 +82,16 @@ impl<'a> Pass<'a> {
         self.status.ways_back = all;
     }
 
+    /// Whether a promotion carries out a Decision to go back, to this identity.
+    pub(super) fn is_decided_back(&self, promotion_uid: &str, identity: &str) -> bool {
+        let mut ways = self.status.ways_back.iter();
+        ways.any(|way| way.promotion_uid == promotion_uid && way.identity == identity)
+    }
+
     /// Whether a promotion is a way back that somebody decided, to a release that this Environment promoted itself: nobody has to vouch for it,
     /// so it does not wait for the chain, which gets its records afterwards.
     pub(super) fn goes_back_at_once(&self, promotion_uid: &str, identity: &str) -> bool {
-        let mut ways = self.status.ways_back.iter();
-        let decided = ways.any(|way| way.promotion_uid == promotion_uid && way.identity == identity);
+        let decided = self.is_decided_back(promotion_uid, identity);
         let mut history = self.status.history.iter();
         decided
             && history.any(|deployed| {

@@ -6,7 +6,7 @@ use dcanary_core::text::cut;
 use dcanary_crds::{DeployedRelease, Promotion, Rollout, RolloutOutcome, WithdrawnRelease};
 
 use super::{end::MESSAGE, pass::Pass};
-use crate::wanted::{auto_promotion, is_recorded};
+use crate::wanted::{auto_promotion, digest_of, is_recorded, is_same};
 
 /// Most that are remembered.
 const WITHDRAWN: usize = 20;
@@ -48,6 +48,40 @@ impl Pass<'_> {
                 images: rollout.images.clone(),
                 digest: rollout.digest.clone(),
                 message: cut(&rollout.message, MESSAGE),
+                since: Some(self.now),
+            });
+        }
+    }
+
+    /// A person ended a promotion that waited: nor does that come by itself, unless its release is the stable one.
+    pub(super) fn note_ended_waiting(&mut self, promotion: &Promotion, message: &str) {
+        let (spec, seen) = (&promotion.spec, self.seen);
+        let namespace = promotion.metadata.namespace.clone().unwrap_or_default();
+        let place = (namespace, spec.release_ref.name.clone());
+        let known = seen.releases.get(&place).map(|release| {
+            let digest = Some(digest_of(release));
+            (release.spec.images.clone(), digest)
+        });
+        // its Release may be missing here
+        let source = seen.from.as_ref().and_then(|from| from.status.as_ref());
+        let mut there = source
+            .into_iter()
+            .flat_map(|status| status.stable.iter().chain(&status.history));
+        let there = || {
+            let deployed =
+                there.find(|deployed| (&deployed.namespace, &deployed.release) == (&place.0, &place.1))?;
+            Some((deployed.images.clone(), deployed.digest.clone()))
+        };
+        let Some((images, digest)) = known.or_else(there).filter(|_| !spec.undo) else {
+            return;
+        };
+        let stable = self.status.stable.as_ref();
+        if stable.is_none_or(|stable| !is_same(stable, &images, digest.as_deref())) {
+            self.withdraw(WithdrawnRelease {
+                release: place.1,
+                images,
+                digest,
+                message: cut(message, MESSAGE),
                 since: Some(self.now),
             });
         }

@@ -17,10 +17,20 @@ pub struct Counted<'a> {
     pub at: Timestamp,
 }
 
-impl Counted<'_> {
+impl<'a> Counted<'a> {
     /// What was decided.
     pub fn verb(&self) -> Verb {
         self.decision.spec.verb
+    }
+
+    /// Identity of the release that was looked at, where the Decision says it.
+    pub fn identity(&self) -> Option<&'a str> {
+        self.decision.spec.target.digest.as_deref()
+    }
+
+    /// Whether it may be about the release with this identity.
+    pub fn is_for(&self, identity: &str) -> bool {
+        self.identity().is_none_or(|meant| meant == identity)
     }
 
     /// Who decided.

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::{
     Arrived, Counted, approvals, arrived, asked_before, counted, digest_of, frozen, is_decided_way_back,
-    is_recorded, unenforced,
+    is_led_back, is_recorded, unenforced,
 };
 use crate::{
     render::Candidate,
@@ -45,8 +45,8 @@ pub enum Gate {
         reason: &'static str,
         /// One sentence, with what to do.
         message: String,
-        /// The release may not come again by itself.
-        hold: bool,
+        /// Identity that may not come again until it is let.
+        hold: Option<String>,
     },
 }
 
@@ -57,7 +57,7 @@ impl Gate {
             outcome: RolloutOutcome::Refused,
             reason,
             message,
-            hold: false,
+            hold: None,
         }
     }
 }
@@ -78,7 +78,7 @@ pub fn gate(
         return refused;
     }
     let decisions = decisions(promotion, seen, now);
-    if let Some(over) = ended_by_people(&decisions) {
+    if let Some(over) = ended_by_people(&decisions, Some(&candidate.identity)) {
         return over;
     }
     if let Some(held) = status
@@ -129,22 +129,21 @@ pub fn gate(
         }
         counted = found.counted;
     }
-    let override_by = decisions
-        .iter()
-        .find(|decision| decision.verb() == Verb::Override);
-    // a rollback never waits: who may decide `undo` may do so at any time
-    let goes_back = promotion.spec.undo && returning;
-    if override_by.is_none()
+    let override_by = override_of(&decisions, &candidate.identity);
+    // a rollback never waits: who may decide `undo` may do so at any time. Whoever may only promote may not
+    let goes_back = returning && is_led_back(status, promotion, candidate);
+    if override_by.is_err()
         && !goes_back
         && let Ok(Some(window)) = frozen(&env.spec.freeze, now)
     {
         return waiting(
             "Frozen",
             format!(
-                "freeze window `{}` lasts until {}; an emergency goes through with `dcanary override {} --reason …`",
+                "freeze window `{}` lasts until {}; an emergency goes through with `dcanary override {} --reason …`{}",
                 window.name,
                 window.until,
-                promotion.metadata.name.as_deref().unwrap_or_default()
+                promotion.metadata.name.as_deref().unwrap_or_default(),
+                override_by.err().unwrap_or_default()
             ),
             counted,
             Some(window.until),
@@ -152,8 +151,29 @@ pub fn gate(
     }
     Gate::Ready {
         approvals: counted,
-        overridden_by: override_by.map(|decision| decision.uid.to_owned()),
+        overridden_by: override_by.ok().map(|decision| decision.uid.to_owned()),
     }
+}
+
+/// The Decision that lets this identity through a freeze window.
+///
+/// # Errors
+/// What is to be said of those that are about another identity; nothing where there are none.
+pub fn override_of<'a, 'b>(decisions: &'b [Counted<'a>], identity: &str) -> Result<&'b Counted<'a>, String> {
+    let mut remark = String::new();
+    let given = decisions
+        .iter()
+        .filter(|decision| decision.verb() == Verb::Override);
+    for decision in given {
+        if decision.is_for(identity) {
+            return Ok(decision);
+        }
+        remark = format!(
+            "; {} let another release through: for.digest must be {identity}",
+            decision.by()
+        );
+    }
+    Err(remark)
 }
 
 /// Decisions about a promotion.
@@ -174,12 +194,8 @@ fn of_promotion<T>(promotion: &Promotion, ask: impl FnOnce(DecidedKind, &str, &s
     )
 }
 
-fn forbidden(
-    env: &Environment,
-    settings: &Settings,
-    promotion: &Promotion,
-    release: &Release,
-) -> Option<Gate> {
+/// Why a promotion of its namespace is refused.
+fn foreign(env: &Environment, promotion: &Promotion) -> Option<Gate> {
     let own = env.metadata.namespace.as_deref().unwrap_or_default();
     let from = promotion.metadata.namespace.as_deref().unwrap_or_default();
     let allowed = env
@@ -187,13 +203,24 @@ fn forbidden(
         .allowed_from
         .as_ref()
         .is_some_and(|allowed| allowed.namespaces.iter().any(|namespace| namespace == from));
-    if from != own && !allowed {
-        return Some(Gate::refused(
+    (from != own && !allowed).then(|| {
+        Gate::refused(
             "NamespaceNotAllowed",
             format!(
                 "namespace {from} may not promote into {own}: add it to spec.allowedFrom.namespaces of the Environment"
             ),
-        ));
+        )
+    })
+}
+
+fn forbidden(
+    env: &Environment,
+    settings: &Settings,
+    promotion: &Promotion,
+    release: &Release,
+) -> Option<Gate> {
+    if let Some(refused) = foreign(env, promotion) {
+        return Some(refused);
     }
     let project = |own: Option<&String>| own.cloned().unwrap_or_else(|| settings.project.clone());
     let (here, there) = (
@@ -208,21 +235,30 @@ fn forbidden(
     })
 }
 
-fn ended_by_people(decisions: &[Counted<'_>]) -> Option<Gate> {
+/// How people ended a promotion of which it is not known what it would deploy.
+pub fn ended(env: &Environment, promotion: &Promotion, seen: &Seen, now: Timestamp) -> Option<Gate> {
+    let allowed = foreign(env, promotion).is_none();
+    allowed
+        .then(|| ended_by_people(&decisions(promotion, seen, now), None))
+        .flatten()
+}
+
+/// A rejection holds what was looked at; where it does not say what that was, the present identity, if there is one.
+fn ended_by_people(decisions: &[Counted<'_>], identity: Option<&str>) -> Option<Gate> {
     let ending = |verb| decisions.iter().find(move |decision| decision.verb() == verb);
     if let Some(reject) = ending(Verb::Reject) {
         return Some(Gate::Over {
             outcome: RolloutOutcome::Aborted,
             reason: "Rejected",
             message: format!("{} rejected it: {}", reject.by(), reject.reason()),
-            hold: true,
+            hold: reject.identity().or(identity).map(str::to_owned),
         });
     }
     ending(Verb::Abort).map(|abort| Gate::Over {
         outcome: RolloutOutcome::Aborted,
         reason: "Aborted",
         message: format!("{} aborted it: {}", abort.by(), abort.reason()),
-        hold: false,
+        hold: None,
     })
 }
 
@@ -288,7 +324,7 @@ fn unapproved(
             outcome: RolloutOutcome::Aborted,
             reason: "ApprovalTimedOut",
             message: "it was not approved in time".to_owned(),
-            hold: false,
+            hold: None,
         };
     }
     let mut message = format!(

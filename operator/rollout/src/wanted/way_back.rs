@@ -18,6 +18,13 @@ pub fn name_of_undo(environment: &str, decision: &str) -> String {
     format!("{}-undo-{short}", cut.trim_end_matches(['-', '.']))
 }
 
+/// Whether a promotion is the one that the operator made from a Decision that goes back, to the release that this led to.
+pub fn is_led_back(status: &EnvironmentStatus, promotion: &Promotion, candidate: &Candidate) -> bool {
+    let uid = promotion.metadata.uid.as_ref();
+    let mut ways = status.ways_back.iter();
+    ways.any(|way| uid == Some(&way.promotion_uid) && way.identity == candidate.identity)
+}
+
 /// Whether a promotion carries out a Decision that goes back to an earlier release: `undo` of the Environment, or `abort` of what became
 /// stable. That one was allowed to whoever made it. Only the Promotion that the operator made from the Decision is meant, and only to the
 /// release that the Decision led to; one that somebody created himself needs its approvals. So does one to a release of which the ledger does

@@ -36,7 +36,7 @@ impl World {
                     self.machine = Some(EnvMachine::open(ENV_UID, from.as_deref(), *approvals));
                 }
                 Some(machine) => {
-                    let outcome = machine.apply(&transition, &|_, _| Some(true));
+                    let outcome = machine.admit(&transition, &|_, _| Some(true));
                     assert!(outcome.is_ok(), "the chain refuses {transition:?}: {outcome:?}");
                 }
             }

@@ -256,3 +256,76 @@ fn an_adopted_deployment_that_was_changed_or_is_gone_is_not_gone_back_to() {
         assert_eq!(world.stable().as_deref(), Some("good1"));
     }
 }
+
+/// `good2` with green configuration is stable after `good1` with blue; what `good1` was.
+fn configured() -> (World, String) {
+    let more = json!({"workload": {"configMaps": ["settings"], "template": {"spec": {"template": {"spec": {
+        "containers": [{"name": "app", "image": "$(images.app)", "envFrom": [{"configMapRef": {"name": "settings"}}]}]}}}}}});
+    let mut world = World::new(environment(strategies()[0].clone(), more));
+    configure(&mut world, "blue");
+    world.promote("good1");
+    world.run(60);
+    let blue = world.status().stable.unwrap().identity;
+    // what waits takes the configuration with it
+    configure(&mut world, "green");
+    world.promote("good2");
+    world.run(90);
+    assert_eq!(world.stable().as_deref(), Some("good2"));
+    assert_eq!(world.status().history[0].identity, blue);
+    (world, blue)
+}
+
+#[test]
+fn an_undo_brings_the_configuration_that_it_names_or_nothing() {
+    let (mut world, blue) = configured();
+    let workload = world.status().history[0].workload.clone();
+    let key = Key::new(Kind::Deployment, &workload);
+    world.cluster.objects.remove(&key);
+    world.decide_environment(Verb::Undo, None);
+    world.run(60);
+    let name = asked(&world);
+    assert_eq!(
+        world.finished(&name),
+        Some((false, "EarlierReleaseGone".to_owned()))
+    );
+    assert_eq!(world.stable().as_deref(), Some("good2"));
+    let status = world.promotions.last().unwrap().status.clone().unwrap();
+    let said = &status.conditions[0].message;
+    for part in [
+        "what it was as",
+        blue.as_str(),
+        "is gone",
+        "`dcanary promote web good1`",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+}
+
+#[test]
+fn an_undo_to_what_is_stable_by_now_ends_as_already_stable() {
+    for pruned in [false, true] {
+        let (mut world, blue) = configured();
+        for made in ["first", "second"] {
+            world.pass(1);
+            let mut undo = crate::build::promotion(made, "good1", world.now, true);
+            undo.spec.identity = Some(blue.clone());
+            world.promotions.push(undo);
+            while made == "first" && world.doing() != Some(Doing::Promoting) {
+                world.decide_once(usize::MAX);
+                world.cluster.settle();
+                world.record();
+            }
+        }
+        if pruned {
+            prune(&mut world, "good1");
+        }
+        world.run(90);
+        assert_eq!(world.finished("first"), Some((true, "Promoted".to_owned())));
+        assert_eq!(
+            world.finished("second"),
+            Some((true, "AlreadyStable".to_owned())),
+            "pruned: {pruned}"
+        );
+        assert_eq!(world.status().stable.unwrap().identity, blue);
+    }
+}

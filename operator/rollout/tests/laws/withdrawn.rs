@@ -139,3 +139,34 @@ fn only_the_latest_releases_that_were_taken_away_are_remembered() {
     let names: Vec<&str> = all.iter().map(|one| one.release.as_str()).collect();
     assert_eq!((names.len(), names[0], names[19]), (20, "before-1", "good2"));
 }
+
+#[test]
+fn what_a_person_aborts_while_it_waits_does_not_come_back_by_itself() {
+    for missing in [false, true] {
+        let mut world = after_two();
+        let approval = json!({"required": 1, "users": ["bob"]});
+        world.env.spec.approval = Some(serde_json::from_value(approval).unwrap());
+        let place = ("shop".to_owned(), "good3".to_owned());
+        let release = world.releases.get(&place).cloned().unwrap();
+        staged(&mut world, "good3", "uid-three");
+        if missing {
+            world.releases.remove(&place);
+        }
+        world.run(5);
+        let name = last(&world);
+        world.decide(&name, Verb::Abort, "ann");
+        world.run(5);
+        assert_eq!(world.finished(&name), Some((false, "Aborted".to_owned())));
+        world.releases.insert(place, release);
+        world.env.spec.approval = None;
+        let deleted = |promotion: &dcanary_crds::Promotion| promotion.metadata.name.as_ref() != Some(&name);
+        world.promotions.retain(deleted);
+        staged(&mut world, "good3", "uid-four");
+        world.run(60);
+        assert_eq!(world.stable().as_deref(), Some("good2"), "missing: {missing}");
+        assert_eq!(said(&world).0, "NotPromoted");
+        world.promote("good3");
+        world.run(60);
+        assert_eq!(world.stable().as_deref(), Some("good3"));
+    }
+}

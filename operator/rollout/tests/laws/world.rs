@@ -21,6 +21,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use crate::{
     build::{self, ENV, ENV_UID, NAMESPACE},
     cluster::Cluster,
+    lagging::Behind,
     plane::Plane,
     watch::one_at_a_time,
 };
@@ -69,6 +70,8 @@ pub struct World {
     pub gateway: Result<Vec<&'static str>, String>,
     /// The namespace is being deleted.
     pub namespace_terminating: bool,
+    /// The cache of the operator that decides, when it is behind.
+    pub behind: Option<Behind>,
     made: u32,
 }
 
@@ -103,6 +106,7 @@ impl World {
             switched: None,
             gateway: Ok(vec!["HTTPRouteRequestMirror", "HTTPRouteRequestPercentageMirror"]),
             namespace_terminating: false,
+            behind: None,
             made: 0,
         };
         for name in ["good1", "good2", "good3", "crash", "bad"] {
@@ -196,13 +200,17 @@ impl World {
     }
 
     pub fn seen(&self) -> Seen {
+        let (promotions, decisions) = match &self.behind {
+            Some(behind) => self.seen_behind(behind),
+            None => (self.promotions.clone(), self.decisions.clone()),
+        };
         let journal = self.status().journal.unwrap_or_default();
         let recorded = u64::try_from(self.chain.len()).unwrap();
         Seen {
             settings: Arc::new(Settings::default()),
-            promotions: self.promotions.clone(),
+            promotions,
             releases: self.releases.clone(),
-            decisions: self.decisions.clone(),
+            decisions,
             policies: self.policies.clone(),
             from: self.from.clone(),
             templates: self.templates.clone(),
@@ -283,6 +291,10 @@ impl World {
                     .iter_mut()
                     .find(|promotion| promotion.metadata.uid.as_ref() == Some(uid));
                 if let Some(promotion) = found {
+                    let outdated = |behind: &Behind| !behind.is_as_now(promotion);
+                    if self.behind.as_ref().is_some_and(outdated) {
+                        return false;
+                    }
                     let was = promotion
                         .status
                         .as_ref()

@@ -14,6 +14,10 @@ use super::reaper::Reaper;
 
 /// How long killed processes may take to disappear.
 const DISAPPEAR: Duration = Duration::from_secs(10);
+/// How long processes may go on beginning others before all are killed at once.
+const REST: Duration = Duration::from_secs(1);
+/// How soon a list that may lack some is made again.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// Living descendants of the runner (zombies are not counted).
 pub(crate) fn descendants() -> Vec<Pid> {
@@ -91,25 +95,70 @@ pub(crate) async fn terminate(reaper: &Reaper, group: Pid, grace: Duration) {
     }
 }
 
-/// Kills whatever a step left behind. Answers how many processes there were.
-pub(crate) async fn sweep(reaper: &Reaper, group: Option<Pid>) -> usize {
-    let deadline = Instant::now() + DISAPPEAR;
+/// What a sweep has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Swept {
+    /// Processes that there were.
+    pub(crate) found: usize,
+    /// Those that live on: they have another user by now, or the kernel holds them.
+    pub(crate) left: usize,
+}
+
+/// Kills whatever a step left behind.
+///
+/// A process that forks and exits faster than `/proc` is read is in no list. Where the runner has a PID namespace of its own, a list counts
+/// only when no process began while it was made; when that does not come to rest, everything else in the container is killed at once, which
+/// the kernel does between two forks.
+pub(crate) async fn sweep(reaper: &Reaper, group: Option<Pid>) -> Swept {
+    let (rest, deadline) = (Instant::now() + REST, Instant::now() + DISAPPEAR);
     let mut reaped = reaper.watch();
-    let mut left = descendants();
-    let count = left.len();
+    let mut seen = look();
+    let found = seen.alive.len();
     if let Some(group) = group {
         let _ = killpg(group, Signal::SIGKILL);
     }
-    while !left.is_empty() {
-        for pid in left {
-            let _ = kill(pid, Signal::SIGKILL);
+    while !(seen.alive.is_empty() && seen.complete) && Instant::now() < deadline {
+        for pid in &seen.alive {
+            let _ = kill(*pid, Signal::SIGKILL);
         }
-        if timeout_at(deadline, reaped.changed()).await.is_err() {
-            break;
+        if is_first() && Instant::now() >= rest {
+            let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
         }
-        left = descendants();
+        let next = if seen.alive.is_empty() {
+            deadline.min(Instant::now() + LOOK_AGAIN)
+        } else {
+            deadline
+        };
+        let _ = timeout_at(next, reaped.changed()).await;
+        seen = look();
     }
-    count
+    let left = seen.alive.len();
+    Swept { found, left }
+}
+
+/// Processes below the runner.
+struct Seen {
+    alive: Vec<Pid>,
+    /// None began while they were listed.
+    complete: bool,
+}
+
+fn look() -> Seen {
+    let before = newest();
+    let alive = descendants();
+    let complete = !is_first() || before == newest();
+    Seen { alive, complete }
+}
+
+/// Whether the runner is PID 1, and the container's processes are all that it sees.
+fn is_first() -> bool {
+    getpid().as_raw() == 1
+}
+
+/// The last PID that was given out in this namespace.
+fn newest() -> Option<String> {
+    let load = std::fs::read_to_string("/proc/loadavg").ok()?;
+    load.split_ascii_whitespace().last().map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ mod artifact;
 mod checkout;
 mod download;
 mod image;
-mod run;
+pub(crate) mod run;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -23,6 +23,8 @@ use crate::stop::StopReason;
 use crate::workspace::PathError;
 
 const REASON: &str = "StepFailed";
+/// Reason of a step whose processes live on: it ends the stage whatever the step or later ones say of failures.
+pub(crate) const PROCESSES_LEFT: &str = "ProcessesLeft";
 /// After every process is gone the pipes end at once; a process that cannot be killed must not hold the stage.
 const DRAIN: Duration = Duration::from_mins(1);
 
@@ -69,18 +71,19 @@ pub(crate) async fn run(context: &Context, script: &str, shell: &[String]) -> Do
         family::terminate(&context.reaper, running.pid, grace).await;
     }
     let group = matches!(ended, Ended::Exit(_)).then_some(running.pid);
-    let left = family::sweep(&context.reaper, group).await;
+    let swept = family::sweep(&context.reaper, group).await;
     for reader in readers {
         // A reader fails only when the attempt cannot report any more, and then the sender says why.
         let _ = timeout(DRAIN, reader).await;
     }
-    if left > 0 && matches!(ended, Ended::Exit(_)) {
-        let processes = if left == 1 { "process" } else { "processes" };
+    let killed = swept.found.saturating_sub(swept.left);
+    if killed > 0 && matches!(ended, Ended::Exit(_)) {
+        let processes = if killed == 1 { "process" } else { "processes" };
         let _ = context
             .journal
             .note(
                 context.index,
-                &format!("killed {left} {processes} that the step left behind"),
+                &format!("killed {killed} {processes} that the step left behind"),
             )
             .await;
     }
@@ -89,6 +92,10 @@ pub(crate) async fn run(context: &Context, script: &str, shell: &[String]) -> Do
         Ended::TimedOut => timed_out(context.step.timeout_seconds),
         Ended::Stopped(reason) => stopped(&reason),
     };
+    if swept.left > 0 {
+        // What it wrote can be written anew at any time.
+        return processes_left(swept.left);
+    }
     let limit = context.plan.limits.result_bytes;
     // The file may be large and its disk slow.
     let reading = tokio::task::spawn_blocking(move || results::read(&results_file, limit));
@@ -96,6 +103,12 @@ pub(crate) async fn run(context: &Context, script: &str, shell: &[String]) -> Do
         Ok(results) => with_results(done, results),
         Err(error) => with_results(done, Err(ResultsError::Read(error.to_string()))),
     }
+}
+
+fn processes_left(left: usize) -> Done {
+    let processes = if left == 1 { "process" } else { "processes" };
+    let message = format!("{left} {processes} that it started cannot be ended: no step runs beside them");
+    Done::failed(PROCESSES_LEFT, message)
 }
 
 fn start(

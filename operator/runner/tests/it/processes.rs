@@ -48,6 +48,51 @@ async fn processes_left_behind_are_killed_also_when_they_left_their_group() {
     assert_eq!(pod.double.output(1), "next\n");
 }
 
+/// A process that becomes another user's is one that the runner may not kill.
+#[tokio::test]
+async fn a_process_that_cannot_be_ended_ends_the_stage_by_name_and_no_step_runs_beside_it() {
+    let mut pod = Pod::new()
+        .await
+        .run_step(
+            "../root-perl -e '$< = 0; $< == 0 or die; print \"$$\\n\"; close STDOUT; close STDERR; sleep 300' & sleep 0.5; echo 'kept=1' >> \"$DCANARY_RESULTS\"",
+        )
+        .with(|step| step.continue_on_error = true)
+        .run_step("echo never")
+        .with(|step| step.condition = Some("always()".into()));
+    pod.uid = Some(4711);
+    let copy = pod.folder.path().join("root-perl");
+    std::fs::copy("/usr/bin/perl", &copy).unwrap();
+    std::fs::set_permissions(&copy, std::os::unix::fs::PermissionsExt::from_mode(0o4755)).unwrap();
+    let end = pod.run().await;
+    let output = pod.double.output(0);
+    let left = output.lines().find_map(|line| line.parse::<i32>().ok());
+    kill(Pid::from_raw(left.expect(&output)), Signal::SIGKILL).unwrap();
+    assert_eq!(end.code, Some(1), "{} {output}", end.stderr);
+    assert_eq!(end.report().reason, "ProcessesLeft");
+    assert!(
+        end.message(0)
+            .starts_with("1 process that it started cannot be ended"),
+        "{}",
+        end.message(0)
+    );
+    assert_eq!(end.outcomes(), [StepOutcome::Failed, StepOutcome::Skipped]);
+    assert_eq!(end.result("kept"), None);
+    assert!(!output.contains("killed"), "{output}");
+}
+
+/// Each of them lives for less time than a look into `/proc` takes.
+#[tokio::test]
+async fn processes_that_fork_and_exit_without_rest_do_not_reach_the_next_step() {
+    let hop = "perl -e 'use POSIX; close STDOUT; close STDERR; while (1) { if (fork) { POSIX::_exit(0) } open my $f, q(>), q(hopped); }' &";
+    let pod = Pod::new()
+        .await
+        .in_pid_namespace()
+        .run_step(&format!("{hop} {hop} {hop} while [ ! -e hopped ]; do :; done"))
+        .run_step("rm -f hopped; sleep 0.3; if [ -e hopped ]; then echo still there; exit 1; fi");
+    let end = pod.run().await;
+    assert_eq!(end.code, Some(0), "{} {}", end.stderr, pod.double.output(1));
+}
+
 #[tokio::test]
 async fn orphans_are_reaped_and_no_zombie_stays() {
     let pod = Pod::new().await.in_pid_namespace().run_step(

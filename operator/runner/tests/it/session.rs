@@ -148,6 +148,28 @@ async fn why_there_is_no_report_is_left_for_the_kubelet_without_secrets_and_outp
     assert!(end.stderr.contains(&left), "{}", end.stderr);
 }
 
+/// The kubelet makes the file writable for everybody, and steps have the runner's user.
+#[tokio::test]
+async fn nothing_that_a_step_leaves_for_the_kubelet_stays_whatever_the_end() {
+    for (step, code) in [("true", 0), ("exit 7", 1), ("sleep 60", 4)] {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, "from before").unwrap();
+        let path = file.path().to_str().unwrap().to_owned();
+        let mut pod = Pod::new()
+            .await
+            .run_step(&format!("test ! -s {path}; echo 'password hunter2' > {path}"))
+            .run_step(&format!(
+                "test ! -s {path}; echo 'password hunter2' > {path}; chmod 0 {path}; {step}"
+            ));
+        pod.plan.timeout_seconds = if code == 4 { 2 } else { 0 };
+        pod.variables
+            .push(("DCANARY_TERMINATION_LOG".into(), path.clone()));
+        let end = pod.run().await;
+        assert_eq!(end.code, Some(code), "{} {}", end.stderr, end.report().message);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "", "{step}");
+    }
+}
+
 #[tokio::test]
 async fn a_file_for_the_kubelet_that_is_not_there_is_not_made_and_a_long_reason_is_cut() {
     let mut pod = Pod::new().await.run_step("true");

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::{Audience, ClusterError, Readable, User};
+use super::{Audience, ClusterError, Readable, RunFacts, User};
 use crate::auth::Cluster;
 use crate::digest::Digest;
 
@@ -48,10 +48,10 @@ impl<K: Eq + Hash, V: Clone> Answers<K, V> {
 pub struct Readers {
     users: Answers<(Digest, Audience), Option<User>>,
     permissions: Answers<(User, Readable, String), bool>,
-    finished: Answers<(String, String, String), bool>,
+    runs: Answers<(String, String, String), Option<Arc<RunFacts>>>,
 }
 
-/// How long an answer about the end of a run counts.
+/// How long an answer about a run counts.
 pub const RUN_LIFETIME: Duration = Duration::from_secs(1);
 
 impl Readers {
@@ -60,7 +60,7 @@ impl Readers {
         Self {
             users: Answers::new(lifetime),
             permissions: Answers::new(lifetime),
-            finished: Answers::new(RUN_LIFETIME),
+            runs: Answers::new(RUN_LIFETIME),
         }
     }
 
@@ -116,23 +116,23 @@ impl Readers {
         Ok(allowed)
     }
 
-    /// Whether a run is over, asked once for all who follow it.
+    /// A run, asked once for all who read it; `None` when it is not there.
     ///
     /// # Errors
     /// When the API server does not answer.
-    pub async fn run_finished(
+    pub async fn run(
         &self,
         cluster: &dyn Cluster,
         namespace: &str,
         name: &str,
         uid: &str,
-    ) -> Result<bool, ClusterError> {
+    ) -> Result<Option<Arc<RunFacts>>, ClusterError> {
         let key = (namespace.to_owned(), name.to_owned(), uid.to_owned());
-        if let Some(finished) = self.finished.get(&key) {
-            return Ok(finished);
+        if let Some(run) = self.runs.get(&key) {
+            return Ok(run);
         }
-        let finished = cluster.run_finished(namespace, name, uid).await?;
-        self.finished.keep(key, finished);
-        Ok(finished)
+        let run = cluster.run(namespace, name, uid).await?.map(Arc::new);
+        self.runs.keep(key, run.clone());
+        Ok(run)
     }
 }

@@ -9,9 +9,10 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DynamicObject, ListParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Client, Config, ResourceExt};
+use serde_json::Value;
 
 use super::relay::{Answer, Call, Relay, RelayError};
-use super::{Audience, Cluster, ClusterError, OwnerRun, PodFacts, Readable, User};
+use super::{Audience, Cluster, ClusterError, OwnerRun, PodFacts, Readable, RunFacts, User};
 
 const GROUP: &str = "dcanary.dev";
 const VERSION: &str = "v1alpha1";
@@ -67,6 +68,34 @@ fn facts(pod: &Pod) -> PodFacts {
         stage: label("dcanary.dev/stage"),
         attempt: label("dcanary.dev/attempt").and_then(|number| number.parse().ok()),
     }
+}
+
+fn run_facts(run: &Value) -> RunFacts {
+    let list = |value: &Value, path: &str| -> Vec<Value> {
+        let found = value.pointer(path).and_then(Value::as_array);
+        found.cloned().unwrap_or_default()
+    };
+    let finished = |condition: &Value| condition["type"] == "Finished" && condition["status"] == "True";
+    let stages = list(run, "/status/stages");
+    let mut facts = RunFacts {
+        finished: list(run, "/status/conditions").iter().any(finished),
+        ..RunFacts::default()
+    };
+    for stage in &stages {
+        for attempt in list(stage, "/attempts") {
+            let number = attempt["number"]
+                .as_u64()
+                .and_then(|number| number.try_into().ok());
+            match (attempt["podUid"].as_str(), stage["name"].as_str(), number) {
+                (Some(pod), ..) => drop(facts.pods.insert(pod.to_owned())),
+                (None, Some(stage), Some(number)) if attempt["outcome"].is_null() => {
+                    facts.unnamed.insert((stage.to_owned(), number));
+                }
+                _ => {}
+            }
+        }
+    }
+    facts
 }
 
 #[async_trait::async_trait]
@@ -146,23 +175,12 @@ impl Cluster for Kubernetes {
             .map(facts))
     }
 
-    async fn run_finished(&self, namespace: &str, name: &str, uid: &str) -> Result<bool, ClusterError> {
+    async fn run(&self, namespace: &str, name: &str, uid: &str) -> Result<Option<RunFacts>, ClusterError> {
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &self.runs);
-        let Some(run) = api.get_opt(name).await.map_err(failed("get a PipelineRun"))? else {
-            return Ok(true);
-        };
-        if run.uid().as_deref() != Some(uid) {
-            return Ok(true);
-        }
-        let conditions = run
-            .data
-            .pointer("/status/conditions")
-            .and_then(serde_json::Value::as_array);
-        Ok(conditions.is_some_and(|conditions| {
-            conditions
-                .iter()
-                .any(|condition| condition["type"] == "Finished" && condition["status"] == "True")
-        }))
+        let run = api.get_opt(name).await.map_err(failed("get a PipelineRun"))?;
+        Ok(run
+            .filter(|run| run.uid().as_deref() == Some(uid))
+            .map(|run| run_facts(&run.data)))
     }
 
     async fn run_uids(&self) -> Result<HashSet<String>, ClusterError> {
@@ -202,5 +220,22 @@ mod tests {
         assert!(facts(&pod("dcanary.dev/v1alpha1", true)).owner_run.is_some());
         assert!(facts(&pod("dcanary.dev/v1alpha1", false)).owner_run.is_none());
         assert!(facts(&pod("tekton.dev/v1", true)).owner_run.is_none());
+    }
+
+    #[test]
+    fn a_run_names_the_pods_of_all_attempts_that_began() {
+        let run = serde_json::json!({"status": {
+            "conditions": [{"type": "Finished", "status": "True"}],
+            "stages": [
+                {"name": "a", "attempts": [{"number": 1, "podUid": "u"}, {"number": 2, "podUid": "v"}]},
+                {"name": "b", "attempts": [{"number": 1, "outcome": "Refused"}, {"number": 2}]},
+                {"name": "c"},
+            ],
+        }});
+        let facts = run_facts(&run);
+        assert!(facts.finished);
+        assert_eq!(facts.pods, HashSet::from(["u".to_owned(), "v".to_owned()]));
+        assert_eq!(facts.unnamed, HashSet::from([("b".to_owned(), 2)]));
+        assert_eq!(run_facts(&serde_json::json!({})), RunFacts::default());
     }
 }

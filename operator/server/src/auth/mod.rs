@@ -118,6 +118,18 @@ pub struct PodFacts {
     pub attempt: Option<u32>,
 }
 
+/// What the server wants to know of a PipelineRun.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RunFacts {
+    /// Condition `Finished` is True.
+    pub finished: bool,
+    /// UIDs of the Pods that its status names as attempts: the operator's word, unlike labels and owners of a Pod.
+    pub pods: HashSet<String>,
+    /// Stage and number of attempts under way whose Pods it does not name yet: that is no write of its own (the operator waits up to five
+    /// seconds for another one), and lines of a log are not held back for it.
+    pub unnamed: HashSet<(String, u32)>,
+}
+
 /// The Kubernetes that the server asks.
 #[async_trait::async_trait]
 pub trait Cluster: Send + Sync + 'static {
@@ -127,8 +139,8 @@ pub trait Cluster: Send + Sync + 'static {
     async fn may_read(&self, user: &User, kind: Readable, namespace: &str) -> Result<bool, ClusterError>;
     /// A Pod.
     async fn pod(&self, namespace: &str, name: &str) -> Result<Option<PodFacts>, ClusterError>;
-    /// Whether the run is over: condition `Finished` is True, or no run of this name has this UID.
-    async fn run_finished(&self, namespace: &str, name: &str, uid: &str) -> Result<bool, ClusterError>;
+    /// A run, when the one of this name has this UID.
+    async fn run(&self, namespace: &str, name: &str, uid: &str) -> Result<Option<RunFacts>, ClusterError>;
     /// UIDs of all PipelineRuns that exist.
     async fn run_uids(&self) -> Result<HashSet<String>, ClusterError>;
     /// Hands a request on with a person's own token, and with no right of this server.

@@ -14,6 +14,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::operator::Of;
 use super::problem::Refusal;
 use super::{content, who};
+use crate::attempts::named;
 use crate::attempts::record::{Record, StepRecord};
 use crate::attempts::run::RunKey;
 use crate::auth::Readable;
@@ -34,6 +35,12 @@ fn key(namespace: &str, run: &str) -> Result<RunKey, Refusal> {
         namespace: namespace.parse().map_err(|error| bad_name(&error))?,
         uid: run.parse().map_err(|error| bad_name(&error))?,
     })
+}
+
+async fn own_attempts(core: &Core, key: &RunKey) -> Result<Vec<Record>, Refusal> {
+    let records = core.attempts.records(&key.namespace, &key.uid).await?;
+    let (_, own) = named::only(core, key, records).await?;
+    Ok(own)
 }
 
 /// Query of logs.
@@ -57,7 +64,7 @@ pub async fn logs(
 ) -> Result<Response, Refusal> {
     let key = key(&namespace, &run)?;
     who::reader(&core, &headers, &key.namespace, Readable::Runs).await?;
-    if !query.follow && core.attempts.records(&key.namespace, &key.uid).await?.is_empty() {
+    if !query.follow && own_attempts(&core, &key).await?.is_empty() {
         return Err(Refusal::not_found("no attempt of this run is known"));
     }
     let wanted = Wanted {
@@ -177,7 +184,7 @@ pub async fn attempts(
 ) -> Result<Json<AttemptList>, Refusal> {
     let key = key(&namespace, &run)?;
     who::reader(&core, &headers, &key.namespace, Readable::Runs).await?;
-    let records = core.attempts.records(&key.namespace, &key.uid).await?;
+    let records = own_attempts(&core, &key).await?;
     Ok(Json(AttemptList {
         attempts: records.into_iter().filter_map(listed).collect(),
     }))

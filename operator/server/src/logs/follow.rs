@@ -10,6 +10,7 @@ use dcanary_protocol::report::Outcome;
 use tokio::sync::mpsc;
 
 use super::tail::Tail;
+use crate::attempts::named;
 use crate::attempts::record::{Record, RunPlace};
 use crate::attempts::registry::Found;
 use crate::attempts::run::{Run, RunKey};
@@ -62,14 +63,15 @@ async fn send(core: &Core, wanted: &Wanted, to: &mpsc::Sender<io::Result<Bytes>>
     let mut changes = run.follow();
     let mut readers: Vec<Reader> = Vec::new();
     let mut known = None;
+    let (mut all, mut listed) = (true, Instant::now());
     let mut quiet_since = Instant::now();
     let mut asked: Option<Instant> = None;
     loop {
         changes.mark_unchanged();
         let opened = run.opened.load(Ordering::Acquire);
-        if known != Some(opened) {
-            add_readers(core, wanted, &mut readers).await?;
-            known = Some(opened);
+        if known != Some(opened) || (!all && listed.elapsed() >= ASK_EVERY) {
+            all = add_readers(core, wanted, &mut readers).await?;
+            (known, listed) = (Some(opened), Instant::now());
         }
         // Asked before the last reading: what was stored before the end is read after it.
         let due = wanted.follow && asked.is_none_or(|at| at.elapsed() >= ASK_EVERY);
@@ -79,6 +81,9 @@ async fn send(core: &Core, wanted: &Wanted, to: &mpsc::Sender<io::Result<Bytes>>
         } else {
             !wanted.follow
         };
+        if over && !all {
+            all = add_readers(core, wanted, &mut readers).await?;
+        }
         let mut sent = false;
         for at in 0..readers.len() {
             sent |= drain(core, &mut readers, at, !wanted.follow || over, to).await?;
@@ -134,12 +139,24 @@ async fn drain(
     }
 }
 
-async fn add_readers(core: &Core, wanted: &Wanted, readers: &mut Vec<Reader>) -> io::Result<()> {
-    for record in core
+/// Whether all attempts are there. One that the run's status does not name may be named later.
+async fn add_readers(core: &Core, wanted: &Wanted, readers: &mut Vec<Reader>) -> io::Result<bool> {
+    let records = core
         .attempts
         .records(&wanted.key.namespace, &wanted.key.uid)
-        .await?
-    {
+        .await?;
+    let (all, shown) = match named::only(core, &wanted.key, records).await {
+        Ok(named) => named,
+        Err(error) if wanted.follow => {
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "attempts of a followed run not known"
+            );
+            return Ok(false);
+        }
+        Err(error) => return Err(io::Error::other(error)),
+    };
+    for record in shown {
         let Record {
             attempt: id,
             run: Some(place),
@@ -162,7 +179,7 @@ async fn add_readers(core: &Core, wanted: &Wanted, readers: &mut Vec<Reader>) ->
             });
         }
     }
-    Ok(())
+    Ok(all)
 }
 
 async fn is_finished(core: &Core, wanted: &Wanted, readers: &[Reader]) -> bool {
@@ -175,10 +192,10 @@ async fn is_finished(core: &Core, wanted: &Wanted, readers: &[Reader]) -> bool {
     let cluster = core.cluster.as_ref();
     match core
         .readers
-        .run_finished(cluster, namespace.as_str(), &name, uid.as_str())
+        .run(cluster, namespace.as_str(), &name, uid.as_str())
         .await
     {
-        Ok(finished) => finished,
+        Ok(run) => run.is_none_or(|run| run.finished),
         Err(error) => {
             tracing::debug!(
                 error = &error as &dyn std::error::Error,

@@ -56,6 +56,18 @@ async fn pod(State(cluster): Shared, Parts((namespace, name)): Parts<(String, St
     Json(pod).into_response()
 }
 
+async fn run(State(cluster): Shared, Parts((namespace, name)): Parts<(String, String)>) -> Response {
+    let uid = name.strip_suffix("-name").unwrap();
+    let Some(facts) = cluster.run(&namespace, &name, uid).await.unwrap() else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let attempts: Vec<Value> = facts.pods.iter().map(|pod| json!({"podUid": pod})).collect();
+    let run = json!({"apiVersion": "dcanary.dev/v1alpha1", "kind": "PipelineRun",
+        "metadata": {"name": name, "namespace": namespace, "uid": uid},
+        "status": {"stages": [{"name": "build", "attempts": attempts}]}});
+    Json(run).into_response()
+}
+
 async fn runs(State(cluster): Shared) -> Json<Value> {
     let runs = cluster.run_uids().await.unwrap();
     let items: Vec<Value> = runs
@@ -78,6 +90,10 @@ pub async fn serve(cluster: Arc<TestCluster>, kubeconfig: &Path) {
         .route("/apis/authorization.k8s.io/v1/subjectaccessreviews", post(access))
         .route("/api/v1/namespaces/{namespace}/pods/{name}", get(pod))
         .route("/apis/dcanary.dev/v1alpha1/pipelineruns", get(runs))
+        .route(
+            "/apis/dcanary.dev/v1alpha1/namespaces/{namespace}/pipelineruns/{name}",
+            get(run),
+        )
         .with_state(cluster);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -161,6 +161,103 @@ async fn a_key_opens_only_its_own_attempt() {
     assert_eq!(refused(bare).await, (401, "unauthenticated".into()));
 }
 
+/// Labels and owners are what whoever makes a Pod writes into it.
+#[tokio::test]
+async fn a_pod_of_a_run_that_is_not_there_or_over_gets_no_session() {
+    let server = TestServer::start().await;
+    let add = |uid: &str, run: &str| {
+        server
+            .cluster
+            .add_pod("builds", &format!("pod-{uid}"), uid, run, "build", 1);
+        Runner::new(server.http(), "builds", uid)
+    };
+    let invented = add("uid-1", "00000000-0000-0000-0000-000000000000");
+    server.cluster.runs.lock().unwrap().clear();
+    assert_eq!(refused(invented.trade().await).await, (403, "no-run".into()));
+    let late = add("uid-2", "run-2");
+    server.cluster.finished.lock().unwrap().insert("run-2".into());
+    assert_eq!(refused(late.trade().await).await, (403, "no-run".into()));
+    // The UID of a run, and the name of another one.
+    let misnamed = add("uid-3", "run-3");
+    let named = |name: &str| {
+        let mut pods = server.cluster.pods.lock().unwrap();
+        let pod = pods.get_mut(&("builds".into(), "pod-uid-3".into())).unwrap();
+        name.clone_into(&mut pod.owner_run.as_mut().unwrap().name);
+    };
+    named("run-2-name");
+    assert_eq!(refused(misnamed.trade().await).await, (403, "no-run".into()));
+    named("run-3-name");
+    assert_eq!(misnamed.trade().await.status(), StatusCode::OK);
+    // A session that is open outlives its run: the last lines are taken.
+    server.cluster.finished.lock().unwrap().insert("run-3".into());
+    assert_eq!(misnamed.trade().await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn attempts_that_the_runs_status_does_not_name_are_not_shown() {
+    let server = TestServer::start().await;
+    let real = server.runner("uid-1").await;
+    real.lines(1, 1).await;
+    server.cluster.unnamed.lock().unwrap().insert("forged".into());
+    let forged = server.runner_of("builds", "forged", "run-1", "build", 2).await;
+    let lies = json!({"kind": "log", "step": 0, "stream": "stdout", "time": "t", "line": "lies"});
+    assert_eq!(forged.frames(1, vec![lies]).await.status(), StatusCode::OK);
+    let get = async |rest: &str| {
+        let path = format!("/v1/namespaces/builds/runs/run-1/{rest}");
+        let answer = server.http().get(&path, "reader/a/builds").await;
+        answer.text().await.unwrap()
+    };
+    for rest in ["logs", "attempts"] {
+        let shown = get(rest).await;
+        assert!(!shown.contains("lies") && !shown.contains("forged"), "{shown}");
+    }
+    assert!(get("logs").await.contains("line 1"));
+    assert!(get("attempts").await.contains("uid-1"));
+    // Of a run that follows its end, those that were named later are there, and nothing else.
+    let late = server.runner_of("builds", "uid-2", "run-1", "test", 1).await;
+    late.lines(1, 2).await;
+    server.cluster.finished.lock().unwrap().insert("run-1".into());
+    let followed = get("logs?follow=true").await;
+    assert!(
+        followed.contains("line 2") && !followed.contains("lies"),
+        "{followed}"
+    );
+}
+
+#[tokio::test]
+async fn a_follower_sees_an_attempt_as_soon_as_the_status_names_it() {
+    let server = TestServer::start().await;
+    server.cluster.unnamed.lock().unwrap().insert("uid-1".into());
+    let runner = server.runner("uid-1").await;
+    runner.lines(1, 1).await;
+    let http = server.http();
+    let mut follower = http
+        .get(
+            "/v1/namespaces/builds/runs/run-1/logs?follow=true",
+            "reader/a/builds",
+        )
+        .await;
+    let early = tokio::time::timeout(std::time::Duration::from_millis(300), follower.chunk()).await;
+    assert!(early.is_err(), "{early:?}");
+    server.cluster.unnamed.lock().unwrap().clear();
+    let line = tokio::time::timeout(std::time::Duration::from_secs(10), follower.chunk()).await;
+    let line = line.unwrap().unwrap().unwrap();
+    assert!(String::from_utf8_lossy(&line).contains("line 1"), "{line:?}");
+}
+
+#[tokio::test]
+async fn the_log_of_an_attempt_under_way_does_not_wait_until_the_status_names_its_pod() {
+    let server = TestServer::start().await;
+    server.cluster.unnamed.lock().unwrap().insert("uid-1".into());
+    let place = ("build".to_owned(), 1);
+    server.cluster.under_way.lock().unwrap().insert(place);
+    let runner = server.runner("uid-1").await;
+    runner.lines(1, 1).await;
+    let path = "/v1/namespaces/builds/runs/run-1/logs";
+    let shown = server.http().get(path, "reader/a/builds").await;
+    assert!(shown.text().await.unwrap().contains("line 1"));
+}
+
 #[tokio::test]
 async fn forged_labels_make_an_attempt_of_its_own_that_belongs_to_no_run() {
     let server = TestServer::start().await;

@@ -6,7 +6,7 @@ use super::{
 };
 
 /// Everything that could be recorded: of two promotions, two releases and two identities.
-fn everything() -> Vec<EnvTransition> {
+pub(super) fn everything() -> Vec<EnvTransition> {
     let mut all = vec![
         opened(),
         EnvTransition::Closed,
@@ -56,7 +56,7 @@ fn everything() -> Vec<EnvTransition> {
     all
 }
 
-fn openings() -> impl Strategy<Value = Opening> {
+pub(super) fn openings() -> impl Strategy<Value = Opening> {
     (
         prop::sample::select(vec![None, Some(BEFORE), Some(UID), Some("gone")]),
         0_u64..3,
@@ -66,6 +66,15 @@ fn openings() -> impl Strategy<Value = Opening> {
 
 /// A legal history: at each step one of the records that the oracle allows. What ends or hinders comes less often.
 fn legal_history(opening: &Opening, picks: &[prop::sample::Index]) -> Vec<EnvTransition> {
+    history(opening, picks, legal)
+}
+
+/// The same under another law.
+pub(super) fn history(
+    opening: &Opening,
+    picks: &[prop::sample::Index],
+    legal: fn(&Opening, &[EnvTransition], &EnvTransition) -> bool,
+) -> Vec<EnvTransition> {
     let all = everything();
     let mut history: Vec<EnvTransition> = Vec::new();
     for (i, pick) in picks.iter().enumerate() {
@@ -99,7 +108,7 @@ fn legal_history(opening: &Opening, picks: &[prop::sample::Index]) -> Vec<EnvTra
     history
 }
 
-fn machine(opening: &Opening) -> EnvMachine {
+pub(super) fn machine(opening: &Opening) -> EnvMachine {
     EnvMachine::open(UID, opening.from, opening.approvals)
 }
 
@@ -113,7 +122,7 @@ fn oracle_accepts(opening: &Opening, history: &[EnvTransition]) -> bool {
 }
 
 /// A number of cases, or what `PROPTEST_CASES` says.
-fn cases(usual: u32) -> ProptestConfig {
+pub(super) fn cases(usual: u32) -> ProptestConfig {
     let wanted = std::env::var("PROPTEST_CASES")
         .ok()
         .and_then(|text| text.parse().ok());

@@ -76,6 +76,22 @@ pub fn legal(opening: &Opening, before: &[EnvTransition], next: &EnvTransition) 
     }
 }
 
+/// What may be written: less than what is legal.
+pub fn admitted(opening: &Opening, before: &[EnvTransition], next: &EnvTransition) -> bool {
+    let unapproved = || {
+        let at = current(before)?;
+        let identity = current_identity(before)?;
+        let was_here = before[..at]
+            .iter()
+            .any(|t| matches!(t, EnvTransition::Promoted { identity: i, .. } if *i == identity));
+        let promotion = before[at].promotion()?;
+        let needed = rules(opening, before).1;
+        Some(!was_here && (approvers(&before[at..], promotion).len() as u64) < needed)
+    };
+    let starts = matches!(next, EnvTransition::DeployStarted { .. });
+    legal(opening, before, next) && !(starts && unapproved() == Some(true))
+}
+
 /// Where the last request is, if no end follows it.
 fn current(before: &[EnvTransition]) -> Option<usize> {
     let last = before

@@ -38,6 +38,13 @@ impl Found {
                 .as_ref()
                 .map(|found| groups_of(found.spec.approval.as_ref())),
             environment: self.promotion.spec.environment_ref.name.clone(),
+            place: self
+                .promotion
+                .spec
+                .environment_ref
+                .namespace
+                .clone()
+                .unwrap_or_else(|| self.namespace.clone()),
         }
     }
 }

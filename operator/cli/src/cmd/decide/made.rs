@@ -30,6 +30,8 @@ pub struct About {
     pub groups: Option<Vec<String>>,
     /// Name of the Environment.
     pub environment: String,
+    /// Namespace of the Environment.
+    pub place: String,
 }
 
 impl About {
@@ -45,6 +47,7 @@ impl About {
             namespace: found.namespace().unwrap_or_default(),
             groups: Some(groups_of(found.spec.approval.as_ref())),
             environment: found.name_any(),
+            place: found.namespace().unwrap_or_default(),
         }
     }
 }
@@ -133,11 +136,12 @@ fn said(about: &About, verb: Verb, by: &str) -> String {
         DecidedKind::PipelineRun => "run",
     };
     format!(
-        "{by} decided: {} {kind} {} in namespace {}\n  what comes of it: dcanary get env {} -w",
+        "{by} decided: {} {kind} {} in namespace {}\n  what comes of it: dcanary get env {} -n {} -w",
         verb.word(),
         about.target.name,
         about.namespace,
-        about.environment
+        about.environment,
+        about.place
     )
 }
 
@@ -156,6 +160,7 @@ mod tests {
             namespace: "shop".to_owned(),
             groups: groups.map(|all| all.iter().map(|one| (*one).to_owned()).collect()),
             environment: "production".to_owned(),
+            place: "live".to_owned(),
         }
     }
 
@@ -182,6 +187,13 @@ mod tests {
             Some("2026-03-01T13:00:00Z".parse().unwrap())
         );
         assert!(made.name_any().starts_with("web-42-aaaaa-approve-"));
+    }
+
+    #[test]
+    fn the_next_command_can_be_copied_from_any_namespace() {
+        let said = said(&about(None), Verb::Approve, "bo");
+        assert!(said.contains("in namespace shop\n"), "{said}");
+        assert!(said.ends_with("dcanary get env production -n live -w"), "{said}");
     }
 
     #[test]

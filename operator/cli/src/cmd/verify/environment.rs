@@ -45,6 +45,7 @@ pub async fn run(
     let journal = Journal {
         table: deliveries::journal(records),
         records: deliveries::machine(records),
+        disputes: Vec::new(),
     };
     show(
         &found.report,

@@ -297,6 +297,7 @@ async fn a_namespace_that_is_being_deleted_is_remembered() {
     assert_eq!(refusals(&ctx), [("a".to_owned(), "NamespaceMissing".to_owned())]);
     let seen = crate::environment::observe::observe(&ctx, &environment("env-1"))
         .await
+        .unwrap()
         .seen;
     assert!(seen.namespace_terminating);
 }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use dcanary_core::{
-    CreatePod, PodRef,
+    CreatePod, PodRef, SeenPod,
     observed::{CreateAnswer, Creation},
 };
 use dcanary_crds::{PipelineRun, labels};
@@ -43,13 +43,14 @@ pub async fn create(ctx: &Context, run: &PipelineRun, create: &CreatePod) {
     });
 }
 
-/// A Pod of that name is there: ours when its controller is the run, otherwise never adopted.
+/// A Pod of that name is there: ours when it has the proof that we made it, otherwise never adopted.
 async fn existing(ctx: &Context, api: &Api<Pod>, run: &PipelineRun, name: &str) -> CreateAnswer {
     let uid = run.uid().unwrap_or_default();
     // the watch may know it already, which saves the request
     let key = (run.namespace().unwrap_or_default(), name.to_owned());
     let known = ctx.memory.with(&uid, |memory| memory.pods.get(&key).cloned());
-    if let Some(pod) = known.filter(|pod| pod.controller.as_deref() == Some(uid.as_str())) {
+    let ours = |pod: &SeenPod| pod.made_for(&uid, &ctx.settings.pod_key);
+    if let Some(pod) = known.filter(ours) {
         return CreateAnswer::Created {
             uid: pod.uid,
             gone: false,
@@ -58,20 +59,13 @@ async fn existing(ctx: &Context, api: &Api<Pod>, run: &PipelineRun, name: &str) 
     // a list, which the operator may do anyway
     let named = ListParams::default().fields(&format!("metadata.name={name}"));
     match api.list(&named).await.map(|found| found.items.into_iter().next()) {
-        Ok(Some(pod)) => {
-            let ours = pod
-                .owner_references()
-                .iter()
-                .any(|owner| owner.controller == Some(true) && owner.uid == uid);
-            if ours {
-                CreateAnswer::Created {
-                    uid: pod.uid().unwrap_or_default(),
-                    gone: false,
-                }
-            } else {
-                CreateAnswer::Foreign
-            }
-        }
+        Ok(Some(pod)) => match SeenPod::of(&pod).filter(ours) {
+            Some(pod) => CreateAnswer::Created {
+                uid: pod.uid,
+                gone: false,
+            },
+            None => CreateAnswer::Foreign,
+        },
         Ok(None) => later("the Pod was there and is gone again".into()),
         Err(error) => later(error.to_string()),
     }
@@ -93,9 +87,14 @@ pub(super) fn refused(status: &Status, kind: &str) -> CreateAnswer {
             .iter()
             .any(|cause| cause.reason == "NamespaceTerminating")
     });
+    // an admission webhook may deny with any code, and a kind may be unserved for a moment
+    let no_namespace = status.code == 404
+        && status
+            .details
+            .as_ref()
+            .is_some_and(|details| details.kind == "namespaces");
     match (status.code, status.reason.as_str()) {
-        (_, _) if terminating => CreateAnswer::NamespaceTerminating,
-        (404, _) => CreateAnswer::NamespaceTerminating,
+        (_, _) if terminating || no_namespace => CreateAnswer::NamespaceTerminating,
         (403, _) if is_quota(&message) => CreateAnswer::Quota { message },
         (403, _) => CreateAnswer::Refused {
             reason: format!("{kind}Forbidden"),

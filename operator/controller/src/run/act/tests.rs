@@ -4,6 +4,7 @@
 use dcanary_core::{
     CreatePod, Deploy, Effect, PodRef,
     observed::{CreateAnswer, SeenReport},
+    pod::PROOF,
     release::Deployment,
 };
 use dcanary_crds::labels;
@@ -147,6 +148,12 @@ async fn created_beside(there: Value) -> CreateAnswer {
     answers[0].answer.clone()
 }
 
+/// The proof of another Pod of the run.
+fn pod_with_proof(name: &str) -> Value {
+    let other = serde_json::to_value(held_pod("team", name, "pod-2", "run-1")).unwrap();
+    other["metadata"]["annotations"][PROOF].clone()
+}
+
 #[tokio::test]
 async fn a_pod_of_somebody_else_that_has_the_name_is_never_adopted() {
     let ours = serde_json::to_value(held_pod("team", "p", "pod-1", "run-1")).unwrap();
@@ -164,6 +171,15 @@ async fn a_pod_of_somebody_else_that_has_the_name_is_never_adopted() {
         CreateAnswer::Foreign,
         "naming us as an owner is not enough"
     );
+    for proof in [json!(""), json!("00"), pod_with_proof("q")] {
+        let mut copied = serde_json::to_value(held_pod("team", "p", "pod-1", "run-1")).unwrap();
+        copied["metadata"]["annotations"][PROOF] = proof;
+        assert_eq!(
+            created_beside(copied.clone()).await,
+            CreateAnswer::Foreign,
+            "{copied}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -203,6 +219,9 @@ fn what_a_refused_creation_means_is_told_by_code_and_by_the_words_of_the_quota()
         if let Some(cause) = cause {
             status["details"] = json!({"causes": [{"reason": cause, "message": "", "field": ""}]});
         }
+        if message.starts_with("namespaces ") {
+            status["details"] = json!({"name": "team", "kind": "namespaces"});
+        }
         let status: Status = serde_json::from_value(status).unwrap();
         match refused(&status, "Pod") {
             CreateAnswer::Quota { .. } => "Quota".to_owned(),
@@ -239,6 +258,18 @@ fn what_a_refused_creation_means_is_told_by_code_and_by_the_words_of_the_quota()
             "Terminating",
         ),
         (404, "namespaces \"team\" not found", None, "Terminating"),
+        (
+            404,
+            "admission webhook \"w\" denied the request: no such team",
+            None,
+            "Failed",
+        ),
+        (
+            404,
+            "the server could not find the requested resource",
+            None,
+            "Failed",
+        ),
         (422, "spec.containers: Required value", None, "PodInvalid"),
         (400, "cannot be handled as a Pod", None, "PodInvalid"),
         (409, "object is being deleted", None, "Failed"),

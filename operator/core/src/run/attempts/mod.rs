@@ -7,15 +7,17 @@
 mod confirm;
 mod consequence;
 
-use dcanary_crds::{AttemptOutcome, StageState};
+use dcanary_crds::{AttemptOutcome, AttemptStatus, StageState};
 
 use super::{
     budget::{self, IMAGE_BYTES, RESULTS_TOO_LARGE},
-    step::{Step, creation_of, pod_of, uid_of},
+    step::{Step, creation_of, forged_for, pod_of, uid_of},
 };
 use crate::{
+    observed::CreateAnswer,
     outcome::{self, Decision, Situation, Verdict},
-    release,
+    plan::PlanError,
+    pod, release,
     report::{self, Outcomes},
     text,
     time::later,
@@ -64,10 +66,14 @@ impl Step<'_> {
         let attempt = self.status.stages[index].attempts[at].clone();
         let seen_report = self.report_of(attempt.pod_uid.as_deref());
         let pod = pod_of(self.seen, self.owner, &attempt);
+        let unbuilt = self.cannot_be_built(index, &attempt);
         let verdict = outcome::decide(Situation {
             attempt: &attempt,
             pod,
-            creation: creation_of(self.seen, &attempt),
+            creation: forged_for(self.seen, self.owner, &attempt)
+                .map(|_| &CreateAnswer::Foreign)
+                .or_else(|| creation_of(self.seen, &attempt))
+                .or(unbuilt.as_ref()),
             report: seen_report.and_then(|seen| Some((seen, seen.entry.report.as_ref()?))),
             stopping: self.stopping(index),
             timeout: stage.timeout(),
@@ -100,6 +106,23 @@ impl Step<'_> {
                 }
             }
             Verdict::Decided(decision) => self.settle(index, at, decision),
+        }
+    }
+
+    /// Why the Pod of an attempt that has none cannot be made any more: the settings have changed since its stage was let begin.
+    fn cannot_be_built(&self, index: usize, attempt: &AttemptStatus) -> Option<CreateAnswer> {
+        if uid_of(self.seen, self.owner, attempt).is_some() || creation_of(self.seen, attempt).is_some() {
+            return None;
+        }
+        match pod::pod(self.subject(index, attempt.number), &self.seen.settings).err()? {
+            PlanError::Missing(message) => Some(CreateAnswer::Refused {
+                reason: "PlanIncomplete".to_owned(),
+                message,
+            }),
+            PlanError::Refused { reason, message } => Some(CreateAnswer::Refused {
+                reason: reason.to_owned(),
+                message,
+            }),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 use dcanary_server::auth::relay::{Answer, Call, Relay, RelayError};
-use dcanary_server::auth::{Audience, Cluster, ClusterError, OwnerRun, PodFacts, Readable, User};
+use dcanary_server::auth::{Audience, Cluster, ClusterError, OwnerRun, PodFacts, Readable, RunFacts, User};
 
 pub const OPERATOR: &str = "system:serviceaccount:ops:conductor";
 
@@ -17,6 +17,10 @@ pub struct TestCluster {
     pub pods: Mutex<HashMap<(String, String), PodFacts>>,
     pub finished: Mutex<HashSet<String>>,
     pub runs: Mutex<HashSet<String>>,
+    /// UIDs of Pods that no status names, whatever their labels and owners say.
+    pub unnamed: Mutex<HashSet<String>>,
+    /// Stage and number of attempts that runs' statuses have without a Pod.
+    pub under_way: Mutex<HashSet<(String, u32)>>,
     pub reviews: AtomicU32,
     pub accesses: AtomicU32,
     pub down: AtomicBool,
@@ -81,8 +85,21 @@ impl Cluster for TestCluster {
             .cloned())
     }
 
-    async fn run_finished(&self, _: &str, _: &str, uid: &str) -> Result<bool, ClusterError> {
-        Ok(self.finished.lock().unwrap().contains(uid))
+    async fn run(&self, namespace: &str, name: &str, uid: &str) -> Result<Option<RunFacts>, ClusterError> {
+        if name != format!("{uid}-name") || !self.runs.lock().unwrap().contains(uid) {
+            return Ok(None);
+        }
+        let unnamed = self.unnamed.lock().unwrap();
+        let pods = self.pods.lock().unwrap();
+        let own = pods
+            .iter()
+            .filter(|((there, _), facts)| there == namespace && facts.run_uid.as_deref() == Some(uid))
+            .map(|(_, facts)| facts.uid.clone());
+        Ok(Some(RunFacts {
+            finished: self.finished.lock().unwrap().contains(uid),
+            pods: own.filter(|pod| !unnamed.contains(pod)).collect(),
+            unnamed: self.under_way.lock().unwrap().clone(),
+        }))
     }
 
     async fn run_uids(&self) -> Result<HashSet<String>, ClusterError> {
