@@ -1,5 +1,6 @@
 //! What environments leave in stable memory is for ever too: `fixtures/stable-v1-environments.bin` is a memory with some, and
-//! is never written again (see `layout.rs`).
+//! is never written again (see `layout.rs`). `fixtures/stable-v1-identities.bin` is the same life since the identities that were
+//! promoted are remembered, which a state of before does not have.
 
 use dcanary_types::{api::AppendError, environment::EnvTransition};
 
@@ -11,6 +12,7 @@ use super::{
 use crate::{Ceilings, Ledger, certify};
 
 const IMAGE: &[u8] = include_bytes!("fixtures/stable-v1-environments.bin");
+const WITH_IDENTITIES: &[u8] = include_bytes!("fixtures/stable-v1-identities.bin");
 const ROOT: &str = include_str!("fixtures/stable-v1-environments.root");
 
 /// An environment that rests on another, with a request that waits; a closed one, and a run.
@@ -45,7 +47,11 @@ fn prod() -> [EnvTransition; 4] {
 }
 
 fn upgraded(ceilings: Ceilings) -> World {
-    let memory = SparseMemory::from_image(IMAGE);
+    upgraded_from(IMAGE, ceilings)
+}
+
+fn upgraded_from(image: &[u8], ceilings: Ceilings) -> World {
+    let memory = SparseMemory::from_image(image);
     World {
         ledger: Ledger::open(memory.clone(), ceilings).unwrap(),
         memory,
@@ -59,7 +65,12 @@ fn root(world: &World) -> String {
 
 #[test]
 fn environments_of_version_1_go_on() {
-    let mut world = upgraded(Ceilings::default());
+    for image in [IMAGE, WITH_IDENTITIES] {
+        goes_on(upgraded_from(image, Ceilings::default()));
+    }
+}
+
+fn goes_on(mut world: World) {
     assert_eq!(root(&world), ROOT.trim());
     let size = world.size();
     world.append(EAST, env_segment("prod", 0, &prod())).unwrap();
@@ -106,7 +117,7 @@ fn open_environments_of_version_1_are_counted() {
 }
 
 #[test]
-fn the_present_canister_keeps_environments_as_version_1_did() {
+fn the_present_canister_keeps_environments_as_since_it_remembers_identities() {
     let world = lived();
     if let Some(file) = std::env::var_os("DCANARY_WRITE_ENVIRONMENTS_IMAGE") {
         let file = std::path::PathBuf::from(file);
@@ -115,5 +126,5 @@ fn the_present_canister_keeps_environments_as_version_1_did() {
     }
     assert_eq!(root(&world), ROOT.trim());
     // Not `assert_eq`: it would print both.
-    assert!(world.memory.to_image() == IMAGE, "the layout is another");
+    assert!(world.memory.to_image() == WITH_IDENTITIES, "the layout is another");
 }
