@@ -126,5 +126,8 @@ fn the_present_canister_keeps_environments_as_since_it_remembers_identities() {
     }
     assert_eq!(root(&world), ROOT.trim());
     // Not `assert_eq`: it would print both.
-    assert!(world.memory.to_image() == WITH_IDENTITIES, "the layout is another");
+    assert!(
+        world.memory.to_image() == WITH_IDENTITIES,
+        "the layout is another"
+    );
 }

@@ -28,14 +28,16 @@ impl Behind {
         }
     }
 
-    /// Whether a Promotion is in the cache as it is now: nothing is written on an older version.
-    pub fn is_as_now(&self, now: &Promotion) -> bool {
-        self.promotions.iter().any(|cached| cached == now)
-    }
-
-    /// What the cache has, and what was asked for.
-    pub fn promotions(&self, asked: &[Promotion]) -> Vec<Promotion> {
-        with(&self.promotions, asked, |one| one.metadata.uid.clone())
+    /// What the cache has, and what was asked for. These laws are about what a cache lacks, so what it has is as it is now.
+    fn promotions(&self, now: &[Promotion], asked: &[Promotion]) -> Vec<Promotion> {
+        let is_cached = |one: &&Promotion| {
+            let uid = one.metadata.uid.as_ref();
+            self.promotions
+                .iter()
+                .any(|cached| cached.metadata.uid.as_ref() == uid)
+        };
+        let cached: Vec<_> = now.iter().filter(is_cached).cloned().collect();
+        with(&cached, asked, |one| one.metadata.uid.clone())
     }
 
     fn decisions(&self, asked: &[Decision]) -> Vec<Decision> {
@@ -68,7 +70,10 @@ impl World {
                 && namespace.is_some_and(|namespace| decisions.namespaces.contains(namespace))
         };
         let decided: Vec<Decision> = self.decisions.iter().filter(is_decided).cloned().collect();
-        (behind.promotions(&asked), behind.decisions(&decided))
+        (
+            behind.promotions(&self.promotions, &asked),
+            behind.decisions(&decided),
+        )
     }
 
     /// The other operator decides once, with its cache.

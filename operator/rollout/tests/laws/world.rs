@@ -291,10 +291,6 @@ impl World {
                     .iter_mut()
                     .find(|promotion| promotion.metadata.uid.as_ref() == Some(uid));
                 if let Some(promotion) = found {
-                    let outdated = |behind: &Behind| !behind.is_as_now(promotion);
-                    if self.behind.as_ref().is_some_and(outdated) {
-                        return false;
-                    }
                     let was = promotion
                         .status
                         .as_ref()
