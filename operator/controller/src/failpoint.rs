@@ -9,7 +9,7 @@ use std::{
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::Command,
-    sync::OnceLock,
+    sync::{Mutex, OnceLock, PoisonError},
 };
 
 use dcanary_core::Effect;
@@ -152,6 +152,9 @@ impl Boundary {
 /// What is logged when the process ends here; the failpoint itself is a field beside it.
 pub const KILLED: &str = "killed by a failpoint";
 
+/// Held by the one at which the process ends.
+static KILL: Mutex<()> = Mutex::new(());
+
 /// Where a failpoint leaves its marker.
 fn marker(point: &str) -> PathBuf {
     Path::new("/tmp").join(format!("failpoint-{}", point.replace(':', "-")))
@@ -183,6 +186,8 @@ pub fn hit(side: Side, place: impl Place) {
     let Some(point) = chosen.iter().find(|point| names(point, side, place)) else {
         return;
     };
+    // whoever is second waits here until the process ends: else it would have left its marker and said nothing
+    let _first = KILL.lock().unwrap_or_else(PoisonError::into_inner);
     let marker = marker(point);
     if marker.exists() || std::fs::write(&marker, point).is_err() {
         return;
