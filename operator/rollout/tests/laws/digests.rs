@@ -38,6 +38,12 @@ fn says(world: &World) -> (String, String) {
     )
 }
 
+/// Identities that are held.
+fn held(world: &World) -> Vec<String> {
+    let held = world.status().held.into_iter();
+    held.map(|held| held.identity).collect()
+}
+
 #[test]
 fn an_override_lets_through_what_was_looked_at_and_not_what_it_became() {
     // the world begins at 03:04
@@ -73,13 +79,7 @@ fn a_rejection_ends_the_wait_and_holds_what_was_looked_at() {
     configure(&mut world, "green");
     world.run(5);
     assert_eq!(world.finished(&name), Some((false, "Rejected".to_owned())));
-    let held: Vec<String> = world
-        .status()
-        .held
-        .into_iter()
-        .map(|held| held.identity)
-        .collect();
-    assert_eq!(held, [blue]);
+    assert_eq!(held(&world), [blue]);
 }
 
 #[test]
@@ -133,13 +133,7 @@ fn a_rejection_of_what_a_rollout_was_before_ends_it_and_holds_that() {
     world.run(60);
     assert_eq!(world.stable().as_deref(), Some("good1"));
     assert!(world.finished(&name).is_some_and(|(promoted, _)| !promoted));
-    let held: Vec<String> = world
-        .status()
-        .held
-        .into_iter()
-        .map(|held| held.identity)
-        .collect();
-    assert_eq!(held, [other]);
+    assert_eq!(held(&world), [other]);
 }
 
 #[test]
