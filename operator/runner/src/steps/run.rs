@@ -78,12 +78,11 @@ pub(crate) async fn run(context: &Context, script: &str, shell: &[String]) -> Do
     }
     let killed = swept.found.saturating_sub(swept.left);
     if killed > 0 && matches!(ended, Ended::Exit(_)) {
-        let processes = if killed == 1 { "process" } else { "processes" };
         let _ = context
             .journal
             .note(
                 context.index,
-                &format!("killed {killed} {processes} that the step left behind"),
+                &format!("killed {} that the step left behind", processes(killed)),
             )
             .await;
     }
@@ -105,9 +104,15 @@ pub(crate) async fn run(context: &Context, script: &str, shell: &[String]) -> Do
     }
 }
 
+fn processes(count: usize) -> String {
+    format!("{count} process{}", if count == 1 { "" } else { "es" })
+}
+
 fn processes_left(left: usize) -> Done {
-    let processes = if left == 1 { "process" } else { "processes" };
-    let message = format!("{left} {processes} that it started cannot be ended: no step runs beside them");
+    let message = format!(
+        "{} that it started cannot be ended: no step runs beside them",
+        processes(left)
+    );
     Done::failed(PROCESSES_LEFT, message)
 }
 
