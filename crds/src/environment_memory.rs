@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::RouteKind;
+
 /// A release that a person took away.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -47,4 +49,22 @@ pub struct UnstoredEvidence {
     pub digest: String,
     /// The document.
     pub document: String,
+}
+
+/// A route that may have something of ours: backend of the candidate, mirror, rules of testers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KnownRoute {
+    /// `HTTPRoute` or `GRPCRoute`.
+    #[serde(default)]
+    pub kind: RouteKind,
+    /// Its name, in the Environment's namespace.
+    pub name: String,
+    /// Name of the rule whose backends are weighted, where `traffic.route.ref` gave one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// Since when nothing of ours is in it any more, and its gateway has not said that it knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub given_back_at: Option<Timestamp>,
 }

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ApprovalStatus, Changes, Condition, JournalStatus, ReleaseSource, UnstoredEvidence, WayBack,
+    ApprovalStatus, Changes, Condition, JournalStatus, KnownRoute, ReleaseSource, UnstoredEvidence, WayBack,
     WithdrawnRelease,
 };
 
@@ -83,6 +83,10 @@ pub struct EnvironmentStatus {
     /// Digest of the rules that the journal knows, `sha256:…`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules: Option<String>,
+    /// The route of `traffic.route`, the last, and those of before that still have something of ours or are waited for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub routes: Vec<KnownRoute>,
     /// How often somebody else changed the weights of the route lately.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contest: Option<Contest>,

@@ -35,7 +35,7 @@ pub use environment::{
     AllowedFrom, Approval, DeletionPolicy, Environment, EnvironmentSpec, FreezeWindow, History, Hooks,
     PromotesFrom, Rollback, RollbackMode,
 };
-pub use environment_memory::{UnstoredEvidence, WayBack, WithdrawnRelease};
+pub use environment_memory::{KnownRoute, UnstoredEvidence, WayBack, WithdrawnRelease};
 pub use environment_status::{
     AnalysisStatus, Contest, DeployedRelease, Doing, EndedPromotion, EnvironmentStatus, FollowedStrategy,
     FrozenPromotion, HeldRelease, MetricStatus, Rollout, RolloutOutcome, Sample, SampleVerdict, StrategyKind,

@@ -10,8 +10,8 @@ use std::{
 };
 
 use dcanary_core::pod::label;
-use dcanary_crds::{Decision, Doing, Environment, Promotion, Release, RouteKind, TemplateSpec};
-use dcanary_rollout::{Key, Kind, Seen, named::decisions as named_decisions};
+use dcanary_crds::{Decision, Doing, Environment, KnownRoute, Promotion, Release, TemplateSpec};
+use dcanary_rollout::{Key, Kind, Seen, named::decisions as named_decisions, traffic};
 use futures::{StreamExt, stream};
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 use serde_json::Value;
@@ -64,17 +64,26 @@ pub fn named(environment: &Environment) -> Vec<Key> {
     if let Some(adopted) = &workload.reference {
         named.push(Key::new(Kind::Deployment, &adopted.name));
     }
-    named.extend(adopted_route(environment));
+    named.extend(routes(environment));
     named
 }
 
-fn adopted_route(environment: &Environment) -> Option<Key> {
-    let route = environment.spec.traffic.as_ref()?.route.as_ref()?;
-    let kind = match route.kind {
-        RouteKind::Http => Kind::HttpRoute,
-        RouteKind::Grpc => Kind::GrpcRoute,
-    };
-    Some(Key::new(kind, &route.reference.as_ref()?.name))
+/// A route that is adopted, and those from which what is ours has to go. One of our own is watched.
+fn routes(environment: &Environment) -> BTreeSet<Key> {
+    let route = environment
+        .spec
+        .traffic
+        .as_ref()
+        .and_then(|traffic| traffic.route.as_ref());
+    let adopts = route.is_some_and(|route| route.reference.is_some());
+    let present = traffic::present(environment);
+    let is_present = |route: &KnownRoute| present.as_ref().is_some_and(|now| traffic::is_same(now, route));
+    let known = environment.status.iter().flat_map(|status| &status.routes);
+    known
+        .filter(|route| !is_present(route))
+        .chain(present.iter().filter(|_| adopts))
+        .map(traffic::key_of)
+        .collect()
 }
 
 /// Collects everything about one Environment.
@@ -228,7 +237,7 @@ fn again(ctx: &Context, uid: &str, environment: &Environment) -> Option<Duration
         let objects = memory.objects.values().map(|read| read.at);
         objects.chain(memory.secrets.values().map(|read| read.at)).min()
     })?;
-    let adopted = environment.spec.workload.reference.is_some() || adopted_route(environment).is_some();
+    let adopted = environment.spec.workload.reference.is_some() || !routes(environment).is_empty();
     let pause = if adopted && is_moving(environment) {
         FRESH
     } else {

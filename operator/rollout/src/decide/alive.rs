@@ -21,7 +21,13 @@ impl Pass<'_> {
         }
         let state = self.state(&rollout.workload);
         let available = state.as_ref().map_or(0, |state| state.available);
-        let weight = rollout.unready_weight.unwrap_or(rollout.weight);
+        // the new route may give it all of what is asked before the last one is given back
+        let given = if rollout.rerouted_at.is_some() {
+            rollout.weight.max(rollout.wanted_weight)
+        } else {
+            rollout.weight
+        };
+        let weight = rollout.unready_weight.unwrap_or(given);
         let needed = self.pods_for(weight, &rollout);
         if available >= needed {
             return self.has_its_weight();

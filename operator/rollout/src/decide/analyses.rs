@@ -75,10 +75,11 @@ impl Pass<'_> {
         if self.is_straight(rollout) {
             return due;
         }
+        let rerouted = rollout.rerouted_at.is_some();
         let spec = &self.env.spec;
         let moving = match rollout.doing {
             Doing::Stepping | Doing::Promoting => {
-                !self.is_watched_after_switch(rollout) && (rollout.weight > 0 || self.in_place())
+                !self.is_watched_after_switch(rollout) && (rollout.weight > 0 || rerouted || self.in_place())
             }
             // in place the new Pods get requests from the first on
             Doing::Starting => self.in_place(),
@@ -88,6 +89,9 @@ impl Pass<'_> {
         };
         if spec.analysis.is_some() && moving {
             due.push(BACKGROUND.to_owned());
+        }
+        if rerouted {
+            return due;
         }
         if rollout.doing == Doing::Stepping
             && let Some(Step::Analysis { name, .. }) =

@@ -97,6 +97,10 @@ impl Pass<'_> {
     }
 
     fn route_back(&self) -> Vec<Effect> {
+        let former = traffic::former(self.env, self.seen, &self.status.routes, 0, self.now);
+        if !former.effects.is_empty() {
+            return former.effects;
+        }
         traffic::of(self.env, self.seen, None).map_or_else(Vec::new, |traffic| traffic.remove())
     }
 

@@ -180,7 +180,7 @@ impl Pass<'_> {
     }
 
     /// These analyses begin anew when it is their turn. Numbers of samples go on: an answer of before is never taken for a new one.
-    fn measure_anew(&mut self, which: impl Fn(&AnalysisStatus) -> bool) {
+    pub(super) fn measure_anew(&mut self, which: impl Fn(&AnalysisStatus) -> bool) {
         let now = self.now;
         let rollout = self.status.rollout.iter_mut();
         for of in rollout.flat_map(|rollout| &mut rollout.analyses) {

@@ -24,6 +24,7 @@ impl Pass<'_> {
         self.trim_history();
         self.hold_size();
         let traffic = self.traffic_effects();
+        self.forget_former_routes();
         self.note_unverified();
         self.conclude();
         let mut effects = Vec::new();
@@ -184,6 +185,8 @@ impl Pass<'_> {
             if let Some(rollout) = rollout.filter(beside) {
                 effects.extend(self.scaled(&rollout.workload, self.candidate_target(&rollout)));
                 if let Some(at) = self.emptied_at() {
+            // a way back that ended at its deadline, or by a person, may have left some
+            effects.extend(self.replaced_by(&stable));
                     self.reached(at);
                 }
             }

@@ -115,7 +115,11 @@ impl Pass<'_> {
         let Some(rollout) = self.status.rollout.clone() else {
             return;
         };
-        if !self.is_within_steps(&rollout) || self.is_stopped(&rollout) || !self.background_lets_on() {
+        if !self.is_within_steps(&rollout)
+            || self.is_stopped(&rollout)
+            || !self.is_on_its_route(&rollout)
+            || !self.background_lets_on()
+        {
             return;
         }
         let Some(rollout) = self.status.rollout.clone() else {
@@ -292,7 +296,7 @@ impl Pass<'_> {
         let Some(rollout) = self.status.rollout.clone() else {
             return;
         };
-        if self.is_stopped(&rollout) {
+        if self.is_stopped(&rollout) || !self.is_on_its_route(&rollout) {
             return;
         }
         if rollout.weight < 100 && !self.background_lets_on() {
@@ -358,6 +362,9 @@ impl Pass<'_> {
                 Some((Verdict::Failed, message)) => {
                     self.turn_back(RolloutOutcome::RolledBack, "AnalysisFailed", &message);
                     return;
+        if !self.is_on_its_route(&rollout) {
+            return;
+        }
                 }
                 Some((Verdict::Inconclusive, message)) if !self.is_accepted(steps::POST_PROMOTION) => {
                     self.ask(&message);

@@ -22,6 +22,7 @@ mod edits;
 mod effects;
 mod end;
 mod first_sample;
+mod former;
 mod forward;
 mod frozen;
 mod holds;
@@ -109,6 +110,7 @@ pub fn next(env: &Environment, seen: &Seen, now: Timestamp) -> Plan {
     }
     pass.carry_out_holds();
     pass.recall_contest();
+    pass.note_route();
     pass.adopt();
     pass.forget_relieved();
     pass.roll();

@@ -119,6 +119,15 @@ impl Pass<'_> {
 
     /// Whether the routing as it is written sends nothing to the candidate.
     pub(super) fn leads_nowhere(&self) -> bool {
+        // a route of before that is not given back may still lead to it
+        if self
+            .former_routes()
+            .left
+            .iter()
+            .any(|route| route.given_back_at.is_none())
+        {
+            return false;
+        }
         let traffic = traffic::of(self.env, self.seen, None);
         traffic.is_none_or(|traffic| traffic.weight().is_none_or(|weight| weight == 0))
     }

@@ -36,6 +36,7 @@ impl Pass<'_> {
             rollout.unready_since = None;
             rollout.unready_weight = None;
             rollout.unverified_since = None;
+            rollout.rerouted_at = None;
             rollout.mirror = 0;
         }
         self.tell(true, reason, message);

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     plan::Effect,
     seen::{Key, Kind},
-    traffic::{self, InForce, Obstacle, Proof, Split, Wanted},
+    traffic::{self, InForce, Obstacle, Proof, Said, Split, Wanted},
 };
 
 /// Time between the switch of the stable Service to the promoted release and the moment in which requests take that way, in seconds: the data
@@ -87,6 +87,21 @@ impl Pass<'_> {
 
     /// What is to be written so that requests go where they should, and whether they do.
     pub(super) fn split(&self) -> Option<Split> {
+        let split = self.present_split();
+        // who takes over from a rollback that waits keeps nobody waiting: where requests of a former route go is up to the end of that
+        let waits = self.former_routes().waits.filter(|_| !self.relieves());
+        let Some(waits) = waits else {
+            return split;
+        };
+        let mut split = split.unwrap_or_default();
+        if !matches!(split.in_force, InForce::Refused { .. }) {
+            split.in_force = waits;
+        }
+        Some(split)
+    }
+
+    /// The same without routes of before.
+    fn present_split(&self) -> Option<Split> {
         // at rest nothing is known to be in force: the weights are on their way from the candidate's Service to the stable one's
         let last = self.active().map(|rollout| rollout.weight);
         let traffic = traffic::of(self.env, self.seen, last)?;
@@ -259,8 +274,14 @@ impl Pass<'_> {
         let changed = said
             .as_ref()
             .filter(|said| rollout.routed.as_ref() == Some(&said.asked));
+        // another route, or rule, never had our weights
+        let was = |said: &Said| {
+            let routed = rollout.routed.as_ref();
+            routed.is_some_and(|routed| routed.split(' ').next() == Some(said.route.as_str()))
+        };
         let by = split
             .overwritten
+            .filter(|_| said.as_ref().is_none_or(was))
             .or_else(|| changed.and_then(|said| said.manager.clone()));
         if let Some(said) = said.filter(|said| said.so) {
             rollout.routed = Some(said.asked);
@@ -316,7 +337,10 @@ impl Pass<'_> {
             // its Services are there as soon as it has Pods; requests from outside come when these are ready
             effects.retain(|effect| written(effect).is_some_and(|key| key.kind == Kind::Service));
         }
-        effects
+        // requests come back from where they are asked for no more before more go elsewhere
+        let mut former = self.former_routes().effects;
+        former.append(&mut effects);
+        former
     }
 
     /// The Pods of the first release come up.

@@ -75,7 +75,7 @@ pub(super) fn written(
     asked: &Asked<'_>,
 ) -> Result<Value, Obstacle> {
     if !place.splits() {
-        return Ok(without(place, kind, reference, seen));
+        return Ok(without(place, kind, reference, seen, Untold::Kept));
     }
     let mut rules = list(seen, &["spec", "rules"]).to_vec();
     let index = weighted(place, kind, reference, &rules)?;
@@ -89,20 +89,41 @@ pub(super) fn written(
     Ok(object)
 }
 
-/// The route without anything of ours. All weight that our two had is `<env>`'s again. Where the weighted rule can no longer be told, its
-/// backends stay as they are: they may be somebody else's.
-pub(super) fn without(place: &Place<'_>, kind: RouteKind, reference: &RouteRef, seen: &Value) -> Value {
+/// What becomes of rules where the weighted one can no longer be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Untold {
+    /// Their backends stay as they are: they may be somebody else's.
+    Kept,
+    /// It is one of those that lead to both of our Services, and all of these are given back.
+    All,
+}
+
+/// The route without anything of ours. All weight that our two had is `<env>`'s again.
+pub(super) fn without(
+    place: &Place<'_>,
+    kind: RouteKind,
+    reference: &RouteRef,
+    seen: &Value,
+    untold: Untold,
+) -> Value {
     let before = list(seen, &["spec", "rules"]);
     let ours = weighted(place, kind, reference, before).ok();
+    let is_ours = |index: usize, rule: &Value| match ours {
+        Some(ours) => ours == index,
+        None => {
+            untold == Untold::All
+                && leads_to(rule, place.stable, place)
+                && leads_to(rule, &place.candidate, place)
+        }
+    };
     let rules: Vec<Value> = before
         .iter()
         .enumerate()
         .filter(|(_, rule)| !is_tester(rule, place) && !verify::is_ours(rule, place))
         .map(|(index, rule)| {
             let mut rule = rule.clone();
-            if ours == Some(index) {
-                set_mirror(&mut rule, 0, &Value::Null, place);
-                join(place, &mut rule);
+            if is_ours(index, &rule) {
+                give_back(place, &mut rule);
             }
             rule
         })
@@ -115,7 +136,9 @@ pub(super) fn without(place: &Place<'_>, kind: RouteKind, reference: &RouteRef, 
     object
 }
 
-fn join(place: &Place<'_>, rule: &mut Value) {
+/// A weighted rule without mirror and candidate: all that our two had is `<env>`'s.
+pub(super) fn give_back(place: &Place<'_>, rule: &mut Value) {
+    set_mirror(rule, 0, &Value::Null, place);
     if !leads_to(rule, &place.candidate, place) {
         return;
     }

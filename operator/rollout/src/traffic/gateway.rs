@@ -337,12 +337,26 @@ impl GatewayRoute<'_> {
             .token
             .map_or_else(String::new, |token| format!(" verify={}", token.digits()));
         Some(Said {
+            route: self.named(),
             asked: format!(
-                "generation={generation} weight={weight} mirror={mirror} testers={testers}{token}"
+                "{} generation={generation} weight={weight} mirror={mirror} testers={testers}{token}",
+                self.named(),
             ),
             so: !differs,
             manager: differs.then(|| overwritten::manager(object)).flatten(),
         })
+    }
+
+    /// The route, and the rule in it, in one word.
+    fn named(&self) -> String {
+        let key = route::key(&self.place, self.route);
+        let rule = self
+            .route
+            .reference
+            .as_ref()
+            .and_then(|named| named.rule.as_deref());
+        let rule = rule.map_or_else(String::new, |rule| format!("#{rule}"));
+        format!("{}/{}{rule}", key.kind.name(), key.name)
     }
 
     /// Between rollouts a route of somebody else that does not know the candidate is as good as one in which it has weight 0: whoever

@@ -32,6 +32,23 @@ pub(super) fn in_force(object: &Value) -> InForce {
     state
 }
 
+/// Whether a gateway of a route follows an earlier version of it. One that never took it up serves none.
+pub(super) fn lags(object: &Value) -> bool {
+    let generation = at(object, &["metadata", "generation"]).and_then(Value::as_i64);
+    let own = text(object, &["metadata", "namespace"]).unwrap_or_default();
+    list(object, &["spec", "parentRefs"]).iter().any(|parent| {
+        let said: Vec<Option<i64>> = list(object, &["status", "parents"])
+            .iter()
+            .filter(|entry| at(entry, &["parentRef"]).is_some_and(|said| is_same(said, parent, own)))
+            .flat_map(|entry| list(entry, &["conditions"]))
+            .filter(|condition| text(condition, &["type"]) == Some("Accepted"))
+            .map(|condition| at(condition, &["observedGeneration"]).and_then(Value::as_i64))
+            .collect();
+        // one gateway serves a parent: the others may say what they like
+        !said.is_empty() && said.iter().all(|observed| *observed < generation)
+    })
+}
+
 fn of_parent(object: &Value, parent: &Value, route: &str) -> InForce {
     let name = text(parent, &["name"]).unwrap_or_default();
     let own = text(object, &["metadata", "namespace"]).unwrap_or_default();

@@ -19,7 +19,7 @@ use crate::{
 pub(super) fn route(place: &Place<'_>, route: &Route) -> Vec<Effect> {
     let key = key(place, route);
     if let (Some(reference), Ok(Some(seen))) = (&route.reference, place.object(&key)) {
-        let object = adopt::without(place, route.kind, reference, seen);
+        let object = adopt::without(place, route.kind, reference, seen, adopt::Untold::Kept);
         if object != *seen {
             return vec![write(key, object)];
         }

@@ -16,6 +16,7 @@
 
 mod adopt;
 mod covers;
+mod former;
 mod gateway;
 mod in_force;
 mod leave;
@@ -43,6 +44,7 @@ use gateway::GatewayRoute;
 use place::Place;
 use plain::PlainServices;
 
+pub use former::{Former, former, is_same, key_of, present};
 pub use mirror::{can_mirror, gateways};
 pub use obstacle::Obstacle;
 pub use owner::ADOPT;
@@ -67,9 +69,10 @@ pub struct Wanted<'a> {
 }
 
 /// Whether what is wanted holds for requests.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum InForce {
     /// It holds.
+    #[default]
     Yes,
     /// It is on its way.
     NotYet {
@@ -86,7 +89,7 @@ pub enum InForce {
 }
 
 /// One step towards what is wanted.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Split {
     /// What to do now, in order. Empty once all is as wanted.
     pub effects: Vec<Effect>,
@@ -103,6 +106,8 @@ pub struct Split {
 /// What a route says beside what it is asked to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Said {
+    /// The route, and the rule in it: with it `asked` begins.
+    pub route: String,
     /// What it is asked, in one line: the same for the same.
     pub asked: String,
     /// Whether it says that.

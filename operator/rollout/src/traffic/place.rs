@@ -36,11 +36,16 @@ pub(super) struct Place<'a> {
 impl<'a> Place<'a> {
     /// `None`: there is no `traffic`, or the object is not one of the API server.
     pub(super) fn new(env: &'a Environment, seen: &'a Seen) -> Option<Self> {
+        Self::with(env, seen, env.spec.traffic.as_ref()?)
+    }
+
+    /// With this in place of `traffic`.
+    pub(super) fn with(env: &'a Environment, seen: &'a Seen, spec: &'a TrafficSpec) -> Option<Self> {
         let name = env.metadata.name.as_deref()?;
         Some(Self {
             env,
             seen,
-            spec: env.spec.traffic.as_ref()?,
+            spec,
             uid: env.metadata.uid.as_deref().filter(|uid| !uid.is_empty())?,
             namespace: env.metadata.namespace.as_deref()?,
             stable: name,

@@ -82,7 +82,7 @@ impl Cluster {
                         {"type": "Finished", "status": "True"}, {"type": "Succeeded", "status": "True"},
                     ]});
                 }
-                Kind::HttpRoute if !self.silent => {
+                Kind::HttpRoute if !self.silent && !self.deaf.contains(&key.name) => {
                     object["status"] = json!({"parents": [{
                         "parentRef": {"name": "gateway"}, "controllerName": "test",
                         "conditions": [

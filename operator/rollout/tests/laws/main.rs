@@ -49,3 +49,4 @@ mod watch;
 mod way_back;
 mod withdrawn;
 mod world;
+mod way_edited;
