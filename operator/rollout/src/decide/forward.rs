@@ -107,6 +107,12 @@ impl Pass<'_> {
         } else {
             return self.is_paused(rollout);
         }
+        } else if let Some((reason, message)) = self.route_problem() {
+            // what is measured, and what a person sees in a pause, would be about other requests than those that the step is about
+            if !self.in_place() && !self.relieves() {
+                self.note_off_its_route();
+            }
+            self.say(&reason, message);
         true
     }
 
