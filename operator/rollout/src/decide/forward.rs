@@ -143,13 +143,14 @@ impl Pass<'_> {
             None => self.enter(Doing::Promoting),
             Some(Step::Weight(weight)) => self.weigh(*weight),
             Some(Step::Pause(None)) if rollout.resumed => self.pass_step(),
-            Some(Step::Pause(None)) => self.say(
-                "PausedByStep",
-                format!(
-                    "waits for a person: go on with `dcanary resume {}`",
+            Some(Step::Pause(None)) => {
+                let remarks = self.remarks(&rollout);
+                let message = format!(
+                    "waits for a person: go on with `dcanary resume {}`{remarks}",
                     rollout.promotion
-                ),
-            ),
+                );
+                self.say("PausedByStep", message);
+            }
             Some(Step::Pause(Some(seconds))) => {
                 let end = later(rollout.since.unwrap_or(self.now), *seconds);
                 if rollout.resumed || self.reached(end) {
@@ -158,8 +159,9 @@ impl Pass<'_> {
                     // it goes on by itself: no person is waited for
                     let (number, all) = (at + 1, steps.len());
                     let message = format!(
-                        "step {number} of {all} lasts {seconds} s, until {end}; `dcanary resume {}` ends it",
+                        "step {number} of {all} lasts {seconds} s, until {end}; `dcanary resume {}` ends it{remarks}",
                         rollout.promotion
+                    let remarks = self.remarks(&rollout);
                     );
                     self.say("TimedPause", message);
                 }

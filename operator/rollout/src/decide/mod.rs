@@ -39,6 +39,7 @@ mod pods;
 mod promotions;
 mod proof;
 mod relief;
+mod remarks;
 mod replicas;
 mod rollback;
 mod rollout;

@@ -40,6 +40,7 @@ mod refused;
 mod scale;
 mod services;
 mod size;
+mod remarks;
 mod templates;
 mod unfollowed;
 mod unmade;
