@@ -30,7 +30,7 @@ pub struct Workload {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20), inner(length(min = 1, max = 253)))]
     pub secrets: Vec<String>,
-    /// PodDisruptionBudget of the stable release. Not for a DaemonSet.
+    /// PodDisruptionBudget of the release that serves: the stable one, and the candidate once it has all requests. Not for a DaemonSet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disruption_budget: Option<DisruptionBudget>,
 }

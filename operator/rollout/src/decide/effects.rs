@@ -36,8 +36,8 @@ impl Pass<'_> {
         effects.append(&mut self.samples);
         effects.extend(self.evidence_to_store());
         effects.append(&mut self.kept_evidence());
-        if let Some(stable) = self.status.stable.clone() {
-            effects.extend(render::disruption_budget(self.env, &stable, self.seen));
+        if let Some(workload) = self.serving_workload() {
+            effects.extend(render::disruption_budget(self.env, workload, self.seen));
         }
         effects.extend(self.leftovers());
         effects.extend(self.taken_over());
@@ -55,6 +55,17 @@ impl Pass<'_> {
             events: self.events,
             wake,
         }
+    }
+
+    /// The workload that all requests go to, or most of them: whose Pods the disruption budget is about.
+    fn serving_workload(&self) -> Option<&str> {
+        let stable = self.status.stable.as_ref()?;
+        let taken_over = self.active().filter(|rollout| {
+            matches!(rollout.doing, Doing::Promoting | Doing::Verifying)
+                && rollout.weight == 100
+                && !self.in_place()
+        });
+        Some(taken_over.map_or(&stable.workload, |rollout| &rollout.workload))
     }
 
     /// One write or deletion of an object at a time: what comes second here was decided on a version that the first replaces, so it is left to

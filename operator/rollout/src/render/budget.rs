@@ -1,8 +1,8 @@
-//! The PodDisruptionBudget of the stable release.
+//! The PodDisruptionBudget of the release that serves.
 
 use std::collections::BTreeMap;
 
-use dcanary_crds::{DeployedRelease, DisruptionBudget, Environment, labels};
+use dcanary_crds::{DisruptionBudget, Environment, labels};
 use serde_json::{Map, Value, json};
 
 use super::{claim::claimed, deployment, in_place::share, metadata, object};
@@ -11,15 +11,15 @@ use crate::{
     seen::{Key, Kind, Seen},
 };
 
-/// Lets the budget follow the stable release: made, changed, or deleted when none is wanted any more.
-pub fn disruption_budget(env: &Environment, stable: &DeployedRelease, seen: &Seen) -> Vec<Effect> {
+/// Lets the budget follow the workload that serves: made, changed, or deleted when none is wanted any more.
+pub fn disruption_budget(env: &Environment, workload: &str, seen: &Seen) -> Vec<Effect> {
     let key = Key::new(Kind::PodDisruptionBudget, metadata::name(env));
     if seen.unreadable.contains_key(&key) {
         return Vec::new();
     }
     let there = seen.objects.get(&key).filter(|there| !object::is_leaving(there));
     let effect = match (&env.spec.workload.disruption_budget, there) {
-        (Some(budget), there) => write(env, budget, stable, there, key, seen),
+        (Some(budget), there) => write(env, budget, workload, there, key, seen),
         (None, Some(there)) if object::label(there, labels::ENVIRONMENT_UID) == Some(metadata::uid(env)) => {
             Some(Effect::Delete {
                 key,
@@ -35,7 +35,7 @@ pub fn disruption_budget(env: &Environment, stable: &DeployedRelease, seen: &See
 fn write(
     env: &Environment,
     budget: &DisruptionBudget,
-    stable: &DeployedRelease,
+    workload: &str,
     there: Option<&Value>,
     key: Key,
     seen: &Seen,
@@ -49,7 +49,7 @@ fn write(
             spec.insert(field.to_owned(), share(number));
         }
     }
-    let selector = deployment::selector(env, &stable.workload, seen);
+    let selector = deployment::selector(env, workload, seen);
     spec.insert(
         "selector".to_owned(),
         json!({"matchLabels": object::json(&selector)}),

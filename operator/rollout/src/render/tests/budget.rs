@@ -18,7 +18,7 @@ fn the_budget_follows_the_stable_release_and_goes_when_it_is_not_wanted() {
     let mut seen = seen();
     let env = with_budget(json!({"minAvailable": "50%"}));
     let mut stable = deployed(&made(&env, &seen));
-    let effects = disruption_budget(&env, &stable, &seen);
+    let effects = disruption_budget(&env, &stable.workload, &seen);
     let write = written(&effects[0]);
     assert_eq!(write.actor, Actor::Environment);
     assert_eq!(
@@ -32,10 +32,10 @@ fn the_budget_follows_the_stable_release_and_goes_when_it_is_not_wanted() {
         .as_object_mut()
         .unwrap()
         .remove("minReadySeconds");
-    assert_eq!(disruption_budget(&env, &stable, &seen), []);
+    assert_eq!(disruption_budget(&env, &stable.workload, &seen), []);
 
     stable.workload = "web-0000000000".into();
-    let effects = disruption_budget(&env, &stable, &seen);
+    let effects = disruption_budget(&env, &stable.workload, &seen);
     assert_eq!(
         written(&effects[0]).object["spec"]["selector"]["matchLabels"]["dcanary.dev/release"],
         "web-0000000000"
@@ -43,11 +43,11 @@ fn the_budget_follows_the_stable_release_and_goes_when_it_is_not_wanted() {
     assert_eq!(written(&effects[0]).object["metadata"]["resourceVersion"], "1");
 
     let env = with_budget(json!({"maxUnavailable": "1"}));
-    let effects = disruption_budget(&env, &stable, &seen);
+    let effects = disruption_budget(&env, &stable.workload, &seen);
     assert_eq!(written(&effects[0]).object["spec"]["maxUnavailable"], 1);
     assert!(written(&effects[0]).object["spec"].get("minAvailable").is_none());
 
-    let effects = disruption_budget(&environment(), &stable, &seen);
+    let effects = disruption_budget(&environment(), &stable.workload, &seen);
     let uid = "uid-web".to_owned();
     assert_eq!(
         effects,
@@ -58,7 +58,7 @@ fn the_budget_follows_the_stable_release_and_goes_when_it_is_not_wanted() {
         }]
     );
     seen.unreadable.insert(key, "timeout".into());
-    assert_eq!(disruption_budget(&environment(), &stable, &seen), []);
+    assert_eq!(disruption_budget(&environment(), &stable.workload, &seen), []);
 }
 
 #[test]
@@ -69,8 +69,12 @@ fn a_budget_of_somebody_else_is_neither_replaced_nor_deleted() {
         json!({"kind": "PodDisruptionBudget", "metadata": {"name": "web", "uid": "x", "resourceVersion": "3"}, "spec": {}}),
     );
     let stable = deployed(&made(&environment(), &seen));
-    assert_eq!(disruption_budget(&environment(), &stable, &seen), []);
-    let effects = disruption_budget(&with_budget(json!({"maxUnavailable": "1"})), &stable, &seen);
+    assert_eq!(disruption_budget(&environment(), &stable.workload, &seen), []);
+    let effects = disruption_budget(
+        &with_budget(json!({"maxUnavailable": "1"})),
+        &stable.workload,
+        &seen,
+    );
     assert!(
         written(&effects[0]).object["metadata"]
             .get("resourceVersion")
@@ -86,7 +90,7 @@ fn the_budget_of_an_adopted_deployment_selects_by_its_own_labels() {
     env.spec.workload.disruption_budget =
         Some(serde_json::from_value(json!({"maxUnavailable": "1"})).unwrap());
     let stable = adopted(&env, &seen).unwrap().unwrap();
-    let effects = disruption_budget(&env, &stable, &seen);
+    let effects = disruption_budget(&env, &stable.workload, &seen);
     assert_eq!(
         written(&effects[0]).object["spec"]["selector"]["matchLabels"],
         json!({"app": "shop"})
