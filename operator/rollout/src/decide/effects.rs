@@ -174,8 +174,7 @@ impl Pass<'_> {
                 Doing::RollingBack => {
                     if let Some(stable) = self.status.stable.clone() {
                         effects.extend(self.restored(&stable, target));
-                        effects.extend(self.broken());
-                        effects.extend(self.replaced());
+                        effects.extend(self.replaced_by(&stable));
                     }
                     return effects;
                 }
@@ -214,6 +213,17 @@ impl Pass<'_> {
                 Vec::new()
             }
         }
+    }
+
+    /// Pods of another release that make way for the stable one. Only when the workload has its template: until then it is the stable ones that
+    /// are another release's.
+    fn replaced_by(&self, stable: &DeployedRelease) -> Vec<Effect> {
+        if !self.carries(&stable.workload, &stable.identity) {
+            return Vec::new();
+        }
+        let mut effects = self.broken();
+        effects.extend(self.replaced());
+        effects
     }
 
     /// Pods that keep a workload in place from going back.

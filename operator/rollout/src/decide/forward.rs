@@ -75,7 +75,10 @@ impl Pass<'_> {
         let ready = match &state {
             // in place the workload was there before: only its new Pods count
             Some(state) if self.in_place() => {
-                render::complete(state, wanted) && self.carries(&rollout.workload, &rollout.identity)
+                // a pause stops it at a higher one
+                state.partition <= render::partition(self.env)
+                    && render::complete(state, wanted)
+                    && self.carries(&rollout.workload, &rollout.identity)
             }
             Some(state) => state.available >= wanted,
             None => false,

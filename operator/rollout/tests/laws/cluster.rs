@@ -55,6 +55,9 @@ impl Cluster {
             self.objects.remove(key);
         }
     }
+        if key.kind == Kind::Pod {
+            self.pods.retain(|_, pod| pod["metadata"]["uid"] != uid);
+        }
 
     /// Lets the controllers of Kubernetes catch up.
     pub fn settle(&mut self) {
@@ -66,6 +69,10 @@ impl Cluster {
                     let image = object
                         .pointer("/spec/template/spec/containers/0/image")
                         .and_then(Value::as_str)
+        let in_place = |key: &&Key| matches!(key.kind, Kind::StatefulSet | Kind::DaemonSet);
+        for key in self.objects.keys().filter(in_place).cloned().collect::<Vec<_>>() {
+            self.settle_in_place(&key);
+        }
                         .unwrap_or_default();
                     let ready = if image.contains("crash") || self.lame.contains(&key.name) {
                         0

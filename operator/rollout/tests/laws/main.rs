@@ -22,6 +22,7 @@ mod followed;
 mod forth;
 mod frozen;
 mod hooks;
+mod in_place;
 mod lagging;
 mod ledger;
 mod left;

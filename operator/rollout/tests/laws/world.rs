@@ -215,6 +215,7 @@ impl World {
             from: self.from.clone(),
             templates: self.templates.clone(),
             objects: self.cluster.objects.clone(),
+            pods: self.cluster.pods.clone(),
             measurements: self.measurements.clone(),
             check: self.check.clone(),
             evidence: self.evidence.clone(),
