@@ -242,6 +242,14 @@ pub struct Rollout {
     /// Percent that it should have now.
     #[serde(default)]
     pub wanted_weight: i32,
+    /// Since when `traffic.route` is another one, or broken, and has not followed the weight yet: neither time nor samples count meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub rerouted_at: Option<Timestamp>,
+    /// Since when Pods that the present step needs are missing: `progressDeadline` is about this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub missing_since: Option<Timestamp>,
     /// What the route was last seen to say as it was asked, in force or not: what is changed after that is changed by somebody else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub routed: Option<String>,

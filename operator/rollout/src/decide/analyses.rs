@@ -320,6 +320,7 @@ impl Pass<'_> {
         let now = self.now;
         if let Some(rollout) = &mut self.status.rollout {
             rollout.since = Some(now);
+            rollout.missing_since = None;
         }
     }
 }

@@ -51,6 +51,8 @@ pub(super) struct Pass<'a> {
     pub(super) unneeded: Vec<String>,
     /// The spec has a strategy of another kind than the rollout that still moves: this pass is about that one.
     pub(super) kept: bool,
+    /// Since when Pods that the step needs were missing, as of the last pass.
+    pub(super) missing_since: Option<Timestamp>,
     /// Analyses that cannot be carried out now, by name: reason and message. As of the last look.
     pub(super) unmeasured: BTreeMap<String, (String, String)>,
 }
@@ -75,6 +77,7 @@ impl<'a> Pass<'a> {
             contested: None,
             unneeded: Vec::new(),
             kept: false,
+            missing_since: None,
             unmeasured: BTreeMap::new(),
         })
     }

@@ -1,5 +1,6 @@
 //! Waiting for Pods, and no longer than the deadline.
 
+use dcanary_core::time::later;
 use dcanary_crds::{Doing, RolloutOutcome};
 
 use super::{earlier::named, pass::Pass};
@@ -18,7 +19,11 @@ impl Pass<'_> {
     /// Says which Pods are missing and why, or turns back when the deadline has passed.
     pub(super) fn await_pods(&mut self, state: Option<&WorkloadState>, reason: &str, missing: &str) {
         let problem = self.problem(state);
-        if !self.overdue() {
+        let since = self.missing_since.take().unwrap_or(self.now);
+        if let Some(rollout) = &mut self.status.rollout {
+            rollout.missing_since = Some(since);
+        }
+        if !self.reached(later(since, self.deadline())) {
             // fewer are waited for then
             let emptied = self.active().and_then(|rollout| self.emptying_until(rollout));
             if let Some(at) = emptied {

@@ -35,6 +35,12 @@ impl Pass<'_> {
         if !self.is_alive() || self.is_paused_beside_steps() {
             return;
         }
+        // said anew by who still misses some
+        self.missing_since = self
+            .status
+            .rollout
+            .as_mut()
+            .and_then(|rollout| rollout.missing_since.take());
         match doing {
             Doing::Waiting => self.wait(),
             Doing::PreDeploy => self.pre_deploy(),

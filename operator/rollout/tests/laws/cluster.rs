@@ -12,6 +12,14 @@ pub struct Cluster {
     pub lame: BTreeSet<String>,
     /// The gateway answers nothing any more.
     pub silent: bool,
+    /// Workloads that no more than so many Pods become ready of.
+    pub frozen: BTreeMap<String, i64>,
+    /// Routes whose gateway is gone.
+    pub deaf: BTreeSet<String>,
+    /// Pods of StatefulSets and DaemonSets.
+    pub pods: BTreeMap<String, Value>,
+    /// How many of them were made.
+    pub made: u64,
     version: u64,
 }
 
@@ -77,7 +85,9 @@ impl Cluster {
                     let ready = if image.contains("crash") || self.lame.contains(&key.name) {
                         0
                     } else {
-                        wanted
+                        self.frozen
+                            .get(&key.name)
+                            .map_or(wanted, |most| wanted.min(*most))
                     };
                     object["status"] = json!({
                         "observedGeneration": generation, "replicas": wanted, "updatedReplicas": wanted,

@@ -28,6 +28,8 @@ mod ledger;
 mod left;
 mod lost;
 mod mirror;
+mod missing;
+mod nodes;
 mod opened;
 mod outage;
 mod paths;
