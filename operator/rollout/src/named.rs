@@ -5,9 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use dcanary_crds::{DeployedRelease, Environment, EnvironmentStatus, WayBack};
+use dcanary_crds::{DeployedRelease, Environment, EnvironmentStatus, Promotion, WayBack};
 
-use crate::wanted::name_of_undo;
+use crate::wanted::{finished, name_of_undo};
 
 /// A Promotion that the status names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,9 +31,25 @@ pub struct NamedDecisions {
 
 /// Promotions that the status names: of the rollout under way, those that ended, and those that carry out a Decision to go back.
 pub fn promotions(environment: &Environment) -> BTreeSet<NamedPromotion> {
-    let Some(status) = &environment.status else {
-        return BTreeSet::new();
-    };
+    let status = environment.status.as_ref();
+    status.map_or_else(BTreeSet::new, |status| named_by(environment, status))
+}
+
+/// Promotions that the status after a decision names and the one before it does not. A cache may have one of them in a version of before it
+/// ended: whoever carries the decision out asks the API server first (`has_ended`).
+pub fn begun(environment: &Environment, after: &EnvironmentStatus) -> BTreeSet<NamedPromotion> {
+    let before = promotions(environment);
+    let mut begun = named_by(environment, after);
+    begun.retain(|named| !before.contains(named));
+    begun
+}
+
+/// Whether nothing may begin with this Promotion any more.
+pub fn has_ended(promotion: &Promotion) -> bool {
+    finished(promotion) || promotion.metadata.deletion_timestamp.is_some()
+}
+
+fn named_by(environment: &Environment, status: &EnvironmentStatus) -> BTreeSet<NamedPromotion> {
     let active = status
         .rollout
         .iter()

@@ -57,20 +57,57 @@ pub async fn promotions(
         return Ok(Vec::new());
     }
     let asked: BTreeSet<String> = named.iter().map(|named| named.uid.clone()).collect();
+    let found = by_name(ctx, named).await?;
+    Ok(those(ctx, &uid, &asked, found)
+        .into_iter()
+        .map(Arc::new)
+        .collect())
+}
+
+/// Whether a decision was made on a Promotion that has ended: the cache had it as it was before that. It begins something with those of `begun`.
+///
+/// # Errors
+/// When the API server gives no answer.
+pub async fn has_ended(
+    ctx: &Context,
+    environment: &Environment,
+    begun: BTreeSet<NamedPromotion>,
+) -> Result<bool, MissingError> {
+    if begun.is_empty() {
+        return Ok(false);
+    }
+    let mut asked: BTreeSet<String> = begun.iter().map(|named| named.uid.clone()).collect();
+    let mut ended = Vec::new();
+    for promotion in by_name(ctx, begun).await?.into_iter().flatten() {
+        let uid = promotion.uid().unwrap_or_default();
+        if asked.remove(&uid) && named::has_ended(&promotion) {
+            ended.push((uid, promotion));
+        }
+    }
+    // those that are gone will leave the cache; the others count from now on as they are
+    let outdated = !asked.is_empty() || !ended.is_empty();
+    let uid = environment.uid().unwrap_or_default();
+    ctx.environments
+        .memory
+        .if_known(&uid, |memory| memory.promotions.extend(ended));
+    Ok(outdated)
+}
+
+/// Promotions as the API server has them now.
+async fn by_name(
+    ctx: &Context,
+    named: impl IntoIterator<Item = NamedPromotion>,
+) -> Result<Vec<Vec<Promotion>>, MissingError> {
     let questions = named.into_iter().map(|named| async move {
         let NamedPromotion { namespace, name, .. } = named;
         // a list, which the operator may do anyway
         let one = ListParams::default().fields(&format!("metadata.name={name}"));
         list::<Promotion>(ctx, &namespace, &one, &format!("Promotion {namespace}/{name}")).await
     });
-    let found: Vec<Vec<Promotion>> = stream::iter(questions)
+    stream::iter(questions)
         .buffer_unordered(AT_ONCE)
         .try_collect()
-        .await?;
-    Ok(those(ctx, &uid, &asked, found)
-        .into_iter()
-        .map(Arc::new)
-        .collect())
+        .await
 }
 
 /// Decisions that the status names and that are not among those of the cache, as the API server has them now. Their names are not known: one

@@ -10,7 +10,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::{Stores, observe::observe, reconcile};
+use super::{Stores, missing, observe::observe, reconcile};
 use crate::{
     context::Context,
     testing::{Answer, ApiServer, Asked, context_of, environment, promotion},
@@ -193,4 +193,46 @@ async fn while_the_api_server_does_not_say_it_nothing_is_concluded() {
             .memory
             .with("env-1", |memory| assert!(memory.absent.is_empty()));
     }
+}
+
+/// What a decision begins with a Promotion that the status did not name.
+async fn begins(there: Vec<Promotion>, cached: Promotion) -> (Arc<Context>, Environment, bool) {
+    let api = ApiServer::start(having(there, Vec::new()));
+    let ctx = context_of(api.client(), Stores::empty());
+    let environment = environment("env-1");
+    let _ = ctx.environments.memory.freshest(&environment);
+    let begun = dcanary_rollout::named::begun(&environment, taken_up().status.as_ref().unwrap());
+    let begun = begun
+        .into_iter()
+        .filter(|named| Some(&named.uid) == cached.metadata.uid.as_ref())
+        .collect();
+    let ended = missing::has_ended(&ctx, &environment, begun).await.unwrap();
+    assert_eq!(api.all("GET").len(), 1);
+    (ctx, environment, ended)
+}
+
+#[tokio::test]
+async fn nothing_begins_with_a_promotion_that_has_ended_since_the_cache_had_it() {
+    let cached = named("p-1", "p-uid");
+    let mut ended = cached.clone();
+    ended.metadata.resource_version = Some("99".to_owned());
+    ended.status = serde_json::from_value(json!({"conditions": [
+        {"type": "Finished", "status": "True", "reason": "Aborted", "message": "", "lastTransitionTime": "2026-01-02T03:04:05Z"},
+    ]}))
+    .unwrap();
+    let (ctx, environment, outdated) = begins(vec![ended], cached.clone()).await;
+    assert!(outdated);
+    let uid = environment.uid().unwrap();
+    let now = ctx
+        .environments
+        .memory
+        .with(&uid, |memory| memory.freshest(&cached));
+    assert!(
+        dcanary_rollout::named::has_ended(&now),
+        "the next decision knows it"
+    );
+    let (_, _, gone) = begins(vec![named("p-1", "another")], cached.clone()).await;
+    assert!(gone);
+    let (_, _, as_it_was) = begins(vec![cached.clone()], cached).await;
+    assert!(!as_it_was);
 }

@@ -39,7 +39,7 @@ use std::{
 
 use dcanary_core::Wake;
 use dcanary_crds::{Environment, labels};
-use dcanary_rollout::{Effect, next};
+use dcanary_rollout::{Effect, named, next};
 use jiff::Timestamp;
 use kube::{ResourceExt, runtime::controller::Action};
 use thiserror::Error;
@@ -114,6 +114,11 @@ async fn steps(cached: &Environment, ctx: &Arc<Context>) -> Result<Action, Envir
         let now = Timestamp::now();
         let before = environment.status.as_ref().and_then(report::outcome);
         let plan = next(&environment, &observed.seen, now);
+        let begun = named::begun(&environment, &plan.status);
+        if missing::has_ended(ctx, &environment, begun).await? {
+            debug!("the cache is behind: a promotion has ended already; deciding again");
+            return Ok(Action::requeue(SOON));
+        }
         let environment = match persist::persist(ctx, &environment, &plan).await? {
             Some(Swapped::Written(written)) => written,
             None => environment,

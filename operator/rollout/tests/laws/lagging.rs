@@ -1,8 +1,9 @@
 //! Several operators decide about one Environment, and the caches of each are behind by themselves. The shell asks the API server for what the
-//! status names and its cache lacks (`named`), so no absence there is one of a cache.
+//! status names and its cache lacks (`named`), so no absence there is one of a cache; and before something begins with a Promotion, whether it has
+//! ended meanwhile.
 
 use dcanary_crds::{Decision, Promotion, Verb};
-use dcanary_rollout::named;
+use dcanary_rollout::{Effect, Plan, Seen, named};
 use dcanary_types::environment::EnvTransition;
 use proptest::prelude::*;
 use serde_json::json;
@@ -28,16 +29,8 @@ impl Behind {
         }
     }
 
-    /// What the cache has, and what was asked for. These laws are about what a cache lacks, so what it has is as it is now.
-    fn promotions(&self, now: &[Promotion], asked: &[Promotion]) -> Vec<Promotion> {
-        let is_cached = |one: &&Promotion| {
-            let uid = one.metadata.uid.as_ref();
-            self.promotions
-                .iter()
-                .any(|cached| cached.metadata.uid.as_ref() == uid)
-        };
-        let cached: Vec<_> = now.iter().filter(is_cached).cloned().collect();
-        with(&cached, asked, |one| one.metadata.uid.clone())
+    fn promotions(&self, asked: &[Promotion]) -> Vec<Promotion> {
+        with(&self.promotions, asked, |one| one.metadata.uid.clone())
     }
 
     fn decisions(&self, asked: &[Decision]) -> Vec<Decision> {
@@ -70,10 +63,31 @@ impl World {
                 && namespace.is_some_and(|namespace| decisions.namespaces.contains(namespace))
         };
         let decided: Vec<Decision> = self.decisions.iter().filter(is_decided).cloned().collect();
-        (
-            behind.promotions(&self.promotions, &asked),
-            behind.decisions(&decided),
-        )
+        (behind.promotions(&asked), behind.decisions(&decided))
+    }
+
+    /// Whether the API server says that a Promotion has ended with which this decision begins something.
+    pub fn is_outdated(&self, plan: &Plan) -> bool {
+        let begun = named::begun(&self.env, &plan.status);
+        begun.iter().any(|named| {
+            let uid = Some(&named.uid);
+            let mut all = self.promotions.iter();
+            all.find(|one| one.metadata.uid.as_ref() == uid)
+                .is_none_or(named::has_ended)
+        })
+    }
+
+    /// Whether an effect writes a version of a Promotion that is another one by now.
+    pub fn conflicts(&self, seen: &Seen, effect: &Effect) -> bool {
+        let Effect::WritePromotion { uid, .. } = effect else {
+            return false;
+        };
+        let of = |all: &[Promotion]| {
+            let mut all = all.iter();
+            all.find(|one| one.metadata.uid.as_ref() == Some(uid))
+                .and_then(|one| one.status.clone())
+        };
+        of(&seen.promotions) != of(&self.promotions)
     }
 
     /// The other operator decides once, with its cache.
@@ -171,6 +185,26 @@ fn a_promotion_that_ended_ends_once_for_an_operator_that_does_not_see_it_yet() {
     assert!(world.finished(&name).is_some());
 }
 
+#[test]
+fn a_promotion_that_has_ended_is_not_taken_up_once_more_by_an_operator_that_saw_it_before() {
+    let mut world = with_good1();
+    let name = world.promote("good2");
+    let behind = Behind::of(&world);
+    world.run_to(20);
+    world.decide(&name, Verb::Abort, "ann");
+    world.run(60);
+    assert!(world.finished(&name).is_some());
+    let back = world.promote("good1");
+    world.run(60);
+    assert!(world.finished(&back).is_some());
+    for _ in 0..5 {
+        world.other_decides(&behind);
+    }
+    let status = world.status();
+    assert!(status.rollout.is_none_or(|rollout| rollout.finished_at.is_some()));
+    assert!(status.ended.is_empty());
+}
+
 #[derive(Debug, Clone)]
 enum Happens {
     One(usize),
@@ -202,7 +236,7 @@ fn cases() -> u32 {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases()) })]
     #[test]
-    fn whatever_caches_lack_nothing_is_taken_for_deleted_and_nothing_carried_out_twice(
+    fn whatever_caches_lack_or_have_as_it_was_nothing_is_taken_for_deleted_and_nothing_carried_out_twice(
         history in proptest::collection::vec(happens(), 1..80),
     ) {
         let mut world = with_good1();
