@@ -1,7 +1,7 @@
 -- A Promotion is one attempt. One that began and went back, and one that was kept out by a person or a newer one, has done what it had to: the
 -- Environment tells what serves. Only one that can never be carried out as it stands in Git is degraded.
 local kept_out = {
-  Held = true, Rejected = true, Aborted = true, Superseded = true, ApprovalTimedOut = true, OlderThanStable = true,
+  Held = true, Rejected = true, Aborted = true, Superseded = true, ApprovalTimedOut = true, OlderThanStable = true, OlderThanRollout = true,
 }
 
 local function condition(type)
