@@ -110,7 +110,7 @@ pub struct Param {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Source {
-    /// URL. Example: `https://git.example.com/team/web.git`.
+    /// URL, without password or token, and for https without user name: `credentials` is for them. Example: `https://git.example.com/team/web.git`.
     #[schemars(length(min = 1, max = 2048))]
     pub repo: String,
     /// Branch or tag when a run names none. Default: `HEAD`.

@@ -21,6 +21,7 @@ pub mod problem;
 pub mod recorded;
 pub mod release;
 pub mod report;
+pub mod repository;
 pub mod resolve;
 pub mod run;
 pub mod seen_pod;

@@ -10,7 +10,7 @@ use crate::{
     definition::{Definition, DefinitionError, Limits, StageDefinition},
     observed::{Observed, SeenExecutor},
     problem::{MAX_PROBLEMS, Problem, suggestion, summary},
-    validate,
+    repository, validate,
 };
 
 /// Why a run cannot start.
@@ -85,6 +85,7 @@ pub fn resolve(spec: &PipelineRunSpec, seen: &Observed) -> Result<Definition, Un
     };
     let mut problems = validate::definition(definition, root, seen.settings.max_stages);
     problems.extend(param_problems(definition, spec));
+    problems.extend(repository::of_run(spec));
     problems.truncate(MAX_PROBLEMS);
     if !problems.is_empty() {
         return Err(Unresolved::Invalid(problems));

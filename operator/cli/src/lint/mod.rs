@@ -10,7 +10,7 @@
 pub mod fields;
 pub mod place;
 
-use dcanary_core::{problem::Problem, validate};
+use dcanary_core::{problem::Problem, repository, validate};
 use dcanary_crds::{ClusterExecutor, Executor, Pipeline, PipelineDefinition, PipelineRun, PipelineRunSpec};
 use kube::CustomResourceExt as _;
 use serde::de::DeserializeOwned;
@@ -122,7 +122,7 @@ fn one<T: DeserializeOwned>(
 }
 
 fn judge_run(spec: &PipelineRunSpec) -> Vec<Problem> {
-    match (&spec.pipeline_ref, &spec.pipeline_spec) {
+    let mut problems = match (&spec.pipeline_ref, &spec.pipeline_spec) {
         (Some(_), None) => Vec::new(),
         (None, Some(inline)) => judge(inline, "spec.pipelineSpec"),
         // The API server says the same, by a rule of the schema.
@@ -130,7 +130,9 @@ fn judge_run(spec: &PipelineRunSpec) -> Vec<Problem> {
             "spec",
             "give exactly one of pipelineRef and pipelineSpec",
         )],
-    }
+    };
+    problems.extend(repository::of_run(spec));
+    problems
 }
 
 fn judge(definition: &PipelineDefinition, root: &str) -> Vec<Problem> {

@@ -140,6 +140,19 @@ fn runs_are_checked_too_with_place_and_suggestion() {
 }
 
 #[test]
+fn a_token_in_the_source_of_a_run_is_found_at_its_place_and_not_repeated() {
+    let source = "  source: {repo: 'https://s3cr3t@git.example.com/web.git'}\n  params:";
+    let found = lint(&RUN.replace("  params:", source)).mistakes;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].place.line, 7);
+    let message = &found[0].message;
+    assert!(
+        message.contains("`credentials`") && !message.contains("s3cr3t"),
+        "{message}"
+    );
+}
+
+#[test]
 fn the_second_document_keeps_its_lines() {
     let text = format!("{GOOD}---\n{}", GOOD.replace("image: busybox", "imgae: busybox"));
     let lines: Vec<u64> = lint(&text)

@@ -59,7 +59,14 @@ impl Builder<'_> {
 
     fn checkout(&self, index: usize, checkout: &Checkout) -> Result<Action, PlanError> {
         let url = match &checkout.repo {
-            Some(repo) => self.render(repo)?,
+            Some(repo) => {
+                let url = self.render(repo)?;
+                // a parameter or result may have brought a token in, and whoever may read Pods would see it
+                if let Some(problem) = repository::problem(format!("steps[{index}].checkout.repo"), &url) {
+                    return Err(refused("RepositoryHoldsSecret", problem.to_string()));
+                }
+                url
+            }
             None => self.source.repo.clone().ok_or_else(|| {
                 refused(
                     "SourceMissing",

@@ -136,3 +136,43 @@ fn a_run_that_never_began_has_no_record_and_says_so_to_its_end() {
         }
     }
 }
+
+#[test]
+fn a_run_with_a_token_in_the_address_of_its_source_ends_before_anything_is_recorded_or_repeated() {
+    let with = |repo: &str, of_pipeline: bool| {
+        let mut run = run(Vec::new(), json!({"stages": stages()}));
+        if of_pipeline {
+            let definition = json!({"source": {"repo": repo}, "stages": stages()});
+            run.spec.pipeline_spec = serde_json::from_value(definition).unwrap();
+        }
+        let mut source = json!({"commit": "a".repeat(40)});
+        if !of_pipeline {
+            source["repo"] = json!(repo);
+        }
+        run.spec.source = serde_json::from_value(source).unwrap();
+        next(&run, &Observed::default(), jiff::Timestamp::UNIX_EPOCH)
+    };
+    for (of_pipeline, field) in [
+        (false, "spec.source.repo: "),
+        (true, "spec.pipelineSpec.source.repo: "),
+    ] {
+        for good in ["ssh://git@git.example.com/web.git", "git@git.example.com:web.git"] {
+            assert!(!with(good, of_pipeline).journal.is_empty(), "{good}");
+        }
+        let ended = with("https://ci:s3cr3t@git.example.com/web.git", of_pipeline);
+        assert!(ended.journal.is_empty() && ended.status.journal.is_none());
+        assert!(ended.status.finished_at.is_some());
+        let end = &ended.status.conditions;
+        let end = end
+            .iter()
+            .find(|one| one.kind == ConditionType::Succeeded)
+            .unwrap();
+        assert_eq!(end.reason, "InvalidPipeline");
+        assert!(
+            end.message.contains(field) && end.message.contains("`credentials`"),
+            "{}",
+            end.message
+        );
+        assert!(!format!("{ended:?}").contains("s3cr3t"));
+    }
+}

@@ -17,7 +17,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use dcanary_crds::{PipelineDefinition, Stage};
 use dcanary_expr::Reference;
 
-use crate::problem::{MAX_PROBLEMS, Problem, suggestion};
+use crate::{
+    problem::{MAX_PROBLEMS, Problem, suggestion},
+    repository,
+};
 
 pub use graph::needs;
 
@@ -37,6 +40,13 @@ impl Context<'_> {
     pub(crate) fn tell(&mut self, path: impl Into<String>, message: impl Into<String>) {
         if !self.is_full() {
             self.problems.push(Problem::new(path, message));
+        }
+    }
+
+    /// The address of a repository must not hold what is secret.
+    pub(crate) fn check_repository(&mut self, path: String, url: &str) {
+        if let Some(problem) = repository::problem(path, url) {
+            self.tell(problem.path, problem.message);
         }
     }
 
@@ -65,6 +75,9 @@ pub fn definition(definition: &PipelineDefinition, root: &str, max_stages: usize
         problems: Vec::new(),
     };
     limits::check(&mut context, root, max_stages);
+    if let Some(source) = &definition.source {
+        context.check_repository(format!("{root}.source.repo"), &source.repo);
+    }
     graph::check(&mut context, root);
     for (index, (path, stage, finally)) in all(definition, root).enumerate() {
         if context.is_full() {

@@ -33,6 +33,9 @@ pub(super) fn check(context: &mut Context<'_>, path: &str, step: &Step, index: u
     }
     stage::env(context, &format!("{path}.env"), &step.env, index);
     if let Some(checkout) = &step.checkout {
+        if let Some(repo) = &checkout.repo {
+            context.check_repository(format!("{path}.checkout.repo"), repo);
+        }
         for (name, value) in [("repo", &checkout.repo), ("ref", &checkout.reference)] {
             if let Some(value) = value {
                 expressions::template(context, &format!("{path}.checkout.{name}"), value, index);

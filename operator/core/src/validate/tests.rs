@@ -210,6 +210,18 @@ fn limits_have_their_field_in_the_message() {
 }
 
 #[test]
+fn a_token_in_the_address_of_a_repository_is_refused_without_being_repeated() {
+    let token = "https://s3cr3t@git.example.com/web.git";
+    let source = DIAMOND.replace("https://git.example.com/web.git", token);
+    has(&source, "spec.source.repo", "`credentials`, the name of a Secret");
+    let step = DIAMOND.replace("checkout: {}", &format!("checkout: {{repo: '{token}'}}"));
+    has(&step, "spec.stages[0].steps[0].checkout.repo", "`credentials`");
+    for yaml in [source, step] {
+        assert!(!problems(&yaml).join("\n").contains("s3cr3t"));
+    }
+}
+
+#[test]
 fn all_mistakes_are_told_at_once() {
     let yaml = "stages:
   - {name: a, image: i, dependsOn: [x, y], when: '(', steps: [{run: 'echo $(params.z)'}, {}]}";
