@@ -49,20 +49,23 @@ impl Credentials {
 /// The credentials of a stage, each pair of Secret and host once.
 pub fn of(run: &PipelineRun, definition: &Definition, stage: &StageDefinition) -> Vec<Credentials> {
     let source = values::source(run, definition);
-    // a run may name another repository; the Secret of the pipeline's must not be shown to its host
+    // a run may name another repository; no Secret that the pipeline names for its own must be shown to its host
     let own = definition
         .source
         .as_ref()
         .filter(|own| source.repo.as_ref() == Some(&own.repo));
     let default = own.and_then(|own| own.credentials.clone());
+    // with an inline definition, whoever names the repository has named the Secret too
+    let trusted = own.is_some() || run.spec.pipeline_spec.is_some();
     let mut steps: BTreeMap<(String, String), Vec<usize>> = BTreeMap::new();
     for (i, step) in stage.stage.steps.iter().enumerate() {
         let Some(checkout) = &step.checkout else { continue };
-        // the Secret of the source is for the source's repository only
-        let secret = checkout
-            .credentials
-            .clone()
-            .or_else(|| default.clone().filter(|_| checkout.repo.is_none()));
+        let secret = match (&checkout.repo, &checkout.credentials) {
+            (Some(_), named) => named.clone(),
+            (None, Some(named)) => trusted.then(|| named.clone()),
+            // the Secret of the source is for the source's repository only
+            (None, None) => default.clone(),
+        };
         let url = checkout.repo.clone().or_else(|| source.repo.clone());
         if let (Some(secret), Some(host)) = (secret, url.as_deref().and_then(host)) {
             steps.entry((secret, host)).or_default().push(i);

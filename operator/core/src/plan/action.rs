@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use dcanary_crds::{Checkout, DownloadArtifact, Image, Step};
 use dcanary_protocol::plan::{Action, EnvVar, ImageFile, StepPlan};
 
-use super::{Builder, PlanError, artifact_name, image_name, kind, refused, step_name};
-use crate::{credentials::Credentials, values};
+use super::{Builder, PlanError, Variables, artifact_name, image_name, kind, refused, step_name};
+use crate::{credentials::Credentials, repository, values};
 
 impl Builder<'_> {
     pub(super) fn step(&self, index: usize, step: &Step) -> Result<StepPlan, PlanError> {
@@ -84,6 +84,15 @@ impl Builder<'_> {
                 .unwrap_or_else(|| "HEAD".to_owned()),
             None => "HEAD".to_owned(),
         };
+        let credentials = self.credentials.iter().find(|c| c.steps.contains(&index));
+        if checkout.repo.is_none() && checkout.credentials.is_some() && credentials.is_none() {
+            return Err(refused(
+                "CredentialsForAnother",
+                format!(
+                    "steps[{index}].checkout.credentials: without `repo` they are for the repository of the pipeline's `source` only, and the run names another one: name it in `checkout.repo`"
+                ),
+            ));
+        }
         let number =
             |value: Option<i32>, default| value.map_or(default, |n| u32::try_from(n).unwrap_or(default));
         Ok(Action::Checkout {
@@ -92,11 +101,7 @@ impl Builder<'_> {
             depth: number(checkout.depth, 1),
             submodules: number(checkout.submodules, 0),
             path: checkout.path.clone().unwrap_or_else(|| ".".to_owned()),
-            credentials: self
-                .credentials
-                .iter()
-                .find(|c| c.steps.contains(&index))
-                .map(Credentials::root),
+            credentials: credentials.map(Credentials::root),
         })
     }
 

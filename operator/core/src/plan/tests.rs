@@ -210,3 +210,106 @@ fn of_credentials_only_what_is_secret_is_masked() {
     let keys: Vec<String> = masked.items.unwrap().into_iter().map(|item| item.key).collect();
     assert_eq!(keys, ["token", "password", "ssh-privatekey"]);
 }
+
+#[test]
+fn a_secret_of_a_step_wins_over_plain_values_of_stage_and_executor_in_that_step_only() {
+    let secret = |name: &str| json!({"name": name, "secret": {"name": "keys", "key": name}});
+    let run = run(json!({"pipelineSpec": {"stages": [{
+        "name": "a", "image": "i",
+        "env": [{"name": "TOKEN", "value": "stage"}, {"name": "LEVEL", "value": "stage"}, secret("KEY")],
+        "steps": [
+            {"run": "true", "env": [secret("TOKEN"), secret("LOGIN")]},
+            {"run": "true"},
+            {"run": "true", "env": [{"name": "TOKEN", "value": "step"}, {"name": "KEY", "value": "step"}]},
+        ],
+    }]}}));
+    let mut definition = definition(&run);
+    let values = ["TOKEN", "LEVEL", "LOGIN", "KEY"].map(|name| json!({"name": name, "value": "executor"}));
+    definition.stages[0].executor =
+        Some(serde_json::from_value(json!({"image": "i", "env": values})).unwrap());
+    let status = PipelineRunStatus::default();
+    let subject = Subject {
+        run: &run,
+        definition: &definition,
+        status: &status,
+        index: 0,
+        attempt: 1,
+    };
+    let plan = plan(subject).unwrap();
+    // as the runner does it: the container's, over them the plan's, over them the step's
+    let seen = |step: usize| {
+        ["TOKEN", "LEVEL", "LOGIN", "KEY"].map(|name| {
+            let mut vars = plan.env.iter().chain(&plan.steps[step].env);
+            vars.rfind(|var| var.name == name)
+                .map_or("secret", |var| var.value.as_str())
+        })
+    };
+    assert_eq!(seen(0), ["secret", "stage", "secret", "secret"]);
+    assert_eq!(seen(1), ["stage", "stage", "executor", "secret"]);
+    assert_eq!(seen(2), ["step", "stage", "executor", "step"]);
+    let from_secrets: Vec<String> = super::secret_env(&definition.stages[0]).into_keys().collect();
+    assert_eq!(from_secrets, ["KEY", "LOGIN", "TOKEN"]);
+}
+
+#[test]
+fn a_token_that_a_parameter_brings_into_the_address_of_a_checkout_refuses_the_stage() {
+    let with = |repo: &str| {
+        run(json!({
+            "params": [{"name": "repo", "value": repo}],
+            "pipelineSpec": {
+                "params": [{"name": "repo"}],
+                "stages": [{"name": "a", "image": "i", "steps": [{"checkout": {"repo": "$(params.repo)"}}]}],
+            },
+        }))
+    };
+    let plan_of = |run: &PipelineRun| {
+        plan(Subject {
+            run,
+            definition: &definition(run),
+            status: &PipelineRunStatus::default(),
+            index: 0,
+            attempt: 1,
+        })
+    };
+    assert!(plan_of(&with("ssh://git@git.example.com/web.git")).is_ok());
+    let error = plan_of(&with("https://ci:s3cr3t@git.example.com/web.git")).unwrap_err();
+    let told = error.to_string();
+    assert!(
+        told.starts_with("steps[0].checkout.repo: ") && !told.contains("s3cr3t"),
+        "{told}"
+    );
+    assert_eq!(reason(error), "RepositoryHoldsSecret");
+}
+
+#[test]
+fn credentials_that_are_not_for_the_repository_of_the_run_refuse_the_stage_by_name() {
+    let inline = run(json!({
+        "source": {"repo": "https://other.example.com/web.git"},
+        "pipelineSpec": {
+            "source": {"repo": "https://git.example.com/web.git"},
+            "stages": [{"name": "a", "image": "i", "steps": [{"checkout": {"credentials": "git-token"}}]}],
+        },
+    }));
+    let definition = definition(&inline);
+    let plan_of = |run: &PipelineRun| {
+        plan(Subject {
+            run,
+            definition: &definition,
+            status: &PipelineRunStatus::default(),
+            index: 0,
+            attempt: 1,
+        })
+    };
+    assert!(plan_of(&inline).is_ok());
+    let mut by_name = inline.clone();
+    by_name.spec.pipeline_spec = None;
+    by_name.spec.pipeline_ref = Some(dcanary_crds::PipelineRef { name: "web".into() });
+    let error = plan_of(&by_name).unwrap_err();
+    assert!(
+        error.to_string().contains("steps[0].checkout.credentials"),
+        "{error}"
+    );
+    assert_eq!(reason(error), "CredentialsForAnother");
+    by_name.spec.source = None;
+    assert!(plan_of(&by_name).is_ok());
+}

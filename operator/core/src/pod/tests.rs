@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, io::Read as _};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use dcanary_crds::{ExecutorSpec, PipelineRun, PipelineRunStatus, Profile};
+use dcanary_crds::{ExecutorSpec, PipelineRef, PipelineRun, PipelineRunStatus, Profile};
 use k8s_openapi::api::core::v1::Pod;
 
 use super::pod;
@@ -164,4 +164,39 @@ fn credentials_of_the_pipeline_never_go_to_another_repository_of_the_run() {
     );
     run.spec.source.as_mut().unwrap().repo = Some("https://evil.example.com/web.git".into());
     assert!(of(&run).is_empty());
+}
+
+#[test]
+fn credentials_of_a_step_go_to_another_repository_only_if_its_author_named_that() {
+    let (mut run, mut definition, _) = build(Delivery::ImageVolume, Profile::Restricted, false);
+    let inline = run.spec.pipeline_spec.take();
+    run.spec.pipeline_ref = Some(PipelineRef { name: "web".into() });
+    let of = |run: &PipelineRun, definition: &Definition| -> Vec<(String, String)> {
+        crate::credentials::of(run, definition, &definition.stages[0])
+            .into_iter()
+            .map(|credentials| (credentials.secret, credentials.host))
+            .collect()
+    };
+    let sent_to = |host: &str| vec![("git-token".to_owned(), host.to_owned())];
+    definition.stages[0].stage.steps[0]
+        .checkout
+        .as_mut()
+        .unwrap()
+        .credentials = Some("git-token".into());
+    assert_eq!(of(&run, &definition), sent_to("git.example.com"));
+    run.spec.source.as_mut().unwrap().repo = Some("https://evil.example.com/web.git".into());
+    assert!(of(&run, &definition).is_empty());
+    // nor if the pipeline leaves the repository to its runs
+    let mut without = definition.clone();
+    without.source = None;
+    assert!(of(&run, &without).is_empty());
+    // a step that names its repository says itself where its Secret goes
+    let mut named = definition.clone();
+    named.stages[0].stage.steps[0].checkout.as_mut().unwrap().repo =
+        Some("https://lib.example.com/lib.git".into());
+    assert_eq!(of(&run, &named), sent_to("lib.example.com"));
+    // and of an inline definition the author is the run's
+    run.spec.pipeline_ref = None;
+    run.spec.pipeline_spec = inline;
+    assert_eq!(of(&run, &definition), sent_to("evil.example.com"));
 }
