@@ -9,12 +9,22 @@ use super::{Builder, PlanError, Variables, artifact_name, image_name, kind, refu
 use crate::{credentials::Credentials, repository, values};
 
 impl Builder<'_> {
-    pub(super) fn step(&self, index: usize, step: &Step) -> Result<StepPlan, PlanError> {
+    /// The plan of a step. `beaten` are the values of executor and stage that other steps have from a Secret.
+    pub(super) fn step(&self, index: usize, step: &Step, beaten: &Variables) -> Result<StepPlan, PlanError> {
+        let inherited = beaten
+            .iter()
+            .filter(|(name, _)| step.env.iter().all(|var| var.name != **name))
+            .map(|(name, value)| {
+                Ok::<_, PlanError>(EnvVar {
+                    name: name.clone(),
+                    value: value.clone(),
+                })
+            });
         let plain = step
             .env
             .iter()
             .filter_map(|var| Some((var.name.clone(), var.value.as_ref()?)));
-        let env = plain.map(|(name, value)| {
+        let own = plain.map(|(name, value)| {
             Ok(EnvVar {
                 name,
                 value: self.render(value)?,
@@ -23,7 +33,7 @@ impl Builder<'_> {
         Ok(StepPlan {
             name: step_name(step, index),
             condition: step.condition.clone(),
-            env: env.collect::<Result<_, _>>()?,
+            env: inherited.chain(own).collect::<Result<_, _>>()?,
             working_dir: step.working_dir.clone(),
             timeout_seconds: step.timeout.map_or(0, dcanary_crds::Duration::as_secs),
             continue_on_error: step.continue_on_error,

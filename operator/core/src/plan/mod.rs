@@ -5,7 +5,7 @@ mod names;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dcanary_crds::{PipelineRun, PipelineRunStatus};
 use dcanary_expr::{Reference, Template, TemplateError, Values};
@@ -59,6 +59,9 @@ pub struct Subject<'a> {
     pub attempt: i32,
 }
 
+/// Values of variables by their names.
+type Variables = BTreeMap<String, String>;
+
 struct Builder<'a> {
     subject: Subject<'a>,
     stage: &'a StageDefinition,
@@ -103,13 +106,14 @@ impl Builder<'_> {
             .pipeline_ref
             .as_ref()
             .map_or_else(|| name.clone(), |p| p.name.clone());
+        let (beaten, shared) = self.plain()?;
         let steps = self
             .stage
             .stage
             .steps
             .iter()
             .enumerate()
-            .map(|(i, step)| self.step(i, step));
+            .map(|(i, step)| self.step(i, step, &beaten));
         Ok(Plan {
             protocol: PROTOCOL,
             run: RunRef {
@@ -121,7 +125,7 @@ impl Builder<'_> {
             stage: self.stage.stage.name.clone(),
             attempt: u32::try_from(self.subject.attempt).unwrap_or(1),
             steps: steps.collect::<Result<_, _>>()?,
-            env: self.env()?,
+            env: self.env(shared)?,
             masks: self.masks(),
             inputs: self.inputs(),
             variables: self.values.variables(),
@@ -159,9 +163,12 @@ impl Builder<'_> {
         })
     }
 
-    /// Later variables win: executor, stage, then what the operator sets.
-    fn env(&self) -> Result<Vec<EnvVar>, PlanError> {
-        let mut env = BTreeMap::new();
+    /// Plain values of executor and stage, later ones win: first those that some step has from a Secret instead, then all others.
+    ///
+    /// The kubelet sets a Secret for the whole container and a value for all steps would hide it, so each of the first kind is a value of
+    /// the steps that do not take the Secret.
+    fn plain(&self) -> Result<(Variables, Variables), PlanError> {
+        let mut env = Variables::new();
         let executor = self.stage.executor.iter().flat_map(|executor| &executor.env);
         for var in executor.chain(&self.stage.stage.env) {
             match &var.value {
@@ -170,6 +177,20 @@ impl Builder<'_> {
                 None => env.remove(&var.name),
             };
         }
+        let steps = &self.stage.stage.steps;
+        let secrets: BTreeSet<&str> = steps
+            .iter()
+            .flat_map(|step| &step.env)
+            .filter(|var| var.secret.is_some())
+            .map(|var| var.name.as_str())
+            .collect();
+        Ok(env
+            .into_iter()
+            .partition(|(name, _)| secrets.contains(name.as_str())))
+    }
+
+    /// Variables of all steps: plain ones, and over them what the operator sets.
+    fn env(&self, mut env: Variables) -> Result<Vec<EnvVar>, PlanError> {
         for (name, value) in &self.values.params {
             env.insert(format!("PARAM_{name}"), value.clone());
         }
