@@ -239,6 +239,13 @@ mod tests {
     }
 
     #[test]
+    fn a_run_that_ended_by_its_deletion_has_the_exit_code_of_a_cancelled_one() {
+        let mut deleted = fixtures::failed();
+        deleted.status.as_mut().unwrap().conditions[0].reason = "Deleted".to_owned();
+        assert_eq!(exit_of(&deleted), Some(Exit::Cancelled));
+    }
+
+    #[test]
     fn a_redraw_starts_where_the_last_drawing_did() {
         assert_eq!(up(0), "");
         assert_eq!(up(3), "\u{1b}[3F\u{1b}[J");

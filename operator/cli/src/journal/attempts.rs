@@ -3,6 +3,9 @@
 use dcanary_crds::{AttemptOutcome, AttemptStatus, StageStatus};
 use dcanary_types::record::{Record, SkipReason, Transition};
 
+/// Reason of a stage that did not begin because the status of its run was full. The journal has `ended` for it.
+const STATUS_FULL: &str = "StatusFull";
+
 /// What may be in a status and not in the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Missing {
@@ -37,6 +40,10 @@ pub(super) fn compare(stage: &StageStatus, records: &[Record], missing: Missing)
                 disputed.push(*attempt);
                 dispute(name, tried(stage, *attempt)?, *attempt, reason)?;
             }
+            Transition::StageSkipped {
+                reason: SkipReason::Ended,
+                ..
+            } if stage.reason == STATUS_FULL => {}
             Transition::StageSkipped { reason, .. } => same_reason(stage, skipped(*reason))?,
             Transition::StageCancelled { reason, .. } => same_reason(stage, reason)?,
             _ => {}
@@ -116,14 +123,18 @@ fn dispute(stage: &str, attempt: &AttemptStatus, number: u64, reason: &str) -> R
 /// Of a container that began, the status has the image as the kubelet calls it: by a digest, and perhaps by another name. That is not
 /// compared, as the same image has several.
 fn same_image(stage: &str, attempt: &AttemptStatus, number: u64, recorded: &str) -> Result<(), String> {
-    match attempt.image.as_deref() {
-        // The status has less room for it.
-        Some(image) if !image.contains("sha256:") && !recorded.starts_with(image) => Err(format!(
-            "the image of attempt {number} of stage {stage} is {} in the cluster and {recorded} in the ledger",
-            shown(image)
-        )),
-        _ => Ok(()),
+    let Some(image) = attempt.image.as_deref() else {
+        return Ok(());
+    };
+    // The status has less room for it, and says by this sign that it was shortened.
+    let begin = image.strip_suffix('…').unwrap_or(image);
+    if image.contains("sha256:") || recorded.starts_with(begin) {
+        return Ok(());
     }
+    Err(format!(
+        "the image of attempt {number} of stage {stage} is {} in the cluster and {recorded} in the ledger",
+        shown(image)
+    ))
 }
 
 fn same_reason(stage: &StageStatus, recorded: &str) -> Result<(), String> {

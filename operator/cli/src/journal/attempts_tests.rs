@@ -191,3 +191,52 @@ fn every_disputed_attempt_is_told() {
         ["stage build, attempt 2: SecondTrade; no gate opens on it"]
     );
 }
+
+#[test]
+fn a_stage_for_which_the_status_had_no_room_is_recorded_as_ended() {
+    let mut full = run();
+    full.status.as_mut().unwrap().stages[1].reason = "StatusFull".to_owned();
+    let skipped = |reason| {
+        let mut journal = journal();
+        journal[7].transition = Transition::StageSkipped {
+            stage: "test".to_owned(),
+            reason,
+        };
+        whole(&full, &journal)
+    };
+    let (status, detail) = skipped(SkipReason::Ended);
+    assert_eq!(status, Status::Passed, "{detail}");
+    for other in [SkipReason::Condition, SkipReason::Needs, SkipReason::Results] {
+        let (status, detail) = skipped(other);
+        assert_eq!(status, Status::Failed);
+        assert!(
+            detail.contains("the reason of stage test is StatusFull in the cluster"),
+            "{detail}"
+        );
+    }
+}
+
+#[test]
+fn an_image_whose_name_the_status_shortened_is_compared_as_far_as_it_goes() {
+    let image = format!("registry.example/{}:1", "c".repeat(500));
+    let mut journal = journal();
+    journal[5].transition = Transition::StageStarted {
+        stage: "build".to_owned(),
+        attempt: 3,
+        image: image.clone(),
+    };
+    let shortened = |image: &str| {
+        let mut run = run();
+        let stages = &mut run.status.as_mut().unwrap().stages;
+        stages[0].attempts[2].image = Some(dcanary_core::text::cut(image, 384));
+        whole(&run, &journal)
+    };
+    let (status, detail) = shortened(&image);
+    assert_eq!(status, Status::Passed, "{detail}");
+    let (status, detail) = shortened(&image.replace('c', "d"));
+    assert_eq!(status, Status::Failed);
+    assert!(
+        detail.contains("the image of attempt 3 of stage build"),
+        "{detail}"
+    );
+}

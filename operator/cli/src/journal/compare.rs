@@ -191,7 +191,8 @@ pub fn outcome(status: &PipelineRunStatus) -> Option<Outcome> {
     let succeeded = of(ConditionType::Succeeded)?;
     Some(match (succeeded.status, succeeded.reason.as_str()) {
         (ConditionStatus::True, _) => Outcome::Succeeded,
-        (_, reason) if reason.contains("Cancel") => Outcome::Cancelled,
+        // the journal has no word of its own for a run that was ended by its deletion
+        (_, reason) if reason == "Deleted" || reason.contains("Cancel") => Outcome::Cancelled,
         (_, reason) if reason.contains("TimedOut") || reason.contains("Timeout") => Outcome::TimedOut,
         _ => Outcome::Failed,
     })

@@ -200,3 +200,24 @@ fn records_that_wait_leave_it_open_and_a_silent_ledger_fails() {
     assert_eq!(status, Status::Failed);
     assert!(detail.contains("has not ended in the ledger"), "{detail}");
 }
+
+#[test]
+fn a_run_that_ended_by_its_deletion_passes_when_the_ledger_has_it_as_cancelled() {
+    let mut deleted = run();
+    let end = &mut deleted.status.as_mut().unwrap().conditions[0];
+    end.status = ConditionStatus::False;
+    end.reason = "Deleted".to_owned();
+    let ended = |outcome| {
+        let mut journal = journal();
+        journal[3].transition = Transition::RunFinished { outcome };
+        compare(&deleted, &journal)
+    };
+    let (status, detail) = ended(Outcome::Cancelled);
+    assert_eq!(status, Status::Passed, "{detail}");
+    let (status, detail) = ended(Outcome::Failed);
+    assert_eq!(status, Status::Failed);
+    assert!(
+        detail.contains("cancelled in the cluster and failed in the ledger"),
+        "{detail}"
+    );
+}
