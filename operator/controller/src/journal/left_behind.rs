@@ -10,7 +10,7 @@ use std::{
 
 use dcanary_core::{journal::refused, observed::Refusal};
 use dcanary_crds::{PendingRecord, PipelineRun, labels};
-use dcanary_ledger::{Outbox, Outcome, RunKey};
+use dcanary_ledger::{Outbox, Outcome, Record, RunKey};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, ResourceExt, api::ListParams, runtime::reflector::Store};
@@ -33,6 +33,8 @@ struct Waiting {
     again: Instant,
     /// People were told that the journal refuses one of them.
     shown: bool,
+    /// What the ConfigMaps hold: the recorder asks for what the chain lacks.
+    records: Vec<PendingRecord>,
     /// Notes in the place of records that the journal refused. An operator that starts anew goes on from the chain's own position, so
     /// those that are recorded are not needed again.
     notes: BTreeMap<i64, PendingRecord>,
@@ -60,8 +62,9 @@ impl LeftBehind {
         self.gone.keys().cloned()
     }
 
-    /// Looks for ConfigMaps whose run is gone, and hands their records to the recorder: at once when they are new, else after a pause
-    /// that grows. The recorder keeps what it was given; a repetition helps only when a ConfigMap could not be deleted.
+    /// Looks for ConfigMaps whose run is gone, and hands the last of their records to the recorder, which asks for those before it: at once
+    /// when they are new, else after a pause that grows. The recorder keeps what it was given; a repetition helps only when a ConfigMap
+    /// could not be deleted.
     pub async fn look(&mut self, ctx: &Context, runs: &Store<PipelineRun>) {
         self.failed = false;
         self.hand_back(ctx, outcomes::only_sealed(ctx, runs)).await;
@@ -103,7 +106,10 @@ impl LeftBehind {
             };
             let uid = subject.uid();
             let known = self.handed.get(&uid) == Some(&sealed.last);
-            if known || outcomes::hand_back_of(ctx, subject.as_ref(), &outbox.key, 0, u64::MAX).await {
+            // a note in the place of a sealed record stays in the outbox until the status says that it is recorded
+            let recorded = subject.journal().map_or(0, |journal| journal.recorded);
+            let from = u64::try_from(recorded).unwrap_or(0);
+            if known || outcomes::hand_back_of(ctx, subject.as_ref(), &outbox.key, from, u64::MAX).await {
                 handed.insert(uid, sealed.last);
             } else {
                 self.failed = true;
@@ -125,17 +131,13 @@ impl LeftBehind {
         let project = named.unwrap_or(&ctx.config.project);
         let mut pending: Vec<PendingRecord> = maps.iter().flat_map(kept).collect();
         pending.sort_by_key(|record| record.n);
-        if let Some(waiting) = self.gone.get(&uid) {
-            for record in &mut pending {
-                if let Some(note) = waiting.notes.get(&record.n) {
-                    record.clone_from(note);
-                }
-            }
-        }
-        let records = records(&pending);
-        let last = records.last().map(|record| record.n);
+        let count = pending.len();
+        let last = records(&pending).last().map(|record| record.n);
         let first_time = self.noted(&uid, config_maps, last, Instant::now());
-        if last.is_none() {
+        if let Some(waiting) = self.gone.get_mut(&uid) {
+            waiting.records = pending;
+        }
+        let Some(last) = last else {
             if first_time {
                 warn!(
                     run = uid,
@@ -143,21 +145,36 @@ impl LeftBehind {
                 );
             }
             return;
-        }
+        };
         if first_time {
             info!(
                 run = uid,
-                records = records.len(),
+                records = count,
                 "recording what a deleted run left behind"
             );
         } else {
             debug!(run = uid, "handing over again what a deleted run left behind");
         }
+        // The last one alone: with it the recorder asks for those before it that the chain lacks. What the chain has is not offered again,
+        // as an operator before this one may have put a note in the place of a record that was refused.
         recorder.submit(Outbox {
+            records: self.waiting_records(&uid, last, last),
             key: RunKey::new(project.clone(), ctx.config.domain.clone(), uid),
-            records,
             graph: maps.iter().find_map(|map| decode_graph(text(map, seal::GRAPH)?)),
         });
+    }
+
+    /// The records `from..=to` of a run, with the notes in the place of those that were refused.
+    fn waiting_records(&self, uid: &str, from: u64, to: u64) -> Vec<Record> {
+        let Some(waiting) = self.gone.get(uid) else {
+            return Vec::new();
+        };
+        let asked = waiting
+            .records
+            .iter()
+            .filter(|record| u64::try_from(record.n).is_ok_and(|n| (from..=to).contains(&n)))
+            .map(|record| waiting.notes.get(&record.n).unwrap_or(record).clone());
+        records(&asked.collect::<Vec<_>>())
     }
 
     /// Whether a run's records are to be handed over now.
@@ -179,6 +196,7 @@ impl LeftBehind {
             tries,
             again: now + FIRST.saturating_mul(1 << tries.min(16)).min(LONGEST),
             shown,
+            records: Vec::new(),
             notes,
         };
         self.gone.insert(uid.to_owned(), waiting);
@@ -203,7 +221,11 @@ impl LeftBehind {
         if n == 0 || waiting.notes.contains_key(&n) {
             return false;
         }
-        let note = refused(refusal, &key.run, Timestamp::now());
+        // At the time of what it stands for: every operator that replaces it writes the same note, and the second one repeats the first.
+        let claimed = waiting.records.iter().find(|record| record.n == n);
+        let claimed =
+            claimed.and_then(|record| Timestamp::from_nanosecond(i128::from(record.claimed_ts)).ok());
+        let note = refused(refusal, &key.run, claimed.unwrap_or_else(Timestamp::now));
         recorder.submit(Outbox {
             key: key.clone(),
             records: records(std::slice::from_ref(&note)),
@@ -248,6 +270,20 @@ impl LeftBehind {
                         have,
                         "LedgerConflict: the chain holds another record of a deleted run; its ConfigMap is kept"
                     );
+                }
+                0
+            }
+            Outcome::Missing { from, to, .. } => {
+                let records = self.waiting_records(&key.run, *from, *to);
+                if let Some(recorder) = ctx.recorder.get()
+                    && !records.is_empty()
+                {
+                    recorder.submit(Outbox {
+                        key: key.clone(),
+                        records,
+                        // the recorder has it with the last record
+                        graph: None,
+                    });
                 }
                 0
             }

@@ -205,7 +205,8 @@ async fn hand_back(ctx: &Context, runs: &Store<PipelineRun>, key: &RunKey, from:
     }
 }
 
-/// The same for a run or an Environment that is at hand. Whether all of it could be handed over.
+/// The same for a run or an Environment that is at hand. Whether all of it could be handed over. Nothing but what was asked for goes: what
+/// the chain holds already, or waits in the outbox, may be a note in the place of a sealed record that the journal refused.
 pub(super) async fn hand_back_of(
     ctx: &Context,
     subject: &(dyn Journaled + Send),
@@ -238,9 +239,12 @@ pub(super) async fn hand_back_of(
         let records = records(&found);
         let hash = dcanary_ledger::record::seal(&records).map(|hash| format!("sha256:{}", hex::encode(hash)));
         if hash.as_deref() == Some(sealed.hash.as_str()) {
+            let asked = records
+                .into_iter()
+                .filter(|record| (from..=to).contains(&record.n));
             recorder.submit(Outbox {
                 key: key.clone(),
-                records,
+                records: asked.collect(),
                 graph: graph(journal),
             });
         } else {

@@ -16,6 +16,9 @@ use crate::{
     testing::{self, Answer, ApiServer, Asked},
 };
 
+#[path = "tests_refused.rs"]
+mod refused;
+
 const MAP: &str = "dcanary-journal-run-1-0";
 
 fn pending(n: i64, note: &str) -> PendingRecord {
@@ -332,46 +335,4 @@ async fn a_run_that_is_still_there_with_nothing_but_sealed_records_is_recorded_b
         desk.ledger.records(&key),
         written(&[pending(0, "a"), pending(1, "b")])
     );
-}
-
-#[tokio::test]
-async fn a_refused_record_that_a_deleted_run_left_behind_is_replaced_by_its_note_and_those_after_it_are_recorded()
- {
-    let all = [pending(0, "a"), pending(1, "b"), pending(2, "c")];
-    let mut left = map(&all);
-    left["data"][seal::GRAPH] = json!(BASE64_STANDARD.encode(b"graph"));
-    let api = ApiServer::start(move |request: &Asked| match request.method.as_str() {
-        "GET" => Answer::ok(&json!({"items": [left], "metadata": {}})),
-        _ => Answer::ok(&json!({"kind": "Status", "status": "Success"})),
-    });
-    let ledger = Arc::new(MemoryLedger::new());
-    let key = RunKey::new("default", "local", "run-1");
-    ledger.refuse(&key, 1, "malformed");
-    let (ctx, _woken) = testing::context_with(api.client(), testing::server("http://127.0.0.1:9"));
-    let options = RecorderOptions {
-        min_pause: Duration::from_millis(2),
-        max_pause: Duration::from_millis(20),
-        ..RecorderOptions::default()
-    };
-    let (recorder, outcomes) = Recorder::start(ledger.clone(), options);
-    assert!(ctx.recorder.set(recorder).is_ok());
-    let (gone, _writer) = reflector::store();
-    tokio::spawn(follow(ctx.clone(), gone, outcomes));
-    // its ConfigMap goes when the chain holds everything
-    let dropped = api.nth("DELETE", 1).await;
-    assert!(dropped.path.ends_with(MAP), "{}", dropped.path);
-    let kept = ledger.records(&key);
-    assert_eq!((&kept[0], &kept[2]), (&written(&all)[0], &written(&all)[2]));
-    assert_eq!(
-        (kept.len(), kept[1].btype.as_str()),
-        (3, "dcanary_record_refused")
-    );
-    let refused: record::Record<Transition> = dcanary_core::journal::read(&all[1]).unwrap();
-    let note =
-        record::Record::<Transition>::decode(&kept[1].btype, kept[1].claimed_ts, &kept[1].body).unwrap();
-    let expected = Transition::RecordRefused {
-        hash: refused.content_hash(),
-        reason: "malformed".to_owned(),
-    };
-    assert_eq!(note.transition, expected);
 }
