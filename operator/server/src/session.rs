@@ -35,8 +35,8 @@ pub enum SessionError {
     /// Another key was traded before.
     #[error("the token of this Pod was traded before with another key; this is recorded")]
     SecondTrade,
-    /// Its run is not there, or is over.
-    #[error("the run that the Pod names as its owner is not there or is over")]
+    /// It has no run, or one that is not there or is over.
+    #[error("the Pod belongs to no PipelineRun, or to one that is not there or is over")]
     NoRun,
     /// Closed by the operator.
     #[error("the session was closed by the operator")]
@@ -103,14 +103,14 @@ pub async fn trade(core: &Core, pod: &PodIdentity, key: &str) -> Result<(Attempt
             let facts = facts
                 .filter(|facts| facts.uid == pod.uid)
                 .ok_or(SessionError::PodGone)?;
-            let record = first_record(&id, namespace, pod, &facts, key);
-            if let Some(run) = &record.run {
-                goes_on(core, &record.namespace, run).await?;
-            }
+            // Nobody would ever revoke or sweep what a Pod of no run stores.
+            let run = place(&facts).ok_or(SessionError::NoRun)?;
+            goes_on(core, &namespace, &run).await?;
             let pointer = Pointer::At {
-                namespace: record.namespace.clone(),
-                run: record.run.as_ref().map(|run| run.uid.clone()),
+                namespace: namespace.clone(),
+                run: Some(run.uid.clone()),
             };
+            let record = first_record(&id, namespace, pod, run, key);
             let ops = vec![
                 replace(pointer_path(&id), &pointer),
                 replace(format!("{}/attempt.json", record.dir()), &record),
@@ -136,28 +136,29 @@ async fn goes_on(core: &Core, namespace: &Namespace, run: &RunPlace) -> Result<(
 }
 
 /// Labels count only together with a controller owner reference of the same UID.
+fn place(facts: &PodFacts) -> Option<RunPlace> {
+    let owner = facts.owner_run.as_ref()?;
+    let uid = facts.run_uid.as_ref().filter(|uid| **uid == owner.uid)?;
+    Some(RunPlace {
+        name: owner.name.clone(),
+        uid: uid.parse().ok()?,
+        stage: facts.stage.clone()?,
+        number: facts.attempt?,
+    })
+}
+
 fn first_record(
     id: &AttemptId,
     namespace: Namespace,
     pod: &PodIdentity,
-    facts: &PodFacts,
+    run: RunPlace,
     key: Digest,
 ) -> Record {
-    let run = facts.owner_run.as_ref().and_then(|owner| {
-        let uid = facts.run_uid.as_ref().filter(|uid| **uid == owner.uid)?;
-        let run = RunPlace {
-            name: owner.name.clone(),
-            uid: uid.parse().ok()?,
-            stage: facts.stage.clone()?,
-            number: facts.attempt?,
-        };
-        Some(run)
-    });
     Record {
         attempt: id.clone(),
         namespace,
         pod: pod.name.clone(),
-        run,
+        run: Some(run),
         opened: now_millis(),
         key,
         revoked: false,

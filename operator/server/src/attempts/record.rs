@@ -18,7 +18,7 @@ pub struct Record {
     pub namespace: Namespace,
     /// Name of the Pod.
     pub pod: String,
-    /// The run; none when the Pod is not owned by one.
+    /// The run; none only in what servers wrote that took Pods of no run.
     pub run: Option<RunPlace>,
     /// Time of the first trade, milliseconds since 1970.
     pub opened: u64,

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use dcanary_server::auth::PodFacts;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -258,40 +259,52 @@ async fn the_log_of_an_attempt_under_way_does_not_wait_until_the_status_names_it
     assert!(shown.text().await.unwrap().contains("line 1"));
 }
 
+/// Nobody would sweep what such Pods store: their number is without limit.
 #[tokio::test]
-async fn forged_labels_make_an_attempt_of_its_own_that_belongs_to_no_run() {
+async fn a_pod_that_belongs_to_no_run_gets_no_session_also_with_the_labels_of_one() {
     let server = TestServer::start().await;
     let real = server.runner("uid-1").await;
     real.lines(1, 1).await;
     server
         .cluster
         .add_pod("builds", "pod-forged", "forged", "run-1", "build", 1);
-    server
-        .cluster
-        .pods
-        .lock()
-        .unwrap()
-        .get_mut(&("builds".into(), "pod-forged".into()))
-        .unwrap()
-        .owner_run = None;
+    let key = ("builds".to_owned(), "pod-forged".to_owned());
+    let whole = server.cluster.pods.lock().unwrap()[&key].clone();
+    let is = |facts: PodFacts| {
+        let mut pods = server.cluster.pods.lock().unwrap();
+        pods.insert(key.clone(), facts);
+    };
     let forged = Runner::new(server.http(), "builds", "forged");
-    assert_eq!(forged.trade().await.status(), StatusCode::OK);
-    forged
-        .frames(
-            1,
-            vec![json!({"kind": "log", "step": 0, "stream": "stdout", "time": "t", "line": "lies"})],
-        )
-        .await;
-    assert_eq!(forged.finish(&report(1)).await.status(), StatusCode::OK);
-    let reports = server.http().reports(0).await.reports;
-    assert_eq!(
-        (reports[0].attempt.as_str(), reports[0].run_uid.as_str()),
-        ("forged", "")
+    is(PodFacts {
+        owner_run: None,
+        ..whole.clone()
+    });
+    let told = forged.trade().await.text().await.unwrap();
+    assert!(
+        told.contains("no-run") && told.contains("belongs to no PipelineRun"),
+        "{told}"
     );
-    let logs = server
-        .http()
-        .get("/v1/namespaces/builds/runs/run-1/logs", "reader/a/builds")
-        .await;
-    let logs = logs.text().await.unwrap();
-    assert!(logs.contains("line 1") && !logs.contains("lies"));
+    is(PodFacts {
+        run_uid: Some("another".to_owned()),
+        ..whole.clone()
+    });
+    assert_eq!(refused(forged.trade().await).await, (403, "no-run".into()));
+    is(PodFacts {
+        stage: None,
+        ..whole.clone()
+    });
+    assert_eq!(refused(forged.trade().await).await, (403, "no-run".into()));
+    let lies = json!({"kind": "log", "step": 0, "stream": "stdout", "time": "t", "line": "lies"});
+    assert_eq!(
+        refused(forged.frames(1, vec![lies]).await).await,
+        (401, "no-session".into())
+    );
+    assert!(!server.dir.join("data/attempts/forged.json").exists());
+    assert!(!server.dir.join("data/runs/builds/-").exists());
+    is(whole);
+    assert_eq!(
+        forged.trade().await.status(),
+        StatusCode::OK,
+        "it was not used up"
+    );
 }

@@ -250,23 +250,27 @@ async fn a_new_connection_takes_over_an_upload_from_a_stalled_one() {
     );
 }
 
+/// Servers before this one opened sessions for Pods of no run.
 #[tokio::test]
-async fn an_attempt_of_no_run_stores_no_artifacts() {
+async fn an_attempt_of_no_run_that_an_older_server_let_in_stores_no_artifacts() {
     let server = TestServer::start().await;
-    server
-        .cluster
-        .add_pod("builds", "pod-uid-1", "uid-1", "run-1", "build", 1);
-    let key = ("builds".to_owned(), "pod-uid-1".to_owned());
-    server
-        .cluster
-        .pods
-        .lock()
-        .unwrap()
-        .get_mut(&key)
-        .unwrap()
-        .owner_run = None;
-    let runner = Runner::new(server.http(), "builds", "uid-1");
-    assert_eq!(runner.trade().await.status(), StatusCode::OK);
+    let runner = server.runner("uid-1").await;
+    let (dir, cluster, _temp) = server.stop().await;
+    let data = dir.join("data");
+    let pointer = json!({"at": {"namespace": "builds", "run": null}});
+    std::fs::write(data.join("attempts/uid-1.json"), pointer.to_string()).unwrap();
+    let here = data.join("runs/builds/-/uid-1");
+    std::fs::create_dir_all(data.join("runs/builds/-")).unwrap();
+    std::fs::rename(data.join("runs/builds/run-1/uid-1"), &here).unwrap();
+    let file = here.join("attempt.json");
+    let mut record: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    record["run"] = Value::Null;
+    std::fs::write(&file, record.to_string()).unwrap();
+    let server = TestServer::at(&dir, cluster, Options::default()).await;
+    let runner = Runner {
+        http: server.http(),
+        ..runner
+    };
     let put = runner.put("dist", 0, b"content".to_vec()).await;
     let text = put.text().await.unwrap();
     assert!(text.contains("no-run") && text.contains("PipelineRun"), "{text}");
