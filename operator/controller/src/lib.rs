@@ -8,6 +8,7 @@
 //! ```
 //! Decisions are in `dcanary-core` and `dcanary-rollout`, which know no client. This crate only does what it is told there.
 
+pub mod authority;
 pub mod backoff;
 pub mod cache;
 pub mod config;

@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
+    authority,
     backoff::Failures,
     cache::{self, Cache, Fed, Found, cache, fed},
     config::Config,
@@ -98,6 +99,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<()> {
             stop.clone(),
         ),
     );
+    follow_authority(&mut tasks, &ctx, &stop);
     let environments_listed = delivery.environments_listed();
     let promotions_listed = delivery.promotions_listed();
     let watched = environment::watch::start(&ctx, delivery, &mut tasks);
@@ -282,6 +284,13 @@ fn sources(config: &Config) -> reqwest::Result<measure::Sources> {
         measure::builder(guard).tls_certs_only([]).build()
     })?;
     Ok(measure::Sources { http, guard })
+}
+
+/// Looks at the authority that the client and build Pods are made with.
+fn follow_authority(tasks: &mut Tasks, ctx: &Context, stop: &CancellationToken) {
+    let (file, known) = (&ctx.config.server_ca_file, &ctx.settings.server_ca);
+    let looking = authority::follow(file.clone(), known.clone(), authority::LOOK_EVERY, stop.clone());
+    tasks.start_quiet("server authority", looking);
 }
 
 /// What takes a run that is not in the cache for one that is gone begins when the cache has the first list.
