@@ -204,19 +204,25 @@ impl Reports {
             let Some(cursor) = list.visible.range(..=cursor).next_back().copied() else {
                 return Ok(());
             };
-            let later = list.visible.split_off(&(cursor + 1));
-            let gone = std::mem::replace(&mut list.visible, later);
-            list.acked = cursor;
-            self.metrics
-                .reports_waiting
-                .set(i64::try_from(list.visible.len()).unwrap_or(i64::MAX));
-            let state = serde_json::to_vec(&Acknowledged { acked: cursor }).unwrap_or_default();
+            // An earlier acknowledgement may still be under way: the state on the volume never goes back.
+            list.acked = list.acked.max(cursor);
+            let state = serde_json::to_vec(&Acknowledged { acked: list.acked }).unwrap_or_default();
             let mut ops = vec![Op::Replace {
                 path: STATE.to_owned(),
                 bytes: state,
             }];
-            ops.extend(gone.into_iter().map(|cursor| Op::Remove { path: path(cursor) }));
-            self.store.commits.enqueue(ops, None)
+            let gone = list.visible.range(..=cursor);
+            ops.extend(gone.map(|cursor| Op::Remove { path: path(*cursor) }));
+            let (shown, metrics) = (Arc::clone(&self.list), self.metrics.clone());
+            // Not before it is durable: of one that found no space the entries stay, and its repetition writes.
+            let forget = move || {
+                let mut list = shown.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                list.visible = list.visible.split_off(&(cursor + 1));
+                metrics
+                    .reports_waiting
+                    .set(i64::try_from(list.visible.len()).unwrap_or(i64::MAX));
+            };
+            self.store.commits.enqueue(ops, Some(Box::new(forget)))
         };
         Ok(committed.durable().await?)
     }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use dcanary_server::store::space::Reserve;
 use dcanary_server::sweep::{self, Ages, Rhythm, sweep};
 use reqwest::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{Options, Runner, TestServer, completion, line, refused, report};
 
@@ -223,6 +223,32 @@ async fn a_write_that_finds_no_space_counts_as_full_also_with_room_for_the_reser
     pause().await;
     runner.lines(1, 1).await;
     assert_eq!(reports(&server, 0).await["storeFullSince"], Value::Null);
+}
+
+#[tokio::test]
+async fn an_acknowledgement_that_finds_no_space_is_refused_each_time_and_the_reports_stay_until_one_is_written()
+ {
+    let volume = Mounted::new(24);
+    let server = server(&volume, 0).await;
+    let runner = server.runner("uid-1").await;
+    runner.finish(&report(0)).await;
+    let http = server.http();
+    let cursor = http.reports(0).await.reports[0].cursor;
+    volume.fill(256 << 10);
+    pause().await;
+    let acknowledgement = json!({"cursor": cursor});
+    for _ in 0..2 {
+        let answer = http.post("/v1/reports/ack", "operator", &acknowledgement).await;
+        assert_eq!(refused(answer).await, (503, "store-full".into()));
+        assert_eq!(http.reports(0).await.reports.len(), 1);
+    }
+    volume.empty();
+    pause().await;
+    let answer = http.post("/v1/reports/ack", "operator", &acknowledgement).await;
+    assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+    assert!(http.reports(0).await.reports.is_empty());
+    let server = server.restart(Options::default()).await;
+    assert!(server.http().reports(0).await.reports.is_empty());
 }
 
 /// A server that keeps nothing of runs that are gone, with 4 MiB of such a run, and a runner of another one.
