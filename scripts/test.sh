@@ -29,6 +29,19 @@ tests() {
   suite "$name" cargo test --release --locked --quiet --no-fail-fast --workspace "$@"
 }
 
+# Laws need processors and nothing else, outages mostly wait: so laws take what those leave over. Their output comes when they are done.
+laws_beside() {
+  printf '== laws, beside the next\n'
+  nice -n 19 cargo test --release --locked --quiet --no-fail-fast --workspace --test laws > "$results/laws.log" 2>&1 &
+  laws=$!
+}
+laws_over() {
+  [ -n "${laws:-}" ] || return 0
+  wait "$laws" || status=1
+  printf '== laws\n'
+  cat "$results/laws.log"
+}
+
 # Deliveries measure requests, three of them at once on one machine. A few that fail beside others are told again by themselves; both
 # outcomes are shown, and what fails alone has failed.
 deliveries() {
@@ -54,8 +67,9 @@ if [ "$what" = all ] || [ "$what" = unit ]; then
     e2e/cluster/build.sh debs
     PATH=$PATH:$(e2e/cluster/build.sh --path debs)/bin
   fi
-  # not --bins: that would also test, and so compile, the programs that have nothing to test
-  tests unit --exclude dcanary-harness --tests
+  # all but `laws`
+  tests unit --exclude dcanary-harness --lib --bins --test '[!l]*' --test 'ly*'
+  if [ "$what" = unit ]; then tests laws --test laws; fi
   suite verifier-python docs/verifier/test.sh
   if [ "${CLUSTER:-local}" = local ]; then
     e2e/cluster/build.sh helm
@@ -101,9 +115,11 @@ if [ "$what" != unit ]; then
   fi
 fi
 if [ "$what" = all ] || [ "$what" = e2e ]; then
-  # these kill parts of the installation, so nothing else may run
+  # these kill parts of the installation, so nothing else may run on it
+  if [ "$what" = all ]; then laws_beside; fi
   tests e2e-outages --test e2e -- --test-threads 1 outages::
   tests e2e-failpoints --test e2e -- --test-threads 1 --nocapture failpoints::
+  laws_over
   if [ "${CLUSTER:-local}" = local ]; then
     # last: compares what was granted with everything that was asked for above; needs the audit log
     tests e2e-rbac --test e2e -- rbac::
