@@ -84,6 +84,15 @@ impl Builder<'_> {
                 )
             })?,
         };
+        let credentials = self.credentials.iter().find(|c| c.steps.contains(&index));
+        if checkout.repo.is_none() && checkout.credentials.is_some() && credentials.is_none() {
+            return Err(refused(
+                "CredentialsForAnother",
+                format!(
+                    "steps[{index}].checkout.credentials: without `repo` they are for the repository of the pipeline's `source` only, and the run names another one: name it in `checkout.repo`"
+                ),
+            ));
+        }
         let revision = match &checkout.reference {
             Some(reference) => self.render(reference)?,
             None if checkout.repo.is_none() => self
@@ -94,15 +103,6 @@ impl Builder<'_> {
                 .unwrap_or_else(|| "HEAD".to_owned()),
             None => "HEAD".to_owned(),
         };
-        let credentials = self.credentials.iter().find(|c| c.steps.contains(&index));
-        if checkout.repo.is_none() && checkout.credentials.is_some() && credentials.is_none() {
-            return Err(refused(
-                "CredentialsForAnother",
-                format!(
-                    "steps[{index}].checkout.credentials: without `repo` they are for the repository of the pipeline's `source` only, and the run names another one: name it in `checkout.repo`"
-                ),
-            ));
-        }
         let number =
             |value: Option<i32>, default| value.map_or(default, |n| u32::try_from(n).unwrap_or(default));
         Ok(Action::Checkout {

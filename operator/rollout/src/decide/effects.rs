@@ -185,6 +185,8 @@ impl Pass<'_> {
         }
         if let Some(stable) = self.status.stable.clone() {
             effects.extend(self.restored(&stable, target));
+            // a way back that ended at its deadline, or by a person, may have left some
+            effects.extend(self.replaced_by(&stable));
             // beside a stable release with a Deployment of its own
             let beside = |rollout: &Rollout| {
                 rollout.outcome != Some(RolloutOutcome::Promoted)
@@ -195,8 +197,6 @@ impl Pass<'_> {
             if let Some(rollout) = rollout.filter(beside) {
                 effects.extend(self.scaled(&rollout.workload, self.candidate_target(&rollout)));
                 if let Some(at) = self.emptied_at() {
-            // a way back that ended at its deadline, or by a person, may have left some
-            effects.extend(self.replaced_by(&stable));
                     self.reached(at);
                 }
             }

@@ -107,15 +107,15 @@ impl Pass<'_> {
         } else if let Some(error) = self.unfollowed(rollout) {
             // steps that cannot be followed are not passed
             self.say(error.reason(), error.to_string());
-        } else {
-            return self.is_paused(rollout);
-        }
         } else if let Some((reason, message)) = self.route_problem() {
             // what is measured, and what a person sees in a pause, would be about other requests than those that the step is about
             if !self.in_place() && !self.relieves() {
                 self.note_off_its_route();
             }
             self.say(&reason, message);
+        } else {
+            return self.is_paused(rollout);
+        }
         true
     }
 
@@ -161,10 +161,10 @@ impl Pass<'_> {
                 } else {
                     // it goes on by itself: no person is waited for
                     let (number, all) = (at + 1, steps.len());
+                    let remarks = self.remarks(&rollout);
                     let message = format!(
                         "step {number} of {all} lasts {seconds} s, until {end}; `dcanary resume {}` ends it{remarks}",
                         rollout.promotion
-                    let remarks = self.remarks(&rollout);
                     );
                     self.say("TimedPause", message);
                 }
@@ -362,6 +362,9 @@ impl Pass<'_> {
         let Some(rollout) = self.status.rollout.clone() else {
             return;
         };
+        if !self.is_on_its_route(&rollout) {
+            return;
+        }
         let env = self.env;
         if steps::post_promotion(&env.spec).is_some() && !self.is_straight(&rollout) {
             match self.verdict(steps::POST_PROMOTION) {
@@ -373,9 +376,6 @@ impl Pass<'_> {
                 Some((Verdict::Failed, message)) => {
                     self.turn_back(RolloutOutcome::RolledBack, "AnalysisFailed", &message);
                     return;
-        if !self.is_on_its_route(&rollout) {
-            return;
-        }
                 }
                 Some((Verdict::Inconclusive, message)) if !self.is_accepted(steps::POST_PROMOTION) => {
                     self.ask(&message);

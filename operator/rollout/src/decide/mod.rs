@@ -110,8 +110,8 @@ pub fn next(env: &Environment, seen: &Seen, now: Timestamp) -> Plan {
         pass.record_rules();
     }
     pass.carry_out_holds();
-    pass.recall_contest();
     pass.note_route();
+    pass.recall_contest();
     pass.adopt();
     pass.forget_relieved();
     pass.roll();

@@ -55,6 +55,9 @@ impl Cluster {
     }
 
     pub fn delete(&mut self, key: &Key, uid: &str) {
+        if key.kind == Kind::Pod {
+            self.pods.retain(|_, pod| pod["metadata"]["uid"] != uid);
+        }
         if self
             .objects
             .get(key)
@@ -63,12 +66,13 @@ impl Cluster {
             self.objects.remove(key);
         }
     }
-        if key.kind == Kind::Pod {
-            self.pods.retain(|_, pod| pod["metadata"]["uid"] != uid);
-        }
 
     /// Lets the controllers of Kubernetes catch up.
     pub fn settle(&mut self) {
+        let in_place = |key: &&Key| matches!(key.kind, Kind::StatefulSet | Kind::DaemonSet);
+        for key in self.objects.keys().filter(in_place).cloned().collect::<Vec<_>>() {
+            self.settle_in_place(&key);
+        }
         for (key, object) in &mut self.objects {
             let generation = object["metadata"]["generation"].clone();
             match key.kind {
@@ -77,10 +81,6 @@ impl Cluster {
                     let image = object
                         .pointer("/spec/template/spec/containers/0/image")
                         .and_then(Value::as_str)
-        let in_place = |key: &&Key| matches!(key.kind, Kind::StatefulSet | Kind::DaemonSet);
-        for key in self.objects.keys().filter(in_place).cloned().collect::<Vec<_>>() {
-            self.settle_in_place(&key);
-        }
                         .unwrap_or_default();
                     let ready = if image.contains("crash") || self.lame.contains(&key.name) {
                         0
