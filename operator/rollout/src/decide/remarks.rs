@@ -24,8 +24,8 @@ impl Pass<'_> {
             );
         }
         let split = (1..100).contains(&rollout.weight) && !self.is_routed();
-        let share = traffic::of(self.env, self.seen, None).and_then(|traffic| traffic.weight());
-        if let Some(share) = share.filter(|_| split) {
+        let traffic = traffic::of(self.env, self.seen, None).filter(|_| split);
+        if let Some(share) = traffic.and_then(|traffic| traffic.weight()) {
             let _ = write!(
                 remarks,
                 "; without a route requests go by Pods: the candidate has {share} % of those that are ready, for {} % asked",

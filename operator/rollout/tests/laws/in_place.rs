@@ -27,14 +27,17 @@ fn pods(world: &World, release: &str) -> usize {
     world.cluster.by_release().get(release).copied().unwrap_or(0)
 }
 
-fn run_until(world: &mut World, doing: Doing) {
+/// Goes on, Pod by Pod, until so many have this release.
+fn replace(world: &mut World, release: &str, wanted: usize) {
     for _ in 0..60 {
-        if world.doing() == Some(doing) {
-            return;
+        if pods(world, release) == wanted {
+            break;
         }
-        world.run(1);
+        world.decide_once(usize::MAX);
+        world.cluster.settle();
+        world.record();
     }
-    panic!("it never is {doing:?}: {:?}", world.status().rollout);
+    assert_eq!(pods(world, release), wanted);
 }
 
 #[test]
@@ -78,7 +81,7 @@ fn a_partition_holds_the_rollout_with_so_many_pods_replaced_until_it_is_let_on()
 fn one_that_is_paused_at_its_begin_replaces_its_pods_after_the_resume_before_it_comes_to_its_step() {
     let mut world = with("StatefulSet", &json!({"partition": 1}));
     let name = world.promote("good2");
-    run_until(&mut world, Doing::Starting);
+    world.run_until(Doing::Starting);
     world.decide(&name, Verb::Pause, "ann");
     let before = pods(&world, "good2");
     world.run(30);
@@ -93,15 +96,7 @@ fn no_pod_of_the_stable_release_goes_while_its_template_cannot_be_written_back()
     for rolling in [json!({"onDelete": true}), json!({})] {
         let mut world = with("StatefulSet", &rolling);
         let name = world.promote("good2");
-        for _ in 0..60 {
-            if pods(&world, "good2") == 1 {
-                break;
-            }
-            world.decide_once(usize::MAX);
-            world.cluster.settle();
-            world.record();
-        }
-        assert_eq!(pods(&world, "good2"), 1);
+        replace(&mut world, "good2", 1);
         world.refuses = Some(|write| write.key.kind == Kind::StatefulSet);
         // the controller of a StatefulSet goes on with the template that it has; who deletes Pods does not
         world.decide(&name, Verb::Abort, "ann");
@@ -119,15 +114,7 @@ fn no_pod_of_the_stable_release_goes_while_its_template_cannot_be_written_back()
 fn what_a_way_back_that_a_person_ended_has_left_is_replaced_afterwards() {
     let mut world = with("StatefulSet", &json!({"onDelete": true}));
     let name = world.promote("good2");
-    for _ in 0..60 {
-        if pods(&world, "good2") == 3 {
-            break;
-        }
-        world.decide_once(usize::MAX);
-        world.cluster.settle();
-        world.record();
-    }
-    assert_eq!(pods(&world, "good2"), 3);
+    replace(&mut world, "good2", 3);
     world.decide(&name, Verb::Abort, "ann");
     world.decide_once(0);
     world.decide(&name, Verb::Skip, "ann");

@@ -26,16 +26,6 @@ fn is_paused(world: &World) -> bool {
     paused.unwrap().status == ConditionStatus::True
 }
 
-fn run_until(world: &mut World, doing: Doing) {
-    for _ in 0..60 {
-        if world.doing() == Some(doing) {
-            return;
-        }
-        world.run(1);
-    }
-    panic!("it never is {doing:?}: {:?}", world.status().rollout);
-}
-
 #[test]
 fn nothing_is_promoted_and_no_old_pod_goes_while_it_is_paused_after_the_switch() {
     let strategy = json!({"blueGreen": {"scaleDownDelay": "10s", "postPromotionAnalysis": {"metrics": [{
@@ -44,7 +34,7 @@ fn nothing_is_promoted_and_no_old_pod_goes_while_it_is_paused_after_the_switch()
     let mut world = with(strategy);
     let before = world.status().stable.unwrap().workload;
     let name = world.promote("good2");
-    run_until(&mut world, Doing::Verifying);
+    world.run_until(Doing::Verifying);
     world.decide(&name, Verb::Pause, "ann");
     world.run(300);
     assert_eq!((world.doing(), is_paused(&world)), (Some(Doing::Verifying), true));
@@ -64,7 +54,7 @@ fn what_fails_after_the_switch_goes_back_in_a_pause_too() {
         "prometheus": {"address": "http://prometheus", "query": "up"}}]}}});
     let mut world = with(strategy);
     let name = world.promote("bad");
-    run_until(&mut world, Doing::Verifying);
+    world.run_until(Doing::Verifying);
     world.decide(&name, Verb::Pause, "ann");
     world.run(60);
     assert_eq!(world.finished(&name), Some((false, "AnalysisFailed".to_owned())));
@@ -75,7 +65,7 @@ fn the_deadline_stands_still_while_pods_come_up_in_a_pause_and_goes_on_after_it(
     for strategy in [canary(json!([{"weight": 50}])), json!({"rolling": {}})] {
         let mut world = with(strategy);
         let name = world.promote("crash");
-        run_until(&mut world, Doing::Starting);
+        world.run_until(Doing::Starting);
         world.decide(&name, Verb::Pause, "ann");
         world.run(300);
         assert_eq!((world.doing(), is_paused(&world)), (Some(Doing::Starting), true));
@@ -95,7 +85,7 @@ fn no_further_pod_is_replaced_in_place_while_it_is_paused() {
     let stopped = |world: &World| world.cluster.objects[&key]["spec"].get("paused").cloned();
     let name = world.promote("good2");
     world.cluster.lame.insert("web".to_owned());
-    run_until(&mut world, Doing::Starting);
+    world.run_until(Doing::Starting);
     world.run(5);
     world.decide(&name, Verb::Pause, "ann");
     world.run(5);
@@ -114,7 +104,7 @@ fn what_goes_back_in_place_is_not_stopped_by_a_pause_before_it() {
     let mut world = with(json!({"rolling": {}}));
     let name = world.promote("good2");
     world.cluster.lame.insert("web".to_owned());
-    run_until(&mut world, Doing::Starting);
+    world.run_until(Doing::Starting);
     world.decide(&name, Verb::Pause, "ann");
     world.run(10);
     world.cluster.lame.clear();

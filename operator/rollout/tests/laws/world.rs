@@ -393,6 +393,17 @@ impl World {
         panic!("the weight never was {weight}: {:?}", self.status().rollout);
     }
 
+    /// Goes on until the rollout is doing this.
+    pub fn run_until(&mut self, doing: Doing) {
+        for _ in 0..60 {
+            if self.doing() == Some(doing) {
+                return;
+            }
+            self.run(1);
+        }
+        panic!("it never is {doing:?}: {:?}", self.status().rollout);
+    }
+
     pub fn finished(&self, promotion: &str) -> Option<(bool, String)> {
         use dcanary_crds::{
             ConditionStatus::True,
