@@ -4,7 +4,13 @@ use dcanary_crds::{Doing, Environment, Verb};
 use dcanary_rollout::Kind;
 use serde_json::{Value, json};
 
-use crate::{build::environment, world::World};
+use proptest::prelude::*;
+
+use crate::{
+    build::environment,
+    random::{cases, happens},
+    world::World,
+};
 
 fn of_kind(kind: &str, rolling: &Value) -> Environment {
     let template = json!({"kind": kind, "spec": {"template": {"spec": {"containers": [{"name": "app", "image": "$(images.app)"}]}}}});
@@ -123,4 +129,33 @@ fn what_a_way_back_that_a_person_ended_has_left_is_replaced_afterwards() {
     assert!(pods(&world, "good2") > 0);
     world.run(60);
     assert_eq!(pods(&world, "good1"), 4);
+}
+
+fn workloads() -> impl Strategy<Value = (&'static str, Value)> {
+    prop_oneof![
+        Just(("StatefulSet", json!({}))),
+        Just(("StatefulSet", json!({"partition": 2}))),
+        Just(("StatefulSet", json!({"onDelete": true}))),
+        Just(("StatefulSet", json!({"onDelete": true, "partition": 3}))),
+        Just(("DaemonSet", json!({}))),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases()) })]
+    #[test]
+    fn whatever_happens_every_promotion_ends_and_all_pods_have_the_stable_release(
+        (kind, rolling) in workloads(),
+        history in proptest::collection::vec(happens(), 1..60),
+    ) {
+        let mut world = with(kind, &rolling);
+        for event in history {
+            world.happens(event);
+        }
+        world.comes_to_its_end()?;
+        // what a way back has left is replaced at rest
+        world.run(60);
+        let (stable, all) = (world.stable().unwrap(), world.cluster.by_release());
+        prop_assert_eq!(all.keys().collect::<Vec<_>>(), vec![&stable], "{:?}", all);
+    }
 }

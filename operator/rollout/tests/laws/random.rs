@@ -10,7 +10,7 @@ use crate::{
 };
 
 #[derive(Debug, Clone)]
-enum Happens {
+pub enum Happens {
     Decide(usize),
     Settle,
     Record,
@@ -20,9 +20,13 @@ enum Happens {
     Undo,
     ChainAway(bool),
     MetricsAway(bool),
+    /// No Pod of the workload of the candidate or of the stable release is ready, or all may be again.
+    Lame(bool),
+    Well,
+    Scale(i32),
 }
 
-fn happens() -> impl Strategy<Value = Happens> {
+pub fn happens() -> impl Strategy<Value = Happens> {
     prop_oneof![
         8 => (0usize..6).prop_map(Happens::Decide),
         4 => Just(Happens::Decide(usize::MAX)),
@@ -36,7 +40,86 @@ fn happens() -> impl Strategy<Value = Happens> {
         1 => Just(Happens::Undo),
         1 => any::<bool>().prop_map(Happens::ChainAway),
         1 => any::<bool>().prop_map(Happens::MetricsAway),
+        1 => any::<bool>().prop_map(Happens::Lame),
+        1 => Just(Happens::Well),
+        1 => (1i32..8).prop_map(Happens::Scale),
     ]
+}
+
+impl World {
+    pub fn happens(&mut self, event: Happens) {
+        let open = |world: &Self| {
+            world
+                .status()
+                .rollout
+                .filter(|rollout| rollout.finished_at.is_none())
+        };
+        match event {
+            Happens::Decide(until) => {
+                self.decide_once(until);
+            }
+            Happens::Settle => self.cluster.settle(),
+            Happens::Record => {
+                self.record();
+            }
+            Happens::Time(seconds) => self.pass(seconds),
+            Happens::Promote(release) => {
+                self.promote(release);
+            }
+            Happens::Say(verb) => {
+                if let Some(rollout) = open(self) {
+                    self.decide(&rollout.promotion, verb, "bob");
+                }
+            }
+            Happens::Undo => self.decide_environment(Verb::Undo, None),
+            Happens::ChainAway(away) => self.chain_away = away,
+            Happens::MetricsAway(away) => self.metric_away = away,
+            Happens::Lame(candidate) => {
+                let status = self.status();
+                let rollout = open(self).map(|rollout| rollout.workload);
+                let stable = status.stable.map(|stable| stable.workload);
+                self.cluster.lame.extend(if candidate { rollout } else { stable });
+            }
+            Happens::Well => self.cluster.lame.clear(),
+            Happens::Scale(replicas) => self.env.spec.replicas = Some(replicas),
+        }
+    }
+
+    /// Everything is back, and somebody answers what is asked, until every promotion has ended.
+    pub fn comes_to_its_end(&mut self) -> Result<(), TestCaseError> {
+        self.chain_away = false;
+        self.metric_away = false;
+        self.cluster.lame.clear();
+        let ended = |world: &Self| {
+            let names = world
+                .promotions
+                .iter()
+                .filter_map(|promotion| promotion.metadata.name.clone());
+            names
+                .map(|name| (world.finished(&name).is_some(), name))
+                .find(|(ended, _)| !ended)
+        };
+        for _ in 0..12 {
+            self.run(90);
+            if ended(self).is_none() {
+                return Ok(());
+            }
+            if let Some(rollout) = self
+                .status()
+                .rollout
+                .filter(|rollout| rollout.finished_at.is_none())
+            {
+                self.decide(&rollout.promotion, Verb::Resume, "bob");
+            }
+        }
+        let open = ended(self).map(|(_, name)| name);
+        let rollout = self
+            .status()
+            .rollout
+            .map(|r| (r.promotion, r.doing, r.reason, r.message));
+        prop_assert!(open.is_none(), "{open:?} has not ended: {rollout:?}");
+        Ok(())
+    }
 }
 
 fn strategies() -> impl Strategy<Value = serde_json::Value> {
@@ -56,7 +139,7 @@ fn strategies() -> impl Strategy<Value = serde_json::Value> {
 }
 
 /// Each case is a long history: fewer than for other laws.
-fn cases() -> u32 {
+pub fn cases() -> u32 {
     (ProptestConfig::default().cases / 8).max(1)
 }
 
@@ -73,35 +156,9 @@ proptest! {
         world.promote("good1");
         world.run(40);
         for event in history {
-            match event {
-                Happens::Decide(until) => { world.decide_once(until); }
-                Happens::Settle => world.cluster.settle(),
-                Happens::Record => { world.record(); }
-                Happens::Time(seconds) => world.pass(seconds),
-                Happens::Promote(release) => { world.promote(release); }
-                Happens::Say(verb) => {
-                    if let Some(rollout) = world.status().rollout.filter(|rollout| rollout.finished_at.is_none()) {
-                        world.decide(&rollout.promotion, verb, "bob");
-                    }
-                }
-                Happens::Undo => world.decide_environment(Verb::Undo, None),
-                Happens::ChainAway(away) => world.chain_away = away,
-                Happens::MetricsAway(away) => world.metric_away = away,
-            }
+            world.happens(event);
         }
-        // everything is back, and somebody answers what is asked
-        world.chain_away = false;
-        world.metric_away = false;
-        for _ in 0..12 {
-            world.run(90);
-            if let Some(rollout) = world.status().rollout.filter(|rollout| rollout.finished_at.is_none()) {
-                world.decide(&rollout.promotion, Verb::Resume, "bob");
-            }
-        }
-        for promotion in world.promotions.clone() {
-            let name = promotion.metadata.name.unwrap();
-            prop_assert!(world.finished(&name).is_some(), "{name} has not ended: {:?}", world.status().rollout.map(|r| (r.promotion, r.doing, r.reason, r.message)));
-        }
+        world.comes_to_its_end()?;
         let stable = world.status().stable.unwrap().workload;
         let shares = world.cluster.shares();
         prop_assert_eq!(shares.get(&stable), Some(&100));
