@@ -13,6 +13,8 @@ start() { # name command...
     export PATH=${daemon_path:+$daemon_path:}$PATH
     NO_PROXY+=,$pod_cidr,$service_cidr,.svc,.cluster.local,registry.local
     no_proxy=$NO_PROXY
+    # most of them are in Go, and collect garbage after every few megabytes: for a cluster that lives for a test, memory is cheaper
+    export GOGC=${GOGC:-400} GOMEMLIMIT=${GOMEMLIMIT:-1GiB}
     exec setsid "$@"
   ) >> "$state/log/$name.log" 2>&1 < /dev/null 9>&- &
   local pid=$!

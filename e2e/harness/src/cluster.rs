@@ -1,9 +1,21 @@
 //! The cluster under test, from `KUBECONFIG`.
 
-use std::path::PathBuf;
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+};
 
 use anyhow::{Context, Result};
-use kube::{Client, Config, config::KubeConfigOptions};
+use kube::{
+    Client, Config,
+    config::KubeConfigOptions,
+    core::GroupVersionKind,
+    discovery::{ApiResource, Scope, pinned_kind},
+};
+
+/// Kinds that the cluster is known to have. Shared by all tests of a process: asking for them was a quarter of all requests.
+static KINDS: Mutex<Option<HashMap<GroupVersionKind, (ApiResource, Scope)>>> = Mutex::new(None);
 
 /// A client and where things are.
 #[derive(Clone)]
@@ -36,6 +48,22 @@ impl Cluster {
             client,
             operator_namespace: "dcanary-system".into(),
         })
+    }
+
+    /// The resource of a kind, and whether its objects have a namespace.
+    pub(crate) async fn kind(&self, kind: &GroupVersionKind) -> Result<(ApiResource, Scope)> {
+        let known = || KINDS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = known().as_ref().and_then(|kinds| kinds.get(kind)) {
+            return Ok(found.clone());
+        }
+        let (resource, capabilities) = pinned_kind(&self.client, kind)
+            .await
+            .with_context(|| format!("the cluster does not know {}", kind.kind))?;
+        let found = (resource, capabilities.scope);
+        known()
+            .get_or_insert_default()
+            .insert(kind.clone(), found.clone());
+        Ok(found)
     }
 }
 

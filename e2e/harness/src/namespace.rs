@@ -6,7 +6,7 @@ use anyhow::{Context, Result, anyhow};
 use futures::FutureExt;
 use k8s_openapi::api::core::v1::Namespace as CoreNamespace;
 use kube::{
-    Api, Discovery, ResourceExt,
+    Api, ResourceExt,
     api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
     core::GroupVersionKind,
     discovery::Scope,
@@ -121,7 +121,6 @@ impl Namespace {
     /// # Errors
     /// What the API server answers, with the kind and name of the object.
     pub async fn apply(&self, yaml: &str) -> Result<Vec<DynamicObject>> {
-        let discovery = Discovery::new(self.cluster.client.clone()).run().await?;
         let mut applied = Vec::new();
         for document in yaml.split("\n---") {
             if document
@@ -133,11 +132,8 @@ impl Namespace {
             let object: DynamicObject =
                 serde_saphyr::from_str(document).context("not a Kubernetes object")?;
             let types = object.types.clone().context("object without kind")?;
-            let gvk = GroupVersionKind::try_from(&types)?;
-            let (resource, capabilities) = discovery
-                .resolve_gvk(&gvk)
-                .with_context(|| format!("the cluster does not know {}", types.kind))?;
-            let api: Api<DynamicObject> = match capabilities.scope {
+            let (resource, scope) = self.cluster.kind(&GroupVersionKind::try_from(&types)?).await?;
+            let api: Api<DynamicObject> = match scope {
                 Scope::Cluster => Api::all_with(self.cluster.client.clone(), &resource),
                 Scope::Namespaced => Api::namespaced_with(self.cluster.client.clone(), &self.name, &resource),
             };
