@@ -11,6 +11,9 @@ for log in sorted(pathlib.Path(sys.argv[1]).glob("*.log")):
     for match in re.finditer(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored", text, re.M):
         for index in range(3):
             counts[index] += int(match[index + 1])
+    # the clients' script
+    for index, word in enumerate(["ok   ", "FAIL "]):
+        counts[index] += len(re.findall(f"^{word}", text, re.M))
     vectors = re.findall(r"^vectors: (\d+) passed, (\d+) failed", text, re.M)
     for good, bad in vectors:
         counts[0] += int(good)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is missing: small tools and, where there is no rustup, Rust from Debian's packages; Go from Debian's package and the toolchain
-# that the Go module proxy serves. Run by `make demo` and `make test`. What cannot be installed is named. With CLUSTER=current nothing needs root.
+# that the Go module proxy serves. Run by `make demo` and `make test`; with the argument `clients` also Node.js and Chromium, for tests. What cannot be installed is named. With CLUSTER=current nothing needs root.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 
@@ -34,6 +34,13 @@ rust=$(sed -n 's/^channel = "\(.*\)"/\1/p' "$ROOT/rust-toolchain.toml")
 if ! command -v cargo > /dev/null; then packages "Rust $rust is" rustc-web cargo-web rustfmt-web rust-web-clippy; fi
 found=$(cd "$ROOT" && rustc --version | cut -d' ' -f2) || fail "rustc does not run; with rustup: rustup toolchain install $rust"
 at_least "$rust" "$found" || fail "Rust $rust or newer is needed, $(command -v rustc) is $found"
+
+# the official clients of the Internet Computer, which the node is tried with
+if [ "${1:-}" = clients ]; then
+  missing=()
+  need node nodejs; need npm npm; need chromium chromium
+  if [ ${#missing[@]} -gt 0 ]; then packages "Node.js and a browser are" "${missing[@]}"; fi
+fi
 
 # canisters are wasm: rustup's target where it can be had, else Debian's compiler builds the standard library from source
 wasm=wasm32-unknown-unknown

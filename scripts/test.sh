@@ -71,6 +71,10 @@ if [ "$what" = all ] || [ "$what" = unit ]; then
   tests unit --exclude dcanary-harness --lib --bin dcanary-bench --test '[!l]*' --test 'ly*'
   if [ "$what" = unit ]; then tests laws --test laws; fi
   suite verifier-python docs/verifier/test.sh
+  if [ "$(uname -m)" = x86_64 ]; then
+    scripts/prerequisites.sh clients
+    suite clients canisters/node/tests/clients/run.sh "$BIN_DIR/dcanary-node" "$OUT_DIR/canisters/orchestrator.wasm"
+  fi
   if [ "${CLUSTER:-local}" = local ]; then
     e2e/cluster/build.sh helm
     suite chart charts/test.sh
