@@ -2,6 +2,8 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod control;
+mod cost;
+mod deploy;
 mod environment;
 mod identity;
 #[path = "../support/mod.rs"]
