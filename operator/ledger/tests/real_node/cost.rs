@@ -67,7 +67,10 @@ async fn a_record_costs_no_more_than_the_documents_reckon_with() {
     let together = cycles(bytes, instructions) / 100;
     println!("alone {alone} cycles, of 100 together {together} each; {block} bytes a block");
     assert!(alone <= MESSAGE + RECORD, "a record in a message of its own");
-    assert!(together <= (MESSAGE + 100 * RECORD) / 100, "100 records in one message");
+    assert!(
+        together <= (MESSAGE + 100 * RECORD) / 100,
+        "100 records in one message"
+    );
     assert!(block <= BLOCK);
 }
 
