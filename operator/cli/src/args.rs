@@ -15,7 +15,9 @@ pub use analysis::AnalysisCommand;
 pub use delivery::{
     ApproveArgs, HoldArgs, PromoteArgs, ReasonedArgs, StepArgs, UndoArgs, UnholdArgs, Why, WhyFirst,
 };
-pub use ledger::{LedgerAt, LedgerCommand, PinArgs, Trust, TrustArgs, Verify};
+pub use ledger::{
+    DeployArgs, LedgerAt, LedgerCommand, PersonArgs, PinArgs, Trust, TrustArgs, UpgradeArgs, Verify,
+};
 
 /// Runs, watches and verifies pipelines on Kubernetes, and delivers what they built.
 #[derive(Debug, Parser)]
@@ -199,9 +201,11 @@ pub enum Command {
     #[command(subcommand)]
     #[command(after_help = "Examples:\n  dcanary verify run hello-1\n  dcanary verify export journal.cbor")]
     Verify(Verify),
-    /// Look at the ledger
+    /// Look at the ledger, or put it on a network of others
     #[command(subcommand)]
-    #[command(after_help = "Examples:\n  dcanary ledger status\n  dcanary ledger export -o journal.cbor")]
+    #[command(
+        after_help = "Examples:\n  dcanary ledger status\n  dcanary ledger export -o journal.cbor\n  dcanary ledger deploy --network ic --identity me.pem --create --operator PRINCIPAL"
+    )]
     Ledger(LedgerCommand),
     /// Manage the trust file
     #[command(subcommand)]

@@ -29,6 +29,13 @@ pub struct Ended {
     pub outcome: String,
 }
 
+/// Label of the figure that says why nothing can be recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Why {
+    /// Reason of the ledger's error, as in the condition `Recorded`.
+    pub reason: &'static str,
+}
+
 /// All figures of the operator.
 #[derive(Clone)]
 pub struct Metrics {
@@ -48,6 +55,8 @@ pub struct Metrics {
     pub journal_pending: Gauge,
     /// Contradictions that the ledger showed.
     pub ledger_forks: Counter,
+    /// 1 while nothing can be recorded, by reason.
+    pub ledger_away: Family<Why, Gauge>,
     registry: Arc<Registry>,
 }
 
@@ -89,6 +98,12 @@ impl Metrics {
             "Contradictions that the ledger showed",
             ledger_forks.clone(),
         );
+        let ledger_away = Family::default();
+        registry.register(
+            "ledger_away",
+            "1 while nothing can be recorded, by reason",
+            ledger_away.clone(),
+        );
         Self {
             reconcile,
             errors,
@@ -98,6 +113,7 @@ impl Metrics {
             conflicts,
             journal_pending,
             ledger_forks,
+            ledger_away,
             registry: Arc::new(registry),
         }
     }

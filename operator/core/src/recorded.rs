@@ -12,6 +12,9 @@ use crate::{
     time::{from_nanoseconds, later},
 };
 
+/// The ledger is on a network of others, and the operator's key could replace its code: only a person can put that right.
+pub const OPERATOR_IS_CONTROLLER: &str = "OperatorIsController";
+
 /// From this lag on `Recorded` is False, in seconds.
 const LAG: u64 = 30;
 
@@ -86,5 +89,66 @@ pub fn stalled(journal: &JournalStatus, seen: &JournalSeen) -> Option<(&'static 
         Sealing::Sealed { .. } => None,
     });
     let refused = || Some(("JournalRefused", journal.refused.clone()?));
-    swapped.or_else(refused)
+    swapped.or_else(refused).or_else(|| controls(journal, seen))
+}
+
+/// Nothing is recorded while the operator's key controls the ledger: what is recorded already does not depend on it.
+fn controls(journal: &JournalStatus, seen: &JournalSeen) -> Option<(&'static str, String)> {
+    let waiting = seen.waiting.as_ref()?;
+    (waiting.reason == OPERATOR_IS_CONTROLLER && journal.recorded < journal.next)
+        .then(|| (OPERATOR_IS_CONTROLLER, waiting.message.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observed::Waiting;
+
+    fn seen(reason: &str) -> JournalSeen {
+        JournalSeen {
+            waiting: Some(Waiting {
+                since: Timestamp::UNIX_EPOCH,
+                reason: reason.to_owned(),
+                message: "a person runs `x`".to_owned(),
+            }),
+            ..JournalSeen::default()
+        }
+    }
+
+    fn journal(recorded: i64, next: i64) -> JournalStatus {
+        JournalStatus {
+            recorded,
+            next,
+            ..JournalStatus::default()
+        }
+    }
+
+    fn said(journal: &JournalStatus, seen: &JournalSeen) -> (ConditionStatus, String) {
+        let (fact, _) = condition(journal, &[], Timestamp::UNIX_EPOCH, seen, Timestamp::UNIX_EPOCH);
+        (fact.status, fact.reason)
+    }
+
+    #[test]
+    fn while_the_operators_key_controls_the_ledger_what_waits_is_stalled_at_once() {
+        let waits = journal(1, 3);
+        let controls = seen(OPERATOR_IS_CONTROLLER);
+        assert_eq!(
+            stalled(&waits, &controls),
+            Some((OPERATOR_IS_CONTROLLER, "a person runs `x`".to_owned()))
+        );
+        let now = said(&waits, &controls);
+        assert_eq!(now, (ConditionStatus::False, OPERATOR_IS_CONTROLLER.to_owned()));
+        // a ledger that is away is no matter for a person yet
+        assert_eq!(stalled(&waits, &seen("LedgerUnreachable")), None);
+        let away = said(&waits, &seen("LedgerUnreachable"));
+        assert_eq!(away, (ConditionStatus::Unknown, "Queued".to_owned()));
+    }
+
+    #[test]
+    fn what_is_recorded_already_does_not_depend_on_who_controls_the_ledger_now() {
+        let recorded = journal(3, 3);
+        let controls = seen(OPERATOR_IS_CONTROLLER);
+        assert_eq!(stalled(&recorded, &controls), None);
+        assert_eq!(said(&recorded, &controls).0, ConditionStatus::True);
+    }
 }

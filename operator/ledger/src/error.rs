@@ -9,6 +9,9 @@ use thiserror::Error;
 pub use crate::fork::ForkEvidence;
 use crate::{checkpoint::CheckpointError, key::KeyError, transport::TransportError};
 
+/// Reason of [`LedgerError::OperatorIsController`].
+pub const OPERATOR_IS_CONTROLLER: &str = "OperatorIsController";
+
 /// What went wrong between this client and the ledger. No variant is ever treated as "probably fine".
 #[derive(Debug, Error)]
 pub enum LedgerError {
@@ -101,6 +104,18 @@ pub enum LedgerError {
         /// What shows it.
         reason: String,
     },
+    /// On a network of others the caller's key could replace the ledger's code, and with it the history.
+    #[error(
+        "the operator's key {operator} is a controller of ledger {ledger}, so whoever holds it could replace the ledger's code: nothing is recorded and no gate opens until {fix}"
+    )]
+    OperatorIsController {
+        /// The ledger.
+        ledger: Principal,
+        /// The caller.
+        operator: Principal,
+        /// What a person does about it, with the command.
+        fix: String,
+    },
     /// The checkpoint that was kept is none that the ledger certified: somebody changed it.
     #[error(
         "the kept checkpoint of ledger {ledger} is not one that it certified: {reason}; restore it, or delete it to start again without a memory"
@@ -154,6 +169,7 @@ impl LedgerError {
             Self::Version { .. } => "LedgerVersion",
             Self::OtherCode { .. } => "LedgerOtherCode",
             Self::NotOurs { .. } => "LedgerNotOurs",
+            Self::OperatorIsController { .. } => OPERATOR_IS_CONTROLLER,
             Self::CheckpointSwapped { .. } => "CheckpointSwapped",
             Self::Decode { .. } => "LedgerAnswerMalformed",
             Self::Checkpoint(_) => "CheckpointUnavailable",

@@ -1,15 +1,20 @@
-//! The key with which a program signs its calls: Ed25519, PKCS#8 PEM, readable by its owner only.
+//! The key with which a program signs its calls: Ed25519, PKCS#8 PEM, readable by its owner only. And keys of people, as their
+//! tools export them.
 
 use std::{
     fs::{self, OpenOptions},
     io::Write as _,
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use candid::Principal;
-use ic_agent::{Identity, identity::BasicIdentity};
+use ic_agent::{
+    Identity,
+    identity::{BasicIdentity, Prime256v1Identity, Secp256k1Identity},
+};
 use rand::TryRngCore as _;
 use thiserror::Error;
 
@@ -46,6 +51,16 @@ pub enum KeyError {
     /// The text is no Ed25519 key.
     #[error("{place} is not an Ed25519 private key in PKCS#8 PEM form: {reason}")]
     Malformed {
+        /// Where it came from.
+        place: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A person's key that cannot be used.
+    #[error(
+        "{place} is no key to sign with: {reason}; give an Ed25519, secp256k1 or prime256v1 key in PEM form, as `icp identity export NAME` and `dfx identity export NAME` print it"
+    )]
+    Person {
         /// Where it came from.
         place: String,
         /// What is wrong.
@@ -114,6 +129,42 @@ pub fn create(path: &Path) -> Result<Principal, KeyError> {
 /// # Errors
 /// When the file cannot be read, is open to others, or holds no Ed25519 key.
 pub fn load(path: &Path) -> Result<BasicIdentity, KeyError> {
+    parse(&read(path)?, &path.display().to_string())
+}
+
+/// Reads a person's key: Ed25519, secp256k1 or prime256v1; refuses one that others can read.
+///
+/// # Errors
+/// When the file cannot be read, is open to others, or holds no such key in the clear.
+pub fn load_person(path: &Path) -> Result<Arc<dyn Identity>, KeyError> {
+    parse_person(&read(path)?, &path.display().to_string())
+}
+
+fn parse_person(pem: &str, place: &str) -> Result<Arc<dyn Identity>, KeyError> {
+    let unusable = |reason: &str| KeyError::Person {
+        place: place.to_owned(),
+        reason: reason.to_owned(),
+    };
+    if pem.contains("ENCRYPTED") {
+        return Err(unusable("it is encrypted"));
+    }
+    if !pem.contains("PRIVATE KEY-----") {
+        return Err(unusable("it holds no private key in PEM form"));
+    }
+    if let Ok(key) = BasicIdentity::from_pem(pem) {
+        return Ok(Arc::new(key));
+    }
+    if let Ok(key) = Secp256k1Identity::from_pem(pem) {
+        return Ok(Arc::new(key));
+    }
+    match Prime256v1Identity::from_pem(pem) {
+        Ok(key) => Ok(Arc::new(key)),
+        Err(_) => Err(unusable("it holds a key of another kind, or a damaged one")),
+    }
+}
+
+/// The text of a key file that nobody else can read.
+fn read(path: &Path) -> Result<String, KeyError> {
     let read = |source| KeyError::Read {
         path: path.to_owned(),
         source,
@@ -125,10 +176,7 @@ pub fn load(path: &Path) -> Result<BasicIdentity, KeyError> {
             mode,
         });
     }
-    parse(
-        &fs::read_to_string(path).map_err(read)?,
-        &path.display().to_string(),
-    )
+    fs::read_to_string(path).map_err(read)
 }
 
 /// Reads the key, or makes it when there is none: what a program does at its first start.
@@ -201,6 +249,85 @@ mod tests {
         let error = load(&path).unwrap_err();
         assert!(matches!(error, KeyError::Exposed { mode: 0o644, .. }));
         assert!(error.to_string().contains("chmod 600"));
+    }
+
+    fn pem(label: &str, head: &[u8], tail: &[u8]) -> String {
+        let der = [head, [7; 32].as_slice(), tail].concat();
+        format!(
+            "-----BEGIN {label}-----\n{}\n-----END {label}-----\n",
+            BASE64_STANDARD.encode(der)
+        )
+    }
+
+    /// SEC1 (RFC 5915) with its parameters before it, as old tools write it.
+    fn secp256k1_sec1() -> String {
+        let head = [0x30, 0x2e, 0x02, 0x01, 0x01, 0x04, 0x20];
+        let curve = [0xa0, 0x07, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x0a];
+        let parameters = "-----BEGIN EC PARAMETERS-----\nBgUrgQQACg==\n-----END EC PARAMETERS-----\n";
+        parameters.to_owned() + &pem("EC PRIVATE KEY", &head, &curve)
+    }
+
+    /// PKCS#8 (RFC 5208) of an elliptic-curve key.
+    fn pkcs8(curve: &[u8]) -> String {
+        let public_key = [0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
+        let algorithm = [public_key.as_slice(), curve].concat();
+        let key = [0x04, 0x27, 0x30, 0x25, 0x02, 0x01, 0x01, 0x04, 0x20];
+        let length = |bytes: usize| u8::try_from(bytes).unwrap();
+        let head = [
+            &[
+                0x30,
+                length(3 + 2 + algorithm.len() + key.len() + 32),
+                0x02,
+                0x01,
+                0x00,
+            ],
+            [0x30, length(algorithm.len())].as_slice(),
+            algorithm.as_slice(),
+            key.as_slice(),
+        ]
+        .concat();
+        pem("PRIVATE KEY", &head, &[])
+    }
+
+    #[test]
+    fn keys_of_people_are_read_as_their_tools_export_them() {
+        let sender = |pem: &str| parse_person(pem, "k.pem").unwrap().sender().unwrap();
+        let ed25519 = generate().unwrap();
+        assert_eq!(
+            sender(&ed25519),
+            principal_of(&parse(&ed25519, "x").unwrap()).unwrap()
+        );
+        let secp256k1 = pkcs8(&[0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x0a]);
+        let prime256v1 = pkcs8(&[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07]);
+        assert_eq!(
+            sender(&secp256k1_sec1()),
+            sender(&secp256k1),
+            "one key in two forms"
+        );
+        assert_ne!(sender(&prime256v1), sender(&secp256k1));
+    }
+
+    #[test]
+    fn a_persons_key_that_cannot_be_used_is_named_with_the_way_to_get_one() {
+        for (pem, said) in [
+            (
+                "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAA==\n-----END ENCRYPTED PRIVATE KEY-----\n",
+                "encrypted",
+            ),
+            (
+                "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n",
+                "damaged",
+            ),
+            ("hello", "no private key"),
+        ] {
+            let error = parse_person(pem, "me.pem").err().unwrap().to_string();
+            assert!(
+                error.starts_with("me.pem is no key")
+                    && error.contains(said)
+                    && error.contains("icp identity export"),
+                "{error}"
+            );
+        }
     }
 
     #[test]

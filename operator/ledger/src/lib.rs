@@ -9,6 +9,7 @@
 //! The root key is always given. It is never fetched from the network here.
 
 pub mod checkpoint;
+pub mod deploy;
 pub mod error;
 pub mod fork;
 pub mod ic;

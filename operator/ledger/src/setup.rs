@@ -130,7 +130,7 @@ pub async fn install(setup: Setup) -> Result<Installed, LedgerError> {
     installer.client.ready().await?;
     installer.was_opened_by_us().await?;
     for grant in grants {
-        if installer.grant(&grant).await? {
+        if installer.client.grant_operator(&grant).await? {
             done.push(format!(
                 "granted {} the role operator in project {}",
                 grant.principal, grant.project
@@ -257,27 +257,29 @@ impl Installer {
             .map_err(|source| LedgerError::decode(format!("the argument of `{method}`"), source))?;
         self.client.manage(method, encoded).await
     }
+}
 
-    /// Grants a role unless the policy has it; the policy counts only as the head certifies it.
-    async fn grant(&self, grant: &Grant) -> Result<bool, LedgerError> {
-        let policy = self.client.proven_policy().await?;
+impl IcLedger {
+    /// Grants the role `operator` unless the policy has it; the policy counts only as the head certifies it. Whether it was new.
+    ///
+    /// # Errors
+    /// When the policy is not proven, or the caller is no owner.
+    pub async fn grant_operator(&self, grant: &Grant) -> Result<bool, LedgerError> {
+        let policy = self.proven_policy().await?;
         let held = policy.operator_domain(&grant.project, grant.principal.as_slice());
         if held == Some(grant.domain.as_str()) {
             return Ok(false);
         }
-        self.client
-            .grant_role(&api::RoleArg {
-                principal: grant.principal,
-                role: RoleKind::Operator.as_str().to_owned(),
-                project: grant.project.clone(),
-                domain: grant.domain.clone(),
-            })
-            .await?;
+        self.grant_role(&api::RoleArg {
+            principal: grant.principal,
+            role: RoleKind::Operator.as_str().to_owned(),
+            project: grant.project.clone(),
+            domain: grant.domain.clone(),
+        })
+        .await?;
         Ok(true)
     }
-}
 
-impl IcLedger {
     /// The policy document, equal to what the head certifies.
     ///
     /// # Errors

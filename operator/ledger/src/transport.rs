@@ -88,6 +88,11 @@ impl Wire {
         Ok(Self { client, url })
     }
 
+    /// Base URL of the network, without a slash at its end.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Sends CBOR and returns the body of the answer; nothing for 202, "accepted, ask for it".
     pub(crate) async fn post(&self, path: &str, body: Vec<u8>) -> Result<Option<Vec<u8>>, WireError> {
         let request = self.client.post(format!("{}/{path}", self.url));

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use ic_agent::export::Principal;
 
 /// `verify`
 #[derive(Debug, Subcommand)]
@@ -73,19 +74,117 @@ pub enum LedgerCommand {
         #[command(flatten)]
         at: LedgerAt,
     },
-    /// Show the certified head
-    #[command(after_help = "Examples:\n  dcanary ledger status\n  dcanary ledger status -o json")]
+    /// Show the certified head; with -o wide or json also code, controllers, incarnation and cycles
+    #[command(
+        after_help = "Examples:\n  dcanary ledger status\n  dcanary ledger status -o wide\n  dcanary ledger status -o json --identity me.pem   # a controller may know the cycles"
+    )]
     Status {
         /// Where to find the ledger
         #[command(flatten)]
         at: LedgerAt,
+        /// Key of a controller, who may know how many cycles are left
+        #[arg(long, value_name = "FILE")]
+        identity: Option<PathBuf>,
+        /// The shipped wasm, to compare with [default: where this program finds it]
+        #[arg(long, value_name = "FILE")]
+        wasm: Option<PathBuf>,
     },
+    /// Put the ledger on a network of others, as a person: create or take a canister, install, verify, grant
+    #[command(
+        after_help = "Examples:\n  dcanary ledger deploy --network ic --identity me.pem --create --cycles 5T --operator PRINCIPAL --project shop --domain east\n  dcanary ledger deploy --network ic --identity me.pem --canister ID --operator PRINCIPAL   # also later, for one more operator\n  dcanary ledger deploy --network http://10.0.0.5:8080 --root-key fetch --identity me.pem --create"
+    )]
+    Deploy(DeployArgs),
+    /// Replace the code of a ledger on a network of others, as a person; its journal stays
+    #[command(
+        after_help = "Examples:\n  dcanary ledger upgrade --network ic --identity me.pem --canister ID\n  dcanary ledger upgrade --network ic --identity me.pem --canister ID --wasm orchestrator.wasm -y"
+    )]
+    Upgrade(UpgradeArgs),
     /// Make a signing key, readable by its owner only, and print its principal
     #[command(after_help = "Examples:\n  dcanary ledger init-key operator.pem")]
     InitKey {
         /// File; it must not exist
         file: PathBuf,
     },
+}
+
+/// The network, and the person who signs.
+#[derive(Clone, Debug, Args)]
+pub struct PersonArgs {
+    /// URL of the network; `ic` is the Internet Computer's mainnet
+    #[arg(long, value_name = "URL")]
+    pub network: String,
+    /// Root key of the network: hex, `mainnet`, or `fetch`, which takes what the network says and shows it [default for `ic`: mainnet]
+    #[arg(long, value_name = "HEX")]
+    pub root_key: Option<String>,
+    /// Key of the person in PEM form (Ed25519, secp256k1 or prime256v1), as `icp identity export NAME` prints it
+    #[arg(long, value_name = "FILE")]
+    pub identity: PathBuf,
+    /// The ledger's wasm [default: $DCANARY_CANISTERS/orchestrator.wasm, then beside this program, then /canisters]
+    #[arg(long, value_name = "FILE")]
+    pub wasm: Option<PathBuf>,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+/// `ledger deploy`
+#[derive(Clone, Debug, Args)]
+pub struct DeployArgs {
+    /// Network and person
+    #[command(flatten)]
+    pub person: PersonArgs,
+    /// Canister to use: an empty one, or one with the ledger in it
+    #[arg(long, value_name = "ID", value_parser = principal, required_unless_present = "create", conflicts_with = "create")]
+    pub canister: Option<Principal>,
+    /// Make a canister: on the mainnet with cycles that the person holds in the cycles ledger, elsewhere from nothing
+    #[arg(long)]
+    pub create: bool,
+    /// With --create: cycles for the canister, of which the network takes the price of the creation; T is 10^12
+    #[arg(long, value_name = "N", value_parser = cycles, default_value = "5T", conflicts_with = "canister")]
+    pub cycles: u128,
+    /// Owner of a new ledger, who grants roles in it [default: the person]
+    #[arg(long, value_name = "PRINCIPAL", value_parser = principal)]
+    pub owner: Option<Principal>,
+    /// Operator that may write; repeatable
+    #[arg(long, value_name = "PRINCIPAL", value_parser = principal)]
+    pub operator: Vec<Principal>,
+    /// Project that the operators write
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    pub project: String,
+    /// Executor domain of the operators
+    #[arg(long, value_name = "NAME", default_value = "local")]
+    pub domain: String,
+}
+
+/// `ledger upgrade`
+#[derive(Clone, Debug, Args)]
+pub struct UpgradeArgs {
+    /// Network and person
+    #[command(flatten)]
+    pub person: PersonArgs,
+    /// The ledger's canister
+    #[arg(long, value_name = "ID", value_parser = principal)]
+    pub canister: Principal,
+}
+
+fn principal(text: &str) -> Result<Principal, String> {
+    Principal::from_text(text.trim())
+        .map_err(|source| format!("it is not the text form of a principal: {source}"))
+}
+
+/// Cycles as people write them: `5T`, `2.5T`, `5_000_000_000_000`.
+fn cycles(text: &str) -> Result<u128, String> {
+    let wrong = || "write it as 5T, 2.5T or 5000000000000".to_owned();
+    let plain: String = text.chars().filter(|letter| *letter != '_').collect();
+    let Some(trillions) = plain.strip_suffix(['T', 't']) else {
+        return plain.parse().map_err(|_| wrong());
+    };
+    let (whole, part) = trillions.split_once('.').unwrap_or((trillions, ""));
+    if whole.is_empty() || part.len() > 12 || !part.bytes().all(|digit| digit.is_ascii_digit()) {
+        return Err(wrong());
+    }
+    let digits = format!("{whole}{part:0<12}");
+    digits.parse().map_err(|_| wrong())
 }
 
 /// Where to find the ledger: the trust file, and what the cluster names where that is silent.
@@ -140,4 +239,25 @@ pub struct PinArgs {
     /// Replace a trust file that pins something else
     #[arg(long)]
     pub replace: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cycles_are_written_as_people_say_them() {
+        for (text, meant) in [
+            ("5T", 5_000_000_000_000),
+            ("2.5t", 2_500_000_000_000),
+            ("0.000000000001T", 1),
+            ("5_000_000", 5_000_000),
+            ("7", 7),
+        ] {
+            assert_eq!(cycles(text), Ok(meant), "{text}");
+        }
+        for text in ["", "T", "5 T", "1.T.T", "-1", "1.0000000000001T", "5M", ".xT"] {
+            assert!(cycles(text).is_err(), "{text}");
+        }
+    }
 }

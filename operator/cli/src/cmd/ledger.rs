@@ -1,4 +1,9 @@
-//! `ledger export`, `ledger status`, `ledger init-key`
+//! `ledger export`, `ledger init-key`; the others are beside.
+
+mod deploy;
+mod person;
+mod shipped;
+mod status;
 
 use std::{
     fs::File,
@@ -6,19 +11,18 @@ use std::{
     path::PathBuf,
 };
 
-use dcanary_ledger::{Head, Ledger as _, LedgerError, key};
+use dcanary_ledger::{Ledger as _, LedgerError, key};
 use dcanary_verifier::{
     ExportError, ExportWriter,
     export::{Header, Trailer},
 };
-use serde_json::json;
 
 use crate::{
-    args::{Format, Global, LedgerAt, LedgerCommand},
+    args::{Global, LedgerAt, LedgerCommand},
     cluster::Cluster,
     exit::{Exit, Failure},
     journal::{self, Access},
-    output::{age::instant, machine, note, print},
+    output::{note, print},
     trust_file::{self, Folders},
 };
 
@@ -34,7 +38,11 @@ pub async fn run(global: &Global, command: LedgerCommand) -> Result<Exit, Failur
             print(&format!("{made}\n"));
             Ok(Exit::Succeeded)
         }
-        LedgerCommand::Status { at } => status(global, &at).await,
+        LedgerCommand::Status { at, identity, wasm } => {
+            status::run(global, &at, identity.as_deref(), wasm.as_deref()).await
+        }
+        LedgerCommand::Deploy(args) => deploy::deploy(global, &args).await,
+        LedgerCommand::Upgrade(args) => deploy::upgrade(global, &args).await,
         LedgerCommand::Export { at } => export(global, &at).await,
     }
 }
@@ -60,74 +68,15 @@ async fn reach(global: &Global, at: &LedgerAt) -> Result<Access, Failure> {
 }
 
 fn explain(access: &Access, source: &LedgerError) -> Failure {
-    let told = access.told(source);
+    failure(source, access.told(source))
+}
+
+/// What an error of the ledger's client means for the exit code.
+fn failure(source: &LedgerError, told: String) -> Failure {
     match journal::failed_check(source) {
         Some(check) => Failure::failed(format!("{}: {told}", check.as_str())),
         None => Failure::cannot_tell(told),
     }
-}
-
-async fn status(global: &Global, at: &LedgerAt) -> Result<Exit, Failure> {
-    let format = global.form(
-        "dcanary ledger status",
-        &[Format::Json, Format::Yaml, Format::Name],
-    )?;
-    let access = reach(global, at).await?;
-    access
-        .ledger
-        .ready()
-        .await
-        .map_err(|source| explain(&access, &source))?;
-    let head = access
-        .ledger
-        .head()
-        .await
-        .map_err(|source| explain(&access, &source))?;
-    let module = access
-        .ledger
-        .module_hash()
-        .await
-        .map_err(|source| explain(&access, &source))?;
-    let module = module.map_or_else(|| "none".to_owned(), hex::encode);
-    match format {
-        Some(format @ (Format::Json | Format::Yaml)) => print(&machine(
-            &json!({
-                "ledger": access.ledger.id().to_text(),
-                "network": access.route.url,
-                "blocks": head.size,
-                "root": hex::encode(head.root),
-                "lastBlock": hex::encode(head.last_hash),
-                "policy": hex::encode(head.policy_hash),
-                "module": module,
-                "certifiedAt": instant(head.time),
-            }),
-            format,
-        )?),
-        Some(Format::Name) => print(&format!("{}\n", access.ledger.id())),
-        _ => print(&render(
-            &access.ledger.id().to_text(),
-            &access.route.url,
-            &head,
-            &module,
-        )),
-    }
-    Ok(Exit::Succeeded)
-}
-
-fn render(ledger: &str, network: &str, head: &Head, module: &str) -> String {
-    let rows = [
-        ("ledger", ledger.to_owned()),
-        ("network", network.to_owned()),
-        ("blocks", head.size.to_string()),
-        ("root", hex::encode(head.root)),
-        ("last block", hex::encode(head.last_hash)),
-        ("policy", hex::encode(head.policy_hash)),
-        ("module", module.to_owned()),
-        ("certified", instant(head.time)),
-    ];
-    rows.iter()
-        .map(|(name, value)| format!("{name:<12} {value}\n"))
-        .collect()
 }
 
 async fn export(global: &Global, at: &LedgerAt) -> Result<Exit, Failure> {

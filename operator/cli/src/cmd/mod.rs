@@ -10,6 +10,7 @@ mod ledger;
 mod lint;
 mod logs;
 mod promote;
+mod root_key;
 mod run;
 mod trust;
 mod verify;

@@ -1,22 +1,20 @@
 //! `trust pin` and `trust show`
 //!
-//! Pinning is the one moment of trust on first use, so it is the only place in the product that asks a network for its
-//! root key, and it shows what it got.
+//! Pinning is a moment of trust on first use, so it asks the network for its root key, and it shows what it got.
 
 use std::{
     collections::BTreeSet,
     fs,
     io::{ErrorKind, IsTerminal as _, stdin},
     path::Path,
-    sync::Arc,
 };
 
-use dcanary_ledger::{Ledger as _, LedgerError, Transport, transport};
+use dcanary_ledger::{Ledger as _, LedgerError};
 use dcanary_types::policy::{Policy, RoleKind};
 use dcanary_verifier::{RootKey, TrustFile, TrustedDomain};
-use ic_agent::{export::Principal, identity::AnonymousIdentity};
+use ic_agent::export::Principal;
 
-use super::ask::confirmed;
+use super::{ask::confirmed, root_key};
 use crate::{
     args::{Format, Global, PinArgs, Trust},
     cluster::{
@@ -147,7 +145,7 @@ async fn look(
     };
     let root_key = match &args.root_key {
         Some(text) => hex::decode(text).map_err(|_| Failure::usage("--root-key is not hex"))?,
-        None => fetch_root_key(&route.url).await?,
+        None => root_key::fetch(&route.url).await?,
     };
     agrees(hints.filter(|_| args.network.is_none()), &root_key)?;
     let pinned = RootKey::from_der(&root_key)
@@ -194,20 +192,6 @@ async fn look(
         module_hashes: vec![module],
         controllers: code.controllers,
     })
-}
-
-/// The only question for a root key in the product. The answer is worth what the way to it is worth.
-async fn fetch_root_key(url: &str) -> Result<Vec<u8>, Failure> {
-    let agent = transport::agent(&Transport::new(url), &[], Arc::new(AnonymousIdentity))
-        .map_err(|source| Failure::usage(source.to_string()))?;
-    let status = agent.status().await.map_err(|source| {
-        Failure::cannot_tell(format!(
-            "cannot reach the network at {url}: {}",
-            crate::cluster::causes(&source)
-        ))
-    })?;
-    // The mainnet's boundary nodes give none: its key is known to everybody.
-    Ok(status.root_key.unwrap_or_else(|| RootKey::mainnet().to_der()))
 }
 
 /// Whether the network has the root key that the cluster names, if it names one of that network: pure.

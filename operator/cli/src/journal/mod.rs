@@ -34,6 +34,8 @@ pub struct Access {
     pub ledger: Arc<IcLedger>,
     /// What this reader remembered before it looked.
     pub checkpoints: Arc<dyn CheckpointStore>,
+    /// DER-encoded root key by which it is believed.
+    pub root_key: Vec<u8>,
     /// Keeps the way to the network open.
     pub route: Route,
     /// Where the evidence of a fork is kept: beside the trust file.
@@ -120,6 +122,7 @@ pub async fn access(
     Ok(Access {
         ledger: Arc::new(ledger),
         checkpoints,
+        root_key: target.root_key.clone(),
         route,
         evidence: folders.evidence(trust_file),
     })

@@ -6,6 +6,7 @@ pub mod decision;
 pub mod deliveries;
 pub mod environment;
 pub mod journal;
+pub mod ledger;
 pub mod lint;
 pub mod logs;
 pub mod pin;

@@ -122,7 +122,7 @@ async fn keep(ctx: &Context, evidence: &ForkEvidence) -> Result<(), ForkError> {
         action: "Verify".to_owned(),
         secondary: Some(reference),
     };
-    if let Err(failure) = ctx.events.publish(&event, &ledger_map(ctx).await).await {
+    if let Err(failure) = ctx.events.publish(&event, &publish::reference(ctx).await).await {
         // the status of every run that waits says it too, and the evidence is kept
         warn!(
             error = &failure as &dyn std::error::Error,
@@ -195,22 +195,6 @@ async fn write(
             Ok((kept, there.object_ref(&())))
         }
         Err(source) => Err(failed("create", source)),
-    }
-}
-
-/// What the Event is about: the ConfigMap that says where the ledger is.
-async fn ledger_map(ctx: &Context) -> ObjectReference {
-    let api: Api<ConfigMap> = Api::namespaced(ctx.client.clone(), &ctx.config.namespace);
-    match api.get_opt(publish::NAME).await {
-        Ok(Some(found)) => found.object_ref(&()),
-        // described by name alone when it cannot be read now
-        _ => ObjectReference {
-            api_version: Some("v1".to_owned()),
-            kind: Some("ConfigMap".to_owned()),
-            name: Some(publish::NAME.to_owned()),
-            namespace: Some(ctx.config.namespace.clone()),
-            ..ObjectReference::default()
-        },
     }
 }
 

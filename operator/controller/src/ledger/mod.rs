@@ -7,6 +7,7 @@
 //! ```
 //! The root key is derived from the Secret that the operator made. It is never fetched from the network.
 
+mod away;
 mod checkpoints;
 mod fork;
 pub(crate) mod keys;
@@ -27,7 +28,7 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::{context::Context, journal};
+use crate::{config::Config, context::Context, journal};
 
 /// Longest wait for the checkpoint at the end: the kubelet gives 30 seconds for everything.
 const LAST_WORD: Duration = Duration::from_secs(3);
@@ -113,6 +114,7 @@ pub async fn start(ctx: Arc<Context>, runs: Store<PipelineRun>, stop: Cancellati
     }
     tokio::join!(
         journal::follow(ctx.clone(), runs, outcomes),
+        away::follow(ctx.clone(), reachability.clone()),
         fork::follow(ctx.clone(), reachability),
     );
 }
@@ -159,7 +161,7 @@ async fn set_up(ctx: &Context, url: &str) -> Result<IcLedger, SetupError> {
         embedded(ctx, url, &root_key, identity.clone()).await?;
         (root_key, FIRST_CANISTER)
     } else {
-        external(ctx)?
+        external(&ctx.config)?
     };
     publish::publish(ctx, url, &root_key, ledger)
         .await
@@ -168,8 +170,17 @@ async fn set_up(ctx: &Context, url: &str) -> Result<IcLedger, SetupError> {
         ctx.client.clone(),
         &ctx.config,
     ));
-    let ledger = IcLedger::connect(IcLedgerConfig::new(url, root_key, ledger, identity, checkpoints))?;
-    Ok(ledger)
+    let config = IcLedgerConfig::new(url, root_key, ledger, identity, checkpoints);
+    Ok(IcLedger::connect(owned(&ctx.config, config))?)
+}
+
+/// Who may change the ledger's code: the operator itself on its embedded node, and never it on a network of others.
+fn owned(config: &Config, ledger: IcLedgerConfig) -> IcLedgerConfig {
+    if config.ledger_embedded {
+        ledger
+    } else {
+        ledger.of_others()
+    }
 }
 
 async fn embedded(
@@ -204,11 +215,11 @@ async fn embedded(
     Ok(())
 }
 
-fn external(ctx: &Context) -> Result<(Vec<u8>, Principal), SetupError> {
+fn external(config: &Config) -> Result<(Vec<u8>, Principal), SetupError> {
     let flag = |flag, reason: String| SetupError::Flag { flag, reason };
-    let text = ctx.config.ledger_root_key.as_deref().unwrap_or_default();
+    let text = config.ledger_root_key.as_deref().unwrap_or_default();
     let root_key = hex::decode(text).map_err(|error| flag("--ledger-root-key", error.to_string()))?;
-    let canister = ctx.config.ledger_canister.as_deref().unwrap_or_default();
+    let canister = config.ledger_canister.as_deref().unwrap_or_default();
     let ledger =
         Principal::from_str(canister).map_err(|error| flag("--ledger-canister", error.to_string()))?;
     Ok((root_key, ledger))
@@ -221,7 +232,29 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::testing::{Answer, ApiServer, context};
+    use crate::testing::{Answer, ApiServer, config, context};
+
+    #[test]
+    fn only_on_its_embedded_node_may_the_operator_control_the_ledger() {
+        let identity =
+            Arc::new(dcanary_ledger::key::parse(&dcanary_ledger::key::generate().unwrap(), "x").unwrap());
+        let wanted = |embedded: bool| {
+            let config = Config {
+                ledger_embedded: embedded,
+                ..config()
+            };
+            let ledger = IcLedgerConfig::new(
+                "http://127.0.0.1:9",
+                keys::test_root_key(),
+                FIRST_CANISTER,
+                identity.clone(),
+                Arc::new(dcanary_ledger::MemoryCheckpoints::default()),
+            );
+            owned(&config, ledger).disown_every
+        };
+        assert_eq!(wanted(true), None);
+        assert!(wanted(false).is_some_and(|every| every <= Duration::from_secs(60)));
+    }
 
     async fn end_with(ledger: Arc<MemoryLedger>) {
         let api = ApiServer::start(|_| Answer::error(500, "InternalError", "not asked"));

@@ -1,9 +1,9 @@
 //! The ConfigMap that tells the CLI where the ledger is. For people who verify these are hints only: the trust file decides.
 
 use ic_agent::export::Principal;
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::{ConfigMap, ObjectReference};
 use kube::{
-    Api,
+    Api, Resource as _,
     api::{Patch, PatchParams},
 };
 use serde_json::json;
@@ -40,4 +40,20 @@ pub async fn publish(
     )
     .await
     .map(drop)
+}
+
+/// What Events about the ledger are about: the ConfigMap that says where it is.
+pub async fn reference(ctx: &Context) -> ObjectReference {
+    let api: Api<ConfigMap> = Api::namespaced(ctx.client.clone(), &ctx.config.namespace);
+    match api.get_opt(NAME).await {
+        Ok(Some(found)) => found.object_ref(&()),
+        // described by name alone when it cannot be read now
+        _ => ObjectReference {
+            api_version: Some("v1".to_owned()),
+            kind: Some("ConfigMap".to_owned()),
+            name: Some(NAME.to_owned()),
+            namespace: Some(ctx.config.namespace.clone()),
+            ..ObjectReference::default()
+        },
+    }
 }

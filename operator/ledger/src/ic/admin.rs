@@ -52,18 +52,30 @@ impl IcLedger {
         method: &str,
         argument: Vec<u8>,
     ) -> Result<T, LedgerError> {
-        let refused = |source| call::explain(source, method, self.ledger);
+        self.call_canister(Principal::management_canister(), self.ledger, method, argument)
+            .await
+    }
+
+    /// Calls any canister of the network; the answer is certified. `effective` says which subnet is asked.
+    pub(crate) async fn call_canister<T: CandidType + DeserializeOwned>(
+        &self,
+        canister: Principal,
+        effective: Principal,
+        method: &str,
+        argument: Vec<u8>,
+    ) -> Result<T, LedgerError> {
+        let refused = |source| call::explain(source, method, effective);
         let sent = self
             .agent
-            .update(&Principal::management_canister(), method)
-            .with_effective_canister_id(self.ledger)
+            .update(&canister, method)
+            .with_effective_canister_id(effective)
             .with_arg(argument)
             .call()
             .await
             .map_err(refused)?;
         let answer = match sent {
             CallResponse::Response((answer, _)) => answer,
-            CallResponse::Poll(request) => self.agent.wait(&request, self.ledger).await.map_err(refused)?.0,
+            CallResponse::Poll(request) => self.agent.wait(&request, effective).await.map_err(refused)?.0,
         };
         Decode!(&answer, T).map_err(|source| LedgerError::decode(format!("the answer of `{method}`"), source))
     }

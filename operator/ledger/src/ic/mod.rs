@@ -6,6 +6,7 @@
 
 mod admin;
 mod call;
+mod control;
 mod delegation;
 mod head;
 mod read;
@@ -51,6 +52,9 @@ pub struct IcLedgerConfig {
     pub checkpoints: Arc<dyn CheckpointStore>,
     /// How often at most the checkpoint is written down. It moves in memory with every head.
     pub save_every: Duration,
+    /// Set where others own the ledger's code: the caller must not be one of its controllers, and nothing is appended
+    /// unless the network certified that no longer ago than this. `None` = not asked.
+    pub disown_every: Option<Duration>,
 }
 
 impl IcLedgerConfig {
@@ -70,6 +74,16 @@ impl IcLedgerConfig {
             identity,
             checkpoints,
             save_every: Duration::from_secs(30),
+            disown_every: None,
+        }
+    }
+
+    /// The same for a writer on a network of others: its key must not be a controller of the ledger.
+    #[must_use]
+    pub fn of_others(self) -> Self {
+        Self {
+            disown_every: Some(control::DISOWN_EVERY),
+            ..self
         }
     }
 }
@@ -83,6 +97,7 @@ pub struct IcLedger {
     caller: Principal,
     checkpoints: Arc<dyn CheckpointStore>,
     save_every: Duration,
+    disowned: Option<control::Disowned>,
     memory: Mutex<head::Memory>,
     latest: std::sync::Mutex<head::Latest>,
     delegations: delegation::Delegations,
@@ -109,6 +124,7 @@ impl IcLedger {
             caller,
             checkpoints: config.checkpoints,
             save_every: config.save_every,
+            disowned: config.disown_every.map(control::Disowned::new),
             memory: Mutex::default(),
             latest: std::sync::Mutex::default(),
             delegations: delegation::Delegations::default(),
@@ -160,6 +176,7 @@ fn now() -> u64 {
 #[async_trait]
 impl Ledger for IcLedger {
     async fn ready(&self) -> Result<(), LedgerError> {
+        self.check_disowned().await?;
         let spoken: api::Protocol = self.query("protocol", ()).await?;
         if (spoken.min..=spoken.max).contains(&u64::from(PROTOCOL)) {
             return Ok(());
@@ -173,6 +190,7 @@ impl Ledger for IcLedger {
     }
 
     async fn append(&self, batch: &[Segment]) -> Result<Appended, LedgerError> {
+        self.recently_disowned().await?;
         let answers = self.append_batch(batch).await?;
         let head = self.checked_head().await?;
         let last = answers.iter().filter_map(|answer| match answer {

@@ -10,6 +10,9 @@
 //! position when it is back: repeated records give their first receipt, so nothing is recorded twice and no number is
 //! left out. A forked chain stops it: nothing is sent until the head extends the checkpoint again.
 //!
+//! The ledger itself is looked at before the first record, after each failure, and from time to time, also while there is
+//! nothing to record: who may change its code, and whether its head still extends the checkpoint.
+//!
 //! A run that the journal does not take now (no role, say) waits for itself, with a back-off of its own. What a run lacks is asked
 //! for again with the same back-off until it comes.
 
@@ -144,6 +147,8 @@ pub struct RecorderOptions {
     pub max_pause: Duration,
     /// Positions that are read at once.
     pub readers: usize,
+    /// Longest time without a look at the ledger itself: its controllers and its head, also while there is nothing to record.
+    pub look_every: Duration,
 }
 
 impl Default for RecorderOptions {
@@ -155,6 +160,7 @@ impl Default for RecorderOptions {
             min_pause: Duration::from_millis(250),
             max_pause: Duration::from_secs(15),
             readers: 8,
+            look_every: Duration::from_secs(60),
         }
     }
 }

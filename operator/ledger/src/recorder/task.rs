@@ -36,8 +36,9 @@ pub(super) struct Task {
     /// Runs that wait while the ledger works.
     waits: Waits,
     backoff: Option<ExponentialBackoff>,
-    /// Check the head before anything is sent: at the start and after each failure.
+    /// Look at the ledger before anything is sent: at the start, after each failure, and when the last look is long ago.
     check_head: bool,
+    looked: Option<Instant>,
     since: Option<SystemTime>,
     /// What each run was last told to wait for.
     told: BTreeMap<RunKey, &'static str>,
@@ -75,6 +76,7 @@ impl Task {
             queue: Queue::default(),
             backoff: None,
             check_head: true,
+            looked: None,
             since: None,
             told: BTreeMap::new(),
         }
@@ -96,7 +98,7 @@ impl Task {
             self.tell_depth();
             let open = match step {
                 Step::Again => true,
-                Step::Idle => self.wait(self.waits.next()).await,
+                Step::Idle => self.wait(self.due()).await,
                 Step::Pause => {
                     let over = Instant::now() + self.pause();
                     self.pause_until(over).await
@@ -106,6 +108,12 @@ impl Task {
                 return;
             }
         }
+    }
+
+    /// When something has to be done though nothing comes.
+    fn due(&self) -> Option<Instant> {
+        let look = self.looked.map(|looked| looked + self.options.look_every);
+        self.waits.next().into_iter().chain(look).min()
     }
 
     /// Waits for work, or until something is due; false when every handle is gone.
@@ -154,11 +162,13 @@ impl Task {
     }
 
     async fn exchange(&mut self) -> Result<Step, LedgerError> {
-        if self.check_head {
+        let long_ago = |looked: Instant| looked.elapsed() >= self.options.look_every;
+        if self.check_head || self.looked.is_none_or(long_ago) {
             self.ledger.ready().await?;
             let head = self.ledger.head().await?;
             debug!(size = head.size, "the head extends the checkpoint");
             self.check_head = false;
+            self.looked = Some(Instant::now());
         }
         for key in self.waits.due(Instant::now()) {
             let outcomes = self.queue.wake(&key);

@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod answers;
+mod chunks;
 mod forks;
 mod heads;
 #[path = "../support/network.rs"]

@@ -38,7 +38,7 @@ async fn install_as(
 }
 
 /// Gives the first canister these controllers.
-async fn hand_over(world: &World, from: &Arc<dyn Identity>, controllers: Vec<Principal>) {
+pub async fn hand_over(world: &World, from: &Arc<dyn Identity>, controllers: Vec<Principal>) {
     let agent = transport::agent(&world.transport(), &world.root_key, from.clone()).unwrap();
     let settings = CanisterSettings {
         controllers: Some(controllers),

@@ -1,6 +1,9 @@
 //! The client against the real node with the real canister.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod control;
+mod cost;
+mod deploy;
 mod environment;
 mod identity;
 #[path = "../support/mod.rs"]

@@ -87,10 +87,11 @@ impl World {
         format!("http://{}", self.address)
     }
 
+    /// Patient: an unoptimised compiler takes a minute for the canister.
     pub fn transport(&self) -> Transport {
         Transport {
             url: self.url(),
-            timeout: Duration::from_secs(20),
+            timeout: Duration::from_secs(300),
         }
     }
 

@@ -132,6 +132,8 @@ struct Inner {
     root: Signer,
     replica: BasicIdentity,
     script: Mutex<Script>,
+    /// Update calls that came, with their arguments.
+    called: Mutex<Vec<(String, Vec<u8>)>>,
     signed: Mutex<bool>,
     /// Time in the certificates of calls.
     call_time: Mutex<Option<u64>>,
@@ -152,6 +154,7 @@ impl Network {
             root: root.clone(),
             replica: BasicIdentity::from_raw_key(&[9; 32]),
             script: Mutex::default(),
+            called: Mutex::default(),
             signed: Mutex::new(true),
             call_time: Mutex::new(None),
             other_request: Mutex::new(None),
@@ -168,6 +171,10 @@ impl Network {
 
     pub fn says(&self, method: &'static str, answer: Vec<u8>) {
         self.inner.script.lock().unwrap().insert(method, answer);
+    }
+
+    pub fn called(&self) -> Vec<(String, Vec<u8>)> {
+        self.inner.called.lock().unwrap().clone()
     }
 
     pub fn stop_signing_queries(&self) {
@@ -211,10 +218,18 @@ fn answer(inner: &Inner, path: &str, body: &[u8]) -> Vec<u8> {
         });
     }
     let content = content(body);
-    let (EnvelopeContent::Query { method_name, .. } | EnvelopeContent::Call { method_name, .. }) = &content
+    let (EnvelopeContent::Query { method_name, arg, .. } | EnvelopeContent::Call { method_name, arg, .. }) =
+        &content
     else {
         unreachable!("decoded above")
     };
+    if path.ends_with("/call") {
+        inner
+            .called
+            .lock()
+            .unwrap()
+            .push((method_name.clone(), arg.clone()));
+    }
     let answer = inner.script.lock().unwrap().get(method_name.as_str()).cloned();
     let arg = answer.unwrap_or_else(|| panic!("no answer for {method_name}"));
     if path.ends_with("/call") {

@@ -55,3 +55,27 @@ async fn positions_that_were_read_are_not_read_again_when_another_is_lost() {
     bench.until("b", 1).await;
     assert_eq!(bench.ledger.reads(&key("a")), 1);
 }
+
+#[tokio::test]
+async fn with_nothing_to_record_it_is_noticed_that_the_ledger_is_away_and_that_it_is_back() {
+    let options = RecorderOptions {
+        look_every: Duration::from_millis(5),
+        ..quick()
+    };
+    let bench = Bench::with(Arc::new(MemoryLedger::new()), options);
+    let mut reachability = bench.recorder.reachability();
+    let mut until = async |wanted: fn(&Reachability) -> bool| {
+        let state = reachability.wait_for(wanted);
+        drop(
+            timeout(Duration::from_secs(5), state)
+                .await
+                .expect("in time")
+                .unwrap(),
+        );
+    };
+    until(|state| *state == Reachability::Reachable).await;
+    bench.ledger.set_weather(Weather::Away);
+    until(|state| matches!(state, Reachability::Away { .. })).await;
+    bench.ledger.set_weather(Weather::Fair);
+    until(|state| *state == Reachability::Reachable).await;
+}

@@ -1,0 +1,359 @@
+//! Puts the shipped ledger on a network of others, with the identity and the cycles of a person, and upgrades it there.
+//!
+//! ```text
+//! create ─▶ install ─▶ certified: module hash, controllers ─▶ first block: whose ─▶ grant
+//! (or a canister       every step looks first and does only what is missing: the same
+//!  that is there)      command again grants another operator its role
+//! ```
+//! The operator has no part in it: its key may write records and must not be a controller. [`crate::setup`] is for the
+//! embedded node, which belongs to the operator.
+
+pub mod code;
+mod create;
+mod error;
+
+use std::sync::Arc;
+
+use candid::{Encode, Principal};
+use dcanary_types::{
+    Hash, api,
+    policy::{Policy, RoleKind},
+    record::{Body, LedgerEvent},
+    value,
+};
+use ic_agent::Identity;
+use ic_management_canister_types::{CanisterIdRecord, CanisterInstallMode, CanisterStatusResult};
+
+pub use create::{CYCLES_LEDGER, Maker, create};
+pub use error::DeployError;
+
+use crate::{
+    checkpoint::MemoryCheckpoints,
+    error::LedgerError,
+    ic::{CertifiedCode, IcLedger, IcLedgerConfig},
+    ledger::Ledger as _,
+    setup::Grant,
+    transport::Transport,
+};
+
+/// Where the network is, and who signs.
+#[derive(Clone)]
+pub struct Person {
+    /// Where the network is.
+    pub transport: Transport,
+    /// Its DER-encoded root key.
+    pub root_key: Vec<u8>,
+    /// Who signs, and pays on the Internet Computer.
+    pub identity: Arc<dyn Identity>,
+}
+
+impl Person {
+    /// A client of one canister that remembers nothing.
+    ///
+    /// # Errors
+    /// When URL, root key or identity cannot be used.
+    pub fn client(&self, ledger: Principal) -> Result<IcLedger, LedgerError> {
+        IcLedger::connect(IcLedgerConfig {
+            transport: self.transport.clone(),
+            ..IcLedgerConfig::new(
+                "",
+                self.root_key.clone(),
+                ledger,
+                self.identity.clone(),
+                Arc::new(MemoryCheckpoints::default()),
+            )
+        })
+    }
+}
+
+/// What shall be there.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The canister: empty, or with the ledger in it.
+    pub ledger: Principal,
+    /// The shipped wasm.
+    pub wasm: Vec<u8>,
+    /// For whom a new ledger is opened; `None` = the identity.
+    pub owner: Option<Principal>,
+    /// Roles that operators need.
+    pub operators: Vec<Grant>,
+}
+
+/// What is there now, as the network certifies it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deployed {
+    /// The ledger.
+    pub ledger: Principal,
+    /// Hash of its module.
+    pub module_hash: Hash,
+    /// Who may change it.
+    pub controllers: Vec<Principal>,
+    /// Its policy.
+    pub policy: Policy,
+    /// Blocks of its journal.
+    pub blocks: u64,
+    /// What is left of its cycles; `None` when the identity may not know.
+    pub cycles: Option<u128>,
+    /// What was done, for people; empty when everything was there.
+    pub done: Vec<String>,
+}
+
+/// What runs in a canister now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Present {
+    /// Hash of the module; `None` = the canister is empty.
+    pub module_hash: Option<Hash>,
+    /// Who may change it.
+    pub controllers: Vec<Principal>,
+}
+
+/// Refuses an operator that would control the ledger, before anything is paid for: pure.
+///
+/// # Errors
+/// When one of the operators is among the controllers.
+pub fn check_separate(operators: &[Grant], person: Principal) -> Result<(), DeployError> {
+    match operators.iter().find(|grant| grant.principal == person) {
+        None => Ok(()),
+        Some(grant) => Err(DeployError::OperatorControls {
+            operator: grant.principal,
+            who: "its key, given as --identity, would control",
+            fix: "give the --identity of a person".to_owned(),
+        }),
+    }
+}
+
+/// Looks at what runs in a canister, as the network certifies it.
+///
+/// # Errors
+/// When there is none, or the network does not certify it.
+pub async fn look(person: &Person, ledger: Principal) -> Result<Present, DeployError> {
+    present(&person.client(ledger)?, person).await
+}
+
+async fn present(client: &IcLedger, person: &Person) -> Result<Present, DeployError> {
+    let CertifiedCode {
+        module_hash,
+        controllers,
+        ..
+    } = client.code().await?;
+    let controllers = controllers.ok_or_else(|| DeployError::NoCanister {
+        ledger: client.id(),
+        network: person.transport.url.clone(),
+    })?;
+    Ok(Present {
+        module_hash,
+        controllers,
+    })
+}
+
+/// Installs the ledger where the canister is empty, verifies what runs there, and grants the roles that are missing.
+///
+/// # Errors
+/// When something else is there, the identity may not do it, or an operator is a controller.
+pub async fn deploy(person: &Person, wanted: Wanted) -> Result<Deployed, DeployError> {
+    let Wanted {
+        ledger,
+        wasm,
+        owner,
+        operators,
+    } = wanted;
+    let client = person.client(ledger)?;
+    let present = present(&client, person).await?;
+    separate(&client, &present, &operators)?;
+    let given = value::sha256(&wasm);
+    let mut done = Vec::new();
+    match present.module_hash {
+        Some(found) if found == given => {}
+        Some(found) => {
+            return Err(DeployError::OtherCode {
+                ledger,
+                found: hex::encode(found),
+                given: hex::encode(given),
+            });
+        }
+        None => {
+            controls(&client, &present)?;
+            let owner = owner.unwrap_or_else(|| client.caller());
+            if owner != client.caller() && !operators.is_empty() {
+                // found out before the canister is used up for somebody who cannot go on
+                return Err(not_owner(&client, &[owner]));
+            }
+            let arg = argument(&api::InitArg::Init { owner })?;
+            code::put(
+                &client,
+                CanisterInstallMode::Install,
+                wasm,
+                arg,
+                code::MESSAGE_BYTES,
+            )
+            .await?;
+            done.push(format!("installed the ledger, owner {owner}"));
+            verify(&client, person, &given).await?;
+            opened_for(&client, owner).await?;
+        }
+    }
+    client.ready().await?;
+    let owners = owners(&client.proven_policy().await?);
+    if let Some(owner) = owner.filter(|owner| !owners.contains(owner)) {
+        return Err(DeployError::OtherOwner {
+            ledger,
+            owner,
+            owners: error::list(&owners),
+        });
+    }
+    for grant in &operators {
+        if !owners.contains(&client.caller()) && !held(&client, grant).await? {
+            return Err(not_owner(&client, &owners));
+        }
+        if client.grant_operator(grant).await? {
+            done.push(format!(
+                "granted {} the role operator in project {}, domain {}",
+                grant.principal, grant.project, grant.domain
+            ));
+        }
+    }
+    report(&client, person, &given, done).await
+}
+
+/// Replaces the module of a ledger that is there. Its journal stays: the head afterwards has to extend the one before.
+///
+/// # Errors
+/// When no ledger is there, the identity may not do it, or what runs afterwards is not what was given.
+pub async fn upgrade(person: &Person, ledger: Principal, wasm: Vec<u8>) -> Result<Deployed, DeployError> {
+    let client = person.client(ledger)?;
+    let present = present(&client, person).await?;
+    let given = value::sha256(&wasm);
+    let found = present.module_hash.ok_or(DeployError::Nothing { ledger })?;
+    // whatever does not answer like a ledger is left alone
+    client.ready().await?;
+    client.head().await?;
+    let mut done = Vec::new();
+    if found != given {
+        controls(&client, &present)?;
+        let arg = argument(&api::InitArg::Upgrade)?;
+        let mode = CanisterInstallMode::Upgrade(None);
+        code::put(&client, mode, wasm, arg, code::MESSAGE_BYTES).await?;
+        done.push(format!("upgraded the ledger to {}", hex::encode(given)));
+        verify(&client, person, &given).await?;
+        client.ready().await?;
+    }
+    report(&client, person, &given, done).await
+}
+
+async fn report(
+    client: &IcLedger,
+    person: &Person,
+    given: &Hash,
+    done: Vec<String>,
+) -> Result<Deployed, DeployError> {
+    let present = verify(client, person, given).await?;
+    let head = client.head().await?;
+    Ok(Deployed {
+        ledger: client.id(),
+        module_hash: *given,
+        controllers: present.controllers,
+        policy: client.proven_policy().await?,
+        blocks: head.size,
+        cycles: client.cycles().await,
+        done,
+    })
+}
+
+/// Whether the module that was given is the one that the network certifies.
+async fn verify(client: &IcLedger, person: &Person, given: &Hash) -> Result<Present, DeployError> {
+    let present = present(client, person).await?;
+    match present.module_hash {
+        Some(found) if found == *given => Ok(present),
+        found => Err(LedgerError::OtherCode {
+            ledger: client.id(),
+            expected: hex::encode(given),
+            found: found.map_or_else(|| "none".to_owned(), hex::encode),
+        }
+        .into()),
+    }
+}
+
+fn controls(client: &IcLedger, present: &Present) -> Result<(), DeployError> {
+    if present.controllers.contains(&client.caller()) {
+        return Ok(());
+    }
+    Err(DeployError::NotController {
+        caller: client.caller(),
+        ledger: client.id(),
+        controllers: error::list(&present.controllers),
+        network: client.network(),
+    })
+}
+
+fn separate(client: &IcLedger, present: &Present, operators: &[Grant]) -> Result<(), DeployError> {
+    let controls = |grant: &&Grant| present.controllers.contains(&grant.principal);
+    let Some(Grant { principal, .. }) = operators.iter().find(controls) else {
+        return Ok(());
+    };
+    let controllers = &present.controllers;
+    Err(DeployError::OperatorControls {
+        operator: *principal,
+        who: "controls",
+        fix: client.disown(*principal, controllers),
+    })
+}
+
+fn not_owner(client: &IcLedger, owners: &[Principal]) -> DeployError {
+    DeployError::NotOwner {
+        caller: client.caller(),
+        ledger: client.id(),
+        owners: error::list(owners),
+    }
+}
+
+async fn held(client: &IcLedger, grant: &Grant) -> Result<bool, LedgerError> {
+    let policy = client.proven_policy().await?;
+    let held = policy.operator_domain(&grant.project, grant.principal.as_slice());
+    Ok(held == Some(grant.domain.as_str()))
+}
+
+fn owners(policy: &Policy) -> Vec<Principal> {
+    let owners = policy.roles().filter(|role| role.role == RoleKind::Owner);
+    owners
+        .filter_map(|role| Principal::try_from_slice(&role.principal).ok())
+        .collect()
+}
+
+/// Whether the first block, under the certified head, opens the ledger for whom it was installed.
+async fn opened_for(client: &IcLedger, owner: Principal) -> Result<(), LedgerError> {
+    client.ready().await?;
+    let head = client.head().await?;
+    let first = client.proven_block(0, &head).await?;
+    match Body::of(&first) {
+        Ok(Body::Ledger(LedgerEvent::Opened { owner: opened_by, .. })) if opened_by == owner.as_slice() => {
+            Ok(())
+        }
+        _ => Err(LedgerError::unproven(
+            "the new ledger",
+            format!("its first block does not open it for {owner}"),
+        )),
+    }
+}
+
+fn argument(argument: &api::InitArg) -> Result<Vec<u8>, LedgerError> {
+    Encode!(argument).map_err(|source| LedgerError::decode("the argument of the installation", source))
+}
+
+impl IcLedger {
+    /// Cycles that the ledger's canister has left; `None` where the caller may not know. Certified like any answer to a call.
+    pub async fn cycles(&self) -> Option<u128> {
+        let record = CanisterIdRecord {
+            canister_id: self.id(),
+        };
+        let status: CanisterStatusResult = code::manage(self, "canister_status", &record).await.ok()?;
+        u128::try_from(status.cycles.0).ok()
+    }
+
+    /// What the ledger says of itself, without proof: size, restores, instructions.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn stats(&self) -> Result<api::Stats, LedgerError> {
+        self.ask("stats").await
+    }
+}
