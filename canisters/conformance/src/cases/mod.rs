@@ -2,6 +2,7 @@
 
 mod calls;
 mod certification;
+mod door;
 mod execution;
 mod http;
 mod management;

@@ -6,7 +6,7 @@ use super::request::entry;
 use crate::case::Failure;
 use candid::Principal;
 use ciborium::Value;
-use ic_certification::{HashTree, LookupResult};
+use ic_certification::{HashTree, LookupResult, empty, fork, labeled, leaf, pruned};
 
 /// The DER key of the root of trust before its 96 bytes.
 const DER_PREFIX: usize = 37;
@@ -40,25 +40,34 @@ pub enum Found {
 impl Certificate {
     /// Reads a certificate.
     pub fn decode(bytes: &[u8]) -> Result<Self, Failure> {
-        let read: ic_certification::Certificate = ciborium::from_reader(bytes)
+        let whole: Value = ciborium::from_reader(bytes)
             .map_err(|error| Failure::new(format!("the certificate cannot be read: {error}")))?;
-        let delegation = match read.delegation {
-            None => None,
-            Some(delegation) => Some((
-                Principal::try_from_slice(&delegation.subnet_id)?,
-                Box::new(Self::decode(&delegation.certificate)?),
-            )),
-        };
-        let whole: Value = ciborium::from_reader(bytes)?;
         let whole = match whole {
-            Value::Tag(_, inner) => *inner,
+            Value::Tag(55_799, inner) => *inner,
             other => other,
         };
+        let field = |name: &str| {
+            entry(&whole, name).ok_or_else(|| Failure::new(format!("a certificate without `{name}`")))
+        };
+        let delegation = match entry(&whole, "delegation") {
+            None => None,
+            Some(delegation) => {
+                let part = |name: &str| entry(delegation, name).and_then(Value::as_bytes);
+                let (Some(subnet), Some(certificate)) = (part("subnet_id"), part("certificate")) else {
+                    return Err(Failure::new("a delegation without subnet or certificate"));
+                };
+                Some((
+                    Principal::try_from_slice(subnet)?,
+                    Box::new(Self::decode(certificate)?),
+                ))
+            }
+        };
+        let raw = field("tree")?.clone();
         Ok(Self {
-            tree: read.tree,
-            signature: read.signature,
+            tree: tree(&raw)?,
+            signature: field("signature")?.as_bytes().cloned().unwrap_or_default(),
             delegation,
-            raw: entry(&whole, "tree").cloned().unwrap_or(Value::Null),
+            raw,
         })
     }
 
@@ -154,6 +163,23 @@ impl Certificate {
         ic_verify_bls_signature::verify_bls_signature(&self.signature, &message, raw)
             .map_err(|()| Failure::new("the signature of the certificate does not verify"))
     }
+}
+
+/// A tree as the library has it.
+fn tree(node: &Value) -> Result<HashTree, Failure> {
+    let parts = node.as_array().map(Vec::as_slice).unwrap_or_default();
+    let kind = parts
+        .first()
+        .and_then(Value::as_integer)
+        .and_then(|kind| u8::try_from(kind).ok());
+    Ok(match (kind, parts.get(1..).unwrap_or_default()) {
+        (Some(0), []) => empty(),
+        (Some(1), [left, right]) => fork(tree(left)?, tree(right)?),
+        (Some(2), [Value::Bytes(label), below]) => labeled(label.clone(), tree(below)?),
+        (Some(3), [Value::Bytes(value)]) => leaf(value.clone()),
+        (Some(4), [Value::Bytes(hash)]) => pruned(<[u8; 32]>::try_from(hash.as_slice())?),
+        _ => return Err(Failure::new(format!("the tree has a strange node: {node:?}"))),
+    })
 }
 
 /// The children of a node: forks are opened.

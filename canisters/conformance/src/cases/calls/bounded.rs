@@ -1,5 +1,6 @@
 //! Calls that do not wait for ever.
 
+use crate::cases::door::Door;
 use crate::cases::prelude::*;
 
 const CALLS: &str = "Inter-canister method calls";
@@ -31,36 +32,17 @@ async fn a_bounded_call_that_is_answered_in_time_is_like_any_other(net: Network)
 
 async fn a_bounded_call_that_is_not_answered_in_time_is_rejected_as_unknown(net: Network) -> Verdict {
     let user = net.user();
-    // Answers only when somebody says so: until then it calls itself again and again.
-    let wait = || Call::to_blob(own_id(), "nothing").then("again").go();
-    let slow = Module::new()
-        .update("nothing", [reply()])
-        .update("wait", [wait()])
-        .update("release", [set("free", int(1)), reply()])
-        .callback(
-            "again",
-            [
-                when(get("free"), [answer(bytes("late")), set("done", int(1))]),
-                when(same(get("free"), int(0)), [wait()]),
-            ],
-        )
-        .query("done", [answer_numbers([get("done")])]);
-    let slow = user.deploy(&slow).await?;
+    let door = Door::new(&user).await?;
     let module = counter()
-        .update("go", [Call::to(slow, "wait").within(1).then("tell").go()])
+        .update(
+            "go",
+            [Call::to(door.canister, "wait").within(1).then("tell").go()],
+        )
         .callback("tell", [count("n"), answer_numbers([sys32("msg_reject_code")])]);
     let canister = user.deploy(&module).await?;
-    equal(
-        "the code",
-        user.update(canister, "go", b"").await?.number()?,
-        SYS_UNKNOWN,
-    )?;
-    user.update(slow, "release", b"").await?.reply()?;
-    eventually(|| async {
-        let done = user.query(slow, "done", b"").await?.number()?;
-        Ok((done == 1).then_some(()))
-    })
-    .await?;
+    let code = user.update(canister, "go", b"").await?.number()?;
+    equal("the code", code, SYS_UNKNOWN)?;
+    door.open().await?;
     // The answer that comes too late is not delivered.
     user.stop(canister).await?;
     user.manage(canister, "start_canister", &about(canister))

@@ -11,7 +11,7 @@ pub const CASES: &[Case] = &[
     case!(ENTRY_POINTS, a_trap_undoes_the_reply_and_the_timer),
     case!("Debugging aids", the_message_of_a_trap_is_told_to_the_caller),
     case!(ENTRY_POINTS, every_sort_of_trap_is_an_error_of_the_canister),
-    case!(ENTRY_POINTS, an_execution_without_end_is_stopped_and_undone),
+    case!(ENTRY_POINTS, an_execution_without_end_is_stopped),
     case!(ENTRY_POINTS, a_trap_does_not_disturb_the_next_call),
 ];
 
@@ -177,15 +177,24 @@ async fn every_sort_of_trap_is_an_error_of_the_canister(net: Network) -> Verdict
     equal("the count", user.query(canister, "get", b"").await?.number()?, 0)
 }
 
-async fn an_execution_without_end_is_stopped_and_undone(net: Network) -> Verdict {
-    let endless = "(loop $again (br $again))".to_owned();
-    let module = counter().query("endless", [count("n"), endless]);
+async fn an_execution_without_end_is_stopped(net: Network) -> Verdict {
+    // Inspections have the smallest limit, so that it is over soon.
+    let endless = || "(loop $again (br $again))".to_owned();
+    let accept = || "(call $accept_message)".to_owned();
     let user = net.user();
-    let canister = user.deploy(&module).await?;
-    user.query(canister, "endless", b"")
+    let canister = user.deploy(&counter().inspect([accept(), endless()])).await?;
+    user.update(canister, "inc", b"")
         .await?
         .rejected(CANISTER_ERROR)?;
-    equal("the count", user.query(canister, "get", b"").await?.number()?, 0)
+    equal("the count", user.query(canister, "get", b"").await?.number()?, 0)?;
+    user.upgrade(canister, &counter().inspect([accept(), spin(1_000)]))
+        .await?
+        .reply()?;
+    equal(
+        "with an end",
+        user.update(canister, "inc", b"").await?.number()?,
+        1,
+    )
 }
 
 async fn a_trap_does_not_disturb_the_next_call(net: Network) -> Verdict {

@@ -1,5 +1,6 @@
 //! Stopping, starting and deleting.
 
+use crate::cases::door::Door;
 use crate::cases::prelude::*;
 
 const STOP: &str = "IC method stop_canister";
@@ -16,45 +17,32 @@ pub const CASES: &[Case] = &[
     case!(DELETE, a_deleted_canister_is_gone),
 ];
 
-/// A canister that stays open until it is released: it calls a door that calls itself.
+/// A canister with a call that is open until its door is.
 pub struct Open {
     pub user: User,
-    /// The canister with an open call.
+    /// The canister.
     pub canister: Principal,
     /// What it waits for.
-    pub door: Principal,
+    pub door: Door,
     /// The open call.
     pub call: Signed,
 }
 
 pub async fn open(net: &Network) -> Result<Open, Failure> {
     let user = net.user();
-    let wait = || Call::to_blob(own_id(), "nothing").then("again").go();
-    let door = Module::new()
-        .update("nothing", [reply()])
-        .update("wait", [wait()])
-        .update("release", [set("free", int(1)), reply()])
-        .callback(
-            "again",
-            [
-                when(get("free"), [answer(bytes("released"))]),
-                when(same(get("free"), int(0)), [wait()]),
-            ],
-        );
-    let door = user.deploy(&door).await?;
+    let door = Door::new(&user).await?;
     let module = counter()
-        .update("go", [count("n"), Call::to(door, "wait").then("end").go()])
+        .update(
+            "go",
+            [count("n"), Call::to(door.canister, "wait").then("end").go()],
+        )
         .callback(
             "end",
             [set("n", plus(get("n"), int(100))), answer_numbers([get("n")])],
         );
     let canister = user.deploy(&module).await?;
     let call = user.start(canister, "go", b"").await?;
-    eventually(|| async {
-        let count = user.query(canister, "get", b"").await?.number()?;
-        Ok((count == 1).then_some(()))
-    })
-    .await?;
+    door.is_held().await?;
     Ok(Open {
         user,
         canister,
@@ -64,15 +52,6 @@ pub async fn open(net: &Network) -> Result<Open, Failure> {
 }
 
 impl Open {
-    /// Lets the door answer.
-    pub async fn release(&self) -> Verdict {
-        self.user
-            .update(self.door, "release", b"")
-            .await?
-            .reply()
-            .map(drop)
-    }
-
     /// Sends a stop and waits until the canister is stopping.
     async fn begin_to_stop(&self) -> Result<Signed, Failure> {
         let management = Principal::management_canister();
@@ -121,7 +100,7 @@ async fn stopping_waits_for_open_calls(net: Network) -> Verdict {
         open.user.is_pending(open.canister, &stop.id).await?,
         "that the stop waits",
     )?;
-    open.release().await?;
+    open.door.open().await?;
     equal(
         "the open call",
         open.user.wait(open.canister, &open.call.id).await?.number()?,
@@ -147,7 +126,7 @@ async fn a_stopping_canister_takes_no_new_calls_but_hears_answers(net: Network) 
         .await?
         .rejected(CANISTER_ERROR)?;
     open.user.update(other, "go", b"").await?.heard()?.rejected(5)?;
-    open.release().await?;
+    open.door.open().await?;
     // 1 for the call, 100 for its callback, and nothing in between.
     equal(
         "the open call",
@@ -175,7 +154,7 @@ async fn starting_cancels_a_stop_that_waits(net: Network) -> Verdict {
         open.user.update(open.canister, "inc", b"").await?.number()?,
         2,
     )?;
-    open.release().await?;
+    open.door.open().await?;
     equal(
         "the open call",
         open.user.wait(open.canister, &open.call.id).await?.number()?,

@@ -50,7 +50,7 @@ async fn uninstalling_rejects_the_calls_that_are_open(net: Network) -> Verdict {
     )?;
     uninstall(&open.user, open.canister).await?;
     open.user.wait(open.canister, &open.call.id).await?.refused()?;
-    open.release().await
+    open.door.open().await
 }
 
 async fn an_answer_that_comes_after_uninstalling_is_not_heard(net: Network) -> Verdict {
@@ -61,7 +61,7 @@ async fn an_answer_that_comes_after_uninstalling_is_not_heard(net: Network) -> V
         .callback("end", [count("n")])
         .update("use", [Call::to_blob(own_id(), "inc").then("end").go()]);
     open.user.put(open.canister, &trap_door).await?;
-    open.release().await?;
+    open.door.open().await?;
     // It stops when nothing is outstanding.
     open.user.stop(open.canister).await?;
     open.user
