@@ -111,7 +111,7 @@ async fn broken(arguments: &MatrixArguments) -> anyhow::Result<bool> {
         timeout: Duration::from_secs(arguments.timeout),
     };
     let matrix = matrix::run(&arguments.node, &arguments.faults, options, |text| {
-        println!("{text}")
+        println!("{text}");
     })
     .await
     .map_err(|failure| anyhow::anyhow!("{failure}"))?;

@@ -127,6 +127,17 @@ impl Heard {
         )))
     }
 
+    /// The reject message, whatever the code.
+    pub fn refused(self) -> Result<String, Failure> {
+        let code = self.code;
+        if code == 0 {
+            return Err(Failure::new(
+                "expected that the canister hears a rejection, it heard a reply",
+            ));
+        }
+        self.rejected(code)
+    }
+
     /// The reject message, of a rejection with this code.
     pub fn rejected(self, code: u64) -> Result<String, Failure> {
         if self.code == code {

@@ -124,12 +124,12 @@ impl Network {
     }
 
     /// A GET.
-    pub async fn get(&self, path: &str) -> Result<Response, Failure> {
+    pub(crate) async fn get(&self, path: &str) -> Result<Response, Failure> {
         Self::get_from(&self.0, path).await
     }
 
     /// A POST of CBOR.
-    pub async fn post(&self, path: &str, body: Vec<u8>) -> Result<Response, Failure> {
+    pub(crate) async fn post(&self, path: &str, body: Vec<u8>) -> Result<Response, Failure> {
         let response = self
             .0
             .http

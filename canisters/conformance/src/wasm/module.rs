@@ -250,7 +250,7 @@ fn needs(text: &str) -> Result<(String, String, String), Failure> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::super::code::*;
-    use super::super::imports::IMPORTS;
+    use super::super::imports::{IMPORTS, Import};
     use super::super::{Call, Module};
     use candid::Principal;
 
@@ -286,7 +286,7 @@ mod tests {
 
     #[test]
     fn every_import_can_be_called() {
-        let steps = IMPORTS.iter().map(|import| import.called_with_zeros());
+        let steps = IMPORTS.iter().map(Import::called_with_zeros);
         assert!(Module::new().update("all", steps).build().is_ok());
     }
 

@@ -87,7 +87,7 @@ fn steps(context: &str) -> Vec<Code> {
     let allowed = IMPORTS
         .iter()
         .filter(|import| import.allowed_in(context) && HARMLESS.contains(&import.name));
-    steps.push(all(allowed.map(|import| import.called_with_zeros())));
+    steps.push(all(allowed.map(Import::called_with_zeros)));
     steps
 }
 

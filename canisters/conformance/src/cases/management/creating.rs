@@ -139,7 +139,7 @@ async fn a_new_canister_has_the_wanted_cycles(net: Network) -> Verdict {
     let canister = user.create().await?;
     let cycles = user.status(canister).await?.cycles;
     check(
-        cycles <= Nat::from(CYCLES) && cycles > Nat::from(CYCLES - CYCLES / 10),
+        cycles <= CYCLES && cycles > CYCLES - CYCLES / 10,
         format!("about {CYCLES} cycles, seen {cycles}"),
     )
 }
