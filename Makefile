@@ -10,7 +10,7 @@ include e2e/cluster/cluster.mk
 help: ## Lists these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-.PHONY: up demo demo-delivery down env test unit e2e delivery soak bench bench-delivery build generate lint fmt
+.PHONY: up demo demo-delivery down env test unit e2e delivery conformance soak bench bench-delivery build generate lint fmt
 up: ## Cluster, ledger node and operator; no example
 	@scripts/up.sh
 
@@ -41,6 +41,9 @@ e2e: ## End-to-end tests on the cluster
 
 delivery: ## End-to-end tests of deliveries, with a gateway and Prometheus
 	@scripts/test.sh delivery
+
+conformance: ## Laws of the IC interface on a node; IC_URL=… tries another network, LAWS="--filter TEXT" are arguments
+	@IC_URL="$(IC_URL)" scripts/conformance.sh $(LAWS)
 
 soak: ## The long loops: more blocks, crashes and cases; Argo CD and Flux (an hour or more)
 	@scripts/soak.sh
