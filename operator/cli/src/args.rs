@@ -16,7 +16,8 @@ pub use delivery::{
     ApproveArgs, HoldArgs, PromoteArgs, ReasonedArgs, StepArgs, UndoArgs, UnholdArgs, Why, WhyFirst,
 };
 pub use ledger::{
-    DeployArgs, LedgerAt, LedgerCommand, PersonArgs, PinArgs, Trust, TrustArgs, UpgradeArgs, Verify,
+    DeployArgs, LedgerAt, LedgerCommand, PersonArgs, PinArgs, RestoreArgs, Trust, TrustArgs, UpgradeArgs,
+    Verify,
 };
 
 /// Runs, watches and verifies pipelines on Kubernetes, and delivers what they built.

@@ -99,12 +99,35 @@ pub enum LedgerCommand {
         after_help = "Examples:\n  dcanary ledger upgrade --network ic --identity me.pem --canister ID\n  dcanary ledger upgrade --network ic --identity me.pem --canister ID --wasm orchestrator.wasm -y"
     )]
     Upgrade(UpgradeArgs),
+    /// Copy the data of the embedded node, while it works, to a file (-o FILE) or standard output; without its keys
+    #[command(
+        after_help = "Examples:\n  dcanary ledger backup -o ledger.tar\n  kubectl get secret -n dcanary-system dcanary-ledger-keys -o yaml > keys.yaml   # keep it secret"
+    )]
+    Backup,
+    /// Let the embedded node go on from a backup; the journal says so before anything else
+    #[command(
+        after_help = "Examples:\n  dcanary ledger restore ledger.tar\n  dcanary ledger restore ledger.tar --incarnation 3 --yes"
+    )]
+    Restore(RestoreArgs),
     /// Make a signing key, readable by its owner only, and print its principal
     #[command(after_help = "Examples:\n  dcanary ledger init-key operator.pem")]
     InitKey {
         /// File; it must not exist
         file: PathBuf,
     },
+}
+
+/// `ledger restore`
+#[derive(Clone, Debug, Args)]
+pub struct RestoreArgs {
+    /// File that `dcanary ledger backup` wrote
+    pub file: PathBuf,
+    /// What the node's incarnation is to be at least [default: one more than that of the backup and of the present data]
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
+    pub incarnation: u64,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
 }
 
 /// The network, and the person who signs.

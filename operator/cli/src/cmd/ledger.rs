@@ -1,7 +1,10 @@
 //! `ledger export`, `ledger init-key`; the others are beside.
 
+mod backup;
 mod deploy;
+mod parts;
 mod person;
+mod restore;
 mod shipped;
 mod status;
 
@@ -43,6 +46,8 @@ pub async fn run(global: &Global, command: LedgerCommand) -> Result<Exit, Failur
         }
         LedgerCommand::Deploy(args) => deploy::deploy(global, &args).await,
         LedgerCommand::Upgrade(args) => deploy::upgrade(global, &args).await,
+        LedgerCommand::Backup => backup::run(global).await,
+        LedgerCommand::Restore(args) => restore::run(global, &args).await,
         LedgerCommand::Export { at } => export(global, &at).await,
     }
 }
