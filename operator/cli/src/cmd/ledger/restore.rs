@@ -230,7 +230,7 @@ impl Parts {
         what: &str,
     ) -> Result<Option<K>, Failure>
     where
-        K: Clone + serde::de::DeserializeOwned + std::fmt::Debug + Send + 'static,
+        K: kube::Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug + Send + 'static,
     {
         let waited = timeout(PATIENCE, await_condition(api.clone(), name, condition)).await;
         match waited {
