@@ -99,7 +99,7 @@ async fn submit(api: &Api, id: &str, body: &Bytes) -> Result<(Hash, Submitted), 
     let Content::Call(invocation) = &envelope.content else {
         return Err(HttpError::Bad("the request is not a call".to_owned()));
     };
-    let now = api.now();
+    let now = api.now()?;
     authenticate(&envelope, now)?;
     let message = Ingress {
         id: envelope.request_id,

@@ -12,7 +12,7 @@ mod status;
 use crate::auth::AuthError;
 use crate::cert::keys::Keys;
 use crate::creators::Creators;
-use crate::replica::{Refused, Replica, now};
+use crate::replica::{Refused, Replica};
 use crate::wire::cbor::Value;
 use crate::wire::envelope::EnvelopeError;
 use axum::Router;
@@ -40,9 +40,11 @@ pub struct Api {
 }
 
 impl Api {
-    /// The node's time: never before the certified one.
-    fn now(&self) -> u64 {
-        now().max(self.replica.views.latest().time)
+    /// The node's time: never before the certified one, and none when the clock is not believed, so that nothing is signed.
+    fn now(&self) -> Result<u64, HttpError> {
+        let certified = self.replica.views.latest().time;
+        let now = self.replica.clock.now(certified).map_err(Refused::Clock)?;
+        Ok(now.max(certified))
     }
 }
 
@@ -78,7 +80,7 @@ impl IntoResponse for HttpError {
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::Refused(Refused::Busy) => StatusCode::TOO_MANY_REQUESTS,
             Self::Refused(Refused::Full) => StatusCode::INSUFFICIENT_STORAGE,
-            Self::Refused(Refused::Stopping) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Refused(Refused::Stopping | Refused::Clock(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Broken(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         (

@@ -37,7 +37,7 @@ fn read(api: &Api, scope: Scope, body: &Bytes) -> Result<Response, HttpError> {
     let Content::ReadState(paths) = &envelope.content else {
         return Err(HttpError::Bad("the request is not read_state".to_owned()));
     };
-    let now = api.now();
+    let now = api.now()?;
     authenticate(&envelope, now)?;
     let view = api.replica.views.fresh(now);
     let wanted = select(&view.state, scope, &envelope.sender, paths)?;
