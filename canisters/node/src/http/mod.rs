@@ -4,10 +4,14 @@
 
 mod access;
 mod call;
+mod gateway;
 mod query;
 mod read_state;
 pub mod serve;
 mod status;
+
+#[cfg(feature = "fuzz")]
+pub use gateway::read_anything;
 
 use crate::auth::AuthError;
 use crate::cert::keys::Keys;
@@ -103,7 +107,7 @@ fn principal(text: &str) -> Result<Principal, HttpError> {
         .map_err(|error| HttpError::Bad(format!("`{text}` is not a principal: {error}")))
 }
 
-/// All endpoints.
+/// All endpoints, and the gateway for everything else.
 pub fn router(api: Arc<Api>) -> Router {
     Router::new()
         .route("/api/v2/status", get(status::status))
@@ -118,5 +122,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/api/v3/subnet/{id}/read_state", post(read_state::subnet))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(CorsLayer::permissive())
+        // Outside of the layer: whether other sites may read a canister's pages is for the canister to say.
+        .fallback(gateway::serve)
         .with_state(api)
 }

@@ -54,7 +54,8 @@ pub async fn query(
     signed(&api, &envelope, &answer, now)
 }
 
-async fn execute(
+/// Executes a query on the present state.
+pub async fn execute(
     api: &Api,
     id: Principal,
     call: Call,
