@@ -75,6 +75,8 @@ struct Selection<'a> {
 }
 
 impl<'a> Selection<'a> {
+    // One line for each line of the table.
+    #[allow(clippy::unnested_or_patterns)]
     fn path(&mut self, path: &'a [&'a [u8]]) -> Result<(), HttpError> {
         match (path, self.endpoint.scope) {
             (

@@ -171,6 +171,13 @@ else
   fi
 fi
 
+# The gateway, by host and by query: the journal canister serves no pages, and is asked.
+page() { node -e 'http.get(...process.argv.slice(1).map((text) => JSON.parse(text)), (got) => got.pipe(process.stdout))' "$@"; }
+check "the gateway finds the canister by host" "Canister $CANISTER serves no pages: IC0536" \
+  page "\"$URL/\"" "{\"headers\":{\"host\":\"$CANISTER.localhost\"}}"
+check "the gateway finds the canister by query" "Canister $CANISTER serves no pages: IC0536" \
+  page "\"$URL/?canisterId=$CANISTER\"" "{}"
+
 if ! kill -0 "$PID" 2> /dev/null; then
   FAILED+=("the node has ended")
   cat "$WORK/node.log" >&2
