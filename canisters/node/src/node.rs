@@ -11,7 +11,8 @@ use crate::http::serve::{ConnectionLimits, serve};
 use crate::http::{Api, router};
 use crate::log::disk::{Disk, Folder, read_all, write_atomically};
 use crate::log::replay::{Recovered, ReplayError, recover};
-use crate::replica::{Durability, Failure, Replica, now};
+use crate::replica::clock::{Clock, Clocks};
+use crate::replica::{Durability, Failure, Replica};
 use crate::state::State;
 use crate::wasm::engine::{Engine, EngineError};
 use std::io;
@@ -48,6 +49,7 @@ pub struct Config {
     memory_limit: u64,
     creators: Creators,
     connections: ConnectionLimits,
+    clocks: Clocks,
 }
 
 impl Config {
@@ -62,6 +64,7 @@ impl Config {
             memory_limit: u64::MAX,
             creators: Creators::Anyone,
             connections: ConnectionLimits::default(),
+            clocks: Clocks::System,
         }
     }
 
@@ -113,6 +116,13 @@ impl Config {
             head,
             body,
         };
+        self
+    }
+
+    /// Another clock.
+    #[cfg(test)]
+    pub(crate) fn clocks(mut self, clocks: Clocks) -> Self {
+        self.clocks = clocks;
         self
     }
 
@@ -232,6 +242,12 @@ impl Node {
     #[cfg(test)]
     pub(crate) fn fail(&self, reason: &str) {
         self.failure().set(reason);
+    }
+
+    /// Bytes of calls that wait to be ordered.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.api.replica.waiting()
     }
 
     /// What readers see, also after the node has stopped.
@@ -412,9 +428,11 @@ fn assemble(
     durability: Option<Durability>,
     config: &Config,
 ) -> Result<Api, StartError> {
-    let views = Arc::new(Views::new(keys.clone(), machine.state().clone(), now()));
-    let replica =
-        Replica::start(machine, views, durability, config.memory_limit).map_err(StartError::Threads)?;
+    let state = machine.state().clone();
+    let clock = Clock::new(config.clocks.clone(), state.time);
+    let views = Arc::new(Views::new(keys.clone(), state, config.clocks.read().wall));
+    let replica = Replica::start_with(clock, machine, views, durability, config.memory_limit)
+        .map_err(StartError::Threads)?;
     Ok(Api {
         replica,
         keys,

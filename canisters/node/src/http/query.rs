@@ -27,7 +27,7 @@ pub async fn query(
     let Content::Query(invocation) = &envelope.content else {
         return Err(HttpError::Bad("the request is not a query".to_owned()));
     };
-    let now = api.now();
+    let now = api.now()?;
     authenticate(&envelope, now)?;
     let call = Call {
         caller: envelope.sender,
@@ -54,7 +54,8 @@ pub async fn query(
     signed(&api, &envelope, &answer, now)
 }
 
-async fn execute(
+/// Executes a query on the present state.
+pub async fn execute(
     api: &Api,
     id: Principal,
     call: Call,

@@ -9,6 +9,7 @@
 //! The orderer writes the next batch while the executor works on the one before, so a sync and an execution overlap.
 
 mod checkpointer;
+pub mod clock;
 mod executor;
 mod orderer;
 pub mod pool;
@@ -23,11 +24,11 @@ use crate::log::checkpoint::Checkpoints;
 use crate::log::journal::Journal;
 use crate::wasm::engine::THREAD_STACK;
 use crate::wire::hash::Hash;
+use clock::{Clock, ClockError};
 use pool::Pool;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{SystemTime, UNIX_EPOCH};
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
@@ -45,6 +46,9 @@ pub enum Refused {
     /// It expired while it waited.
     #[error("Invalid request expiry: the request expired before it was ordered")]
     Expired,
+    /// The clock is not believed. Nothing was accepted.
+    #[error(transparent)]
+    Clock(#[from] ClockError),
     /// Too many calls wait.
     #[error("too many calls are waiting; try again")]
     Busy,
@@ -159,6 +163,8 @@ pub struct Replica {
     pub executor: Executor,
     /// Threads for queries.
     pub pool: Pool,
+    /// The clock.
+    pub clock: Arc<Clock>,
     /// Whether something broke.
     pub failure: Failure,
     inbox: Mutex<Option<mpsc::Sender<Pending>>>,
@@ -167,16 +173,22 @@ pub struct Replica {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// Nanoseconds since 1970.
-pub fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
-}
-
 impl Replica {
-    /// Starts the threads. `memory_limit` is what all canisters together may take, in bytes.
+    /// Starts the threads, with the machine's clock. `memory_limit` is what all canisters together may take, in bytes.
+    #[cfg(test)]
     pub fn start(
+        machine: Machine,
+        views: Arc<Views>,
+        durability: Option<Durability>,
+        memory_limit: u64,
+    ) -> io::Result<Self> {
+        let clock = Clock::new(clock::Clocks::System, machine.state().time);
+        Self::start_with(clock, machine, views, durability, memory_limit)
+    }
+
+    /// Starts the threads. `memory_limit` is what all canisters together may take, in bytes.
+    pub fn start_with(
+        clock: Clock,
         machine: Machine,
         views: Arc<Views>,
         durability: Option<Durability>,
@@ -184,6 +196,7 @@ impl Replica {
     ) -> io::Result<Self> {
         let executor = machine.executor.clone();
         let pool = Pool::start()?;
+        let clock = Arc::new(clock);
         let failure = Failure(watch::channel(None).0);
         let (inbox, orders) = mpsc::channel(INBOX);
         let (ordered, batches) = std::sync::mpsc::sync_channel(1);
@@ -197,6 +210,7 @@ impl Replica {
         };
         let orderer = orderer::Orderer {
             inbox: orders,
+            clock: clock.clone(),
             journal,
             next: ordered,
             checked: checked.clone(),
@@ -220,6 +234,7 @@ impl Replica {
             views,
             executor,
             pool,
+            clock,
             failure,
             inbox: Mutex::new(Some(inbox)),
             room: Arc::new(Semaphore::new(INBOX_BYTES)),
@@ -245,6 +260,12 @@ impl Replica {
                 mpsc::error::TrySendError::Closed(_) => Refused::Stopping,
             })?;
         Ok(receiver)
+    }
+
+    /// Bytes of calls that wait to be ordered.
+    #[cfg(test)]
+    pub fn waiting(&self) -> usize {
+        INBOX_BYTES - self.room.available_permits()
     }
 
     /// Executes what was handed in, writes a checkpoint, ends the threads. Blocks.

@@ -1,6 +1,7 @@
 //! Puts calls into batches and makes the batches durable.
 
-use super::{Failure, Ordered, Pending, Refused, now};
+use super::clock::Clock;
+use super::{Failure, Ordered, Pending, Refused};
 use crate::exec::batch::Batch;
 use crate::log::codec::Entry;
 use crate::log::journal::{AppendError, Journal};
@@ -16,6 +17,7 @@ const MAX_BYTES: usize = 4 << 20;
 
 pub struct Orderer {
     pub inbox: mpsc::Receiver<Pending>,
+    pub clock: Arc<Clock>,
     /// The log, and the size at which a segment ends.
     pub journal: Option<(Journal, u64)>,
     pub next: SyncSender<Ordered>,
@@ -33,8 +35,14 @@ impl Orderer {
     pub fn run(mut self) {
         while let Some(first) = self.inbox.blocking_recv() {
             let pending = self.gather(first);
-            // Time never goes back, not even when the clock does.
-            let time = now().max(self.time + 1);
+            let time = match self.clock.now(self.time) {
+                // Time never goes back, not even when the clock does.
+                Ok(now) => now.max(self.time + 1),
+                Err(error) => {
+                    refuse(pending, Refused::Clock(error));
+                    continue;
+                }
+            };
             let (pending, expired): (Vec<_>, Vec<_>) = pending
                 .into_iter()
                 .partition(|pending| pending.message.expiry >= time);

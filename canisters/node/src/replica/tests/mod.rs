@@ -4,6 +4,7 @@
 //! of times.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod clock;
 mod crashes;
 mod shown;
 mod threads;
@@ -26,11 +27,13 @@ struct Running {
 
 impl Running {
     async fn start() -> Self {
+        Self::start_with(Config::ephemeral()).await
+    }
+
+    async fn start_with(config: Config) -> Self {
         let disk = FaultyDisk::new(7);
         rig::prepare(&disk);
-        let node = Node::start_on(Arc::new(disk.clone()), Config::ephemeral())
-            .await
-            .unwrap();
+        let node = Node::start_on(Arc::new(disk.clone()), config).await.unwrap();
         PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
         let agent = Agent::builder()
             .with_url(node.url())
