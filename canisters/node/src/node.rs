@@ -11,7 +11,7 @@ use crate::http::serve::{ConnectionLimits, serve};
 use crate::http::{Api, router};
 use crate::log::disk::{Disk, Folder, read_all, write_atomically};
 use crate::log::replay::{Recovered, ReplayError, recover};
-use crate::replica::{Durability, Failure, Replica, now};
+use crate::replica::{Durability, Failure, Policy, Replica, now};
 use crate::state::State;
 use crate::wasm::engine::{Engine, EngineError};
 use std::io;
@@ -413,8 +413,12 @@ fn assemble(
     config: &Config,
 ) -> Result<Api, StartError> {
     let views = Arc::new(Views::new(keys.clone(), machine.state().clone(), now()));
-    let replica =
-        Replica::start(machine, views, durability, config.memory_limit).map_err(StartError::Threads)?;
+    let policy = Policy {
+        memory_limit: config.memory_limit,
+        // A list says who may, and names no canister.
+        canisters_create: !matches!(config.creators, Creators::Only(_)),
+    };
+    let replica = Replica::start(machine, views, durability, policy).map_err(StartError::Threads)?;
     Ok(Api {
         replica,
         keys,

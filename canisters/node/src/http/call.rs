@@ -115,8 +115,12 @@ async fn submit(api: &Api, id: &str, body: &Bytes) -> Result<(Hash, Submitted), 
         return Ok((request, Submitted::Rejected(reject)));
     }
     let view = api.replica.views.latest();
-    if view.state.requests.get(&request).is_some() {
-        return Ok((request, Submitted::Known(view)));
+    if let Some(record) = view.state.requests.get(&request) {
+        if record.outcome.is_some() {
+            return Ok((request, Submitted::Known(view)));
+        }
+        // It was admitted before, and is not executed again. Ordering it once more is how to wait for it.
+        return Ok((request, Submitted::Accepted(api.replica.submit(message)?)));
     }
     if let Err(reject) = admit(api, &view.state, &message, now).await? {
         return Ok((request, Submitted::Rejected(reject)));
