@@ -12,6 +12,7 @@ use crate::log::disk::DiskFile;
 use crate::log::format;
 use crate::mgmt;
 use crate::state::State;
+use crate::state::calls::Origin;
 use crate::wasm::inspect::inspect;
 use crate::wasm::rewrite::rewrite;
 use candid::{CandidType, Encode};
@@ -99,6 +100,7 @@ fn checkpoint() -> &'static (State, Vec<u8>) {
             round: 1,
             time: 1,
             memory_limit: u64::MAX,
+            canisters_create: true,
             messages: rig::setup(),
         });
         let mut file = Bytes::default();
@@ -115,7 +117,7 @@ struct Install {
     mode: ic_management_canister_types::CanisterInstallMode,
 }
 
-const METHODS: [&str; 11] = [
+const METHODS: [&str; 12] = [
     "create_canister",
     "provisional_create_canister_with_cycles",
     "provisional_top_up_canister",
@@ -126,6 +128,7 @@ const METHODS: [&str; 11] = [
     "start_canister",
     "stop_canister",
     "delete_canister",
+    "deposit_cycles",
     "raw_rand",
 ];
 
@@ -153,7 +156,11 @@ fn manage(method: &str, arg: Vec<u8>) {
     let _ = mgmt::module_to_install(method, &call.arg);
     let mut machine = Machine::new(rig::executor(), state.clone());
     let before = machine.state().root();
-    if mgmt::execute(&mut machine, &call).is_err() {
+    let mut sender = mgmt::Sender {
+        origin: Origin::System,
+        cycles: 0,
+    };
+    if mgmt::execute(&mut machine, &call, &mut sender).is_err() {
         assert_eq!(machine.state().root(), before, "a refused call changed the state");
     }
 }

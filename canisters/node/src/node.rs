@@ -12,7 +12,7 @@ use crate::http::{Api, router};
 use crate::log::disk::{Disk, Folder, read_all, write_atomically};
 use crate::log::replay::{Recovered, ReplayError, recover};
 use crate::replica::clock::{Clock, Clocks};
-use crate::replica::{Durability, Failure, Replica};
+use crate::replica::{Durability, Failure, Policy, Replica};
 use crate::state::State;
 use crate::wasm::engine::{Engine, EngineError};
 use std::io;
@@ -431,8 +431,13 @@ fn assemble(
     let state = machine.state().clone();
     let clock = Clock::new(config.clocks.clone(), state.time);
     let views = Arc::new(Views::new(keys.clone(), state, config.clocks.read().wall));
-    let replica = Replica::start_with(clock, machine, views, durability, config.memory_limit)
-        .map_err(StartError::Threads)?;
+    let policy = Policy {
+        memory_limit: config.memory_limit,
+        // A list says who may, and names no canister.
+        canisters_create: !matches!(config.creators, Creators::Only(_)),
+    };
+    let replica =
+        Replica::start_with(clock, machine, views, durability, policy).map_err(StartError::Threads)?;
     Ok(Api {
         replica,
         keys,

@@ -33,6 +33,8 @@ pub struct Batch {
     /// Bytes that all canisters together may take. Part of the batch, so that replaying it under another setting gives the
     /// same state.
     pub memory_limit: u64,
+    /// Whether canisters may create canisters. Part of the batch like the memory limit; users are checked before ordering.
+    pub canisters_create: bool,
     /// The messages in order.
     pub messages: Vec<Ingress>,
 }

@@ -139,8 +139,12 @@ async fn submit(api: &Api, id: &str, body: &Bytes) -> Result<(Hash, Submitted), 
 /// Orders a call, unless it is known or not admitted.
 pub async fn place(api: &Api, message: Ingress, now: u64) -> Result<Submitted, HttpError> {
     let view = api.replica.views.latest();
-    if view.state.requests.get(&message.id).is_some() {
-        return Ok(Submitted::Known(view));
+    if let Some(record) = view.state.requests.get(&message.id) {
+        if record.outcome.is_some() {
+            return Ok(Submitted::Known(view));
+        }
+        // It was admitted before, and is not executed again. Ordering it once more is how to wait for it.
+        return Ok(Submitted::Accepted(api.replica.submit(message)?));
     }
     if let Err(reject) = admit(api, &view.state, &message, now).await? {
         return Ok(Submitted::Rejected(reject));

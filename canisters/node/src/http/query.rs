@@ -72,7 +72,7 @@ pub async fn execute(
             .as_ref()
             .is_some_and(|code| code.compiled.info.uses_certificate);
         let certificate = asks.then(|| view.data_certificate(&id).into());
-        executor.query(&canister, &call, certificate)
+        executor.query(&view.state, &canister, &call, certificate)
     };
     api.replica
         .pool

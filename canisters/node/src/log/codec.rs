@@ -41,6 +41,7 @@ impl Entry {
         out.extend_from_slice(&self.batch.round.to_le_bytes());
         out.extend_from_slice(&self.batch.time.to_le_bytes());
         out.extend_from_slice(&self.batch.memory_limit.to_le_bytes());
+        out.extend_from_slice(&u64::from(self.batch.canisters_create).to_le_bytes());
         out.extend_from_slice(&(self.batch.messages.len() as u64).to_le_bytes());
         for message in &self.batch.messages {
             out.extend_from_slice(&message.id);
@@ -64,6 +65,11 @@ impl Entry {
         let semantics = reader.array()?;
         let checked = (reader.number()?, reader.array()?);
         let (round, time, memory_limit) = (reader.number()?, reader.number()?, reader.number()?);
+        let canisters_create = match reader.number()? {
+            0 => false,
+            1 => true,
+            _ => return Err(Malformed),
+        };
         let count = reader.number()?;
         let mut messages = Vec::new();
         for _ in 0..count {
@@ -88,6 +94,7 @@ impl Entry {
                 round,
                 time,
                 memory_limit,
+                canisters_create,
                 messages,
             },
         })
@@ -153,14 +160,15 @@ mod tests {
     fn entry() -> impl Strategy<Value = Entry> {
         let checked = proptest::option::of((1..u64::MAX, any::<Hash>()));
         let messages = proptest::collection::vec(message(), 0..4);
-        (any::<[u8; 8]>(), checked, any::<[u64; 3]>(), messages).prop_map(
-            |(semantics, checked, [round, time, memory_limit], messages)| Entry {
+        (any::<[u8; 8]>(), checked, any::<([u64; 3], bool)>(), messages).prop_map(
+            |(semantics, checked, ([round, time, memory_limit], canisters_create), messages)| Entry {
                 semantics,
                 checked,
                 batch: Batch {
                     round,
                     time,
                     memory_limit,
+                    canisters_create,
                     messages,
                 },
             },

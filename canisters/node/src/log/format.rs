@@ -1,5 +1,6 @@
 //! The bytes of a checkpoint: description (CBOR), modules, pages; a SHA-256 over everything at the end.
 
+mod calls;
 #[cfg(test)]
 pub mod held;
 mod read;
@@ -61,6 +62,8 @@ struct Description {
     effects: Hash,
     canisters: Vec<CanisterDescription>,
     requests: Vec<(ByteBuf, Record)>,
+    #[serde(default)]
+    calls: calls::CallsDescription,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -71,6 +74,8 @@ struct CanisterDescription {
     status: Status,
     version: u64,
     cycles: ByteBuf,
+    #[serde(default)]
+    timer: u64,
     certified: ByteBuf,
     module: Option<Hash>,
     heap_size: u64,

@@ -1,12 +1,13 @@
 //! Creating canisters and giving them cycles.
 
-use super::{decode, encode, nothing, settings};
+use super::{Sender, decode, encode, nothing, settings};
 use crate::cert::topology::in_range;
 use crate::exec::call::Call;
 use crate::exec::machine::Machine;
 use crate::exec::memory::of_new_canister;
 use crate::state::canister::Canister;
 use crate::state::request::Reject;
+use crate::sysapi::CREATE_CANISTER;
 use candid::{CandidType, Deserialize, Nat};
 use ic_error_types::ErrorCode;
 use ic_management_canister_types::{CanisterIdRecord, CanisterSettings};
@@ -32,21 +33,59 @@ struct TopUpArgs {
     amount: Nat,
 }
 
-/// `create_canister` by an ingress message. Only canisters may call it on mainnet, with cycles; this node is a
-/// development network, where everybody may create, and gives the default cycles.
-pub fn create(machine: &mut Machine, call: &Call) -> Result<Vec<u8>, Reject> {
+/// `create_canister`. Only canisters may call it on mainnet, with cycles; this node is a development network, where everybody may
+/// create, and gives the default cycles. To the canister of a canister it gives those of the call, which must be enough to
+/// create one on mainnet; nothing is charged.
+pub fn create(machine: &mut Machine, call: &Call, sender: &mut Sender) -> Result<Vec<u8>, Reject> {
+    may_create(machine, call, sender)?;
     let args: CreateArgs = decode(&call.arg)?;
-    add(
-        machine,
-        call,
-        args.settings.unwrap_or_default(),
-        DEFAULT_CYCLES,
-        None,
-    )
+    let settings = args.settings.unwrap_or_default();
+    if !sender.is_canister() {
+        return add(machine, call, settings, DEFAULT_CYCLES, None);
+    }
+    if sender.cycles < CREATE_CANISTER {
+        return Err(Reject::new(
+            ErrorCode::InsufficientCyclesForCreateCanister,
+            format!(
+                "Creating a canister requires a fee of {CREATE_CANISTER} that is deducted from the canister's initial balance but \
+                 only {} cycles were received with the create_canister request.",
+                sender.cycles
+            ),
+        ));
+    }
+    let reply = add(machine, call, settings, sender.cycles, None)?;
+    sender.cycles = 0;
+    Ok(reply)
+}
+
+/// Users are checked before their calls are ordered; canisters here.
+fn may_create(machine: &Machine, call: &Call, sender: &Sender) -> Result<(), Reject> {
+    if !sender.is_canister() || machine.canisters_create() {
+        return Ok(());
+    }
+    Err(Reject::new(
+        ErrorCode::CanisterInvalidController,
+        format!(
+            "{} may not create canisters on this node (--creators)",
+            call.caller
+        ),
+    ))
+}
+
+/// `deposit_cycles`.
+pub fn deposit(machine: &mut Machine, canister: &Canister, sender: &mut Sender) -> Result<Vec<u8>, Reject> {
+    let mut next = canister.clone();
+    let room = u128::MAX - next.cycles;
+    let deposited = sender.cycles.min(room);
+    next.cycles += deposited;
+    sender.cycles -= deposited;
+    machine.commit(next, &(Vec::new(), Vec::new()));
+    nothing()
 }
 
 /// `provisional_create_canister_with_cycles`.
-pub fn provisional(machine: &mut Machine, call: &Call) -> Result<Vec<u8>, Reject> {
+pub fn provisional(machine: &mut Machine, call: &Call, sender: &Sender) -> Result<Vec<u8>, Reject> {
+    may_create(machine, call, sender)?;
     let args: ProvisionalArgs = decode(&call.arg)?;
     let cycles = args.amount.map_or(Ok(DEFAULT_CYCLES), |amount| cycles(&amount))?;
     add(

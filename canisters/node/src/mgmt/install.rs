@@ -121,6 +121,7 @@ fn begin(
     fresh.heap = initial_heap(&code);
     fresh.stable = Stable::default();
     fresh.certified = Vec::new();
+    fresh.timer = 0;
     fresh.code = Some(code);
     let done = step(
         machine,
@@ -169,6 +170,8 @@ fn upgrade(
         _ => fresh,
     };
     current.code = Some(code);
+    // What `canister_pre_upgrade` set is of the old code too.
+    current.timer = 0;
     let done = step(
         machine,
         &current,

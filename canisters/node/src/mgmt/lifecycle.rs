@@ -1,8 +1,6 @@
 //! Starting, stopping, emptying and deleting canisters.
-//!
-//! Without inter-canister calls no call context outlives its message, so stopping is immediate.
 
-use super::nothing;
+use super::{Sender, nothing};
 use crate::exec::machine::Machine;
 use crate::heap::stable::Stable;
 use crate::heap::wasm_memory::Heap;
@@ -10,35 +8,60 @@ use crate::state::canister::{Canister, Status};
 use crate::state::request::Reject;
 use ic_error_types::ErrorCode;
 
-fn set_status(machine: &mut Machine, canister: &Canister, status: Status) -> Result<Vec<u8>, Reject> {
+fn set_status(machine: &mut Machine, canister: &Canister, status: Status) {
     if canister.status != status {
         let mut next = canister.clone();
         next.status = status;
         next.version += 1;
         machine.commit(next, &(Vec::new(), Vec::new()));
     }
+}
+
+/// `start_canister`. Who waits for the canister to stop waits in vain.
+pub fn start(machine: &mut Machine, canister: &Canister) -> Result<Vec<u8>, Reject> {
+    set_status(machine, canister, Status::Running);
+    if canister.status == Status::Stopping {
+        let cancelled = Reject::new(
+            ErrorCode::CanisterStoppingCancelled,
+            format!(
+                "Canister {}'s stop request was cancelled because the canister was started.",
+                canister.id
+            ),
+        );
+        machine.answer_stops(&canister.id, &Err(cancelled));
+    }
     nothing()
 }
 
-/// `start_canister`.
-pub fn start(machine: &mut Machine, canister: &Canister) -> Result<Vec<u8>, Reject> {
-    set_status(machine, canister, Status::Running)
+/// `stop_canister`. It is answered when no call context is open any more: `None` when that is later.
+pub fn stop(
+    machine: &mut Machine,
+    canister: &Canister,
+    sender: &mut Sender,
+) -> Result<Option<Vec<u8>>, Reject> {
+    if canister.status == Status::Stopped {
+        return nothing().map(Some);
+    }
+    if !machine.state().calls.is_open(&canister.id) {
+        set_status(machine, canister, Status::Stopped);
+        return nothing().map(Some);
+    }
+    set_status(machine, canister, Status::Stopping);
+    machine.wait_for_stop(&canister.id, sender);
+    Ok(None)
 }
 
-/// `stop_canister`.
-pub fn stop(machine: &mut Machine, canister: &Canister) -> Result<Vec<u8>, Reject> {
-    set_status(machine, canister, Status::Stopped)
-}
-
-/// `uninstall_code`.
+/// `uninstall_code`. Calls that are under way are rejected.
 pub fn uninstall(machine: &mut Machine, canister: &Canister) -> Result<Vec<u8>, Reject> {
     let mut next = canister.clone();
     next.code = None;
     next.heap = Heap::default();
     next.stable = Stable::default();
     next.certified = Vec::new();
+    next.timer = 0;
     next.version += 1;
     machine.commit(next, &(Vec::new(), Vec::new()));
+    machine.abandon(&canister.id);
     nothing()
 }
 

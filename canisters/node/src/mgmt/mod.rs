@@ -9,10 +9,14 @@ mod lifecycle;
 mod settings;
 mod status;
 
+#[cfg(test)]
+pub use settings::defaults as default_settings;
+
 use crate::creators::Creators;
 use crate::exec::call::{Call, not_found};
 use crate::exec::machine::Machine;
 use crate::state::State;
+use crate::state::calls::Origin;
 use crate::state::canister::Canister;
 use crate::state::request::Reject;
 use candid::{CandidType, Deserialize};
@@ -20,12 +24,29 @@ use ic_error_types::ErrorCode;
 use ic_principal::Principal;
 use std::sync::Arc;
 
+/// Who sent a management call, and what it brings.
+#[derive(Debug)]
+pub struct Sender {
+    /// Who waits for the answer.
+    pub origin: Origin,
+    /// Cycles that came with it; what is left goes back.
+    pub cycles: u128,
+}
+
+impl Sender {
+    /// Whether a canister sent it.
+    fn is_canister(&self) -> bool {
+        matches!(self.origin, Origin::Canister { .. })
+    }
+}
+
 /// The methods this version has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Method {
     Create,
     ProvisionalCreate,
     ProvisionalTopUp,
+    Deposit,
     Install,
     Uninstall,
     UpdateSettings,
@@ -41,6 +62,7 @@ impl Method {
             "create_canister" => Self::Create,
             "provisional_create_canister_with_cycles" => Self::ProvisionalCreate,
             "provisional_top_up_canister" => Self::ProvisionalTopUp,
+            "deposit_cycles" => Self::Deposit,
             "install_code" => Self::Install,
             "uninstall_code" => Self::Uninstall,
             "update_settings" => Self::UpdateSettings,
@@ -97,7 +119,7 @@ fn encode<T: CandidType>(value: &T) -> Result<Vec<u8>, Reject> {
 }
 
 /// The reply of methods without a result.
-fn nothing() -> Result<Vec<u8>, Reject> {
+pub fn nothing() -> Result<Vec<u8>, Reject> {
     candid::encode_args(()).map_err(|error| {
         Reject::new(
             ErrorCode::InvalidManagementPayload,
@@ -118,6 +140,12 @@ pub fn target(method: &str, arg: &[u8]) -> Result<Option<Principal>, Reject> {
 /// Checks before ordering what executing would check first.
 pub fn admit(state: &State, call: &Call, creators: &Creators) -> Result<(), Reject> {
     let method = Method::of(&call.method)?;
+    if method == Method::Deposit {
+        return Err(Reject::new(
+            ErrorCode::CanisterRejectedMessage,
+            "Only canisters can call ic00 method deposit_cycles",
+        ));
+    }
     if !method.has_target() && !creators.include(&call.caller) {
         return Err(Reject::new(
             ErrorCode::CanisterInvalidController,
@@ -143,7 +171,7 @@ fn authorize<'a>(
 ) -> Result<&'a Arc<Canister>, Reject> {
     let canister = state.canister(id).ok_or_else(|| not_found(*id))?;
     let allowed = match method {
-        Method::ProvisionalTopUp => true,
+        Method::ProvisionalTopUp | Method::Deposit => true,
         Method::Status => {
             canister.is_controlled_by(&call.caller) || status::is_visible(canister, &call.caller)
         }
@@ -161,13 +189,22 @@ fn authorize<'a>(
     ))
 }
 
-/// Executes a management call.
-pub fn execute(machine: &mut Machine, call: &Call) -> Result<Vec<u8>, Reject> {
+/// Executes a management call, of a user or of a canister. `None` when it is answered later.
+pub fn execute(machine: &mut Machine, call: &Call, sender: &mut Sender) -> Result<Option<Vec<u8>>, Reject> {
+    if Method::of(&call.method)? == Method::Stop {
+        let id = decode::<Target>(&call.arg)?.canister_id;
+        let canister = authorize(machine.state(), Method::Stop, &id, call)?.clone();
+        return lifecycle::stop(machine, &canister, sender);
+    }
+    dispatch(machine, call, sender).map(Some)
+}
+
+fn dispatch(machine: &mut Machine, call: &Call, sender: &mut Sender) -> Result<Vec<u8>, Reject> {
     let method = Method::of(&call.method)?;
     if !method.has_target() {
         return match method {
-            Method::Create => create::create(machine, call),
-            _ => create::provisional(machine, call),
+            Method::Create => create::create(machine, call, sender),
+            _ => create::provisional(machine, call, sender),
         };
     }
     let id = decode::<Target>(&call.arg)?.canister_id;
@@ -178,10 +215,10 @@ pub fn execute(machine: &mut Machine, call: &Call) -> Result<Vec<u8>, Reject> {
         Method::UpdateSettings => settings::update(machine, &canister, call),
         Method::Status => status::status(&canister),
         Method::Start => lifecycle::start(machine, &canister),
-        Method::Stop => lifecycle::stop(machine, &canister),
         Method::Delete => lifecycle::delete(machine, &canister),
         Method::ProvisionalTopUp => create::top_up(machine, &canister, call),
-        Method::Create | Method::ProvisionalCreate => nothing(),
+        Method::Deposit => create::deposit(machine, &canister, sender),
+        Method::Create | Method::ProvisionalCreate | Method::Stop => nothing(),
     }
 }
 

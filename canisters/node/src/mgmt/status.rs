@@ -38,6 +38,7 @@ pub fn status(canister: &Canister) -> Result<Vec<u8>, Reject> {
     let result = CanisterStatusResult {
         status: match canister.status {
             Status::Running => CanisterStatusType::Running,
+            Status::Stopping => CanisterStatusType::Stopping,
             Status::Stopped => CanisterStatusType::Stopped,
         },
         ready_for_migration: false,

@@ -1,14 +1,14 @@
 //! Puts calls into batches and makes the batches durable.
 
 use super::clock::Clock;
-use super::{Failure, Ordered, Pending, Refused};
+use super::inbox::{Orders, Work};
+use super::{Failure, Ordered, Pending, Policy, Refused};
 use crate::exec::batch::Batch;
 use crate::log::codec::Entry;
 use crate::log::journal::{AppendError, Journal};
 use crate::wire::hash::Hash;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::mpsc;
 
 /// Most calls in a batch.
 const MAX_CALLS: usize = 1_000;
@@ -16,7 +16,7 @@ const MAX_CALLS: usize = 1_000;
 const MAX_BYTES: usize = 4 << 20;
 
 pub struct Orderer {
-    pub inbox: mpsc::Receiver<Pending>,
+    pub orders: Orders,
     pub clock: Arc<Clock>,
     /// The log, and the size at which a segment ends.
     pub journal: Option<(Journal, u64)>,
@@ -25,21 +25,29 @@ pub struct Orderer {
     pub checked: Arc<Mutex<Option<(u64, Hash)>>>,
     pub round: u64,
     pub time: u64,
-    /// Bytes that all canisters together may take.
-    pub memory_limit: u64,
+    pub policy: Policy,
     pub semantics: Hash,
     pub failure: Failure,
 }
 
 impl Orderer {
     pub fn run(mut self) {
-        while let Some(first) = self.inbox.blocking_recv() {
-            let pending = self.gather(first);
-            let time = match self.clock.now(self.time) {
-                // Time never goes back, not even when the clock does.
-                Ok(now) => now.max(self.time + 1),
+        loop {
+            let (certified, clock) = (self.time, self.clock.clone());
+            // Time never goes back, not even when the clock does.
+            let now = || clock.now(certified).map(|now| now.max(certified + 1));
+            // A clock that is not believed makes nothing due.
+            let due = || now().unwrap_or(certified);
+            let Work::Batch(pending) = self.orders.wait(self.round, MAX_CALLS, MAX_BYTES, due) else {
+                return;
+            };
+            let idle = pending.is_empty();
+            let time = match now() {
+                Ok(time) => time,
                 Err(error) => {
                     refuse(pending, Refused::Clock(error));
+                    // calls between canisters wait too
+                    self.orders.hold();
                     continue;
                 }
             };
@@ -47,7 +55,7 @@ impl Orderer {
                 .into_iter()
                 .partition(|pending| pending.message.expiry >= time);
             refuse(expired, Refused::Expired);
-            if pending.is_empty() {
+            if pending.is_empty() && !idle {
                 continue;
             }
             let (messages, waiting): (Vec<_>, Vec<_>) = pending
@@ -60,7 +68,8 @@ impl Orderer {
             let batch = Batch {
                 round: self.round + 1,
                 time,
-                memory_limit: self.memory_limit,
+                memory_limit: self.policy.memory_limit,
+                canisters_create: self.policy.canisters_create,
                 messages,
             };
             let (batch, checkpoint) = match self.log(batch) {
@@ -71,6 +80,7 @@ impl Orderer {
                         // A client that went away needs no answer.
                         let _ = done.send(Err(Refused::Full));
                     }
+                    self.orders.hold();
                     continue;
                 }
                 Err(error) => return self.failure.set(&describe(&error)),
@@ -88,19 +98,6 @@ impl Orderer {
                 return self.failure.set("the executor has ended");
             }
         }
-    }
-
-    fn gather(&mut self, first: Pending) -> Vec<Pending> {
-        let mut bytes = 0;
-        let mut pending = vec![first];
-        while pending.len() < MAX_CALLS && bytes < MAX_BYTES {
-            let Ok(next) = self.inbox.try_recv() else {
-                break;
-            };
-            bytes += next.message.arg.len();
-            pending.push(next);
-        }
-        pending
     }
 
     /// Returns only when the batch is synced.

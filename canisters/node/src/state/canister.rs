@@ -55,6 +55,8 @@ pub enum Status {
     Running,
     /// Takes none.
     Stopped,
+    /// Takes none but answers to its own calls, until the last of its call contexts has ended.
+    Stopping,
 }
 
 /// See the module documentation.
@@ -70,6 +72,8 @@ pub struct Canister {
     pub version: u64,
     /// Its cycles.
     pub cycles: u128,
+    /// When its global timer is due, nanoseconds since 1970; 0 when it is not set.
+    pub timer: u64,
     /// Its certified data.
     pub certified: Vec<u8>,
     /// Its code; `None` when it is empty.
@@ -89,6 +93,7 @@ impl Canister {
             status: Status::Running,
             version: 0,
             cycles,
+            timer: 0,
             certified: Vec::new(),
             code: None,
             heap: Heap::default(),

@@ -2,10 +2,12 @@
 //!
 //! A value of [`State`] is a snapshot: cloning costs pointers, so readers keep the version they began with.
 
+pub mod calls;
 pub mod canister;
 pub mod request;
 
 use crate::cert::trie::{Hash, Trie};
+use calls::Calls;
 use canister::Canister;
 use ic_principal::Principal;
 use request::Record;
@@ -26,8 +28,10 @@ pub struct State {
     pub next_number: u64,
     /// All canisters by id.
     pub canisters: Trie<Arc<Canister>>,
-    /// Finished requests by id.
+    /// Requests by id: those that are finished, and those that are still processed.
     pub requests: Trie<Arc<Record>>,
+    /// Calls between canisters.
+    pub calls: Calls,
     /// A running hash over everything written to memories, which the certified tree does not cover.
     pub effects: Hash,
 }
@@ -40,6 +44,7 @@ impl Default for State {
             next_number: FIRST_NUMBER,
             canisters: Trie::default(),
             requests: Trie::default(),
+            calls: Calls::default(),
             effects: [0; 32],
         }
     }
@@ -59,6 +64,7 @@ impl State {
         }
         hasher.update(self.canisters.hash());
         hasher.update(self.requests.hash());
+        hasher.update(self.calls.hash());
         hasher.update(self.effects);
         hasher.finalize().into()
     }

@@ -1,25 +1,36 @@
 //! What executions may do, and what is left of them, on canisters written in wat.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod batches;
+mod calls;
+mod composite;
+mod cycles;
+mod deadlines;
 mod heap;
 mod install;
 mod memory;
 mod messages;
 mod modules;
+mod reach;
 mod replay;
+mod stopping;
+mod timers;
 
 use super::batch::{Batch, Ingress};
 use super::call::{Call, Executor, Network};
 use super::limits::Limits;
 use super::machine::Machine;
+use crate::log::disk::DiskFile;
+use crate::log::format;
 use crate::state::State;
 use crate::state::canister::Canister;
 use crate::state::request::{Outcome, Reject};
-use crate::wasm::engine::Engine;
-use crate::wire::hash::sha256;
+use crate::wasm::engine::{Compiled, Engine};
+use crate::wire::hash::{Hash, sha256};
 use candid::{CandidType, Encode};
 use ic_management_canister_types::{CanisterInstallMode, CanisterSettings};
 use ic_principal::Principal;
+use std::io;
 use std::sync::{Arc, OnceLock};
 
 fn executor(limits: Limits) -> Executor {
@@ -39,6 +50,48 @@ fn id() -> Principal {
     Principal::from_slice(&[0, 0, 0, 8, 0, 0, 0, 0, 1, 1])
 }
 
+fn second() -> Principal {
+    Principal::from_slice(&[0, 0, 0, 8, 0, 0, 0, 1, 1, 1])
+}
+
+fn third() -> Principal {
+    Principal::from_slice(&[0, 0, 0, 8, 0, 0, 0, 2, 1, 1])
+}
+
+const RELAY: &str = include_str!("relay.wat");
+
+/// The argument that makes a relay call a method.
+fn forward(callee: Principal, method: &str, payload: &[u8]) -> Vec<u8> {
+    let parts = [callee.as_slice(), method.as_bytes()];
+    let mut arg = Vec::new();
+    for part in parts {
+        arg.push(u8::try_from(part.len()).unwrap());
+        arg.extend_from_slice(part);
+    }
+    arg.extend_from_slice(payload);
+    arg
+}
+
+/// A checkpoint in memory.
+#[derive(Debug, Default)]
+struct Bytes(Vec<u8>);
+
+impl DiskFile for Bytes {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn truncate(&mut self, len: u64) -> io::Result<()> {
+        self.0.truncate(usize::try_from(len).unwrap());
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 fn owner() -> Principal {
     Principal::from_slice(&[1, 2, 3])
 }
@@ -48,6 +101,8 @@ struct World {
     machine: Machine,
     batches: Vec<Batch>,
     memory_limit: u64,
+    canisters_create: bool,
+    now: u64,
 }
 
 #[derive(CandidType)]
@@ -74,6 +129,8 @@ impl World {
             machine: Machine::new(executor(limits), State::default()),
             batches: vec![],
             memory_limit: u64::MAX,
+            canisters_create: true,
+            now: 0,
         };
         let create = Encode!(&Create {
             specified_id: Some(id()),
@@ -91,6 +148,123 @@ impl World {
         let mut world = Self::new();
         world.install(wat, CanisterInstallMode::Install, b"").unwrap();
         world
+    }
+
+    /// Creates another canister with this code.
+    fn add(&mut self, other: Principal, wat: &str) {
+        let create = Encode!(&Create {
+            specified_id: Some(other),
+            settings: None
+        })
+        .unwrap();
+        self.manage(owner(), "provisional_create_canister_with_cycles", &create)
+            .unwrap();
+        let install = Encode!(&Install {
+            mode: CanisterInstallMode::Install,
+            canister_id: other,
+            wasm_module: serde_bytes::Bytes::new(&wat::parse_str(wat).unwrap()),
+            arg: serde_bytes::Bytes::new(b""),
+        })
+        .unwrap();
+        self.manage(owner(), "install_code", &install).unwrap();
+    }
+
+    /// Three canisters that call each other.
+    fn relays(limits: Limits) -> Self {
+        // Held, so that it is compiled once.
+        static COMPILED: OnceLock<Arc<Compiled>> = OnceLock::new();
+        COMPILED.get_or_init(|| {
+            let wasm = wat::parse_str(RELAY).unwrap();
+            executor(limits).engine.compile(&wasm).unwrap()
+        });
+        let mut world = Self::with_limits(limits);
+        world.install(RELAY, CanisterInstallMode::Install, b"").unwrap();
+        world.add(second(), RELAY);
+        world.add(third(), RELAY);
+        world
+    }
+
+    /// Sends a message and returns its request id.
+    fn submit(&mut self, canister: Principal, method: &str, arg: &[u8]) -> Hash {
+        let number = self.batches.len() as u64 + 1;
+        let message = Ingress {
+            id: sha256(&number.to_le_bytes()),
+            sender: owner(),
+            canister,
+            effective: id(),
+            method: method.to_owned(),
+            arg: arg.into(),
+            expiry: u64::MAX,
+        };
+        let request = message.id;
+        self.apply(vec![message]);
+        request
+    }
+
+    /// What became of a request; `None` while it is processed.
+    fn outcome(&self, request: &Hash) -> Option<Result<Vec<u8>, Reject>> {
+        let record = self.machine.state().requests.get(request).unwrap();
+        record.outcome.clone().map(|outcome| match outcome {
+            Outcome::Replied(reply) => Ok(reply),
+            Outcome::Rejected(reject) => Err(reject),
+        })
+    }
+
+    /// A batch without messages at a time.
+    fn tick(&mut self, time: u64) {
+        self.now = time;
+        self.apply(vec![]);
+    }
+
+    /// Calls the first relay.
+    fn relay(
+        &mut self,
+        how: &str,
+        callee: Principal,
+        method: &str,
+        payload: &[u8],
+    ) -> Result<Vec<u8>, Reject> {
+        self.send(owner(), id(), how, &forward(callee, method, payload))
+    }
+
+    /// The words that a relay shows.
+    fn words(&self, canister: Principal) -> [u64; 4] {
+        let state = self.machine.state();
+        let reply = self
+            .machine
+            .executor
+            .query(
+                state,
+                state.canister(&canister).unwrap(),
+                &self.call("show"),
+                None,
+            )
+            .unwrap();
+        std::array::from_fn(|at| u64::from_le_bytes(reply[at * 8..at * 8 + 8].try_into().unwrap()))
+    }
+
+    /// The same batches in another machine, and by way of a checkpoint after each one, give the same state.
+    fn assert_replayed(&self) {
+        let executor = self.machine.executor.clone();
+        let mut replayed = Machine::new(executor.clone(), State::default());
+        let mut restored = Machine::new(executor.clone(), State::default());
+        for batch in &self.batches {
+            replayed.apply(batch);
+            restored.apply(batch);
+            assert_eq!(
+                replayed.state().root(),
+                restored.state().root(),
+                "{}",
+                batch.round
+            );
+            assert_eq!(replayed.agenda(), restored.agenda());
+            let mut file = Bytes::default();
+            format::write(&mut file, restored.state(), None, &State::default()).unwrap();
+            let contents = format::read(file.0.as_slice()).unwrap();
+            let state = contents.apply(&State::default(), &executor.engine).unwrap();
+            restored = Machine::new(executor.clone(), state);
+        }
+        assert_eq!(replayed.state().root(), self.machine.state().root());
     }
 
     fn send(
@@ -112,26 +286,16 @@ impl World {
         };
         let request = message.id;
         self.apply(vec![message]);
-        match self
-            .machine
-            .state()
-            .requests
-            .get(&request)
-            .unwrap()
-            .outcome
-            .clone()
-        {
-            Outcome::Replied(reply) => Ok(reply),
-            Outcome::Rejected(reject) => Err(reject),
-        }
+        self.outcome(&request).expect("it is still processed")
     }
 
     fn apply(&mut self, messages: Vec<Ingress>) {
         let round = self.batches.len() as u64 + 1;
         let batch = Batch {
             round,
-            time: round * 1_000,
+            time: self.now.max(round * 1_000),
             memory_limit: self.memory_limit,
+            canisters_create: self.canisters_create,
             messages,
         };
         self.machine.apply(&batch);
@@ -178,7 +342,7 @@ impl World {
     fn query(&self, method: &str) -> Result<Vec<u8>, Reject> {
         self.machine
             .executor
-            .query(self.canister(), &self.call(method), None)
+            .query(self.machine.state(), self.canister(), &self.call(method), None)
     }
 
     fn canister(&self) -> &Canister {

@@ -71,6 +71,7 @@ fn entry(round: u64, messages: Vec<crate::exec::batch::Ingress>) -> Entry {
         round,
         time: round * 10,
         memory_limit: u64::MAX,
+        canisters_create: true,
         messages,
     };
     Entry {

@@ -110,7 +110,7 @@ pub fn shown(executor: &Executor, state: &State) -> Option<u64> {
         arg: [].into(),
         time: state.time,
     };
-    let reply = executor.query(canister, &call, None).ok()?;
+    let reply = executor.query(state, canister, &call, None).ok()?;
     let counts: Vec<u64> = reply
         .chunks(8)
         .map(|bytes| u64::from_le_bytes(bytes.try_into().unwrap()))
@@ -130,6 +130,7 @@ pub fn prepare(disk: &FaultyDisk) {
         round: 1,
         time: 1,
         memory_limit: u64::MAX,
+        canisters_create: true,
         messages: setup(),
     };
     node.machine.apply(&batch);
@@ -224,6 +225,7 @@ impl Rig {
                 round: round + 1,
                 time: time + 1,
                 memory_limit: u64::MAX,
+                canisters_create: true,
                 messages,
             };
             let entry = Entry {
@@ -274,7 +276,7 @@ impl Rig {
 
     /// A client got its answer with this state.
     pub fn told(&mut self, id: &Hash, state: &State) {
-        let outcome = state.requests.get(id).unwrap().outcome.clone();
+        let outcome = state.requests.get(id).unwrap().outcome.clone().unwrap();
         self.clients.acknowledged.insert(*id, outcome);
         self.saw(state);
     }
@@ -292,7 +294,7 @@ impl Rig {
         let state = node.machine.state();
         for (id, outcome) in &self.clients.acknowledged {
             match state.requests.get(id) {
-                Some(record) if record.outcome == *outcome => {}
+                Some(record) if record.outcome.as_ref() == Some(outcome) => {}
                 other => return Err(format!("acknowledged {outcome:?}, now {other:?}")),
             }
         }

@@ -141,6 +141,7 @@ impl Contents {
             time: description.time,
             next_number: description.next_number,
             effects: description.effects,
+            calls: description.calls.restore()?,
             ..State::default()
         };
         for (described, [heap, stable]) in description.canisters.into_iter().zip(self.pages) {
@@ -169,6 +170,7 @@ impl Contents {
                 status: described.status,
                 version: described.version,
                 cycles: cycles.map_err(|_| FormatError::Missing("cycles"))?,
+                timer: described.timer,
                 certified: described.certified.into_vec(),
                 code,
                 heap: Heap {

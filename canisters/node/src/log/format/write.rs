@@ -1,5 +1,6 @@
 //! Writing a checkpoint.
 
+use super::calls::CallsDescription;
 use super::{CanisterDescription, Description, MAGIC, encode_global};
 use crate::heap::pages::{PAGE, PageMap};
 use crate::log::disk::DiskFile;
@@ -78,6 +79,7 @@ pub fn write(file: &mut dyn DiskFile, state: &State, base: Option<u64>, old: &St
             .iter()
             .map(|(id, record)| (ByteBuf::from(id), (**record).clone()))
             .collect(),
+        calls: CallsDescription::of(&state.calls),
     };
     let mut encoded = Vec::new();
     ciborium::into_writer(&description, &mut encoded).map_err(io::Error::other)?;
@@ -134,6 +136,7 @@ fn describe(canister: &Canister) -> io::Result<CanisterDescription> {
         status: canister.status,
         version: canister.version,
         cycles: canister.cycles.to_le_bytes().to_vec().into(),
+        timer: canister.timer,
         certified: canister.certified.clone().into(),
         module: canister.code.as_ref().map(|code| code.hash),
         heap_size: canister.heap.size,
