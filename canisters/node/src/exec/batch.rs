@@ -33,6 +33,8 @@ pub struct Batch {
     /// Bytes that all canisters together may take. Part of the batch, so that replaying it under another setting gives the
     /// same state.
     pub memory_limit: u64,
+    /// Bytes that the operating system drew when the batch was made; see [`crate::mgmt::raw_rand`].
+    pub seed: Hash,
     /// The messages in order.
     pub messages: Vec<Ingress>,
 }

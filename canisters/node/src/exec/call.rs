@@ -1,8 +1,9 @@
 //! Executes calls of canister methods: updates, queries, inspection.
 
 use super::limits::{Limits, budget};
-use super::run::{Done, Entry, Job, run};
+use super::run::{Done, Entry, Job, Stopped, run};
 use crate::state::canister::{Canister, Code, Status};
+use crate::state::logs::Logs;
 use crate::state::request::Reject;
 use crate::sysapi::context::Contexts;
 use crate::sysapi::{Answer, View};
@@ -141,11 +142,11 @@ impl Executor {
     pub fn update(&self, canister: &Canister, call: &Call, spare: u64) -> Executed {
         match self.replicated(canister, call, spare) {
             Ok(executed) => executed,
-            Err(reject) => (Err(reject), None),
+            Err(Stopped { reject, logs }) => (Err(reject), printed(canister, &logs)),
         }
     }
 
-    fn replicated(&self, canister: &Canister, call: &Call, spare: u64) -> Result<Executed, Reject> {
+    fn replicated(&self, canister: &Canister, call: &Call, spare: u64) -> Result<Executed, Stopped> {
         let code = ready(canister)?;
         let kind = method(code, canister.id, &call.method, false)?;
         let update = kind == MethodKind::Update;
@@ -164,8 +165,12 @@ impl Executor {
             },
         )?;
         let answer = answer(done.answer.clone(), canister.id);
-        // A query in replicated mode changes nothing, whatever it wrote.
-        let next = update.then(|| advance(canister, done));
+        // A query in replicated mode changes nothing, whatever it wrote; what it printed is kept.
+        let next = if update {
+            Some(advance(canister, done))
+        } else {
+            printed(canister, &done.logs)
+        };
         Ok((answer, next))
     }
 
@@ -243,6 +248,16 @@ fn answer(answer: Option<Answer>, id: Principal) -> Result<Vec<u8>, Reject> {
     }
 }
 
+/// The canister after an execution of which nothing is kept but what it printed; `None` when it printed nothing.
+fn printed(canister: &Canister, logs: &Logs) -> Option<(Canister, Changed)> {
+    if logs.is_untouched() {
+        return None;
+    }
+    let mut next = canister.clone();
+    next.append_logs(logs);
+    Some((next, Changed::default()))
+}
+
 /// The canister after a successful execution.
 pub fn advance(canister: &Canister, done: Done) -> (Canister, Changed) {
     let mut next = canister.clone();
@@ -256,6 +271,7 @@ pub fn advance(canister: &Canister, done: Done) -> (Canister, Changed) {
         next.certified = certified;
     }
     next.cycles = next.cycles.saturating_sub(done.burnt);
+    next.append_logs(&done.logs);
     next.version += 1;
     (next, changed)
 }

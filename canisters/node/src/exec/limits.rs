@@ -71,5 +71,6 @@ pub fn budget(canister: &Canister, instructions: u64, query: bool, spare: u64) -
         stable_pages: MAX_STABLE_PAGES,
         spare,
         reply,
+        logs: canister.log_limit(),
     }
 }

@@ -2,9 +2,10 @@
 
 use super::batch::{Batch, Ingress};
 use super::call::{Call, Changed, Executor, not_found};
+use super::effects::hash_kept;
 use super::memory::{Memory, footprint};
 use crate::heap::pages::{PageMap, ZEROS};
-use crate::mgmt;
+use crate::mgmt::{self, Sender};
 use crate::state::State;
 use crate::state::canister::Canister;
 use crate::state::request::{Outcome, Record, Reject};
@@ -62,6 +63,7 @@ impl Machine {
     pub fn apply(&mut self, batch: &Batch) {
         self.state.round = batch.round;
         self.state.time = batch.time;
+        self.state.seed = batch.seed;
         self.memory.limit = batch.memory_limit;
         self.forget(batch.time);
         for message in &batch.messages {
@@ -102,7 +104,7 @@ impl Machine {
             time: self.state.time,
         };
         if message.canister == Principal::management_canister() {
-            return mgmt::execute(self, &call);
+            return mgmt::execute(self, &call, &mut Sender::user());
         }
         let canister = self
             .state
@@ -132,6 +134,8 @@ impl Machine {
         ] {
             hash_pages(&mut hasher, pages, changed);
         }
+        let before = self.state.canister(&canister.id).map(AsRef::as_ref);
+        hash_kept(&mut hasher, before, &canister);
         self.state.effects = hasher.finalize().into();
         let id = canister.id;
         self.count_out(&id);
@@ -149,6 +153,13 @@ impl Machine {
     fn count_out(&mut self, id: &Principal) {
         let before = self.state.canister(id).map_or(0, |canister| footprint(canister));
         self.memory.used = self.memory.used.saturating_sub(before);
+    }
+
+    /// Draws 32 bytes from the seed of the present batch, other ones each time.
+    pub fn draw(&mut self) -> Hash {
+        let drawn = mgmt::raw_rand(&self.state, self.state.draws);
+        self.state.draws += 1;
+        drawn
     }
 
     /// Gives out the next free canister id.

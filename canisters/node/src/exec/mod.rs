@@ -6,6 +6,7 @@
 
 pub mod batch;
 pub mod call;
+mod effects;
 pub mod limits;
 pub mod machine;
 pub mod memory;

@@ -3,6 +3,7 @@
 use crate::heap::mapping::{self, Image};
 use crate::heap::stable::Stable;
 use crate::heap::wasm_memory::{GlobalValue, Heap};
+use crate::state::logs::Logs;
 use crate::state::request::Reject;
 use crate::sysapi::context::Contexts;
 use crate::sysapi::{Answer, Budget, Execution, SysTrap, View};
@@ -37,6 +38,33 @@ pub struct Done {
     pub heap: Option<(Heap, Vec<u64>)>,
     /// Stable memory after it, with the pages changed.
     pub stable: (Stable, Vec<u64>),
+    /// What it printed, in replicated mode.
+    pub logs: Logs,
+}
+
+/// An execution that was stopped: all that is left of it is why and, in replicated mode, what it printed until then.
+#[derive(Debug)]
+pub struct Stopped {
+    /// Why.
+    pub reject: Reject,
+    /// What it printed, and at the end why it was stopped.
+    pub logs: Logs,
+}
+
+impl From<Stopped> for Reject {
+    fn from(stopped: Stopped) -> Self {
+        stopped.reject
+    }
+}
+
+impl From<Reject> for Stopped {
+    /// Something that was refused before anything ran.
+    fn from(reject: Reject) -> Self {
+        Self {
+            reject,
+            logs: Logs::default(),
+        }
+    }
 }
 
 /// The input of one execution.
@@ -60,8 +88,8 @@ pub struct Job<'a> {
     pub keep: bool,
 }
 
-/// Runs a job. A trap leaves nothing behind but the rejection.
-pub fn run(engine: &Engine, job: Job<'_>) -> Result<Done, Reject> {
+/// Runs a job.
+pub fn run(engine: &Engine, job: Job<'_>) -> Result<Done, Stopped> {
     let canister = job.view.canister;
     let limit = job.budget.instructions;
     let mut budget = job.budget;
@@ -97,8 +125,19 @@ pub fn run(engine: &Engine, job: Job<'_>) -> Result<Done, Reject> {
         }))
     });
     heap_limit_hit |= store.data().heap_limit_hit;
-    let heap = result.map_err(|error| explain(&error, canister, limit, heap_limit_hit))?;
-    let execution = store.into_data();
+    let mut execution = store.into_data();
+    let heap = match result {
+        Ok(heap) => heap,
+        Err(error) => {
+            let (reject, why) = explain(&error, canister, limit, heap_limit_hit);
+            execution.set_kind(job.kind);
+            execution.print(format!("[TRAP]: {why}").as_bytes());
+            return Err(Stopped {
+                reject,
+                logs: execution.logs,
+            });
+        }
+    };
     Ok(Done {
         answer: execution.answer,
         accepted: execution.accepted,
@@ -106,6 +145,7 @@ pub fn run(engine: &Engine, job: Job<'_>) -> Result<Done, Reject> {
         burnt: execution.burnt,
         heap,
         stable: execution.stable.commit(),
+        logs: execution.logs,
     })
 }
 
@@ -206,8 +246,9 @@ fn write_globals(
     Ok(())
 }
 
-/// Turns what stopped an execution into a rejection, in the words of the replica where tools look for them.
-fn explain(error: &Error, canister: Principal, limit: u64, heap_limit_hit: bool) -> Reject {
+/// Turns what stopped an execution into a rejection, in the words of the replica where tools look for them, and into what the
+/// canister's logs say of it.
+fn explain(error: &Error, canister: Principal, limit: u64, heap_limit_hit: bool) -> (Reject, String) {
     let from = format!("Error from Canister {canister}: ");
     let (code, text) = match (error.downcast_ref::<SysTrap>(), error.downcast_ref::<Trap>()) {
         (Some(SysTrap::Explicit(message)), _) => (
@@ -232,5 +273,9 @@ fn explain(error: &Error, canister: Principal, limit: u64, heap_limit_hit: bool)
             format!("Canister encountered a Wasm engine error: {error:#}"),
         ),
     };
-    Reject::new(code, from + &text)
+    let why = match error.downcast_ref::<SysTrap>() {
+        Some(SysTrap::Explicit(message)) => message.clone(),
+        _ => text.clone(),
+    };
+    (Reject::new(code, from + &text), why)
 }

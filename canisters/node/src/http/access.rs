@@ -62,7 +62,9 @@ fn forbidden(path: &[&[u8]]) -> HttpError {
 
 fn canister(state: &State, id: &Principal, sender: &Principal, rest: &[&[u8]]) -> Result<(), HttpError> {
     match rest {
-        [b"controllers" | b"module_hash"] => Ok(()),
+        [b"controllers" | b"module_hash" | b"canister_creation_timestamp" | b"last_install_timestamp"] => {
+            Ok(())
+        }
         [b"metadata", name] => {
             let found = state.canister(id);
             let private = found
@@ -99,4 +101,59 @@ fn status(state: &State, effective: &Principal, sender: &Principal, id: &[u8]) -
         ));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::exec::machine::Machine;
+    use crate::log::crash::rig;
+
+    /// A state with the counter canister, which the anonymous principal controls.
+    fn state() -> State {
+        let mut machine = Machine::new(rig::executor(), State::default());
+        machine.apply(&crate::exec::batch::Batch {
+            round: 1,
+            time: 1,
+            memory_limit: u64::MAX,
+            seed: [0; 32],
+            messages: rig::setup(),
+        });
+        machine.state().clone()
+    }
+
+    fn may(scope: Scope, path: &[&[u8]]) -> bool {
+        select(&state(), scope, &Principal::anonymous(), &[path.to_vec()]).is_ok()
+    }
+
+    #[test]
+    fn the_paths_of_a_canister_are_read_through_that_canister_only() {
+        let id = rig::canister();
+        let other = Principal::from_slice(&[0, 0, 0, 7, 0, 0, 0, 0, 1, 1]);
+        for label in [
+            "controllers",
+            "module_hash",
+            "canister_creation_timestamp",
+            "last_install_timestamp",
+        ] {
+            let path: [&[u8]; 3] = [b"canister", id.as_slice(), label.as_bytes()];
+            assert!(may(Scope::Canister(id), &path), "{label}");
+            assert!(!may(Scope::Canister(other), &path), "{label}");
+            assert!(!may(Scope::Subnet, &path), "{label}");
+            let below = [path.as_slice(), &[b"more"]].concat();
+            assert!(!may(Scope::Canister(id), &below), "{label}");
+        }
+    }
+
+    #[test]
+    fn certified_data_and_a_canister_as_a_whole_are_read_by_nobody() {
+        let id = rig::canister();
+        let whole: [&[u8]; 2] = [b"canister", id.as_slice()];
+        assert!(!may(Scope::Canister(id), &whole));
+        assert!(!may(
+            Scope::Canister(id),
+            &[whole.as_slice(), &[b"certified_data"]].concat()
+        ));
+    }
 }

@@ -5,6 +5,8 @@ use crate::exec::batch::Batch;
 use crate::log::codec::Entry;
 use crate::log::journal::{AppendError, Journal};
 use crate::wire::hash::Hash;
+use rand::TryRngCore;
+use rand::rngs::OsRng;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
@@ -49,10 +51,17 @@ impl Orderer {
                     (message, done)
                 })
                 .unzip();
+            let mut seed = Hash::default();
+            if let Err(error) = OsRng.try_fill_bytes(&mut seed) {
+                return self
+                    .failure
+                    .set(&format!("the operating system gives no randomness: {error}"));
+            }
             let batch = Batch {
                 round: self.round + 1,
                 time,
                 memory_limit: self.memory_limit,
+                seed,
                 messages,
             };
             let (batch, checkpoint) = match self.log(batch) {

@@ -1,24 +1,32 @@
 //! What executions may do, and what is left of them, on canisters written in wat.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod chunks;
 mod heap;
+mod history;
 mod install;
+mod kept;
+mod logs;
 mod memory;
 mod messages;
 mod modules;
+mod random;
 mod replay;
+mod settings;
+mod versions;
 
 use super::batch::{Batch, Ingress};
 use super::call::{Call, Executor, Network};
 use super::limits::Limits;
 use super::machine::Machine;
+use crate::mgmt::{self, Sender};
 use crate::state::State;
 use crate::state::canister::Canister;
 use crate::state::request::{Outcome, Reject};
 use crate::wasm::engine::Engine;
 use crate::wire::hash::sha256;
 use candid::{CandidType, Encode};
-use ic_management_canister_types::{CanisterInstallMode, CanisterSettings};
+use ic_management_canister_types::{CanisterIdRecord, CanisterInstallMode, CanisterSettings};
 use ic_principal::Principal;
 use std::sync::{Arc, OnceLock};
 
@@ -48,6 +56,8 @@ struct World {
     machine: Machine,
     batches: Vec<Batch>,
     memory_limit: u64,
+    /// What came back of the cycles of the last call as a canister makes it.
+    refunded: u128,
 }
 
 #[derive(CandidType)]
@@ -74,6 +84,7 @@ impl World {
             machine: Machine::new(executor(limits), State::default()),
             batches: vec![],
             memory_limit: u64::MAX,
+            refunded: 0,
         };
         let create = Encode!(&Create {
             specified_id: Some(id()),
@@ -132,6 +143,7 @@ impl World {
             round,
             time: round * 1_000,
             memory_limit: self.memory_limit,
+            seed: sha256(&(!round).to_le_bytes()),
             messages,
         };
         self.machine.apply(&batch);
@@ -140,6 +152,58 @@ impl World {
 
     fn manage(&mut self, sender: Principal, method: &str, arg: impl AsRef<[u8]>) -> Result<Vec<u8>, Reject> {
         self.send(sender, Principal::management_canister(), method, arg.as_ref())
+    }
+
+    /// A management call as a canister makes it.
+    fn manage_by(
+        &mut self,
+        canister: Principal,
+        cycles: u128,
+        method: &str,
+        arg: impl AsRef<[u8]>,
+    ) -> Result<Vec<u8>, Reject> {
+        let version = self
+            .machine
+            .state()
+            .canister(&canister)
+            .map_or(0, |caller| caller.version);
+        let call = Call {
+            caller: canister,
+            arg: arg.as_ref().into(),
+            ..self.call(method)
+        };
+        let mut sender = Sender {
+            version: Some(version),
+            cycles,
+        };
+        let result = mgmt::execute(&mut self.machine, &call, &mut sender);
+        self.refunded = sender.cycles;
+        result
+    }
+
+    /// A query of the management canister.
+    fn ask(&self, sender: Principal, method: &str, arg: impl AsRef<[u8]>) -> Result<Vec<u8>, Reject> {
+        let call = Call {
+            caller: sender,
+            arg: arg.as_ref().into(),
+            ..self.call(method)
+        };
+        mgmt::query(self.machine.state(), &call)
+    }
+
+    /// Creates another canister.
+    fn create(&mut self, controller: Principal) -> Principal {
+        let arg = Encode!(&Create {
+            specified_id: None,
+            settings: None
+        })
+        .unwrap();
+        let reply = self
+            .manage(controller, "provisional_create_canister_with_cycles", arg)
+            .unwrap();
+        candid::decode_one::<CanisterIdRecord>(&reply)
+            .unwrap()
+            .canister_id
     }
 
     fn install(&mut self, wat: &str, mode: CanisterInstallMode, arg: &[u8]) -> Result<Vec<u8>, Reject> {
@@ -192,6 +256,18 @@ fn cases(usual: u32) -> proptest::test_runner::Config {
         .ok()
         .and_then(|text| text.parse().ok());
     proptest::test_runner::Config::with_cases(wanted.unwrap_or(usual))
+}
+
+fn stranger() -> Principal {
+    Principal::from_slice(&[9])
+}
+
+/// The argument of methods that are only about a canister.
+fn about(canister: Principal) -> Vec<u8> {
+    Encode!(&CanisterIdRecord {
+        canister_id: canister
+    })
+    .unwrap()
 }
 
 /// The error code of a rejection.
