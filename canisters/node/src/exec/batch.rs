@@ -35,6 +35,8 @@ pub struct Batch {
     pub memory_limit: u64,
     /// Whether canisters may create canisters. Part of the batch like the memory limit; users are checked before ordering.
     pub canisters_create: bool,
+    /// Bytes that the operating system drew when the batch was made; see [`crate::mgmt::raw_rand`].
+    pub seed: Hash,
     /// The messages in order.
     pub messages: Vec<Ingress>,
 }

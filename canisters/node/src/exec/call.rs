@@ -3,6 +3,7 @@
 use super::limits::{Limits, budget};
 use super::run::{Done, Entry, Job, run};
 use crate::state::canister::{Canister, Code, Status};
+use crate::state::logs::Logs;
 use crate::state::request::Reject;
 use crate::sysapi::context::Contexts;
 use crate::sysapi::{Answer, Message, View};
@@ -205,6 +206,17 @@ pub fn shown(reject: &Reject) -> (i32, String) {
     }
 }
 
+/// The canister after an execution of which nothing is kept but what it printed and these cycles; `None` when that is nothing.
+pub fn printed(canister: &Canister, cycles: u128, logs: &Logs) -> Option<Canister> {
+    if logs.is_untouched() && cycles == canister.cycles {
+        return None;
+    }
+    let mut next = canister.clone();
+    next.cycles = cycles;
+    next.append_logs(logs);
+    Some(next)
+}
+
 /// The canister after a successful execution.
 pub fn advance(canister: &Canister, done: Done) -> (Canister, Changed) {
     let mut next = canister.clone();
@@ -221,6 +233,7 @@ pub fn advance(canister: &Canister, done: Done) -> (Canister, Changed) {
     if let Some(timer) = done.timer {
         next.timer = timer;
     }
+    next.append_logs(&done.logs);
     next.version += 1;
     (next, changed)
 }

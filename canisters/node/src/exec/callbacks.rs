@@ -2,7 +2,7 @@
 
 use super::call::{Call, advance, answer, did_not_reply, shown};
 use super::machine::Machine;
-use super::run::Entry;
+use super::run::{Entry, Stopped};
 use crate::state::calls::{Callback, Context, Response, label, parse};
 use crate::state::canister::Canister;
 use crate::state::request::{Outcome, Reject};
@@ -79,7 +79,7 @@ impl Machine {
                 let refund = done.refund;
                 let (next, changed) = advance(canister, done);
                 self.commit(next, &changed);
-                self.post(canister.id, callback.context, calls);
+                self.post(canister.id, canister.version, callback.context, calls);
                 if given.is_some() {
                     context.answered = true;
                     let outcome = answer(given, canister.id);
@@ -92,17 +92,24 @@ impl Machine {
         context.instructions = context.instructions.saturating_add(stopped.instructions);
         message.instructions = context.instructions;
         call.arg = [].into();
+        // Nothing of it is left but the cycles that came back and what it printed.
+        let mut left = canister.clone();
+        left.append_logs(&stopped.logs);
         let cleaned = callback
             .cleanup
-            .map(|cleanup| self.execute(canister, Contexts::C, Entry::Callback(cleanup), &call, message));
-        if let Some(Ok(done)) = cleaned {
-            context.instructions = context.instructions.saturating_add(done.instructions);
-            let (next, changed) = advance(canister, done);
-            self.commit(next, &changed);
-        } else {
-            // Nothing of it is left but the cycles that came back.
-            let (id, cycles) = (canister.id, response.refund);
-            self.credit(&id, cycles);
+            .map(|cleanup| self.execute(&left, Contexts::C, Entry::Callback(cleanup), &call, message));
+        match cleaned {
+            Some(Ok(done)) => {
+                context.instructions = context.instructions.saturating_add(done.instructions);
+                let (next, changed) = advance(&left, done);
+                self.commit(next, &changed);
+            }
+            failed => {
+                if let Some(Err(Stopped { logs, .. })) = failed {
+                    left.append_logs(&logs);
+                }
+                self.commit(left, &(Vec::new(), Vec::new()));
+            }
         }
         Some(stopped.reject)
     }

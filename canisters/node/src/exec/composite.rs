@@ -159,19 +159,16 @@ impl Graph<'_> {
         message: Message,
     ) -> Result<Done, Stopped> {
         let canister = &local.canister;
-        let stopped = |reject| Stopped {
-            reject,
-            instructions: 0,
-        };
-        let code = ready(canister).map_err(stopped)?;
+        let code = ready(canister)?;
         if self.left == 0 {
-            return Err(stopped(Reject::new(
+            let reject = Reject::new(
                 ErrorCode::QueryCallGraphTotalInstructionLimitExceeded,
                 format!(
                     "A composite query and what it calls exceeded the limit of {} instructions",
                     self.executor.limits.query
                 ),
-            )));
+            );
+            return Err(reject.into());
         }
         let mut budget = budget(canister, self.left, true, u64::MAX);
         budget.calls = MAX_CALLS;

@@ -8,12 +8,13 @@
 //! Source: IC interface specification, "Call contexts", "Message execution" and "Call context starvation". Each execution is kept
 //! as a whole or not at all: memory, calls, the answer, cycles, certified data, timer.
 
-use super::call::{Call, advance, answer, balance, method, no_code, not_found, ready};
+use super::call::{Call, advance, answer, balance, method, no_code, not_found, printed, ready};
 use super::limits::budget;
 use super::machine::Machine;
 use super::run::{Done, Entry, Job, Stopped, run};
 use crate::state::calls::{Callback, Context, Origin, Request, Response, label, of};
 use crate::state::canister::Canister;
+use crate::state::logs::Logs;
 use crate::state::request::Reject;
 use crate::sysapi::context::Contexts;
 use crate::sysapi::{Message, Outgoing, View};
@@ -66,7 +67,10 @@ impl Machine {
         let kind = if update { Contexts::U } else { Contexts::RQ };
         let mut done = match self.execute(&canister, kind, Entry::Export(&export), call, message) {
             Ok(done) => done,
-            Err(stopped) => return refused(stopped.reject),
+            Err(Stopped { reject, logs, .. }) => {
+                self.keep(&canister, canister.cycles, &logs);
+                return refused(reject);
+            }
         };
         let given = done.answer.take();
         let calls = std::mem::take(&mut done.calls);
@@ -84,8 +88,8 @@ impl Machine {
             let (next, changed) = advance(&canister, done);
             self.commit(next, &changed);
         } else {
-            // A query in replicated mode changes nothing, whatever it wrote; only its cycles have moved.
-            self.set_cycles(&canister, balance(canister.cycles, &done));
+            // A query in replicated mode changes nothing, whatever it wrote; its cycles have moved, and what it printed is kept.
+            self.keep(&canister, balance(canister.cycles, &done), &done.logs);
         }
         if calls.is_empty() {
             return Some(Answered {
@@ -93,7 +97,7 @@ impl Machine {
                 refund: refund.saturating_add(available),
             });
         }
-        self.open(id, context, calls);
+        self.open(id, canister.version, context, calls);
         given.map(|given| Answered {
             outcome: answer(Some(given), id),
             refund,
@@ -122,9 +126,14 @@ impl Machine {
         let entry = Entry::Export(TIMER);
         let result =
             has_timer.then(|| self.execute(&canister, Contexts::T, entry, &call, Message::default()));
-        let Some(Ok(mut done)) = result else {
-            self.commit(canister, &(Vec::new(), Vec::new()));
-            return;
+        let mut done = match result {
+            Some(Ok(done)) => done,
+            stopped => {
+                if let Some(Err(Stopped { logs, .. })) = stopped {
+                    canister.append_logs(&logs);
+                }
+                return self.commit(canister, &(Vec::new(), Vec::new()));
+            }
         };
         let calls = std::mem::take(&mut done.calls);
         let context = Context {
@@ -139,7 +148,7 @@ impl Machine {
         let (next, changed) = advance(&canister, done);
         self.commit(next, &changed);
         if !calls.is_empty() {
-            self.open(*id, context, calls);
+            self.open(*id, canister.version, context, calls);
         }
     }
 
@@ -152,10 +161,7 @@ impl Machine {
         call: &Call,
         message: Message,
     ) -> Result<Done, Stopped> {
-        let code = canister.code.as_ref().ok_or_else(|| Stopped {
-            reject: no_code(canister.id),
-            instructions: 0,
-        })?;
+        let code = canister.code.as_ref().ok_or_else(|| no_code(canister.id))?;
         let executor = &self.executor;
         let mut budget = budget(canister, executor.limits.update, false, self.memory().spare());
         budget.calls = executor.limits.waiting.saturating_sub(self.index.waiting());
@@ -183,19 +189,19 @@ impl Machine {
         result
     }
 
-    /// Opens a context with the calls that began in it.
-    fn open(&mut self, owner: Principal, mut context: Context, calls: Vec<Outgoing>) {
+    /// Opens a context with the calls that began in it; `version` is the one that its code saw.
+    fn open(&mut self, owner: Principal, version: u64, mut context: Context, calls: Vec<Outgoing>) {
         let number = self.state.calls.number();
         context.outstanding = calls.len() as u64;
         self.state
             .calls
             .contexts
             .insert(&label(&owner, number), Arc::new(context));
-        self.post(owner, number, calls);
+        self.post(owner, version, number, calls);
     }
 
-    /// Sends calls on their way.
-    pub(super) fn post(&mut self, caller: Principal, context: u64, outgoing: Vec<Outgoing>) {
+    /// Sends calls on their way; `version` is the one that the code of the caller saw.
+    pub(super) fn post(&mut self, caller: Principal, version: u64, context: u64, outgoing: Vec<Outgoing>) {
         let now = self.state().time;
         for call in outgoing {
             let number = self.state.calls.number();
@@ -213,6 +219,7 @@ impl Machine {
             };
             let request = Request {
                 caller,
+                version,
                 method: call.method,
                 payload: call.payload,
                 cycles: call.cycles,
@@ -278,14 +285,17 @@ impl Machine {
     /// Gives cycles back to a canister.
     pub(super) fn credit(&mut self, id: &Principal, cycles: u128) {
         if let Some(canister) = self.state().canister(id).cloned() {
-            self.set_cycles(&canister, canister.cycles.saturating_add(cycles));
+            self.keep(
+                &canister,
+                canister.cycles.saturating_add(cycles),
+                &Logs::default(),
+            );
         }
     }
 
-    fn set_cycles(&mut self, canister: &Canister, cycles: u128) {
-        if cycles != canister.cycles {
-            let mut next = canister.clone();
-            next.cycles = cycles;
+    /// Keeps the cycles of a canister and what it printed, and nothing else of what it did.
+    fn keep(&mut self, canister: &Canister, cycles: u128, logs: &Logs) {
+        if let Some(next) = printed(canister, cycles, logs) {
             self.commit(next, &(Vec::new(), Vec::new()));
         }
     }

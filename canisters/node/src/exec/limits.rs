@@ -81,5 +81,6 @@ pub fn budget(canister: &Canister, instructions: u64, query: bool, spare: u64) -
         spare,
         reply,
         calls: 0,
+        logs: canister.log_limit(),
     }
 }

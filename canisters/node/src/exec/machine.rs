@@ -2,6 +2,7 @@
 
 use super::batch::{Batch, Ingress};
 use super::call::{Call, Changed, Executor};
+use super::effects::hash_kept;
 use super::index::Index;
 use super::memory::{Memory, footprint};
 use crate::heap::pages::{PageMap, ZEROS};
@@ -79,11 +80,13 @@ impl Machine {
     pub fn apply(&mut self, batch: &Batch) {
         self.state.round = batch.round;
         self.state.time = batch.time;
+        self.state.seed = batch.seed;
         self.memory.limit = batch.memory_limit;
         self.canisters_create = batch.canisters_create;
         self.late.clear();
         self.forget(batch.time);
         self.expire();
+        self.answer_draws();
         for message in &batch.messages {
             self.ingress(message);
         }
@@ -104,7 +107,7 @@ impl Machine {
         };
         let origin = Origin::Ingress(message.id);
         let outcome = if message.canister == Principal::management_canister() {
-            let mut sender = Sender { origin, cycles: 0 };
+            let mut sender = Sender::user(message.id);
             mgmt::execute(self, &call, &mut sender).transpose()
         } else {
             self.begin(message.canister, &call, origin, 0)
@@ -165,6 +168,8 @@ impl Machine {
         ] {
             hash_pages(&mut hasher, pages, changed);
         }
+        let before = self.state.canister(&canister.id).map(AsRef::as_ref);
+        hash_kept(&mut hasher, before, &canister);
         self.state.effects = hasher.finalize().into();
         let id = canister.id;
         self.count_out(&id);

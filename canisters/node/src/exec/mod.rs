@@ -11,6 +11,7 @@ pub mod call;
 mod callbacks;
 mod composite;
 mod contexts;
+mod effects;
 mod index;
 pub mod limits;
 pub mod machine;

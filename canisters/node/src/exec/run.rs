@@ -4,6 +4,7 @@ use crate::heap::mapping::{self, Image};
 use crate::heap::stable::Stable;
 use crate::heap::wasm_memory::{GlobalValue, Heap};
 use crate::state::calls::Function;
+use crate::state::logs::Logs;
 use crate::state::request::Reject;
 use crate::sysapi::context::Contexts;
 use crate::sysapi::{Answer, Budget, Execution, Outgoing, SysTrap, View};
@@ -54,20 +55,35 @@ pub struct Done {
     pub heap: Option<(Heap, Vec<u64>)>,
     /// Stable memory after it, with the pages changed.
     pub stable: (Stable, Vec<u64>),
+    /// What it printed, in replicated mode.
+    pub logs: Logs,
 }
 
-/// An execution that was stopped; nothing is left of it.
+/// An execution that was stopped: all that is left of it is why and, in replicated mode, what it printed until then.
 #[derive(Debug)]
 pub struct Stopped {
     /// Why.
     pub reject: Reject,
     /// Instructions used until then.
     pub instructions: u64,
+    /// What it printed, and at the end why it was stopped.
+    pub logs: Logs,
 }
 
 impl From<Stopped> for Reject {
     fn from(stopped: Stopped) -> Self {
         stopped.reject
+    }
+}
+
+impl From<Reject> for Stopped {
+    /// Something that was refused before anything ran.
+    fn from(reject: Reject) -> Self {
+        Self {
+            reject,
+            instructions: 0,
+            logs: Logs::default(),
+        }
     }
 }
 
@@ -92,7 +108,7 @@ pub struct Job<'a> {
     pub keep: bool,
 }
 
-/// Runs a job. A trap leaves nothing behind but the rejection.
+/// Runs a job.
 pub fn run(engine: &Engine, job: Job<'_>) -> Result<Done, Stopped> {
     let canister = job.view.canister;
     let limit = job.budget.instructions;
@@ -130,11 +146,20 @@ pub fn run(engine: &Engine, job: Job<'_>) -> Result<Done, Stopped> {
     });
     heap_limit_hit |= store.data().heap_limit_hit;
     let instructions = limit.saturating_sub(store.get_fuel().unwrap_or(0));
-    let heap = result.map_err(|error| Stopped {
-        reject: explain(&error, canister, limit, heap_limit_hit),
-        instructions,
-    })?;
-    let execution = store.into_data();
+    let mut execution = store.into_data();
+    let heap = match result {
+        Ok(heap) => heap,
+        Err(error) => {
+            let (reject, why) = explain(&error, canister, limit, heap_limit_hit);
+            execution.set_kind(job.kind);
+            execution.print(format!("[TRAP]: {why}").as_bytes());
+            return Err(Stopped {
+                reject,
+                instructions,
+                logs: execution.logs,
+            });
+        }
+    };
     Ok(Done {
         answer: execution.answer,
         accepted: execution.accepted,
@@ -149,6 +174,7 @@ pub fn run(engine: &Engine, job: Job<'_>) -> Result<Done, Stopped> {
         instructions,
         heap,
         stable: execution.stable.commit(),
+        logs: execution.logs,
     })
 }
 
@@ -280,8 +306,9 @@ fn write_globals(
     Ok(())
 }
 
-/// Turns what stopped an execution into a rejection, in the words of the replica where tools look for them.
-fn explain(error: &Error, canister: Principal, limit: u64, heap_limit_hit: bool) -> Reject {
+/// Turns what stopped an execution into a rejection, in the words of the replica where tools look for them, and into what the
+/// canister's logs say of it.
+fn explain(error: &Error, canister: Principal, limit: u64, heap_limit_hit: bool) -> (Reject, String) {
     let from = format!("Error from Canister {canister}: ");
     let (code, text) = match (error.downcast_ref::<SysTrap>(), error.downcast_ref::<Trap>()) {
         (Some(SysTrap::Explicit(message)), _) => (
@@ -307,5 +334,9 @@ fn explain(error: &Error, canister: Principal, limit: u64, heap_limit_hit: bool)
             format!("Canister encountered a Wasm engine error: {error:#}"),
         ),
     };
-    Reject::new(code, from + &text)
+    let why = match error.downcast_ref::<SysTrap>() {
+        Some(SysTrap::Explicit(message)) => message.clone(),
+        _ => text.clone(),
+    };
+    (Reject::new(code, from + &text), why)
 }

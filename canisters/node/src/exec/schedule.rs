@@ -1,9 +1,10 @@
 //! Which messages a batch executes besides those that it brings, and in which order.
 //!
 //! 1. What has timed out is answered.
-//! 2. Ingress messages, in the order of the batch.
-//! 3. Timers that are due, the one that is overdue most first, each once.
-//! 4. Calls and answers between canisters, up to a number and to a number of instructions ([`Limits`]). Answers come first: they end
+//! 2. Who asked for randomness in the batch before gets it from the seed of this one.
+//! 3. Ingress messages, in the order of the batch.
+//! 4. Timers that are due, the one that is overdue most first, each once.
+//! 5. Calls and answers between canisters, up to a number and to a number of instructions ([`Limits`]). Answers come first: they end
 //!    what is under way, so that hardly any of them ever waits. Then the receivers of calls take turns, and each one is served
 //!    in the order in which it was called. What is left waits for the next batch.
 //!
@@ -12,7 +13,7 @@
 use super::call::Call;
 use super::machine::Machine;
 use crate::mgmt::{self, Sender};
-use crate::state::calls::{Origin, Stop, label, of, parse};
+use crate::state::calls::{Draw, Origin, Stop, label, of, parse};
 use crate::state::canister::{Canister, Status};
 use crate::state::request::Reject;
 use ic_error_types::ErrorCode;
@@ -27,7 +28,7 @@ const STOP_TIMEOUT: u64 = 300 * 1_000_000_000;
 pub struct Agenda {
     /// The batch after which this is so.
     pub round: u64,
-    /// Whether calls or answers wait.
+    /// Whether calls or answers wait, or somebody for the next seed.
     pub busy: bool,
     /// When a timer or a timeout is due.
     pub wake: Option<u64>,
@@ -39,7 +40,9 @@ impl Machine {
         let calls = &self.state().calls;
         Agenda {
             round: self.state().round,
-            busy: calls.responses.iter().next().is_some() || calls.requests.iter().next().is_some(),
+            busy: calls.responses.iter().next().is_some()
+                || calls.requests.iter().next().is_some()
+                || calls.draws.iter().next().is_some(),
             wake: self.index.wake(),
         }
     }
@@ -140,6 +143,7 @@ impl Machine {
         if callee == Principal::management_canister() {
             let mut sender = Sender {
                 origin,
+                version: Some(request.version),
                 cycles: request.cycles,
             };
             if let Some(outcome) = mgmt::execute(self, &call, &mut sender).transpose() {
@@ -147,6 +151,31 @@ impl Machine {
             }
         } else if let Some(answered) = self.begin(callee, &call, origin.clone(), request.cycles) {
             self.answer(&origin, answered.outcome, answered.refund);
+        }
+    }
+
+    /// Lets a canister wait for bytes from the seed of the next batch: those of this one could be known.
+    pub fn wait_for_seed(&mut self, sender: &Sender) {
+        let draw = Draw {
+            origin: sender.origin.clone(),
+            cycles: sender.cycles,
+        };
+        let at = label(&Principal::management_canister(), self.state.calls.number());
+        self.state.calls.draws.insert(&at, Arc::new(draw));
+    }
+
+    /// Gives bytes from the seed of this batch to those who waited for it, in the order in which they asked.
+    pub(super) fn answer_draws(&mut self) {
+        let aaaaa = Principal::management_canister();
+        let waiting: Vec<_> = of(&self.state.calls.draws, &aaaaa)
+            .map(|(number, draw)| (label(&aaaaa, number), draw.clone()))
+            .collect();
+        for (at, draw) in waiting {
+            self.state.calls.draws.remove(&at);
+            let bytes = mgmt::raw_rand(&self.state, self.state.draws);
+            self.state.draws += 1;
+            let outcome = mgmt::encode(&serde_bytes::Bytes::new(&bytes));
+            self.answer(&draw.origin, outcome, draw.cycles);
         }
     }
 

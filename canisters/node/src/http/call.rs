@@ -199,7 +199,7 @@ async fn admit(
             return Ok(Err(reject));
         }
         // Compiling takes long and depends on nothing but the module, so it happens here and not in the batch.
-        if let Some(module) = mgmt::module_to_install(&message.method, &message.arg) {
+        if let Some(module) = mgmt::module_to_install(state, &call) {
             let compile = move || executor.engine.compile(&module);
             let compiled = api.replica.pool.run(message.effective, compile).await;
             // What is wrong with a module is found again, and reported, when the batch is executed. Until then the

@@ -5,6 +5,7 @@
 use super::{Api, HttpError, cbor, principal};
 use crate::auth::authenticate;
 use crate::exec::call::{Call, not_found};
+use crate::mgmt;
 use crate::state::request::Reject;
 use crate::wire::cbor::Value;
 use crate::wire::envelope::{Content, Envelope};
@@ -12,7 +13,6 @@ use crate::wire::hash::hash_of_map;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use ic_error_types::ErrorCode;
 use ic_principal::Principal;
 use std::sync::Arc;
 
@@ -36,13 +36,7 @@ pub async fn query(
         time: now,
     };
     let answer = if invocation.canister == Principal::management_canister() {
-        Err(Reject::new(
-            ErrorCode::CanisterMethodNotFound,
-            format!(
-                "Management canister has no query method '{}' in this version of dcanary-node",
-                call.method
-            ),
-        ))
+        management(&api, effective, &call, now)?
     } else if invocation.canister != effective {
         return Err(HttpError::Bad(format!(
             "the canister id in the path does not match the query for {}",
@@ -52,6 +46,22 @@ pub async fn query(
         execute(&api, invocation.canister, call, now).await?
     };
     signed(&api, &envelope, &answer, now)
+}
+
+/// A query of the management canister, through the canister that it is about.
+fn management(
+    api: &Api,
+    effective: Principal,
+    call: &Call,
+    now: u64,
+) -> Result<Result<Vec<u8>, Reject>, HttpError> {
+    match mgmt::query_target(&call.method, &call.arg) {
+        Err(reject) => Ok(Err(reject)),
+        Ok(target) if target != effective => Err(HttpError::Bad(format!(
+            "the canister id in the path does not match the query, which is about {target}"
+        ))),
+        Ok(_) => Ok(mgmt::query(&api.replica.views.fresh(now).state, call)),
+    }
 }
 
 /// Executes a query on the present state.

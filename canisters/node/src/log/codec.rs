@@ -33,7 +33,7 @@ impl Entry {
             .iter()
             .map(|message| message.arg.len() + message.method.len() + 160)
             .sum();
-        let mut out = Vec::with_capacity(size + 96);
+        let mut out = Vec::with_capacity(size + 128);
         out.extend_from_slice(&self.semantics);
         let (round, root) = self.checked.unwrap_or_default();
         out.extend_from_slice(&round.to_le_bytes());
@@ -42,6 +42,7 @@ impl Entry {
         out.extend_from_slice(&self.batch.time.to_le_bytes());
         out.extend_from_slice(&self.batch.memory_limit.to_le_bytes());
         out.extend_from_slice(&u64::from(self.batch.canisters_create).to_le_bytes());
+        out.extend_from_slice(&self.batch.seed);
         out.extend_from_slice(&(self.batch.messages.len() as u64).to_le_bytes());
         for message in &self.batch.messages {
             out.extend_from_slice(&message.id);
@@ -70,6 +71,7 @@ impl Entry {
             1 => true,
             _ => return Err(Malformed),
         };
+        let seed = reader.array()?;
         let count = reader.number()?;
         let mut messages = Vec::new();
         for _ in 0..count {
@@ -95,6 +97,7 @@ impl Entry {
                 time,
                 memory_limit,
                 canisters_create,
+                seed,
                 messages,
             },
         })
@@ -160,8 +163,9 @@ mod tests {
     fn entry() -> impl Strategy<Value = Entry> {
         let checked = proptest::option::of((1..u64::MAX, any::<Hash>()));
         let messages = proptest::collection::vec(message(), 0..4);
-        (any::<[u8; 8]>(), checked, any::<([u64; 3], bool)>(), messages).prop_map(
-            |(semantics, checked, ([round, time, memory_limit], canisters_create), messages)| Entry {
+        let flags = (any::<bool>(), any::<Hash>());
+        (any::<[u8; 8]>(), checked, any::<[u64; 3]>(), flags, messages).prop_map(
+            |(semantics, checked, [round, time, memory_limit], (canisters_create, seed), messages)| Entry {
                 semantics,
                 checked,
                 batch: Batch {
@@ -169,6 +173,7 @@ mod tests {
                     time,
                     memory_limit,
                     canisters_create,
+                    seed,
                     messages,
                 },
             },

@@ -1,20 +1,23 @@
 //! Starting, stopping, emptying and deleting canisters.
 
-use super::{Sender, nothing};
+use super::nothing;
+use super::sender::{Sender, note};
+use crate::exec::call::Call;
 use crate::exec::machine::Machine;
 use crate::heap::stable::Stable;
 use crate::heap::wasm_memory::Heap;
 use crate::state::canister::{Canister, Status};
+use crate::state::chunks::Chunks;
 use crate::state::request::Reject;
 use ic_error_types::ErrorCode;
+use ic_management_canister_types::ChangeDetails;
 
+/// The version is counted up also where the status stays as it is (specification, "Starting a canister").
 fn set_status(machine: &mut Machine, canister: &Canister, status: Status) {
-    if canister.status != status {
-        let mut next = canister.clone();
-        next.status = status;
-        next.version += 1;
-        machine.commit(next, &(Vec::new(), Vec::new()));
-    }
+    let mut next = canister.clone();
+    next.status = status;
+    next.version += 1;
+    machine.commit(next, &(Vec::new(), Vec::new()));
 }
 
 /// `start_canister`. Who waits for the canister to stop waits in vain.
@@ -39,9 +42,6 @@ pub fn stop(
     canister: &Canister,
     sender: &mut Sender,
 ) -> Result<Option<Vec<u8>>, Reject> {
-    if canister.status == Status::Stopped {
-        return nothing().map(Some);
-    }
     if !machine.state().calls.is_open(&canister.id) {
         set_status(machine, canister, Status::Stopped);
         return nothing().map(Some);
@@ -51,15 +51,25 @@ pub fn stop(
     Ok(None)
 }
 
-/// `uninstall_code`. Calls that are under way are rejected.
-pub fn uninstall(machine: &mut Machine, canister: &Canister) -> Result<Vec<u8>, Reject> {
+/// `uninstall_code`. Cycles, settings, history and status stay; what was printed and the chunk store go too. Calls that are
+/// under way are rejected.
+pub fn uninstall(
+    machine: &mut Machine,
+    canister: &Canister,
+    call: &Call,
+    sender: &Sender,
+) -> Result<Vec<u8>, Reject> {
     let mut next = canister.clone();
     next.code = None;
     next.heap = Heap::default();
     next.stable = Stable::default();
     next.certified = Vec::new();
     next.timer = 0;
+    next.installed = None;
+    next.chunks = Chunks::default();
+    next.logs.purge();
     next.version += 1;
+    note(&mut next, call, sender, ChangeDetails::CodeUninstall);
     machine.commit(next, &(Vec::new(), Vec::new()));
     machine.abandon(&canister.id);
     nothing()

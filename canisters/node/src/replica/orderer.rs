@@ -7,6 +7,8 @@ use crate::exec::batch::Batch;
 use crate::log::codec::Entry;
 use crate::log::journal::{AppendError, Journal};
 use crate::wire::hash::Hash;
+use rand::TryRngCore;
+use rand::rngs::OsRng;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -65,11 +67,18 @@ impl Orderer {
                     (message, done)
                 })
                 .unzip();
+            let mut seed = Hash::default();
+            if let Err(error) = OsRng.try_fill_bytes(&mut seed) {
+                return self
+                    .failure
+                    .set(&format!("the operating system gives no randomness: {error}"));
+            }
             let batch = Batch {
                 round: self.round + 1,
                 time,
                 memory_limit: self.policy.memory_limit,
                 canisters_create: self.policy.canisters_create,
+                seed,
                 messages,
             };
             let (batch, checkpoint) = match self.log(batch) {

@@ -43,6 +43,8 @@ impl Origin {
 pub struct Request {
     /// Who calls.
     pub caller: Principal,
+    /// The caller's version, as its code saw it when it made the call.
+    pub version: u64,
     /// What.
     pub method: String,
     /// With which argument.
@@ -134,6 +136,15 @@ pub struct Stop {
     pub deadline: u64,
 }
 
+/// A `raw_rand` that waits for the seed of the next batch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Draw {
+    /// Who waits.
+    pub origin: Origin,
+    /// Cycles that came with the call, and go back with the answer.
+    pub cycles: u128,
+}
+
 /// The label of what belongs to a canister and has a number. All of one canister are together, in the order of the numbers.
 pub fn label(owner: &Principal, number: u64) -> Vec<u8> {
     let mut label = prefix(owner);
@@ -178,6 +189,8 @@ pub struct Calls {
     pub callbacks: Trie<Arc<Callback>>,
     /// Those who wait for a canister to stop, by canister.
     pub stops: Trie<Arc<Stop>>,
+    /// Those who wait for randomness, all of the management canister.
+    pub draws: Trie<Arc<Draw>>,
 }
 
 impl Default for Calls {
@@ -190,6 +203,7 @@ impl Default for Calls {
             contexts: Trie::default(),
             callbacks: Trie::default(),
             stops: Trie::default(),
+            draws: Trie::default(),
         }
     }
 }
@@ -224,6 +238,7 @@ impl Calls {
             self.contexts.hash(),
             self.callbacks.hash(),
             self.stops.hash(),
+            self.draws.hash(),
         ] {
             hasher.update(hash);
         }
@@ -271,7 +286,7 @@ macro_rules! hashed {
         }
     )*};
 }
-hashed!(Request Response Context Callback Stop);
+hashed!(Request Response Context Callback Stop Draw);
 
 #[cfg(test)]
 mod tests {
@@ -326,6 +341,7 @@ mod tests {
         for (owner, number) in [(one, 1), (one, 2), (one, 3), (two, 4), (two, 5)] {
             let request = Request {
                 caller: one,
+                version: 0,
                 method: String::new(),
                 payload: Vec::new(),
                 cycles: 0,

@@ -4,6 +4,9 @@
 
 pub mod calls;
 pub mod canister;
+pub mod chunks;
+pub mod history;
+pub mod logs;
 pub mod request;
 
 use crate::cert::trie::{Hash, Trie};
@@ -34,6 +37,10 @@ pub struct State {
     pub calls: Calls,
     /// A running hash over everything written to memories, which the certified tree does not cover.
     pub effects: Hash,
+    /// The seed of that batch. What is drawn from it is known only to those who may know it; it is in no certificate.
+    pub seed: Hash,
+    /// How many times randomness was drawn, ever: no two draws are the same.
+    pub draws: u64,
 }
 
 impl Default for State {
@@ -46,6 +53,8 @@ impl Default for State {
             requests: Trie::default(),
             calls: Calls::default(),
             effects: [0; 32],
+            seed: [0; 32],
+            draws: 0,
         }
     }
 }
@@ -59,13 +68,14 @@ impl State {
     /// The hash that must be the same whenever the same batches are applied.
     pub fn root(&self) -> Hash {
         let mut hasher = Sha256::new();
-        for number in [self.round, self.time, self.next_number] {
+        for number in [self.round, self.time, self.next_number, self.draws] {
             hasher.update(number.to_le_bytes());
         }
         hasher.update(self.canisters.hash());
         hasher.update(self.requests.hash());
         hasher.update(self.calls.hash());
         hasher.update(self.effects);
+        hasher.update(self.seed);
         hasher.finalize().into()
     }
 }

@@ -6,6 +6,7 @@
 use super::access::{contract, define, read, read_text};
 use super::context::{CALLBACKS, Contexts as C};
 use super::{Execution, Index};
+use crate::mgmt::names_its_version;
 use crate::state::calls::{Function, weight};
 use ic_principal::Principal;
 use wasmtime::Linker;
@@ -168,6 +169,15 @@ fn perform(execution: &mut Execution) -> wasmtime::Result<Option<()>> {
         return Ok(None);
     };
     let callee = outgoing.callee;
+    let version = execution.view.version;
+    if callee == Principal::management_canister()
+        && !names_its_version(&outgoing.method, &outgoing.payload, version)
+    {
+        return Err(contract(format!(
+            "the call of {} names another sender_canister_version than {version}, which is the canister's",
+            outgoing.method
+        )));
+    }
     let before = execution.view.outstanding.get(&callee).copied().unwrap_or(0);
     let now = execution.performed.get(&callee).copied().unwrap_or(0);
     let size = weight(outgoing.method.len(), outgoing.payload.len());

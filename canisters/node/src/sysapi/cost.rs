@@ -10,7 +10,7 @@ use wasmtime::Linker;
 const CALL: u128 = 260_000;
 const CALL_BYTE: u128 = 1_000;
 const EXECUTION: u128 = 5_000_000;
-/// Creating a canister.
+/// What a canister pays for creating one.
 pub const CREATE_CANISTER: u128 = 500_000_000_000;
 const OUTCALL: u128 = 49_140_000;
 const OUTCALL_REQUEST_BYTE: u128 = 5_200;

@@ -3,6 +3,7 @@
 use super::access::{contract, copy, define, read, read_text, split};
 use super::context::{ANSWERING, CALLBACKS, Contexts as C};
 use super::{Answer, Index, SysTrap};
+use crate::state::logs::DEFAULT_LIMIT;
 use crate::sysapi::Execution;
 use wasmtime::{Error, Linker};
 
@@ -66,7 +67,9 @@ pub fn link<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()> {
     link_inspect::<I>(linker)?;
     define!(linker, "debug_print", C::ALWAYS, |call, from: I, size: I| -> () {
         // Must never trap, so what is out of bounds is left out.
-        if let Ok(text) = read(&mut call, from.get(), size.get()) {
+        let most = call.data().budget.logs.max(DEFAULT_LIMIT) as u64;
+        if let Ok(text) = read(&mut call, from.get(), size.get().min(most)) {
+            call.data_mut().print(&text);
             let text = String::from_utf8_lossy(&text);
             tracing::debug!(canister = %call.data().view.canister, "{text}");
         }

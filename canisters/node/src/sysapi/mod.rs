@@ -16,12 +16,14 @@ mod message;
 pub mod names;
 mod stable;
 
+pub use cost::CREATE_CANISTER;
+
 use crate::exec::memory::HEAP_FACTOR;
 use crate::heap::stable::Overlay;
+use crate::state::logs::Logs;
 use calls::Building;
 pub use calls::Outgoing;
-use context::Contexts;
-pub use cost::CREATE_CANISTER;
+use context::{Contexts, REPLICATED};
 use ic_principal::Principal;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -123,6 +125,8 @@ pub struct Budget {
     pub reply: usize,
     /// Bytes that the calls it makes may take while they wait.
     pub calls: u64,
+    /// Bytes that are kept of what it prints.
+    pub logs: usize,
 }
 
 /// One execution of an entry point; the data of its wasmtime store.
@@ -163,6 +167,8 @@ pub struct Execution {
     pub burnt: u128,
     /// Whether a `memory.grow` failed because of the limit on the heap.
     pub heap_limit_hit: bool,
+    /// What it printed, in replicated mode.
+    pub logs: Logs,
 }
 
 impl Execution {
@@ -189,6 +195,14 @@ impl Execution {
             accepted: false,
             burnt: 0,
             heap_limit_hit: false,
+            logs: Logs::default(),
+        }
+    }
+
+    /// Keeps what it printed, unless it runs in non-replicated mode: then nothing of it is part of the state.
+    pub fn print(&mut self, text: &[u8]) {
+        if REPLICATED.allows(self.kind) {
+            self.logs.push(self.budget.logs, self.view.time, text);
         }
     }
 

@@ -14,6 +14,9 @@ use wasmparser::{
     Validator, WasmFeatures,
 };
 
+#[cfg(test)]
+mod tests;
+
 const MAX_FUNCTIONS: u32 = 50_000;
 const MAX_GLOBALS: u32 = 1_000;
 const MAX_METHODS: usize = 1_000;
@@ -226,7 +229,7 @@ pub fn inspect(wasm: &[u8]) -> Result<ModuleInfo, ModuleError> {
                 }
             }
             Payload::StartSection { func, .. } => info.start = Some(func),
-            Payload::CodeSectionStart { size, .. } if size as usize > MAX_CODE_BYTES => {
+            Payload::CodeSectionStart { range, .. } if range.len() > MAX_CODE_BYTES => {
                 return Err(ModuleError::TooMany("bytes of code", MAX_CODE_BYTES));
             }
             Payload::CodeSectionEntry(body) => {
@@ -344,7 +347,8 @@ impl ModuleInfo {
         if self.metadata.len() > MAX_CUSTOM_SECTIONS {
             return Err(ModuleError::TooMany("icp: custom sections", MAX_CUSTOM_SECTIONS));
         }
-        Ok(name.len() + content.len())
+        // What the specification calls the name is what comes after the visibility.
+        Ok(key.len() + content.len())
     }
 
     /// Applies the active data segments to the initial memory.

@@ -91,6 +91,7 @@ fn calls_of_a_pair_are_executed_in_the_order_in_which_they_were_made() {
         time: 1_000_000,
         memory_limit: u64::MAX,
         canisters_create: true,
+        seed: [0; 32],
         messages: vec![],
     });
     let state = world.machine.state();
@@ -131,6 +132,7 @@ fn a_canister_that_is_called_a_lot_does_not_keep_others_waiting() {
         time: 1_000_000,
         memory_limit: u64::MAX,
         canisters_create: true,
+        seed: [0; 32],
         messages: vec![],
     });
     assert_eq!(world.words(third())[0], 1);

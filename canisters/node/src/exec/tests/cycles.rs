@@ -16,7 +16,9 @@ fn all(world: &World) -> u128 {
     let responses = state.calls.responses.iter().map(|(_, response)| response.refund);
     let contexts = state.calls.contexts.iter().map(|(_, context)| context.available);
     let stops = state.calls.stops.iter().map(|(_, stop)| stop.cycles);
+    let draws = state.calls.draws.iter().map(|(_, draw)| draw.cycles);
     canisters
+        .chain(draws)
         .chain(requests)
         .chain(responses)
         .chain(contexts)

@@ -157,6 +157,7 @@ fn a_message_is_executed_once() {
         time: 1_000_001,
         memory_limit: u64::MAX,
         canisters_create: true,
+        seed: [0; 32],
         messages: vec![message],
     };
     world.machine.apply(&late);

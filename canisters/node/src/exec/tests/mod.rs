@@ -3,18 +3,27 @@
 
 mod batches;
 mod calls;
+mod chunks;
 mod composite;
 mod cycles;
 mod deadlines;
 mod heap;
+mod history;
 mod install;
+mod kept;
+mod logs;
 mod memory;
 mod messages;
 mod modules;
+mod named;
+mod printed;
+mod random;
 mod reach;
 mod replay;
+mod settings;
 mod stopping;
 mod timers;
+mod versions;
 
 use super::batch::{Batch, Ingress};
 use super::call::{Call, Executor, Network};
@@ -22,13 +31,15 @@ use super::limits::Limits;
 use super::machine::Machine;
 use crate::log::disk::DiskFile;
 use crate::log::format;
+use crate::mgmt::{self, Sender};
 use crate::state::State;
+use crate::state::calls::Origin;
 use crate::state::canister::Canister;
 use crate::state::request::{Outcome, Reject};
 use crate::wasm::engine::{Compiled, Engine};
 use crate::wire::hash::{Hash, sha256};
 use candid::{CandidType, Encode};
-use ic_management_canister_types::{CanisterInstallMode, CanisterSettings};
+use ic_management_canister_types::{CanisterIdRecord, CanisterInstallMode, CanisterSettings};
 use ic_principal::Principal;
 use std::io;
 use std::sync::{Arc, OnceLock};
@@ -103,6 +114,8 @@ struct World {
     memory_limit: u64,
     canisters_create: bool,
     now: u64,
+    /// What came back of the cycles of the last call as a canister makes it.
+    refunded: u128,
 }
 
 #[derive(CandidType)]
@@ -131,6 +144,7 @@ impl World {
             memory_limit: u64::MAX,
             canisters_create: true,
             now: 0,
+            refunded: 0,
         };
         let create = Encode!(&Create {
             specified_id: Some(id()),
@@ -296,6 +310,7 @@ impl World {
             time: self.now.max(round * 1_000),
             memory_limit: self.memory_limit,
             canisters_create: self.canisters_create,
+            seed: sha256(&(!round).to_le_bytes()),
             messages,
         };
         self.machine.apply(&batch);
@@ -304,6 +319,55 @@ impl World {
 
     fn manage(&mut self, sender: Principal, method: &str, arg: impl AsRef<[u8]>) -> Result<Vec<u8>, Reject> {
         self.send(sender, Principal::management_canister(), method, arg.as_ref())
+    }
+
+    /// A management call as a canister makes it.
+    fn manage_by(
+        &mut self,
+        canister: Principal,
+        cycles: u128,
+        method: &str,
+        arg: impl AsRef<[u8]>,
+    ) -> Result<Vec<u8>, Reject> {
+        let version = self
+            .machine
+            .state()
+            .canister(&canister)
+            .map_or(0, |caller| caller.version);
+        let call = Call {
+            caller: canister,
+            arg: arg.as_ref().into(),
+            ..self.call(method)
+        };
+        let mut sender = by_canister(canister, version, cycles);
+        let result = mgmt::execute(&mut self.machine, &call, &mut sender);
+        self.refunded = sender.cycles;
+        result.map(|reply| reply.expect("it is answered at once"))
+    }
+
+    /// A query of the management canister.
+    fn ask(&self, sender: Principal, method: &str, arg: impl AsRef<[u8]>) -> Result<Vec<u8>, Reject> {
+        let call = Call {
+            caller: sender,
+            arg: arg.as_ref().into(),
+            ..self.call(method)
+        };
+        mgmt::query(self.machine.state(), &call)
+    }
+
+    /// Creates another canister.
+    fn create(&mut self, controller: Principal) -> Principal {
+        let arg = Encode!(&Create {
+            specified_id: None,
+            settings: None
+        })
+        .unwrap();
+        let reply = self
+            .manage(controller, "provisional_create_canister_with_cycles", arg)
+            .unwrap();
+        candid::decode_one::<CanisterIdRecord>(&reply)
+            .unwrap()
+            .canister_id
     }
 
     fn install(&mut self, wat: &str, mode: CanisterInstallMode, arg: &[u8]) -> Result<Vec<u8>, Reject> {
@@ -356,6 +420,31 @@ fn cases(usual: u32) -> proptest::test_runner::Config {
         .ok()
         .and_then(|text| text.parse().ok());
     proptest::test_runner::Config::with_cases(wanted.unwrap_or(usual))
+}
+
+/// A canister that waits for the answer to a management call.
+fn by_canister(caller: Principal, version: u64, cycles: u128) -> Sender {
+    Sender {
+        origin: Origin::Canister {
+            caller,
+            callback: 0,
+            deadline: 0,
+        },
+        version: Some(version),
+        cycles,
+    }
+}
+
+fn stranger() -> Principal {
+    Principal::from_slice(&[9])
+}
+
+/// The argument of methods that are only about a canister.
+fn about(canister: Principal) -> Vec<u8> {
+    Encode!(&CanisterIdRecord {
+        canister_id: canister
+    })
+    .unwrap()
 }
 
 /// The error code of a rejection.

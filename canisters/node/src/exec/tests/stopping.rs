@@ -21,10 +21,7 @@ fn status(world: &World, canister: Principal) -> CanisterStatusType {
         ..world.call("canister_status")
     };
     let mut machine = Machine::new(world.machine.executor.clone(), world.machine.state().clone());
-    let mut sender = crate::mgmt::Sender {
-        origin: crate::state::calls::Origin::System,
-        cycles: 0,
-    };
+    let mut sender = Sender::user([0; 32]);
     let reply = crate::mgmt::execute(&mut machine, &call, &mut sender)
         .unwrap()
         .unwrap();

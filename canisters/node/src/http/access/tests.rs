@@ -63,7 +63,7 @@ fn state() -> &'static State {
             sender: sender(),
             effective: one_canister(),
             expiry: 1,
-            outcome: Outcome::Replied(vec![1]),
+            outcome: Some(Outcome::Replied(vec![1])),
         };
         state.requests.insert(&REQUEST, Arc::new(record));
         state
@@ -164,6 +164,18 @@ fn a_path_may_be_read_where_the_specification_says_and_nowhere_else() {
         (
             path![b"canister", canister, b"last_install_timestamp"],
             at_canister,
+        ),
+        (
+            path![b"canister", canister, b"canister_creation_timestamp", b"x"],
+            never,
+        ),
+        (
+            path![b"canister", canister, b"last_install_timestamp", b"x"],
+            never,
+        ),
+        (
+            path![b"canister", stranger, b"canister_creation_timestamp"],
+            never,
         ),
         (path![b"canister", canister, b"certified_data"], never),
         (path![b"canister", canister, b"metadata"], never),

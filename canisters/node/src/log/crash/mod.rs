@@ -10,6 +10,7 @@ use super::format::held;
 use super::journal::{AppendError, Journal};
 use super::replay::ReplayError;
 use crate::exec::batch::Batch;
+use crate::wire::hash::sha256;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rig::{Rig, executor, setup, shown};
@@ -72,6 +73,7 @@ fn entry(round: u64, messages: Vec<crate::exec::batch::Ingress>) -> Entry {
         time: round * 10,
         memory_limit: u64::MAX,
         canisters_create: true,
+        seed: sha256(&round.to_le_bytes()),
         messages,
     };
     Entry {

@@ -14,7 +14,7 @@ use crate::state::request::Outcome;
 use crate::wasm::engine::Engine;
 use crate::wire::hash::{Hash, sha256};
 use candid::{CandidType, Encode};
-use ic_management_canister_types::CanisterInstallMode;
+use ic_management_canister_types::{CanisterIdRecord, CanisterInstallMode, UploadChunkArgs};
 use ic_principal::Principal;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -131,6 +131,7 @@ pub fn prepare(disk: &FaultyDisk) {
         time: 1,
         memory_limit: u64::MAX,
         canisters_create: true,
+        seed: [1; 32],
         messages: setup(),
     };
     node.machine.apply(&batch);
@@ -150,6 +151,8 @@ pub struct Clients {
     acknowledged: BTreeMap<Hash, Outcome>,
     /// Increments they sent.
     sent: BTreeSet<Hash>,
+    /// What else they sent.
+    others: BTreeSet<Hash>,
     /// The largest counter anybody saw.
     seen: u64,
     /// State roots by round, as they were before crashes.
@@ -184,8 +187,44 @@ impl Rig {
         self.increments()
     }
 
-    /// A few increments, some of them sent before.
+    /// A few increments, some of them sent before, and now and then something else that changes the state.
     pub fn increments(&mut self) -> Vec<Ingress> {
+        let mut messages = self.only_increments();
+        if self.random.random_bool(0.2) {
+            let other = self.other();
+            self.clients.others.insert(other.id);
+            messages.push(other);
+        }
+        messages
+    }
+
+    /// Something that changes the chunk store, the history or what the canister printed.
+    fn other(&mut self) -> Ingress {
+        self.clients.next += 1;
+        let number = u64::MAX / 2 + self.clients.next;
+        let management = Principal::management_canister();
+        let about = Encode!(&CanisterIdRecord {
+            canister_id: canister()
+        })
+        .unwrap();
+        match self.random.random_range(0..8) {
+            0 => message(number, management, "clear_chunk_store", about),
+            1 => message(number, management, "start_canister", about),
+            2..5 => message(number, canister(), "inc_then_trap", vec![]),
+            _ => {
+                let chunk: Vec<u8> = (0..self.random.random_range(0..3_000))
+                    .map(|_| self.random.random())
+                    .collect();
+                let upload = UploadChunkArgs {
+                    canister_id: canister(),
+                    chunk,
+                };
+                message(number, management, "upload_chunk", Encode!(&upload).unwrap())
+            }
+        }
+    }
+
+    fn only_increments(&mut self) -> Vec<Ingress> {
         (0..self.random.random_range(1..4))
             .map(|_| {
                 // Now and then a client repeats itself.
@@ -226,6 +265,7 @@ impl Rig {
                 time: time + 1,
                 memory_limit: u64::MAX,
                 canisters_create: true,
+                seed: self.random.random(),
                 messages,
             };
             let entry = Entry {
@@ -312,11 +352,11 @@ impl Rig {
         if count < self.clients.seen {
             return Err(format!("somebody saw {}, now it is {count}", self.clients.seen));
         }
-        if state
-            .requests
-            .iter()
-            .any(|(id, _)| !self.clients.sent.contains(id) && !setup().iter().any(|m| m.id == *id))
-        {
+        if state.requests.iter().any(|(id, _)| {
+            !self.clients.sent.contains(id)
+                && !self.clients.others.contains(id)
+                && !setup().iter().any(|m| m.id == *id)
+        }) {
             return Err("a request that nobody sent".to_owned());
         }
         if self

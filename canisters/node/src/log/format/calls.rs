@@ -2,7 +2,7 @@
 
 use super::FormatError;
 use crate::cert::trie::{Subtree, Trie};
-use crate::state::calls::{Callback, Calls, Context, Request, Response, Stop, parse};
+use crate::state::calls::{Callback, Calls, Context, Draw, Request, Response, Stop, parse};
 use ic_principal::Principal;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
@@ -20,6 +20,7 @@ pub struct CallsDescription {
     contexts: Entries<Context>,
     callbacks: Entries<Callback>,
     stops: Entries<Stop>,
+    draws: Entries<Draw>,
 }
 
 impl Default for CallsDescription {
@@ -39,6 +40,7 @@ impl CallsDescription {
             contexts: entries(&calls.contexts),
             callbacks: entries(&calls.callbacks),
             stops: entries(&calls.stops),
+            draws: entries(&calls.draws),
         }
     }
 
@@ -52,6 +54,7 @@ impl CallsDescription {
             contexts: trie(self.contexts)?,
             callbacks: trie(self.callbacks)?,
             stops: trie(self.stops)?,
+            draws: trie(self.draws)?,
         })
     }
 }

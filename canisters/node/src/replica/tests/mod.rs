@@ -6,6 +6,7 @@
 
 mod clock;
 mod crashes;
+mod managed;
 mod shown;
 mod threads;
 

@@ -95,3 +95,21 @@ async fn calls_that_wait_for_a_slow_disk_take_a_bounded_number_of_bytes_and_all_
     }
     replica.stop();
 }
+
+#[tokio::test]
+async fn every_batch_has_a_seed_of_its_own() {
+    let keys = Arc::new(Keys::generate().unwrap());
+    let mut seeds = std::collections::BTreeSet::from([[0; 32]]);
+    // Two nodes that do the same.
+    for _ in 0..2 {
+        let views = Arc::new(Views::new(keys.clone(), State::default(), 0));
+        let machine = Machine::new(rig::executor(), State::default());
+        let replica = Replica::start(machine, views, None, Policy::default()).unwrap();
+        for number in 0..3 {
+            let call = rig::message(number, rig::canister(), "inc", vec![]);
+            let view = replica.submit(call).unwrap().await.unwrap().unwrap();
+            assert!(seeds.insert(view.state.seed), "a seed came twice");
+        }
+        replica.stop();
+    }
+}
