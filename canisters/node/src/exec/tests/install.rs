@@ -3,7 +3,7 @@
 use super::*;
 use candid::Decode;
 use ic_management_canister_types::{
-    CanisterIdRecord, CanisterStatusResult, CanisterStatusType, UpgradeFlags,
+    CanisterIdRecord, CanisterStatusResult, CanisterStatusType, UpgradeFlags, WasmMemoryPersistence,
 };
 
 /// Stable memory counts hooks; the heap holds what the init argument said; both can be made to trap by the argument.
@@ -111,6 +111,49 @@ fn a_trap_in_post_upgrade_aborts_the_upgrade_and_what_pre_upgrade_did() {
         .unwrap();
     assert_eq!(code(world.install(HOOKS, upgrade(), b"boom")), "IC0502");
     assert_eq!(shown(&world), (*b"init", 0, vec![0; 8], 1));
+}
+
+/// Keeps its heap over an upgrade when it is asked to.
+fn keeping(section: &str) -> String {
+    format!(
+        r#"(module
+            (import "ic0" "msg_reply" (func $msg_reply))
+            (import "ic0" "msg_reply_data_append" (func $append (param i32 i32)))
+            (memory 1)
+            (func (export "canister_update write") (i32.store (i32.const 0) (i32.const 7)) (call $msg_reply))
+            (func (export "canister_query show") (call $append (i32.const 0) (i32.const 1)) (call $msg_reply))
+            {section})"#
+    )
+}
+
+#[test]
+fn the_heap_is_kept_only_where_both_modules_and_the_caller_say_so() {
+    let persistent = keeping(r#"(@custom "icp:private enhanced-orthogonal-persistence" "")"#);
+    let plain = keeping("");
+    let shown = |old: &str, new: &str, wasm_memory_persistence| {
+        let mut world = World::running(old);
+        world.update("write").unwrap();
+        let flags = UpgradeFlags {
+            skip_pre_upgrade: None,
+            wasm_memory_persistence,
+        };
+        world.install(new, CanisterInstallMode::Upgrade(Some(flags)), b"")?;
+        world.query("show")
+    };
+    let (keep, replace) = (
+        Some(WasmMemoryPersistence::Keep),
+        Some(WasmMemoryPersistence::Replace),
+    );
+    assert_eq!(shown(&persistent, &persistent, keep).unwrap(), [7]);
+    assert_eq!(shown(&persistent, &persistent, replace).unwrap(), [0]);
+    assert_eq!(shown(&plain, &plain, None).unwrap(), [0]);
+    // The old module expects to be asked, and the new one must know what it gets.
+    assert_eq!(code(shown(&persistent, &persistent, None)), "IC0504");
+    assert_eq!(code(shown(&persistent, &plain, keep)), "IC0504");
+    assert_eq!(code(shown(&plain, &plain, keep)), "IC0504");
+    // A public section is none.
+    let public = keeping(r#"(@custom "icp:public enhanced-orthogonal-persistence" "")"#);
+    assert_eq!(code(shown(&persistent, &public, keep)), "IC0504");
 }
 
 #[test]

@@ -246,7 +246,7 @@ fn a_checkpoint_brings_back_everything_that_is_kept() {
 #[test]
 fn a_difference_holds_only_new_chunks_and_finds_the_others_in_the_state_before() {
     let mut world = full();
-    upload(&mut world, &[7; 60_000]);
+    upload(&mut world, &vec![7; 60_000]);
     let before = world.machine.state().clone();
     upload(&mut world, &[8; 1_000]);
     // A module that is in the state before as a chunk only.
@@ -288,7 +288,7 @@ fn a_checkpoint_of_the_format_before_is_read_and_has_none_of_it() {
     let world = World::running(PRINTER);
     let state = world.machine.state();
     let bytes = written(state, None);
-    let len = u64::from_le_bytes(bytes[8..16].try_into().unwrap()) as usize;
+    let len = usize::try_from(u64::from_le_bytes(bytes[8..16].try_into().unwrap())).unwrap();
     let mut description: Value = ciborium::from_reader(&bytes[16..16 + len]).unwrap();
     without(&mut description, &["kept", "seed", "draws", "calls", "timer"]);
     let mut encoded = Vec::new();

@@ -191,7 +191,7 @@ impl Contents {
                 },
                 ..Canister::new(described.id, settings, 0)
             };
-            described.kept.apply(&mut canister, &blob)?;
+            described.kept.apply(&mut canister, blob)?;
             state
                 .canisters
                 .insert(described.id.as_slice(), Arc::new(canister));

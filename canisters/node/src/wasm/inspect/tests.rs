@@ -105,13 +105,18 @@ fn a_section_for_the_state_tree_says_who_may_see_it_and_has_a_name_of_its_own() 
     assert_eq!(refusal(two), None);
 }
 
-/// A module whose code section has so many bytes: functions of nothing but `nop`.
+/// A module whose code section has so many bytes. Instructions are as long as they can be, so that there are few to look at.
 fn code_of(bytes: usize) -> Vec<u8> {
-    const FUNCTIONS: usize = 11;
+    /// `i64.const 0` in eleven bytes, and `drop`.
+    const CONSTANT: [u8; 12] = [
+        0x42, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0, 0x1a,
+    ];
+    const NOP: u8 = 1;
+    const FUNCTIONS: usize = 7;
     // The section holds the number of functions in a byte, and of each its length in three bytes, the number of its locals
     // and its end in one.
-    let nops = bytes - 1 - FUNCTIONS * 5;
-    let (each, more) = (nops / FUNCTIONS, nops % FUNCTIONS);
+    let body = bytes - 1 - FUNCTIONS * 5;
+    let (each, more) = (body / FUNCTIONS, body % FUNCTIONS);
     let mut types = wasm_encoder::TypeSection::new();
     types.ty().function([], []);
     let mut functions = wasm_encoder::FunctionSection::new();
@@ -119,7 +124,9 @@ fn code_of(bytes: usize) -> Vec<u8> {
     for number in 0..FUNCTIONS {
         functions.function(0);
         let mut function = wasm_encoder::Function::new([]);
-        function.raw(std::iter::repeat_n(1, each + usize::from(number < more)));
+        let len = each + usize::from(number < more);
+        function.raw(CONSTANT.repeat(len / CONSTANT.len()));
+        function.raw(std::iter::repeat_n(NOP, len % CONSTANT.len()));
         function.instruction(&wasm_encoder::Instruction::End);
         code.function(&function);
     }
