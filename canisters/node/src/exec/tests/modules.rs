@@ -36,7 +36,10 @@ fn exports_that_have_no_meaning_are_refused() {
 fn entry_points_that_this_node_never_calls_are_refused_by_name() {
     for name in ["canister_heartbeat", "canister_on_low_wasm_memory"] {
         let message = refused(&format!(r#"(module (func (export "{name}")))"#));
-        assert!(message.contains(&format!("`{name}` is not supported")), "{message}");
+        assert!(
+            message.contains(&format!("`{name}` is not supported")),
+            "{message}"
+        );
     }
 }
 

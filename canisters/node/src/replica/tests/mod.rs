@@ -4,10 +4,12 @@
 //! of times.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod calls;
 mod crashes;
 mod shown;
 mod threads;
 
+use crate::exec::batch::Ingress;
 use crate::log::crash::disk::FaultyDisk;
 use crate::log::crash::rig;
 use crate::{Config, Node};
@@ -26,8 +28,13 @@ struct Running {
 
 impl Running {
     async fn start() -> Self {
+        Self::start_with(vec![]).await
+    }
+
+    /// And with what these messages make.
+    async fn start_with(more: Vec<Ingress>) -> Self {
         let disk = FaultyDisk::new(7);
-        rig::prepare(&disk);
+        rig::prepare(&disk, more);
         let node = Node::start_on(Arc::new(disk.clone()), Config::ephemeral())
             .await
             .unwrap();
