@@ -164,6 +164,15 @@ fn an_answer_may_come_before_the_calls_are_answered_and_their_callbacks_still_ru
 }
 
 #[test]
+fn a_callback_cannot_answer_what_was_answered_before() {
+    let mut world = World::relays(Limits::default());
+    let request = world.submit(id(), "relay_early_again", &forward(second(), "echo", b"late"));
+    assert_eq!(world.outcome(&request).unwrap().unwrap(), [0]);
+    assert_eq!(world.words(second())[0], 1);
+    assert_idle(&world);
+}
+
+#[test]
 fn a_one_way_call_is_accepted_and_its_answer_changes_nothing() {
     let mut world = World::relays(Limits::default());
     let before = world.words(id());

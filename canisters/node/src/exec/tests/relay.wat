@@ -59,6 +59,8 @@
     (call $begin (i32.const -1) (i32.const -1)) (call $go) (call $reply))
   (func (export "canister_update relay_early")
     (call $begin (i32.const 3) (i32.const 3)) (call $go) (call $say (i32.const 24) (i32.const 1)) (call $reply))
+  (func (export "canister_update relay_early_again")
+    (call $begin (i32.const 0) (i32.const 1)) (call $go) (call $say (i32.const 24) (i32.const 1)) (call $reply))
   (func (export "canister_update relay_then_trap")
     (call $begin (i32.const 0) (i32.const 1)) (call $pay (i64.const 0) (i64.const 50)) (call $go) (unreachable))
   (func (export "canister_update relay_pay")

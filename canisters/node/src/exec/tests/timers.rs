@@ -38,7 +38,7 @@ const TIMER: &str = r#"(module
       (drop (call $set (i64.const 5))) (unreachable))
     (func (export "canister_update behave") (call $copy (i32.const 16) (i32.const 0) (i32.const 4)) (call $reply))
     (func (export "canister_query count") (call $say (i32.const 0) (i32.const 8)) (call $reply))
-    (func (export "canister_pre_upgrade") (drop (call $set (i64.const 5))))
+    (func (export "canister_pre_upgrade") (drop (call $set (i64.const 8000000))))
     (data (i32.const 100) "<ic-cdk internal> timer_executor"))"#;
 
 fn set(world: &mut World, time: u64) -> u64 {

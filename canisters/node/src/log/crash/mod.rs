@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod disk;
+pub mod relays;
 pub mod rig;
 
 use super::codec::Entry;
@@ -20,7 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// One seed: several lives, each ended by a crash. Returns how many crashes there were.
 fn crashes(seed: u64, lying: bool) -> Result<u64, String> {
     let mut random = StdRng::seed_from_u64(seed);
-    let mut rig = Rig::new(seed);
+    let mut rig = Rig::new(seed).with_relays();
     if lying {
         rig.disk.lie();
     }

@@ -2,6 +2,7 @@
 //! after each crash what clients had been told.
 
 use super::disk::FaultyDisk;
+use super::relays;
 use crate::exec::batch::{Batch, Ingress};
 use crate::exec::call::{Call, Executor, Network};
 use crate::exec::limits::Limits;
@@ -27,12 +28,18 @@ pub fn canister() -> Principal {
     Principal::from_slice(&[0, 0, 0, 9, 0, 0, 0, 0, 1, 1])
 }
 
-/// One engine for all tests; it holds the counter's compiled code.
 pub fn executor() -> Executor {
+    executor_with(Limits::default())
+}
+
+/// One engine for all tests; it holds the compiled code of the canisters.
+fn executor_with(limits: Limits) -> Executor {
     static ENGINE: OnceLock<Arc<Engine>> = OnceLock::new();
     let engine = ENGINE.get_or_init(|| {
         let engine = Engine::new().unwrap();
-        engine.keep_for_a_while(engine.compile(&counter()).unwrap());
+        for module in [counter(), relays::module()] {
+            engine.keep_for_a_while(engine.compile(&module).unwrap());
+        }
         Arc::new(engine)
     });
     let network = Network {
@@ -42,7 +49,7 @@ pub fn executor() -> Executor {
     Executor {
         engine: engine.clone(),
         network,
-        limits: Limits::default(),
+        limits,
     }
 }
 
@@ -77,27 +84,31 @@ pub fn message(number: u64, target: Principal, method: &str, arg: Vec<u8>) -> In
 
 /// The messages that make the counter canister.
 pub fn setup() -> Vec<Ingress> {
+    creation(u64::MAX - 1, canister(), &counter())
+}
+
+/// The messages that make a canister. They have this number and the next one.
+pub fn creation(number: u64, id: Principal, wasm: &[u8]) -> Vec<Ingress> {
     let create = Encode!(&Create {
-        specified_id: Some(canister())
+        specified_id: Some(id)
     })
     .unwrap();
-    let wasm = counter();
     let install = Encode!(&Install {
         mode: CanisterInstallMode::Install,
-        canister_id: canister(),
-        wasm_module: serde_bytes::Bytes::new(&wasm),
+        canister_id: id,
+        wasm_module: serde_bytes::Bytes::new(wasm),
         arg: serde_bytes::Bytes::new(b""),
     })
     .unwrap();
     let management = Principal::management_canister();
     vec![
         message(
-            u64::MAX,
+            number + 1,
             management,
             "provisional_create_canister_with_cycles",
             create,
         ),
-        message(u64::MAX - 1, management, "install_code", install),
+        message(number, management, "install_code", install),
     ]
 }
 
@@ -122,8 +133,8 @@ pub fn shown(executor: &Executor, state: &State) -> Option<u64> {
     Some(counts[0])
 }
 
-/// Lays out a disk whose node has the counter canister.
-pub fn prepare(disk: &FaultyDisk) {
+/// Lays out a disk whose node has the counter canister, and what more these messages make.
+pub fn prepare(disk: &FaultyDisk, more: Vec<Ingress>) {
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     let mut node = recover(&disk, executor()).unwrap();
     let batch = Batch {
@@ -132,7 +143,7 @@ pub fn prepare(disk: &FaultyDisk) {
         memory_limit: u64::MAX,
         canisters_create: true,
         seed: [1; 32],
-        messages: setup(),
+        messages: setup().into_iter().chain(more).collect(),
     };
     node.machine.apply(&batch);
     node.checkpoints.write(node.machine.state()).unwrap();
@@ -153,6 +164,8 @@ pub struct Clients {
     sent: BTreeSet<Hash>,
     /// What else they sent.
     others: BTreeSet<Hash>,
+    /// Calls they sent that a canister passes on.
+    relayed: BTreeSet<Hash>,
     /// The largest counter anybody saw.
     seen: u64,
     /// State roots by round, as they were before crashes.
@@ -163,6 +176,8 @@ pub struct Clients {
 pub struct Rig {
     pub disk: FaultyDisk,
     pub clients: Clients,
+    /// Whether there are canisters that call each other.
+    relays: bool,
     random: StdRng,
 }
 
@@ -171,20 +186,43 @@ impl Rig {
         Self {
             disk: FaultyDisk::new(seed),
             clients: Clients::default(),
+            relays: false,
             random: StdRng::seed_from_u64(seed ^ 0x00c0_ffee),
         }
     }
 
+    /// With canisters that call each other, so slowly that calls are under way at every crash.
+    pub fn with_relays(mut self) -> Self {
+        self.relays = true;
+        self
+    }
+
     pub fn recover(&self) -> Result<Recovered, ReplayError> {
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
-        recover(&disk, executor())
+        let mut limits = Limits::default();
+        if self.relays {
+            limits.messages = 2;
+        }
+        recover(&disk, executor_with(limits))
     }
 
     fn batch(&mut self, state: &State, ahead: u64) -> Vec<Ingress> {
         if state.round == 0 && ahead == 0 {
-            return setup();
+            let mut messages = setup();
+            if self.relays {
+                messages.extend(relays::setup());
+            }
+            return messages;
         }
-        self.increments()
+        let mut messages = self.increments();
+        if self.relays {
+            for _ in 0..self.random.random_range(0..3) {
+                let call = relays::call(self.clients.relayed.len() as u64);
+                self.clients.relayed.insert(call.id);
+                messages.push(call);
+            }
+        }
+        messages
     }
 
     /// A few increments, some of them sent before, and now and then something else that changes the state.
@@ -308,16 +346,22 @@ impl Rig {
     fn execute(&mut self, machine: &mut crate::exec::machine::Machine, batch: &Batch) {
         machine.apply(batch);
         let state = machine.state();
-        for message in &batch.messages {
-            self.told(&message.id, state);
+        for id in batch
+            .messages
+            .iter()
+            .map(|message| &message.id)
+            .chain(machine.late())
+        {
+            self.told(id, state);
         }
         self.saw(state);
     }
 
     /// A client got its answer with this state.
     pub fn told(&mut self, id: &Hash, state: &State) {
-        let outcome = state.requests.get(id).unwrap().outcome.clone().unwrap();
-        self.clients.acknowledged.insert(*id, outcome);
+        if let Some(outcome) = state.requests.get(id).unwrap().outcome.clone() {
+            self.clients.acknowledged.insert(*id, outcome);
+        }
         self.saw(state);
     }
 
@@ -352,11 +396,18 @@ impl Rig {
         if count < self.clients.seen {
             return Err(format!("somebody saw {}, now it is {count}", self.clients.seen));
         }
-        if state.requests.iter().any(|(id, _)| {
-            !self.clients.sent.contains(id)
-                && !self.clients.others.contains(id)
-                && !setup().iter().any(|m| m.id == *id)
-        }) {
+        relays::verify(&node.machine.executor, state, &self.clients.relayed)?;
+        let made: BTreeSet<Hash> = setup()
+            .into_iter()
+            .chain(relays::setup())
+            .map(|message| message.id)
+            .collect();
+        let clients = &self.clients;
+        let sent = |id| {
+            let all = [&clients.sent, &clients.others, &clients.relayed, &made];
+            all.iter().any(|known| known.contains(id))
+        };
+        if state.requests.iter().any(|(id, _)| !sent(id)) {
             return Err("a request that nobody sent".to_owned());
         }
         if self

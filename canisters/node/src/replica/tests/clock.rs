@@ -13,7 +13,7 @@ async fn running() -> (Running, SetClocks, u64) {
     let now = Clocks::System.read().wall;
     let clocks = SetClocks::at(now, SECOND);
     let config = Config::ephemeral().clocks(Clocks::Set(clocks.clone()));
-    (Running::start_with(config).await, clocks, now)
+    (Running::start_with(config, vec![]).await, clocks, now)
 }
 
 async fn health(running: &Running) -> Option<String> {

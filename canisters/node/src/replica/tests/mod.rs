@@ -4,12 +4,14 @@
 //! of times.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod calls;
 mod clock;
 mod crashes;
 mod managed;
 mod shown;
 mod threads;
 
+use crate::exec::batch::Ingress;
 use crate::log::crash::disk::FaultyDisk;
 use crate::log::crash::rig;
 use crate::{Config, Node};
@@ -28,12 +30,13 @@ struct Running {
 
 impl Running {
     async fn start() -> Self {
-        Self::start_with(Config::ephemeral()).await
+        Self::start_with(Config::ephemeral(), vec![]).await
     }
 
-    async fn start_with(config: Config) -> Self {
+    /// And with what these messages make.
+    async fn start_with(config: Config, more: Vec<Ingress>) -> Self {
         let disk = FaultyDisk::new(7);
-        rig::prepare(&disk);
+        rig::prepare(&disk, more);
         let node = Node::start_on(Arc::new(disk.clone()), config).await.unwrap();
         PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
         let agent = Agent::builder()
