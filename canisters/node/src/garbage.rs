@@ -11,6 +11,7 @@ use crate::log::crash::rig;
 use crate::log::disk::DiskFile;
 use crate::log::format;
 use crate::mgmt;
+use crate::mode::Mode;
 use crate::state::State;
 use crate::wasm::inspect::inspect;
 use crate::wasm::rewrite::rewrite;
@@ -149,7 +150,7 @@ fn manage(method: &str, arg: Vec<u8>) {
     };
     let (state, _) = checkpoint();
     let _ = mgmt::target(method, &call.arg);
-    let _ = mgmt::admit(state, &call, &Creators::Anyone);
+    let _ = mgmt::admit(state, &call, &Creators::Anyone, Mode::Dev);
     let _ = mgmt::module_to_install(method, &call.arg);
     let mut machine = Machine::new(rig::executor(), state.clone());
     let before = machine.state().root();

@@ -1,5 +1,6 @@
 //! The node as a whole: data folder, keys, recovery, threads, HTTP server.
 
+use crate::backup;
 use crate::cert::keys::{Keys, KeysError};
 use crate::cert::view::Views;
 use crate::creators::Creators;
@@ -11,6 +12,7 @@ use crate::http::serve::{ConnectionLimits, serve};
 use crate::http::{Api, router};
 use crate::log::disk::{Disk, Folder, read_all, write_atomically};
 use crate::log::replay::{Recovered, ReplayError, recover};
+use crate::mode::Mode;
 use crate::replica::{Durability, Failure, Replica, now};
 use crate::state::State;
 use crate::wasm::engine::{Engine, EngineError};
@@ -24,8 +26,10 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-const KEYS: &str = "keys.json";
-const ROOT_KEY: &str = "root_key.der";
+/// File of the data folder with the keys.
+pub(crate) const KEYS: &str = "keys.json";
+/// File of the data folder with the root key, DER.
+pub(crate) const ROOT_KEY: &str = "root_key.der";
 const SEGMENT_BYTES: u64 = 64 << 20;
 /// How long open connections may keep a node from stopping.
 const GRACE: Duration = Duration::from_secs(2);
@@ -47,6 +51,7 @@ pub struct Config {
     keys: Option<PathBuf>,
     memory_limit: u64,
     creators: Creators,
+    mode: Mode,
     connections: ConnectionLimits,
 }
 
@@ -61,6 +66,7 @@ impl Config {
             keys: None,
             memory_limit: u64::MAX,
             creators: Creators::Anyone,
+            mode: Mode::Dev,
             connections: ConnectionLimits::default(),
         }
     }
@@ -102,6 +108,12 @@ impl Config {
     /// Who may create canisters (anyone when not set).
     pub fn creators(mut self, creators: Creators) -> Self {
         self.creators = creators;
+        self
+    }
+
+    /// What it is for (developing when not set).
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.mode = mode;
         self
     }
 
@@ -349,7 +361,7 @@ fn restore(config: &Config) -> Result<Api, StartError> {
         let engine = Arc::new(Engine::new()?);
         let keys = Arc::new(Keys::generate()?);
         let machine = Machine::new(executor(engine, &keys, config.limits), State::default());
-        return assemble(keys, machine, None, config);
+        return assemble(keys, machine, None, config, 0);
     };
     let disk = Folder::open(folder)
         .map_err(|source| StartError::Folder {
@@ -382,6 +394,10 @@ fn open(disk: &Arc<dyn Disk>, folder: &Path, config: &Config) -> Result<Api, Sta
         replayed,
     } = recover(disk, executor(engine, &keys, config.limits))?;
     tracing::info!(round = machine.state().round, replayed, "state restored");
+    let incarnation = backup::incarnation(disk.as_ref()).map_err(|source| StartError::Folder {
+        folder: folder.to_owned(),
+        source,
+    })?;
     assemble(
         keys,
         machine,
@@ -391,6 +407,7 @@ fn open(disk: &Arc<dyn Disk>, folder: &Path, config: &Config) -> Result<Api, Sta
             segment_bytes: config.segment_bytes,
         }),
         config,
+        incarnation,
     )
 }
 
@@ -411,6 +428,7 @@ fn assemble(
     machine: Machine,
     durability: Option<Durability>,
     config: &Config,
+    incarnation: u64,
 ) -> Result<Api, StartError> {
     let views = Arc::new(Views::new(keys.clone(), machine.state().clone(), now()));
     let replica =
@@ -419,6 +437,8 @@ fn assemble(
         replica,
         keys,
         creators: config.creators.clone(),
+        mode: config.mode,
+        incarnation,
     })
 }
 

@@ -12,6 +12,7 @@ mod status;
 use crate::auth::AuthError;
 use crate::cert::keys::Keys;
 use crate::creators::Creators;
+use crate::mode::Mode;
 use crate::replica::{Refused, Replica, now};
 use crate::wire::cbor::Value;
 use crate::wire::envelope::EnvelopeError;
@@ -37,6 +38,10 @@ pub struct Api {
     pub keys: Arc<Keys>,
     /// Who may create canisters.
     pub creators: Creators,
+    /// How often its data was restored from a backup.
+    pub incarnation: u64,
+    /// What the node is for.
+    pub mode: Mode,
 }
 
 impl Api {

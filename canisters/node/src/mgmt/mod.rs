@@ -12,6 +12,7 @@ mod status;
 use crate::creators::Creators;
 use crate::exec::call::{Call, not_found};
 use crate::exec::machine::Machine;
+use crate::mode::Mode;
 use crate::state::State;
 use crate::state::canister::Canister;
 use crate::state::request::Reject;
@@ -55,6 +56,11 @@ impl Method {
                 ));
             }
         })
+    }
+
+    /// Whether the method makes canisters or cycles from nothing.
+    fn is_provisional(self) -> bool {
+        matches!(self, Self::ProvisionalCreate | Self::ProvisionalTopUp)
     }
 
     /// Whether the method is about an existing canister.
@@ -116,8 +122,11 @@ pub fn target(method: &str, arg: &[u8]) -> Result<Option<Principal>, Reject> {
 }
 
 /// Checks before ordering what executing would check first.
-pub fn admit(state: &State, call: &Call, creators: &Creators) -> Result<(), Reject> {
+pub fn admit(state: &State, call: &Call, creators: &Creators, mode: Mode) -> Result<(), Reject> {
     let method = Method::of(&call.method)?;
+    if method.is_provisional() {
+        mode.has_provisional(&call.method)?;
+    }
     if !method.has_target() && !creators.include(&call.caller) {
         return Err(Reject::new(
             ErrorCode::CanisterInvalidController,
