@@ -67,6 +67,9 @@ enum Command {
         /// The folder.
         #[arg(long)]
         data: PathBuf,
+        /// Take the folder also when something is in it, and keep that beside it as `<folder>.before-<n>`.
+        #[arg(long)]
+        replace: bool,
         /// What its incarnation is to be at least [default: one more than that of the copy]
         #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
         incarnation: u64,
@@ -79,8 +82,19 @@ fn copy(command: &Command) -> anyhow::Result<()> {
             let taken = backup::take(data, *with_keys, std::io::stdout().lock())?;
             eprintln!("{} files, {} bytes", taken.files, taken.bytes);
         }
-        Command::Restore { data, incarnation } => {
-            let restored = backup::restore(data, *incarnation, std::io::stdin().lock())?;
+        Command::Restore {
+            data,
+            replace,
+            incarnation,
+        } => {
+            let input = std::io::stdin().lock();
+            let restored = if *replace {
+                let (restored, before) = backup::replace(data, *incarnation, input)?;
+                eprintln!("what was there is in {}", before.display());
+                restored
+            } else {
+                backup::restore(data, *incarnation, input)?
+            };
             eprintln!("{} files, incarnation {}", restored.files, restored.incarnation);
             if !restored.keys {
                 eprintln!(

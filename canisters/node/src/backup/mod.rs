@@ -11,7 +11,7 @@ mod take;
 #[cfg(test)]
 mod tests;
 
-pub use restore::{RestoreError, Restored, restore};
+pub use restore::{RestoreError, Restored, replace, restore};
 pub use take::{BackupError, Taken, take};
 
 use crate::log::disk::{Disk, read_all};

@@ -102,6 +102,65 @@ pub fn restore(folder: &Path, incarnation: u64, input: impl Read) -> Result<Rest
     result
 }
 
+/// Puts a backup in the place of a data folder that has something in it. What was there is kept beside, as `<folder>.before-<n>`, and
+/// its incarnation counts too.
+///
+/// # Errors
+/// As for [`restore`]; the folder is left as it was.
+pub fn replace(
+    folder: &Path,
+    incarnation: u64,
+    input: impl Read,
+) -> Result<(Restored, PathBuf), RestoreError> {
+    let failed = |source| RestoreError::Folder {
+        folder: folder.to_owned(),
+        source,
+    };
+    // held until the end, so that no node starts in between
+    let disk = Folder::open(folder)
+        .map_err(failed)?
+        .ok_or_else(|| RestoreError::InUse(folder.to_owned()))?;
+    let least = super::incarnation(&disk).map_err(failed)?.saturating_add(1);
+    let beside = beside(folder, "restoring").map_err(failed)?;
+    let restored = restore(&beside, incarnation.max(least), input);
+    let swapped = restored.and_then(|restored| {
+        let before = self::beside(folder, "before").map_err(failed)?;
+        std::fs::rename(folder, &before).map_err(failed)?;
+        if let Err(error) = std::fs::rename(&beside, folder) {
+            // the folder of before back in its place, if that is possible
+            let _ = std::fs::rename(&before, folder);
+            return Err(failed(error));
+        }
+        let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let synced =
+            std::fs::File::open(parent.unwrap_or(Path::new("."))).and_then(|parent| parent.sync_all());
+        synced.map_err(failed)?;
+        Ok((restored, before))
+    });
+    if swapped.is_err() {
+        // only what was unpacked, and its lock
+        let _ = std::fs::remove_dir_all(&beside);
+    }
+    swapped
+}
+
+/// The first name `<folder>.<what>-<n>` that nothing has.
+fn beside(folder: &Path, what: &str) -> io::Result<PathBuf> {
+    let name = folder
+        .file_name()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the folder has no name"))?;
+    let mut number = 1_u32;
+    loop {
+        let mut other = name.to_owned();
+        other.push(format!(".{what}-{number}"));
+        let path = folder.with_file_name(other);
+        if !path.try_exists()? {
+            return Ok(path);
+        }
+        number += 1;
+    }
+}
+
 enum Unpack {
     Disk(io::Error),
     Backup(RestoreError),

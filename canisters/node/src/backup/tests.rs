@@ -172,6 +172,32 @@ async fn a_folder_that_is_not_empty_is_left_as_it_is() {
     running.shutdown().await.unwrap();
 }
 
+#[tokio::test]
+async fn a_folder_that_is_replaced_is_kept_beside_and_its_incarnation_counts_too() {
+    let (bytes, _original) = backup(true).await;
+    let outside = tempfile::tempdir().unwrap();
+    let data = outside.path().join("node");
+    for round in 1..=3_u64 {
+        let (restored, before) = replace(&data, 0, bytes.as_slice()).unwrap();
+        // the backup always says 0; what it replaces has counted on
+        assert_eq!(restored.incarnation, round);
+        assert_eq!(before, outside.path().join(format!("node.before-{round}")));
+        assert!(before.is_dir());
+    }
+    let node = start(&data).await;
+    let refused = replace(&data, 0, bytes.as_slice()).unwrap_err();
+    assert!(matches!(refused, RestoreError::InUse(_)), "{refused}");
+    node.shutdown().await.unwrap();
+    let there = names(outside.path());
+    let refused = replace(&data, 0, &bytes[..bytes.len() / 2]).unwrap_err();
+    assert!(
+        matches!(refused, RestoreError::Missing(_) | RestoreError::Read(_)),
+        "{refused}"
+    );
+    assert_eq!(names(outside.path()), there, "as it was");
+    start(&data).await.shutdown().await.unwrap();
+}
+
 /// Names in a folder but its lock.
 fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(folder)
