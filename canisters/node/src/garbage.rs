@@ -4,13 +4,14 @@
 
 use crate::cert::keys::Keys;
 use crate::creators::Creators;
-use crate::exec::batch::Batch;
+use crate::exec::batch::{Batch, Permissions};
 use crate::exec::call::Call;
 use crate::exec::machine::Machine;
 use crate::log::crash::rig;
 use crate::log::disk::DiskFile;
 use crate::log::format;
 use crate::mgmt::{self, Sender};
+use crate::mode::Mode;
 use crate::state::State;
 use crate::state::calls::Origin;
 use crate::wasm::inspect::inspect;
@@ -101,7 +102,7 @@ fn checkpoint() -> &'static (State, Vec<u8>) {
             round: 1,
             time: 1,
             memory_limit: u64::MAX,
-            canisters_create: true,
+            permissions: Permissions::ALL,
             seed: [0; 32],
             messages: rig::setup(),
         });
@@ -169,7 +170,7 @@ fn manage(method: &str, arg: Vec<u8>) {
     };
     let (state, _) = checkpoint();
     let _ = mgmt::target(method, &call.arg);
-    let _ = mgmt::admit(state, &call, &Creators::Anyone);
+    let _ = mgmt::admit(state, &call, &Creators::Anyone, Mode::Dev);
     let _ = mgmt::module_to_install(state, &call);
     let _ = mgmt::query_target(method, &call.arg);
     let _ = mgmt::query(state, &call);

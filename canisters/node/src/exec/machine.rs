@@ -1,6 +1,6 @@
 //! The state machine: batches in, states out. Replaying the same batches gives the same states.
 
-use super::batch::{Batch, Ingress};
+use super::batch::{Batch, Ingress, Permissions};
 use super::call::{Call, Changed, Executor};
 use super::effects::hash_kept;
 use super::index::Index;
@@ -28,8 +28,8 @@ pub struct Machine {
     pub(super) index: Index,
     /// What the canisters take.
     memory: Memory,
-    /// Whether canisters may create canisters in the present batch.
-    canisters_create: bool,
+    /// What canisters may do in the present batch.
+    permissions: Permissions,
     /// Requests of earlier batches that were answered in the last one.
     late: Vec<Hash>,
     /// Instructions that the present batch has used for messages between canisters.
@@ -50,7 +50,7 @@ impl Machine {
                 used,
                 limit: u64::MAX,
             },
-            canisters_create: true,
+            permissions: Permissions::ALL,
             late: Vec::new(),
             used: 0,
         }
@@ -61,9 +61,9 @@ impl Machine {
         self.memory
     }
 
-    /// Whether canisters may create canisters in the present batch.
-    pub fn canisters_create(&self) -> bool {
-        self.canisters_create
+    /// What canisters may do in the present batch.
+    pub fn permissions(&self) -> Permissions {
+        self.permissions
     }
 
     /// The state after the last batch.
@@ -82,7 +82,7 @@ impl Machine {
         self.state.time = batch.time;
         self.state.seed = batch.seed;
         self.memory.limit = batch.memory_limit;
-        self.canisters_create = batch.canisters_create;
+        self.permissions = batch.permissions;
         self.late.clear();
         self.forget(batch.time);
         self.expire();

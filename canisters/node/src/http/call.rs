@@ -193,9 +193,12 @@ async fn admit(
         arg: message.arg.clone(),
         time: now,
     };
+    if let Err(reject) = api.mode.takes_updates_of(&message.sender) {
+        return Ok(Err(reject));
+    }
     let executor = api.replica.executor.clone();
     if message.canister == Principal::management_canister() {
-        if let Err(reject) = mgmt::admit(state, &call, &api.creators) {
+        if let Err(reject) = mgmt::admit(state, &call, &api.creators, api.mode) {
             return Ok(Err(reject));
         }
         // Compiling takes long and depends on nothing but the module, so it happens here and not in the batch.

@@ -16,6 +16,7 @@ pub use gateway::read_anything;
 use crate::auth::AuthError;
 use crate::cert::keys::Keys;
 use crate::creators::Creators;
+use crate::mode::Mode;
 use crate::replica::{Refused, Replica};
 use crate::wire::cbor::Value;
 use crate::wire::envelope::EnvelopeError;
@@ -41,6 +42,10 @@ pub struct Api {
     pub keys: Arc<Keys>,
     /// Who may create canisters.
     pub creators: Creators,
+    /// How often its data was restored from a backup.
+    pub incarnation: u64,
+    /// What the node is for.
+    pub mode: Mode,
 }
 
 impl Api {

@@ -21,6 +21,8 @@ pub async fn status(State(api): State<Arc<Api>>) -> Result<Response, HttpError> 
             "impl_version",
             Value::Text(concat!("dcanary-node ", env!("CARGO_PKG_VERSION"))),
         ),
+        // not the specification's, which lets implementations add what they like
+        ("incarnation", Value::Uint(api.incarnation)),
         ("replica_health_status", Value::Text(health)),
         ("root_key", Value::Bytes(api.keys.root.der())),
     ];

@@ -3,7 +3,7 @@
 //! Fixed-width little-endian numbers, and byte strings after their length. Whatever is read was written by this program
 //! under the same version, and is checked all the same.
 
-use crate::exec::batch::{Batch, Ingress};
+use crate::exec::batch::{Batch, Ingress, Permissions};
 use crate::wire::hash::Hash;
 use ic_principal::Principal;
 use thiserror::Error;
@@ -41,7 +41,7 @@ impl Entry {
         out.extend_from_slice(&self.batch.round.to_le_bytes());
         out.extend_from_slice(&self.batch.time.to_le_bytes());
         out.extend_from_slice(&self.batch.memory_limit.to_le_bytes());
-        out.extend_from_slice(&u64::from(self.batch.canisters_create).to_le_bytes());
+        out.extend_from_slice(&self.batch.permissions.bits().to_le_bytes());
         out.extend_from_slice(&self.batch.seed);
         out.extend_from_slice(&(self.batch.messages.len() as u64).to_le_bytes());
         for message in &self.batch.messages {
@@ -66,11 +66,7 @@ impl Entry {
         let semantics = reader.array()?;
         let checked = (reader.number()?, reader.array()?);
         let (round, time, memory_limit) = (reader.number()?, reader.number()?, reader.number()?);
-        let canisters_create = match reader.number()? {
-            0 => false,
-            1 => true,
-            _ => return Err(Malformed),
-        };
+        let permissions = Permissions::from_bits(reader.number()?).ok_or(Malformed)?;
         let seed = reader.array()?;
         let count = reader.number()?;
         let mut messages = Vec::new();
@@ -96,7 +92,7 @@ impl Entry {
                 round,
                 time,
                 memory_limit,
-                canisters_create,
+                permissions,
                 seed,
                 messages,
             },
@@ -163,16 +159,18 @@ mod tests {
     fn entry() -> impl Strategy<Value = Entry> {
         let checked = proptest::option::of((1..u64::MAX, any::<Hash>()));
         let messages = proptest::collection::vec(message(), 0..4);
-        let flags = (any::<bool>(), any::<Hash>());
+        let permissions =
+            any::<[bool; 2]>().prop_map(|[create, provisional]| Permissions { create, provisional });
+        let flags = (permissions, any::<Hash>());
         (any::<[u8; 8]>(), checked, any::<[u64; 3]>(), flags, messages).prop_map(
-            |(semantics, checked, [round, time, memory_limit], (canisters_create, seed), messages)| Entry {
+            |(semantics, checked, [round, time, memory_limit], (permissions, seed), messages)| Entry {
                 semantics,
                 checked,
                 batch: Batch {
                     round,
                     time,
                     memory_limit,
-                    canisters_create,
+                    permissions,
                     seed,
                     messages,
                 },

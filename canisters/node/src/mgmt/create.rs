@@ -61,7 +61,7 @@ pub fn create(machine: &mut Machine, call: &Call, sender: &mut Sender) -> Result
 
 /// Users are checked before their calls are ordered; canisters here.
 fn may_create(machine: &Machine, call: &Call, sender: &Sender) -> Result<(), Reject> {
-    if !sender.is_canister() || machine.canisters_create() {
+    if !sender.is_canister() || machine.permissions().create {
         return Ok(());
     }
     Err(Reject::new(

@@ -147,6 +147,11 @@ impl Method {
         matches!(self, Self::Create | Self::ProvisionalCreate)
     }
 
+    /// Whether it makes canisters or cycles from nothing.
+    pub fn is_provisional(self) -> bool {
+        matches!(self, Self::ProvisionalCreate | Self::ProvisionalTopUp)
+    }
+
     /// Whether it is about an existing canister.
     pub fn has_target(self) -> bool {
         !self.creates() && self != Self::RawRand

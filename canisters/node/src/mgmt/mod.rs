@@ -23,6 +23,7 @@ pub use settings::defaults as default_settings;
 use crate::creators::Creators;
 use crate::exec::call::{Call, not_found};
 use crate::exec::machine::Machine;
+use crate::mode::Mode;
 use crate::state::State;
 use crate::state::canister::Canister;
 use crate::state::request::Reject;
@@ -117,8 +118,11 @@ pub fn target(name: &str, arg: &[u8]) -> Result<Option<Principal>, Reject> {
 }
 
 /// Checks before ordering what executing would check first.
-pub fn admit(state: &State, call: &Call, creators: &Creators) -> Result<(), Reject> {
+pub fn admit(state: &State, call: &Call, creators: &Creators, mode: Mode) -> Result<(), Reject> {
     let method = by_ingress(&call.method)?;
+    if method.is_provisional() {
+        mode.has_provisional(&call.method)?;
+    }
     if method.creates() && !creators.include(&call.caller) {
         return Err(Reject::new(
             ErrorCode::CanisterInvalidController,
@@ -181,6 +185,10 @@ pub fn execute(machine: &mut Machine, call: &Call, sender: &mut Sender) -> Resul
         by_ingress(&call.method)?
     };
     sender::check_sender(call, sender)?;
+    // Users were refused before their calls were ordered.
+    if sender.is_canister() && method.is_provisional() && !machine.permissions().provisional {
+        Mode::Production.has_provisional(&call.method)?;
+    }
     match method {
         Method::Create => create::create(machine, call, sender).map(Some),
         Method::ProvisionalCreate => create::provisional(machine, call, sender).map(Some),

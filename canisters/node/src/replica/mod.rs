@@ -19,7 +19,7 @@ pub mod pool;
 mod tests;
 
 use crate::cert::view::{View, Views};
-use crate::exec::batch::{Batch, Ingress};
+use crate::exec::batch::{Batch, Ingress, Permissions};
 use crate::exec::call::Executor;
 use crate::exec::machine::Machine;
 use crate::log::checkpoint::Checkpoints;
@@ -184,15 +184,15 @@ pub struct Replica {
 pub struct Policy {
     /// Bytes that all canisters together may take.
     pub memory_limit: u64,
-    /// Whether canisters may create canisters.
-    pub canisters_create: bool,
+    /// What canisters may do.
+    pub permissions: Permissions,
 }
 
 impl Default for Policy {
     fn default() -> Self {
         Self {
             memory_limit: u64::MAX,
-            canisters_create: true,
+            permissions: Permissions::ALL,
         }
     }
 }

@@ -77,7 +77,7 @@ impl Orderer {
                 round: self.round + 1,
                 time,
                 memory_limit: self.policy.memory_limit,
-                canisters_create: self.policy.canisters_create,
+                permissions: self.policy.permissions,
                 seed,
                 messages,
             };

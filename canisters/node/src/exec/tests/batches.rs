@@ -90,7 +90,7 @@ fn calls_of_a_pair_are_executed_in_the_order_in_which_they_were_made() {
         round: 100,
         time: 1_000_000,
         memory_limit: u64::MAX,
-        canisters_create: true,
+        permissions: Permissions::ALL,
         seed: [0; 32],
         messages: vec![],
     });
@@ -131,7 +131,7 @@ fn a_canister_that_is_called_a_lot_does_not_keep_others_waiting() {
         round: 100,
         time: 1_000_000,
         memory_limit: u64::MAX,
-        canisters_create: true,
+        permissions: Permissions::ALL,
         seed: [0; 32],
         messages: vec![],
     });

@@ -189,7 +189,10 @@ fn a_module_comes_from_the_store_of_another_canister_only_for_its_controllers_an
     };
     let state = world.machine.state();
     let anyone = &crate::creators::Creators::Anyone;
-    assert_eq!(code(mgmt::admit(state, &call, anyone)), "IC0512");
+    assert_eq!(
+        code(mgmt::admit(state, &call, anyone, crate::mode::Mode::Dev)),
+        "IC0512"
+    );
     assert!(mgmt::module_to_install(state, &call).is_none());
     // The store itself, which controls the target, is not.
     world.manage_by(store, 0, "install_chunked_code", &arg).unwrap();

@@ -109,7 +109,8 @@ fn a_deposit_moves_cycles_and_users_cannot_make_one() {
         arg: target.into(),
         ..world.call("deposit_cycles")
     };
-    let refused = crate::mgmt::admit(world.machine.state(), &call, &crate::creators::Creators::Anyone);
+    let anyone = &crate::creators::Creators::Anyone;
+    let refused = mgmt::admit(world.machine.state(), &call, anyone, crate::mode::Mode::Dev);
     assert_eq!(code(refused), "IC0406");
 }
 
@@ -130,7 +131,7 @@ fn a_canister_creates_canisters_with_enough_cycles_and_only_where_canisters_may(
         String::from_utf8_lossy(&reply)
     );
     assert_eq!((all(&world), world.machine.state().next_number), (before, number));
-    world.canisters_create = false;
+    world.permissions.create = false;
     for method in ["create_canister", "provisional_create_canister_with_cycles"] {
         let reply = world.relay("relay", aaaaa, method, &arg).unwrap();
         assert!(
@@ -140,11 +141,55 @@ fn a_canister_creates_canisters_with_enough_cycles_and_only_where_canisters_may(
         );
     }
     assert_eq!(world.machine.state().next_number, number);
-    world.canisters_create = true;
+    world.permissions.create = true;
     let reply = world
         .relay("relay", aaaaa, "provisional_create_canister_with_cycles", &arg)
         .unwrap();
     assert!(reply.starts_with(b"RDIDL"));
+    world.assert_replayed();
+}
+
+#[test]
+fn without_permission_canisters_make_nothing_from_nothing_and_a_replay_remembers_when() {
+    let mut world = World::relays(Limits::default());
+    let aaaaa = Principal::management_canister();
+    let create = Encode!(&Create {
+        specified_id: None,
+        settings: None
+    })
+    .unwrap();
+    let top_up = Encode!(&ic_management_canister_types::ProvisionalTopUpCanisterArgs {
+        canister_id: second(),
+        amount: 7u8.into()
+    })
+    .unwrap();
+    let calls = [
+        ("provisional_create_canister_with_cycles", &create),
+        ("provisional_top_up_canister", &top_up),
+    ];
+    let before = (all(&world), world.machine.state().next_number);
+    world.permissions.provisional = false;
+    for (method, arg) in calls {
+        let reply = world.relay("relay", aaaaa, method, arg).unwrap();
+        let text = String::from_utf8_lossy(&reply);
+        assert!(
+            text.starts_with("X5IC0536") && text.contains("production"),
+            "{text}"
+        );
+    }
+    assert_eq!((all(&world), world.machine.state().next_number), before);
+    // What is not from nothing is another matter.
+    let reply = world.relay("relay", aaaaa, "create_canister", &create).unwrap();
+    assert!(reply.starts_with(b"X4IC0403"));
+    world.permissions.provisional = true;
+    for (method, arg) in calls {
+        assert!(
+            world
+                .relay("relay", aaaaa, method, arg)
+                .unwrap()
+                .starts_with(b"RDIDL")
+        );
+    }
     world.assert_replayed();
 }
 

@@ -206,7 +206,8 @@ fn only_controllers_manage_a_canister() {
             code(crate::mgmt::admit(
                 world.machine.state(),
                 &call,
-                &crate::creators::Creators::Anyone
+                &crate::creators::Creators::Anyone,
+                crate::mode::Mode::Dev
             )),
             "IC0512",
             "{method}"

@@ -25,7 +25,7 @@ mod stopping;
 mod timers;
 mod versions;
 
-use super::batch::{Batch, Ingress};
+use super::batch::{Batch, Ingress, Permissions};
 use super::call::{Call, Executor, Network};
 use super::limits::Limits;
 use super::machine::Machine;
@@ -112,7 +112,7 @@ struct World {
     machine: Machine,
     batches: Vec<Batch>,
     memory_limit: u64,
-    canisters_create: bool,
+    permissions: Permissions,
     now: u64,
     /// What came back of the cycles of the last call as a canister makes it.
     refunded: u128,
@@ -142,7 +142,7 @@ impl World {
             machine: Machine::new(executor(limits), State::default()),
             batches: vec![],
             memory_limit: u64::MAX,
-            canisters_create: true,
+            permissions: Permissions::ALL,
             now: 0,
             refunded: 0,
         };
@@ -309,7 +309,7 @@ impl World {
             round,
             time: self.now.max(round * 1_000),
             memory_limit: self.memory_limit,
-            canisters_create: self.canisters_create,
+            permissions: self.permissions,
             seed: sha256(&(!round).to_le_bytes()),
             messages,
         };

@@ -29,7 +29,7 @@ fn tick(world: &mut World, seed: u8) {
         round,
         time: round * 1_000,
         memory_limit: u64::MAX,
-        canisters_create: true,
+        permissions: Permissions::ALL,
         seed: [seed; 32],
         messages: vec![],
     };

@@ -10,7 +10,7 @@ use super::disk::Disk;
 use super::format::held;
 use super::journal::{AppendError, Journal};
 use super::replay::ReplayError;
-use crate::exec::batch::Batch;
+use crate::exec::batch::{Batch, Permissions};
 use crate::wire::hash::sha256;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -73,7 +73,7 @@ fn entry(round: u64, messages: Vec<crate::exec::batch::Ingress>) -> Entry {
         round,
         time: round * 10,
         memory_limit: u64::MAX,
-        canisters_create: true,
+        permissions: Permissions::ALL,
         seed: sha256(&round.to_le_bytes()),
         messages,
     };

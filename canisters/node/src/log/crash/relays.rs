@@ -1,7 +1,7 @@
 //! Calls between canisters that are under way when the crash comes: each is carried out to its end, and once.
 
 use super::rig::{self, message};
-use crate::exec::batch::{Batch, Ingress};
+use crate::exec::batch::{Batch, Ingress, Permissions};
 use crate::exec::call::{Call, Executor};
 use crate::exec::machine::Machine;
 use crate::state::State;
@@ -96,7 +96,7 @@ pub fn verify(executor: &Executor, state: &State, sent: &BTreeSet<Hash>) -> Resu
             round: machine.state().round + 1,
             time: machine.state().time + 1,
             memory_limit: u64::MAX,
-            canisters_create: true,
+            permissions: Permissions::ALL,
             seed: [0; 32],
             messages: vec![],
         });

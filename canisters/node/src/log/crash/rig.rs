@@ -3,7 +3,7 @@
 
 use super::disk::FaultyDisk;
 use super::relays;
-use crate::exec::batch::{Batch, Ingress};
+use crate::exec::batch::{Batch, Ingress, Permissions};
 use crate::exec::call::{Call, Executor, Network};
 use crate::exec::limits::Limits;
 use crate::log::codec::Entry;
@@ -141,7 +141,7 @@ pub fn prepare(disk: &FaultyDisk, more: Vec<Ingress>) {
         round: 1,
         time: 1,
         memory_limit: u64::MAX,
-        canisters_create: true,
+        permissions: Permissions::ALL,
         seed: [1; 32],
         messages: setup().into_iter().chain(more).collect(),
     };
@@ -302,7 +302,7 @@ impl Rig {
                 round: round + 1,
                 time: time + 1,
                 memory_limit: u64::MAX,
-                canisters_create: true,
+                permissions: Permissions::ALL,
                 seed: self.random.random(),
                 messages,
             };

@@ -5,7 +5,7 @@ use super::Running;
 use crate::Config;
 use crate::cert::keys::Keys;
 use crate::cert::view::{View, Views};
-use crate::exec::batch::{Batch, Ingress};
+use crate::exec::batch::{Batch, Ingress, Permissions};
 use crate::exec::call::Executor;
 use crate::exec::limits::Limits;
 use crate::exec::machine::Machine;
@@ -48,7 +48,7 @@ fn batch(round: u64, messages: Vec<Ingress>) -> Batch {
         round,
         time: round,
         memory_limit: u64::MAX,
-        canisters_create: true,
+        permissions: Permissions::ALL,
         seed: [0; 32],
         messages,
     }
