@@ -238,16 +238,19 @@ verdict 'the ledger node knows every variable that the chart sets'
 
 policy=NetworkPolicy-dcanary-ledger
 render --set ledger.embedded.log=dcanary_node=debug &&
-  env_is $ledger DCANARY_LOG dcanary_node=debug && has $ledger 'args: [--creators, "signed"]' 'resource: limits.memory' &&
+  env_is $ledger DCANARY_LOG dcanary_node=debug && has $ledger '--mode=production' '--creators-file=' 'resource: limits.memory' && ! grep -q -- '--creators=' "$work/objects/$ledger" &&
   has $policy 'component: operator' 'component: server' 'policyTypes: [Ingress]' &&
   ! grep -q 'namespaceSelector' "$work/objects/$policy"
 verdict 'the ledger node is open to the operator and the server alone'
 render --set 'ledger.embedded.creators={aaaaa-aa,2chl6-4hpzw}' \
   --set 'ledger.embedded.networkPolicy.allowFrom[0].namespaceSelector.matchLabels.team=audit' &&
-  has $ledger 'args: [--creators, "aaaaa-aa,2chl6-4hpzw"]' && has $policy 'team: audit'
+  has $ledger '--creators=aaaaa-aa,2chl6-4hpzw' && has $policy 'team: audit'
 verdict 'creators and further clients of the ledger node can be named'
 render --set ledger.embedded.networkPolicy.enabled=false && lacks 'kind: NetworkPolicy'
 verdict 'the network policy can be left out'
+render --set ledger.embedded.mode=dev && has $ledger '--mode=dev'
+verdict 'the ledger node can be one for development'
+refuses 'a mode of the node that there is not is refused' /ledger/embedded/mode --set ledger.embedded.mode=prod
 refuses 'a creator that is no principal is refused' /ledger/embedded/creators/0 --set 'ledger.embedded.creators={Me!}'
 
 # document KIND FILE: the document of that kind in a file, without comments

@@ -32,6 +32,19 @@ pub enum CreatorsError {
 }
 
 impl Creators {
+    /// These and those.
+    #[must_use]
+    pub fn and(self, others: Self) -> Self {
+        match (self, others) {
+            (Self::Anyone, _) | (_, Self::Anyone) => Self::Anyone,
+            (Self::Signed, _) | (_, Self::Signed) => Self::Signed,
+            (Self::Only(mut these), Self::Only(those)) => {
+                these.extend(those);
+                Self::Only(these)
+            }
+        }
+    }
+
     /// Whether somebody is among them.
     pub fn include(&self, who: &Principal) -> bool {
         match self {
@@ -91,6 +104,26 @@ mod tests {
                 expected,
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn two_lists_include_whom_either_includes() {
+        let [one, other] = [1, 2].map(|byte| Principal::from_slice(&[byte]));
+        let only = |who| Creators::Only(BTreeSet::from([who]));
+        for (a, b, expected) in [
+            (only(one), only(other), [true, true, false]),
+            (only(one), Creators::Signed, [true, true, true]),
+            (only(one), only(one), [true, false, false]),
+        ] {
+            let third = Principal::from_slice(&[3]);
+            for both in [a.clone().and(b.clone()), b.and(a)] {
+                assert_eq!(
+                    [one, other, third].map(|who| both.include(&who)),
+                    expected,
+                    "{both:?}"
+                );
+            }
         }
     }
 

@@ -23,6 +23,25 @@ pub fn envelope(bytes: &[u8]) {
     }
 }
 
+/// A key and a signature by it: the first byte tells how long the key is.
+pub fn key(bytes: &[u8]) {
+    let [len, rest @ ..] = bytes else {
+        return;
+    };
+    let (der, signature) = rest.split_at(usize::from(*len).min(rest.len()));
+    if let Ok(key) = crate::auth::key::PublicKey::from_der(der) {
+        assert!(
+            key.verify(b"\x0Aic-request", signature).is_err(),
+            "a signature was guessed"
+        );
+    }
+}
+
+/// A canister's answer to a request of a browser.
+pub fn gateway(bytes: &[u8]) {
+    crate::http::read_anything(bytes);
+}
+
 /// A module.
 pub fn wasm(bytes: &[u8]) {
     if let Ok(info) = inspect(bytes) {

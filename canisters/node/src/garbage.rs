@@ -4,16 +4,19 @@
 
 use crate::cert::keys::Keys;
 use crate::creators::Creators;
-use crate::exec::batch::Batch;
+use crate::exec::batch::{Batch, Permissions};
 use crate::exec::call::Call;
 use crate::exec::machine::Machine;
 use crate::log::crash::rig;
 use crate::log::disk::DiskFile;
 use crate::log::format;
-use crate::mgmt;
+use crate::mgmt::{self, Sender};
+use crate::mode::Mode;
 use crate::state::State;
+use crate::state::calls::Origin;
 use crate::wasm::inspect::inspect;
 use crate::wasm::rewrite::rewrite;
+use crate::wire::hash::Hash;
 use candid::{CandidType, Encode};
 use ic_principal::Principal;
 use proptest::prelude::*;
@@ -72,7 +75,7 @@ fn module() -> &'static [u8] {
 }
 
 #[derive(Debug, Default)]
-struct Bytes(Vec<u8>);
+pub struct Bytes(pub Vec<u8>);
 
 impl DiskFile for Bytes {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -99,6 +102,8 @@ fn checkpoint() -> &'static (State, Vec<u8>) {
             round: 1,
             time: 1,
             memory_limit: u64::MAX,
+            permissions: Permissions::ALL,
+            seed: [0; 32],
             messages: rig::setup(),
         });
         let mut file = Bytes::default();
@@ -115,7 +120,7 @@ struct Install {
     mode: ic_management_canister_types::CanisterInstallMode,
 }
 
-const METHODS: [&str; 11] = [
+const METHODS: [&str; 20] = [
     "create_canister",
     "provisional_create_canister_with_cycles",
     "provisional_top_up_canister",
@@ -126,7 +131,16 @@ const METHODS: [&str; 11] = [
     "start_canister",
     "stop_canister",
     "delete_canister",
+    "deposit_cycles",
     "raw_rand",
+    "upload_chunk",
+    "clear_chunk_store",
+    "stored_chunks",
+    "install_chunked_code",
+    "canister_info",
+    "canister_metadata",
+    "fetch_canister_logs",
+    "http_request",
 ];
 
 fn management_argument() -> Vec<u8> {
@@ -139,6 +153,13 @@ fn management_argument() -> Vec<u8> {
     .unwrap()
 }
 
+/// The certified state, how often it changed, and what waits. What an install that failed has printed is kept, and in none of it.
+fn without_logs(state: &State) -> ([Hash; 2], Vec<u64>, u64) {
+    let versions = state.canisters.iter().map(|(_, canister)| canister.version);
+    let hashes = [state.canisters.hash(), state.calls.hash()];
+    (hashes, versions.collect(), state.draws)
+}
+
 /// What every step that sees a management call does with it.
 fn manage(method: &str, arg: Vec<u8>) {
     let call = Call {
@@ -149,12 +170,28 @@ fn manage(method: &str, arg: Vec<u8>) {
     };
     let (state, _) = checkpoint();
     let _ = mgmt::target(method, &call.arg);
-    let _ = mgmt::admit(state, &call, &Creators::Anyone);
-    let _ = mgmt::module_to_install(method, &call.arg);
-    let mut machine = Machine::new(rig::executor(), state.clone());
-    let before = machine.state().root();
-    if mgmt::execute(&mut machine, &call).is_err() {
-        assert_eq!(machine.state().root(), before, "a refused call changed the state");
+    let _ = mgmt::admit(state, &call, &Creators::Anyone, Mode::Dev);
+    let _ = mgmt::module_to_install(state, &call);
+    let _ = mgmt::query_target(method, &call.arg);
+    let _ = mgmt::query(state, &call);
+    let canister = Sender {
+        origin: Origin::Canister {
+            caller: call.caller,
+            callback: 0,
+            deadline: 0,
+        },
+        version: Some(0),
+        cycles: 7,
+    };
+    for mut sender in [Sender::user([0; 32]), canister] {
+        let mut machine = Machine::new(rig::executor(), state.clone());
+        if mgmt::execute(&mut machine, &call, &mut sender).is_err() {
+            assert_eq!(
+                without_logs(machine.state()),
+                without_logs(state),
+                "a refused call changed the state"
+            );
+        }
     }
 }
 

@@ -15,6 +15,7 @@
 //! ```
 
 mod auth;
+pub mod backup;
 mod cert;
 mod creators;
 mod exec;
@@ -27,6 +28,7 @@ mod heap;
 mod http;
 mod log;
 mod mgmt;
+mod mode;
 mod node;
 mod replica;
 mod state;
@@ -36,4 +38,5 @@ mod wire;
 
 pub use creators::{Creators, CreatorsError};
 pub use exec::memory::{MemoryUse, TooLittleMemory, memory_of_canisters};
+pub use mode::{Mode, ModeError};
 pub use node::{Config, Node, NodeFailed, StartError};

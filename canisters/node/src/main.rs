@@ -1,8 +1,8 @@
 //! `dcanary-node`: the embedded Internet Computer node as a program.
 
 use anyhow::Context;
-use clap::{ArgGroup, Parser};
-use dcanary_node::{Config, Creators, Node, memory_of_canisters};
+use clap::{ArgGroup, Parser, Subcommand};
+use dcanary_node::{Config, Creators, Mode, Node, backup, memory_of_canisters};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,8 +11,15 @@ use tracing_subscriber::EnvFilter;
 
 /// A small, durable Internet Computer node.
 #[derive(Debug, Parser)]
-#[command(version, group(ArgGroup::new("storage").required(true).args(["data", "ephemeral"])))]
+#[command(
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    group(ArgGroup::new("storage").required(true).args(["data", "ephemeral"]))
+)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// The address to serve at; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
@@ -25,11 +32,16 @@ struct Arguments {
     /// A file with the keys to sign with (`{"root", "subnet", "node"}`, secrets in hexadecimal), instead of keys made in the data folder.
     #[arg(long, conflicts_with = "ephemeral")]
     keys: Option<PathBuf>,
+    /// What it is for. `dev`: canisters and cycles can be made from nothing (`provisional_…`). `production`: they cannot, and anonymous
+    /// updates are refused.
+    #[arg(long, value_name = "dev|production", default_value = "dev")]
+    mode: Mode,
     /// Who may create canisters: `anyone`, `signed` (everybody but the anonymous principal), or principals with commas between.
-    #[arg(long, value_name = "LIST", default_value = "anyone")]
-    creators: Creators,
-    /// The same in a file, of which each line is a principal.
-    #[arg(long, value_name = "FILE", conflicts_with = "creators")]
+    /// [default: `anyone`, and nobody else where there is a file of them]
+    #[arg(long, value_name = "LIST")]
+    creators: Option<Creators>,
+    /// Further ones in a file, of which each line is a principal.
+    #[arg(long, value_name = "FILE")]
     creators_file: Option<PathBuf>,
     /// Memory that the node may use, in bytes. About half of it is for canisters; what would need more is refused.
     #[arg(long, value_name = "BYTES", env = "DCANARY_MEMORY_LIMIT")]
@@ -39,9 +51,68 @@ struct Arguments {
     ready_file: Option<PathBuf>,
 }
 
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write a copy of the data to standard output, as tar, also while a node works on it.
+    Backup {
+        /// The folder that holds the state.
+        #[arg(long)]
+        data: PathBuf,
+        /// With the keys, when they are in the folder. Whoever has them can sign as this network.
+        #[arg(long)]
+        with_keys: bool,
+    },
+    /// Put a copy from standard input into an empty folder.
+    Restore {
+        /// The folder.
+        #[arg(long)]
+        data: PathBuf,
+        /// Take the folder also when something is in it, and keep that beside it as `<folder>.before-<n>`.
+        #[arg(long)]
+        replace: bool,
+        /// What its incarnation is to be at least [default: one more than that of the copy]
+        #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
+        incarnation: u64,
+    },
+}
+
+fn copy(command: &Command) -> anyhow::Result<()> {
+    match command {
+        Command::Backup { data, with_keys } => {
+            let taken = backup::take(data, *with_keys, std::io::stdout().lock())?;
+            eprintln!("{} files, {} bytes", taken.files, taken.bytes);
+        }
+        Command::Restore {
+            data,
+            replace,
+            incarnation,
+        } => {
+            let input = std::io::stdin().lock();
+            let restored = if *replace {
+                let (restored, before) = backup::replace(data, *incarnation, input)?;
+                eprintln!("what was there is in {}", before.display());
+                restored
+            } else {
+                backup::restore(data, *incarnation, input)?
+            };
+            eprintln!("{} files, incarnation {}", restored.files, restored.incarnation);
+            if !restored.keys {
+                eprintln!(
+                    "without keys: start the node with those of {}",
+                    hex::encode(restored.root_key)
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    if let Some(command) = &arguments.command {
+        return copy(command);
+    }
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_from_env("DCANARY_LOG").unwrap_or_else(|_| EnvFilter::new("info")))
         .with_writer(std::io::stderr)
@@ -53,13 +124,16 @@ async fn main() -> anyhow::Result<()> {
     if let Some(file) = arguments.keys {
         config = config.keys(file);
     }
-    config = config.creators(match &arguments.creators_file {
-        None => arguments.creators,
-        Some(file) => std::fs::read_to_string(file)
-            .with_context(|| format!("cannot read {}", file.display()))?
-            .parse()
-            .with_context(|| format!("{} names no creators", file.display()))?,
-    });
+    let filed = match &arguments.creators_file {
+        None => None,
+        Some(file) => Some(creators_in(file)?),
+    };
+    let creators = match (arguments.creators, filed) {
+        (Some(listed), Some(filed)) => listed.and(filed),
+        (Some(some), None) | (None, Some(some)) => some,
+        (None, None) => Creators::Anyone,
+    };
+    config = config.mode(arguments.mode).creators(creators);
     if let Some(bytes) = arguments.memory_limit {
         config = config.memory_limit(memory_of_canisters(bytes)?);
     }
@@ -81,6 +155,13 @@ async fn main() -> anyhow::Result<()> {
     tracing::info!("stopping");
     node.shutdown().await?;
     Ok(())
+}
+
+fn creators_in(file: &Path) -> anyhow::Result<Creators> {
+    std::fs::read_to_string(file)
+        .with_context(|| format!("cannot read {}", file.display()))?
+        .parse()
+        .with_context(|| format!("{} names no creators", file.display()))
 }
 
 /// Written beside and renamed, so that a reader never sees half of it.

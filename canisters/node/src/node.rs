@@ -1,8 +1,10 @@
 //! The node as a whole: data folder, keys, recovery, threads, HTTP server.
 
+use crate::backup;
 use crate::cert::keys::{Keys, KeysError};
 use crate::cert::view::Views;
 use crate::creators::Creators;
+use crate::exec::batch::Permissions;
 use crate::exec::call::{Executor, Network};
 use crate::exec::limits::Limits;
 use crate::exec::machine::Machine;
@@ -11,7 +13,9 @@ use crate::http::serve::{ConnectionLimits, serve};
 use crate::http::{Api, router};
 use crate::log::disk::{Disk, Folder, read_all, write_atomically};
 use crate::log::replay::{Recovered, ReplayError, recover};
-use crate::replica::{Durability, Failure, Replica, now};
+use crate::mode::Mode;
+use crate::replica::clock::{Clock, Clocks};
+use crate::replica::{Durability, Failure, Policy, Replica};
 use crate::state::State;
 use crate::wasm::engine::{Engine, EngineError};
 use std::io;
@@ -24,8 +28,10 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-const KEYS: &str = "keys.json";
-const ROOT_KEY: &str = "root_key.der";
+/// File of the data folder with the keys.
+pub(crate) const KEYS: &str = "keys.json";
+/// File of the data folder with the root key, DER.
+pub(crate) const ROOT_KEY: &str = "root_key.der";
 const SEGMENT_BYTES: u64 = 64 << 20;
 /// How long open connections may keep a node from stopping.
 const GRACE: Duration = Duration::from_secs(2);
@@ -47,7 +53,9 @@ pub struct Config {
     keys: Option<PathBuf>,
     memory_limit: u64,
     creators: Creators,
+    mode: Mode,
     connections: ConnectionLimits,
+    clocks: Clocks,
 }
 
 impl Config {
@@ -61,7 +69,9 @@ impl Config {
             keys: None,
             memory_limit: u64::MAX,
             creators: Creators::Anyone,
+            mode: Mode::Dev,
             connections: ConnectionLimits::default(),
+            clocks: Clocks::System,
         }
     }
 
@@ -105,6 +115,12 @@ impl Config {
         self
     }
 
+    /// What it is for (developing when not set).
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.mode = mode;
+        self
+    }
+
     /// Limits connections: how many at once (256 when not set; more wait), how long the head of a request may take (30 s) and
     /// how long its body (20 s).
     pub fn connections(mut self, at_once: usize, head: Duration, body: Duration) -> Self {
@@ -113,6 +129,13 @@ impl Config {
             head,
             body,
         };
+        self
+    }
+
+    /// Another clock.
+    #[cfg(test)]
+    pub(crate) fn clocks(mut self, clocks: Clocks) -> Self {
+        self.clocks = clocks;
         self
     }
 
@@ -234,6 +257,12 @@ impl Node {
         self.failure().set(reason);
     }
 
+    /// Bytes of calls that wait to be ordered.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.api.replica.waiting()
+    }
+
     /// What readers see, also after the node has stopped.
     #[cfg(test)]
     pub(crate) fn views(&self) -> Arc<Views> {
@@ -349,7 +378,7 @@ fn restore(config: &Config) -> Result<Api, StartError> {
         let engine = Arc::new(Engine::new()?);
         let keys = Arc::new(Keys::generate()?);
         let machine = Machine::new(executor(engine, &keys, config.limits), State::default());
-        return assemble(keys, machine, None, config);
+        return assemble(keys, machine, None, config, 0);
     };
     let disk = Folder::open(folder)
         .map_err(|source| StartError::Folder {
@@ -382,6 +411,10 @@ fn open(disk: &Arc<dyn Disk>, folder: &Path, config: &Config) -> Result<Api, Sta
         replayed,
     } = recover(disk, executor(engine, &keys, config.limits))?;
     tracing::info!(round = machine.state().round, replayed, "state restored");
+    let incarnation = backup::incarnation(disk.as_ref()).map_err(|source| StartError::Folder {
+        folder: folder.to_owned(),
+        source,
+    })?;
     assemble(
         keys,
         machine,
@@ -391,6 +424,7 @@ fn open(disk: &Arc<dyn Disk>, folder: &Path, config: &Config) -> Result<Api, Sta
             segment_bytes: config.segment_bytes,
         }),
         config,
+        incarnation,
     )
 }
 
@@ -406,19 +440,36 @@ fn executor(engine: Arc<Engine>, keys: &Keys, limits: Limits) -> Executor {
     }
 }
 
+/// What batches say that is not of their messages.
+fn policy(config: &Config) -> Policy {
+    Policy {
+        memory_limit: config.memory_limit,
+        permissions: Permissions {
+            // A list says who may, and names no canister.
+            create: !matches!(config.creators, Creators::Only(_)),
+            provisional: config.mode == Mode::Dev,
+        },
+    }
+}
+
 fn assemble(
     keys: Arc<Keys>,
     machine: Machine,
     durability: Option<Durability>,
     config: &Config,
+    incarnation: u64,
 ) -> Result<Api, StartError> {
-    let views = Arc::new(Views::new(keys.clone(), machine.state().clone(), now()));
-    let replica =
-        Replica::start(machine, views, durability, config.memory_limit).map_err(StartError::Threads)?;
+    let state = machine.state().clone();
+    let clock = Clock::new(config.clocks.clone(), state.time);
+    let views = Arc::new(Views::new(keys.clone(), state, config.clocks.read().wall));
+    let replica = Replica::start_with(clock, machine, views, durability, policy(config))
+        .map_err(StartError::Threads)?;
     Ok(Api {
         replica,
         keys,
         creators: config.creators.clone(),
+        mode: config.mode,
+        incarnation,
     })
 }
 
@@ -452,6 +503,27 @@ fn load_keys(disk: &dyn Disk, file: Option<&Path>) -> Result<Keys, KeyLoadError>
         None => {
             write_atomically(disk, ROOT_KEY, keys.root.der()).map_err(KeyLoadError::Io)?;
             Ok(keys)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn canisters_create_where_no_list_says_who_does_and_from_nothing_in_development_only() {
+        let listed: Creators = "2vxsx-fae".parse().unwrap();
+        for (creators, mode, create, provisional) in [
+            (Creators::Anyone, Mode::Dev, true, true),
+            (Creators::Signed, Mode::Production, true, false),
+            (listed.clone(), Mode::Dev, false, true),
+            (listed, Mode::Production, false, false),
+        ] {
+            let config = Config::ephemeral().creators(creators).mode(mode);
+            let expected = Permissions { create, provisional };
+            assert_eq!(policy(&config).permissions, expected, "{config:?}");
         }
     }
 }

@@ -19,8 +19,8 @@ use crate::{
 const PORT: u16 = 8080;
 /// The ConfigMap that tells people where the ledger is.
 pub const CONFIG: &str = "dcanary-ledger";
-/// The second canister id of a network.
-pub const SECOND_CANISTER: &str = "rrkah-fqaaa-aaaaa-aaaaq-cai";
+/// The id of the second canister that a node makes.
+pub const SECOND_CANISTER: &str = "firqq-iqaaa-aacaa-aaaaq-cai";
 
 /// The way to the ledger.
 pub struct Stolen {

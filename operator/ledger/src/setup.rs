@@ -13,8 +13,7 @@ use dcanary_types::{
     value,
 };
 use ic_management_canister_types::{
-    CanisterIdRecord, CanisterInstallMode, CanisterSettings, InstallCodeArgs,
-    ProvisionalCreateCanisterWithCyclesArgs,
+    CanisterIdRecord, CanisterInstallMode, CanisterSettings, CreateCanisterArgs, InstallCodeArgs,
 };
 use serde::de::DeserializeOwned;
 use tracing::info;
@@ -29,11 +28,11 @@ use crate::{
 
 use ic_agent::Identity;
 
-/// The id under which a ledger is made where none is named: the first one of a network.
-pub const FIRST_CANISTER: Principal = Principal::from_slice(&[0, 0, 0, 0, 0, 0, 0, 0, 1, 1]);
+/// The id of the first canister that an embedded node makes: that of the ledger.
+pub const FIRST_CANISTER: Principal = Principal::from_slice(&[0, 0, 0, 1, 0, 0, 0, 0, 1, 1]);
 
-/// Cycles that a new ledger gets; an embedded node makes them from nothing.
-const CYCLES: u128 = 100_000_000_000_000;
+/// How far the journal's count is brought up at once. What a node says of itself is not certified, so that it must not fill the journal.
+const MAX_RESTORED: usize = 10;
 
 /// What to set up.
 pub struct Setup {
@@ -45,7 +44,7 @@ pub struct Setup {
     pub owner: Arc<dyn Identity>,
     /// The shipped wasm.
     pub wasm: Vec<u8>,
-    /// The ledger's id; [`FIRST_CANISTER`] where nothing else is known.
+    /// The ledger's id: [`FIRST_CANISTER`].
     pub ledger: Principal,
     /// Whether another module under that id is upgraded to the shipped one; else it is an error that names both.
     pub upgrade: bool,
@@ -129,6 +128,11 @@ pub async fn install(setup: Setup) -> Result<Installed, LedgerError> {
     }
     installer.client.ready().await?;
     installer.was_opened_by_us().await?;
+    if let Some(incarnation) = installer.tell_restored().await? {
+        done.push(format!(
+            "recorded that the node was restored: incarnation {incarnation}"
+        ));
+    }
     for grant in grants {
         if installer.client.grant_operator(&grant).await? {
             done.push(format!(
@@ -201,6 +205,21 @@ impl Installer {
         Ok(())
     }
 
+    /// A node that goes on from a backup forgot what came after it. The journal says so before anything else is recorded. The
+    /// incarnation when there was something to say.
+    async fn tell_restored(&self) -> Result<Option<u64>, LedgerError> {
+        let (node, mut told) = (self.client.restored().await?, None);
+        let mut recorded = self.client.stats().await?.incarnation;
+        for _ in 0..MAX_RESTORED {
+            if recorded >= node {
+                break;
+            }
+            recorded = self.client.record_restored().await?.incarnation;
+            told = Some(recorded);
+        }
+        Ok(told)
+    }
+
     fn not_ours(&self, reason: String) -> LedgerError {
         LedgerError::NotOurs {
             ledger: self.ledger,
@@ -208,25 +227,25 @@ impl Installer {
         }
     }
 
+    /// A node in production makes nothing provisional, but lets its operator create.
     async fn create(&self) -> Result<(), LedgerError> {
-        let arguments = ProvisionalCreateCanisterWithCyclesArgs {
-            amount: Some(candid::Nat::from(CYCLES)),
+        let arguments = CreateCanisterArgs {
             settings: Some(CanisterSettings {
                 controllers: Some(vec![self.client.caller()]),
                 ..CanisterSettings::default()
             }),
-            specified_id: Some(self.ledger),
             sender_canister_version: None,
         };
-        let made: CanisterIdRecord = self
-            .manage("provisional_create_canister_with_cycles", &arguments)
-            .await?;
+        let made: CanisterIdRecord = self.manage("create_canister", &arguments).await?;
         if made.canister_id == self.ledger {
             return Ok(());
         }
         Err(LedgerError::Rejected {
-            method: "provisional_create_canister_with_cycles".to_owned(),
-            message: format!("made {} instead of {}", made.canister_id, self.ledger),
+            method: "create_canister".to_owned(),
+            message: format!(
+                "made {} instead of {}: the ledger has to be the first canister of its node",
+                made.canister_id, self.ledger
+            ),
         })
     }
 

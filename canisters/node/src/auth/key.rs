@@ -9,14 +9,21 @@ use thiserror::Error;
 const ED25519: &[u8] = &[
     0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
 ];
-const SECP256K1: &[u8] = &[
+pub(super) const SECP256K1: &[u8] = &[
     0x30, 0x56, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81,
     0x04, 0x00, 0x0a, 0x03, 0x42, 0x00,
 ];
-const P256: &[u8] = &[
+pub(super) const P256: &[u8] = &[
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
     0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
+
+/// 1.3.6.1.4.1.56387.1.1: a key in COSE, as WebAuthn has it.
+const COSE: &[u8] = &[0x2b, 0x06, 0x01, 0x04, 0x01, 0x83, 0xb8, 0x43, 0x01, 0x01];
+/// 1.3.6.1.4.1.56387.1.2: a canister that signs.
+const CANISTER: &[u8] = &[0x2b, 0x06, 0x01, 0x04, 0x01, 0x83, 0xb8, 0x43, 0x01, 0x02];
+/// Length of an uncompressed point, the only form that the specification allows.
+const POINT: usize = 65;
 
 /// Why a key or a signature was not accepted.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -24,6 +31,9 @@ pub enum KeyError {
     /// None of the key types that this node knows.
     #[error("the public key is none of Ed25519, ECDSA secp256k1 or ECDSA P-256 in DER")]
     UnknownType,
+    /// A key type of the specification that this node does not offer.
+    #[error("the public key is {0}, which this node does not support")]
+    Unsupported(&'static str),
     /// A key that is not a point of its curve.
     #[error("the public key is not valid")]
     InvalidKey,
@@ -53,14 +63,20 @@ impl PublicKey {
                 .map_err(|_| KeyError::InvalidKey);
         }
         if let Some(point) = der.strip_prefix(SECP256K1) {
-            let key = k256::ecdsa::VerifyingKey::from_sec1_bytes(point).map_err(|_| KeyError::InvalidKey)?;
+            let key = k256::ecdsa::VerifyingKey::from_sec1_bytes(uncompressed(point)?)
+                .map_err(|_| KeyError::InvalidKey)?;
             return Ok(Self::Secp256k1(Box::new(key)));
         }
         if let Some(point) = der.strip_prefix(P256) {
-            let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(point).map_err(|_| KeyError::InvalidKey)?;
+            let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(uncompressed(point)?)
+                .map_err(|_| KeyError::InvalidKey)?;
             return Ok(Self::P256(Box::new(key)));
         }
-        Err(KeyError::UnknownType)
+        Err(match algorithm(der) {
+            Some(COSE) => KeyError::Unsupported("a WebAuthn key (COSE)"),
+            Some(CANISTER) => KeyError::Unsupported("of a canister that signs (canister signature)"),
+            _ => KeyError::UnknownType,
+        })
     }
 
     /// Checks one signature.
@@ -85,6 +101,33 @@ impl PublicKey {
         };
         if ok { Ok(()) } else { Err(KeyError::BadSignature) }
     }
+}
+
+fn uncompressed(point: &[u8]) -> Result<&[u8], KeyError> {
+    if point.len() == POINT {
+        Ok(point)
+    } else {
+        Err(KeyError::InvalidKey)
+    }
+}
+
+/// The object identifier in a DER key: the first in its two outer sequences.
+fn algorithm(der: &[u8]) -> Option<&[u8]> {
+    let inner = content(content(der, 0x30)?, 0x30)?;
+    content(inner, 0x06)
+}
+
+/// The content of the DER item at the front, when it has this tag. Lengths as long as keys have.
+fn content(der: &[u8], tag: u8) -> Option<&[u8]> {
+    let (len, rest) = match der {
+        [first, len @ 0..=0x7f, rest @ ..] if *first == tag => (usize::from(*len), rest),
+        [first, 0x81, len, rest @ ..] if *first == tag => (usize::from(*len), rest),
+        [first, 0x82, high, low, rest @ ..] if *first == tag => {
+            (usize::from(u16::from_be_bytes([*high, *low])), rest)
+        }
+        _ => return None,
+    };
+    rest.get(..len)
 }
 
 /// The DER form of an Ed25519 key, as a node shows its own.

@@ -121,14 +121,17 @@ fn follow(
     Ok(signer)
 }
 
+/// What each link allows, and so what the chain allows: no link can lift what one before it restricts.
 fn check_scope(delegation: &SignedDelegation<'_>, content: &Content<'_>) -> Result<(), AuthError> {
     if delegation.queries_only && matches!(content, Content::Call(_)) {
         return Err(AuthError::QueriesOnly);
     }
-    match (&delegation.targets, content) {
-        (Some(targets), Content::Call(to) | Content::Query(to)) if !targets.contains(&to.canister) => {
+    match content {
+        // The called canister, also when it is the management canister: the specification asks for `content.canister_id`.
+        Content::Call(to) | Content::Query(to) if !delegation.is_for(&to.canister) => {
             Err(AuthError::TargetMismatch(to.canister))
         }
+        // Which requests may be read about is decided where the paths are looked at.
         _ => Ok(()),
     }
 }

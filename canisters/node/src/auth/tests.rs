@@ -7,16 +7,24 @@ use crate::wire::cbor::Value;
 use crate::wire::hash::hash_of_map;
 use ed25519_dalek::{Signer, SigningKey};
 
+mod chains;
+
 const NOW: u64 = 1_700_000_000_000_000_000;
 const MINUTE: u64 = 60_000_000_000;
 const CANISTER: [u8; 10] = [0, 0, 0, 0, 0, 0, 0, 5, 1, 1];
 
-struct Key(SigningKey, Vec<u8>);
+enum Secret {
+    Ed25519(SigningKey),
+    Secp256k1(k256::ecdsa::SigningKey),
+    P256(p256::ecdsa::SigningKey),
+}
+
+struct Key(Secret, Vec<u8>);
 
 fn key(seed: u8) -> Key {
     let signing = SigningKey::from_bytes(&[seed; 32]);
     let der = ed25519_der(signing.verifying_key().as_bytes());
-    Key(signing, der)
+    Key(Secret::Ed25519(signing), der)
 }
 
 impl Key {
@@ -25,12 +33,24 @@ impl Key {
     }
 
     fn sign(&self, domain: &[u8], hash: &[u8; 32]) -> Vec<u8> {
-        self.0.sign(&[domain, hash].concat()).to_bytes().to_vec()
+        let message = [domain, hash].concat();
+        match &self.0 {
+            Secret::Ed25519(key) => key.sign(&message).to_bytes().to_vec(),
+            Secret::Secp256k1(key) => {
+                let signature: k256::ecdsa::Signature = key.sign(&message);
+                signature.to_bytes().to_vec()
+            }
+            Secret::P256(key) => {
+                let signature: p256::ecdsa::Signature = key.sign(&message);
+                signature.to_bytes().to_vec()
+            }
+        }
     }
 }
 
 struct Request {
     kind: &'static str,
+    canister: Vec<u8>,
     sender: Principal,
     expiry: u64,
     pubkey: Option<Vec<u8>>,
@@ -83,6 +103,7 @@ impl Request {
     fn of(key: &Key) -> Self {
         Self {
             kind: "call",
+            canister: CANISTER.to_vec(),
             sender: key.principal(),
             expiry: NOW + MINUTE,
             pubkey: Some(key.1.clone()),
@@ -95,7 +116,7 @@ impl Request {
             ("request_type", Value::Text(self.kind)),
             ("sender", Value::Bytes(self.sender.as_slice())),
             ("ingress_expiry", Value::Uint(self.expiry)),
-            ("canister_id", Value::Bytes(&CANISTER)),
+            ("canister_id", Value::Bytes(&self.canister)),
             ("method_name", Value::Text("go")),
             ("arg", Value::Bytes(b"")),
         ]
@@ -107,6 +128,10 @@ impl Request {
     }
 
     fn check_signature(&self, signature: Option<&[u8]>) -> Result<(), AuthError> {
+        authenticate(&Envelope::decode(&self.body(signature)).unwrap(), NOW)
+    }
+
+    fn body(&self, signature: Option<&[u8]>) -> Vec<u8> {
         let mut outer = vec![("content", Value::Map(self.content()))];
         if let Some(pubkey) = &self.pubkey {
             outer.push(("sender_pubkey", Value::Bytes(pubkey)));
@@ -127,8 +152,7 @@ impl Request {
         if !chain.is_empty() {
             outer.push(("sender_delegation", Value::Array(chain)));
         }
-        let body = Value::Map(outer).encode();
-        authenticate(&Envelope::decode(&body).unwrap(), NOW)
+        Value::Map(outer).encode()
     }
 }
 
@@ -210,6 +234,7 @@ fn an_expiry_in_the_past_or_too_far_ahead_is_refused() {
 fn an_anonymous_call_expires_and_an_anonymous_query_does_not() {
     let anonymous = |kind| Request {
         kind,
+        canister: CANISTER.to_vec(),
         sender: Principal::anonymous(),
         expiry: NOW - 1,
         pubkey: None,

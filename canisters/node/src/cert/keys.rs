@@ -38,6 +38,8 @@ pub struct Keys {
     pub subnet: BlsKey,
     /// Signs query responses.
     node: SigningKey,
+    /// The name of the root subnet.
+    pub root_id: Principal,
     /// The subnet's name.
     pub subnet_id: Principal,
     /// The node's name.
@@ -63,6 +65,7 @@ impl Keys {
     fn new(root: BlsKey, subnet: BlsKey, node: SigningKey) -> Self {
         let node_der = ed25519_der(node.verifying_key().as_bytes());
         Self {
+            root_id: Principal::self_authenticating(root.der()),
             subnet_id: Principal::self_authenticating(subnet.der()),
             node_id: Principal::self_authenticating(&node_der),
             root,

@@ -91,7 +91,7 @@ fn views() -> (Arc<Keys>, Views) {
             sender: id(9),
             effective: id(number),
             expiry: NOW,
-            outcome: Outcome::Replied(vec![number]),
+            outcome: Some(Outcome::Replied(vec![number])),
         };
         state.requests.insert(&[number; 32], Arc::new(record));
     }

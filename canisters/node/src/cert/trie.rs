@@ -97,22 +97,38 @@ impl<V> Node<V> {
 impl<V> Trie<V> {
     /// The value at a label.
     pub fn get(&self, label: &[u8]) -> Option<&V> {
-        let mut node = self.0.as_deref()?;
-        loop {
-            match node {
-                Node::Leaf {
-                    label: found, value, ..
-                } => return (**found == *label).then_some(value),
-                Node::Fork {
-                    bit: at, left, right, ..
-                } => node = if bit(label, *at) { right } else { left },
-            }
-        }
+        self.leaf(label).map(|(_, value)| value)
     }
 
     /// All labels and values in the order of the labels.
     pub fn iter(&self) -> Iter<'_, V> {
         Iter(self.0.as_deref().into_iter().collect())
+    }
+
+    /// The first label after another one, which need not be there, and its value.
+    pub fn after(&self, label: &[u8]) -> Option<(&[u8], &V)> {
+        // Nothing is between a label and its extension by a zero.
+        let mut next = label.to_vec();
+        next.push(0);
+        if let Some(node) = self.leaf(&next) {
+            return Some(node);
+        }
+        let [_, after] = self.neighbours(&next);
+        self.leaf(after?)
+    }
+
+    fn leaf(&self, label: &[u8]) -> Option<(&[u8], &V)> {
+        let mut node = self.0.as_deref()?;
+        loop {
+            match node {
+                Node::Leaf {
+                    label: found, value, ..
+                } => return (**found == *label).then_some((&**found, value)),
+                Node::Fork {
+                    bit: at, left, right, ..
+                } => node = if bit(label, *at) { right } else { left },
+            }
+        }
     }
 
     /// The root hash.

@@ -23,6 +23,36 @@ pub struct Ingress {
     pub expiry: u64,
 }
 
+/// What the node lets canisters do, that it can be started without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Permissions {
+    /// Whether they may create canisters.
+    pub create: bool,
+    /// Whether there are the methods that make canisters and cycles from nothing.
+    pub provisional: bool,
+}
+
+impl Permissions {
+    /// Everything.
+    pub const ALL: Self = Self {
+        create: true,
+        provisional: true,
+    };
+
+    /// As a number, for the log.
+    pub fn bits(self) -> u64 {
+        u64::from(self.create) | u64::from(self.provisional) << 1
+    }
+
+    /// From its number; `None` when it is none.
+    pub fn from_bits(bits: u64) -> Option<Self> {
+        (bits < 4).then_some(Self {
+            create: bits & 1 != 0,
+            provisional: bits & 2 != 0,
+        })
+    }
+}
+
 /// Messages that are executed together at one time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
@@ -33,6 +63,10 @@ pub struct Batch {
     /// Bytes that all canisters together may take. Part of the batch, so that replaying it under another setting gives the
     /// same state.
     pub memory_limit: u64,
+    /// What canisters may do. Part of the batch like the memory limit; users are checked before ordering.
+    pub permissions: Permissions,
+    /// Bytes that the operating system drew when the batch was made; see [`crate::mgmt::raw_rand`].
+    pub seed: Hash,
     /// The messages in order.
     pub messages: Vec<Ingress>,
 }

@@ -1,11 +1,12 @@
-//! Executes calls of canister methods: updates, queries, inspection.
+//! What calls of canister methods have in common, and inspection.
 
 use super::limits::{Limits, budget};
 use super::run::{Done, Entry, Job, run};
 use crate::state::canister::{Canister, Code, Status};
+use crate::state::logs::Logs;
 use crate::state::request::Reject;
 use crate::sysapi::context::Contexts;
-use crate::sysapi::{Answer, View};
+use crate::sysapi::{Answer, Message, View};
 use crate::wasm::engine::Engine;
 use crate::wasm::inspect::MethodKind;
 use ic_error_types::ErrorCode;
@@ -56,20 +57,26 @@ pub fn inspects(canister: &Canister) -> bool {
         .is_some_and(|code| code.compiled.info.entry_points.iter().any(|name| name == INSPECT))
 }
 
-/// The answer to a call, and the canister after it when it changed.
-type Executed = (Result<Vec<u8>, Reject>, Option<(Canister, Changed)>);
-
 /// Pages changed by an execution: of the heap, of stable memory.
 pub type Changed = (Vec<u64>, Vec<u64>);
 
 /// The code of a canister that takes messages.
 pub fn ready(canister: &Canister) -> Result<&Arc<Code>, Reject> {
     let id = canister.id;
-    if canister.status == Status::Stopped {
-        return Err(Reject::new(
-            ErrorCode::CanisterStopped,
-            format!("Canister {id} is stopped"),
-        ));
+    match canister.status {
+        Status::Running => {}
+        Status::Stopping => {
+            return Err(Reject::new(
+                ErrorCode::CanisterStopping,
+                format!("Canister {id} is stopping"),
+            ));
+        }
+        Status::Stopped => {
+            return Err(Reject::new(
+                ErrorCode::CanisterStopped,
+                format!("Canister {id} is stopped"),
+            ));
+        }
     }
     canister.code.as_ref().ok_or_else(|| no_code(id))
 }
@@ -126,80 +133,21 @@ impl Executor {
             method: call.method.clone(),
             time: call.time,
             version: canister.version,
-            status: if canister.status == Status::Running { 1 } else { 3 },
+            status: match canister.status {
+                Status::Running => 1,
+                Status::Stopping => 2,
+                Status::Stopped => 3,
+            },
             cycles: canister.cycles,
             controllers: canister.settings.controllers.as_slice().into(),
             environment: Arc::new(environment),
             subnet: self.network.subnet,
             root_key: self.network.root_key.clone(),
             certificate: None,
+            timer: canister.timer,
+            message: Message::default(),
+            outstanding: Arc::default(),
         }
-    }
-
-    /// Executes a call in replicated mode; its memories may grow by `spare` bytes. The canister's next version is returned only
-    /// when its effects are to be kept.
-    pub fn update(&self, canister: &Canister, call: &Call, spare: u64) -> Executed {
-        match self.replicated(canister, call, spare) {
-            Ok(executed) => executed,
-            Err(reject) => (Err(reject), None),
-        }
-    }
-
-    fn replicated(&self, canister: &Canister, call: &Call, spare: u64) -> Result<Executed, Reject> {
-        let code = ready(canister)?;
-        let kind = method(code, canister.id, &call.method, false)?;
-        let update = kind == MethodKind::Update;
-        let export = kind.export(&call.method);
-        let done = run(
-            &self.engine,
-            Job {
-                code: &code.compiled,
-                heap: &canister.heap,
-                stable: canister.stable.clone(),
-                kind: if update { Contexts::U } else { Contexts::RQ },
-                view: self.view(canister, call),
-                budget: budget(canister, self.limits.update, false, spare),
-                entry: Entry::Export(&export),
-                keep: update,
-            },
-        )?;
-        let answer = answer(done.answer.clone(), canister.id);
-        // A query in replicated mode changes nothing, whatever it wrote.
-        let next = update.then(|| advance(canister, done));
-        Ok((answer, next))
-    }
-
-    /// Executes a query. `certificate` is what `data_certificate` shows.
-    pub fn query(
-        &self,
-        canister: &Canister,
-        call: &Call,
-        certificate: Option<Arc<[u8]>>,
-    ) -> Result<Vec<u8>, Reject> {
-        let code = ready(canister)?;
-        let kind = method(code, canister.id, &call.method, true)?;
-        let export = kind.export(&call.method);
-        let done = run(
-            &self.engine,
-            Job {
-                code: &code.compiled,
-                heap: &canister.heap,
-                stable: canister.stable.clone(),
-                kind: if kind == MethodKind::CompositeQuery {
-                    Contexts::CQ
-                } else {
-                    Contexts::NRQ
-                },
-                view: View {
-                    certificate,
-                    ..self.view(canister, call)
-                },
-                budget: budget(canister, self.limits.query, true, u64::MAX),
-                entry: Entry::Export(&export),
-                keep: false,
-            },
-        )?;
-        answer(done.answer, canister.id)
     }
 
     /// Asks the canister whether it wants an ingress message, before the message is ordered.
@@ -232,20 +180,47 @@ impl Executor {
     }
 }
 
-fn answer(answer: Option<Answer>, id: Principal) -> Result<Vec<u8>, Reject> {
+/// What a call is answered that ends like this.
+pub fn answer(answer: Option<Answer>, id: Principal) -> Result<Vec<u8>, Reject> {
     match answer {
         Some(Answer::Reply(data)) => Ok(data),
         Some(Answer::Reject(message)) => Err(Reject::new(ErrorCode::CanisterRejectedMessage, message)),
-        None => Err(Reject::new(
-            ErrorCode::CanisterDidNotReply,
-            format!("Error from Canister {id}: Canister did not produce a response"),
-        )),
+        None => Err(did_not_reply(id)),
     }
+}
+
+/// The rejection of calls that nobody will answer any more.
+pub fn did_not_reply(id: Principal) -> Reject {
+    Reject::new(
+        ErrorCode::CanisterDidNotReply,
+        format!("Error from Canister {id}: Canister did not produce a response"),
+    )
+}
+
+/// A rejection as the calling canister sees it: its code, and its message, which names the error unless a canister wrote it.
+pub fn shown(reject: &Reject) -> (i32, String) {
+    let code = i32::try_from(reject.code()).unwrap_or_default();
+    match reject.error {
+        ErrorCode::CanisterRejectedMessage => (code, reject.message.clone()),
+        _ => (code, reject.to_string()),
+    }
+}
+
+/// The canister after an execution of which nothing is kept but what it printed and these cycles; `None` when that is nothing.
+pub fn printed(canister: &Canister, cycles: u128, logs: &Logs) -> Option<Canister> {
+    if logs.is_untouched() && cycles == canister.cycles {
+        return None;
+    }
+    let mut next = canister.clone();
+    next.cycles = cycles;
+    next.append_logs(logs);
+    Some(next)
 }
 
 /// The canister after a successful execution.
 pub fn advance(canister: &Canister, done: Done) -> (Canister, Changed) {
     let mut next = canister.clone();
+    next.cycles = balance(canister.cycles, &done);
     let mut changed = (Vec::new(), done.stable.1);
     if let Some((heap, pages)) = done.heap {
         next.heap = heap;
@@ -255,7 +230,19 @@ pub fn advance(canister: &Canister, done: Done) -> (Canister, Changed) {
     if let Some(certified) = done.certified {
         next.certified = certified;
     }
-    next.cycles = next.cycles.saturating_sub(done.burnt);
+    if let Some(timer) = done.timer {
+        next.timer = timer;
+    }
+    next.append_logs(&done.logs);
     next.version += 1;
     (next, changed)
+}
+
+/// The cycles of a canister after an execution.
+pub fn balance(before: u128, done: &Done) -> u128 {
+    // The system API lets no execution give away or burn more than there is, nor accept more than fits.
+    before
+        .saturating_add(done.taken)
+        .saturating_sub(done.burnt)
+        .saturating_sub(done.attached)
 }

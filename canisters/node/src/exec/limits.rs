@@ -31,6 +31,12 @@ pub struct Limits {
     pub install: u64,
     /// `canister_inspect_message`.
     pub inspect: u64,
+    /// Calls and answers between canisters that a batch executes; the rest waits for the next batch.
+    pub messages: u64,
+    /// Instructions after which a batch begins no further one of them. One is always executed.
+    pub messages_instructions: u64,
+    /// Bytes that all waiting calls between canisters may take; beyond, `call_perform` refuses.
+    pub waiting: u64,
 }
 
 impl Default for Limits {
@@ -40,6 +46,9 @@ impl Default for Limits {
             query: 5_000_000_000,
             install: 300_000_000_000,
             inspect: 200_000_000,
+            messages: 1_000,
+            messages_instructions: 2_000_000_000,
+            waiting: 64 << 20,
         }
     }
 }
@@ -71,5 +80,7 @@ pub fn budget(canister: &Canister, instructions: u64, query: bool, spare: u64) -
         stable_pages: MAX_STABLE_PAGES,
         spare,
         reply,
+        calls: 0,
+        logs: canister.log_limit(),
     }
 }

@@ -1,50 +1,58 @@
 //! The state machine: batches in, states out. Replaying the same batches gives the same states.
 
-use super::batch::{Batch, Ingress};
-use super::call::{Call, Changed, Executor, not_found};
+use super::batch::{Batch, Ingress, Permissions};
+use super::call::{Call, Changed, Executor};
+use super::effects::hash_kept;
+use super::index::Index;
 use super::memory::{Memory, footprint};
 use crate::heap::pages::{PageMap, ZEROS};
-use crate::mgmt;
+use crate::mgmt::{self, Sender};
 use crate::state::State;
+use crate::state::calls::Origin;
 use crate::state::canister::Canister;
-use crate::state::request::{Outcome, Record, Reject};
+use crate::state::request::{Outcome, Record};
 use crate::wire::hash::Hash;
 use ic_principal::Principal;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeSet;
 use std::sync::Arc;
+
+/// How long the outcome of a request is kept at least, from when it is there: 5 minutes, as long as clients ask for it.
+const KEEP: u64 = 300 * 1_000_000_000;
 
 /// See the module documentation.
 #[derive(Debug)]
 pub struct Machine {
     /// What executions share.
     pub executor: Executor,
-    state: State,
-    /// Finished requests by the time until which they are remembered.
-    expiring: BTreeSet<(u64, Hash)>,
+    pub(super) state: State,
+    pub(super) index: Index,
     /// What the canisters take.
     memory: Memory,
+    /// What canisters may do in the present batch.
+    permissions: Permissions,
+    /// Requests of earlier batches that were answered in the last one.
+    late: Vec<Hash>,
+    /// Instructions that the present batch has used for messages between canisters.
+    pub(super) used: u64,
 }
 
 impl Machine {
     /// Continues from a state.
     pub fn new(executor: Executor, state: State) -> Self {
-        let expiring = state
-            .requests
-            .iter()
-            .filter_map(|(id, record)| Some((record.expiry, Hash::try_from(id).ok()?)))
-            .collect();
         let used = state.canisters.iter().fold(0_u64, |sum, (_, canister)| {
             sum.saturating_add(footprint(canister))
         });
         Self {
             executor,
+            index: Index::of(&state),
             state,
-            expiring,
             memory: Memory {
                 used,
                 limit: u64::MAX,
             },
+            permissions: Permissions::ALL,
+            late: Vec::new(),
+            used: 0,
         }
     }
 
@@ -53,67 +61,93 @@ impl Machine {
         self.memory
     }
 
+    /// What canisters may do in the present batch.
+    pub fn permissions(&self) -> Permissions {
+        self.permissions
+    }
+
     /// The state after the last batch.
     pub fn state(&self) -> &State {
         &self.state
+    }
+
+    /// Requests of earlier batches that were answered in the last one.
+    pub fn late(&self) -> &[Hash] {
+        &self.late
     }
 
     /// Applies a batch. Total: whatever is wrong with a message becomes its outcome.
     pub fn apply(&mut self, batch: &Batch) {
         self.state.round = batch.round;
         self.state.time = batch.time;
+        self.state.seed = batch.seed;
         self.memory.limit = batch.memory_limit;
+        self.permissions = batch.permissions;
+        self.late.clear();
         self.forget(batch.time);
+        self.expire();
+        self.answer_draws();
         for message in &batch.messages {
-            // Executed once: a repetition has its answer already. An expired one could be a repetition of a forgotten one.
-            if message.expiry < batch.time || self.state.requests.get(&message.id).is_some() {
-                continue;
-            }
-            let outcome = match self.execute(message) {
-                Ok(reply) => Outcome::Replied(reply),
-                Err(reject) => Outcome::Rejected(reject),
-            };
-            let record = Record {
-                sender: message.sender,
-                effective: message.effective,
-                expiry: message.expiry,
-                outcome,
-            };
-            self.expiring.insert((message.expiry, message.id));
-            self.state.requests.insert(&message.id, Arc::new(record));
+            self.ingress(message);
         }
+        self.run_timers();
+        self.work();
     }
 
-    fn forget(&mut self, now: u64) {
-        while let Some((expiry, id)) = self.expiring.first().copied() {
-            if expiry >= now {
-                break;
-            }
-            self.expiring.pop_first();
-            self.state.requests.remove(&id);
+    fn ingress(&mut self, message: &Ingress) {
+        // Executed once: a repetition has its answer already. An expired one could be a repetition of a forgotten one.
+        if message.expiry < self.state.time || self.state.requests.get(&message.id).is_some() {
+            return;
         }
-    }
-
-    fn execute(&mut self, message: &Ingress) -> Result<Vec<u8>, Reject> {
         let call = Call {
             caller: message.sender,
             method: message.method.clone(),
             arg: message.arg.clone(),
             time: self.state.time,
         };
-        if message.canister == Principal::management_canister() {
-            return mgmt::execute(self, &call);
+        let origin = Origin::Ingress(message.id);
+        let outcome = if message.canister == Principal::management_canister() {
+            let mut sender = Sender::user(message.id);
+            mgmt::execute(self, &call, &mut sender).transpose()
+        } else {
+            self.begin(message.canister, &call, origin, 0)
+                .map(|answered| answered.outcome)
+        };
+        let record = Record {
+            sender: message.sender,
+            effective: message.effective,
+            expiry: message.expiry,
+            outcome: outcome.map(Outcome::from),
+        };
+        if record.outcome.is_some() {
+            self.index.expiring.insert((message.expiry, message.id));
         }
-        let canister = self
-            .state
-            .canister(&message.canister)
-            .cloned()
-            .ok_or_else(|| not_found(message.canister))?;
-        let (answer, next) = self.executor.update(&canister, &call, self.memory.spare());
-        if let Some((next, changed)) = next {
-            self.commit(next, &changed);
+        self.state.requests.insert(&message.id, Arc::new(record));
+    }
+
+    /// Ends a request that took longer than the batch that ordered it.
+    pub(super) fn finish(&mut self, request: &Hash, outcome: Outcome) {
+        let Some(record) = self.state.requests.get(request) else {
+            return;
+        };
+        let record = Record {
+            expiry: record.expiry.max(self.state.time.saturating_add(KEEP)),
+            outcome: Some(outcome),
+            ..(**record).clone()
+        };
+        self.index.expiring.insert((record.expiry, *request));
+        self.state.requests.insert(request, Arc::new(record));
+        self.late.push(*request);
+    }
+
+    fn forget(&mut self, now: u64) {
+        while let Some((expiry, id)) = self.index.expiring.first().copied() {
+            if expiry >= now {
+                break;
+            }
+            self.index.expiring.pop_first();
+            self.state.requests.remove(&id);
         }
-        answer
     }
 
     /// Makes a canister's next version the current one.
@@ -125,6 +159,8 @@ impl Machine {
             hasher.update(number.to_le_bytes());
         }
         hasher.update(canister.cycles.to_le_bytes());
+        hasher.update(canister.timer.to_le_bytes());
+        hasher.update([canister.status as u8]);
         hasher.update(format!("{:?}", canister.heap.globals));
         for (pages, changed) in [
             (&canister.heap.pages, &changed.0),
@@ -132,9 +168,12 @@ impl Machine {
         ] {
             hash_pages(&mut hasher, pages, changed);
         }
+        let before = self.state.canister(&canister.id).map(AsRef::as_ref);
+        hash_kept(&mut hasher, before, &canister);
         self.state.effects = hasher.finalize().into();
         let id = canister.id;
         self.count_out(&id);
+        self.index.add_timer(&canister);
         self.memory.used = self.memory.used.saturating_add(footprint(&canister));
         self.state.canisters.insert(id.as_slice(), Arc::new(canister));
     }
@@ -145,10 +184,12 @@ impl Machine {
         self.state.canisters.remove(id.as_slice());
     }
 
-    /// Takes a canister's present version out of the sum.
+    /// Takes a canister's present version out of the sum, and its timer out of the index.
     fn count_out(&mut self, id: &Principal) {
-        let before = self.state.canister(id).map_or(0, |canister| footprint(canister));
-        self.memory.used = self.memory.used.saturating_sub(before);
+        if let Some(before) = self.state.canister(id) {
+            self.memory.used = self.memory.used.saturating_sub(footprint(before));
+            self.index.remove_timer(before);
+        }
     }
 
     /// Gives out the next free canister id.

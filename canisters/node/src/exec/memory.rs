@@ -6,11 +6,13 @@ use crate::heap::pages::PAGE;
 use crate::heap::wasm_memory::WASM_PAGE;
 use crate::state::State;
 use crate::state::canister::Canister;
+use crate::state::logs::DEFAULT_LIMIT;
 use crate::state::request::Reject;
 use ic_error_types::ErrorCode;
 use thiserror::Error;
 
-/// What a canister costs that holds nothing: its place in the state, and the room of one checkpoint's description.
+/// What a canister costs that holds nothing: its place in the state, its history, what it prints within the usual limit,
+/// and the room of one checkpoint's description.
 const CANISTER: u64 = 65_536;
 /// What a byte of an uploaded module costs: itself, and the code compiled from it.
 const MODULE_FACTOR: u64 = 8;
@@ -18,13 +20,16 @@ const MODULE_FACTOR: u64 = 8;
 /// What a byte of heap costs: itself, and its copy in the image.
 pub const HEAP_FACTOR: u64 = 2;
 
-/// The bytes that a canister counts for; the heap twice, because there is an image of it.
+/// The bytes that a canister counts for; the heap twice, because there is an image of it. What it may keep of what it prints
+/// counts as a whole, so that printing never needs more memory.
 pub fn footprint(canister: &Canister) -> u64 {
     let module = canister.code.as_ref().map_or(0, |code| code.wasm.len() as u64);
     CANISTER
         .saturating_add(module.saturating_mul(MODULE_FACTOR))
         .saturating_add(canister.heap.bytes().saturating_mul(HEAP_FACTOR))
         .saturating_add(canister.stable.size.saturating_mul(WASM_PAGE))
+        .saturating_add(canister.chunks.bytes())
+        .saturating_add(of_logs(canister.log_limit()))
 }
 
 /// What canisters take.
@@ -83,6 +88,11 @@ impl Memory {
 /// What a new canister needs.
 pub fn of_new_canister() -> u64 {
     CANISTER
+}
+
+/// What a limit on what a canister prints needs beyond the usual one.
+pub fn of_logs(limit: usize) -> u64 {
+    limit.saturating_sub(DEFAULT_LIMIT) as u64
 }
 
 /// What a module of so many bytes needs that begins with so many pages of heap.

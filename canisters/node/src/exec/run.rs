@@ -3,11 +3,13 @@
 use crate::heap::mapping::{self, Image};
 use crate::heap::stable::Stable;
 use crate::heap::wasm_memory::{GlobalValue, Heap};
+use crate::state::calls::Function;
+use crate::state::logs::Logs;
 use crate::state::request::Reject;
 use crate::sysapi::context::Contexts;
-use crate::sysapi::{Answer, Budget, Execution, SysTrap, View};
+use crate::sysapi::{Answer, Budget, Execution, Outgoing, SysTrap, View};
 use crate::wasm::engine::{Compiled, Engine};
-use crate::wasm::rewrite::{MEMORY, START, global_export};
+use crate::wasm::rewrite::{MEMORY, START, TABLE, global_export};
 use ic_error_types::ErrorCode;
 use ic_principal::Principal;
 use std::sync::Arc;
@@ -20,6 +22,8 @@ pub enum Entry<'a> {
     Export(&'a str),
     /// The start function and then an export.
     StartThen(&'a str),
+    /// A function of the table, with its argument.
+    Callback(Function),
 }
 
 /// What a successful execution did. Nothing has taken effect yet.
@@ -33,10 +37,54 @@ pub struct Done {
     pub certified: Option<Vec<u8>>,
     /// Cycles burnt.
     pub burnt: u128,
+    /// Cycles accepted.
+    pub taken: u128,
+    /// Cycles that were not accepted when it answered.
+    pub refund: u128,
+    /// Cycles that may still be accepted; none after the answer.
+    pub available: u128,
+    /// Calls made.
+    pub calls: Vec<Outgoing>,
+    /// Cycles attached to them.
+    pub attached: u128,
+    /// What it set the global timer to.
+    pub timer: Option<u64>,
+    /// Instructions used.
+    pub instructions: u64,
     /// The heap after it, with the pages changed; only when effects are kept.
     pub heap: Option<(Heap, Vec<u64>)>,
     /// Stable memory after it, with the pages changed.
     pub stable: (Stable, Vec<u64>),
+    /// What it printed, in replicated mode.
+    pub logs: Logs,
+}
+
+/// An execution that was stopped: all that is left of it is why and, in replicated mode, what it printed until then.
+#[derive(Debug)]
+pub struct Stopped {
+    /// Why.
+    pub reject: Reject,
+    /// Instructions used until then.
+    pub instructions: u64,
+    /// What it printed, and at the end why it was stopped.
+    pub logs: Logs,
+}
+
+impl From<Stopped> for Reject {
+    fn from(stopped: Stopped) -> Self {
+        stopped.reject
+    }
+}
+
+impl From<Reject> for Stopped {
+    /// Something that was refused before anything ran.
+    fn from(reject: Reject) -> Self {
+        Self {
+            reject,
+            instructions: 0,
+            logs: Logs::default(),
+        }
+    }
 }
 
 /// The input of one execution.
@@ -60,8 +108,8 @@ pub struct Job<'a> {
     pub keep: bool,
 }
 
-/// Runs a job. A trap leaves nothing behind but the rejection.
-pub fn run(engine: &Engine, job: Job<'_>) -> Result<Done, Reject> {
+/// Runs a job.
+pub fn run(engine: &Engine, job: Job<'_>) -> Result<Done, Stopped> {
     let canister = job.view.canister;
     let limit = job.budget.instructions;
     let mut budget = job.budget;
@@ -97,15 +145,36 @@ pub fn run(engine: &Engine, job: Job<'_>) -> Result<Done, Reject> {
         }))
     });
     heap_limit_hit |= store.data().heap_limit_hit;
-    let heap = result.map_err(|error| explain(&error, canister, limit, heap_limit_hit))?;
-    let execution = store.into_data();
+    let instructions = limit.saturating_sub(store.get_fuel().unwrap_or(0));
+    let mut execution = store.into_data();
+    let heap = match result {
+        Ok(heap) => heap,
+        Err(error) => {
+            let (reject, why) = explain(&error, canister, limit, heap_limit_hit);
+            execution.set_kind(job.kind);
+            execution.print(format!("[TRAP]: {why}").as_bytes());
+            return Err(Stopped {
+                reject,
+                instructions,
+                logs: execution.logs,
+            });
+        }
+    };
     Ok(Done {
         answer: execution.answer,
         accepted: execution.accepted,
         certified: execution.certified,
         burnt: execution.burnt,
+        taken: execution.taken,
+        refund: execution.refund,
+        available: execution.available,
+        calls: execution.calls,
+        attached: execution.attached,
+        timer: execution.timer,
+        instructions,
         heap,
         stable: execution.stable.commit(),
+        logs: execution.logs,
     })
 }
 
@@ -136,6 +205,10 @@ fn attempt(
     }
     write_globals(store, instance, code, &heap.globals)?;
     let (start, export) = match entry {
+        Entry::Callback(function) => {
+            call_back(store, instance, function, code.info.memory64)?;
+            return Ok(instance);
+        }
         Entry::Export(export) => (false, export),
         Entry::StartThen(export) => (true, export),
     };
@@ -154,6 +227,33 @@ fn call(store: &mut Store<Execution>, instance: Instance, export: &str) -> wasmt
         // System entry points are optional; methods were looked up before.
         None => Ok(()),
     }
+}
+
+/// Calls a function of the table. What is no function there, or one of another type, stops the execution.
+fn call_back(
+    store: &mut Store<Execution>,
+    instance: Instance,
+    Function { index, environment }: Function,
+    memory64: bool,
+) -> wasmtime::Result<()> {
+    let found = instance
+        .get_table(&mut *store, TABLE)
+        .and_then(|table| table.get(&mut *store, index))
+        .ok_or(Trap::TableOutOfBounds)?;
+    let Some(Some(function)) = found.as_func() else {
+        return Err(Trap::IndirectCallToNull.into());
+    };
+    if memory64 {
+        let function = function
+            .typed::<u64, ()>(&*store)
+            .map_err(|_| Trap::BadSignature)?;
+        return function.call(&mut *store, environment);
+    }
+    let function = function
+        .typed::<u32, ()>(&*store)
+        .map_err(|_| Trap::BadSignature)?;
+    // It came as 32 bits.
+    function.call(&mut *store, u32::try_from(environment).unwrap_or(u32::MAX))
 }
 
 fn missing_global() -> Error {
@@ -206,8 +306,9 @@ fn write_globals(
     Ok(())
 }
 
-/// Turns what stopped an execution into a rejection, in the words of the replica where tools look for them.
-fn explain(error: &Error, canister: Principal, limit: u64, heap_limit_hit: bool) -> Reject {
+/// Turns what stopped an execution into a rejection, in the words of the replica where tools look for them, and into what the
+/// canister's logs say of it.
+fn explain(error: &Error, canister: Principal, limit: u64, heap_limit_hit: bool) -> (Reject, String) {
     let from = format!("Error from Canister {canister}: ");
     let (code, text) = match (error.downcast_ref::<SysTrap>(), error.downcast_ref::<Trap>()) {
         (Some(SysTrap::Explicit(message)), _) => (
@@ -218,6 +319,7 @@ fn explain(error: &Error, canister: Principal, limit: u64, heap_limit_hit: bool)
             ErrorCode::CanisterContractViolation,
             format!("Canister violated contract: {message}"),
         ),
+        (Some(SysTrap::Cycles(message)), _) => (ErrorCode::InsufficientCyclesInCall, message.clone()),
         (Some(SysTrap::OutOfInstructions), _) | (_, Some(Trap::OutOfFuel)) => (
             ErrorCode::CanisterInstructionLimitExceeded,
             format!("Canister exceeded the limit of {limit} instructions for single message execution."),
@@ -232,5 +334,9 @@ fn explain(error: &Error, canister: Principal, limit: u64, heap_limit_hit: bool)
             format!("Canister encountered a Wasm engine error: {error:#}"),
         ),
     };
-    Reject::new(code, from + &text)
+    let why = match error.downcast_ref::<SysTrap>() {
+        Some(SysTrap::Explicit(message)) => message.clone(),
+        _ => text.clone(),
+    };
+    (Reject::new(code, from + &text), why)
 }

@@ -23,13 +23,23 @@ use std::time::Duration;
 const WAIT: Duration = Duration::from_secs(10);
 
 /// What became of a call before it was executed.
-enum Submitted {
+pub enum Submitted {
     /// Refused before ordering; nothing about it is in the state.
     Rejected(Reject),
     /// On its way.
     Accepted(tokio::sync::oneshot::Receiver<Result<Arc<crate::cert::view::View>, crate::replica::Refused>>),
     /// Executed before.
     Known(Arc<crate::cert::view::View>),
+}
+
+/// How a call ended.
+pub enum Ended {
+    /// Refused before ordering.
+    Rejected(Reject),
+    /// This shows how.
+    Shown(Arc<crate::cert::view::View>),
+    /// Not yet.
+    Pending,
 }
 
 /// `POST /api/v4/canister/<id>/call`, and v3.
@@ -39,14 +49,10 @@ pub async fn synchronous(
     body: Bytes,
 ) -> Result<Response, HttpError> {
     let (request, submitted) = submit(&api, &id, &body).await?;
-    let view = match submitted {
-        Submitted::Rejected(reject) => return Ok(rejected(&reject, true)),
-        Submitted::Known(view) => view,
-        Submitted::Accepted(done) => match tokio::time::timeout(WAIT, done).await {
-            Err(_) => return Ok(StatusCode::ACCEPTED.into_response()),
-            Ok(Err(_)) => return Err(broken(&api)),
-            Ok(Ok(view)) => view?,
-        },
+    let view = match end(&api, submitted).await? {
+        Ended::Rejected(reject) => return Ok(rejected(&reject, true)),
+        Ended::Shown(view) => view,
+        Ended::Pending => return Ok(StatusCode::ACCEPTED.into_response()),
     };
     if view.state.requests.get(&request).is_none() {
         // It was a repetition whose first execution has been forgotten in between.
@@ -84,6 +90,19 @@ fn rejected(reject: &Reject, with_status: bool) -> Response {
     cbor(&Value::Map(fields))
 }
 
+/// Waits, not for ever, until a call has ended.
+pub async fn end(api: &Api, submitted: Submitted) -> Result<Ended, HttpError> {
+    Ok(match submitted {
+        Submitted::Rejected(reject) => Ended::Rejected(reject),
+        Submitted::Known(view) => Ended::Shown(view),
+        Submitted::Accepted(done) => match tokio::time::timeout(WAIT, done).await {
+            Err(_) => Ended::Pending,
+            Ok(Err(_)) => return Err(broken(api)),
+            Ok(Ok(view)) => Ended::Shown(view?),
+        },
+    })
+}
+
 fn broken(api: &Api) -> HttpError {
     HttpError::Broken(
         api.replica
@@ -99,7 +118,7 @@ async fn submit(api: &Api, id: &str, body: &Bytes) -> Result<(Hash, Submitted), 
     let Content::Call(invocation) = &envelope.content else {
         return Err(HttpError::Bad("the request is not a call".to_owned()));
     };
-    let now = api.now();
+    let now = api.now()?;
     authenticate(&envelope, now)?;
     let message = Ingress {
         id: envelope.request_id,
@@ -114,14 +133,23 @@ async fn submit(api: &Api, id: &str, body: &Bytes) -> Result<(Hash, Submitted), 
     if let Err(reject) = check_effective(&message)? {
         return Ok((request, Submitted::Rejected(reject)));
     }
+    Ok((request, place(api, message, now).await?))
+}
+
+/// Orders a call, unless it is known or not admitted.
+pub async fn place(api: &Api, message: Ingress, now: u64) -> Result<Submitted, HttpError> {
     let view = api.replica.views.latest();
-    if view.state.requests.get(&request).is_some() {
-        return Ok((request, Submitted::Known(view)));
+    if let Some(record) = view.state.requests.get(&message.id) {
+        if record.outcome.is_some() {
+            return Ok(Submitted::Known(view));
+        }
+        // It was admitted before, and is not executed again. Ordering it once more is how to wait for it.
+        return Ok(Submitted::Accepted(api.replica.submit(message)?));
     }
     if let Err(reject) = admit(api, &view.state, &message, now).await? {
-        return Ok((request, Submitted::Rejected(reject)));
+        return Ok(Submitted::Rejected(reject));
     }
-    Ok((request, Submitted::Accepted(api.replica.submit(message)?)))
+    Ok(Submitted::Accepted(api.replica.submit(message)?))
 }
 
 /// The canister in the path must be the one that the call is about.
@@ -165,13 +193,16 @@ async fn admit(
         arg: message.arg.clone(),
         time: now,
     };
+    if let Err(reject) = api.mode.takes_updates_of(&message.sender) {
+        return Ok(Err(reject));
+    }
     let executor = api.replica.executor.clone();
     if message.canister == Principal::management_canister() {
-        if let Err(reject) = mgmt::admit(state, &call, &api.creators) {
+        if let Err(reject) = mgmt::admit(state, &call, &api.creators, api.mode) {
             return Ok(Err(reject));
         }
         // Compiling takes long and depends on nothing but the module, so it happens here and not in the batch.
-        if let Some(module) = mgmt::module_to_install(&message.method, &message.arg) {
+        if let Some(module) = mgmt::module_to_install(state, &call) {
             let compile = move || executor.engine.compile(&module);
             let compiled = api.replica.pool.run(message.effective, compile).await;
             // What is wrong with a module is found again, and reported, when the batch is executed. Until then the

@@ -4,15 +4,20 @@
 
 mod access;
 mod call;
+mod gateway;
 mod query;
 mod read_state;
 pub mod serve;
 mod status;
 
+#[cfg(feature = "fuzz")]
+pub use gateway::read_anything;
+
 use crate::auth::AuthError;
 use crate::cert::keys::Keys;
 use crate::creators::Creators;
-use crate::replica::{Refused, Replica, now};
+use crate::mode::Mode;
+use crate::replica::{Refused, Replica};
 use crate::wire::cbor::Value;
 use crate::wire::envelope::EnvelopeError;
 use axum::Router;
@@ -37,12 +42,18 @@ pub struct Api {
     pub keys: Arc<Keys>,
     /// Who may create canisters.
     pub creators: Creators,
+    /// How often its data was restored from a backup.
+    pub incarnation: u64,
+    /// What the node is for.
+    pub mode: Mode,
 }
 
 impl Api {
-    /// The node's time: never before the certified one.
-    fn now(&self) -> u64 {
-        now().max(self.replica.views.latest().time)
+    /// The node's time: never before the certified one, and none when the clock is not believed, so that nothing is signed.
+    fn now(&self) -> Result<u64, HttpError> {
+        let certified = self.replica.views.latest().time;
+        let now = self.replica.clock.now(certified).map_err(Refused::Clock)?;
+        Ok(now.max(certified))
     }
 }
 
@@ -78,7 +89,7 @@ impl IntoResponse for HttpError {
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::Refused(Refused::Busy) => StatusCode::TOO_MANY_REQUESTS,
             Self::Refused(Refused::Full) => StatusCode::INSUFFICIENT_STORAGE,
-            Self::Refused(Refused::Stopping) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Refused(Refused::Stopping | Refused::Clock(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Broken(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         (
@@ -101,7 +112,7 @@ fn principal(text: &str) -> Result<Principal, HttpError> {
         .map_err(|error| HttpError::Bad(format!("`{text}` is not a principal: {error}")))
 }
 
-/// All endpoints.
+/// All endpoints, and the gateway for everything else.
 pub fn router(api: Arc<Api>) -> Router {
     Router::new()
         .route("/api/v2/status", get(status::status))
@@ -110,11 +121,13 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/api/v4/canister/{id}/call", post(call::synchronous))
         .route("/api/v2/canister/{id}/query", post(query::query))
         .route("/api/v3/canister/{id}/query", post(query::query))
-        .route("/api/v2/canister/{id}/read_state", post(read_state::canister))
+        .route("/api/v2/canister/{id}/read_state", post(read_state::canister_v2))
         .route("/api/v3/canister/{id}/read_state", post(read_state::canister))
-        .route("/api/v2/subnet/{id}/read_state", post(read_state::subnet))
+        .route("/api/v2/subnet/{id}/read_state", post(read_state::subnet_v2))
         .route("/api/v3/subnet/{id}/read_state", post(read_state::subnet))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(CorsLayer::permissive())
+        // Outside of the layer: whether other sites may read a canister's pages is for the canister to say.
+        .fallback(gateway::serve)
         .with_state(api)
 }

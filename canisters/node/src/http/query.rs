@@ -5,6 +5,7 @@
 use super::{Api, HttpError, cbor, principal};
 use crate::auth::authenticate;
 use crate::exec::call::{Call, not_found};
+use crate::mgmt;
 use crate::state::request::Reject;
 use crate::wire::cbor::Value;
 use crate::wire::envelope::{Content, Envelope};
@@ -12,7 +13,6 @@ use crate::wire::hash::hash_of_map;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use ic_error_types::ErrorCode;
 use ic_principal::Principal;
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ pub async fn query(
     let Content::Query(invocation) = &envelope.content else {
         return Err(HttpError::Bad("the request is not a query".to_owned()));
     };
-    let now = api.now();
+    let now = api.now()?;
     authenticate(&envelope, now)?;
     let call = Call {
         caller: envelope.sender,
@@ -36,13 +36,7 @@ pub async fn query(
         time: now,
     };
     let answer = if invocation.canister == Principal::management_canister() {
-        Err(Reject::new(
-            ErrorCode::CanisterMethodNotFound,
-            format!(
-                "Management canister has no query method '{}' in this version of dcanary-node",
-                call.method
-            ),
-        ))
+        management(&api, effective, &call, now)?
     } else if invocation.canister != effective {
         return Err(HttpError::Bad(format!(
             "the canister id in the path does not match the query for {}",
@@ -54,7 +48,24 @@ pub async fn query(
     signed(&api, &envelope, &answer, now)
 }
 
-async fn execute(
+/// A query of the management canister, through the canister that it is about.
+fn management(
+    api: &Api,
+    effective: Principal,
+    call: &Call,
+    now: u64,
+) -> Result<Result<Vec<u8>, Reject>, HttpError> {
+    match mgmt::query_target(&call.method, &call.arg) {
+        Err(reject) => Ok(Err(reject)),
+        Ok(target) if target != effective => Err(HttpError::Bad(format!(
+            "the canister id in the path does not match the query, which is about {target}"
+        ))),
+        Ok(_) => Ok(mgmt::query(&api.replica.views.fresh(now).state, call)),
+    }
+}
+
+/// Executes a query on the present state.
+pub async fn execute(
     api: &Api,
     id: Principal,
     call: Call,
@@ -71,7 +82,7 @@ async fn execute(
             .as_ref()
             .is_some_and(|code| code.compiled.info.uses_certificate);
         let certificate = asks.then(|| view.data_certificate(&id).into());
-        executor.query(&canister, &call, certificate)
+        executor.query(&view.state, &canister, &call, certificate)
     };
     api.replica
         .pool

@@ -1,6 +1,6 @@
 //! Certified reads of the state tree.
 
-use super::access::{Scope, select};
+use super::access::{Endpoint, Scope, select};
 use super::{Api, HttpError, cbor, principal};
 use crate::auth::authenticate;
 use crate::wire::cbor::Value;
@@ -10,37 +10,67 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use std::sync::Arc;
 
-/// `POST /api/v3/canister/<id>/read_state`, and v2.
+/// `POST /api/v3/canister/<id>/read_state`.
 pub async fn canister(
     State(api): State<Arc<Api>>,
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Response, HttpError> {
-    read(&api, Scope::Canister(principal(&id)?), &body)
+    read(&api, Scope::Canister(principal(&id)?), false, &body)
 }
 
-/// `POST /api/v3/subnet/<id>/read_state`, and v2.
+/// `POST /api/v2/canister/<id>/read_state`.
+pub async fn canister_v2(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Response, HttpError> {
+    read(&api, Scope::Canister(principal(&id)?), true, &body)
+}
+
+/// `POST /api/v3/subnet/<id>/read_state`.
 pub async fn subnet(
     State(api): State<Arc<Api>>,
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Response, HttpError> {
-    let id = principal(&id)?;
-    if id != api.keys.subnet_id {
-        return Err(HttpError::Bad(format!("{id} is not the subnet of this node")));
-    }
-    read(&api, Scope::Subnet, &body)
+    own_subnet(&api, &id)?;
+    read(&api, Scope::Subnet, false, &body)
 }
 
-fn read(api: &Api, scope: Scope, body: &Bytes) -> Result<Response, HttpError> {
+/// `POST /api/v2/subnet/<id>/read_state`.
+pub async fn subnet_v2(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Response, HttpError> {
+    own_subnet(&api, &id)?;
+    read(&api, Scope::Subnet, true, &body)
+}
+
+fn own_subnet(api: &Api, id: &str) -> Result<(), HttpError> {
+    let id = principal(id)?;
+    if id == api.keys.subnet_id {
+        return Ok(());
+    }
+    Err(HttpError::Bad(format!("{id} is not the subnet of this node")))
+}
+
+fn read(api: &Api, scope: Scope, v2: bool, body: &Bytes) -> Result<Response, HttpError> {
     let envelope = Envelope::decode(body)?;
     let Content::ReadState(paths) = &envelope.content else {
         return Err(HttpError::Bad("the request is not read_state".to_owned()));
     };
-    let now = api.now();
+    let now = api.now()?;
     authenticate(&envelope, now)?;
     let view = api.replica.views.fresh(now);
-    let wanted = select(&view.state, scope, &envelope.sender, paths)?;
+    let endpoint = Endpoint {
+        scope,
+        v2,
+        subnet: &api.keys.subnet_id,
+        root_subnet: &api.keys.root_id,
+    };
+    let wanted = select(&view.state, &endpoint, &envelope, paths)?;
     let certificate = view.certificate(wanted);
     Ok(cbor(&Value::Map(vec![(
         "certificate",

@@ -62,7 +62,8 @@ fn checkpoint_name(round: u64) -> String {
     format!("checkpoint-{round:016x}")
 }
 
-fn checkpoint_round(name: &str) -> Option<u64> {
+/// The round of a checkpoint by its file name.
+pub fn checkpoint_round(name: &str) -> Option<u64> {
     u64::from_str_radix(name.strip_prefix("checkpoint-")?, 16).ok()
 }
 

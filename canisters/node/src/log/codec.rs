@@ -3,7 +3,7 @@
 //! Fixed-width little-endian numbers, and byte strings after their length. Whatever is read was written by this program
 //! under the same version, and is checked all the same.
 
-use crate::exec::batch::{Batch, Ingress};
+use crate::exec::batch::{Batch, Ingress, Permissions};
 use crate::wire::hash::Hash;
 use ic_principal::Principal;
 use thiserror::Error;
@@ -33,7 +33,7 @@ impl Entry {
             .iter()
             .map(|message| message.arg.len() + message.method.len() + 160)
             .sum();
-        let mut out = Vec::with_capacity(size + 96);
+        let mut out = Vec::with_capacity(size + 128);
         out.extend_from_slice(&self.semantics);
         let (round, root) = self.checked.unwrap_or_default();
         out.extend_from_slice(&round.to_le_bytes());
@@ -41,6 +41,8 @@ impl Entry {
         out.extend_from_slice(&self.batch.round.to_le_bytes());
         out.extend_from_slice(&self.batch.time.to_le_bytes());
         out.extend_from_slice(&self.batch.memory_limit.to_le_bytes());
+        out.extend_from_slice(&self.batch.permissions.bits().to_le_bytes());
+        out.extend_from_slice(&self.batch.seed);
         out.extend_from_slice(&(self.batch.messages.len() as u64).to_le_bytes());
         for message in &self.batch.messages {
             out.extend_from_slice(&message.id);
@@ -64,6 +66,8 @@ impl Entry {
         let semantics = reader.array()?;
         let checked = (reader.number()?, reader.array()?);
         let (round, time, memory_limit) = (reader.number()?, reader.number()?, reader.number()?);
+        let permissions = Permissions::from_bits(reader.number()?).ok_or(Malformed)?;
+        let seed = reader.array()?;
         let count = reader.number()?;
         let mut messages = Vec::new();
         for _ in 0..count {
@@ -88,6 +92,8 @@ impl Entry {
                 round,
                 time,
                 memory_limit,
+                permissions,
+                seed,
                 messages,
             },
         })
@@ -153,14 +159,19 @@ mod tests {
     fn entry() -> impl Strategy<Value = Entry> {
         let checked = proptest::option::of((1..u64::MAX, any::<Hash>()));
         let messages = proptest::collection::vec(message(), 0..4);
-        (any::<[u8; 8]>(), checked, any::<[u64; 3]>(), messages).prop_map(
-            |(semantics, checked, [round, time, memory_limit], messages)| Entry {
+        let permissions =
+            any::<[bool; 2]>().prop_map(|[create, provisional]| Permissions { create, provisional });
+        let flags = (permissions, any::<Hash>());
+        (any::<[u8; 8]>(), checked, any::<[u64; 3]>(), flags, messages).prop_map(
+            |(semantics, checked, [round, time, memory_limit], (permissions, seed), messages)| Entry {
                 semantics,
                 checked,
                 batch: Batch {
                     round,
                     time,
                     memory_limit,
+                    permissions,
+                    seed,
                     messages,
                 },
             },

@@ -1,7 +1,10 @@
 //! The bytes of a checkpoint: description (CBOR), modules, pages; a SHA-256 over everything at the end.
 
+mod blobs;
+mod calls;
 #[cfg(test)]
 pub mod held;
+mod kept;
 mod read;
 mod write;
 
@@ -15,13 +18,16 @@ use crate::state::request::Record;
 use crate::wasm::inspect::ModuleError;
 use crate::wire::hash::Hash;
 use ic_principal::Principal;
+use kept::Kept;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use std::io;
 use std::sync::Arc;
 use thiserror::Error;
 
-const MAGIC: &[u8; 8] = b"DCNCKP1\n";
+const MAGIC: &[u8; 8] = b"DCNCKP2\n";
+/// The format before it, which is read and not written: it has fewer fields.
+const OLD_MAGIC: &[u8; 8] = b"DCNCKP1\n";
 
 /// Why the bytes of a checkpoint are not usable.
 #[derive(Debug, Error)]
@@ -59,8 +65,14 @@ struct Description {
     time: u64,
     next_number: u64,
     effects: Hash,
+    #[serde(default)]
+    seed: Hash,
+    #[serde(default)]
+    draws: u64,
     canisters: Vec<CanisterDescription>,
     requests: Vec<(ByteBuf, Record)>,
+    #[serde(default)]
+    calls: calls::CallsDescription,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -71,11 +83,15 @@ struct CanisterDescription {
     status: Status,
     version: u64,
     cycles: ByteBuf,
+    #[serde(default)]
+    timer: u64,
     certified: ByteBuf,
     module: Option<Hash>,
     heap_size: u64,
     globals: Vec<(u8, ByteBuf)>,
     stable_size: u64,
+    #[serde(default)]
+    kept: Kept,
 }
 
 type PageChange = (u64, Option<Arc<[u8; PAGE]>>);

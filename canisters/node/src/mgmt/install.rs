@@ -2,20 +2,26 @@
 //!
 //! Source: IC interface specification, "IC method `install_code`".
 
+use super::chunks::{self, ChunkedArgs};
+use super::sender::{Sender, note};
 use super::{decode, nothing};
-use crate::exec::call::{Call, Changed, advance, no_code};
+use crate::exec::call::{Call, Changed, advance, no_code, printed};
 use crate::exec::limits::budget;
 use crate::exec::machine::Machine;
 use crate::exec::memory::of_module;
-use crate::exec::run::{Done, Entry, Job, run};
+use crate::exec::run::{Done, Entry, Job, Stopped, run};
 use crate::heap::stable::Stable;
 use crate::heap::wasm_memory::Heap;
 use crate::state::canister::{Canister, Code};
+use crate::state::logs::Logs;
 use crate::state::request::Reject;
 use crate::sysapi::context::Contexts;
 use candid::{CandidType, Deserialize};
 use ic_error_types::ErrorCode;
-use ic_management_canister_types::{CanisterInstallMode, UpgradeFlags, WasmMemoryPersistence};
+use ic_management_canister_types::{
+    CanisterInstallMode, ChangeDetails, CodeDeploymentMode, CodeDeploymentRecord, UpgradeFlags,
+    WasmMemoryPersistence,
+};
 use serde_bytes::ByteBuf;
 use std::sync::Arc;
 
@@ -33,10 +39,53 @@ pub fn module(arg: &[u8]) -> Option<Vec<u8>> {
         .map(|args| args.wasm_module.into_vec())
 }
 
+/// A module on its way into a canister.
+struct Install {
+    mode: CanisterInstallMode,
+    wasm: Vec<u8>,
+    arg: Vec<u8>,
+}
+
 /// `install_code`.
-pub fn install(machine: &mut Machine, canister: &Canister, call: &Call) -> Result<Vec<u8>, Reject> {
+pub fn install(
+    machine: &mut Machine,
+    canister: &Canister,
+    call: &Call,
+    sender: &Sender,
+) -> Result<Vec<u8>, Reject> {
     let args: InstallArgs = decode(&call.arg)?;
-    let code = Code::new(args.wasm_module.into_vec().into(), &machine.executor.engine).map_err(|error| {
+    let install = Install {
+        mode: args.mode,
+        wasm: args.wasm_module.into_vec(),
+        arg: args.arg.into_vec(),
+    };
+    deploy(machine, canister, call, sender, install)
+}
+
+/// `install_chunked_code`.
+pub fn chunked(
+    machine: &mut Machine,
+    canister: &Canister,
+    call: &Call,
+    sender: &Sender,
+) -> Result<Vec<u8>, Reject> {
+    let args: ChunkedArgs = decode(&call.arg)?;
+    let install = Install {
+        mode: args.mode,
+        wasm: chunks::assemble(machine.state(), &call.caller, &args)?,
+        arg: args.arg.into_vec(),
+    };
+    deploy(machine, canister, call, sender, install)
+}
+
+fn deploy(
+    machine: &mut Machine,
+    canister: &Canister,
+    call: &Call,
+    sender: &Sender,
+    Install { mode, wasm, arg }: Install,
+) -> Result<Vec<u8>, Reject> {
+    let code = Code::new(wasm.into(), &machine.executor.engine).map_err(|error| {
         Reject::new(
             ErrorCode::CanisterInvalidWasm,
             format!(
@@ -50,11 +99,12 @@ pub fn install(machine: &mut Machine, canister: &Canister, call: &Call) -> Resul
     machine
         .memory()
         .need(of_module(code.wasm.len(), code.compiled.info.min_pages))?;
-    let call = Call {
-        arg: args.arg.into_vec().into(),
+    let inner = Call {
+        arg: arg.into(),
         ..call.clone()
     };
-    let (next, changed) = match args.mode {
+    let module_hash = code.hash.to_vec();
+    let (deployed, mode) = match mode {
         CanisterInstallMode::Install if canister.code.is_some() => {
             return Err(Reject::new(
                 ErrorCode::CanisterNonEmpty,
@@ -64,13 +114,29 @@ pub fn install(machine: &mut Machine, canister: &Canister, call: &Call) -> Resul
                 ),
             ));
         }
-        CanisterInstallMode::Install | CanisterInstallMode::Reinstall => {
-            begin(machine, canister, code, &call)?
-        }
-        CanisterInstallMode::Upgrade(flags) => {
-            upgrade(machine, canister, code, &call, flags.unwrap_or_default())?
-        }
+        CanisterInstallMode::Install => (
+            begin(machine, canister, code, &inner),
+            CodeDeploymentMode::Install,
+        ),
+        CanisterInstallMode::Reinstall => (
+            begin(machine, canister, code, &inner),
+            CodeDeploymentMode::Reinstall,
+        ),
+        CanisterInstallMode::Upgrade(flags) => (
+            upgrade(machine, canister, code, &inner, flags.unwrap_or_default()),
+            CodeDeploymentMode::Upgrade,
+        ),
     };
+    let (mut next, changed) = deployed.map_err(|Stopped { reject, logs, .. }| {
+        // Nothing of it takes effect, but what was printed on the way can be read.
+        if let Some(next) = printed(canister, canister.cycles, &logs) {
+            machine.commit(next, &(Vec::new(), Vec::new()));
+        }
+        reject
+    })?;
+    next.installed = Some(call.time);
+    let record = CodeDeploymentRecord { mode, module_hash };
+    note(&mut next, call, sender, ChangeDetails::CodeDeployment(record));
     machine.commit(next, &changed);
     nothing()
 }
@@ -91,23 +157,27 @@ fn step(
     call: &Call,
     kind: Contexts,
     entry: Entry<'_>,
-) -> Result<Done, Reject> {
+) -> Result<Done, Stopped> {
     let executor = &machine.executor;
     let code = canister.code.as_ref().ok_or_else(|| no_code(canister.id))?;
-    let done = run(
+    let mut view = executor.view(canister, call);
+    if kind == Contexts::I {
+        // New code sees the version after the change, the old one that before it.
+        view.version += 1;
+    }
+    run(
         &executor.engine,
         Job {
             code: &code.compiled,
             heap: &canister.heap,
             stable: canister.stable.clone(),
             kind,
-            view: executor.view(canister, call),
+            view,
             budget: budget(canister, executor.limits.install, false, machine.memory().spare()),
             entry,
             keep: true,
         },
-    )?;
-    Ok(done)
+    )
 }
 
 /// A canister with fresh code: everything wiped, then the start function and `canister_init`.
@@ -116,11 +186,13 @@ fn begin(
     canister: &Canister,
     code: Arc<Code>,
     call: &Call,
-) -> Result<(Canister, Changed), Reject> {
+) -> Result<(Canister, Changed), Stopped> {
     let mut fresh = canister.clone();
+    fresh.logs.purge();
     fresh.heap = initial_heap(&code);
     fresh.stable = Stable::default();
     fresh.certified = Vec::new();
+    fresh.timer = 0;
     fresh.code = Some(code);
     let done = step(
         machine,
@@ -139,12 +211,12 @@ fn upgrade(
     code: Arc<Code>,
     call: &Call,
     flags: UpgradeFlags,
-) -> Result<(Canister, Changed), Reject> {
-    if canister.code.is_none() {
-        return Err(no_code(canister.id));
-    }
+) -> Result<(Canister, Changed), Stopped> {
+    let old = canister.code.as_ref().ok_or_else(|| no_code(canister.id))?;
+    check_persistence(canister, old, &code, flags)?;
     let mut current = canister.clone();
     let mut stable_changed = Vec::new();
+    let mut printed = Logs::default();
     if flags.skip_pre_upgrade != Some(true) {
         let done = step(
             machine,
@@ -153,6 +225,7 @@ fn upgrade(
             Contexts::G,
             Entry::Export("canister_pre_upgrade"),
         )?;
+        printed = done.logs.clone();
         let (after, changed) = advance(canister, done);
         (current, stable_changed) = (after, changed.1);
         // An upgrade is one change, however many steps it takes.
@@ -169,14 +242,45 @@ fn upgrade(
         _ => fresh,
     };
     current.code = Some(code);
+    // What `canister_pre_upgrade` set is of the old code too.
+    current.timer = 0;
     let done = step(
         machine,
         &current,
         call,
         Contexts::I,
         Entry::StartThen("canister_post_upgrade"),
-    )?;
+    )
+    .map_err(|stopped| {
+        printed.append(&stopped.logs, canister.log_limit());
+        Stopped {
+            logs: printed,
+            ..stopped
+        }
+    })?;
     let (next, (heap_changed, more)) = advance(&current, done);
     stable_changed.extend(more);
     Ok((next, (heap_changed, stable_changed)))
+}
+
+/// The section by which a module says that its heap may be kept.
+const PERSISTENCE: &str = "enhanced-orthogonal-persistence";
+
+/// Whether the heap is kept must be said where the old code expects it to be, and kept only where the new code does too.
+fn check_persistence(canister: &Canister, old: &Code, new: &Code, flags: UpgradeFlags) -> Result<(), Reject> {
+    let expects = |code: &Code| {
+        let section = code.compiled.info.metadata.get(PERSISTENCE);
+        section.is_some_and(|section| !section.public)
+    };
+    let missing = match flags.wasm_memory_persistence {
+        None if expects(old) => "the upgrade must say whether the heap is kept (wasm_memory_persistence)",
+        Some(WasmMemoryPersistence::Keep) if !expects(new) => {
+            "the heap cannot be kept, because the new module has no private section for it"
+        }
+        _ => return Ok(()),
+    };
+    Err(Reject::new(
+        ErrorCode::CanisterContractViolation,
+        format!("Error from Canister {}: {missing} ({PERSISTENCE})", canister.id),
+    ))
 }

@@ -3,70 +3,46 @@
 //! Source: IC interface specification, "The IC management canister". Its methods run inside a batch like any message;
 //! [`admit`] applies the same checks before ordering, so that a refusal costs nothing.
 
+mod chunks;
 mod create;
+mod info;
 mod install;
 mod lifecycle;
+mod logs;
+mod method;
+mod random;
+mod sender;
 mod settings;
 mod status;
+
+pub use random::raw_rand;
+pub use sender::{Sender, names_its_version};
+#[cfg(test)]
+pub use settings::defaults as default_settings;
 
 use crate::creators::Creators;
 use crate::exec::call::{Call, not_found};
 use crate::exec::machine::Machine;
+use crate::mode::Mode;
 use crate::state::State;
 use crate::state::canister::Canister;
 use crate::state::request::Reject;
 use candid::{CandidType, Deserialize};
 use ic_error_types::ErrorCode;
 use ic_principal::Principal;
+use method::{Audience, Channel, Method};
 use std::sync::Arc;
 
-/// The methods this version has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Method {
-    Create,
-    ProvisionalCreate,
-    ProvisionalTopUp,
-    Install,
-    Uninstall,
-    UpdateSettings,
-    Status,
-    Start,
-    Stop,
-    Delete,
-}
-
-impl Method {
-    fn of(name: &str) -> Result<Self, Reject> {
-        Ok(match name {
-            "create_canister" => Self::Create,
-            "provisional_create_canister_with_cycles" => Self::ProvisionalCreate,
-            "provisional_top_up_canister" => Self::ProvisionalTopUp,
-            "install_code" => Self::Install,
-            "uninstall_code" => Self::Uninstall,
-            "update_settings" => Self::UpdateSettings,
-            "canister_status" => Self::Status,
-            "start_canister" => Self::Start,
-            "stop_canister" => Self::Stop,
-            "delete_canister" => Self::Delete,
-            _ => {
-                return Err(Reject::new(
-                    ErrorCode::CanisterMethodNotFound,
-                    format!("Management canister has no method '{name}' in this version of dcanary-node"),
-                ));
-            }
-        })
-    }
-
-    /// Whether the method is about an existing canister.
-    fn has_target(self) -> bool {
-        !matches!(self, Self::Create | Self::ProvisionalCreate)
-    }
-}
-
-/// The field that every method about a canister has.
+/// The field that every method about a canister has but one.
 #[derive(CandidType, Deserialize)]
 struct Target {
     canister_id: Principal,
+}
+
+/// That of `install_chunked_code`.
+#[derive(CandidType, Deserialize)]
+struct ChunkedTarget {
+    target_canister: Principal,
 }
 
 /// Decodes an argument; decoding work is bounded because the argument comes from a stranger.
@@ -87,7 +63,8 @@ fn decode<T: CandidType + for<'de> Deserialize<'de>>(arg: &[u8]) -> Result<T, Re
     })
 }
 
-fn encode<T: CandidType>(value: &T) -> Result<Vec<u8>, Reject> {
+/// Encodes a reply.
+pub fn encode<T: CandidType>(value: &T) -> Result<Vec<u8>, Reject> {
     candid::encode_one(value).map_err(|error| {
         Reject::new(
             ErrorCode::InvalidManagementPayload,
@@ -97,7 +74,7 @@ fn encode<T: CandidType>(value: &T) -> Result<Vec<u8>, Reject> {
 }
 
 /// The reply of methods without a result.
-fn nothing() -> Result<Vec<u8>, Reject> {
+pub fn nothing() -> Result<Vec<u8>, Reject> {
     candid::encode_args(()).map_err(|error| {
         Reject::new(
             ErrorCode::InvalidManagementPayload,
@@ -106,19 +83,47 @@ fn nothing() -> Result<Vec<u8>, Reject> {
     })
 }
 
-/// The canister that a management call is about; `None` for those that create one.
-pub fn target(method: &str, arg: &[u8]) -> Result<Option<Principal>, Reject> {
-    if Method::of(method)?.has_target() {
-        Ok(Some(decode::<Target>(arg)?.canister_id))
+fn target_of(method: Method, arg: &[u8]) -> Result<Principal, Reject> {
+    if method == Method::InstallChunked {
+        Ok(decode::<ChunkedTarget>(arg)?.target_canister)
     } else {
-        Ok(None)
+        Ok(decode::<Target>(arg)?.canister_id)
     }
 }
 
+/// The method of a name, if canisters can call it in updates.
+fn by_canister(name: &str) -> Result<Method, Reject> {
+    let method = Method::of(name)?;
+    match method.channel() {
+        Channel::All | Channel::Canisters => Ok(method),
+        Channel::Queries => Err(only_by_query(name)),
+    }
+}
+
+/// The method of a name, if it can be called by the users' ingress messages.
+fn by_ingress(name: &str) -> Result<Method, Reject> {
+    let method = Method::of(name)?;
+    let only = match method.channel() {
+        Channel::All => return Ok(method),
+        Channel::Canisters => format!("Only canisters can call ic00 method {name}"),
+        Channel::Queries => return Err(only_by_query(name)),
+    };
+    Err(Reject::new(ErrorCode::CanisterRejectedMessage, only))
+}
+
+/// The canister that a management call by an ingress message is about; `None` for those that create one.
+pub fn target(name: &str, arg: &[u8]) -> Result<Option<Principal>, Reject> {
+    let method = by_ingress(name)?;
+    method.has_target().then(|| target_of(method, arg)).transpose()
+}
+
 /// Checks before ordering what executing would check first.
-pub fn admit(state: &State, call: &Call, creators: &Creators) -> Result<(), Reject> {
-    let method = Method::of(&call.method)?;
-    if !method.has_target() && !creators.include(&call.caller) {
+pub fn admit(state: &State, call: &Call, creators: &Creators, mode: Mode) -> Result<(), Reject> {
+    let method = by_ingress(&call.method)?;
+    if method.is_provisional() {
+        mode.has_provisional(&call.method)?;
+    }
+    if method.creates() && !creators.include(&call.caller) {
         return Err(Reject::new(
             ErrorCode::CanisterInvalidController,
             format!(
@@ -128,8 +133,10 @@ pub fn admit(state: &State, call: &Call, creators: &Creators) -> Result<(), Reje
         ));
     }
     if method.has_target() {
-        let target = decode::<Target>(&call.arg)?.canister_id;
-        authorize(state, method, &target, call)?;
+        authorize(state, method, &target_of(method, &call.arg)?, call)?;
+    }
+    if method == Method::InstallChunked {
+        chunks::check(state, call)?;
     }
     Ok(())
 }
@@ -142,52 +149,125 @@ fn authorize<'a>(
     call: &Call,
 ) -> Result<&'a Arc<Canister>, Reject> {
     let canister = state.canister(id).ok_or_else(|| not_found(*id))?;
-    let allowed = match method {
-        Method::ProvisionalTopUp => true,
-        Method::Status => {
-            canister.is_controlled_by(&call.caller) || status::is_visible(canister, &call.caller)
-        }
-        _ => canister.is_controlled_by(&call.caller),
+    let caller = &call.caller;
+    let allowed = match method.audience() {
+        Audience::Everybody => true,
+        Audience::Controllers => canister.is_controlled_by(caller),
+        Audience::ControllersAndItself => canister.is_controlled_by(caller) || caller == id,
+        Audience::StatusViewers => status::is_visible(canister, caller),
+        Audience::LogViewers => logs::are_visible(canister, caller),
     };
     if allowed {
         return Ok(canister);
     }
-    Err(Reject::new(
-        ErrorCode::CanisterInvalidController,
-        format!(
-            "Only controllers of canister {id} can call ic00 method {}",
-            call.method
+    let (error, who) = match method.audience() {
+        Audience::LogViewers => (
+            ErrorCode::CanisterRejectedMessage,
+            format!("Caller {caller} is not allowed to access canister logs"),
         ),
-    ))
+        _ => (
+            ErrorCode::CanisterInvalidController,
+            format!(
+                "Only controllers of canister {id} can call ic00 method {}",
+                call.method
+            ),
+        ),
+    };
+    Err(Reject::new(error, who))
 }
 
-/// Executes a management call.
-pub fn execute(machine: &mut Machine, call: &Call) -> Result<Vec<u8>, Reject> {
-    let method = Method::of(&call.method)?;
-    if !method.has_target() {
-        return match method {
-            Method::Create => create::create(machine, call),
-            _ => create::provisional(machine, call),
-        };
+/// Executes a management call, of a user or of a canister. Cycles that it takes are taken from the sender's. `None` when it is
+/// answered later.
+pub fn execute(machine: &mut Machine, call: &Call, sender: &mut Sender) -> Result<Option<Vec<u8>>, Reject> {
+    let method = if sender.is_canister() {
+        by_canister(&call.method)?
+    } else {
+        by_ingress(&call.method)?
+    };
+    sender::check_sender(call, sender)?;
+    // Users were refused before their calls were ordered.
+    if sender.is_canister() && method.is_provisional() && !machine.permissions().provisional {
+        Mode::Production.has_provisional(&call.method)?;
     }
-    let id = decode::<Target>(&call.arg)?.canister_id;
-    let canister = authorize(machine.state(), method, &id, call)?.clone();
     match method {
-        Method::Install => install::install(machine, &canister, call),
-        Method::Uninstall => lifecycle::uninstall(machine, &canister),
-        Method::UpdateSettings => settings::update(machine, &canister, call),
-        Method::Status => status::status(&canister),
-        Method::Start => lifecycle::start(machine, &canister),
-        Method::Stop => lifecycle::stop(machine, &canister),
-        Method::Delete => lifecycle::delete(machine, &canister),
-        Method::ProvisionalTopUp => create::top_up(machine, &canister, call),
-        Method::Create | Method::ProvisionalCreate => nothing(),
+        Method::Create => create::create(machine, call, sender).map(Some),
+        Method::ProvisionalCreate => create::provisional(machine, call, sender).map(Some),
+        Method::RawRand => {
+            machine.wait_for_seed(sender);
+            Ok(None)
+        }
+        _ => about(machine, method, call, sender),
     }
 }
 
-/// The module of an `install_code` argument, so that it can be compiled ahead of ordering.
-pub fn module_to_install(method: &str, arg: &[u8]) -> Option<Vec<u8>> {
-    (Method::of(method).ok()? == Method::Install)
-        .then(|| install::module(arg))
-        .flatten()
+/// Executes a call that is about an existing canister.
+fn about(
+    machine: &mut Machine,
+    method: Method,
+    call: &Call,
+    sender: &mut Sender,
+) -> Result<Option<Vec<u8>>, Reject> {
+    let id = target_of(method, &call.arg)?;
+    let canister = authorize(machine.state(), method, &id, call)?.clone();
+    let reply = match method {
+        Method::Stop => return lifecycle::stop(machine, &canister, sender),
+        Method::Install => install::install(machine, &canister, call, sender),
+        Method::InstallChunked => install::chunked(machine, &canister, call, sender),
+        Method::UploadChunk => chunks::upload(machine, &canister, call),
+        Method::ClearChunkStore => chunks::clear(machine, &canister),
+        Method::StoredChunks => chunks::stored(&canister),
+        Method::Uninstall => lifecycle::uninstall(machine, &canister, call, sender),
+        Method::UpdateSettings => settings::update(machine, &canister, call, sender),
+        Method::Status => status::status(&canister),
+        Method::Info => info::info(&canister, call),
+        Method::Metadata => info::metadata(&canister, call),
+        Method::Start => lifecycle::start(machine, &canister),
+        Method::Delete => lifecycle::delete(machine, &canister),
+        Method::DepositCycles => create::deposit(machine, &canister, sender),
+        Method::ProvisionalTopUp => create::top_up(machine, &canister, call),
+        Method::Create | Method::ProvisionalCreate | Method::RawRand | Method::FetchLogs => nothing(),
+    };
+    reply.map(Some)
+}
+
+fn only_by_query(name: &str) -> Reject {
+    Reject::new(
+        ErrorCode::CanisterRejectedMessage,
+        format!("{name} API is only accessible in non-replicated mode"),
+    )
+}
+
+/// The method of a name, if it can be called by queries.
+fn by_query(name: &str) -> Result<Method, Reject> {
+    match Method::of(name)? {
+        method @ (Method::FetchLogs | Method::Status) => Ok(method),
+        _ => Err(Reject::new(
+            ErrorCode::CanisterMethodNotFound,
+            format!("Management canister has no query method '{name}'"),
+        )),
+    }
+}
+
+/// The canister that a management query is about.
+pub fn query_target(name: &str, arg: &[u8]) -> Result<Principal, Reject> {
+    target_of(by_query(name)?, arg)
+}
+
+/// Executes a management query of a user. Canisters make none: a composite query calls canisters only.
+pub fn query(state: &State, call: &Call) -> Result<Vec<u8>, Reject> {
+    let method = by_query(&call.method)?;
+    let canister = authorize(state, method, &target_of(method, &call.arg)?, call)?;
+    match method {
+        Method::FetchLogs => logs::fetch(canister, call),
+        _ => status::status(canister),
+    }
+}
+
+/// The module that an admitted call installs, so that it can be compiled ahead of ordering.
+pub fn module_to_install(state: &State, call: &Call) -> Option<Vec<u8>> {
+    match Method::of(&call.method).ok()? {
+        Method::Install => install::module(&call.arg),
+        Method::InstallChunked => chunks::assemble(state, &call.caller, &decode(&call.arg).ok()?).ok(),
+        _ => None,
+    }
 }

@@ -2,22 +2,30 @@
 //!
 //! Source: IC interface specification, "IC method `create_canister`" and "`update_settings`".
 
+use super::sender::{Sender, note};
 use super::{decode, nothing};
 use crate::exec::call::Call;
 use crate::exec::machine::Machine;
-use crate::state::canister::Canister;
+use crate::exec::memory::of_logs;
+use crate::state::canister::{Canister, nat_to_u64};
+use crate::state::logs::DEFAULT_LIMIT;
 use crate::state::request::Reject;
+use crate::wire::cbor::Value;
+use crate::wire::hash::{Hash, hash_of_map};
 use candid::{CandidType, Deserialize, Nat};
 use ic_error_types::ErrorCode;
 use ic_management_canister_types::{
-    CanisterSettings, DefiniteCanisterSettings, EnvironmentVariable, LogVisibility, SnapshotVisibility,
-    StatusVisibility,
+    CanisterSettings, ChangeDetails, ControllersChangeRecord, DefiniteCanisterSettings, EnvironmentVariable,
+    LogVisibility, SnapshotVisibility, StatusVisibility,
 };
 use ic_principal::Principal;
 use std::collections::BTreeSet;
 
 const MAX_CONTROLLERS: usize = 10;
-const MAX_MEMORY: u64 = 1 << 48;
+const MAX_VIEWERS: usize = 10;
+const MAX_WASM_MEMORY: u128 = 1 << 48;
+/// 2 MiB.
+const MAX_LOG_MEMORY: u128 = 2 << 20;
 const MAX_ENVIRONMENT: usize = 20;
 const MAX_ENVIRONMENT_TEXT: usize = 128;
 /// 30 days in seconds.
@@ -26,9 +34,8 @@ const FREEZING_THRESHOLD: u64 = 2_592_000;
 const WASM_MEMORY_LIMIT: u64 = 3 << 30;
 /// 5 T.
 const RESERVED_CYCLES_LIMIT: u64 = 5_000_000_000_000;
-const LOG_MEMORY_LIMIT: u64 = 4_096;
 
-/// Only what is read of the argument; `sender_canister_version` is for canisters as callers.
+/// Only what is read of the argument; `sender_canister_version` is checked for all methods at once.
 #[derive(CandidType, Deserialize)]
 struct UpdateArgs {
     settings: CanisterSettings,
@@ -44,7 +51,7 @@ pub fn defaults(controller: Principal) -> DefiniteCanisterSettings {
         reserved_cycles_limit: Nat::from(RESERVED_CYCLES_LIMIT),
         minimum_incoming_canister_call_cycles: Nat::from(0u8),
         log_visibility: LogVisibility::Controllers,
-        log_memory_limit: Nat::from(LOG_MEMORY_LIMIT),
+        log_memory_limit: Nat::from(DEFAULT_LIMIT),
         snapshot_visibility: SnapshotVisibility::Controllers,
         status_visibility: StatusVisibility::Controllers,
         wasm_memory_limit: Nat::from(WASM_MEMORY_LIMIT),
@@ -57,7 +64,7 @@ fn invalid(message: String) -> Reject {
     Reject::new(ErrorCode::CanisterContractViolation, message)
 }
 
-fn bounded(name: &str, value: Nat, most: u64) -> Result<Nat, Reject> {
+fn bounded(name: &str, value: Nat, most: u128) -> Result<Nat, Reject> {
     if value.0 > most.into() {
         return Err(invalid(format!(
             "The setting {name} must be at most {most}, but {value} was given"
@@ -92,31 +99,43 @@ pub fn apply(
             "memory_allocation",
             wanted.memory_allocation,
             &mut settings.memory_allocation,
-            MAX_MEMORY,
+            u64::MAX.into(),
         ),
         (
             "freezing_threshold",
             wanted.freezing_threshold,
             &mut settings.freezing_threshold,
-            u64::MAX,
+            u64::MAX.into(),
         ),
         (
             "wasm_memory_limit",
             wanted.wasm_memory_limit,
             &mut settings.wasm_memory_limit,
-            MAX_MEMORY,
+            MAX_WASM_MEMORY,
         ),
         (
             "wasm_memory_threshold",
             wanted.wasm_memory_threshold,
             &mut settings.wasm_memory_threshold,
-            MAX_MEMORY,
+            MAX_WASM_MEMORY,
         ),
         (
             "log_memory_limit",
             wanted.log_memory_limit,
             &mut settings.log_memory_limit,
-            2 << 20,
+            MAX_LOG_MEMORY,
+        ),
+        (
+            "reserved_cycles_limit",
+            wanted.reserved_cycles_limit,
+            &mut settings.reserved_cycles_limit,
+            u128::MAX,
+        ),
+        (
+            "minimum_incoming_canister_call_cycles",
+            wanted.minimum_incoming_canister_call_cycles,
+            &mut settings.minimum_incoming_canister_call_cycles,
+            u128::MAX,
         ),
     ];
     for (name, value, place, most) in numbers {
@@ -124,11 +143,14 @@ pub fn apply(
             *place = bounded(name, value, most)?;
         }
     }
-    if let Some(limit) = wanted.reserved_cycles_limit {
-        settings.reserved_cycles_limit = limit;
+    if let Some(LogVisibility::AllowedViewers(viewers)) = &wanted.log_visibility {
+        few("log_visibility", viewers)?;
     }
-    if let Some(minimum) = wanted.minimum_incoming_canister_call_cycles {
-        settings.minimum_incoming_canister_call_cycles = minimum;
+    if let Some(SnapshotVisibility::AllowedViewers(viewers)) = &wanted.snapshot_visibility {
+        few("snapshot_visibility", viewers)?;
+    }
+    if let Some(StatusVisibility::AllowedViewers(viewers)) = &wanted.status_visibility {
+        few("status_visibility", viewers)?;
     }
     settings.log_visibility = wanted.log_visibility.unwrap_or(settings.log_visibility);
     settings.snapshot_visibility = wanted.snapshot_visibility.unwrap_or(settings.snapshot_visibility);
@@ -137,6 +159,16 @@ pub fn apply(
         settings.environment_variables = environment(variables)?;
     }
     Ok(settings)
+}
+
+fn few(name: &str, viewers: &[Principal]) -> Result<(), Reject> {
+    if viewers.len() > MAX_VIEWERS {
+        return Err(invalid(format!(
+            "The setting {name} can have at most {MAX_VIEWERS} allowed viewers, but {} were given",
+            viewers.len()
+        )));
+    }
+    Ok(())
 }
 
 fn environment(mut variables: Vec<EnvironmentVariable>) -> Result<Vec<EnvironmentVariable>, Reject> {
@@ -160,12 +192,65 @@ fn environment(mut variables: Vec<EnvironmentVariable>) -> Result<Vec<Environmen
     Ok(variables)
 }
 
+/// Refuses a memory allocation that is more than the node has. It is noted and not set aside: see `docs/ic-node.md`.
+pub fn guarantee(machine: &Machine, settings: &DefiniteCanisterSettings) -> Result<(), Reject> {
+    let limit = machine.memory().limit;
+    if nat_to_u64(&settings.memory_allocation) > limit {
+        return Err(Reject::new(
+            ErrorCode::SubnetOversubscribed,
+            format!(
+                "The setting memory_allocation asks for {} bytes, and the node has {limit}",
+                settings.memory_allocation
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// The hash of the environment variables, as the history of a canister tells it.
+pub fn environment_hash(settings: &DefiniteCanisterSettings) -> Result<Hash, Reject> {
+    let variables: Vec<_> = settings
+        .environment_variables
+        .iter()
+        .map(|variable| (variable.name.as_str(), Value::Text(&variable.value)))
+        .collect();
+    hash_of_map(&variables).map_err(|error| invalid(error.to_string()))
+}
+
 /// `update_settings`.
-pub fn update(machine: &mut Machine, canister: &Canister, call: &Call) -> Result<Vec<u8>, Reject> {
+pub fn update(
+    machine: &mut Machine,
+    canister: &Canister,
+    call: &Call,
+    sender: &Sender,
+) -> Result<Vec<u8>, Reject> {
     let args: UpdateArgs = decode(&call.arg)?;
+    let (controllers, limited) = (
+        args.settings.controllers.is_some(),
+        args.settings.wasm_memory_limit.is_some(),
+    );
     let mut next = canister.clone();
     next.settings = apply(next.settings, args.settings)?;
+    guarantee(machine, &next.settings)?;
+    if limited && next.heap_limit() > 0 && next.heap.bytes() > next.heap_limit() {
+        return Err(invalid(format!(
+            "The setting wasm_memory_limit must be at least the present size of the memory, which is {} bytes, but {} was \
+             given",
+            next.heap.bytes(),
+            next.heap_limit()
+        )));
+    }
+    let more = of_logs(next.log_limit()).saturating_sub(of_logs(canister.log_limit()));
+    machine.memory().need(more)?;
+    let limit = next.log_limit();
+    next.logs.shrink(limit);
     next.version += 1;
+    if controllers {
+        let record = ControllersChangeRecord {
+            controllers: next.settings.controllers.clone(),
+        };
+        note(&mut next, call, sender, ChangeDetails::ControllersChange(record));
+    }
     machine.commit(next, &(Vec::new(), Vec::new()));
     nothing()
 }

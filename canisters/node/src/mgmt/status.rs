@@ -12,8 +12,11 @@ use ic_management_canister_types::{
 };
 use ic_principal::Principal;
 
-/// Whether somebody who is no controller may see the status.
+/// Whether somebody may see the status.
 pub fn is_visible(canister: &Canister, caller: &Principal) -> bool {
+    if canister.is_controlled_by(caller) || *caller == canister.id {
+        return true;
+    }
     match &canister.settings.status_visibility {
         StatusVisibility::Controllers => false,
         StatusVisibility::Public => true,
@@ -35,26 +38,30 @@ pub fn status(canister: &Canister) -> Result<Vec<u8>, Reject> {
     });
     let globals = (canister.heap.globals.len() * size_of::<u64>()) as u64;
     let (heap, stable) = (canister.heap.bytes(), canister.stable.size * WASM_PAGE);
+    let history = encode(&canister.history.recent.as_ref())?.len() as u64;
+    let (chunks, logs) = (canister.chunks.bytes(), canister.logs.bytes());
     let result = CanisterStatusResult {
         status: match canister.status {
             Status::Running => CanisterStatusType::Running,
+            Status::Stopping => CanisterStatusType::Stopping,
             Status::Stopped => CanisterStatusType::Stopped,
         },
-        ready_for_migration: false,
+        // No message waits for a stopped canister.
+        ready_for_migration: canister.status == Status::Stopped,
         version: canister.version,
         settings: canister.settings.clone(),
         module_hash: canister.code.as_ref().map(|code| code.hash.to_vec()),
-        memory_size: Nat::from(heap + stable + globals + wasm + custom),
+        memory_size: Nat::from(heap + stable + globals + wasm + custom + history + chunks + logs),
         memory_metrics: MemoryMetrics {
             wasm_memory_size: Nat::from(heap),
             stable_memory_size: Nat::from(stable),
             global_memory_size: Nat::from(globals),
             wasm_binary_size: Nat::from(wasm),
             custom_sections_size: Nat::from(custom),
-            canister_history_size: zero(),
-            wasm_chunk_store_size: zero(),
+            canister_history_size: Nat::from(history),
+            wasm_chunk_store_size: Nat::from(chunks),
             snapshots_size: zero(),
-            log_memory_store_size: zero(),
+            log_memory_store_size: Nat::from(logs),
         },
         cycles: Nat::from(canister.cycles),
         reserved_cycles: zero(),

@@ -1,11 +1,14 @@
 //! Applies synced batches, shows the result, wakes who waits.
 
 use super::checkpointer::Checkpointer;
-use super::{Failure, Ordered};
-use crate::cert::view::Views;
+use super::inbox::Inbox;
+use super::{Failure, Ordered, Waiting};
+use crate::cert::view::{View, Views};
+use crate::exec::batch::Ingress;
 use crate::exec::machine::Machine;
 use crate::log::checkpoint::Checkpoints;
 use crate::wire::hash::Hash;
+use std::collections::BTreeMap;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,6 +16,10 @@ pub struct Worker {
     pub machine: Machine,
     pub batches: Receiver<Ordered>,
     pub views: Arc<Views>,
+    /// Told what is left to do.
+    pub inbox: Inbox,
+    /// Who waits for requests that are still processed.
+    pub waiting: BTreeMap<Hash, Vec<Waiting>>,
     pub checked: Arc<Mutex<Option<(u64, Hash)>>>,
     pub checkpoints: Option<Checkpoints>,
     pub failure: Failure,
@@ -48,16 +55,37 @@ impl Worker {
                     Some((state.round, state.root()));
             }
             let view = self.views.publish(state.clone());
-            for done in waiting {
-                // A client that went away needs no answer.
-                let _ = done.send(Ok(view.clone()));
-            }
+            self.inbox.report(self.machine.agenda());
+            self.wake(&batch.messages, waiting, &view);
+            let state = self.machine.state();
             if let Some(checkpointer) = checkpointer.as_ref().filter(|_| checkpoint) {
                 checkpointer.offer(state.clone());
             }
         }
         if let Some(checkpointer) = checkpointer {
             checkpointer.finish(self.machine.state());
+        }
+    }
+}
+
+impl Worker {
+    /// Wakes who waits for a request that has ended. The others wait on.
+    fn wake(&mut self, messages: &[Ingress], waiting: Vec<Waiting>, view: &Arc<View>) {
+        // A client that went away needs no answer.
+        for request in self.machine.late() {
+            for done in self.waiting.remove(request).into_iter().flatten() {
+                let _ = done.send(Ok(view.clone()));
+            }
+        }
+        for (message, done) in messages.iter().zip(waiting) {
+            let record = view.state.requests.get(&message.id);
+            if record.is_some_and(|record| record.outcome.is_none()) {
+                let all = self.waiting.entry(message.id).or_default();
+                all.retain(|done| !done.is_closed());
+                all.push(done);
+            } else {
+                let _ = done.send(Ok(view.clone()));
+            }
         }
     }
 }

@@ -2,38 +2,41 @@
 //!
 //! ```text
 //! HTTP ─▶ inbox ─▶ orderer: batch, time, log, sync ─▶ executor: apply, sign, publish, wake clients
-//!                                                        └─▶ checkpointer (after a full log segment, and at the end)
+//!           ▲                                            │ └─▶ checkpointer (after a full log segment, and at the end)
+//!           └── what is left to do, timers ──────────────┘
 //! queries ─▶ pool ─▶ a snapshot of the published state
 //! ```
 //!
 //! The orderer writes the next batch while the executor works on the one before, so a sync and an execution overlap.
 
 mod checkpointer;
+pub mod clock;
 mod executor;
+mod inbox;
 mod orderer;
 pub mod pool;
 #[cfg(test)]
 mod tests;
 
 use crate::cert::view::{View, Views};
-use crate::exec::batch::{Batch, Ingress};
+use crate::exec::batch::{Batch, Ingress, Permissions};
 use crate::exec::call::Executor;
 use crate::exec::machine::Machine;
 use crate::log::checkpoint::Checkpoints;
 use crate::log::journal::Journal;
 use crate::wasm::engine::THREAD_STACK;
 use crate::wire::hash::Hash;
+use clock::{Clock, ClockError};
+use inbox::Inbox;
 use pool::Pool;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{SystemTime, UNIX_EPOCH};
 use thiserror::Error;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
-/// Calls waiting to be ordered; more are refused.
-const INBOX: usize = 4_096;
-/// Bytes that they may have together; more are refused. A call has 2 MiB at most, so their number alone bounds nothing.
+/// Bytes that calls waiting to be ordered may have together; more are refused. A call has 2 MiB at most, so their number alone bounds nothing.
 const INBOX_BYTES: usize = 64 << 20;
 
 /// Why a call was not executed although it was admitted.
@@ -45,6 +48,9 @@ pub enum Refused {
     /// It expired while it waited.
     #[error("Invalid request expiry: the request expired before it was ordered")]
     Expired,
+    /// The clock is not believed. Nothing was accepted.
+    #[error(transparent)]
+    Clock(#[from] ClockError),
     /// Too many calls wait.
     #[error("too many calls are waiting; try again")]
     Busy,
@@ -53,20 +59,24 @@ pub enum Refused {
     Stopping,
 }
 
+/// Who waits for the outcome of a call.
+type Waiting = oneshot::Sender<Result<Arc<View>, Refused>>;
+
 /// A call on its way, and who waits for it.
 #[derive(Debug)]
 struct Pending {
     message: Ingress,
     /// Its bytes of the inbox, until it is in a batch.
     room: OwnedSemaphorePermit,
-    done: oneshot::Sender<Result<Arc<View>, Refused>>,
+    done: Waiting,
 }
 
 /// A synced batch.
 #[derive(Debug)]
 struct Ordered {
     batch: Batch,
-    waiting: Vec<oneshot::Sender<Result<Arc<View>, Refused>>>,
+    /// Who waits, by the place of the message.
+    waiting: Vec<Waiting>,
     /// Whether the log segment ended with it.
     checkpoint: bool,
 }
@@ -159,33 +169,60 @@ pub struct Replica {
     pub executor: Executor,
     /// Threads for queries.
     pub pool: Pool,
+    /// The clock.
+    pub clock: Arc<Clock>,
     /// Whether something broke.
     pub failure: Failure,
-    inbox: Mutex<Option<mpsc::Sender<Pending>>>,
+    inbox: Inbox,
     /// Bytes that may still come into the inbox.
     room: Arc<Semaphore>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// Nanoseconds since 1970.
-pub fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+/// What the node's configuration says about batches.
+#[derive(Debug, Clone, Copy)]
+pub struct Policy {
+    /// Bytes that all canisters together may take.
+    pub memory_limit: u64,
+    /// What canisters may do.
+    pub permissions: Permissions,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            memory_limit: u64::MAX,
+            permissions: Permissions::ALL,
+        }
+    }
 }
 
 impl Replica {
-    /// Starts the threads. `memory_limit` is what all canisters together may take, in bytes.
+    /// Starts the threads, with the machine's clock.
+    #[cfg(test)]
     pub fn start(
         machine: Machine,
         views: Arc<Views>,
         durability: Option<Durability>,
-        memory_limit: u64,
+        policy: Policy,
+    ) -> io::Result<Self> {
+        let clock = Clock::new(clock::Clocks::System, machine.state().time);
+        Self::start_with(clock, machine, views, durability, policy)
+    }
+
+    /// Starts the threads.
+    pub fn start_with(
+        clock: Clock,
+        machine: Machine,
+        views: Arc<Views>,
+        durability: Option<Durability>,
+        policy: Policy,
     ) -> io::Result<Self> {
         let executor = machine.executor.clone();
         let pool = Pool::start()?;
+        let clock = Arc::new(clock);
         let failure = Failure(watch::channel(None).0);
-        let (inbox, orders) = mpsc::channel(INBOX);
+        let inbox = Inbox::new(machine.agenda());
         let (ordered, batches) = std::sync::mpsc::sync_channel(1);
         let checked: Arc<Mutex<Option<(u64, Hash)>>> = Arc::default();
         let (journal, checkpoints) = match durability {
@@ -196,13 +233,14 @@ impl Replica {
             None => (None, None),
         };
         let orderer = orderer::Orderer {
-            inbox: orders,
+            orders: inbox.orders(),
+            clock: clock.clone(),
             journal,
             next: ordered,
             checked: checked.clone(),
             round: machine.state().round,
             time: machine.state().time,
-            memory_limit,
+            policy,
             semantics: executor.limits.fingerprint(),
             failure: failure.clone(),
         };
@@ -210,6 +248,8 @@ impl Replica {
             machine,
             batches,
             views: views.clone(),
+            inbox: inbox.clone(),
+            waiting: BTreeMap::new(),
             checked,
             checkpoints,
             failure: failure.clone(),
@@ -220,14 +260,15 @@ impl Replica {
             views,
             executor,
             pool,
+            clock,
             failure,
-            inbox: Mutex::new(Some(inbox)),
+            inbox,
             room: Arc::new(Semaphore::new(INBOX_BYTES)),
             thread: Mutex::new(Some(thread)),
         })
     }
 
-    /// Hands a call in. The receiver gets the view that shows its outcome.
+    /// Hands a call in. The receiver gets the view that shows its outcome, which may be batches later.
     pub fn submit(&self, message: Ingress) -> Result<oneshot::Receiver<Result<Arc<View>, Refused>>, Refused> {
         let (done, receiver) = oneshot::channel();
         let bytes = u32::try_from(message.arg.len() + message.method.len()).map_err(|_| Refused::Busy)?;
@@ -236,20 +277,20 @@ impl Replica {
             .clone()
             .try_acquire_many_owned(bytes)
             .map_err(|_| Refused::Busy)?;
-        let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
-        let sender = inbox.as_ref().ok_or(Refused::Stopping)?;
-        sender
-            .try_send(Pending { message, room, done })
-            .map_err(|error| match error {
-                mpsc::error::TrySendError::Full(_) => Refused::Busy,
-                mpsc::error::TrySendError::Closed(_) => Refused::Stopping,
-            })?;
+        self.inbox.submit(Pending { message, room, done })?;
         Ok(receiver)
     }
 
-    /// Executes what was handed in, writes a checkpoint, ends the threads. Blocks.
+    /// Bytes of calls that wait to be ordered.
+    #[cfg(test)]
+    pub fn waiting(&self) -> usize {
+        INBOX_BYTES - self.room.available_permits()
+    }
+
+    /// Executes what was handed in, writes a checkpoint, ends the threads. Calls between canisters that are under way go on after
+    /// the next start. Blocks.
     pub fn stop(&self) {
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.inbox.close();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             // A panic has been reported by the thread itself.

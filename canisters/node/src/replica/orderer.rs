@@ -1,13 +1,16 @@
 //! Puts calls into batches and makes the batches durable.
 
-use super::{Failure, Ordered, Pending, Refused, now};
+use super::clock::Clock;
+use super::inbox::{Orders, Work};
+use super::{Failure, Ordered, Pending, Policy, Refused};
 use crate::exec::batch::Batch;
 use crate::log::codec::Entry;
 use crate::log::journal::{AppendError, Journal};
 use crate::wire::hash::Hash;
+use rand::TryRngCore;
+use rand::rngs::OsRng;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::mpsc;
 
 /// Most calls in a batch.
 const MAX_CALLS: usize = 1_000;
@@ -15,7 +18,8 @@ const MAX_CALLS: usize = 1_000;
 const MAX_BYTES: usize = 4 << 20;
 
 pub struct Orderer {
-    pub inbox: mpsc::Receiver<Pending>,
+    pub orders: Orders,
+    pub clock: Arc<Clock>,
     /// The log, and the size at which a segment ends.
     pub journal: Option<(Journal, u64)>,
     pub next: SyncSender<Ordered>,
@@ -23,23 +27,37 @@ pub struct Orderer {
     pub checked: Arc<Mutex<Option<(u64, Hash)>>>,
     pub round: u64,
     pub time: u64,
-    /// Bytes that all canisters together may take.
-    pub memory_limit: u64,
+    pub policy: Policy,
     pub semantics: Hash,
     pub failure: Failure,
 }
 
 impl Orderer {
     pub fn run(mut self) {
-        while let Some(first) = self.inbox.blocking_recv() {
-            let pending = self.gather(first);
+        loop {
+            let (certified, clock) = (self.time, self.clock.clone());
             // Time never goes back, not even when the clock does.
-            let time = now().max(self.time + 1);
+            let now = || clock.now(certified).map(|now| now.max(certified + 1));
+            // A clock that is not believed makes nothing due.
+            let due = || now().unwrap_or(certified);
+            let Work::Batch(pending) = self.orders.wait(self.round, MAX_CALLS, MAX_BYTES, due) else {
+                return;
+            };
+            let idle = pending.is_empty();
+            let time = match now() {
+                Ok(time) => time,
+                Err(error) => {
+                    refuse(pending, Refused::Clock(error));
+                    // calls between canisters wait too
+                    self.orders.hold();
+                    continue;
+                }
+            };
             let (pending, expired): (Vec<_>, Vec<_>) = pending
                 .into_iter()
                 .partition(|pending| pending.message.expiry >= time);
             refuse(expired, Refused::Expired);
-            if pending.is_empty() {
+            if pending.is_empty() && !idle {
                 continue;
             }
             let (messages, waiting): (Vec<_>, Vec<_>) = pending
@@ -49,10 +67,18 @@ impl Orderer {
                     (message, done)
                 })
                 .unzip();
+            let mut seed = Hash::default();
+            if let Err(error) = OsRng.try_fill_bytes(&mut seed) {
+                return self
+                    .failure
+                    .set(&format!("the operating system gives no randomness: {error}"));
+            }
             let batch = Batch {
                 round: self.round + 1,
                 time,
-                memory_limit: self.memory_limit,
+                memory_limit: self.policy.memory_limit,
+                permissions: self.policy.permissions,
+                seed,
                 messages,
             };
             let (batch, checkpoint) = match self.log(batch) {
@@ -63,6 +89,7 @@ impl Orderer {
                         // A client that went away needs no answer.
                         let _ = done.send(Err(Refused::Full));
                     }
+                    self.orders.hold();
                     continue;
                 }
                 Err(error) => return self.failure.set(&describe(&error)),
@@ -80,19 +107,6 @@ impl Orderer {
                 return self.failure.set("the executor has ended");
             }
         }
-    }
-
-    fn gather(&mut self, first: Pending) -> Vec<Pending> {
-        let mut bytes = 0;
-        let mut pending = vec![first];
-        while pending.len() < MAX_CALLS && bytes < MAX_BYTES {
-            let Ok(next) = self.inbox.try_recv() else {
-                break;
-            };
-            bytes += next.message.arg.len();
-            pending.push(next);
-        }
-        pending
     }
 
     /// Returns only when the batch is synced.

@@ -4,10 +4,13 @@ use crate::cert::tree::Tree;
 use crate::cert::trie::{Hash, Subtree};
 use crate::heap::stable::Stable;
 use crate::heap::wasm_memory::Heap;
+use crate::state::chunks::Chunks;
+use crate::state::history::History;
+use crate::state::logs::Logs;
 use crate::wasm::engine::{Compiled, Engine};
 use crate::wasm::inspect::ModuleError;
 use crate::wire::cbor;
-use crate::wire::hash::sha256;
+use crate::wire::hash::{leb128, sha256};
 use candid::Nat;
 use ic_management_canister_types::DefiniteCanisterSettings;
 use ic_principal::Principal;
@@ -55,6 +58,8 @@ pub enum Status {
     Running,
     /// Takes none.
     Stopped,
+    /// Takes none but answers to its own calls, until the last of its call contexts has ended.
+    Stopping,
 }
 
 /// See the module documentation.
@@ -70,6 +75,8 @@ pub struct Canister {
     pub version: u64,
     /// Its cycles.
     pub cycles: u128,
+    /// When its global timer is due, nanoseconds since 1970; 0 when it is not set.
+    pub timer: u64,
     /// Its certified data.
     pub certified: Vec<u8>,
     /// Its code; `None` when it is empty.
@@ -78,6 +85,16 @@ pub struct Canister {
     pub heap: Heap,
     /// Its stable memory.
     pub stable: Stable,
+    /// When it was created, nanoseconds since 1970; `None` when that was before this was recorded.
+    pub created: Option<u64>,
+    /// When its code was last installed or upgraded; `None` when it is empty, or that was before this was recorded.
+    pub installed: Option<u64>,
+    /// Its chunk store.
+    pub chunks: Chunks,
+    /// Its history.
+    pub history: History,
+    /// What it printed.
+    pub logs: Logs,
 }
 
 impl Canister {
@@ -89,10 +106,16 @@ impl Canister {
             status: Status::Running,
             version: 0,
             cycles,
+            timer: 0,
             certified: Vec::new(),
             code: None,
             heap: Heap::default(),
             stable: Stable::default(),
+            created: None,
+            installed: None,
+            chunks: Chunks::default(),
+            history: History::default(),
+            logs: Logs::default(),
         }
     }
 
@@ -106,9 +129,15 @@ impl Canister {
     /// Source: IC interface specification, "Canister information".
     pub fn tree(&self) -> Tree {
         let mut labels = vec![("controllers", Tree::leaf(self.encoded_controllers()))];
+        if let Some(created) = self.created {
+            labels.push(("canister_creation_timestamp", Tree::leaf(leb128(created))));
+        }
         if let Some(code) = &self.code {
             labels.push(("certified_data", Tree::leaf(&self.certified)));
             labels.push(("module_hash", Tree::leaf(code.hash)));
+            if let Some(installed) = self.installed {
+                labels.push(("last_install_timestamp", Tree::leaf(leb128(installed))));
+            }
             if let Some(metadata) = &code.metadata {
                 labels.push(("metadata", metadata.clone()));
             }
@@ -129,6 +158,17 @@ impl Canister {
     /// The limit on the heap in bytes that its owner set; zero means none.
     pub fn heap_limit(&self) -> u64 {
         nat_to_u64(&self.settings.wasm_memory_limit)
+    }
+
+    /// How many bytes of what it prints are kept.
+    pub fn log_limit(&self) -> usize {
+        usize::try_from(nat_to_u64(&self.settings.log_memory_limit)).unwrap_or(usize::MAX)
+    }
+
+    /// Adds what an execution printed.
+    pub fn append_logs(&mut self, printed: &Logs) {
+        let limit = self.log_limit();
+        self.logs.append(printed, limit);
     }
 }
 

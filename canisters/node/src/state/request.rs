@@ -29,9 +29,18 @@ impl Reject {
         Self { error, message }
     }
 
-    /// The reject code, 1 to 5.
+    /// The reject code, 1 to 5, and to canisters also 6.
     pub fn code(&self) -> u64 {
         RejectCode::from(self.error) as u64
+    }
+}
+
+impl From<Result<Vec<u8>, Reject>> for Outcome {
+    fn from(result: Result<Vec<u8>, Reject>) -> Self {
+        match result {
+            Ok(reply) => Self::Replied(reply),
+            Err(reject) => Self::Rejected(reject),
+        }
     }
 }
 
@@ -44,27 +53,29 @@ pub enum Outcome {
     Rejected(Reject),
 }
 
-/// A finished request. Kept until the request expires, so that it is executed once.
+/// An ingress message that was ordered. Kept at least until it expires, so that it is executed once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// Who sent it; nobody else may read it.
     pub sender: Principal,
     /// The canister through which it may be read.
     pub effective: Principal,
-    /// Until when the request could be sent again.
+    /// Until when it is kept: as long as it could be sent again, and a while after it ended.
     pub expiry: u64,
-    /// How it ended.
-    pub outcome: Outcome,
+    /// How it ended; `None` while it is processed. It is never seen before that, because a message begins in the batch that orders
+    /// it: the status `received` does not occur.
+    pub outcome: Option<Outcome>,
 }
 
 impl Record {
     /// The subtree `/request_status/<id>`.
     pub fn tree(&self) -> Tree {
         match &self.outcome {
-            Outcome::Replied(reply) => {
+            None => Tree::map([("status", Tree::leaf("processing"))]),
+            Some(Outcome::Replied(reply)) => {
                 Tree::map([("status", Tree::leaf("replied")), ("reply", Tree::leaf(reply))])
             }
-            Outcome::Rejected(reject) => Tree::map([
+            Some(Outcome::Rejected(reject)) => Tree::map([
                 ("status", Tree::leaf("rejected")),
                 ("reject_code", Tree::leaf(leb128(reject.code()))),
                 ("reject_message", Tree::leaf(&reject.message)),

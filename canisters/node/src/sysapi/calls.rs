@@ -1,58 +1,192 @@
-//! Functions that this version only names: inter-canister calls and timers.
+//! Making calls to other canisters.
 //!
-//! They are linked so that modules instantiate, and stop the execution with a message that says what is missing.
+//! Source: IC interface specification, "Inter-canister method calls". A call is put together step by step and takes effect when
+//! the entry point has returned; a call that was not performed by then is forgotten, and its cycles never left.
 
-use super::access::{contract, define};
+use super::access::{contract, define, read, read_text};
 use super::context::{CALLBACKS, Contexts as C};
 use super::{Execution, Index};
-use wasmtime::{Error, Linker};
+use crate::mgmt::names_its_version;
+use crate::state::calls::{Function, weight};
+use ic_principal::Principal;
+use wasmtime::Linker;
 
-fn unsupported(name: &str) -> Error {
-    contract(format!(
-        "ic0.{name} is not supported by this version of dcanary-node"
-    ))
+/// Most calls of one canister to another that are under way. Each answer has a place from the beginning, so an answer is never
+/// refused.
+pub const MAX_OUTSTANDING: usize = 500;
+/// Largest argument of a call within a subnet.
+const MAX_PAYLOAD: usize = 10 << 20;
+/// Longest name of a method.
+const MAX_METHOD: u64 = 20_000;
+/// Longest that a best-effort call waits, in seconds.
+const MAX_TIMEOUT: u32 = 300;
+
+/// A call that an execution makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Who is called.
+    pub callee: Principal,
+    /// What.
+    pub method: String,
+    /// With which argument.
+    pub payload: Vec<u8>,
+    /// With how many cycles.
+    pub cycles: u128,
+    /// Seconds after which the caller gives up; `None` for never.
+    pub timeout: Option<u32>,
+    /// Called with a reply.
+    pub reply: Function,
+    /// Called with a rejection.
+    pub reject: Function,
+    /// Called when one of them trapped.
+    pub cleanup: Option<Function>,
 }
+
+/// A call between `call_new` and `call_perform`.
+#[derive(Debug)]
+pub struct Building {
+    call: Outgoing,
+    /// Whether the bytes of the callee are no principal. The canister learns it from `call_perform`.
+    malformed: bool,
+}
+
+impl Building {
+    /// Cycles attached so far.
+    pub fn cycles(&self) -> u128 {
+        self.call.cycles
+    }
+}
+
+/// Queue full, or nobody can be called like that: the number that `call_perform` returns (SYS_TRANSIENT).
+const REFUSED: i32 = 2;
 
 #[allow(clippy::too_many_arguments)] // The signature is the specification's.
 pub fn link<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()> {
     let calling = C::U.or(C::CQ).or(CALLBACKS).or(C::T);
-    linker.func_wrap(
-        "ic0",
-        "call_new",
-        |_: I, _: I, _: I, _: I, _: I, _: I, _: I, _: I| -> wasmtime::Result<()> {
-            Err(unsupported("call_new"))
-        },
-    )?;
-    define!(linker, "call_on_cleanup", calling, |_call,
-                                                 _function: I,
-                                                 _environment: I|
+    define!(linker, "call_new", calling, |call,
+                                          callee: I,
+                                          callee_size: I,
+                                          name: I,
+                                          name_size: I,
+                                          reply: I,
+                                          reply_environment: I,
+                                          reject: I,
+                                          reject_environment: I|
      -> () {
-        Err(unsupported("call_on_cleanup"))
+        // One that was begun before is forgotten.
+        call.data_mut().building = None;
+        let callee = read(&mut call, callee.get(), callee_size.get())?;
+        if name_size.get() > MAX_METHOD {
+            return Err(contract(format!(
+                "the name of the method is longer than {MAX_METHOD} bytes"
+            )));
+        }
+        let method = read_text(&mut call, name.get(), name_size.get())?;
+        let callee = Principal::try_from_slice(&callee).ok();
+        // Places outside of the table are no fault here: they stand for calls whose answer nobody wants.
+        let outgoing = Outgoing {
+            callee: callee.unwrap_or(Principal::management_canister()),
+            method,
+            payload: Vec::new(),
+            cycles: 0,
+            timeout: None,
+            reply: Function {
+                index: reply.get(),
+                environment: reply_environment.get(),
+            },
+            reject: Function {
+                index: reject.get(),
+                environment: reject_environment.get(),
+            },
+            cleanup: None,
+        };
+        call.data_mut().building = Some(Building {
+            call: outgoing,
+            malformed: callee.is_none(),
+        });
+        Ok(())
     });
-    define!(linker, "call_data_append", calling, |_call,
-                                                  _from: I,
-                                                  _size: I|
+    define!(linker, "call_on_cleanup", calling, |call,
+                                                 function: I,
+                                                 environment: I|
      -> () {
-        Err(unsupported("call_data_append"))
+        let cleanup = Function {
+            index: function.get(),
+            environment: environment.get(),
+        };
+        if building(call.data_mut())?.cleanup.replace(cleanup).is_some() {
+            return Err(contract("the cleanup of the call is already set"));
+        }
+        Ok(())
+    });
+    define!(linker, "call_data_append", calling, |call,
+                                                  from: I,
+                                                  size: I|
+     -> () {
+        let present = building(call.data_mut())?.payload.len() as u64;
+        if present.saturating_add(size.get()) > MAX_PAYLOAD as u64 {
+            return Err(contract(format!(
+                "the argument of the call is larger than {MAX_PAYLOAD} bytes"
+            )));
+        }
+        let data = read(&mut call, from.get(), size.get())?;
+        building(call.data_mut())?.payload.extend_from_slice(&data);
+        Ok(())
     });
     define!(
         linker,
         "call_with_best_effort_response",
         calling,
-        |_call, _seconds: i32| -> () { Err(unsupported("call_with_best_effort_response")) }
+        |call, seconds: u32| -> () {
+            let timeout = seconds.min(MAX_TIMEOUT);
+            if building(call.data_mut())?.timeout.replace(timeout).is_some() {
+                return Err(contract("the call is already a best-effort call"));
+            }
+            Ok(())
+        }
     );
-    define!(linker, "call_cycles_add128", calling, |_call,
-                                                    _high: u64,
-                                                    _low: u64|
-     -> () {
-        Err(unsupported("call_cycles_add128"))
-    });
-    define!(linker, "call_perform", calling, |_call| -> i32 {
-        Err(unsupported("call_perform"))
-    });
-    let timing = C::I.or(C::G).or(C::U).or(C::RY).or(C::RT).or(C::C).or(C::T);
-    define!(linker, "global_timer_set", timing, |_call, _time: u64| -> u64 {
-        Err(unsupported("global_timer_set"))
+    define!(linker, "call_perform", calling, |call| -> i32 {
+        Ok(perform(call.data_mut())?.map_or(REFUSED, |()| 0))
     });
     Ok(())
+}
+
+pub fn building(execution: &mut Execution) -> wasmtime::Result<&mut Outgoing> {
+    match &mut execution.building {
+        Some(building) => Ok(&mut building.call),
+        None => Err(contract("no call has been begun by `call_new`")),
+    }
+}
+
+/// `None` when the call cannot be made; its cycles stay.
+fn perform(execution: &mut Execution) -> wasmtime::Result<Option<()>> {
+    building(execution)?;
+    let Some(Building {
+        call: outgoing,
+        malformed: false,
+    }) = execution.building.take()
+    else {
+        return Ok(None);
+    };
+    let callee = outgoing.callee;
+    let version = execution.view.version;
+    if callee == Principal::management_canister()
+        && !names_its_version(&outgoing.method, &outgoing.payload, version)
+    {
+        return Err(contract(format!(
+            "the call of {} names another sender_canister_version than {version}, which is the canister's",
+            outgoing.method
+        )));
+    }
+    let before = execution.view.outstanding.get(&callee).copied().unwrap_or(0);
+    let now = execution.performed.get(&callee).copied().unwrap_or(0);
+    let size = weight(outgoing.method.len(), outgoing.payload.len());
+    if before + now >= MAX_OUTSTANDING || size > execution.budget.calls {
+        return Ok(None);
+    }
+    execution.performed.insert(callee, now + 1);
+    execution.budget.calls -= size;
+    execution.attached += outgoing.cycles;
+    execution.calls.push(outgoing);
+    Ok(Some(()))
 }

@@ -1,7 +1,7 @@
-//! The canister itself and its surroundings: ids, status, cycles, time, controllers, environment.
+//! The canister itself and its surroundings: ids, status, time and timer, controllers, environment.
 
-use super::access::{Call, contract, copy, define, read, read_text, write_u128};
-use super::context::{CALLBACKS, Contexts as C, REPLICATED};
+use super::access::{Call, contract, copy, define, read, read_text};
+use super::context::{Contexts as C, REPLICATED};
 use super::{Execution, Index};
 use ic_principal::Principal;
 use wasmtime::Linker;
@@ -61,76 +61,38 @@ pub fn link<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()> {
             Ok(&execution.view.root_key)
         })
     });
-    define!(linker, "is_controller", C::ANY, |call, from: I, size: I| -> i32 {
+    define!(linker, "is_controller", C::ALWAYS, |call,
+                                                 from: I,
+                                                 size: I|
+     -> i32 {
         let id = read(&mut call, from.get(), size.get())?;
         let id = Principal::try_from_slice(&id).map_err(|_| contract("is_controller: not a principal"))?;
         Ok(i32::from(call.data().view.controllers.contains(&id)))
     });
-    define!(linker, "in_replicated_execution", C::ANY, |call| -> i32 {
+    define!(linker, "in_replicated_execution", C::ALWAYS, |call| -> i32 {
         Ok(i32::from(REPLICATED.allows(call.data().kind)))
     });
-    define!(linker, "performance_counter", C::ANY, |call, which: i32| -> u64 {
+    define!(linker, "performance_counter", C::ALWAYS, |call,
+                                                       which: i32|
+     -> u64 {
         match which {
-            // Without inter-canister calls, a call context is one execution.
-            0 | 1 => Ok(call.data().budget.instructions.saturating_sub(call.get_fuel()?)),
+            0 => used(&call),
+            1 => Ok(used(&call)?.saturating_add(call.data().view.message.instructions)),
             _ => Err(contract(format!("performance_counter({which}) does not exist"))),
         }
     });
-    link_cycles::<I>(linker)?;
+    let timing = C::I.or(C::G).or(C::U).or(C::RY).or(C::RT).or(C::C).or(C::T);
+    define!(linker, "global_timer_set", timing, |call, time: u64| -> u64 {
+        let execution = call.data_mut();
+        let before = execution.timer.replace(time);
+        Ok(before.unwrap_or(execution.view.timer))
+    });
     link_environment::<I>(linker)
 }
 
-/// Ingress messages carry no cycles, so none are available, accepted or refunded.
-fn link_cycles<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()> {
-    define!(linker, "canister_cycle_balance128", C::ANY, |call, to: I| -> () {
-        let balance = balance(&call);
-        write_u128(&mut call, to.get(), balance)
-    });
-    define!(linker, "canister_liquid_cycle_balance128", C::ANY, |call,
-                                                                 to: I|
-     -> () {
-        let balance = balance(&call);
-        write_u128(&mut call, to.get(), balance)
-    });
-    let payable = C::U.or(C::RQ).or(C::RT).or(C::RY);
-    define!(linker, "msg_cycles_available128", payable, |call, to: I| -> () {
-        write_u128(&mut call, to.get(), 0)
-    });
-    define!(linker, "msg_cycles_refunded128", C::RT.or(C::RY), |call,
-                                                                to: I|
-     -> () {
-        write_u128(&mut call, to.get(), 0)
-    });
-    define!(linker, "msg_cycles_accept128", payable, |call,
-                                                      _high: u64,
-                                                      _low: u64,
-                                                      to: I|
-     -> () {
-        write_u128(&mut call, to.get(), 0)
-    });
-    let burning = C::I
-        .or(C::G)
-        .or(C::U)
-        .or(C::RQ)
-        .or(C::RY)
-        .or(C::RT)
-        .or(C::C)
-        .or(C::T);
-    define!(linker, "cycles_burn128", burning, |call,
-                                                high: u64,
-                                                low: u64,
-                                                to: I|
-     -> () {
-        let wanted = u128::from(high) << 64 | u128::from(low);
-        let burnt = wanted.min(balance(&call));
-        call.data_mut().burnt += burnt;
-        write_u128(&mut call, to.get(), burnt)
-    });
-    Ok(())
-}
-
-pub fn balance(call: &Call<'_>) -> u128 {
-    call.data().view.cycles.saturating_sub(call.data().burnt)
+/// Instructions used by this execution.
+fn used(call: &Call<'_>) -> wasmtime::Result<u64> {
+    Ok(call.data().budget.instructions.saturating_sub(call.get_fuel()?))
 }
 
 fn link_environment<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()> {
@@ -147,8 +109,7 @@ fn link_environment<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Resul
             None => Err(contract(format!("there is no environment variable `{name}`"))),
         }
     }
-    // CALLBACKS is named to keep the list of contexts in one place when composite queries arrive.
-    let any = C::ANY.or(CALLBACKS);
+    let any = C::ANY;
     define!(linker, "env_var_count", any, |call| -> I {
         Ok(I::of(call.data().view.environment.len()))
     });

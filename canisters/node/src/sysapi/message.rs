@@ -3,6 +3,7 @@
 use super::access::{contract, copy, define, read, read_text, split};
 use super::context::{ANSWERING, CALLBACKS, Contexts as C};
 use super::{Answer, Index, SysTrap};
+use crate::state::logs::DEFAULT_LIMIT;
 use crate::sysapi::Execution;
 use wasmtime::{Error, Linker};
 
@@ -42,26 +43,33 @@ pub fn link<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()> {
     });
     link_caller_info::<I>(linker)?;
     let rejected = C::RT.or(C::CRT);
-    define!(linker, "msg_reject_code", CALLBACKS.or(C::C), |_call| -> i32 {
-        Ok(0)
+    define!(linker, "msg_reject_code", CALLBACKS.or(C::C), |call| -> i32 {
+        let reject = &call.data().view.message.reject;
+        Ok(reject.as_ref().map_or(0, |(code, _)| *code))
     });
-    define!(linker, "msg_reject_msg_size", rejected, |_call| -> I {
-        Ok(I::of(0))
+    define!(linker, "msg_reject_msg_size", rejected, |call| -> I {
+        Ok(I::of(reject_message(call.data()).len()))
     });
     define!(linker, "msg_reject_msg_copy", rejected, |call,
                                                       to: I,
                                                       offset: I,
                                                       size: I|
      -> () {
-        copy(&mut call, to.get(), offset.get(), size.get(), |_| Ok(&[]))
+        copy(&mut call, to.get(), offset.get(), size.get(), |execution| {
+            Ok(reject_message(execution))
+        })
     });
     let deadline = C::U.or(C::RQ).or(C::NRQ).or(C::CQ).or(CALLBACKS);
-    define!(linker, "msg_deadline", deadline, |_call| -> u64 { Ok(0) });
+    define!(linker, "msg_deadline", deadline, |call| -> u64 {
+        Ok(call.data().view.message.deadline)
+    });
     link_answer::<I>(linker)?;
     link_inspect::<I>(linker)?;
     define!(linker, "debug_print", C::ALWAYS, |call, from: I, size: I| -> () {
         // Must never trap, so what is out of bounds is left out.
-        if let Ok(text) = read(&mut call, from.get(), size.get()) {
+        let most = call.data().budget.logs.max(DEFAULT_LIMIT) as u64;
+        if let Ok(text) = read(&mut call, from.get(), size.get().min(most)) {
+            call.data_mut().print(&text);
             let text = String::from_utf8_lossy(&text);
             tracing::debug!(canister = %call.data().view.canister, "{text}");
         }
@@ -74,6 +82,11 @@ pub fn link<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()> {
         )))
     });
     Ok(())
+}
+
+fn reject_message(execution: &Execution) -> &[u8] {
+    let reject = &execution.view.message.reject;
+    reject.as_ref().map_or(&[], |(_, message)| message.as_bytes())
 }
 
 /// `sender_info` is not accepted in requests, so there is never any.
@@ -129,7 +142,8 @@ fn link_answer<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()>
     define!(linker, "msg_reply", ANSWERING, |call| -> () {
         let execution = call.data_mut();
         unanswered(execution)?;
-        execution.answer = Some(Answer::Reply(std::mem::take(&mut execution.pending)));
+        let reply = std::mem::take(&mut execution.pending);
+        execution.give(Answer::Reply(reply));
         Ok(())
     });
     define!(linker, "msg_reject", ANSWERING, |call, from: I, size: I| -> () {
@@ -143,14 +157,14 @@ fn link_answer<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()>
         let text = read_text(&mut call, from.get(), size.get())?;
         let execution = call.data_mut();
         execution.pending.clear();
-        execution.answer = Some(Answer::Reject(text));
+        execution.give(Answer::Reject(text));
         Ok(())
     });
     Ok(())
 }
 
 fn unanswered(execution: &Execution) -> wasmtime::Result<()> {
-    if execution.answer.is_some() {
+    if execution.answer.is_some() || execution.view.message.answered {
         return Err(contract("the call is already replied"));
     }
     Ok(())

@@ -10,14 +10,20 @@ mod canister;
 mod certified;
 pub mod context;
 mod cost;
+mod cycles;
 mod legacy;
 mod message;
 pub mod names;
 mod stable;
 
+pub use cost::CREATE_CANISTER;
+
 use crate::exec::memory::HEAP_FACTOR;
 use crate::heap::stable::Overlay;
-use context::Contexts;
+use crate::state::logs::Logs;
+use calls::Building;
+pub use calls::Outgoing;
+use context::{Contexts, REPLICATED};
 use ic_principal::Principal;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,6 +39,9 @@ pub enum SysTrap {
     /// The canister broke a rule of the system API.
     #[error("{0}")]
     Contract(String),
+    /// The canister attached more cycles than it has.
+    #[error("{0}")]
+    Cycles(String),
     /// No instructions left for the work asked for.
     #[error("no instructions left")]
     OutOfInstructions,
@@ -45,6 +54,23 @@ pub enum Answer {
     Reply(Vec<u8>),
     /// `msg_reject`.
     Reject(String),
+}
+
+/// What a message brings besides its argument, and what its call context has come to.
+#[derive(Debug, Clone, Default)]
+pub struct Message {
+    /// Cycles that it brings and that may be accepted.
+    pub available: u128,
+    /// Cycles that came back with an answer.
+    pub refunded: u128,
+    /// When its caller gives up, nanoseconds since 1970; 0 for never.
+    pub deadline: u64,
+    /// The reject code and the message of an answer that is a rejection.
+    pub reject: Option<(i32, String)>,
+    /// Whether the call was answered before, or wants no answer.
+    pub answered: bool,
+    /// Instructions that the call context used before.
+    pub instructions: u64,
 }
 
 /// What an execution can see.
@@ -76,6 +102,12 @@ pub struct View {
     pub root_key: Arc<[u8]>,
     /// The certificate of its certified data, for queries.
     pub certificate: Option<Arc<[u8]>>,
+    /// When its global timer is due; 0 when it is not set.
+    pub timer: u64,
+    /// The message.
+    pub message: Message,
+    /// How many calls are under way to each callee.
+    pub outstanding: Arc<BTreeMap<Principal, usize>>,
 }
 
 /// What an execution may use.
@@ -91,6 +123,10 @@ pub struct Budget {
     pub spare: u64,
     /// Bytes of a reply.
     pub reply: usize,
+    /// Bytes that the calls it makes may take while they wait.
+    pub calls: u64,
+    /// Bytes that are kept of what it prints.
+    pub logs: usize,
 }
 
 /// One execution of an entry point; the data of its wasmtime store.
@@ -103,6 +139,22 @@ pub struct Execution {
     /// Bytes of heap before it.
     held: u64,
     pending: Vec<u8>,
+    /// The call between `call_new` and `call_perform`.
+    building: Option<Building>,
+    /// How many of the calls it made go to each callee.
+    performed: BTreeMap<Principal, usize>,
+    /// Cycles attached to calls that it made.
+    pub attached: u128,
+    /// Calls it made.
+    pub calls: Vec<Outgoing>,
+    /// Cycles that may still be accepted.
+    pub available: u128,
+    /// Cycles accepted.
+    pub taken: u128,
+    /// Cycles that were not accepted when it answered.
+    pub refund: u128,
+    /// What it set the global timer to.
+    pub timer: Option<u64>,
     /// How it answered.
     pub answer: Option<Answer>,
     /// What it did to stable memory.
@@ -115,6 +167,8 @@ pub struct Execution {
     pub burnt: u128,
     /// Whether a `memory.grow` failed because of the limit on the heap.
     pub heap_limit_hit: bool,
+    /// What it printed, in replicated mode.
+    pub logs: Logs,
 }
 
 impl Execution {
@@ -122,23 +176,55 @@ impl Execution {
     pub fn new(kind: Contexts, view: View, budget: Budget, held: u64, stable: Overlay) -> Self {
         Self {
             kind,
-            view,
             budget,
             memory: None,
             held,
             pending: Vec::new(),
+            building: None,
+            performed: BTreeMap::new(),
+            attached: 0,
+            calls: Vec::new(),
+            available: view.message.available,
+            taken: 0,
+            refund: 0,
+            timer: None,
+            view,
             answer: None,
             stable,
             certified: None,
             accepted: false,
             burnt: 0,
             heap_limit_hit: false,
+            logs: Logs::default(),
+        }
+    }
+
+    /// Keeps what it printed, unless it runs in non-replicated mode: then nothing of it is part of the state.
+    pub fn print(&mut self, text: &[u8]) {
+        if REPLICATED.allows(self.kind) {
+            self.logs.push(self.budget.logs, self.view.time, text);
         }
     }
 
     /// Tells it where the canister's memory is.
     pub fn attach(&mut self, memory: Option<Memory>) {
         self.memory = memory;
+    }
+
+    /// What the canister has left of its cycles.
+    fn balance(&self) -> u128 {
+        let building = self.building.as_ref().map_or(0, Building::cycles);
+        let has = self.view.cycles.saturating_add(self.taken);
+        // Nothing is burnt or attached that was not there.
+        has.saturating_sub(self.burnt)
+            .saturating_sub(self.attached)
+            .saturating_sub(building)
+    }
+
+    /// Gives the answer. What was not accepted by now goes back.
+    fn give(&mut self, answer: Answer) {
+        self.answer = Some(answer);
+        self.refund = std::mem::take(&mut self.available);
     }
 
     /// Switches from the start function to the entry point proper.
@@ -211,6 +297,7 @@ impl Index for u64 {
 pub fn link<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()> {
     message::link::<I>(linker)?;
     canister::link::<I>(linker)?;
+    cycles::link::<I>(linker)?;
     certified::link::<I>(linker)?;
     stable::link(linker)?;
     calls::link::<I>(linker)?;

@@ -3,7 +3,7 @@
 //! Source: IC interface specification, "Overview of imports", and the functions of the crate ic0 1.2.0.
 
 /// Every function that a module may import.
-const KNOWN: &[&str] = &[
+pub const KNOWN: &[&str] = &[
     "accept_message",
     "call_cycles_add",
     "call_cycles_add128",

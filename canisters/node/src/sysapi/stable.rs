@@ -7,23 +7,23 @@ use crate::heap::wasm_memory::WASM_PAGE;
 use wasmtime::Linker;
 
 pub fn link(linker: &mut Linker<Execution>) -> wasmtime::Result<()> {
-    define!(linker, "stable64_size", C::ANY, |call| -> u64 {
+    define!(linker, "stable64_size", C::ALWAYS, |call| -> u64 {
         Ok(call.data().stable.size())
     });
-    define!(linker, "stable64_grow", C::ANY, |call, by: u64| -> u64 {
+    define!(linker, "stable64_grow", C::ALWAYS, |call, by: u64| -> u64 {
         Ok(grow(&mut call, by).unwrap_or(u64::MAX))
     });
-    define!(linker, "stable64_read", C::ANY, |call,
-                                              to: u64,
-                                              offset: u64,
-                                              size: u64|
+    define!(linker, "stable64_read", C::ALWAYS, |call,
+                                                 to: u64,
+                                                 offset: u64,
+                                                 size: u64|
      -> () {
         read(&mut call, to, offset, size)
     });
-    define!(linker, "stable64_write", C::ANY, |call,
-                                               offset: u64,
-                                               from: u64,
-                                               size: u64|
+    define!(linker, "stable64_write", C::ALWAYS, |call,
+                                                  offset: u64,
+                                                  from: u64,
+                                                  size: u64|
      -> () {
         write(&mut call, offset, from, size)
     });

@@ -16,14 +16,14 @@ use thiserror::Error;
 use wasmtime::{Config, InstancePre, Linker, Module, OperatorCost};
 
 /// Largest module after decompression.
-const MAX_MODULE: u64 = 100 << 20;
+pub const MAX_MODULE: u64 = 100 << 20;
 /// Native stack for wasm; threads that run canisters must have [`THREAD_STACK`].
 const WASM_STACK: usize = 4 << 20;
 /// Stack of threads that run canisters.
 pub const THREAD_STACK: usize = 8 << 20;
 /// Names everything that the outcome of a message depends on besides the module. Change it with the engine's version,
 /// the cost table, the limits or the meaning of a system call: a log written under another name is never replayed.
-pub const SEMANTICS: &str = "dcanary-node/1 wasmtime/48.0.8 costs/1 limits/2";
+pub const SEMANTICS: &str = "dcanary-node/2 wasmtime/48.0.8 costs/1 limits/3";
 
 /// The engine could not be set up.
 #[derive(Debug, Error)]
@@ -159,7 +159,7 @@ impl Engine {
         if let Some(known) = self.lookup(&hash) {
             return Ok(known);
         }
-        let wasm = decompress(uploaded)?;
+        let wasm = decompress(uploaded, MAX_MODULE)?;
         let info = inspect(&wasm)?;
         let rewritten = rewrite(&wasm, &info)?;
         let compile_error = |error: wasmtime::Error| ModuleError::Compile(format!("{error:#}"));
@@ -196,20 +196,64 @@ impl Engine {
     }
 }
 
-fn decompress(uploaded: &[u8]) -> Result<Vec<u8>, ModuleError> {
-    if !uploaded.starts_with(&[0x1f, 0x8b]) {
-        return Ok(uploaded.to_vec());
-    }
+/// What was uploaded as it is, or the contents of a gzip stream; never more than `limit` bytes of either.
+fn decompress(uploaded: &[u8], limit: u64) -> Result<Vec<u8>, ModuleError> {
     let mut wasm = Vec::new();
-    flate2::read::GzDecoder::new(uploaded)
-        .take(MAX_MODULE + 1)
-        .read_to_end(&mut wasm)
-        .map_err(|error| ModuleError::Gzip(error.to_string()))?;
-    if wasm.len() as u64 > MAX_MODULE {
+    if uploaded.starts_with(&[0x1f, 0x8b, 0x08]) {
+        flate2::read::GzDecoder::new(uploaded)
+            .take(limit + 1)
+            .read_to_end(&mut wasm)
+            .map_err(|error| ModuleError::Gzip(error.to_string()))?;
+    } else {
+        uploaded
+            .take(limit + 1)
+            .read_to_end(&mut wasm)
+            .map_err(|error| ModuleError::Gzip(error.to_string()))?;
+    }
+    if wasm.len() as u64 > limit {
         return Err(ModuleError::TooMany(
             "bytes",
-            usize::try_from(MAX_MODULE).unwrap_or(usize::MAX),
+            usize::try_from(limit).unwrap_or(usize::MAX),
         ));
     }
     Ok(wasm)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::io::Write;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(bytes).unwrap();
+        gzip.finish().unwrap()
+    }
+
+    #[test]
+    fn a_module_is_as_large_as_the_limit_and_not_larger_compressed_or_not() {
+        for bytes in [vec![0; 1_000], vec![0; 1_001]] {
+            for uploaded in [bytes.clone(), gzip(&bytes)] {
+                let result = decompress(&uploaded, 1_000);
+                assert_eq!(result.is_ok(), bytes.len() <= 1_000, "{result:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_grows_without_end_when_it_is_decompressed_is_not_held() {
+        // Its end is missing, which who reads more than the limit would find.
+        let mut bomb = gzip(&vec![0; 10_000_000]);
+        bomb.truncate(bomb.len() / 2);
+        let error = decompress(&bomb, 100).unwrap_err();
+        assert_eq!(error.to_string(), "the module has too many bytes (at most 100)");
+    }
+
+    #[test]
+    fn a_damaged_stream_is_refused() {
+        let mut whole = gzip(b"(module)");
+        whole.pop();
+        assert!(matches!(decompress(&whole, 1_000), Err(ModuleError::Gzip(_))));
+    }
 }

@@ -14,6 +14,9 @@ use wasmparser::{
     Validator, WasmFeatures,
 };
 
+#[cfg(test)]
+mod tests;
+
 const MAX_FUNCTIONS: u32 = 50_000;
 const MAX_GLOBALS: u32 = 1_000;
 const MAX_METHODS: usize = 1_000;
@@ -41,6 +44,9 @@ pub enum ModuleError {
     /// A `canister_…` export without a meaning.
     #[error("the module exports `{0}`, which is reserved")]
     ReservedExport(String),
+    /// An entry point that this node never calls.
+    #[error("the entry point `{0}` is not supported by this version of dcanary-node")]
+    UnsupportedEntryPoint(String),
     /// An entry point that is not a function without parameters and results.
     #[error("the entry point `{0}` is not a function of type () -> ()")]
     EntryPointType(String),
@@ -223,7 +229,7 @@ pub fn inspect(wasm: &[u8]) -> Result<ModuleInfo, ModuleError> {
                 }
             }
             Payload::StartSection { func, .. } => info.start = Some(func),
-            Payload::CodeSectionStart { size, .. } if size as usize > MAX_CODE_BYTES => {
+            Payload::CodeSectionStart { range, .. } if range.len() > MAX_CODE_BYTES => {
                 return Err(ModuleError::TooMany("bytes of code", MAX_CODE_BYTES));
             }
             Payload::CodeSectionEntry(body) => {
@@ -272,20 +278,23 @@ impl<T> Pipe for T {}
 
 impl ModuleInfo {
     fn export(&mut self, name: &str, plain: bool) -> Result<(), ModuleError> {
-        const ENTRY_POINTS: [&str; 7] = [
+        const ENTRY_POINTS: [&str; 5] = [
             "canister_init",
             "canister_inspect_message",
-            "canister_heartbeat",
             "canister_global_timer",
             "canister_pre_upgrade",
             "canister_post_upgrade",
-            "canister_on_low_wasm_memory",
         ];
+        /// The IC calls them; this node does not, and a canister that waits for it would wait in silence.
+        const UNSUPPORTED: [&str; 2] = ["canister_heartbeat", "canister_on_low_wasm_memory"];
         if name.starts_with(RESERVED) {
             return Err(ModuleError::ReservedExport(name.to_owned()));
         }
         if !name.starts_with("canister_") {
             return Ok(());
+        }
+        if UNSUPPORTED.contains(&name) {
+            return Err(ModuleError::UnsupportedEntryPoint(name.to_owned()));
         }
         // Method names may contain spaces, so only the first one separates.
         let method = name.split_once(' ').and_then(|(kind, method)| match kind {
@@ -338,7 +347,8 @@ impl ModuleInfo {
         if self.metadata.len() > MAX_CUSTOM_SECTIONS {
             return Err(ModuleError::TooMany("icp: custom sections", MAX_CUSTOM_SECTIONS));
         }
-        Ok(name.len() + content.len())
+        // What the specification calls the name is what comes after the visibility.
+        Ok(key.len() + content.len())
     }
 
     /// Applies the active data segments to the initial memory.

@@ -104,6 +104,15 @@ pub struct SignedDelegation<'a> {
     pub signature: &'a [u8],
 }
 
+impl SignedDelegation<'_> {
+    /// Whether it is for requests to this canister.
+    pub fn is_for(&self, canister: &Principal) -> bool {
+        self.targets
+            .as_ref()
+            .is_none_or(|targets| targets.contains(canister))
+    }
+}
+
 impl<'a> Envelope<'a> {
     /// Takes a body apart.
     pub fn decode(body: &'a [u8]) -> Result<Self, EnvelopeError> {

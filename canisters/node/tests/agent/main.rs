@@ -1,9 +1,12 @@
 //! The node as the unmodified official client sees it, with all of its verification on.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod browsers;
 mod calls;
 mod connections;
+mod delegated;
 mod durability;
+mod gateway;
 mod ingress;
 mod network;
 mod process;

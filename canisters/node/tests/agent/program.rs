@@ -2,8 +2,8 @@
 
 use crate::network::*;
 use crate::process::Program;
-use candid::{CandidType, Encode};
-use dcanary_node::{Config, Creators, Node};
+use candid::{CandidType, Decode, Encode};
+use dcanary_node::{Config, Creators, Mode, Node};
 use ic_agent::Identity;
 use ic_agent::identity::{AnonymousIdentity, BasicIdentity};
 use std::collections::BTreeSet;
@@ -93,6 +93,53 @@ async fn only_creators_create_and_everybody_else_is_refused_before_ordering() {
         }
         node.shutdown().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn in_production_nothing_is_provisional_and_nobody_is_anonymous_but_who_may_create_does() {
+    let key = BasicIdentity::from_raw_key(&[7; 32]);
+    let only = Creators::Only(BTreeSet::from([key.sender().unwrap()]));
+    let node = Node::start(Config::ephemeral().creators(only).mode(Mode::Production))
+        .await
+        .unwrap();
+    let ask = async |agent: &ic_agent::Agent, method: &str| {
+        agent
+            .update(&management(), method)
+            .with_effective_canister_id(anywhere())
+            .with_arg(Encode!(&Nothing {}).unwrap())
+            .call_and_wait()
+            .await
+    };
+    let signed = agent(&node.url(), node.root_key(), key);
+    let refused = ask(&signed, "provisional_create_canister_with_cycles")
+        .await
+        .unwrap_err();
+    assert!(
+        format!("{refused:?}").contains("--mode production"),
+        "{refused:?}"
+    );
+    let made = ask(&signed, "create_canister").await.unwrap();
+    let canister = Decode!(&made, ic_management_canister_types::CanisterIdRecord)
+        .unwrap()
+        .canister_id;
+    install(
+        &signed,
+        canister,
+        &counter(),
+        ic_management_canister_types::CanisterInstallMode::Install,
+    )
+    .await
+    .unwrap();
+    let nobody = agent(&node.url(), node.root_key(), AnonymousIdentity);
+    let refused = nobody.update(&canister, "inc").call_and_wait().await.unwrap_err();
+    assert!(
+        format!("{refused:?}").contains("no anonymous updates"),
+        "{refused:?}"
+    );
+    signed.update(&canister, "inc").call_and_wait().await.unwrap();
+    // reading is for everybody
+    nobody.query(&canister, "get").call().await.unwrap();
+    node.shutdown().await.unwrap();
 }
 
 #[test]

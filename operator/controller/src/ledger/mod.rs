@@ -9,6 +9,7 @@
 
 mod away;
 mod checkpoints;
+mod creators;
 mod fork;
 pub(crate) mod keys;
 mod publish;
@@ -59,8 +60,8 @@ pub enum SetupError {
     /// The network or the canister.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// The ConfigMap for people and the CLI.
-    #[error("publish where the ledger is")]
+    /// The ConfigMaps for people, the CLI and the node.
+    #[error("publish where the ledger is and who set it up")]
     Publish(#[source] Box<kube::Error>),
 }
 
@@ -195,6 +196,9 @@ async fn embedded(
         source,
     })?;
     let principal = dcanary_ledger::key::principal_of(owner.as_ref()).map_err(keys::KeysError::Operator)?;
+    creators::name(ctx, principal)
+        .await
+        .map_err(|source| SetupError::Publish(Box::new(source)))?;
     install(Setup {
         transport: Transport::new(url),
         root_key: root_key.to_vec(),

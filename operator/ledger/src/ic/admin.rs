@@ -2,7 +2,7 @@
 
 use candid::{CandidType, Decode, Encode, Principal};
 use dcanary_types::api;
-use ic_agent::agent::CallResponse;
+use ic_agent::agent::{CallResponse, status::Value};
 use serde::de::DeserializeOwned;
 
 use super::{IcLedger, call};
@@ -28,21 +28,56 @@ impl IcLedger {
     async fn change_role(&self, method: &str, role: &api::RoleArg) -> Result<api::RoleReceipt, LedgerError> {
         let argument = Encode!(role).map_err(|source| LedgerError::decode("the role", source))?;
         let result: api::RoleResult = self.update(method, argument).await?;
-        result.map_err(|refused| LedgerError::Rejected {
+        result.map_err(|refused| self.refused(method, role.principal, refused))
+    }
+
+    fn refused(&self, method: &str, about: Principal, refused: api::RoleError) -> LedgerError {
+        LedgerError::Rejected {
             method: method.to_owned(),
             message: match refused {
                 api::RoleError::NotAuthorised => format!("{} is no owner of the ledger", self.caller),
                 api::RoleError::Malformed { reason } => reason,
                 api::RoleError::OtherDomain { have } => {
-                    format!(
-                        "{} writes that project under domain {have}; revoke that first",
-                        role.principal
-                    )
+                    format!("{about} writes that project under domain {have}; revoke that first")
                 }
                 api::RoleError::LastOwner => "the only owner cannot be taken away".to_owned(),
                 api::RoleError::TooManyRoles { limit } => format!("there are {limit} roles already"),
                 api::RoleError::JournalFull => "the journal takes no more blocks".to_owned(),
             },
+        }
+    }
+
+    /// Writes into the journal that it goes on from a backup. Only an owner may.
+    ///
+    /// # Errors
+    /// When the ledger refuses, in its words.
+    pub async fn record_restored(&self) -> Result<api::RestoreReceipt, LedgerError> {
+        let argument = Encode!().map_err(|source| LedgerError::decode("nothing", source))?;
+        let result: api::RestoreResult = self.update("record_restored", argument).await?;
+        result.map_err(|refused| self.refused("record_restored", self.caller, refused))
+    }
+
+    /// How the canister does, as a node says; nothing of it is certified.
+    ///
+    /// # Errors
+    /// When the ledger does not answer.
+    pub async fn stats(&self) -> Result<api::Stats, LedgerError> {
+        self.query("stats", ()).await
+    }
+
+    /// How often the data of an embedded node was restored from a backup, as it says; 0 for any other network, which has no such count.
+    ///
+    /// # Errors
+    /// When the network does not answer.
+    pub async fn restored(&self) -> Result<u64, LedgerError> {
+        let status = self
+            .agent
+            .status()
+            .await
+            .map_err(|source| call::explain(source, "status", self.ledger))?;
+        Ok(match status.values.get("incarnation").map(AsRef::as_ref) {
+            Some(Value::Integer(count)) => u64::try_from(*count).unwrap_or(0),
+            _ => 0,
         })
     }
 

@@ -16,7 +16,11 @@ use dcanary_ledger::{
     Answer, CheckpointStore as _, FileCheckpoints, Ledger as _, LedgerError, Outcome, Reachability, Segment,
     ic::check_inclusion, setup::FIRST_CANISTER,
 };
-use dcanary_types::{block::Block, record::Body, value::sha256};
+use dcanary_types::{
+    block::Block,
+    record::{Body, LedgerEvent},
+    value::sha256,
+};
 use support::{Desk, World, graph, key_of, long_run, memory, outbox, wasm, whole_run};
 
 /// Every block of a run, proven, as the contents that were handed in.
@@ -248,6 +252,31 @@ async fn an_older_data_folder_is_a_fork_and_both_certificates_are_kept() {
         before,
         "the memory stays"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_goes_on_from_a_backup_says_so_in_its_first_block_and_only_once() {
+    let mut world = World::new().await;
+    let before = world.client(memory()).stats().await.unwrap();
+    assert_eq!(before.incarnation, 0);
+    world.stop().await;
+    world.restore_backup();
+    world.start().await;
+    let installed = world.install(wasm(), false).await.unwrap();
+    assert_eq!(
+        installed.done,
+        ["recorded that the node was restored: incarnation 1"]
+    );
+    let client = world.client(memory());
+    let head = client.head().await.unwrap();
+    let block = client.proven_block(before.blocks, &head).await.unwrap();
+    assert_eq!(
+        Body::of(&block).unwrap(),
+        Body::Ledger(LedgerEvent::Restored { incarnation: 1 })
+    );
+    // the operator that starts again has nothing more to say
+    assert!(world.install(wasm(), false).await.unwrap().done.is_empty());
+    assert_eq!(client.stats().await.unwrap().blocks, before.blocks + 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -21,7 +21,7 @@ use dcanary_ledger::{
     RecorderOptions, RunKey, Transport, key,
     setup::{FIRST_CANISTER, Grant, Installed, Setup, install},
 };
-use dcanary_node::{Config, Node};
+use dcanary_node::{Config, Node, backup};
 use dcanary_types::{
     graph::{GraphDoc, Stage},
     record::{self, Outcome as Ending, Transition},
@@ -159,6 +159,14 @@ impl World {
         let copy = tempfile::tempdir().unwrap();
         copy_folder(self.folder.path(), copy.path());
         copy
+    }
+
+    /// Puts a backup of a stopped node's folder, with its keys, in its place.
+    pub fn restore_backup(&self) {
+        let mut bytes = Vec::new();
+        backup::take(self.folder.path(), true, &mut bytes).unwrap();
+        std::fs::remove_dir_all(self.folder.path()).unwrap();
+        backup::restore(self.folder.path(), 0, bytes.as_slice()).unwrap();
     }
 
     pub fn restore(&self, backup: &TempDir) {

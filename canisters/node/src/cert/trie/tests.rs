@@ -4,6 +4,7 @@ use super::*;
 use ic_certification::{LookupResult, leaf};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 #[derive(Debug, Clone, PartialEq)]
 struct Text(Vec<u8>);
@@ -35,6 +36,10 @@ proptest! {
             prop_assert_eq!(trie.remove(label), model.remove(label));
         }
         let listed: Vec<_> = trie.iter().map(|(label, value)| (label.to_vec(), value.clone())).collect();
+        for label in inserted.iter().chain(&removed) {
+            let after = model.range::<Vec<u8>, _>((Bound::Excluded(label), Bound::Unbounded)).next();
+            prop_assert_eq!(trie.after(label).map(|(label, _)| label), after.map(|(label, _)| label.as_slice()));
+        }
         prop_assert_eq!(listed, model.into_iter().collect::<Vec<_>>());
     }
 

@@ -115,7 +115,7 @@ proptest! {
             // A snapshot keeps what it had, whatever was written since.
             let (snapshot, before) = old.get_or_insert_with(|| (mapped.canister().clone(), shown));
             let call = mapped.call("show");
-            prop_assert_eq!(&mapped.machine.executor.query(snapshot, &call, None), before);
+            prop_assert_eq!(&mapped.machine.executor.query(&State::default(), snapshot, &call, None), before);
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 use candid::Decode;
 use ic_management_canister_types::{
-    CanisterIdRecord, CanisterStatusResult, CanisterStatusType, UpgradeFlags,
+    CanisterIdRecord, CanisterStatusResult, CanisterStatusType, UpgradeFlags, WasmMemoryPersistence,
 };
 
 /// Stable memory counts hooks; the heap holds what the init argument said; both can be made to trap by the argument.
@@ -113,6 +113,49 @@ fn a_trap_in_post_upgrade_aborts_the_upgrade_and_what_pre_upgrade_did() {
     assert_eq!(shown(&world), (*b"init", 0, vec![0; 8], 1));
 }
 
+/// Keeps its heap over an upgrade when it is asked to.
+fn keeping(section: &str) -> String {
+    format!(
+        r#"(module
+            (import "ic0" "msg_reply" (func $msg_reply))
+            (import "ic0" "msg_reply_data_append" (func $append (param i32 i32)))
+            (memory 1)
+            (func (export "canister_update write") (i32.store (i32.const 0) (i32.const 7)) (call $msg_reply))
+            (func (export "canister_query show") (call $append (i32.const 0) (i32.const 1)) (call $msg_reply))
+            {section})"#
+    )
+}
+
+#[test]
+fn the_heap_is_kept_only_where_both_modules_and_the_caller_say_so() {
+    let persistent = keeping(r#"(@custom "icp:private enhanced-orthogonal-persistence" "")"#);
+    let plain = keeping("");
+    let shown = |old: &str, new: &str, wasm_memory_persistence| {
+        let mut world = World::running(old);
+        world.update("write").unwrap();
+        let flags = UpgradeFlags {
+            skip_pre_upgrade: None,
+            wasm_memory_persistence,
+        };
+        world.install(new, CanisterInstallMode::Upgrade(Some(flags)), b"")?;
+        world.query("show")
+    };
+    let (keep, replace) = (
+        Some(WasmMemoryPersistence::Keep),
+        Some(WasmMemoryPersistence::Replace),
+    );
+    assert_eq!(shown(&persistent, &persistent, keep).unwrap(), [7]);
+    assert_eq!(shown(&persistent, &persistent, replace).unwrap(), [0]);
+    assert_eq!(shown(&plain, &plain, None).unwrap(), [0]);
+    // The old module expects to be asked, and the new one must know what it gets.
+    assert_eq!(code(shown(&persistent, &persistent, None)), "IC0504");
+    assert_eq!(code(shown(&persistent, &plain, keep)), "IC0504");
+    assert_eq!(code(shown(&plain, &plain, keep)), "IC0504");
+    // A public section is none.
+    let public = keeping(r#"(@custom "icp:public enhanced-orthogonal-persistence" "")"#);
+    assert_eq!(code(shown(&persistent, &public, keep)), "IC0504");
+}
+
 #[test]
 fn reinstall_wipes_everything() {
     let mut world = World::new();
@@ -138,14 +181,10 @@ fn install_needs_an_empty_canister_and_upgrade_a_full_one() {
     );
 }
 
-fn about() -> Vec<u8> {
-    Encode!(&CanisterIdRecord { canister_id: id() }).unwrap()
-}
-
 #[test]
 fn only_controllers_manage_a_canister() {
     let mut world = World::running(HOOKS);
-    let stranger = Principal::from_slice(&[9]);
+    let stranger = stranger();
     for method in [
         "canister_status",
         "start_canister",
@@ -154,20 +193,21 @@ fn only_controllers_manage_a_canister() {
         "uninstall_code",
     ] {
         assert_eq!(
-            code(world.manage(stranger, method, about())),
+            code(world.manage(stranger, method, about(id()))),
             "IC0512",
             "{method}"
         );
         let call = Call {
             caller: stranger,
-            arg: about().into(),
+            arg: about(id()).into(),
             ..world.call(method)
         };
         assert_eq!(
             code(crate::mgmt::admit(
                 world.machine.state(),
                 &call,
-                &crate::creators::Creators::Anyone
+                &crate::creators::Creators::Anyone,
+                crate::mode::Mode::Dev
             )),
             "IC0512",
             "{method}"
@@ -188,33 +228,36 @@ fn only_controllers_manage_a_canister() {
 #[test]
 fn a_stopped_canister_takes_no_calls_until_it_is_started() {
     let mut world = World::running(HOOKS);
-    world.manage(owner(), "stop_canister", about()).unwrap();
+    world.manage(owner(), "stop_canister", about(id())).unwrap();
     assert_eq!(code(world.update("touch")), "IC0508");
     assert_eq!(code(world.query("show")), "IC0508");
-    world.manage(owner(), "start_canister", about()).unwrap();
+    world.manage(owner(), "start_canister", about(id())).unwrap();
     world.update("touch").unwrap();
 }
 
 #[test]
 fn a_canister_is_deleted_only_when_it_is_stopped() {
     let mut world = World::running(HOOKS);
-    assert_eq!(code(world.manage(owner(), "delete_canister", about())), "IC0510");
-    world.manage(owner(), "stop_canister", about()).unwrap();
-    world.manage(owner(), "delete_canister", about()).unwrap();
+    assert_eq!(
+        code(world.manage(owner(), "delete_canister", about(id()))),
+        "IC0510"
+    );
+    world.manage(owner(), "stop_canister", about(id())).unwrap();
+    world.manage(owner(), "delete_canister", about(id())).unwrap();
     assert_eq!(code(world.update("touch")), "IC0301");
 }
 
 #[test]
 fn uninstalling_leaves_an_empty_canister() {
     let mut world = World::running(HOOKS);
-    world.manage(owner(), "uninstall_code", about()).unwrap();
+    world.manage(owner(), "uninstall_code", about(id())).unwrap();
     assert_eq!(code(world.update("touch")), "IC0537");
 }
 
 #[test]
 fn the_status_has_every_field_and_tells_the_truth() {
     let mut world = World::running(HOOKS);
-    let reply = world.manage(owner(), "canister_status", about()).unwrap();
+    let reply = world.manage(owner(), "canister_status", about(id())).unwrap();
     let status = Decode!(&reply, CanisterStatusResult).unwrap();
     assert_eq!(status.status, CanisterStatusType::Running);
     assert_eq!(status.settings.controllers, [owner()]);
@@ -291,7 +334,7 @@ fn settings_out_of_bounds_are_refused_and_named() {
 #[test]
 fn an_unknown_management_method_and_a_broken_argument_are_refused() {
     let mut world = World::new();
-    assert_eq!(code(world.manage(owner(), "raw_rand", about())), "IC0536");
+    assert_eq!(code(world.manage(owner(), "fly", about(id()))), "IC0536");
     assert_eq!(code(world.manage(owner(), "stop_canister", b"garbage")), "IC0408");
 }
 

@@ -156,6 +156,8 @@ fn a_message_is_executed_once() {
         round: 1_001,
         time: 1_000_001,
         memory_limit: u64::MAX,
+        permissions: Permissions::ALL,
+        seed: [0; 32],
         messages: vec![message],
     };
     world.machine.apply(&late);
@@ -229,36 +231,17 @@ fn a_canister_of_64_bits_runs() {
 }
 
 #[test]
-fn what_is_not_supported_yet_traps_with_its_name() {
-    let mut world = World::running(
-        r#"(module
-            (import "ic0" "call_new" (func $call_new (param i32 i32 i32 i32 i32 i32 i32 i32)))
-            (import "ic0" "global_timer_set" (func $timer (param i64) (result i64)))
-            (memory 1)
-            (func (export "canister_update call")
-              (call $call_new (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
-                (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)))
-            (func (export "canister_update timer") (drop (call $timer (i64.const 1)))))"#,
-    );
-    for (method, name) in [("call", "call_new"), ("timer", "global_timer_set")] {
-        let reject = world.update(method).unwrap_err();
-        assert!(
-            reject
-                .message
-                .contains(&format!("ic0.{name} is not supported by this version")),
-            "{}",
-            reject.message
-        );
-    }
-}
-
-#[test]
 fn a_query_gets_the_certificate_of_its_certified_data_and_an_update_does_not() {
     let mut world = World::running(COUNTER);
     let certificate: Arc<[u8]> = [1u8, 2, 3].as_slice().into();
     let executor = &world.machine.executor;
     let shown = executor
-        .query(world.canister(), &world.call("certificate"), Some(certificate))
+        .query(
+            world.machine.state(),
+            world.canister(),
+            &world.call("certificate"),
+            Some(certificate),
+        )
         .unwrap();
     assert_eq!(shown, [1, 2, 3]);
     assert_eq!(code(world.query("certificate")), "IC0503");

@@ -1,25 +1,47 @@
 //! What executions may do, and what is left of them, on canisters written in wat.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod batches;
+mod calls;
+mod chunks;
+mod composite;
+mod cycles;
+mod deadlines;
 mod heap;
+mod history;
 mod install;
+mod kept;
+mod logs;
 mod memory;
 mod messages;
 mod modules;
+mod named;
+mod printed;
+mod random;
+mod reach;
 mod replay;
+mod settings;
+mod stopping;
+mod timers;
+mod versions;
 
-use super::batch::{Batch, Ingress};
+use super::batch::{Batch, Ingress, Permissions};
 use super::call::{Call, Executor, Network};
 use super::limits::Limits;
 use super::machine::Machine;
+use crate::log::disk::DiskFile;
+use crate::log::format;
+use crate::mgmt::{self, Sender};
 use crate::state::State;
+use crate::state::calls::Origin;
 use crate::state::canister::Canister;
 use crate::state::request::{Outcome, Reject};
-use crate::wasm::engine::Engine;
-use crate::wire::hash::sha256;
+use crate::wasm::engine::{Compiled, Engine};
+use crate::wire::hash::{Hash, sha256};
 use candid::{CandidType, Encode};
-use ic_management_canister_types::{CanisterInstallMode, CanisterSettings};
+use ic_management_canister_types::{CanisterIdRecord, CanisterInstallMode, CanisterSettings};
 use ic_principal::Principal;
+use std::io;
 use std::sync::{Arc, OnceLock};
 
 fn executor(limits: Limits) -> Executor {
@@ -39,6 +61,48 @@ fn id() -> Principal {
     Principal::from_slice(&[0, 0, 0, 8, 0, 0, 0, 0, 1, 1])
 }
 
+fn second() -> Principal {
+    Principal::from_slice(&[0, 0, 0, 8, 0, 0, 0, 1, 1, 1])
+}
+
+fn third() -> Principal {
+    Principal::from_slice(&[0, 0, 0, 8, 0, 0, 0, 2, 1, 1])
+}
+
+const RELAY: &str = include_str!("relay.wat");
+
+/// The argument that makes a relay call a method.
+fn forward(callee: Principal, method: &str, payload: &[u8]) -> Vec<u8> {
+    let parts = [callee.as_slice(), method.as_bytes()];
+    let mut arg = Vec::new();
+    for part in parts {
+        arg.push(u8::try_from(part.len()).unwrap());
+        arg.extend_from_slice(part);
+    }
+    arg.extend_from_slice(payload);
+    arg
+}
+
+/// A checkpoint in memory.
+#[derive(Debug, Default)]
+struct Bytes(Vec<u8>);
+
+impl DiskFile for Bytes {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn truncate(&mut self, len: u64) -> io::Result<()> {
+        self.0.truncate(usize::try_from(len).unwrap());
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 fn owner() -> Principal {
     Principal::from_slice(&[1, 2, 3])
 }
@@ -48,6 +112,10 @@ struct World {
     machine: Machine,
     batches: Vec<Batch>,
     memory_limit: u64,
+    permissions: Permissions,
+    now: u64,
+    /// What came back of the cycles of the last call as a canister makes it.
+    refunded: u128,
 }
 
 #[derive(CandidType)]
@@ -74,6 +142,9 @@ impl World {
             machine: Machine::new(executor(limits), State::default()),
             batches: vec![],
             memory_limit: u64::MAX,
+            permissions: Permissions::ALL,
+            now: 0,
+            refunded: 0,
         };
         let create = Encode!(&Create {
             specified_id: Some(id()),
@@ -91,6 +162,123 @@ impl World {
         let mut world = Self::new();
         world.install(wat, CanisterInstallMode::Install, b"").unwrap();
         world
+    }
+
+    /// Creates another canister with this code.
+    fn add(&mut self, other: Principal, wat: &str) {
+        let create = Encode!(&Create {
+            specified_id: Some(other),
+            settings: None
+        })
+        .unwrap();
+        self.manage(owner(), "provisional_create_canister_with_cycles", &create)
+            .unwrap();
+        let install = Encode!(&Install {
+            mode: CanisterInstallMode::Install,
+            canister_id: other,
+            wasm_module: serde_bytes::Bytes::new(&wat::parse_str(wat).unwrap()),
+            arg: serde_bytes::Bytes::new(b""),
+        })
+        .unwrap();
+        self.manage(owner(), "install_code", &install).unwrap();
+    }
+
+    /// Three canisters that call each other.
+    fn relays(limits: Limits) -> Self {
+        // Held, so that it is compiled once.
+        static COMPILED: OnceLock<Arc<Compiled>> = OnceLock::new();
+        COMPILED.get_or_init(|| {
+            let wasm = wat::parse_str(RELAY).unwrap();
+            executor(limits).engine.compile(&wasm).unwrap()
+        });
+        let mut world = Self::with_limits(limits);
+        world.install(RELAY, CanisterInstallMode::Install, b"").unwrap();
+        world.add(second(), RELAY);
+        world.add(third(), RELAY);
+        world
+    }
+
+    /// Sends a message and returns its request id.
+    fn submit(&mut self, canister: Principal, method: &str, arg: &[u8]) -> Hash {
+        let number = self.batches.len() as u64 + 1;
+        let message = Ingress {
+            id: sha256(&number.to_le_bytes()),
+            sender: owner(),
+            canister,
+            effective: id(),
+            method: method.to_owned(),
+            arg: arg.into(),
+            expiry: u64::MAX,
+        };
+        let request = message.id;
+        self.apply(vec![message]);
+        request
+    }
+
+    /// What became of a request; `None` while it is processed.
+    fn outcome(&self, request: &Hash) -> Option<Result<Vec<u8>, Reject>> {
+        let record = self.machine.state().requests.get(request).unwrap();
+        record.outcome.clone().map(|outcome| match outcome {
+            Outcome::Replied(reply) => Ok(reply),
+            Outcome::Rejected(reject) => Err(reject),
+        })
+    }
+
+    /// A batch without messages at a time.
+    fn tick(&mut self, time: u64) {
+        self.now = time;
+        self.apply(vec![]);
+    }
+
+    /// Calls the first relay.
+    fn relay(
+        &mut self,
+        how: &str,
+        callee: Principal,
+        method: &str,
+        payload: &[u8],
+    ) -> Result<Vec<u8>, Reject> {
+        self.send(owner(), id(), how, &forward(callee, method, payload))
+    }
+
+    /// The words that a relay shows.
+    fn words(&self, canister: Principal) -> [u64; 4] {
+        let state = self.machine.state();
+        let reply = self
+            .machine
+            .executor
+            .query(
+                state,
+                state.canister(&canister).unwrap(),
+                &self.call("show"),
+                None,
+            )
+            .unwrap();
+        std::array::from_fn(|at| u64::from_le_bytes(reply[at * 8..at * 8 + 8].try_into().unwrap()))
+    }
+
+    /// The same batches in another machine, and by way of a checkpoint after each one, give the same state.
+    fn assert_replayed(&self) {
+        let executor = self.machine.executor.clone();
+        let mut replayed = Machine::new(executor.clone(), State::default());
+        let mut restored = Machine::new(executor.clone(), State::default());
+        for batch in &self.batches {
+            replayed.apply(batch);
+            restored.apply(batch);
+            assert_eq!(
+                replayed.state().root(),
+                restored.state().root(),
+                "{}",
+                batch.round
+            );
+            assert_eq!(replayed.agenda(), restored.agenda());
+            let mut file = Bytes::default();
+            format::write(&mut file, restored.state(), None, &State::default()).unwrap();
+            let contents = format::read(file.0.as_slice()).unwrap();
+            let state = contents.apply(&State::default(), &executor.engine).unwrap();
+            restored = Machine::new(executor.clone(), state);
+        }
+        assert_eq!(replayed.state().root(), self.machine.state().root());
     }
 
     fn send(
@@ -112,26 +300,17 @@ impl World {
         };
         let request = message.id;
         self.apply(vec![message]);
-        match self
-            .machine
-            .state()
-            .requests
-            .get(&request)
-            .unwrap()
-            .outcome
-            .clone()
-        {
-            Outcome::Replied(reply) => Ok(reply),
-            Outcome::Rejected(reject) => Err(reject),
-        }
+        self.outcome(&request).expect("it is still processed")
     }
 
     fn apply(&mut self, messages: Vec<Ingress>) {
         let round = self.batches.len() as u64 + 1;
         let batch = Batch {
             round,
-            time: round * 1_000,
+            time: self.now.max(round * 1_000),
             memory_limit: self.memory_limit,
+            permissions: self.permissions,
+            seed: sha256(&(!round).to_le_bytes()),
             messages,
         };
         self.machine.apply(&batch);
@@ -140,6 +319,55 @@ impl World {
 
     fn manage(&mut self, sender: Principal, method: &str, arg: impl AsRef<[u8]>) -> Result<Vec<u8>, Reject> {
         self.send(sender, Principal::management_canister(), method, arg.as_ref())
+    }
+
+    /// A management call as a canister makes it.
+    fn manage_by(
+        &mut self,
+        canister: Principal,
+        cycles: u128,
+        method: &str,
+        arg: impl AsRef<[u8]>,
+    ) -> Result<Vec<u8>, Reject> {
+        let version = self
+            .machine
+            .state()
+            .canister(&canister)
+            .map_or(0, |caller| caller.version);
+        let call = Call {
+            caller: canister,
+            arg: arg.as_ref().into(),
+            ..self.call(method)
+        };
+        let mut sender = by_canister(canister, version, cycles);
+        let result = mgmt::execute(&mut self.machine, &call, &mut sender);
+        self.refunded = sender.cycles;
+        result.map(|reply| reply.expect("it is answered at once"))
+    }
+
+    /// A query of the management canister.
+    fn ask(&self, sender: Principal, method: &str, arg: impl AsRef<[u8]>) -> Result<Vec<u8>, Reject> {
+        let call = Call {
+            caller: sender,
+            arg: arg.as_ref().into(),
+            ..self.call(method)
+        };
+        mgmt::query(self.machine.state(), &call)
+    }
+
+    /// Creates another canister.
+    fn create(&mut self, controller: Principal) -> Principal {
+        let arg = Encode!(&Create {
+            specified_id: None,
+            settings: None
+        })
+        .unwrap();
+        let reply = self
+            .manage(controller, "provisional_create_canister_with_cycles", arg)
+            .unwrap();
+        candid::decode_one::<CanisterIdRecord>(&reply)
+            .unwrap()
+            .canister_id
     }
 
     fn install(&mut self, wat: &str, mode: CanisterInstallMode, arg: &[u8]) -> Result<Vec<u8>, Reject> {
@@ -178,7 +406,7 @@ impl World {
     fn query(&self, method: &str) -> Result<Vec<u8>, Reject> {
         self.machine
             .executor
-            .query(self.canister(), &self.call(method), None)
+            .query(self.machine.state(), self.canister(), &self.call(method), None)
     }
 
     fn canister(&self) -> &Canister {
@@ -192,6 +420,31 @@ fn cases(usual: u32) -> proptest::test_runner::Config {
         .ok()
         .and_then(|text| text.parse().ok());
     proptest::test_runner::Config::with_cases(wanted.unwrap_or(usual))
+}
+
+/// A canister that waits for the answer to a management call.
+fn by_canister(caller: Principal, version: u64, cycles: u128) -> Sender {
+    Sender {
+        origin: Origin::Canister {
+            caller,
+            callback: 0,
+            deadline: 0,
+        },
+        version: Some(version),
+        cycles,
+    }
+}
+
+fn stranger() -> Principal {
+    Principal::from_slice(&[9])
+}
+
+/// The argument of methods that are only about a canister.
+fn about(canister: Principal) -> Vec<u8> {
+    Encode!(&CanisterIdRecord {
+        canister_id: canister
+    })
+    .unwrap()
 }
 
 /// The error code of a rejection.

@@ -33,6 +33,17 @@ fn exports_that_have_no_meaning_are_refused() {
 }
 
 #[test]
+fn entry_points_that_this_node_never_calls_are_refused_by_name() {
+    for name in ["canister_heartbeat", "canister_on_low_wasm_memory"] {
+        let message = refused(&format!(r#"(module (func (export "{name}")))"#));
+        assert!(
+            message.contains(&format!("`{name}` is not supported")),
+            "{message}"
+        );
+    }
+}
+
+#[test]
 fn features_that_the_ic_does_not_enable_are_refused() {
     refused("(module (memory 1) (memory 1))");
     refused("(module (memory 1 1 shared))");

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod disk;
+pub mod relays;
 pub mod rig;
 
 use super::codec::Entry;
@@ -9,7 +10,8 @@ use super::disk::Disk;
 use super::format::held;
 use super::journal::{AppendError, Journal};
 use super::replay::ReplayError;
-use crate::exec::batch::Batch;
+use crate::exec::batch::{Batch, Permissions};
+use crate::wire::hash::sha256;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rig::{Rig, executor, setup, shown};
@@ -19,7 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// One seed: several lives, each ended by a crash. Returns how many crashes there were.
 fn crashes(seed: u64, lying: bool) -> Result<u64, String> {
     let mut random = StdRng::seed_from_u64(seed);
-    let mut rig = Rig::new(seed);
+    let mut rig = Rig::new(seed).with_relays();
     if lying {
         rig.disk.lie();
     }
@@ -71,6 +73,8 @@ fn entry(round: u64, messages: Vec<crate::exec::batch::Ingress>) -> Entry {
         round,
         time: round * 10,
         memory_limit: u64::MAX,
+        permissions: Permissions::ALL,
+        seed: sha256(&round.to_le_bytes()),
         messages,
     };
     Entry {

@@ -2,7 +2,8 @@
 //! after each crash what clients had been told.
 
 use super::disk::FaultyDisk;
-use crate::exec::batch::{Batch, Ingress};
+use super::relays;
+use crate::exec::batch::{Batch, Ingress, Permissions};
 use crate::exec::call::{Call, Executor, Network};
 use crate::exec::limits::Limits;
 use crate::log::codec::Entry;
@@ -14,7 +15,7 @@ use crate::state::request::Outcome;
 use crate::wasm::engine::Engine;
 use crate::wire::hash::{Hash, sha256};
 use candid::{CandidType, Encode};
-use ic_management_canister_types::CanisterInstallMode;
+use ic_management_canister_types::{CanisterIdRecord, CanisterInstallMode, UploadChunkArgs};
 use ic_principal::Principal;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -27,12 +28,18 @@ pub fn canister() -> Principal {
     Principal::from_slice(&[0, 0, 0, 9, 0, 0, 0, 0, 1, 1])
 }
 
-/// One engine for all tests; it holds the counter's compiled code.
 pub fn executor() -> Executor {
+    executor_with(Limits::default())
+}
+
+/// One engine for all tests; it holds the compiled code of the canisters.
+fn executor_with(limits: Limits) -> Executor {
     static ENGINE: OnceLock<Arc<Engine>> = OnceLock::new();
     let engine = ENGINE.get_or_init(|| {
         let engine = Engine::new().unwrap();
-        engine.keep_for_a_while(engine.compile(&counter()).unwrap());
+        for module in [counter(), relays::module()] {
+            engine.keep_for_a_while(engine.compile(&module).unwrap());
+        }
         Arc::new(engine)
     });
     let network = Network {
@@ -42,7 +49,7 @@ pub fn executor() -> Executor {
     Executor {
         engine: engine.clone(),
         network,
-        limits: Limits::default(),
+        limits,
     }
 }
 
@@ -77,27 +84,31 @@ pub fn message(number: u64, target: Principal, method: &str, arg: Vec<u8>) -> In
 
 /// The messages that make the counter canister.
 pub fn setup() -> Vec<Ingress> {
+    creation(u64::MAX - 1, canister(), &counter())
+}
+
+/// The messages that make a canister. They have this number and the next one.
+pub fn creation(number: u64, id: Principal, wasm: &[u8]) -> Vec<Ingress> {
     let create = Encode!(&Create {
-        specified_id: Some(canister())
+        specified_id: Some(id)
     })
     .unwrap();
-    let wasm = counter();
     let install = Encode!(&Install {
         mode: CanisterInstallMode::Install,
-        canister_id: canister(),
-        wasm_module: serde_bytes::Bytes::new(&wasm),
+        canister_id: id,
+        wasm_module: serde_bytes::Bytes::new(wasm),
         arg: serde_bytes::Bytes::new(b""),
     })
     .unwrap();
     let management = Principal::management_canister();
     vec![
         message(
-            u64::MAX,
+            number + 1,
             management,
             "provisional_create_canister_with_cycles",
             create,
         ),
-        message(u64::MAX - 1, management, "install_code", install),
+        message(number, management, "install_code", install),
     ]
 }
 
@@ -110,7 +121,7 @@ pub fn shown(executor: &Executor, state: &State) -> Option<u64> {
         arg: [].into(),
         time: state.time,
     };
-    let reply = executor.query(canister, &call, None).ok()?;
+    let reply = executor.query(state, canister, &call, None).ok()?;
     let counts: Vec<u64> = reply
         .chunks(8)
         .map(|bytes| u64::from_le_bytes(bytes.try_into().unwrap()))
@@ -122,15 +133,17 @@ pub fn shown(executor: &Executor, state: &State) -> Option<u64> {
     Some(counts[0])
 }
 
-/// Lays out a disk whose node has the counter canister.
-pub fn prepare(disk: &FaultyDisk) {
+/// Lays out a disk whose node has the counter canister, and what more these messages make.
+pub fn prepare(disk: &FaultyDisk, more: Vec<Ingress>) {
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     let mut node = recover(&disk, executor()).unwrap();
     let batch = Batch {
         round: 1,
         time: 1,
         memory_limit: u64::MAX,
-        messages: setup(),
+        permissions: Permissions::ALL,
+        seed: [1; 32],
+        messages: setup().into_iter().chain(more).collect(),
     };
     node.machine.apply(&batch);
     node.checkpoints.write(node.machine.state()).unwrap();
@@ -149,6 +162,10 @@ pub struct Clients {
     acknowledged: BTreeMap<Hash, Outcome>,
     /// Increments they sent.
     sent: BTreeSet<Hash>,
+    /// What else they sent.
+    others: BTreeSet<Hash>,
+    /// Calls they sent that a canister passes on.
+    relayed: BTreeSet<Hash>,
     /// The largest counter anybody saw.
     seen: u64,
     /// State roots by round, as they were before crashes.
@@ -159,6 +176,8 @@ pub struct Clients {
 pub struct Rig {
     pub disk: FaultyDisk,
     pub clients: Clients,
+    /// Whether there are canisters that call each other.
+    relays: bool,
     random: StdRng,
 }
 
@@ -167,24 +186,83 @@ impl Rig {
         Self {
             disk: FaultyDisk::new(seed),
             clients: Clients::default(),
+            relays: false,
             random: StdRng::seed_from_u64(seed ^ 0x00c0_ffee),
         }
     }
 
+    /// With canisters that call each other, so slowly that calls are under way at every crash.
+    pub fn with_relays(mut self) -> Self {
+        self.relays = true;
+        self
+    }
+
     pub fn recover(&self) -> Result<Recovered, ReplayError> {
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
-        recover(&disk, executor())
+        let mut limits = Limits::default();
+        if self.relays {
+            limits.messages = 2;
+        }
+        recover(&disk, executor_with(limits))
     }
 
     fn batch(&mut self, state: &State, ahead: u64) -> Vec<Ingress> {
         if state.round == 0 && ahead == 0 {
-            return setup();
+            let mut messages = setup();
+            if self.relays {
+                messages.extend(relays::setup());
+            }
+            return messages;
         }
-        self.increments()
+        let mut messages = self.increments();
+        if self.relays {
+            for _ in 0..self.random.random_range(0..3) {
+                let call = relays::call(self.clients.relayed.len() as u64);
+                self.clients.relayed.insert(call.id);
+                messages.push(call);
+            }
+        }
+        messages
     }
 
-    /// A few increments, some of them sent before.
+    /// A few increments, some of them sent before, and now and then something else that changes the state.
     pub fn increments(&mut self) -> Vec<Ingress> {
+        let mut messages = self.only_increments();
+        if self.random.random_bool(0.2) {
+            let other = self.other();
+            self.clients.others.insert(other.id);
+            messages.push(other);
+        }
+        messages
+    }
+
+    /// Something that changes the chunk store, the history or what the canister printed.
+    fn other(&mut self) -> Ingress {
+        self.clients.next += 1;
+        let number = u64::MAX / 2 + self.clients.next;
+        let management = Principal::management_canister();
+        let about = Encode!(&CanisterIdRecord {
+            canister_id: canister()
+        })
+        .unwrap();
+        match self.random.random_range(0..8) {
+            0 => message(number, management, "clear_chunk_store", about),
+            1 => message(number, management, "start_canister", about),
+            2..5 => message(number, canister(), "inc_then_trap", vec![]),
+            _ => {
+                let chunk: Vec<u8> = (0..self.random.random_range(0..3_000))
+                    .map(|_| self.random.random())
+                    .collect();
+                let upload = UploadChunkArgs {
+                    canister_id: canister(),
+                    chunk,
+                };
+                message(number, management, "upload_chunk", Encode!(&upload).unwrap())
+            }
+        }
+    }
+
+    fn only_increments(&mut self) -> Vec<Ingress> {
         (0..self.random.random_range(1..4))
             .map(|_| {
                 // Now and then a client repeats itself.
@@ -224,6 +302,8 @@ impl Rig {
                 round: round + 1,
                 time: time + 1,
                 memory_limit: u64::MAX,
+                permissions: Permissions::ALL,
+                seed: self.random.random(),
                 messages,
             };
             let entry = Entry {
@@ -266,16 +346,22 @@ impl Rig {
     fn execute(&mut self, machine: &mut crate::exec::machine::Machine, batch: &Batch) {
         machine.apply(batch);
         let state = machine.state();
-        for message in &batch.messages {
-            self.told(&message.id, state);
+        for id in batch
+            .messages
+            .iter()
+            .map(|message| &message.id)
+            .chain(machine.late())
+        {
+            self.told(id, state);
         }
         self.saw(state);
     }
 
     /// A client got its answer with this state.
     pub fn told(&mut self, id: &Hash, state: &State) {
-        let outcome = state.requests.get(id).unwrap().outcome.clone();
-        self.clients.acknowledged.insert(*id, outcome);
+        if let Some(outcome) = state.requests.get(id).unwrap().outcome.clone() {
+            self.clients.acknowledged.insert(*id, outcome);
+        }
         self.saw(state);
     }
 
@@ -292,7 +378,7 @@ impl Rig {
         let state = node.machine.state();
         for (id, outcome) in &self.clients.acknowledged {
             match state.requests.get(id) {
-                Some(record) if record.outcome == *outcome => {}
+                Some(record) if record.outcome.as_ref() == Some(outcome) => {}
                 other => return Err(format!("acknowledged {outcome:?}, now {other:?}")),
             }
         }
@@ -310,11 +396,18 @@ impl Rig {
         if count < self.clients.seen {
             return Err(format!("somebody saw {}, now it is {count}", self.clients.seen));
         }
-        if state
-            .requests
-            .iter()
-            .any(|(id, _)| !self.clients.sent.contains(id) && !setup().iter().any(|m| m.id == *id))
-        {
+        relays::verify(&node.machine.executor, state, &self.clients.relayed)?;
+        let made: BTreeSet<Hash> = setup()
+            .into_iter()
+            .chain(relays::setup())
+            .map(|message| message.id)
+            .collect();
+        let clients = &self.clients;
+        let sent = |id| {
+            let all = [&clients.sent, &clients.others, &clients.relayed, &made];
+            all.iter().any(|known| known.contains(id))
+        };
+        if state.requests.iter().any(|(id, _)| !sent(id)) {
             return Err("a request that nobody sent".to_owned());
         }
         if self

@@ -1,6 +1,7 @@
 //! Reading a checkpoint.
 
-use super::{Description, FormatError, MAGIC, PageChange, decode_global};
+use super::blobs::blobs;
+use super::{Description, FormatError, MAGIC, OLD_MAGIC, PageChange, decode_global};
 use crate::exec::limits::MAX_HEAP_PAGES;
 use crate::heap::pages::PageMap;
 use crate::heap::stable::{MAX_STABLE_PAGES, Stable};
@@ -47,7 +48,7 @@ impl<R: Read> Reader<R> {
     }
 
     fn description(&mut self) -> Result<Vec<u8>, FormatError> {
-        if self.take::<8>()? != *MAGIC {
+        if ![*MAGIC, *OLD_MAGIC].contains(&self.take::<8>()?) {
             return Err(FormatError::Magic);
         }
         Ok(self.blob()?)
@@ -141,7 +142,15 @@ impl Contents {
             time: description.time,
             next_number: description.next_number,
             effects: description.effects,
+            calls: description.calls.restore()?,
+            seed: description.seed,
+            draws: description.draws,
             ..State::default()
+        };
+        let known = blobs(base);
+        let blob = |hash: &Hash| {
+            let held = self.modules.get(hash).or_else(|| known.get(hash).copied());
+            held.cloned()
         };
         for (described, [heap, stable]) in description.canisters.into_iter().zip(self.pages) {
             if described.heap_size > MAX_HEAP_PAGES || described.stable_size > MAX_STABLE_PAGES {
@@ -150,7 +159,7 @@ impl Contents {
             let before = base.canister(&described.id);
             let code = match described.module {
                 None => None,
-                Some(hash) => Some(find_code(&self.modules, base, &hash, described.id, engine)?),
+                Some(hash) => Some(find_code(&blob, base, &hash, described.id, engine)?),
             };
             let pages = |before: Option<&PageMap>, changes: Vec<PageChange>| {
                 let mut pages = before.cloned().unwrap_or_default();
@@ -163,12 +172,11 @@ impl Contents {
             let cycles = described.cycles.as_slice().try_into().map(u128::from_le_bytes);
             let settings: DefiniteCanisterSettings = candid::decode_one(&described.settings)
                 .map_err(|error| FormatError::Description(error.to_string()))?;
-            let canister = Canister {
-                id: described.id,
-                settings,
+            let mut canister = Canister {
                 status: described.status,
                 version: described.version,
                 cycles: cycles.map_err(|_| FormatError::Missing("cycles"))?,
+                timer: described.timer,
                 certified: described.certified.into_vec(),
                 code,
                 heap: Heap {
@@ -181,7 +189,9 @@ impl Contents {
                     pages: pages(before.map(|before| &before.stable.pages), stable),
                     size: described.stable_size,
                 },
+                ..Canister::new(described.id, settings, 0)
             };
+            described.kept.apply(&mut canister, blob)?;
             state
                 .canisters
                 .insert(described.id.as_slice(), Arc::new(canister));
@@ -194,7 +204,7 @@ impl Contents {
 }
 
 fn find_code(
-    modules: &BTreeMap<Hash, Arc<[u8]>>,
+    blob: &impl Fn(&Hash) -> Option<Arc<[u8]>>,
     base: &State,
     hash: &Hash,
     canister: Principal,
@@ -208,8 +218,8 @@ fn find_code(
     if let Some(code) = in_base {
         return Ok(code.clone());
     }
-    let wasm = modules.get(hash).ok_or(FormatError::Missing("a module"))?;
-    Code::new(wasm.clone(), engine)
+    let wasm = blob(hash).ok_or(FormatError::Missing("a module"))?;
+    Code::new(wasm, engine)
         .map(Arc::new)
         .map_err(|error| FormatError::Module(canister, error))
 }

@@ -1,5 +1,8 @@
 //! Writing a checkpoint.
 
+use super::blobs::blobs;
+use super::calls::CallsDescription;
+use super::kept::Kept;
 use super::{CanisterDescription, Description, MAGIC, encode_global};
 use crate::heap::pages::{PAGE, PageMap};
 use crate::log::disk::DiskFile;
@@ -8,7 +11,6 @@ use crate::state::canister::Canister;
 use crate::wire::hash::Hash;
 use serde_bytes::ByteBuf;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
@@ -69,6 +71,8 @@ pub fn write(file: &mut dyn DiskFile, state: &State, base: Option<u64>, old: &St
         time: state.time,
         next_number: state.next_number,
         effects: state.effects,
+        seed: state.seed,
+        draws: state.draws,
         canisters: canisters
             .iter()
             .map(|canister| describe(canister))
@@ -78,6 +82,7 @@ pub fn write(file: &mut dyn DiskFile, state: &State, base: Option<u64>, old: &St
             .iter()
             .map(|(id, record)| (ByteBuf::from(id), (**record).clone()))
             .collect(),
+        calls: CallsDescription::of(&state.calls),
     };
     let mut encoded = Vec::new();
     ciborium::into_writer(&description, &mut encoded).map_err(io::Error::other)?;
@@ -90,17 +95,9 @@ pub fn write(file: &mut dyn DiskFile, state: &State, base: Option<u64>, old: &St
     writer.put(MAGIC)?;
     writer.number(encoded.len() as u64)?;
     writer.put(&encoded)?;
-    let known: std::collections::BTreeSet<Hash> = old
-        .canisters
-        .iter()
-        .filter_map(|(_, canister)| Some(canister.code.as_ref()?.hash))
-        .collect();
-    let modules: BTreeMap<Hash, &Arc<[u8]>> = canisters
-        .iter()
-        .filter_map(|canister| canister.code.as_ref())
-        .filter(|code| !known.contains(&code.hash))
-        .map(|code| (code.hash, &code.wasm))
-        .collect();
+    let known = blobs(old);
+    let mut modules = blobs(state);
+    modules.retain(|hash, _| !known.contains_key(hash));
     writer.number(modules.len() as u64)?;
     for (hash, wasm) in modules {
         writer.put(&hash)?;
@@ -134,6 +131,7 @@ fn describe(canister: &Canister) -> io::Result<CanisterDescription> {
         status: canister.status,
         version: canister.version,
         cycles: canister.cycles.to_le_bytes().to_vec().into(),
+        timer: canister.timer,
         certified: canister.certified.clone().into(),
         module: canister.code.as_ref().map(|code| code.hash),
         heap_size: canister.heap.size,
@@ -144,5 +142,6 @@ fn describe(canister: &Canister) -> io::Result<CanisterDescription> {
             .map(|global| encode_global(*global))
             .collect(),
         stable_size: canister.stable.size,
+        kept: Kept::of(canister)?,
     })
 }

@@ -4,7 +4,7 @@ use crate::cert::keys::Keys;
 use crate::cert::view::{View, Views};
 use crate::log::crash::rig::{Rig, executor, setup, shown};
 use crate::log::replay::Recovered;
-use crate::replica::{Durability, Refused, Replica};
+use crate::replica::{Durability, Policy, Refused, Replica};
 use crate::wire::hash::Hash;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -34,7 +34,7 @@ fn live(rig: &mut Rig, node: Recovered, random: &mut StdRng) {
         checkpoints: node.checkpoints,
         segment_bytes: random.random_range(500..6_000),
     };
-    let replica = Replica::start(node.machine, views.clone(), Some(durability), u64::MAX).unwrap();
+    let replica = Replica::start(node.machine, views.clone(), Some(durability), Policy::default()).unwrap();
     let mut waiting: Vec<(Hash, Answer)> = Vec::new();
     // One after the other until the canister is there: an earlier life may have done a part of it.
     for message in setup() {

@@ -4,10 +4,14 @@
 //! of times.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod calls;
+mod clock;
 mod crashes;
+mod managed;
 mod shown;
 mod threads;
 
+use crate::exec::batch::Ingress;
 use crate::log::crash::disk::FaultyDisk;
 use crate::log::crash::rig;
 use crate::{Config, Node};
@@ -26,11 +30,14 @@ struct Running {
 
 impl Running {
     async fn start() -> Self {
+        Self::start_with(Config::ephemeral(), vec![]).await
+    }
+
+    /// And with what these messages make.
+    async fn start_with(config: Config, more: Vec<Ingress>) -> Self {
         let disk = FaultyDisk::new(7);
-        rig::prepare(&disk);
-        let node = Node::start_on(Arc::new(disk.clone()), Config::ephemeral())
-            .await
-            .unwrap();
+        rig::prepare(&disk, more);
+        let node = Node::start_on(Arc::new(disk.clone()), config).await.unwrap();
         PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
         let agent = Agent::builder()
             .with_url(node.url())

@@ -5,7 +5,7 @@ use crate::cert::keys::Keys;
 use crate::cert::view::Views;
 use crate::exec::machine::Machine;
 use crate::log::crash::rig::{self, Rig};
-use crate::replica::{Durability, Refused, Replica};
+use crate::replica::{Durability, Policy, Refused, Replica};
 use crate::state::State;
 use candid::{CandidType, Encode};
 use ic_principal::Principal;
@@ -24,7 +24,13 @@ async fn an_executor_that_panics_fails_the_node_without_another_order() {
     };
     let keys = Arc::new(Keys::generate().unwrap());
     let views = Arc::new(Views::new(keys, state.clone(), 0));
-    let replica = Replica::start(Machine::new(rig::executor(), state), views, None, u64::MAX).unwrap();
+    let replica = Replica::start(
+        Machine::new(rig::executor(), state),
+        views,
+        None,
+        Policy::default(),
+    )
+    .unwrap();
     let create = rig::message(
         1,
         Principal::management_canister(),
@@ -63,7 +69,7 @@ async fn calls_that_wait_for_a_slow_disk_take_a_bounded_number_of_bytes_and_all_
         checkpoints: node.checkpoints,
         segment_bytes: 1 << 30,
     };
-    let replica = Replica::start(node.machine, views, Some(durability), u64::MAX).unwrap();
+    let replica = Replica::start(node.machine, views, Some(durability), Policy::default()).unwrap();
     rig.disk.hold_syncs();
     let mut taken = Vec::new();
     let mut refused = 0;
@@ -88,4 +94,22 @@ async fn calls_that_wait_for_a_slow_disk_take_a_bounded_number_of_bytes_and_all_
         answer.await.unwrap().unwrap();
     }
     replica.stop();
+}
+
+#[tokio::test]
+async fn every_batch_has_a_seed_of_its_own() {
+    let keys = Arc::new(Keys::generate().unwrap());
+    let mut seeds = std::collections::BTreeSet::from([[0; 32]]);
+    // Two nodes that do the same.
+    for _ in 0..2 {
+        let views = Arc::new(Views::new(keys.clone(), State::default(), 0));
+        let machine = Machine::new(rig::executor(), State::default());
+        let replica = Replica::start(machine, views, None, Policy::default()).unwrap();
+        for number in 0..3 {
+            let call = rig::message(number, rig::canister(), "inc", vec![]);
+            let view = replica.submit(call).unwrap().await.unwrap().unwrap();
+            assert!(seeds.insert(view.state.seed), "a seed came twice");
+        }
+        replica.stop();
+    }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use anyhow::{Context, Result, ensure};
 use dcanary_harness::{
     Cluster, Namespace, RunView,
-    cli::{dcanary_remembering, said},
+    cli::{dcanary, dcanary_remembering, said},
     fixtures::{LIMIT, run, stage},
     journal,
     ledger::{CONFIG, SECOND_CANISTER, Stolen},
@@ -184,6 +184,47 @@ async fn a_restored_older_data_folder_of_the_node_is_a_fork_for_the_operator_and
         .delete_collection(&DeleteParams::default(), &evidence())
         .await?;
     outcome
+}
+
+/// The incarnation that `ledger status` tells.
+async fn incarnation(reader: &Reader) -> Result<u64> {
+    let (code, text) = reader.call(&["ledger", "status", "-o", "json"]).await?;
+    ensure!(code == Some(0), "{text}");
+    let start = text.find('{').with_context(|| text.clone())?;
+    let status: Value = serde_json::Deserializer::from_str(&text[start..])
+        .into_iter()
+        .next()
+        .with_context(|| text.clone())??;
+    status["incarnation"].as_u64().with_context(|| format!("{status:#}"))
+}
+
+#[tokio::test]
+async fn a_backup_of_the_working_node_is_restored_and_the_journal_says_so_before_anything_else() -> Result<()> {
+    scenario("backup", |ns| async move {
+        let reader = Reader::pin(&ns).await?;
+        runs(&ns, "before").await?;
+        ns.recorded("before").await?;
+        let before = incarnation(&reader).await?;
+        let file = reader.folder.path().join("backup.tar");
+        let file = file.to_str().context("path")?;
+        let backed = dcanary(&["ledger", "backup", "-o", file]).await?;
+        ensure!(backed.status.success(), "{}", said(&backed));
+        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(file)?.permissions());
+        assert_eq!(mode & 0o777, 0o600);
+        let asked = dcanary(&["ledger", "restore", file]).await?;
+        assert_eq!(asked.status.code(), Some(2), "{}", said(&asked));
+        let restored = dcanary(&["ledger", "restore", file, "--yes"]).await?;
+        ensure!(restored.status.success(), "{}", said(&restored));
+        // nothing was recorded in between, so nobody has seen more than what is there
+        runs(&ns, "after").await?;
+        ns.recorded("after").await?;
+        assert_eq!(incarnation(&reader).await?, before + 1);
+        for run in ["before", "after"] {
+            assert_eq!(reader.verify(run).await?, (Some(0), BTreeMap::new()), "{run}");
+        }
+        Ok(())
+    })
+    .await
 }
 
 /// Puts the newest folder back where it is not in its place.

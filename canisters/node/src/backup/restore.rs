@@ -1,0 +1,271 @@
+//! Putting a backup into an empty data folder.
+
+use super::{DESCRIPTION, Description, FORMAT, INCARNATION};
+use crate::log::checkpoint::checkpoint_round;
+use crate::log::disk::{Disk, Folder, TEMPORARY, write_atomically};
+use crate::log::journal::segment_round;
+use crate::node::{KEYS, ROOT_KEY};
+use std::collections::BTreeSet;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// Largest description; beyond it, it is none of ours.
+const MAX_DESCRIPTION: u64 = 1 << 20;
+/// Read at once.
+const PIECE: usize = 1 << 20;
+
+/// Why a backup is not restored. The folder is left as empty as it was.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RestoreError {
+    /// A node works on the folder.
+    #[error("the data folder {} is in use by a node", .0.display())]
+    InUse(PathBuf),
+    /// There is something in the folder.
+    #[error("the data folder {} is not empty: it has `{name}`. Restore into an empty one", folder.display())]
+    NotEmpty {
+        /// The folder.
+        folder: PathBuf,
+        /// What is in it.
+        name: String,
+    },
+    /// The folder cannot be written.
+    #[error("cannot write into {}", folder.display())]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The backup cannot be read.
+    #[error("the backup cannot be read")]
+    Read(#[source] io::Error),
+    /// The backup is none.
+    #[error("this is no backup of a node: {0}")]
+    Malformed(String),
+    /// The backup ends early.
+    #[error("the backup is not whole: `{0}` is missing")]
+    Missing(String),
+}
+
+/// What was restored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// How many files.
+    pub files: usize,
+    /// The folder's incarnation now.
+    pub incarnation: u64,
+    /// DER of the network's root key.
+    pub root_key: Vec<u8>,
+    /// Whether the keys came with it.
+    pub keys: bool,
+}
+
+/// Puts a backup into an empty folder and counts up its incarnation, to at least `incarnation`.
+///
+/// Whether its contents can be used is found out by the node at its next start, by their check sums.
+///
+/// # Errors
+/// When the folder is not empty or cannot be written, or the backup is none or not whole.
+pub fn restore(folder: &Path, incarnation: u64, input: impl Read) -> Result<Restored, RestoreError> {
+    let failed = |source| RestoreError::Folder {
+        folder: folder.to_owned(),
+        source,
+    };
+    let disk = Folder::open(folder)
+        .map_err(failed)?
+        .ok_or_else(|| RestoreError::InUse(folder.to_owned()))?;
+    let there = disk.list().map_err(failed)?;
+    // `lost+found` is what a new volume has
+    if let Some(name) = there
+        .into_iter()
+        .find(|name| name != "lock" && name != "lost+found")
+    {
+        return Err(RestoreError::NotEmpty {
+            folder: folder.to_owned(),
+            name,
+        });
+    }
+    let mut unpacked = Vec::new();
+    let result = unpack(&disk, &mut unpacked, incarnation, input).map_err(|error| match error {
+        Unpack::Disk(source) => failed(source),
+        Unpack::Backup(error) => error,
+    });
+    if result.is_err() {
+        for name in unpacked {
+            // what cannot be removed is named by the next attempt
+            let _ = disk.remove(&name);
+        }
+    }
+    result
+}
+
+/// Puts a backup in the place of a data folder that has something in it. What was there is kept beside, as `<folder>.before-<n>`, and
+/// its incarnation counts too.
+///
+/// # Errors
+/// As for [`restore`]; the folder is left as it was.
+pub fn replace(
+    folder: &Path,
+    incarnation: u64,
+    input: impl Read,
+) -> Result<(Restored, PathBuf), RestoreError> {
+    let failed = |source| RestoreError::Folder {
+        folder: folder.to_owned(),
+        source,
+    };
+    // held until the end, so that no node starts in between
+    let disk = Folder::open(folder)
+        .map_err(failed)?
+        .ok_or_else(|| RestoreError::InUse(folder.to_owned()))?;
+    let least = super::incarnation(&disk).map_err(failed)?.saturating_add(1);
+    let beside = beside(folder, "restoring").map_err(failed)?;
+    let restored = restore(&beside, incarnation.max(least), input);
+    let swapped = restored.and_then(|restored| {
+        let before = self::beside(folder, "before").map_err(failed)?;
+        std::fs::rename(folder, &before).map_err(failed)?;
+        if let Err(error) = std::fs::rename(&beside, folder) {
+            // the folder of before back in its place, if that is possible
+            let _ = std::fs::rename(&before, folder);
+            return Err(failed(error));
+        }
+        let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let synced =
+            std::fs::File::open(parent.unwrap_or(Path::new("."))).and_then(|parent| parent.sync_all());
+        synced.map_err(failed)?;
+        Ok((restored, before))
+    });
+    if swapped.is_err() {
+        // only what was unpacked, and its lock
+        let _ = std::fs::remove_dir_all(&beside);
+    }
+    swapped
+}
+
+/// The first name `<folder>.<what>-<n>` that nothing has.
+fn beside(folder: &Path, what: &str) -> io::Result<PathBuf> {
+    let name = folder
+        .file_name()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the folder has no name"))?;
+    let mut number = 1_u32;
+    loop {
+        let mut other = name.to_owned();
+        other.push(format!(".{what}-{number}"));
+        let path = folder.with_file_name(other);
+        if !path.try_exists()? {
+            return Ok(path);
+        }
+        number += 1;
+    }
+}
+
+enum Unpack {
+    Disk(io::Error),
+    Backup(RestoreError),
+}
+
+impl From<RestoreError> for Unpack {
+    fn from(error: RestoreError) -> Self {
+        Self::Backup(error)
+    }
+}
+
+fn malformed(what: impl Into<String>) -> Unpack {
+    Unpack::Backup(RestoreError::Malformed(what.into()))
+}
+
+fn unpack(
+    disk: &Folder,
+    unpacked: &mut Vec<String>,
+    incarnation: u64,
+    input: impl Read,
+) -> Result<Restored, Unpack> {
+    let mut tar = tar::Archive::new(input);
+    let mut entries = tar.entries().map_err(RestoreError::Read)?;
+    let first = entries
+        .next()
+        .ok_or_else(|| malformed("it is empty"))?
+        .map_err(RestoreError::Read)?;
+    let description = describe(first)?;
+    let root_key =
+        hex::decode(&description.root_key).map_err(|_| malformed("its root key is not hexadecimal"))?;
+    let mut due: BTreeSet<&str> = description.files.iter().map(String::as_str).collect();
+    if let Some(name) = due.iter().find(|name| !is_of_a_node(name)) {
+        return Err(malformed(format!("it names `{name}`")));
+    }
+    for entry in entries {
+        let entry = entry.map_err(RestoreError::Read)?;
+        let name = name_of(&entry)?;
+        if !due.remove(name.as_str()) || !entry.header().entry_type().is_file() {
+            return Err(malformed(format!("`{name}` does not belong into it")));
+        }
+        write(disk, unpacked, &name, entry)?;
+    }
+    if let Some(name) = due.first() {
+        return Err(RestoreError::Missing((*name).to_owned()).into());
+    }
+    let incarnation = description.incarnation.saturating_add(1).max(incarnation);
+    for (name, bytes) in [
+        (INCARNATION, format!("{incarnation}\n").into_bytes()),
+        (ROOT_KEY, root_key.clone()),
+    ] {
+        unpacked.push(name.to_owned());
+        write_atomically(disk, name, &bytes).map_err(Unpack::Disk)?;
+    }
+    Ok(Restored {
+        files: description.files.len(),
+        incarnation,
+        root_key,
+        keys: description.files.iter().any(|name| name == KEYS),
+    })
+}
+
+fn describe(entry: tar::Entry<'_, impl Read>) -> Result<Description, Unpack> {
+    if name_of(&entry)? != DESCRIPTION {
+        return Err(malformed(format!("it does not begin with `{DESCRIPTION}`")));
+    }
+    let mut bytes = Vec::new();
+    entry
+        .take(MAX_DESCRIPTION)
+        .read_to_end(&mut bytes)
+        .map_err(RestoreError::Read)?;
+    let description: Description =
+        serde_json::from_slice(&bytes).map_err(|error| malformed(format!("`{DESCRIPTION}`: {error}")))?;
+    if description.format != FORMAT {
+        return Err(malformed(format!(
+            "it has format {}, and this version of dcanary-node reads {FORMAT}",
+            description.format
+        )));
+    }
+    Ok(description)
+}
+
+fn name_of(entry: &tar::Entry<'_, impl Read>) -> Result<String, Unpack> {
+    Ok(String::from_utf8_lossy(&entry.path_bytes()).into_owned())
+}
+
+/// Whether a file of this name can be in a data folder. Nothing else is ever written: a name may come from a stranger.
+fn is_of_a_node(name: &str) -> bool {
+    name == KEYS || checkpoint_round(name).is_some() || segment_round(name).is_some()
+}
+
+/// Under its name only when it is whole and synced.
+fn write(disk: &Folder, unpacked: &mut Vec<String>, name: &str, mut bytes: impl Read) -> Result<(), Unpack> {
+    let temporary = format!("{TEMPORARY}{name}");
+    unpacked.push(temporary.clone());
+    let mut file = disk.create(&temporary).map_err(Unpack::Disk)?;
+    let mut piece = vec![0; PIECE];
+    loop {
+        let read = bytes.read(&mut piece).map_err(RestoreError::Read)?;
+        let Some(piece) = piece.get(..read).filter(|piece| !piece.is_empty()) else {
+            break;
+        };
+        file.write(piece).map_err(Unpack::Disk)?;
+    }
+    file.sync().map_err(Unpack::Disk)?;
+    disk.rename(&temporary, name).map_err(Unpack::Disk)?;
+    unpacked.push(name.to_owned());
+    disk.sync_dir().map_err(Unpack::Disk)
+}

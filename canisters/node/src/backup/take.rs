@@ -1,0 +1,165 @@
+//! Taking a backup.
+
+use super::{DESCRIPTION, Description, FORMAT, INCARNATION};
+use crate::log::checkpoint::checkpoint_round;
+use crate::log::journal::segment_round;
+use crate::node::{KEYS, ROOT_KEY};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// How often the folder is looked at again when files went away in between.
+const ATTEMPTS: usize = 100;
+
+/// Why there is no backup.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BackupError {
+    /// A file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Not a data folder.
+    #[error("{} is no data folder of a node: it has no `{ROOT_KEY}`", .0.display())]
+    NoData(PathBuf),
+    /// The keys are asked for and not there.
+    #[error("{} holds no keys: they are in the file that the node is started with (--keys)", .0.display())]
+    NoKeys(PathBuf),
+    /// Checkpoints came and went all the time.
+    #[error("the files of {} change too quickly: try again", .0.display())]
+    Busy(PathBuf),
+    /// The backup cannot be written.
+    #[error("cannot write the backup")]
+    Write(#[source] io::Error),
+}
+
+/// What a backup holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// How many files.
+    pub files: usize,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// An open file, of which so much belongs to the backup.
+struct Part {
+    name: String,
+    file: File,
+    len: u64,
+}
+
+/// Writes a backup of the data folder, also while a node works on it. It holds every update that was answered before it began.
+///
+/// With `keys` it holds the node's keys too, when they are in the folder: whoever has it can sign as this network.
+///
+/// # Errors
+/// When the folder is none of a node, or something cannot be read or written.
+pub fn take(folder: &Path, keys: bool, output: impl Write) -> Result<Taken, BackupError> {
+    let parts = open(folder)?;
+    let root_key = read(folder, ROOT_KEY)?.ok_or_else(|| BackupError::NoData(folder.to_owned()))?;
+    let secret = match keys {
+        false => None,
+        true => Some(read(folder, KEYS)?.ok_or_else(|| BackupError::NoKeys(folder.to_owned()))?),
+    };
+    let counted = read(folder, INCARNATION)?.unwrap_or_default();
+    let mut files: Vec<String> = parts.iter().map(|part| part.name.clone()).collect();
+    files.extend(secret.is_some().then(|| KEYS.to_owned()));
+    let description = Description {
+        format: FORMAT,
+        node: env!("CARGO_PKG_VERSION").to_owned(),
+        root_key: hex::encode(&root_key),
+        incarnation: String::from_utf8_lossy(&counted).trim().parse().unwrap_or(0),
+        files,
+    };
+    let described = serde_json::to_vec(&description).map_err(|error| BackupError::Write(error.into()))?;
+    let mut tar = tar::Builder::new(output);
+    let mut taken = Taken { files: 0, bytes: 0 };
+    add(
+        &mut tar,
+        DESCRIPTION,
+        described.len() as u64,
+        described.as_slice(),
+    )?;
+    for Part { name, file, len } in parts {
+        // what is appended from now on is left for the next one
+        add(&mut tar, &name, len, file.take(len))?;
+        taken.files += 1;
+        taken.bytes += len;
+    }
+    if let Some(secret) = secret {
+        add(&mut tar, KEYS, secret.len() as u64, secret.as_slice())?;
+        taken.files += 1;
+    }
+    let mut output = tar.into_inner().map_err(BackupError::Write)?;
+    output.flush().map_err(BackupError::Write)?;
+    Ok(taken)
+}
+
+/// Opens all checkpoints and segments at once. The node removes them only after what replaces them is durable, and an open file
+/// stays readable: so when every file of a listing could be opened, together they are a state that was on the disk.
+fn open(folder: &Path) -> Result<Vec<Part>, BackupError> {
+    for _ in 0..ATTEMPTS {
+        if let Some(parts) = try_open(folder)? {
+            return Ok(parts);
+        }
+    }
+    Err(BackupError::Busy(folder.to_owned()))
+}
+
+/// `None` when a file went away in between.
+fn try_open(folder: &Path) -> Result<Option<Vec<Part>>, BackupError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| BackupError::Read { path, source }
+    };
+    let mut names: Vec<String> = std::fs::read_dir(folder)
+        .map_err(failed(folder))?
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect::<io::Result<_>>()
+        .map_err(failed(folder))?;
+    names.retain(|name| checkpoint_round(name).is_some() || segment_round(name).is_some());
+    // A segment with another after it in the listing had ended. The last one may grow, and is cut where it was when it was opened: a
+    // record of which only a part is there then was not answered yet, and is cut off by the node as after a crash.
+    names.sort_unstable();
+    let mut parts = Vec::with_capacity(names.len());
+    for name in names {
+        let path = folder.join(&name);
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(failed(&path))?,
+        };
+        let len = file.metadata().map_err(failed(&path))?.len();
+        parts.push(Part { name, file, len });
+    }
+    Ok(Some(parts))
+}
+
+fn read(folder: &Path, name: &str) -> Result<Option<Vec<u8>>, BackupError> {
+    let path = folder.join(name);
+    match std::fs::read(&path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(BackupError::Read { path, source }),
+    }
+}
+
+fn add<W: Write>(
+    tar: &mut tar::Builder<W>,
+    name: &str,
+    len: u64,
+    bytes: impl Read,
+) -> Result<(), BackupError> {
+    let mut header = tar::Header::new_gnu();
+    header.set_size(len);
+    header.set_mode(0o600);
+    header.set_cksum();
+    tar.append_data(&mut header, name, bytes)
+        .map_err(BackupError::Write)
+}

@@ -1,0 +1,275 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+use crate::{Config, Node};
+use candid::{CandidType, Decode, Encode, Principal};
+use ic_agent::Agent;
+use ic_agent::identity::AnonymousIdentity;
+use std::path::Path;
+
+async fn start(folder: &Path) -> Node {
+    // small segments, so that checkpoints come and go
+    Node::start(Config::durable(folder).segment_bytes(4_096))
+        .await
+        .unwrap()
+}
+
+fn agent(node: &Node) -> Agent {
+    // a second call finds the provider installed, which is as good
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let agent = Agent::builder()
+        .with_url(node.url())
+        .with_identity(AnonymousIdentity)
+        .build()
+        .unwrap();
+    agent.set_root_key(node.root_key().to_vec());
+    agent
+}
+
+/// So many canisters are made; their ids.
+async fn make(agent: &Agent, count: usize) -> Vec<Principal> {
+    #[derive(CandidType)]
+    struct Nothing {}
+    let mut made = Vec::new();
+    for _ in 0..count {
+        let reply = agent
+            .update(&Principal::management_canister(), "create_canister")
+            .with_effective_canister_id(Principal::from_slice(&[0, 0, 0, 2, 0, 0, 0, 0, 1, 1]))
+            .with_arg(Encode!(&Nothing {}).unwrap())
+            .await
+            .unwrap();
+        made.push(
+            Decode!(&reply, ic_management_canister_types::CanisterIdRecord)
+                .unwrap()
+                .canister_id,
+        );
+    }
+    made
+}
+
+/// Whether each of these canisters is certified to be there.
+async fn has(agent: &Agent, canisters: &[Principal]) -> bool {
+    for canister in canisters {
+        if agent.read_state_canister_controllers(*canister).await.is_err() {
+            return false;
+        }
+    }
+    true
+}
+
+async fn incarnation_of(node: &Node) -> u64 {
+    let bytes = reqwest::get(format!("{}/api/v2/status", node.url()))
+        .await
+        .unwrap()
+        .bytes()
+        .await
+        .unwrap();
+    let status: ciborium::Value = ciborium::from_reader(bytes.as_ref()).unwrap();
+    let field = status
+        .as_tag()
+        .map_or(&status, |(_, value)| value)
+        .as_map()
+        .unwrap()
+        .iter();
+    let mut found = field.filter(|(key, _)| key.as_text() == Some("incarnation"));
+    let (_, value) = found.next().unwrap();
+    u64::try_from(value.as_integer().unwrap()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_answered_before_a_backup_of_a_working_node_began_is_in_it() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let node = start(here.path()).await;
+    let client = agent(&node);
+    let before = make(&client, 30).await;
+    // others go on while it is taken
+    let busy = tokio::spawn({
+        let client = client.clone();
+        async move { make(&client, 60).await.len() }
+    });
+    let folder = here.path().to_owned();
+    let backup = tokio::task::spawn_blocking(move || {
+        let mut bytes = Vec::new();
+        take(&folder, true, &mut bytes).unwrap();
+        bytes
+    })
+    .await
+    .unwrap();
+    assert_eq!(busy.await.unwrap(), 60);
+    let root_key = node.root_key().to_vec();
+    node.shutdown().await.unwrap();
+    let restored = restore(there.path(), 0, backup.as_slice()).unwrap();
+    assert_eq!((restored.incarnation, restored.keys), (1, true));
+    assert_eq!(restored.root_key, root_key);
+    let node = start(there.path()).await;
+    assert!(has(&agent(&node), &before).await);
+    assert_eq!(incarnation_of(&node).await, 1);
+    node.shutdown().await.unwrap();
+}
+
+/// A backup of a node with one canister, without keys.
+async fn backup(keys: bool) -> (Vec<u8>, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let node = start(folder.path()).await;
+    assert_eq!(incarnation_of(&node).await, 0);
+    make(&agent(&node), 1).await;
+    node.shutdown().await.unwrap();
+    let mut bytes = Vec::new();
+    take(folder.path(), keys, &mut bytes).unwrap();
+    (bytes, folder)
+}
+
+#[tokio::test]
+async fn without_being_asked_a_backup_holds_no_key_and_its_data_starts_under_its_own_keys_only() {
+    let (bytes, original) = backup(false).await;
+    let keys: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(original.path().join("keys.json")).unwrap()).unwrap();
+    for secret in ["root", "subnet", "node"] {
+        let secret = keys[secret].as_str().unwrap();
+        assert!(
+            !bytes
+                .windows(secret.len())
+                .any(|found| found == secret.as_bytes())
+        );
+    }
+    let there = tempfile::tempdir().unwrap();
+    restore(there.path(), 0, bytes.as_slice()).unwrap();
+    // it would make new keys, under which nobody believes the data
+    let refused = Node::start(Config::durable(there.path())).await.unwrap_err();
+    assert!(matches!(refused, crate::StartError::OtherKeys(_)), "{refused}");
+    let config = Config::durable(there.path()).keys(original.path().join("keys.json"));
+    Node::start(config).await.unwrap().shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn each_restoring_counts_up_and_a_higher_count_can_be_asked_for() {
+    let (mut bytes, _original) = backup(true).await;
+    for expected in [1, 2] {
+        let there = tempfile::tempdir().unwrap();
+        assert_eq!(
+            restore(there.path(), 0, bytes.as_slice()).unwrap().incarnation,
+            expected
+        );
+        bytes.clear();
+        take(there.path(), true, &mut bytes).unwrap();
+    }
+    let there = tempfile::tempdir().unwrap();
+    assert_eq!(restore(there.path(), 9, bytes.as_slice()).unwrap().incarnation, 9);
+}
+
+#[tokio::test]
+async fn a_folder_that_is_not_empty_is_left_as_it_is() {
+    let (bytes, original) = backup(true).await;
+    let before = std::fs::read(original.path().join("root_key.der")).unwrap();
+    let refused = restore(original.path(), 0, bytes.as_slice()).unwrap_err();
+    assert!(matches!(refused, RestoreError::NotEmpty { .. }), "{refused}");
+    assert_eq!(
+        std::fs::read(original.path().join("root_key.der")).unwrap(),
+        before
+    );
+    let running = start(original.path()).await;
+    let refused = restore(original.path(), 0, bytes.as_slice()).unwrap_err();
+    assert!(matches!(refused, RestoreError::InUse(_)), "{refused}");
+    running.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_folder_that_is_replaced_is_kept_beside_and_its_incarnation_counts_too() {
+    let (bytes, _original) = backup(true).await;
+    let outside = tempfile::tempdir().unwrap();
+    let data = outside.path().join("node");
+    for round in 1..=3_u64 {
+        let (restored, before) = replace(&data, 0, bytes.as_slice()).unwrap();
+        // the backup always says 0; what it replaces has counted on
+        assert_eq!(restored.incarnation, round);
+        assert_eq!(before, outside.path().join(format!("node.before-{round}")));
+        assert!(before.is_dir());
+    }
+    let node = start(&data).await;
+    let refused = replace(&data, 0, bytes.as_slice()).unwrap_err();
+    assert!(matches!(refused, RestoreError::InUse(_)), "{refused}");
+    node.shutdown().await.unwrap();
+    let there = names(outside.path());
+    let refused = replace(&data, 0, &bytes[..bytes.len() / 2]).unwrap_err();
+    assert!(
+        matches!(refused, RestoreError::Missing(_) | RestoreError::Read(_)),
+        "{refused}"
+    );
+    assert_eq!(names(outside.path()), there, "as it was");
+    start(&data).await.shutdown().await.unwrap();
+}
+
+/// Names in a folder but its lock.
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name != "lock")
+        .collect();
+    names.sort_unstable();
+    names
+}
+
+#[tokio::test]
+async fn a_backup_that_ends_early_is_refused_and_leaves_nothing() {
+    let (bytes, _original) = backup(true).await;
+    for len in (0..bytes.len()).step_by(211) {
+        let there = tempfile::tempdir().unwrap();
+        if let Ok(restored) = restore(there.path(), 0, &bytes[..len]) {
+            // only the padding behind the last file is missing
+            assert!(
+                names(there.path()).len() == restored.files + 2,
+                "{len} of {}",
+                bytes.len()
+            );
+            continue;
+        }
+        assert!(names(there.path()).is_empty(), "{:?}", names(there.path()));
+    }
+}
+
+/// A tar file with a description and one further entry.
+fn tar_with(description: &Description, name: &str) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    let described = serde_json::to_vec(description).unwrap();
+    for (name, bytes) in [(DESCRIPTION, described.as_slice()), (name, b"evil")] {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        // set by hand, because the library refuses what a stranger would write
+        header.as_gnu_mut().unwrap().name[..name.len()].copy_from_slice(name.as_bytes());
+        header.set_cksum();
+        tar.append(&header, bytes).unwrap();
+    }
+    tar.into_inner().unwrap()
+}
+
+#[test]
+fn nothing_is_written_but_files_of_a_node_that_the_description_names() {
+    let description = |files: &[&str]| Description {
+        format: FORMAT,
+        node: String::new(),
+        root_key: String::new(),
+        incarnation: 0,
+        files: files.iter().map(|name| (*name).to_owned()).collect(),
+    };
+    let segment = "log-0000000000000001";
+    let outside = tempfile::tempdir().unwrap();
+    let there = outside.path().join("data");
+    for (files, name) in [
+        (vec!["../evil"], "../evil"),
+        (vec!["/tmp/evil"], "/tmp/evil"),
+        (vec!["log-01/../../evil"], "log-01/../../evil"),
+        (vec!["root_key.der"], "root_key.der"),
+        (vec![], segment),
+    ] {
+        let refused = restore(&there, 0, tar_with(&description(&files), name).as_slice()).unwrap_err();
+        assert!(matches!(refused, RestoreError::Malformed(_)), "{name}: {refused}");
+        assert!(names(&there).is_empty() && names(outside.path()) == ["data"]);
+    }
+    let other = Description {
+        format: FORMAT + 1,
+        ..description(&[segment])
+    };
+    let refused = restore(&there, 0, tar_with(&other, segment).as_slice()).unwrap_err();
+    assert!(refused.to_string().contains("format 2"), "{refused}");
+    restore(&there, 0, tar_with(&description(&[segment]), segment).as_slice()).unwrap();
+}

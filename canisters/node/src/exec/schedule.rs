@@ -1,0 +1,221 @@
+//! Which messages a batch executes besides those that it brings, and in which order.
+//!
+//! 1. What has timed out is answered.
+//! 2. Who asked for randomness in the batch before gets it from the seed of this one.
+//! 3. Ingress messages, in the order of the batch.
+//! 4. Timers that are due, the one that is overdue most first, each once.
+//! 5. Calls and answers between canisters, up to a number and to a number of instructions ([`Limits`]). Answers come first: they end
+//!    what is under way, so that hardly any of them ever waits. Then the receivers of calls take turns, and each one is served
+//!    in the order in which it was called. What is left waits for the next batch.
+//!
+//! [`Limits`]: super::limits::Limits
+
+use super::call::Call;
+use super::machine::Machine;
+use crate::mgmt::{self, Sender};
+use crate::state::calls::{Draw, Origin, Stop, label, of, parse};
+use crate::state::canister::{Canister, Status};
+use crate::state::request::Reject;
+use ic_error_types::ErrorCode;
+use ic_principal::Principal;
+use std::sync::Arc;
+
+/// How long `stop_canister` waits for open contexts: 5 minutes, as in the replica.
+const STOP_TIMEOUT: u64 = 300 * 1_000_000_000;
+
+/// What the machine still has to do although nobody asks it to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Agenda {
+    /// The batch after which this is so.
+    pub round: u64,
+    /// Whether calls or answers wait, or somebody for the next seed.
+    pub busy: bool,
+    /// When a timer or a timeout is due.
+    pub wake: Option<u64>,
+}
+
+impl Machine {
+    /// What is left to do.
+    pub fn agenda(&self) -> Agenda {
+        let calls = &self.state().calls;
+        Agenda {
+            round: self.state().round,
+            busy: calls.responses.iter().next().is_some()
+                || calls.requests.iter().next().is_some()
+                || calls.draws.iter().next().is_some(),
+            wake: self.index.wake(),
+        }
+    }
+
+    /// Answers what has timed out.
+    pub(super) fn expire(&mut self) {
+        let now = self.state().time;
+        while let Some(at) = self.index.next_expired(now) {
+            self.expire_call(&at);
+        }
+        while let Some(at) = self.index.next_given_up(now) {
+            if let Some(stop) = self.state.calls.stops.remove(&at) {
+                let reject = Reject::new(
+                    ErrorCode::StopCanisterRequestTimeout,
+                    "Stop canister request timed out",
+                );
+                self.answer(&stop.origin, Err(reject), stop.cycles);
+            }
+        }
+    }
+
+    fn expire_call(&mut self, at: &[u8]) {
+        let calls = &mut self.state.calls;
+        let (Some(callback), Some((_, number))) = (calls.callbacks.get(at).cloned(), parse(at)) else {
+            return;
+        };
+        // The answer has come in time, and only waits to be executed.
+        if calls.responses.get(at).is_some() {
+            return;
+        }
+        let waiting = calls.requests.remove(&label(&callback.callee, number));
+        // What has not begun by now never does, and gives its cycles back. Those of the others come back when they end.
+        let refund = waiting.as_ref().map_or(0, |request| request.cycles);
+        if let Some(request) = waiting {
+            self.index.remove_request(&request);
+        }
+        let (caller, deadline) = match parse(at) {
+            Some((caller, _)) => (caller, callback.deadline),
+            None => return,
+        };
+        let origin = Origin::Canister {
+            caller,
+            callback: number,
+            deadline,
+        };
+        let reject = Reject::new(ErrorCode::DeadlineExpired, "Call has timed out.");
+        self.answer(&origin, Err(reject), refund);
+        let mut expired = (*callback).clone();
+        expired.expired = true;
+        self.state.calls.callbacks.insert(at, Arc::new(expired));
+    }
+
+    /// Runs the timers that are due.
+    pub(super) fn run_timers(&mut self) {
+        for canister in self.index.due_timers(self.state().time) {
+            self.run_timer(&canister);
+        }
+    }
+
+    /// Executes calls and answers between canisters.
+    pub(super) fn work(&mut self) {
+        let limits = self.executor.limits;
+        self.used = 0;
+        for _ in 0..limits.messages {
+            if self.used >= limits.messages_instructions {
+                return;
+            }
+            let response = self.state.calls.responses.iter().next();
+            if let Some(at) = response.map(|(label, _)| label.to_vec()) {
+                self.deliver(&at);
+            } else if let Some(at) = self.state.calls.next_request() {
+                self.serve(&at);
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// Executes a call of a canister.
+    fn serve(&mut self, at: &[u8]) {
+        let (Some(request), Some((callee, number))) = (self.state.calls.requests.remove(at), parse(at))
+        else {
+            return;
+        };
+        self.index.remove_request(&request);
+        self.state.calls.turn = callee;
+        let call = Call {
+            caller: request.caller,
+            method: request.method.clone(),
+            arg: request.payload.as_slice().into(),
+            time: self.state().time,
+        };
+        let origin = Origin::Canister {
+            caller: request.caller,
+            callback: number,
+            deadline: request.deadline,
+        };
+        if callee == Principal::management_canister() {
+            let mut sender = Sender {
+                origin,
+                version: Some(request.version),
+                cycles: request.cycles,
+            };
+            if let Some(outcome) = mgmt::execute(self, &call, &mut sender).transpose() {
+                self.answer(&sender.origin, outcome, sender.cycles);
+            }
+        } else if let Some(answered) = self.begin(callee, &call, origin.clone(), request.cycles) {
+            self.answer(&origin, answered.outcome, answered.refund);
+        }
+    }
+
+    /// Lets a canister wait for bytes from the seed of the next batch: those of this one could be known.
+    pub fn wait_for_seed(&mut self, sender: &Sender) {
+        let draw = Draw {
+            origin: sender.origin.clone(),
+            cycles: sender.cycles,
+        };
+        let at = label(&Principal::management_canister(), self.state.calls.number());
+        self.state.calls.draws.insert(&at, Arc::new(draw));
+    }
+
+    /// Gives bytes from the seed of this batch to those who waited for it, in the order in which they asked.
+    pub(super) fn answer_draws(&mut self) {
+        let aaaaa = Principal::management_canister();
+        let waiting: Vec<_> = of(&self.state.calls.draws, &aaaaa)
+            .map(|(number, draw)| (label(&aaaaa, number), draw.clone()))
+            .collect();
+        for (at, draw) in waiting {
+            self.state.calls.draws.remove(&at);
+            let bytes = mgmt::raw_rand(&self.state, self.state.draws);
+            self.state.draws += 1;
+            let outcome = mgmt::encode(&serde_bytes::Bytes::new(&bytes));
+            self.answer(&draw.origin, outcome, draw.cycles);
+        }
+    }
+
+    /// Lets somebody wait until a canister has stopped.
+    pub fn wait_for_stop(&mut self, canister: &Principal, sender: &Sender) {
+        let stop = Stop {
+            origin: sender.origin.clone(),
+            cycles: sender.cycles,
+            deadline: self.state().time.saturating_add(STOP_TIMEOUT),
+        };
+        let at = label(canister, self.state.calls.number());
+        self.index.add_stop(&at, &stop);
+        self.state.calls.stops.insert(&at, Arc::new(stop));
+    }
+
+    /// Answers all who wait for a canister to stop.
+    pub fn answer_stops(&mut self, canister: &Principal, outcome: &Result<Vec<u8>, Reject>) {
+        let waiting: Vec<_> = of(&self.state.calls.stops, canister)
+            .map(|(number, stop)| (label(canister, number), stop.clone()))
+            .collect();
+        for (at, stop) in waiting {
+            self.index.remove_stop(&at, &stop);
+            self.state.calls.stops.remove(&at);
+            self.answer(&stop.origin, outcome.clone(), stop.cycles);
+        }
+    }
+
+    /// Stops a canister that is stopping and has no open contexts left.
+    pub(super) fn stop_if_idle(&mut self, id: &Principal) {
+        let Some(canister) = self.state().canister(id).cloned() else {
+            return;
+        };
+        if canister.status != Status::Stopping || self.state().calls.is_open(id) {
+            return;
+        }
+        let stopped = Canister {
+            status: Status::Stopped,
+            ..(*canister).clone()
+        };
+        self.commit(stopped, &(Vec::new(), Vec::new()));
+        self.answer_stops(id, &mgmt::nothing());
+    }
+}

@@ -1,0 +1,80 @@
+//! Calls between canisters in a checkpoint. They are few and small beside the canisters, so each checkpoint has all of them.
+
+use super::FormatError;
+use crate::cert::trie::{Subtree, Trie};
+use crate::state::calls::{Callback, Calls, Context, Draw, Request, Response, Stop, parse};
+use ic_principal::Principal;
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+use std::sync::Arc;
+
+type Entries<T> = Vec<(ByteBuf, T)>;
+
+/// As [`Calls`]. A checkpoint of a version that had no calls has none.
+#[derive(Serialize, Deserialize)]
+pub struct CallsDescription {
+    next: u64,
+    turn: Principal,
+    requests: Entries<Request>,
+    responses: Entries<Response>,
+    contexts: Entries<Context>,
+    callbacks: Entries<Callback>,
+    stops: Entries<Stop>,
+    draws: Entries<Draw>,
+}
+
+impl Default for CallsDescription {
+    fn default() -> Self {
+        Self::of(&Calls::default())
+    }
+}
+
+impl CallsDescription {
+    /// Describes them.
+    pub fn of(calls: &Calls) -> Self {
+        Self {
+            next: calls.next,
+            turn: calls.turn,
+            requests: entries(&calls.requests),
+            responses: entries(&calls.responses),
+            contexts: entries(&calls.contexts),
+            callbacks: entries(&calls.callbacks),
+            stops: entries(&calls.stops),
+            draws: entries(&calls.draws),
+        }
+    }
+
+    /// Makes them again.
+    pub fn restore(self) -> Result<Calls, FormatError> {
+        Ok(Calls {
+            next: self.next,
+            turn: self.turn,
+            requests: trie(self.requests)?,
+            responses: trie(self.responses)?,
+            contexts: trie(self.contexts)?,
+            callbacks: trie(self.callbacks)?,
+            stops: trie(self.stops)?,
+            draws: trie(self.draws)?,
+        })
+    }
+}
+
+fn entries<T: Clone>(trie: &Trie<Arc<T>>) -> Entries<T> {
+    trie.iter()
+        .map(|(label, value)| (ByteBuf::from(label), (**value).clone()))
+        .collect()
+}
+
+fn trie<T>(entries: Entries<T>) -> Result<Trie<Arc<T>>, FormatError>
+where
+    Arc<T>: Subtree,
+{
+    let mut trie = Trie::default();
+    for (label, value) in entries {
+        if parse(&label).is_none() {
+            return Err(FormatError::Description("a label of a call is none".to_owned()));
+        }
+        trie.insert(&label, Arc::new(value));
+    }
+    Ok(trie)
+}

@@ -1,0 +1,137 @@
+//! The chunk store, and modules put together from it.
+//!
+//! Source: IC interface specification, "IC method `upload_chunk`" and the three after it.
+
+use super::{decode, encode, nothing};
+use crate::exec::call::{Call, not_found};
+use crate::exec::machine::Machine;
+use crate::state::State;
+use crate::state::canister::Canister;
+use crate::state::chunks::{Chunks, MAX_CHUNK, MAX_CHUNKS};
+use crate::state::request::Reject;
+use crate::wasm::engine::MAX_MODULE;
+use crate::wire::hash::{Hash, sha256};
+use candid::{CandidType, Deserialize};
+use ic_error_types::ErrorCode;
+use ic_management_canister_types::{CanisterInstallMode, ChunkHash};
+use ic_principal::Principal;
+use serde_bytes::ByteBuf;
+use std::sync::Arc;
+
+#[derive(CandidType, Deserialize)]
+struct UploadArgs {
+    chunk: ByteBuf,
+}
+
+/// The argument of `install_chunked_code`.
+#[derive(CandidType, Deserialize)]
+pub struct ChunkedArgs {
+    pub mode: CanisterInstallMode,
+    pub target_canister: Principal,
+    store_canister: Option<Principal>,
+    chunk_hashes_list: Vec<ChunkHash>,
+    wasm_module_hash: ByteBuf,
+    pub arg: ByteBuf,
+}
+
+fn refused(message: impl Into<String>) -> Reject {
+    Reject::new(ErrorCode::CanisterContractViolation, message)
+}
+
+/// `upload_chunk`.
+pub fn upload(machine: &mut Machine, canister: &Canister, call: &Call) -> Result<Vec<u8>, Reject> {
+    let args: UploadArgs = decode(&call.arg)?;
+    let mut next = canister.clone();
+    let hash = next
+        .chunks
+        .insert(&args.chunk)
+        .map_err(|error| refused(format!("Error from Wasm chunk store: {error}")))?;
+    if next.chunks.len() > canister.chunks.len() {
+        machine.memory().need(MAX_CHUNK as u64)?;
+        machine.commit(next, &(Vec::new(), Vec::new()));
+    }
+    encode(&ChunkHash { hash: hash.to_vec() })
+}
+
+/// `clear_chunk_store`.
+pub fn clear(machine: &mut Machine, canister: &Canister) -> Result<Vec<u8>, Reject> {
+    if canister.chunks.len() > 0 {
+        let mut next = canister.clone();
+        next.chunks = Chunks::default();
+        machine.commit(next, &(Vec::new(), Vec::new()));
+    }
+    nothing()
+}
+
+/// `stored_chunks`.
+pub fn stored(canister: &Canister) -> Result<Vec<u8>, Reject> {
+    let hashes: Vec<ChunkHash> = canister
+        .chunks
+        .iter()
+        .map(|(hash, _)| ChunkHash { hash: hash.to_vec() })
+        .collect();
+    encode(&hashes)
+}
+
+/// The chunks of a module in order, from a store that the caller may use. Looks and adds up, and copies nothing.
+fn find<'a>(state: &'a State, caller: &Principal, args: &ChunkedArgs) -> Result<Vec<&'a Arc<[u8]>>, Reject> {
+    let id = args.store_canister.unwrap_or(args.target_canister);
+    let store = state.canister(&id).ok_or_else(|| not_found(id))?;
+    if !store.is_controlled_by(caller) && *caller != id {
+        return Err(Reject::new(
+            ErrorCode::CanisterInvalidController,
+            format!(
+                "Only controllers of canister {id} and the canister itself can install from its chunk store"
+            ),
+        ));
+    }
+    if args.chunk_hashes_list.len() > MAX_CHUNKS {
+        return Err(refused(format!(
+            "Error from Wasm chunk store: a module has at most {MAX_CHUNKS} chunks"
+        )));
+    }
+    let mut total = 0;
+    let mut chunks = Vec::with_capacity(args.chunk_hashes_list.len());
+    for ChunkHash { hash } in &args.chunk_hashes_list {
+        let chunk = Hash::try_from(hash.as_slice())
+            .ok()
+            .and_then(|hash| store.chunks.get(&hash))
+            .ok_or_else(|| {
+                refused(format!(
+                    "Error from Wasm chunk store: chunk {} is not in the store of canister {id}",
+                    hex::encode(hash)
+                ))
+            })?;
+        total += chunk.len() as u64;
+        chunks.push(chunk);
+    }
+    if total > MAX_MODULE {
+        return Err(refused(format!(
+            "Error from Wasm chunk store: a module has at most {MAX_MODULE} bytes"
+        )));
+    }
+    Ok(chunks)
+}
+
+/// Whether a chunked install can find its chunks, so that a refusal comes before ordering.
+pub fn check(state: &State, call: &Call) -> Result<(), Reject> {
+    find(state, &call.caller, &decode(&call.arg)?).map(drop)
+}
+
+/// The module that a chunked install is about.
+pub fn assemble(state: &State, caller: &Principal, args: &ChunkedArgs) -> Result<Vec<u8>, Reject> {
+    let chunks = find(state, caller, args)?;
+    let mut module = Vec::with_capacity(chunks.iter().map(|chunk| chunk.len()).sum());
+    for chunk in chunks {
+        module.extend_from_slice(chunk);
+    }
+    let hash = sha256(&module);
+    if args.wasm_module_hash.as_slice() != hash {
+        return Err(refused(format!(
+            "Error from Wasm chunk store: the chunks are a module with the hash {}, and the call names {}",
+            hex::encode(hash),
+            hex::encode(&args.wasm_module_hash)
+        )));
+    }
+    Ok(module)
+}

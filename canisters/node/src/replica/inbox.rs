@@ -1,0 +1,175 @@
+//! Where calls wait to be ordered, and the orderer for something to do.
+
+use super::{Pending, Refused};
+use crate::exec::schedule::Agenda;
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Calls waiting to be ordered; more are refused.
+const INBOX: usize = 4_096;
+/// How long at least between two batches that nothing but a timer or a timeout asks for. A canister whose timer is always due would
+/// otherwise keep the disk busy with nothing.
+const PACE: Duration = Duration::from_millis(50);
+
+/// How long after a batch without calls that found no room on the disk the next one is tried.
+const HOLD: Duration = Duration::from_secs(1);
+/// How long to wait when nothing is due.
+const LONG: Duration = Duration::from_secs(3_600);
+
+#[derive(Debug, Default)]
+struct State {
+    pending: VecDeque<Pending>,
+    agenda: Agenda,
+    closed: bool,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    bell: Condvar,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The side of those who have something to be ordered.
+#[derive(Debug, Clone, Default)]
+pub struct Inbox(Arc<Shared>);
+
+/// What the orderer has to do.
+#[derive(Debug)]
+pub enum Work {
+    /// Order these calls. There are none when a batch is due without any.
+    Batch(Vec<Pending>),
+    /// Nothing any more.
+    End,
+}
+
+impl Inbox {
+    /// A new one, whose machine still has this to do.
+    pub fn new(agenda: Agenda) -> Self {
+        let inbox = Self::default();
+        inbox.0.lock().agenda = agenda;
+        inbox
+    }
+
+    /// Hands a call in.
+    pub fn submit(&self, pending: Pending) -> Result<(), Refused> {
+        let mut state = self.0.lock();
+        if state.closed {
+            return Err(Refused::Stopping);
+        }
+        if state.pending.len() >= INBOX {
+            return Err(Refused::Busy);
+        }
+        state.pending.push_back(pending);
+        self.0.bell.notify_one();
+        Ok(())
+    }
+
+    /// Tells what is left to do after a batch.
+    pub fn report(&self, agenda: Agenda) {
+        self.0.lock().agenda = agenda;
+        self.0.bell.notify_one();
+    }
+
+    /// Takes no more calls. Those that wait are still ordered; calls between canisters go on after the next start.
+    pub fn close(&self) {
+        self.0.lock().closed = true;
+        self.0.bell.notify_one();
+    }
+
+    /// The orderer's side. There may be one only.
+    pub fn orders(&self) -> Orders {
+        Orders {
+            shared: self.0.clone(),
+            last_idle: None,
+            held_until: None,
+        }
+    }
+}
+
+/// The orderer's side. When it is dropped nobody waits in vain.
+#[derive(Debug)]
+pub struct Orders {
+    shared: Arc<Shared>,
+    /// When the last batch was made that had no calls.
+    last_idle: Option<Instant>,
+    /// Until when no such batch is made.
+    held_until: Option<Instant>,
+}
+
+impl Drop for Orders {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.closed = true;
+        state.pending.clear();
+    }
+}
+
+impl Orders {
+    /// Waits for something to do after the batch `round`. Takes calls up to a number, and up to a number of bytes beyond the first.
+    pub fn wait(&mut self, round: u64, calls: usize, bytes: usize, now: impl Fn() -> u64) -> Work {
+        let shared = self.shared.clone();
+        let mut state = shared.lock();
+        loop {
+            if !state.pending.is_empty() {
+                return Work::Batch(gather(&mut state.pending, calls, bytes));
+            }
+            if state.closed {
+                return Work::End;
+            }
+            let pause = match self.due(state.agenda, round, now()) {
+                Some(Duration::ZERO) => {
+                    self.last_idle = Some(Instant::now());
+                    return Work::Batch(Vec::new());
+                }
+                Some(pause) => pause,
+                None => LONG,
+            };
+            let waited = shared.bell.wait_timeout(state, pause);
+            (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// How long until a batch is due without calls; `None` when nobody asks for one.
+    fn due(&self, agenda: Agenda, round: u64, now: u64) -> Option<Duration> {
+        if agenda.round < round {
+            // Before the last batch is executed nobody knows what is left after it.
+            return None;
+        }
+        let held = self.held_until.map_or(Duration::ZERO, |until| {
+            until.saturating_duration_since(Instant::now())
+        });
+        if agenda.busy {
+            return Some(held);
+        }
+        let wake = Duration::from_nanos(agenda.wake?.saturating_sub(now));
+        let pace = self
+            .last_idle
+            .map_or(Duration::ZERO, |last| PACE.saturating_sub(last.elapsed()));
+        Some(wake.max(pace).max(held))
+    }
+
+    /// Makes no batch without calls for a while, because the last one found no room on the disk.
+    pub fn hold(&mut self) {
+        self.held_until = Some(Instant::now() + HOLD);
+    }
+}
+
+fn gather(waiting: &mut VecDeque<Pending>, calls: usize, most: usize) -> Vec<Pending> {
+    let mut bytes = 0;
+    let mut taken = Vec::from_iter(waiting.pop_front());
+    while taken.len() < calls && bytes < most {
+        let Some(next) = waiting.pop_front() else {
+            break;
+        };
+        bytes += next.message.arg.len();
+        taken.push(next);
+    }
+    taken
+}
