@@ -348,12 +348,4 @@ impl IcLedger {
         let status: CanisterStatusResult = code::manage(self, "canister_status", &record).await.ok()?;
         u128::try_from(status.cycles.0).ok()
     }
-
-    /// What the ledger says of itself, without proof: size, restores, instructions.
-    ///
-    /// # Errors
-    /// When it does not answer.
-    pub async fn stats(&self) -> Result<api::Stats, LedgerError> {
-        self.ask("stats").await
-    }
 }
