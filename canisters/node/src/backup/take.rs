@@ -64,9 +64,10 @@ struct Part {
 pub fn take(folder: &Path, keys: bool, output: impl Write) -> Result<Taken, BackupError> {
     let parts = open(folder)?;
     let root_key = read(folder, ROOT_KEY)?.ok_or_else(|| BackupError::NoData(folder.to_owned()))?;
-    let secret = match keys {
-        false => None,
-        true => Some(read(folder, KEYS)?.ok_or_else(|| BackupError::NoKeys(folder.to_owned()))?),
+    let secret = if keys {
+        Some(read(folder, KEYS)?.ok_or_else(|| BackupError::NoKeys(folder.to_owned()))?)
+    } else {
+        None
     };
     let counted = read(folder, INCARNATION)?.unwrap_or_default();
     let mut files: Vec<String> = parts.iter().map(|part| part.name.clone()).collect();
