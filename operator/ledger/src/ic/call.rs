@@ -34,11 +34,6 @@ impl IcLedger {
         Decode!(&answer, T).map_err(|source| LedgerError::decode(format!("the answer of `{method}`"), source))
     }
 
-    /// The same for a question without arguments, for other parts of this crate.
-    pub(crate) async fn ask<T: CandidType + DeserializeOwned>(&self, method: &str) -> Result<T, LedgerError> {
-        self.query(method, ()).await
-    }
-
     /// Calls an update method.
     pub(super) async fn update<T: CandidType + DeserializeOwned>(
         &self,

@@ -17,7 +17,7 @@ use ic_management_canister_types::{CanisterSettings, UpdateSettingsArgs};
 
 use super::*;
 
-const SECOND: Principal = Principal::from_slice(&[0, 0, 0, 0, 0, 0, 0, 1, 1, 1]);
+const SECOND: Principal = Principal::from_slice(&[0, 0, 0, 1, 0, 0, 0, 1, 1, 1]);
 
 async fn install_as(
     world: &World,
