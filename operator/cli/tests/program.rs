@@ -159,7 +159,6 @@ fn a_form_that_a_command_does_not_print_is_refused_and_never_ignored() {
         &["verify", "run", "x", "-o", "name"],
         &["verify", "export", "x", "-o", "wide"],
         &["lint", "x", "-o", "name"],
-        &["ledger", "status", "-o", "name"],
         &["ledger", "restore", "x", "-o", "json"],
         &["ledger", "init-key", "x", "-o", "json"],
         &["trust", "show", "-o", "name"],

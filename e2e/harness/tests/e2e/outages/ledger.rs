@@ -195,11 +195,14 @@ async fn incarnation(reader: &Reader) -> Result<u64> {
         .into_iter()
         .next()
         .with_context(|| text.clone())??;
-    status["incarnation"].as_u64().with_context(|| format!("{status:#}"))
+    status["incarnation"]
+        .as_u64()
+        .with_context(|| format!("{status:#}"))
 }
 
 #[tokio::test]
-async fn a_backup_of_the_working_node_is_restored_and_the_journal_says_so_before_anything_else() -> Result<()> {
+async fn a_backup_of_the_working_node_is_restored_and_the_journal_says_so_before_anything_else() -> Result<()>
+{
     scenario("backup", |ns| async move {
         let reader = Reader::pin(&ns).await?;
         runs(&ns, "before").await?;
