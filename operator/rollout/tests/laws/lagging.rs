@@ -257,7 +257,7 @@ proptest! {
                 }
                 Happens::Promote(release) => { world.promote(release); }
                 Happens::Say(verb) => {
-                    if let Some(rollout) = world.status().rollout.filter(|rollout| rollout.finished_at.is_none()) {
+                    if let Some(rollout) = world.under_way() {
                         world.decide(&rollout.promotion, verb, "bob");
                     }
                 }

@@ -48,12 +48,6 @@ pub fn happens() -> impl Strategy<Value = Happens> {
 
 impl World {
     pub fn happens(&mut self, event: Happens) {
-        let open = |world: &Self| {
-            world
-                .status()
-                .rollout
-                .filter(|rollout| rollout.finished_at.is_none())
-        };
         match event {
             Happens::Decide(until) => {
                 self.decide_once(until);
@@ -67,7 +61,7 @@ impl World {
                 self.promote(release);
             }
             Happens::Say(verb) => {
-                if let Some(rollout) = open(self) {
+                if let Some(rollout) = self.under_way() {
                     self.decide(&rollout.promotion, verb, "bob");
                 }
             }
@@ -76,7 +70,7 @@ impl World {
             Happens::MetricsAway(away) => self.metric_away = away,
             Happens::Lame(candidate) => {
                 let status = self.status();
-                let rollout = open(self).map(|rollout| rollout.workload);
+                let rollout = self.under_way().map(|rollout| rollout.workload);
                 let stable = status.stable.map(|stable| stable.workload);
                 self.cluster.lame.extend(if candidate { rollout } else { stable });
             }
@@ -85,39 +79,31 @@ impl World {
         }
     }
 
-    /// Everything is back, and somebody answers what is asked, until every promotion has ended.
+    /// Everything is back, and somebody answers what is asked: every promotion ends.
     pub fn comes_to_its_end(&mut self) -> Result<(), TestCaseError> {
         self.chain_away = false;
         self.metric_away = false;
         self.cluster.lame.clear();
-        let ended = |world: &Self| {
-            let names = world
-                .promotions
-                .iter()
-                .filter_map(|promotion| promotion.metadata.name.clone());
-            names
-                .map(|name| (world.finished(&name).is_some(), name))
-                .find(|(ended, _)| !ended)
-        };
         for _ in 0..12 {
             self.run(90);
-            if ended(self).is_none() {
-                return Ok(());
-            }
-            if let Some(rollout) = self
-                .status()
-                .rollout
-                .filter(|rollout| rollout.finished_at.is_none())
-            {
+            if let Some(rollout) = self.under_way() {
                 self.decide(&rollout.promotion, Verb::Resume, "bob");
             }
         }
-        let open = ended(self).map(|(_, name)| name);
-        let rollout = self
-            .status()
-            .rollout
-            .map(|r| (r.promotion, r.doing, r.reason, r.message));
-        prop_assert!(open.is_none(), "{open:?} has not ended: {rollout:?}");
+        self.all_have_ended()
+    }
+
+    pub fn all_have_ended(&self) -> Result<(), TestCaseError> {
+        for promotion in &self.promotions {
+            let name = promotion.metadata.name.as_deref().unwrap();
+            prop_assert!(
+                self.finished(name).is_some(),
+                "{name} has not ended: {:?}",
+                self.status()
+                    .rollout
+                    .map(|r| (r.promotion, r.doing, r.reason, r.message))
+            );
+        }
         Ok(())
     }
 }

@@ -7,8 +7,8 @@ use std::{
 
 use dcanary_core::observed::{JournalSeen, Sealing};
 use dcanary_crds::{
-    Decision, Doing, Environment, EnvironmentStatus, PendingRecord, Promotion, Release, RolloutOutcome,
-    TemplateSpec, Verb, labels, release::DecidedKind,
+    Decision, Doing, Environment, EnvironmentStatus, PendingRecord, Promotion, Release, Rollout,
+    RolloutOutcome, TemplateSpec, Verb, labels, release::DecidedKind,
 };
 use dcanary_rollout::{
     Effect, Key, Kind, Seen, Settings, Write, next,
@@ -127,6 +127,13 @@ impl World {
 
     pub fn doing(&self) -> Option<Doing> {
         self.status().rollout.map(|rollout| rollout.doing)
+    }
+
+    /// The rollout that is on its way.
+    pub fn under_way(&self) -> Option<Rollout> {
+        self.status()
+            .rollout
+            .filter(|rollout| rollout.finished_at.is_none())
     }
 
     pub fn outcome(&self) -> Option<RolloutOutcome> {

@@ -133,7 +133,7 @@ proptest! {
                 }
                 Happens::Promote(release) => { world.promote(release); }
                 Happens::Say(verb) => {
-                    if let Some(rollout) = world.status().rollout.filter(|rollout| rollout.finished_at.is_none()) {
+                    if let Some(rollout) = world.under_way() {
                         world.decide(&rollout.promotion, verb, "bob");
                     }
                 }
@@ -155,13 +155,10 @@ proptest! {
                 break;
             }
             world.run(30);
-            if let Some(rollout) = world.status().rollout.filter(|rollout| rollout.finished_at.is_none()) {
+            if let Some(rollout) = world.under_way() {
                 world.decide(&rollout.promotion, Verb::Resume, "bob");
             }
         }
-        for promotion in world.promotions.clone() {
-            let name = promotion.metadata.name.unwrap();
-            prop_assert!(world.finished(&name).is_some(), "{name} has not ended: {:?}", world.status().rollout.map(|r| (r.promotion, r.doing, r.reason, r.message)));
-        }
+        world.all_have_ended()?;
     }
 }
