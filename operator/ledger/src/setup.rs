@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use candid::{CandidType, Encode, Principal};
+use candid::Principal;
 use dcanary_types::{
     Hash, api,
     policy::{Policy, RoleKind},
@@ -13,17 +13,12 @@ use dcanary_types::{
     value,
 };
 use ic_management_canister_types::{
-    CanisterIdRecord, CanisterInstallMode, CanisterSettings, CreateCanisterArgs, InstallCodeArgs,
+    CanisterIdRecord, CanisterInstallMode, CanisterSettings, CreateCanisterArgs,
 };
-use serde::de::DeserializeOwned;
 use tracing::info;
 
 use crate::{
-    checkpoint::MemoryCheckpoints,
-    error::LedgerError,
-    ic::{IcLedger, IcLedgerConfig},
-    ledger::Ledger as _,
-    transport::Transport,
+    deploy::code::put_ledger, error::LedgerError, ic::IcLedger, ledger::Ledger as _, transport::Transport,
 };
 
 use ic_agent::Identity;
@@ -88,18 +83,8 @@ pub async fn install(setup: Setup) -> Result<Installed, LedgerError> {
         upgrade,
         grants,
     } = setup;
-    let config = IcLedgerConfig {
-        transport,
-        ..IcLedgerConfig::new(
-            "",
-            root_key,
-            ledger,
-            owner,
-            Arc::new(MemoryCheckpoints::default()),
-        )
-    };
     let installer = Installer {
-        client: IcLedger::connect(config)?,
+        client: IcLedger::forgetful(transport, root_key, ledger, owner)?,
         ledger,
     };
     let shipped = value::sha256(&wasm);
@@ -112,16 +97,14 @@ pub async fn install(setup: Setup) -> Result<Installed, LedgerError> {
     match installer.client.module_hash().await? {
         None => {
             let owner = installer.client.caller();
-            installer
-                .install(CanisterInstallMode::Install, wasm, &api::InitArg::Init { owner })
-                .await?;
+            let argument = api::InitArg::Init { owner };
+            put_ledger(&installer.client, CanisterInstallMode::Install, wasm, &argument).await?;
             done.push(format!("installed the ledger, owner {owner}"));
         }
         Some(found) if found == shipped => {}
         Some(_) if upgrade => {
-            installer
-                .install(CanisterInstallMode::Upgrade(None), wasm, &api::InitArg::Upgrade)
-                .await?;
+            let mode = CanisterInstallMode::Upgrade(None);
+            put_ledger(&installer.client, mode, wasm, &api::InitArg::Upgrade).await?;
             done.push(format!("upgraded the ledger to {}", hex::encode(shipped)));
         }
         Some(found) => return Err(other_code(ledger, &shipped, Some(found))),
@@ -156,7 +139,7 @@ pub async fn install(setup: Setup) -> Result<Installed, LedgerError> {
     }
 }
 
-fn other_code(ledger: Principal, shipped: &Hash, found: Option<Hash>) -> LedgerError {
+pub(crate) fn other_code(ledger: Principal, shipped: &Hash, found: Option<Hash>) -> LedgerError {
     LedgerError::OtherCode {
         ledger,
         expected: hex::encode(shipped),
@@ -189,9 +172,7 @@ impl Installer {
     /// Whether the caller opened the journal and still is an owner of it: controllers can be handed over, the first block cannot.
     async fn was_opened_by_us(&self) -> Result<(), LedgerError> {
         let us = self.client.caller();
-        let head = self.client.head().await?;
-        let first = self.client.proven_block(0, &head).await?;
-        let Ok(Body::Ledger(LedgerEvent::Opened { owner: opened_by, .. })) = Body::of(&first) else {
+        let Some(opened_by) = self.client.opened_by().await? else {
             return Err(self.not_ours("its first block opens no ledger".to_owned()));
         };
         if opened_by != us.as_slice() {
@@ -236,7 +217,7 @@ impl Installer {
             }),
             sender_canister_version: None,
         };
-        let made: CanisterIdRecord = self.manage("create_canister", &arguments).await?;
+        let made: CanisterIdRecord = self.client.manage("create_canister", &arguments).await?;
         if made.canister_id == self.ledger {
             return Ok(());
         }
@@ -248,34 +229,6 @@ impl Installer {
             ),
         })
     }
-
-    async fn install(
-        &self,
-        mode: CanisterInstallMode,
-        wasm_module: Vec<u8>,
-        argument: &api::InitArg,
-    ) -> Result<(), LedgerError> {
-        let arg = Encode!(argument)
-            .map_err(|source| LedgerError::decode("the argument of the installation", source))?;
-        let arguments = InstallCodeArgs {
-            mode,
-            canister_id: self.ledger,
-            wasm_module,
-            arg,
-            sender_canister_version: None,
-        };
-        self.manage::<()>("install_code", &arguments).await
-    }
-
-    async fn manage<T: CandidType + DeserializeOwned>(
-        &self,
-        method: &str,
-        arguments: &(impl CandidType + Sync),
-    ) -> Result<T, LedgerError> {
-        let encoded = Encode!(arguments)
-            .map_err(|source| LedgerError::decode(format!("the argument of `{method}`"), source))?;
-        self.client.manage(method, encoded).await
-    }
 }
 
 impl IcLedger {
@@ -284,9 +237,7 @@ impl IcLedger {
     /// # Errors
     /// When the policy is not proven, or the caller is no owner.
     pub async fn grant_operator(&self, grant: &Grant) -> Result<bool, LedgerError> {
-        let policy = self.proven_policy().await?;
-        let held = policy.operator_domain(&grant.project, grant.principal.as_slice());
-        if held == Some(grant.domain.as_str()) {
+        if self.has_granted(grant).await? {
             return Ok(false);
         }
         self.grant_role(&api::RoleArg {
@@ -297,6 +248,23 @@ impl IcLedger {
         })
         .await?;
         Ok(true)
+    }
+
+    /// Whether the policy has the role; it counts only as the head certifies it.
+    pub(crate) async fn has_granted(&self, grant: &Grant) -> Result<bool, LedgerError> {
+        let policy = self.proven_policy().await?;
+        let held = policy.operator_domain(&grant.project, grant.principal.as_slice());
+        Ok(held == Some(grant.domain.as_str()))
+    }
+
+    /// For whom the first block under the certified head opens the ledger; `None` when it opens none.
+    pub(crate) async fn opened_by(&self) -> Result<Option<Vec<u8>>, LedgerError> {
+        let head = self.head().await?;
+        let first = self.proven_block(0, &head).await?;
+        Ok(match Body::of(&first) {
+            Ok(Body::Ledger(LedgerEvent::Opened { owner, .. })) => Some(owner),
+            _ => None,
+        })
     }
 
     /// The policy document, equal to what the head certifies.

@@ -6,7 +6,7 @@ use kube::{
     Api, Resource as _,
     api::{Patch, PatchParams},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::context::Context;
 
@@ -20,26 +20,27 @@ pub async fn publish(
     root_key: &[u8],
     ledger: Principal,
 ) -> Result<(), kube::Error> {
+    let data = json!({
+        "network": url,
+        "rootKey": hex::encode(root_key),
+        "orchestrator": ledger.to_text(),
+        "project": ctx.config.project,
+        "domain": ctx.config.domain,
+    });
+    apply(ctx, NAME, &data).await
+}
+
+/// Writes a ConfigMap of the installation.
+pub(super) async fn apply(ctx: &Context, name: &str, data: &Value) -> Result<(), kube::Error> {
     let api: Api<ConfigMap> = Api::namespaced(ctx.client.clone(), &ctx.config.namespace);
     let map = json!({
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {"name": NAME, "labels": {"app.kubernetes.io/part-of": "dcanary", "app.kubernetes.io/instance": ctx.config.installation}},
-        "data": {
-            "network": url,
-            "rootKey": hex::encode(root_key),
-            "orchestrator": ledger.to_text(),
-            "project": ctx.config.project,
-            "domain": ctx.config.domain,
-        },
+        "metadata": {"name": name, "labels": {"app.kubernetes.io/part-of": "dcanary", "app.kubernetes.io/instance": ctx.config.installation}},
+        "data": data,
     });
-    api.patch(
-        NAME,
-        &PatchParams::apply("dcanary-operator").force(),
-        &Patch::Apply(&map),
-    )
-    .await
-    .map(drop)
+    let params = PatchParams::apply("dcanary-operator").force();
+    api.patch(name, &params, &Patch::Apply(&map)).await.map(drop)
 }
 
 /// What Events about the ledger are about: the ConfigMap that says where it is.

@@ -1,12 +1,11 @@
 //! Installing a module: in one message, or in chunks where it is larger than a message may be.
 
-use candid::{CandidType, Encode};
-use dcanary_types::value;
+use candid::Encode;
+use dcanary_types::{api, value};
 use ic_management_canister_types::{
     CanisterIdRecord, CanisterInstallMode, ChunkHash, InstallChunkedCodeArgs, InstallCodeArgs,
     UploadChunkArgs,
 };
-use serde::de::DeserializeOwned;
 
 use crate::{error::LedgerError, ic::IcLedger};
 
@@ -15,6 +14,21 @@ pub const MESSAGE_BYTES: usize = 2 * 1024 * 1024 - 4 * 1024;
 
 /// Largest chunk of the interface specification (IC method `upload_chunk`).
 const CHUNK_BYTES: usize = 1024 * 1024;
+
+/// Installs the ledger, or upgrades it, in messages of any network ([`MESSAGE_BYTES`]).
+///
+/// # Errors
+/// When the network refuses a step.
+pub(crate) async fn put_ledger(
+    client: &IcLedger,
+    mode: CanisterInstallMode,
+    wasm: Vec<u8>,
+    argument: &api::InitArg,
+) -> Result<(), LedgerError> {
+    let arg = Encode!(argument)
+        .map_err(|source| LedgerError::decode("the argument of the installation", source))?;
+    put(client, mode, wasm, arg, MESSAGE_BYTES).await
+}
 
 /// Installs or upgrades, with at most `message_bytes` in a message ([`MESSAGE_BYTES`] on any network).
 ///
@@ -36,18 +50,18 @@ pub async fn put(
             arg,
             sender_canister_version: None,
         };
-        return manage(client, "install_code", &arguments).await;
+        return client.manage("install_code", &arguments).await;
     }
     let store = CanisterIdRecord { canister_id };
     // chunks of an attempt that broke off cost memory, and there is room for 100 only
-    manage::<()>(client, "clear_chunk_store", &store).await?;
+    client.manage::<()>("clear_chunk_store", &store).await?;
     let mut chunk_hashes_list = Vec::new();
     for chunk in wasm.chunks(CHUNK_BYTES) {
         let arguments = UploadChunkArgs {
             canister_id,
             chunk: chunk.to_vec(),
         };
-        let stored: ChunkHash = manage(client, "upload_chunk", &arguments).await?;
+        let stored: ChunkHash = client.manage("upload_chunk", &arguments).await?;
         if stored.hash != value::sha256(chunk) {
             return Err(LedgerError::unproven(
                 "the answer of `upload_chunk`",
@@ -65,16 +79,6 @@ pub async fn put(
         arg,
         sender_canister_version: None,
     };
-    manage::<()>(client, "install_chunked_code", &arguments).await?;
-    manage(client, "clear_chunk_store", &store).await
-}
-
-pub(super) async fn manage<T: CandidType + DeserializeOwned>(
-    client: &IcLedger,
-    method: &str,
-    arguments: &(impl CandidType + Sync),
-) -> Result<T, LedgerError> {
-    let encoded = Encode!(arguments)
-        .map_err(|source| LedgerError::decode(format!("the argument of `{method}`"), source))?;
-    client.manage(method, encoded).await
+    client.manage::<()>("install_chunked_code", &arguments).await?;
+    client.manage("clear_chunk_store", &store).await
 }

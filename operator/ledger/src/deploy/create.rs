@@ -54,7 +54,9 @@ async fn provisional(person: &Person, cycles: u128) -> Result<Principal, DeployE
         specified_id: None,
         sender_canister_version: None,
     };
-    let made = super::code::manage(&client, "provisional_create_canister_with_cycles", &arguments).await;
+    let made = client
+        .manage("provisional_create_canister_with_cycles", &arguments)
+        .await;
     match made {
         Ok(CanisterIdRecord { canister_id }) => Ok(canister_id),
         Err(LedgerError::Rejected { message, .. }) => Err(DeployError::NotMade {

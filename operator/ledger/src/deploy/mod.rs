@@ -14,11 +14,10 @@ mod error;
 
 use std::sync::Arc;
 
-use candid::{Encode, Principal};
+use candid::Principal;
 use dcanary_types::{
     Hash, api,
     policy::{Policy, RoleKind},
-    record::{Body, LedgerEvent},
     value,
 };
 use ic_agent::Identity;
@@ -28,11 +27,10 @@ pub use create::{CYCLES_LEDGER, Maker, create};
 pub use error::DeployError;
 
 use crate::{
-    checkpoint::MemoryCheckpoints,
     error::LedgerError,
-    ic::{CertifiedCode, IcLedger, IcLedgerConfig},
+    ic::{CertifiedCode, IcLedger},
     ledger::Ledger as _,
-    setup::Grant,
+    setup::{Grant, other_code},
     transport::Transport,
 };
 
@@ -53,16 +51,12 @@ impl Person {
     /// # Errors
     /// When URL, root key or identity cannot be used.
     pub fn client(&self, ledger: Principal) -> Result<IcLedger, LedgerError> {
-        IcLedger::connect(IcLedgerConfig {
-            transport: self.transport.clone(),
-            ..IcLedgerConfig::new(
-                "",
-                self.root_key.clone(),
-                ledger,
-                self.identity.clone(),
-                Arc::new(MemoryCheckpoints::default()),
-            )
-        })
+        IcLedger::forgetful(
+            self.transport.clone(),
+            self.root_key.clone(),
+            ledger,
+            self.identity.clone(),
+        )
     }
 }
 
@@ -178,15 +172,8 @@ pub async fn deploy(person: &Person, wanted: Wanted) -> Result<Deployed, DeployE
                 // found out before the canister is used up for somebody who cannot go on
                 return Err(not_owner(&client, &[owner]));
             }
-            let arg = argument(&api::InitArg::Init { owner })?;
-            code::put(
-                &client,
-                CanisterInstallMode::Install,
-                wasm,
-                arg,
-                code::MESSAGE_BYTES,
-            )
-            .await?;
+            let argument = api::InitArg::Init { owner };
+            code::put_ledger(&client, CanisterInstallMode::Install, wasm, &argument).await?;
             done.push(format!("installed the ledger, owner {owner}"));
             verify(&client, person, &given).await?;
             opened_for(&client, owner).await?;
@@ -202,7 +189,7 @@ pub async fn deploy(person: &Person, wanted: Wanted) -> Result<Deployed, DeployE
         });
     }
     for grant in &operators {
-        if !owners.contains(&client.caller()) && !held(&client, grant).await? {
+        if !owners.contains(&client.caller()) && !client.has_granted(grant).await? {
             return Err(not_owner(&client, &owners));
         }
         if client.grant_operator(grant).await? {
@@ -230,9 +217,8 @@ pub async fn upgrade(person: &Person, ledger: Principal, wasm: Vec<u8>) -> Resul
     let mut done = Vec::new();
     if found != given {
         controls(&client, &present)?;
-        let arg = argument(&api::InitArg::Upgrade)?;
         let mode = CanisterInstallMode::Upgrade(None);
-        code::put(&client, mode, wasm, arg, code::MESSAGE_BYTES).await?;
+        code::put_ledger(&client, mode, wasm, &api::InitArg::Upgrade).await?;
         done.push(format!("upgraded the ledger to {}", hex::encode(given)));
         verify(&client, person, &given).await?;
         client.ready().await?;
@@ -264,12 +250,7 @@ async fn verify(client: &IcLedger, person: &Person, given: &Hash) -> Result<Pres
     let present = present(client, person).await?;
     match present.module_hash {
         Some(found) if found == *given => Ok(present),
-        found => Err(LedgerError::OtherCode {
-            ledger: client.id(),
-            expected: hex::encode(given),
-            found: found.map_or_else(|| "none".to_owned(), hex::encode),
-        }
-        .into()),
+        found => Err(other_code(client.id(), given, found).into()),
     }
 }
 
@@ -306,12 +287,6 @@ fn not_owner(client: &IcLedger, owners: &[Principal]) -> DeployError {
     }
 }
 
-async fn held(client: &IcLedger, grant: &Grant) -> Result<bool, LedgerError> {
-    let policy = client.proven_policy().await?;
-    let held = policy.operator_domain(&grant.project, grant.principal.as_slice());
-    Ok(held == Some(grant.domain.as_str()))
-}
-
 fn owners(policy: &Policy) -> Vec<Principal> {
     let owners = policy.roles().filter(|role| role.role == RoleKind::Owner);
     owners
@@ -322,21 +297,13 @@ fn owners(policy: &Policy) -> Vec<Principal> {
 /// Whether the first block, under the certified head, opens the ledger for whom it was installed.
 async fn opened_for(client: &IcLedger, owner: Principal) -> Result<(), LedgerError> {
     client.ready().await?;
-    let head = client.head().await?;
-    let first = client.proven_block(0, &head).await?;
-    match Body::of(&first) {
-        Ok(Body::Ledger(LedgerEvent::Opened { owner: opened_by, .. })) if opened_by == owner.as_slice() => {
-            Ok(())
-        }
+    match client.opened_by().await? {
+        Some(opened_by) if opened_by == owner.as_slice() => Ok(()),
         _ => Err(LedgerError::unproven(
             "the new ledger",
             format!("its first block does not open it for {owner}"),
         )),
     }
-}
-
-fn argument(argument: &api::InitArg) -> Result<Vec<u8>, LedgerError> {
-    Encode!(argument).map_err(|source| LedgerError::decode("the argument of the installation", source))
 }
 
 impl IcLedger {
@@ -345,7 +312,7 @@ impl IcLedger {
         let record = CanisterIdRecord {
             canister_id: self.id(),
         };
-        let status: CanisterStatusResult = code::manage(self, "canister_status", &record).await.ok()?;
+        let status: CanisterStatusResult = self.manage("canister_status", &record).await.ok()?;
         u128::try_from(status.cycles.0).ok()
     }
 }

@@ -1,4 +1,4 @@
-//! Calls of an owner: roles, and the management canister for what [`crate::setup`] does.
+//! Calls of an owner: roles, and the management canister for what [`crate::setup`] and [`crate::deploy`] do.
 
 use candid::{CandidType, Decode, Encode, Principal};
 use dcanary_types::api;
@@ -85,9 +85,11 @@ impl IcLedger {
     pub(crate) async fn manage<T: CandidType + DeserializeOwned>(
         &self,
         method: &str,
-        argument: Vec<u8>,
+        arguments: &(impl CandidType + Sync),
     ) -> Result<T, LedgerError> {
-        self.call_canister(Principal::management_canister(), self.ledger, method, argument)
+        let encoded = Encode!(arguments)
+            .map_err(|source| LedgerError::decode(format!("the argument of `{method}`"), source))?;
+        self.call_canister(Principal::management_canister(), self.ledger, method, encoded)
             .await
     }
 

@@ -27,7 +27,7 @@ use ic_agent::{Agent, Identity};
 use tokio::sync::Mutex;
 
 use crate::{
-    checkpoint::CheckpointStore,
+    checkpoint::{CheckpointStore, MemoryCheckpoints},
     error::LedgerError,
     key,
     ledger::{Appended, Head, Ledger, Position},
@@ -128,6 +128,23 @@ impl IcLedger {
             memory: Mutex::default(),
             latest: std::sync::Mutex::default(),
             delegations: delegation::Delegations::default(),
+        })
+    }
+
+    /// A client that remembers nothing: for who sets a ledger up, looks at it and ends.
+    ///
+    /// # Errors
+    /// As for [`IcLedger::connect`].
+    pub fn forgetful(
+        transport: Transport,
+        root_key: Vec<u8>,
+        ledger: Principal,
+        identity: Arc<dyn Identity>,
+    ) -> Result<Self, LedgerError> {
+        let checkpoints = Arc::new(MemoryCheckpoints::default());
+        Self::connect(IcLedgerConfig {
+            transport,
+            ..IcLedgerConfig::new("", root_key, ledger, identity, checkpoints)
         })
     }
 

@@ -55,14 +55,20 @@ impl Reader {
         Ok((output.status.code(), said(&output)))
     }
 
-    /// The exit code of `verify run`, and the checks that failed.
-    async fn verify(&self, run: &str) -> Result<(Option<i32>, BTreeMap<String, String>)> {
-        let (code, text) = self.call(&["verify", "run", run, "-o", "json"]).await?;
+    /// The exit code, and the first object in what was said.
+    async fn json(&self, words: &[&str]) -> Result<(Option<i32>, Value)> {
+        let (code, text) = self.call(words).await?;
         let start = text.find('{').with_context(|| text.clone())?;
-        let report: Value = serde_json::Deserializer::from_str(&text[start..])
+        let value = serde_json::Deserializer::from_str(&text[start..])
             .into_iter()
             .next()
             .with_context(|| text.clone())??;
+        Ok((code, value))
+    }
+
+    /// The exit code of `verify run`, and the checks that failed.
+    async fn verify(&self, run: &str) -> Result<(Option<i32>, BTreeMap<String, String>)> {
+        let (code, report) = self.json(&["verify", "run", run, "-o", "json"]).await?;
         let failed = report["checks"]
             .as_array()
             .into_iter()
@@ -188,13 +194,8 @@ async fn a_restored_older_data_folder_of_the_node_is_a_fork_for_the_operator_and
 
 /// The incarnation that `ledger status` tells.
 async fn incarnation(reader: &Reader) -> Result<u64> {
-    let (code, text) = reader.call(&["ledger", "status", "-o", "json"]).await?;
-    ensure!(code == Some(0), "{text}");
-    let start = text.find('{').with_context(|| text.clone())?;
-    let status: Value = serde_json::Deserializer::from_str(&text[start..])
-        .into_iter()
-        .next()
-        .with_context(|| text.clone())??;
+    let (code, status) = reader.json(&["ledger", "status", "-o", "json"]).await?;
+    ensure!(code == Some(0), "{status:#}");
     status["incarnation"]
         .as_u64()
         .with_context(|| format!("{status:#}"))

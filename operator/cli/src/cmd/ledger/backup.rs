@@ -14,7 +14,7 @@ use kube::{
 };
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::parts::{CONTAINER, DATA, NODE};
+use super::parts::{CONTAINER, DATA, LEDGER, NODE};
 use crate::{
     args::Global,
     cluster::{Cluster, causes},
@@ -30,7 +30,7 @@ const MAX_SAID: u64 = 4_096;
 /// Runs `ledger backup`.
 pub async fn run(global: &Global) -> Result<Exit, Failure> {
     let cluster = Cluster::connect(global).await?;
-    let pod = cluster.backend("dcanary-ledger").await?.pod;
+    let pod = cluster.backend(LEDGER).await?.pod;
     let file = global.output.as_deref().filter(|name| *name != "-");
     match file.map(Path::new) {
         None => {
