@@ -5,13 +5,13 @@
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 cd "$ROOT"
-step "building the laws" cargo build --release --locked -p dcanary-conformance
+# with the features that the rest of the workspace has, so that nothing is compiled again
+step "building laws and node" cargo build --release --locked --workspace --bin conformance --bin dcanary-node
 
 if [ -n "${IC_URL:-}" ]; then
   exec "$BIN_DIR/conformance" --url "$IC_URL" "$@"
 fi
 
-step "building the node" cargo build --release --locked -p dcanary-node
 folder=$(mktemp -d)
 trap 'kill "${node:-}" 2> /dev/null || true; rm -rf "$folder"' EXIT
 "$BIN_DIR/dcanary-node" --ephemeral --listen 127.0.0.1:0 --ready-file "$folder/ready" 2> "$folder/log" &

@@ -74,6 +74,7 @@ fn module() -> &'static [u8] {
     })
 }
 
+/// A checkpoint in memory.
 #[derive(Debug, Default)]
 pub struct Bytes(pub Vec<u8>);
 

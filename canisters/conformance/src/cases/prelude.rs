@@ -26,6 +26,42 @@ pub fn counter() -> Module {
         .query("get", [answer_numbers([get("n")])])
 }
 
+/// The first `rows` steps that `go` can be asked for are stopped, each in a call of its own.
+pub async fn each_row_traps(user: &User, canister: Principal, rows: u64) -> Verdict {
+    for row in 0..rows {
+        user.update(canister, "go", &row.to_le_bytes())
+            .await?
+            .rejected(CANISTER_ERROR)
+            .map_err(|failure| Failure::new(format!("row {row}: {failure}")))?;
+    }
+    Ok(())
+}
+
+/// What is for controllers only, then for a viewer too, then for everybody, as the settings of `canister` say one after the other.
+pub async fn seen_as_the_settings_say<S, R>(
+    canister: Principal,
+    [user, friend, other]: [&User; 3],
+    sees: S,
+    [viewer, public]: [CanisterSettings; 2],
+) -> Verdict
+where
+    S: Fn(User) -> R,
+    R: Future<Output = bool>,
+{
+    let all = async || {
+        [
+            sees(user.clone()).await,
+            sees(friend.clone()).await,
+            sees(other.clone()).await,
+        ]
+    };
+    equal("at first", all().await, [true, false, false])?;
+    user.set(canister, viewer).await?.reply()?;
+    equal("with a viewer", all().await, [true, true, false])?;
+    user.set(canister, public).await?.reply()?;
+    equal("in public", all().await, [true, true, true])
+}
+
 /// Looks again and again, and rests ever longer in between, until there is something. The time-out of the case ends it.
 pub async fn eventually<T, F, R>(mut look: F) -> Result<T, Failure>
 where

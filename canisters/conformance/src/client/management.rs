@@ -149,4 +149,11 @@ impl User {
         let answer = self.manage(canister, "stop_canister", &about(canister)).await?;
         answer.reply().map(drop)
     }
+
+    /// Stops a canister and deletes it; both must succeed.
+    pub async fn remove(&self, canister: Principal) -> Result<(), Failure> {
+        self.stop(canister).await?;
+        let answer = self.manage(canister, "delete_canister", &about(canister)).await?;
+        answer.reply().map(drop)
+    }
 }

@@ -85,15 +85,20 @@ impl Clocks {
     pub fn read(&self) -> Reading {
         match self {
             Self::System => Reading {
-                wall: SystemTime::now()
-                    .duration_since(UNIX_EPOCH)
-                    .map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)),
+                wall: wall(),
                 running: uptime().unwrap_or(0),
             },
             #[cfg(test)]
             Self::Set(clocks) => clocks.read(),
         }
     }
+}
+
+/// The wall clock, in nanoseconds since 1970.
+fn wall() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
 
 /// The time since the machine started, suspension included, as the kernel tells it in seconds with two decimals.
@@ -126,9 +131,7 @@ impl Base {
 
     /// Both clocks now.
     fn advance(&mut self, clocks: &Clocks) -> Reading {
-        let wall = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX));
+        let wall = wall();
         let elapsed = u64::try_from(self.at.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let expected = self.reading.wall.saturating_add(elapsed);
         if *clocks != Clocks::System || wall.abs_diff(expected) > SECOND {

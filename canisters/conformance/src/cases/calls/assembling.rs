@@ -94,12 +94,7 @@ async fn adding_to_a_call_that_does_not_exist_traps(net: Network) -> Verdict {
         Module::new().update("go", [choose(arg_number(), additions()), reply()])
     })
     .await?;
-    for row in 0..5_u64 {
-        user.update(canister, "go", &row.to_le_bytes())
-            .await?
-            .rejected(CANISTER_ERROR)
-            .map_err(|failure| Failure::new(format!("row {row}: {failure}")))?;
-    }
+    each_row_traps(&user, canister, 5_u64).await?;
     user.update(canister, "go", &5_u64.to_le_bytes())
         .await?
         .reply()
@@ -115,12 +110,7 @@ async fn adding_to_a_call_after_it_is_performed_traps(net: Network) -> Verdict {
             .update("last", [Call::to(other, "inc").go()])
     })
     .await?;
-    for row in 0..5_u64 {
-        user.update(canister, "go", &row.to_le_bytes())
-            .await?
-            .rejected(CANISTER_ERROR)
-            .map_err(|failure| Failure::new(format!("row {row}: {failure}")))?;
-    }
+    each_row_traps(&user, canister, 5_u64).await?;
     user.update(canister, "last", b"").await?.heard()?.reply()?;
     equal(
         "the count of the callee",

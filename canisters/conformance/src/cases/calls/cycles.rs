@@ -167,10 +167,7 @@ async fn a_callee_that_traps_accepts_nothing(net: Network) -> Verdict {
 async fn a_callee_that_does_not_exist_gets_nothing(net: Network) -> Verdict {
     let user = net.user();
     let gone = user.create().await?;
-    user.stop(gone).await?;
-    user.manage(gone, "delete_canister", &about(gone))
-        .await?
-        .reply()?;
+    user.remove(gone).await?;
     let caller = user.deploy(&caller(gone, "look")).await?;
     let before = user.query(caller, "balance", b"").await?.number()?;
     let seen = user.update(caller, "go", b"").await?.numbers()?;

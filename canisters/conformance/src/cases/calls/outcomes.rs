@@ -80,10 +80,7 @@ async fn a_rejection_by_the_callee_has_code_4_and_its_words(net: Network) -> Ver
 async fn a_callee_that_does_not_exist_is_code_3(net: Network) -> Verdict {
     let user = net.user();
     let gone = user.create().await?;
-    user.stop(gone).await?;
-    user.manage(gone, "delete_canister", &about(gone))
-        .await?
-        .reply()?;
+    user.remove(gone).await?;
     let caller = user
         .deploy(&Module::new().update("go", [Call::to(gone, "echo").go()]))
         .await?;

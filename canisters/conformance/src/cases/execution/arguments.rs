@@ -81,12 +81,7 @@ async fn copying_beyond_the_end_of_a_blob_traps(net: Network) -> Verdict {
     let user = net.user();
     let module = Module::new().update("go", [choose(arg_number(), steps), reply()]);
     let canister = user.deploy(&module).await?;
-    for row in 0..rows {
-        user.update(canister, "go", &row.to_le_bytes())
-            .await?
-            .rejected(CANISTER_ERROR)
-            .map_err(|failure| Failure::new(format!("row {row}: {failure}")))?;
-    }
+    each_row_traps(&user, canister, rows).await?;
     user.update(canister, "go", &rows.to_le_bytes())
         .await?
         .reply()
@@ -110,12 +105,7 @@ async fn copying_to_or_from_beyond_the_memory_traps(net: Network) -> Verdict {
     let user = net.user();
     let module = Module::new().update("go", [choose(arg_number(), steps), reply()]);
     let canister = user.deploy(&module).await?;
-    for row in 0..8_u64 {
-        user.update(canister, "go", &row.to_le_bytes())
-            .await?
-            .rejected(CANISTER_ERROR)
-            .map_err(|failure| Failure::new(format!("row {row}: {failure}")))?;
-    }
+    each_row_traps(&user, canister, 8_u64).await?;
     user.update(canister, "go", &8_u64.to_le_bytes())
         .await?
         .reply()

@@ -165,12 +165,7 @@ async fn every_sort_of_trap_is_an_error_of_the_canister(net: Network) -> Verdict
         .raw("(func $deep (call $deep) (drop (i32.const 1)))");
     let user = net.user();
     let canister = user.deploy(&module).await?;
-    for row in 0..u64::try_from(traps.len())? {
-        user.update(canister, "go", &row.to_le_bytes())
-            .await?
-            .rejected(CANISTER_ERROR)
-            .map_err(|failure| Failure::new(format!("row {row}: {failure}")))?;
-    }
+    each_row_traps(&user, canister, u64::try_from(traps.len())?).await?;
     user.update(canister, "go", &99_u64.to_le_bytes())
         .await?
         .reply()?;

@@ -101,12 +101,7 @@ async fn stable_memory_cannot_be_used_beyond_its_size(net: Network) -> Verdict {
         .update("go", [choose(arg_number(), steps), reply()]);
     let user = net.user();
     let canister = user.deploy(&module).await?;
-    for row in 0..u64::try_from(wrong.len())? {
-        user.update(canister, "go", &row.to_le_bytes())
-            .await?
-            .rejected(CANISTER_ERROR)
-            .map_err(|failure| Failure::new(format!("row {row}: {failure}")))?;
-    }
+    each_row_traps(&user, canister, u64::try_from(wrong.len())?).await?;
     user.update(canister, "go", &99_u64.to_le_bytes())
         .await?
         .reply()

@@ -113,10 +113,7 @@ async fn what_is_refused_before_it_is_accepted_is_said_at_once(net: Network) -> 
 async fn a_call_of_nobody_is_rejected_without_a_certificate(net: Network) -> Verdict {
     let user = net.user();
     let gone = user.create().await?;
-    user.stop(gone).await?;
-    user.manage(gone, "delete_canister", &about(gone))
-        .await?
-        .reply()?;
+    user.remove(gone).await?;
     let reject = user
         .update(gone, "anything", b"")
         .await?

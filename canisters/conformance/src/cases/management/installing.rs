@@ -135,10 +135,7 @@ async fn a_stopped_canister_can_be_upgraded_and_stays_stopped(net: Network) -> V
 async fn installing_into_a_canister_that_does_not_exist_is_rejected(net: Network) -> Verdict {
     let user = net.user();
     let canister = user.create().await?;
-    user.stop(canister).await?;
-    user.manage(canister, "delete_canister", &about(canister))
-        .await?
-        .reply()?;
+    user.remove(canister).await?;
     let answer = user
         .install(canister, CanisterInstallMode::Install, &counter(), b"")
         .await?;

@@ -90,35 +90,18 @@ async fn queries_are_not_logged(net: Network) -> Verdict {
 async fn logs_are_for_controllers_unless_they_are_made_visible(net: Network) -> Verdict {
     let (user, friend, other) = (net.user(), net.user(), net.user());
     let canister = user.deploy(&talking()).await?;
-    let sees = async |who: &User| {
-        fetch(who, canister)
+    let sees = move |who: User| async move {
+        fetch(&who, canister)
             .await
             .is_ok_and(|answer| answer.reply().is_ok())
     };
-    let visible = async |to: LogVisibility| {
-        let settings = CanisterSettings {
-            log_visibility: Some(to),
-            ..CanisterSettings::default()
-        };
-        user.set(canister, settings).await?.reply()
+    let settings = |to| CanisterSettings {
+        log_visibility: Some(to),
+        ..CanisterSettings::default()
     };
-    equal(
-        "at first",
-        [sees(&user).await, sees(&friend).await, sees(&other).await],
-        [true, false, false],
-    )?;
-    visible(LogVisibility::AllowedViewers(vec![friend.id()])).await?;
-    equal(
-        "with a viewer",
-        [sees(&user).await, sees(&friend).await, sees(&other).await],
-        [true, true, false],
-    )?;
-    visible(LogVisibility::Public).await?;
-    equal(
-        "in public",
-        [sees(&user).await, sees(&friend).await, sees(&other).await],
-        [true, true, true],
-    )
+    let viewer = settings(LogVisibility::AllowedViewers(vec![friend.id()]));
+    let public = settings(LogVisibility::Public);
+    seen_as_the_settings_say(canister, [&user, &friend, &other], sees, [viewer, public]).await
 }
 
 async fn logs_stay_over_an_upgrade_and_go_with_the_code(net: Network) -> Verdict {

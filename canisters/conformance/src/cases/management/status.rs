@@ -64,31 +64,14 @@ async fn the_memory_of_a_canister_is_measured_in_parts(net: Network) -> Verdict 
 async fn the_status_is_for_controllers_unless_it_is_made_visible(net: Network) -> Verdict {
     let (user, friend, other) = (net.user(), net.user(), net.user());
     let canister = user.create().await?;
-    let sees = async |who: &User| who.status(canister).await.is_ok();
-    let visible = async |to: StatusVisibility| {
-        let settings = CanisterSettings {
-            status_visibility: Some(to),
-            ..CanisterSettings::default()
-        };
-        user.set(canister, settings).await?.reply()
+    let sees = move |who: User| async move { who.status(canister).await.is_ok() };
+    let settings = |to| CanisterSettings {
+        status_visibility: Some(to),
+        ..CanisterSettings::default()
     };
-    equal(
-        "at first",
-        [sees(&user).await, sees(&friend).await, sees(&other).await],
-        [true, false, false],
-    )?;
-    visible(StatusVisibility::AllowedViewers(vec![friend.id()])).await?;
-    equal(
-        "with a viewer",
-        [sees(&user).await, sees(&friend).await, sees(&other).await],
-        [true, true, false],
-    )?;
-    visible(StatusVisibility::Public).await?;
-    equal(
-        "in public",
-        [sees(&user).await, sees(&friend).await, sees(&other).await],
-        [true, true, true],
-    )
+    let viewer = settings(StatusVisibility::AllowedViewers(vec![friend.id()]));
+    let public = settings(StatusVisibility::Public);
+    seen_as_the_settings_say(canister, [&user, &friend, &other], sees, [viewer, public]).await
 }
 
 async fn a_canister_can_ask_for_its_own_status(net: Network) -> Verdict {

@@ -184,20 +184,13 @@ async fn a_canister_is_deleted_only_when_it_is_stopped(net: Network) -> Verdict 
         .await?
         .rejected(CANISTER_ERROR)?;
     equal("the count", user.update(canister, "inc", b"").await?.number()?, 1)?;
-    user.stop(canister).await?;
-    user.manage(canister, "delete_canister", &about(canister))
-        .await?
-        .reply()
-        .map(drop)
+    user.remove(canister).await
 }
 
 async fn a_deleted_canister_is_gone(net: Network) -> Verdict {
     let user = net.user();
     let canister = user.deploy(&counter()).await?;
-    user.stop(canister).await?;
-    user.manage(canister, "delete_canister", &about(canister))
-        .await?
-        .reply()?;
+    user.remove(canister).await?;
     user.update(canister, "inc", b"")
         .await?
         .rejected(DESTINATION_INVALID)?;

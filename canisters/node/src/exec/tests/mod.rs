@@ -29,7 +29,7 @@ use super::batch::{Batch, Ingress, Permissions};
 use super::call::{Call, Executor, Network};
 use super::limits::Limits;
 use super::machine::Machine;
-use crate::log::disk::DiskFile;
+use crate::garbage::Bytes;
 use crate::log::format;
 use crate::mgmt::{self, Sender};
 use crate::state::State;
@@ -41,7 +41,6 @@ use crate::wire::hash::{Hash, sha256};
 use candid::{CandidType, Encode};
 use ic_management_canister_types::{CanisterIdRecord, CanisterInstallMode, CanisterSettings};
 use ic_principal::Principal;
-use std::io;
 use std::sync::{Arc, OnceLock};
 
 fn executor(limits: Limits) -> Executor {
@@ -81,26 +80,6 @@ fn forward(callee: Principal, method: &str, payload: &[u8]) -> Vec<u8> {
     }
     arg.extend_from_slice(payload);
     arg
-}
-
-/// A checkpoint in memory.
-#[derive(Debug, Default)]
-struct Bytes(Vec<u8>);
-
-impl DiskFile for Bytes {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.0.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn truncate(&mut self, len: u64) -> io::Result<()> {
-        self.0.truncate(usize::try_from(len).unwrap());
-        Ok(())
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 fn owner() -> Principal {
