@@ -10,8 +10,23 @@ mkdir -p "$OUT_DIR/canisters"
 step "building programs" cargo build --release --locked --workspace ${DCANARY_BUILD:---bins}
 step "building canisters" canisters/build.sh "$OUT_DIR/canisters"
 # without symbols: the image is loaded at every start of the cluster
-mkdir -p "$OUT_DIR/bin"
-for program in dcanary-operator dcanary-server dcanary-runner dcanary-node dcanary dcanary-example-app; do
-  strip -o "$OUT_DIR/bin/$program" "$BIN_DIR/$program"
-done
-step "building images" e2e/cluster/images/product.sh "$OUT_DIR/bin" "$OUT_DIR/product.tar" "$OUT_DIR/canisters"
+images() {
+  local program
+  mkdir -p "$OUT_DIR/bin"
+  for program in "${programs[@]}"; do strip -o "$OUT_DIR/bin/$program" "$BIN_DIR/$program"; done
+  e2e/cluster/images/product.sh "$OUT_DIR/bin" "$OUT_DIR/product.tar" "$OUT_DIR/canisters"
+}
+programs=(dcanary-operator dcanary-server dcanary-runner dcanary-node dcanary dcanary-example-app)
+# what the images are made of, by content where it is quick to read, else by place, size and time: several checkouts share OUT_DIR
+made_of() {
+  sha256sum e2e/cluster/images/product.sh e2e/cluster/images/mkimage.py "$OUT_DIR"/canisters/*.wasm
+  (cd "$BIN_DIR" && stat -c '%n %s %.9Y' "$PWD" "${programs[@]}")
+  stat -c '%n %s %.9Y' /etc/ssl/certs/ca-certificates.crt 2> /dev/null || true
+  echo "${DCANARY_IMAGE_TAG:-dev}"
+}
+now=$(made_of)
+if [ "$now" != "$(cat "$OUT_DIR/made-of" 2> /dev/null)" ] || [ ! -f "$OUT_DIR/product.tar" ] || [ ! -f "$OUT_DIR/product-runner.tar" ]; then
+  rm -f "$OUT_DIR/made-of"
+  step "building images" images
+  printf '%s\n' "$now" > "$OUT_DIR/made-of"
+fi

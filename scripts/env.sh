@@ -33,8 +33,8 @@ step() {
   "$@" > "$log" 2>&1 &
   pid=$!
   while kill -0 "$pid" 2> /dev/null; do
-    # ends with the command, or after 15 seconds
-    timeout 15 tail --pid="$pid" -f /dev/null || true
+    # ends with the command, or after 15 seconds; without -s it would look once a second
+    timeout 15 tail -s 0.05 --pid="$pid" -f /dev/null || true
     now=$((SECONDS - start))
     if kill -0 "$pid" 2> /dev/null && [ $((now - shown)) -ge 14 ]; then
       printf '  … %s (%dm%02ds, log: %s)\n' "$title" $((now / 60)) $((now % 60)) "$log"

@@ -1,11 +1,16 @@
 #!/usr/bin/env bash
 # Installs CRDs and operator with the charts into the cluster of KUBECONFIG and waits until they serve.
+#
+# usage: install.sh [crds|operator]     without an argument: both
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 cd "$ROOT"
 ns=dcanary-system
-step "installing CRDs" helm upgrade --install dcanary-crds charts/dcanary-crds --namespace "$ns" --create-namespace
-kubectl label namespace "$ns" pod-security.kubernetes.io/enforce=restricted --overwrite > /dev/null
+if [ "${1:-}" != operator ]; then
+  step "installing CRDs" helm upgrade --install dcanary-crds charts/dcanary-crds --namespace "$ns" --create-namespace
+  kubectl label namespace "$ns" pod-security.kubernetes.io/enforce=restricted --overwrite > /dev/null
+fi
+if [ "${1:-}" = crds ]; then exit; fi
 if [ "${CLUSTER:-local}" = local ]; then
   # the images were loaded under a tag that is built anew: their content decides whether Pods are replaced
   settings=(--set image.pullPolicy=Never --set "commonLabels.dcanary\.dev/build=$(sha256sum "$OUT_DIR/product.tar" | cut -c1-16)"

@@ -14,8 +14,13 @@ if [ "$CLUSTER" = local ]; then
   scripts/build.sh
   wait "$cluster"
   eval "$(e2e/cluster/env.sh)"
-  step "loading images" e2e/cluster/load.sh "$OUT_DIR/product.tar" "$OUT_DIR/product-runner.tar"
+  # the operator needs its image, its CRDs do not
+  step "loading images" e2e/cluster/load.sh "$OUT_DIR/product.tar" "$OUT_DIR/product-runner.tar" &
+  loading=$!
+  scripts/install.sh crds
+  wait "$loading"
+  scripts/install.sh operator
 else
   scripts/build.sh
+  scripts/install.sh
 fi
-scripts/install.sh
