@@ -39,4 +39,4 @@ mod wire;
 pub use creators::{Creators, CreatorsError};
 pub use exec::memory::{MemoryUse, TooLittleMemory, memory_of_canisters};
 pub use mode::{Mode, ModeError};
-pub use node::{Config, Node, NodeFailed, StartError};
+pub use node::{Config, Modules, Node, NodeFailed, StartError};

@@ -17,6 +17,7 @@ use crate::mode::Mode;
 use crate::replica::clock::{Clock, Clocks};
 use crate::replica::{Durability, Failure, Policy, Replica};
 use crate::state::State;
+use crate::wasm::cache::Cache;
 use crate::wasm::engine::{Engine, EngineError};
 use std::io;
 use std::net::SocketAddr;
@@ -56,6 +57,29 @@ pub struct Config {
     mode: Mode,
     connections: ConnectionLimits,
     clocks: Clocks,
+    modules: Option<Modules>,
+}
+
+/// Compiled modules that several nodes of one process share: what one has compiled, the others need not.
+#[derive(Debug, Clone)]
+pub struct Modules(Arc<Engine>);
+
+impl PartialEq for Modules {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Modules {}
+
+impl Modules {
+    /// None yet.
+    ///
+    /// # Errors
+    /// When the engine cannot be set up.
+    pub fn new() -> Result<Self, StartError> {
+        Ok(Self(Arc::new(Engine::new()?)))
+    }
 }
 
 impl Config {
@@ -72,6 +96,7 @@ impl Config {
             mode: Mode::Dev,
             connections: ConnectionLimits::default(),
             clocks: Clocks::System,
+            modules: None,
         }
     }
 
@@ -129,6 +154,12 @@ impl Config {
             head,
             body,
         };
+        self
+    }
+
+    /// Compiles for, and takes from, all nodes with the same modules, and keeps nothing compiled with the data.
+    pub fn modules(mut self, modules: Modules) -> Self {
+        self.modules = Some(modules);
         self
     }
 
@@ -375,7 +406,10 @@ impl Drop for Node {
 
 fn restore(config: &Config) -> Result<Api, StartError> {
     let Storage::Folder(folder) = &config.storage else {
-        let engine = Arc::new(Engine::new()?);
+        let engine = match &config.modules {
+            Some(Modules(engine)) => engine.clone(),
+            None => Arc::new(Engine::new()?),
+        };
         let keys = Arc::new(Keys::generate()?);
         let machine = Machine::new(executor(engine, &keys, config.limits), State::default());
         return assemble(keys, machine, None, config, 0);
@@ -392,7 +426,6 @@ fn restore(config: &Config) -> Result<Api, StartError> {
 
 /// Restores what is on a disk; `folder` is its name in errors.
 fn open(disk: &Arc<dyn Disk>, folder: &Path, config: &Config) -> Result<Api, StartError> {
-    let engine = Arc::new(Engine::new()?);
     let keys = Arc::new(
         load_keys(disk.as_ref(), config.keys.as_deref()).map_err(|error| match error {
             KeyLoadError::Io(source) => StartError::Folder {
@@ -404,12 +437,20 @@ fn open(disk: &Arc<dyn Disk>, folder: &Path, config: &Config) -> Result<Api, Sta
             KeyLoadError::Other => StartError::OtherKeys(folder.to_owned()),
         })?,
     );
+    let engine = match &config.modules {
+        Some(Modules(engine)) => engine.clone(),
+        None => {
+            let cache = Cache::new(disk.clone(), keys.secret_for("compiled modules"));
+            Arc::new(Engine::new()?.keeping(cache))
+        }
+    };
     let Recovered {
         machine,
         journal,
         checkpoints,
         replayed,
-    } = recover(disk, executor(engine, &keys, config.limits))?;
+    } = recover(disk, executor(engine.clone(), &keys, config.limits))?;
+    engine.forget_unused();
     tracing::info!(round = machine.state().round, replayed, "state restored");
     let incarnation = backup::incarnation(disk.as_ref()).map_err(|source| StartError::Folder {
         folder: folder.to_owned(),

@@ -6,6 +6,7 @@ use ed25519_dalek::{Signer, SigningKey};
 use ic_principal::Principal;
 use rand::RngCore;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 /// Stored keys that cannot be used.
@@ -92,6 +93,15 @@ impl Keys {
             BlsKey::from_bytes(&secret("subnet", &stored.subnet)?)?,
             SigningKey::from_bytes(&secret("node", &stored.node)?),
         ))
+    }
+
+    /// A secret for a purpose of the node's own, from which its keys cannot be found.
+    pub fn secret_for(&self, purpose: &str) -> [u8; 32] {
+        let mut secret = Sha256::new();
+        secret.update(b"dcanary-node secret for ");
+        secret.update(purpose);
+        secret.update(self.subnet.to_bytes());
+        secret.finalize().into()
     }
 
     /// Signs a query response: `\x0Bic-response` and its hash.

@@ -4,6 +4,7 @@
 //! threads, no relaxed SIMD, instructions counted by a fixed table. What a batch does may depend on nothing else,
 //! because batches are replayed after a crash.
 
+use super::cache::Cache;
 use super::inspect::{ModuleError, ModuleInfo, inspect};
 use super::rewrite::rewrite;
 use crate::heap::mapping::{self, Creator};
@@ -58,6 +59,8 @@ pub struct Engine {
     known: Mutex<HashMap<Hash, Weak<Compiled>>>,
     /// Modules compiled ahead of the batch that installs them.
     ahead: Mutex<VecDeque<Arc<Compiled>>>,
+    /// Modules compiled by earlier starts.
+    kept: Option<Cache>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -118,6 +121,21 @@ impl Engine {
         Self::build(mapping::supported()).map_err(|error| EngineError(format!("{error:#}")))
     }
 
+    /// Keeps what it compiles for later starts, and uses what earlier ones kept.
+    pub fn keeping(self, cache: Cache) -> Self {
+        Self {
+            kept: Some(cache),
+            ..self
+        }
+    }
+
+    /// Gives up what earlier starts kept and nothing has used since this one.
+    pub fn forget_unused(&self) {
+        if let Some(kept) = &self.kept {
+            kept.forget_unused();
+        }
+    }
+
     /// An engine that copies heaps, as where they cannot be mapped.
     #[cfg(test)]
     pub fn copying() -> Self {
@@ -144,6 +162,7 @@ impl Engine {
             linker64,
             known: Mutex::default(),
             ahead: Mutex::default(),
+            kept: None,
         })
     }
 
@@ -163,7 +182,7 @@ impl Engine {
         let info = inspect(&wasm)?;
         let rewritten = rewrite(&wasm, &info)?;
         let compile_error = |error: wasmtime::Error| ModuleError::Compile(format!("{error:#}"));
-        let module = Module::from_binary(&self.wasmtime, &rewritten).map_err(compile_error)?;
+        let module = self.module(&rewritten).map_err(compile_error)?;
         let linker = if info.memory64 {
             &self.linker64
         } else {
@@ -175,6 +194,19 @@ impl Engine {
         known.retain(|_, module| module.strong_count() > 0);
         known.insert(hash, Arc::downgrade(&compiled));
         Ok(compiled)
+    }
+
+    fn module(&self, rewritten: &[u8]) -> wasmtime::Result<Module> {
+        let Some(kept) = &self.kept else {
+            return Module::from_binary(&self.wasmtime, rewritten);
+        };
+        let source = sha256(rewritten);
+        if let Some(module) = kept.load(&self.wasmtime, &source) {
+            return Ok(module);
+        }
+        let module = Module::from_binary(&self.wasmtime, rewritten)?;
+        kept.keep(&source, &module);
+        Ok(module)
     }
 
     /// Keeps the last few modules that were compiled ahead of ordering.

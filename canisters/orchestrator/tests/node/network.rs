@@ -1,9 +1,9 @@
 //! A node of its own for each test, and agents that check everything an agent checks.
 
-use std::sync::Once;
+use std::sync::{LazyLock, Once};
 
 use candid::{CandidType, Decode, Encode, Principal};
-use dcanary_node::{Config, Node};
+use dcanary_node::{Config, Modules, Node};
 use ic_agent::{Agent, AgentError, Identity, identity::BasicIdentity};
 use ic_management_canister_types::{CanisterIdRecord, CanisterInstallMode, CanisterSettings};
 use serde_bytes::Bytes;
@@ -29,8 +29,10 @@ pub struct Network {
 
 impl Network {
     pub async fn start(config: Config) -> Self {
+        // each test has a node of its own, and none compiles what another has compiled
+        static MODULES: LazyLock<Modules> = LazyLock::new(|| Modules::new().unwrap());
         Self {
-            node: Node::start(config).await.unwrap(),
+            node: Node::start(config.modules(MODULES.clone())).await.unwrap(),
         }
     }
 

@@ -11,7 +11,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Command,
-    sync::{Arc, OnceLock},
+    sync::{Arc, LazyLock, OnceLock},
     time::Duration,
 };
 
@@ -21,7 +21,7 @@ use dcanary_ledger::{
     RecorderOptions, RunKey, Transport, key,
     setup::{FIRST_CANISTER, Grant, Installed, Setup, install},
 };
-use dcanary_node::{Config, Node, backup};
+use dcanary_node::{Config, Modules, Node, backup};
 use dcanary_types::{
     graph::{GraphDoc, Stage},
     record::{self, Outcome as Ending, Transition},
@@ -53,6 +53,12 @@ pub fn identity() -> Arc<dyn Identity> {
     Arc::new(key::parse(&key::generate().unwrap(), "a test").unwrap())
 }
 
+/// A durable node that compiles no module that another test has compiled.
+fn config(folder: &Path) -> Config {
+    static MODULES: LazyLock<Modules> = LazyLock::new(|| Modules::new().unwrap());
+    Config::durable(folder).modules(MODULES.clone())
+}
+
 /// A durable node that can be stopped, started at the same address, and given another data folder.
 pub struct World {
     pub folder: TempDir,
@@ -66,7 +72,7 @@ impl World {
     /// A node without canister.
     pub async fn bare() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let node = Node::start(Config::durable(folder.path())).await.unwrap();
+        let node = Node::start(config(folder.path())).await.unwrap();
         Self {
             owner: identity(),
             root_key: node.root_key().to_vec(),
@@ -137,7 +143,7 @@ impl World {
     }
 
     pub async fn start(&mut self) {
-        let config = Config::durable(self.folder.path()).listen(self.address);
+        let config = config(self.folder.path()).listen(self.address);
         // The address may stay taken for a moment after the stop.
         for _ in 0..100 {
             match Node::start(config.clone()).await {

@@ -1,0 +1,200 @@
+//! Compiled modules, kept with the data, so that a start need not compile them again.
+//!
+//! What is loaded here runs as code of the node. So a file counts only with a tag that needs the node's keys: who can write into
+//! the data folder and does not have the keys can delete files, and then they are made again. Files of another engine, another
+//! rewriting or another machine are not accepted either. Nothing here is needed: whatever goes wrong, the module is compiled.
+#![allow(unsafe_code)]
+
+use crate::log::disk::{Disk, TEMPORARY, read_all};
+use crate::wire::hash::Hash;
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use wasmtime::{Engine, Module};
+
+/// Prefix of the files' names; the hash of the rewritten module follows.
+const PREFIX: &str = "module-";
+/// Length of the tag before the code.
+const TAG: usize = 32;
+/// What is larger is not kept, in bytes: the disk is the log's.
+const LARGEST: usize = 64 << 20;
+
+/// See the module documentation.
+#[derive(Debug)]
+pub struct Cache {
+    disk: Arc<dyn Disk>,
+    key: [u8; 32],
+    /// What was asked for since the start. Held while a file is written: two would write the same.
+    wanted: Mutex<BTreeSet<Hash>>,
+}
+
+impl Cache {
+    /// Files of this folder, with tags under this key.
+    pub fn new(disk: Arc<dyn Disk>, key: [u8; 32]) -> Self {
+        Self {
+            disk,
+            key,
+            wanted: Mutex::default(),
+        }
+    }
+
+    /// A module that was compiled before, by the hash of what was compiled.
+    pub fn load(&self, engine: &Engine, source: &Hash) -> Option<Module> {
+        self.wanted().insert(*source);
+        let file = read_all(self.disk.as_ref(), &name(source)).ok()??;
+        let (tag, code) = file.split_at_checked(TAG)?;
+        self.tag(source, code)?.verify_slice(tag).ok()?;
+        // SAFETY: the tag shows that `keep` wrote these bytes, which `Module::serialize` had made from a module with this source;
+        // whether they are of this engine's version and settings is checked by wasmtime.
+        unsafe { Module::deserialize(engine, code) }.ok()
+    }
+
+    /// Keeps what was compiled.
+    pub fn keep(&self, source: &Hash, module: &Module) {
+        let Ok(code) = module.serialize() else { return };
+        if code.len() > LARGEST {
+            return;
+        }
+        if let Err(error) = self.write(source, &code) {
+            tracing::debug!(%error, "a compiled module is not kept");
+        }
+    }
+
+    /// Removes what nobody has asked for since the start.
+    pub fn forget_unused(&self) {
+        let wanted: BTreeSet<String> = self.wanted().iter().map(name).collect();
+        let files = self.disk.list().unwrap_or_default();
+        for file in files
+            .iter()
+            .filter(|file| file.starts_with(PREFIX) && !wanted.contains(*file))
+        {
+            if let Err(error) = self.disk.remove(file) {
+                tracing::debug!(%error, file, "a compiled module stays");
+            }
+        }
+    }
+
+    /// Not synced: what a crash tears has no tag.
+    fn write(&self, source: &Hash, code: &[u8]) -> io::Result<()> {
+        let _alone = self.wanted();
+        let Some(tag) = self.tag(source, code) else {
+            return Ok(());
+        };
+        let temporary = format!("{TEMPORARY}{}", name(source));
+        let written = self.disk.create(&temporary).and_then(|mut file| {
+            file.write(&tag.finalize().into_bytes())?;
+            file.write(code)?;
+            self.disk.rename(&temporary, &name(source))
+        });
+        if written.is_err() {
+            // a full disk is needed for the log
+            let _ = self.disk.remove(&temporary);
+        }
+        written
+    }
+
+    fn tag(&self, source: &Hash, code: &[u8]) -> Option<Hmac<Sha256>> {
+        let mut tag = Hmac::<Sha256>::new_from_slice(&self.key).ok()?;
+        tag.update(source);
+        tag.update(code);
+        Some(tag)
+    }
+
+    fn wanted(&self) -> MutexGuard<'_, BTreeSet<Hash>> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn name(source: &Hash) -> String {
+    format!("{PREFIX}{}", hex::encode(source))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::log::disk::Folder;
+    use crate::wasm::engine::Engine as Canisters;
+    use std::path::Path;
+
+    const KEY: [u8; 32] = [1; 32];
+
+    fn cache(folder: &Path, key: [u8; 32]) -> Cache {
+        Cache::new(Arc::new(Folder::open(folder).unwrap().unwrap()), key)
+    }
+
+    /// The file of the one module that an engine compiled into a folder.
+    fn compiled(folder: &Path) -> std::path::PathBuf {
+        let engine = Canisters::new().unwrap().keeping(cache(folder, KEY));
+        engine
+            .compile(&wat::parse_str(r#"(module (func (export "canister_query q")))"#).unwrap())
+            .unwrap();
+        let files = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|file| file.unwrap().path());
+        let mut modules =
+            files.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(PREFIX));
+        let only = modules.next().unwrap();
+        assert_eq!(modules.next(), None);
+        only
+    }
+
+    fn loads(folder: &Path, key: [u8; 32], file: &Path) -> bool {
+        let mut source = Hash::default();
+        let name = file.file_name().unwrap().to_str().unwrap();
+        hex::decode_to_slice(name.strip_prefix(PREFIX).unwrap(), &mut source).unwrap();
+        let engine = Canisters::new().unwrap();
+        cache(folder, key).load(engine.inner(), &source).is_some()
+    }
+
+    #[test]
+    fn a_module_that_was_compiled_is_loaded_by_the_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = compiled(folder.path());
+        assert!(loads(folder.path(), KEY, &file));
+    }
+
+    #[test]
+    fn code_that_was_not_written_with_the_nodes_keys_is_never_loaded() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = compiled(folder.path());
+        assert!(!loads(folder.path(), [2; 32], &file));
+        let whole = std::fs::read(&file).unwrap();
+        for at in [0, TAG, whole.len() - 1] {
+            let mut changed = whole.clone();
+            changed[at] ^= 1;
+            std::fs::write(&file, changed).unwrap();
+            assert!(!loads(folder.path(), KEY, &file), "byte {at}");
+        }
+        for length in [0, TAG - 1, TAG, whole.len() - 1] {
+            std::fs::write(&file, &whole[..length]).unwrap();
+            assert!(!loads(folder.path(), KEY, &file), "{length} bytes");
+        }
+        // code of ours under the name of another module
+        let other = file.with_file_name(format!("{PREFIX}{}", "00".repeat(32)));
+        std::fs::write(&other, &whole).unwrap();
+        assert!(!loads(folder.path(), KEY, &other));
+    }
+
+    #[test]
+    fn what_is_damaged_is_compiled_again_and_kept_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = compiled(folder.path());
+        let whole = std::fs::read(&file).unwrap();
+        std::fs::write(&file, &whole[..100]).unwrap();
+        assert_eq!(compiled(folder.path()), file);
+        assert!(loads(folder.path(), KEY, &file));
+    }
+
+    #[test]
+    fn what_no_canister_needs_any_more_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = compiled(folder.path());
+        let kept = cache(folder.path(), KEY);
+        kept.wanted().insert([7; 32]);
+        kept.forget_unused();
+        assert!(!file.exists());
+    }
+}
