@@ -10,7 +10,7 @@ include e2e/cluster/cluster.mk
 help: ## Lists these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-.PHONY: up demo demo-delivery down env test unit e2e delivery conformance soak bench bench-delivery build generate lint fmt
+.PHONY: up demo demo-delivery down env test unit e2e delivery conformance soak bench bench-delivery bench-node build generate lint fmt
 up: ## Cluster, ledger node and operator; no example
 	@scripts/up.sh
 
@@ -53,6 +53,9 @@ bench: ## Runs against bare Pods, as ratios; BENCH="--quick" or "--write" are it
 
 bench-delivery: ## Lost requests, splits, the way back, a thousand rollouts; BENCH as above
 	@scripts/bench.sh delivery $(BENCH)
+
+bench-node: ## Updates, queries, heaps, memory and starts of the embedded node; BENCH as above
+	@scripts/bench.sh node $(BENCH)
 
 generate: ## Writes generated files (CRDs, vectors)
 	@scripts/generate.sh

@@ -2,6 +2,7 @@
 # Measures on the cluster and prints a table; arguments go to the program (`--help`, `--quick`, `--write`).
 #   scripts/bench.sh [runs]     runs against bare Pods: about ten minutes once the cluster is up, `--quick` two
 #   scripts/bench.sh delivery   deliveries under load and on fake nodes: about half an hour, `--quick` five minutes
+#   scripts/bench.sh node       the embedded node alone, without a cluster: about three minutes, `--quick` one
 # Nothing else should run on the machine meanwhile. `delivery` leaves a gateway, Prometheus and fake nodes in the local cluster; on one of your
 # own it needs the first two (e2e/harness/src/data_plane.rs) and KWOK's nodes with the label type=kwok.
 set -euo pipefail
@@ -9,11 +10,18 @@ set -euo pipefail
 cd "$ROOT"
 what=runs
 case ${1:-} in
-  runs | delivery)
+  runs | delivery | node)
     what=$1
     shift
     ;;
 esac
+export DCANARY_CANISTERS=$OUT_DIR/canisters
+
+if [ "$what" = node ]; then
+  scripts/prerequisites.sh
+  scripts/build.sh
+  exec "$BIN_DIR/dcanary-bench" node "$@"
+fi
 
 scripts/up.sh
 if [ "${CLUSTER:-local}" = local ]; then
@@ -23,5 +31,4 @@ if [ "${CLUSTER:-local}" = local ]; then
     step "starting fake nodes" e2e/cluster/kwok.sh up
   fi
 fi
-export DCANARY_CANISTERS=$OUT_DIR/canisters
 exec "$BIN_DIR/dcanary-bench" "$what" "$@"

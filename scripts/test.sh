@@ -67,8 +67,9 @@ if [ "$what" = all ] || [ "$what" = unit ]; then
     e2e/cluster/build.sh debs
     PATH=$PATH:$(e2e/cluster/build.sh --path debs)/bin
   fi
-  # all but `laws`; of the programs only the bench has tests of its own, and others would be compiled once more for nothing
-  tests unit --exclude dcanary-harness --lib --bin dcanary-bench --test '[!l]*' --test 'ly*'
+  # all but `laws`; of the programs only the bench has tests of its own, and others would be compiled once more for nothing. Many wait for
+  # something, so more of them than there are processors
+  tests unit --exclude dcanary-harness --lib --bin dcanary-bench --test '[!l]*' --test 'ly*' -- --test-threads 6
   if [ "$what" = unit ]; then tests laws --test laws; fi
   suite verifier-python docs/verifier/test.sh
   if [ "$(uname -m)" = x86_64 ]; then

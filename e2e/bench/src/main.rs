@@ -1,8 +1,9 @@
-//! `dcanary-bench`: what the product costs and what it keeps to, measured on a cluster, as tables in Markdown.
+//! `dcanary-bench`: what the product costs and what it keeps to, as tables in Markdown.
 //!
 //! ```text
 //! runs      a run against bare Pods        board: a watch      audit, calls: API calls
 //! delivery  releases on their way          usage: CPU, memory  report: the table
+//! node      the embedded node, no cluster
 //! ```
 
 mod audit;
@@ -10,6 +11,7 @@ mod board;
 mod calls;
 mod delivery;
 mod machine;
+mod node;
 mod product;
 mod report;
 mod runs;
@@ -45,6 +47,8 @@ enum What {
     Runs(runs::Arguments),
     /// Deliveries: lost requests, splits, the way back, many rollouts.
     Delivery(delivery::Arguments),
+    /// The embedded node: updates, queries, heaps, memory, starts. Needs no cluster.
+    Node(node::Arguments),
 }
 
 #[tokio::main]
@@ -57,6 +61,7 @@ async fn main() -> Result<()> {
     let (block, rows) = match arguments.what {
         What::Runs(arguments) => (Block::RUNS, runs::rows(arguments, &audit_log).await?),
         What::Delivery(arguments) => (Block::DELIVERY, delivery::rows(arguments, &audit_log).await?),
+        What::Node(arguments) => (Block::NODE, node::rows(arguments).await?),
     };
     let text = report::markdown(&setting, &rows);
     println!("{text}");

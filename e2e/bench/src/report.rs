@@ -26,6 +26,12 @@ impl Block {
         command: "make bench-delivery",
     };
 
+    /// The table of the node.
+    pub const NODE: Self = Self {
+        name: "bench-node",
+        command: "make bench-node",
+    };
+
     /// Line before it.
     fn begin(self) -> String {
         format!(

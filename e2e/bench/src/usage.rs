@@ -1,4 +1,4 @@
-//! CPU and memory of the operator's process, from `/proc`: the local cluster's containers are processes of this machine.
+//! CPU and memory of a process, from `/proc`: the local cluster's containers are processes of this machine.
 
 use std::{fs, path::PathBuf};
 
@@ -33,6 +33,13 @@ impl Sample {
 }
 
 impl Process {
+    /// The process with this number.
+    pub fn of(pid: u32) -> Self {
+        Self {
+            folder: PathBuf::from(format!("/proc/{pid}")),
+        }
+    }
+
     /// The process with this program name in the Pod with this UID.
     ///
     /// # Errors

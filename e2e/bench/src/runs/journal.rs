@@ -16,7 +16,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::{
     IMAGE,
-    node::{DOMAIN, Node, PROJECT},
+    ledger::{DOMAIN, Ledger, PROJECT},
 };
 use crate::stats::real;
 
@@ -39,8 +39,8 @@ pub struct Rates {
 /// # Errors
 /// When the node cannot be started or the journal refuses a record.
 pub async fn measure(program: &Path, wasm: &Path, bursts: u32, runs: u32) -> Result<Rates> {
-    let node = Node::start(program, wasm).await?;
-    let (recorder, mut outcomes) = Recorder::start(Arc::new(node.ledger()?), RecorderOptions::default());
+    let ledger = Ledger::start(program, wasm).await?;
+    let (recorder, mut outcomes) = Recorder::start(Arc::new(ledger.client()?), RecorderOptions::default());
     let mut rates = Rates {
         bursts: Vec::new(),
         records: 0,

@@ -3,13 +3,13 @@
 //! ```text
 //! pairs ─┬─ bare           Pods that are created directly  ─┐
 //!        └─ pipeline_runs  PipelineRuns                    ─┴─ board: a watch, its events are the clock
-//! journal ─ node: the recorder alone      figures: the rows
+//! journal ─ ledger: the recorder alone     figures: the rows
 //! ```
 
 mod bare;
 mod figures;
 mod journal;
-mod node;
+mod ledger;
 mod pairs;
 mod pipeline_runs;
 
@@ -18,7 +18,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::{Args, value_parser};
 use dcanary_harness::{Namespace, scenario};
 
@@ -28,7 +28,7 @@ use self::{
     pairs::{Series, interleave, phase},
     pipeline_runs::{Life, Runs},
 };
-use crate::{audit, board::Board, folder, product, report::Row, usage::Process};
+use crate::{audit, board::Board, node, product, report::Row, usage::Process};
 
 /// The image of both sides.
 const IMAGE: &str = "registry.local:5000/busybox:1";
@@ -184,19 +184,9 @@ async fn on_cluster(arguments: &Arguments, audit_log: &Path, ns: &Namespace) -> 
 async fn journal(arguments: &Arguments) -> Result<journal::Rates> {
     // as the connection to a cluster does; whoever comes second finds it done
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let program = match &arguments.node {
-        Some(program) => program.clone(),
-        None => std::env::current_exe()
-            .context("where this program is")?
-            .with_file_name("dcanary-node"),
-    };
-    let canisters = arguments
-        .canisters
-        .clone()
-        .unwrap_or_else(|| folder("DCANARY_CACHE", ".cache").join("out/canisters"));
     journal::measure(
-        &program,
-        &canisters.join("orchestrator.wasm"),
+        &node::program(arguments.node.as_ref())?,
+        &node::ledger_wasm(arguments.canisters.as_ref()),
         arguments.bursts,
         BURST,
     )
