@@ -42,11 +42,11 @@ laws_over() {
   cat "$results/laws.log"
 }
 
-# Deliveries measure requests, three of them at once on one machine. A few that fail beside others are told again by themselves; both
+# Deliveries measure requests, five of them at once on one machine. A few that fail beside others are told again by themselves; both
 # outcomes are shown, and what fails alone has failed.
 deliveries() {
   local before=$status again
-  tests e2e-delivery --test e2e -- --test-threads 3 "${without[@]}" delivery::
+  tests e2e-delivery --test e2e -- --test-threads 5 "${without[@]}" delivery::
   mapfile -t again < <(sed -nE 's/^[.]*(test )?(delivery::[a-z0-9_:]+) (\.\.\.|---) FAILED$/\2/p' "$results/e2e-delivery.log" | sort -u)
   if [ "${#again[@]}" -ge 1 ] && [ "${#again[@]}" -le 5 ]; then
     printf '== failed beside others, told again alone: %s\n' "${again[@]}"
@@ -103,7 +103,7 @@ if [ "$what" = all ] || [ "$what" = e2e ]; then
   # what the README promises, as it is written there
   suite readme scripts/test-readme.sh
   # each test has a namespace of its own
-  tests e2e --test e2e -- --test-threads 4 "${alone[@]}" --skip delivery:: --skip failpoints:: --skip outages:: --skip rbac:: --skip gitops::
+  tests e2e --test e2e -- --test-threads 6 "${alone[@]}" --skip delivery:: --skip failpoints:: --skip outages:: --skip rbac:: --skip gitops::
 fi
 if [ "$what" != unit ]; then
   # on a cluster of your own deliveries need a Gateway and a Prometheus, and some of them a second Gateway (e2e/harness/src/data_plane.rs)

@@ -89,6 +89,14 @@ impl Client {
         Ok(canister)
     }
 
+    /// Whom it signs as.
+    ///
+    /// # Errors
+    /// When its key cannot be used.
+    pub fn principal(&self) -> Result<Principal> {
+        self.agent.get_principal().map_err(anyhow::Error::msg)
+    }
+
     async fn manage(&self, method: &str, effective: Principal, argument: Vec<u8>) -> Result<Vec<u8>> {
         self.agent
             .update(&Principal::management_canister(), method)

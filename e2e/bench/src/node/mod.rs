@@ -11,7 +11,9 @@ pub mod program;
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result};
+use candid::Encode;
 use clap::Args;
+use dcanary_types::api::InitArg;
 
 use self::{client::Client, figures::Figures, program::Program};
 use crate::{folder, report::Row, stats::real};
@@ -114,8 +116,10 @@ pub async fn rows(arguments: Arguments) -> Result<Vec<Row>> {
     eprintln!("at rest");
     let mut node = Program::start(&program).await?;
     let client = Client::of(&node)?;
+    let owner = client.principal()?;
+    let argument = Encode!(&InitArg::Init { owner })?;
     for _ in 0..CANISTERS {
-        client.deploy(&ledger, &candid::encode_args(())?).await?;
+        client.deploy(&ledger, &argument).await?;
     }
     let mut starts = Vec::new();
     for _ in 0..10 / part.min(5) {
