@@ -103,7 +103,7 @@ if [ "$what" = all ] || [ "$what" = e2e ]; then
   # what the README promises, as it is written there
   suite readme scripts/test-readme.sh
   # each test has a namespace of its own
-  tests e2e --test e2e -- --test-threads 6 "${alone[@]}" --skip delivery:: --skip failpoints:: --skip outages:: --skip rbac:: --skip gitops::
+  tests e2e --test e2e -- --test-threads 4 "${alone[@]}" --skip delivery:: --skip failpoints:: --skip outages:: --skip rbac:: --skip gitops::
 fi
 if [ "$what" != unit ]; then
   # on a cluster of your own deliveries need a Gateway and a Prometheus, and some of them a second Gateway (e2e/harness/src/data_plane.rs)

@@ -7,7 +7,10 @@ use dcanary_harness::{
     git_server, scenario,
 };
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{DeleteParams, ListParams};
+use kube::{
+    api::{DeleteParams, ListParams},
+    runtime::{conditions, wait::await_condition},
+};
 use serde_json::json;
 
 #[tokio::test]
@@ -222,11 +225,16 @@ async fn a_deleted_run_that_is_not_recorded_leaves_no_pod_behind() -> Result<()>
         }});
         ns.apply(&run_with("off", &spec)).await?;
         let pod = ns.running_pod("off").await?;
+        let uid = ns.runs().get("off").await?.metadata.uid.context("uid")?;
         ns.runs().delete("off", &DeleteParams::default()).await?;
         ns.pod_gone(&pod, LIMIT).await?;
         let left = ns.api::<Pod>().list(&ListParams::default()).await?;
         ensure!(left.items.is_empty(), "{} Pods are left", left.items.len());
-        ensure!(ns.runs().get_opt("off").await?.is_none(), "the run is still there");
+        // the operator lets go of it when it has seen that
+        let gone = await_condition(ns.runs(), "off", conditions::is_deleted(&uid));
+        tokio::time::timeout(LIMIT, gone)
+            .await
+            .context("the run is still there")??;
         Ok(())
     })
     .await
