@@ -129,7 +129,7 @@ fn is_near(pages: &PageMap, image: &Image) -> bool {
     const FEW: usize = 128;
     // One page in this many.
     const PART: usize = 32;
-    let most = FEW.max(image.pages.iter().count() / PART);
+    let most = FEW.max(image.filled / PART);
     pages.changes_since(&image.pages).take(most + 1).count() <= most
 }
 

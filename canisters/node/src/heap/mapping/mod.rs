@@ -10,6 +10,10 @@
 //! Where it cannot be asked (no memfd, no pagemap, other page size), [`supported`] is false and heaps are copied as a whole.
 #![allow(unsafe_code)]
 
+mod private;
+
+pub use private::private_pages;
+
 use super::pages::{PAGE, PageMap};
 use std::cell::RefCell;
 use std::fs::File;
@@ -20,14 +24,6 @@ use std::ptr;
 use std::sync::{Arc, OnceLock};
 use wasmtime::{LinearMemory, MemoryCreator, MemoryType};
 
-/// A page that is in memory (pagemap, bit 63).
-const PRESENT: u64 = 1 << 63;
-/// A page that is in swap (bit 62): private, or it would simply not be there.
-const SWAPPED: u64 = 1 << 62;
-/// A page of a file (bit 61): the image's own.
-const OF_FILE: u64 = 1 << 61;
-/// Entries of the pagemap that are read at once: 32 MiB of memory.
-const ENTRIES: usize = 8_192;
 /// Reserved for 64-bit memories, which may grow beyond the engine's reservation but never move: 6 GiB.
 const RESERVED_64: usize = 6 << 30;
 
@@ -38,6 +34,8 @@ pub struct Image {
     len: usize,
     /// What it holds.
     pub pages: PageMap,
+    /// How many pages that is.
+    pub filled: usize,
 }
 
 impl Image {
@@ -52,13 +50,16 @@ impl Image {
             File::from_raw_fd(descriptor)
         };
         file.set_len(len)?;
+        let mut filled = 0;
         for (index, page) in pages.iter() {
             file.write_all_at(page.as_slice(), index * PAGE as u64)?;
+            filled += 1;
         }
         Ok(Self {
             file,
             len: usize::try_from(len).map_err(io::Error::other)?,
             pages: pages.clone(),
+            filled,
         })
     }
 }
@@ -196,36 +197,6 @@ unsafe impl MemoryCreator for Creator {
             Err(error) => Err(error.to_string()),
         }
     }
-}
-
-/// The pages of a memory that are not the image's any more: every page that was written, and perhaps some that were not.
-pub fn private_pages(memory: &[u8]) -> io::Result<Vec<u64>> {
-    let file = pagemap().ok_or(io::ErrorKind::Unsupported)?;
-    let first = memory.as_ptr().addr() / PAGE;
-    let count = memory.len() / PAGE;
-    let mut found = Vec::new();
-    let mut buffer = vec![0; ENTRIES.min(count) * 8];
-    let mut at = 0;
-    while at < count {
-        let take = ENTRIES.min(count - at);
-        let bytes = &mut buffer[..take * 8];
-        file.read_exact_at(bytes, ((first + at) * 8) as u64)?;
-        for (index, entry) in (at as u64..).zip(bytes.chunks_exact(8)) {
-            let entry = <[u8; 8]>::try_from(entry).map_or(0, u64::from_ne_bytes);
-            if entry & SWAPPED != 0 || entry & (PRESENT | OF_FILE) == PRESENT {
-                found.push(index);
-            }
-        }
-        at += take;
-    }
-    Ok(found)
-}
-
-fn pagemap() -> Option<&'static File> {
-    static PAGEMAP: OnceLock<Option<File>> = OnceLock::new();
-    PAGEMAP
-        .get_or_init(|| File::open("/proc/self/pagemap").ok())
-        .as_ref()
 }
 
 /// Whether this works here. Tried once.
