@@ -165,7 +165,7 @@ impl Executor {
                 stable: canister.stable.clone(),
                 kind: Contexts::F,
                 view: self.view(canister, call),
-                budget: budget(canister, self.limits.inspect, true, u64::MAX),
+                budget: budget(canister, Contexts::F, self.limits.inspect, u64::MAX),
                 entry: Entry::Export(INSPECT),
                 keep: false,
             },

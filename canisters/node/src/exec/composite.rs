@@ -170,7 +170,7 @@ impl Graph<'_> {
             );
             return Err(reject.into());
         }
-        let mut budget = budget(canister, self.left, true, u64::MAX);
+        let mut budget = budget(canister, kind, self.left, u64::MAX);
         budget.calls = MAX_CALLS;
         let result = run(
             &self.executor.engine,

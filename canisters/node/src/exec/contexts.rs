@@ -57,6 +57,9 @@ impl Machine {
             Ok(kind) => kind,
             Err(reject) => return refused(reject),
         };
+        if let Some(reject) = too_few_cycles(&canister, call, &origin, cycles) {
+            return refused(reject);
+        }
         let update = kind == MethodKind::Update;
         let message = Message {
             available: cycles,
@@ -163,7 +166,7 @@ impl Machine {
     ) -> Result<Done, Stopped> {
         let code = canister.code.as_ref().ok_or_else(|| no_code(canister.id))?;
         let executor = &self.executor;
-        let mut budget = budget(canister, executor.limits.update, false, self.memory().spare());
+        let mut budget = budget(canister, kind, executor.limits.update, self.memory().spare());
         budget.calls = executor.limits.waiting.saturating_sub(self.index.waiting());
         let result = run(
             &executor.engine,
@@ -299,4 +302,21 @@ impl Machine {
             self.commit(next, &(Vec::new(), Vec::new()));
         }
     }
+}
+
+/// Why a call of another canister is rejected that brings fewer cycles than its receiver asks for.
+///
+/// Source: IC interface specification, `minimum_incoming_canister_call_cycles`.
+fn too_few_cycles(canister: &Canister, call: &Call, origin: &Origin, cycles: u128) -> Option<Reject> {
+    let from_another = matches!(origin, Origin::Canister { .. }) && call.caller != canister.id;
+    let least = canister.least_cycles();
+    (from_another && cycles < least).then(|| {
+        Reject::new(
+            ErrorCode::InsufficientCyclesInCall,
+            format!(
+                "Canister {} takes calls of other canisters that bring at least {least} cycles; this one brings {cycles}",
+                canister.id
+            ),
+        )
+    })
 }

@@ -6,6 +6,7 @@ use crate::heap::stable::MAX_STABLE_PAGES;
 use crate::heap::wasm_memory::WASM_PAGE;
 use crate::state::canister::Canister;
 use crate::sysapi::Budget;
+use crate::sysapi::context::{Contexts, REPLICATED};
 use crate::wasm::engine::SEMANTICS;
 use crate::wire::hash::{Hash, sha256};
 
@@ -62,18 +63,26 @@ impl Limits {
     }
 }
 
+/// Executions for which the limit holds that an owner sets on the heap (IC interface specification, `wasm_memory_limit`). An answer to a
+/// call and `canister_pre_upgrade` must get through whatever it says, and what a query writes is not kept.
+const LIMITED: Contexts = Contexts::I.or(Contexts::U).or(Contexts::T);
+
 /// The budget of an execution of a canister; `spare` is by how many bytes its memories may grow.
-pub fn budget(canister: &Canister, instructions: u64, query: bool, spare: u64) -> Budget {
+pub fn budget(canister: &Canister, kind: Contexts, instructions: u64, spare: u64) -> Budget {
     let memory64 = canister
         .code
         .as_ref()
         .is_some_and(|code| code.compiled.info.memory64);
     let most = if memory64 { MAX_HEAP_64 } else { MAX_HEAP };
     let heap = match canister.heap_limit() {
-        0 => most,
-        limit => limit.min(most),
+        limit if limit > 0 && LIMITED.allows(kind) => limit.min(most),
+        _ => most,
     };
-    let reply = if query { MAX_QUERY_REPLY } else { MAX_REPLY };
+    let reply = if REPLICATED.allows(kind) {
+        MAX_REPLY
+    } else {
+        MAX_QUERY_REPLY
+    };
     Budget {
         instructions,
         heap,

@@ -173,7 +173,7 @@ fn step(
             stable: canister.stable.clone(),
             kind,
             view,
-            budget: budget(canister, executor.limits.install, false, machine.memory().spare()),
+            budget: budget(canister, kind, executor.limits.install, machine.memory().spare()),
             entry,
             keep: true,
         },

@@ -160,6 +160,11 @@ impl Canister {
         nat_to_u64(&self.settings.wasm_memory_limit)
     }
 
+    /// How many cycles a call of another canister has to bring.
+    pub fn least_cycles(&self) -> u128 {
+        u128::try_from(&self.settings.minimum_incoming_canister_call_cycles.0).unwrap_or(u128::MAX)
+    }
+
     /// How many bytes of what it prints are kept.
     pub fn log_limit(&self) -> usize {
         usize::try_from(nat_to_u64(&self.settings.log_memory_limit)).unwrap_or(usize::MAX)

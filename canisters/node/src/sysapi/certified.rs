@@ -26,10 +26,13 @@ pub fn link<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()> {
         call.data_mut().certified = Some(data);
         Ok(())
     });
-    define!(linker, "data_certificate_present", C::ANY, |call| -> i32 {
-        Ok(i32::from(call.data().view.certificate.is_some()))
-    });
     let reading = C::NRQ.or(C::CQ);
+    define!(linker, "data_certificate_present", C::ANY, |call| -> i32 {
+        // a callback of a composite query may not read it, so for it there is none
+        let execution = call.data();
+        let present = execution.view.certificate.is_some() && reading.allows(execution.kind);
+        Ok(i32::from(present))
+    });
     define!(linker, "data_certificate_size", reading, |call| -> I {
         Ok(I::of(certificate(call.data())?.len()))
     });

@@ -47,7 +47,7 @@ const ASKER: &str = r#"(module
     ;; answers with the counter, what it saw, and the reply
     (func $on_reply (param i32)
       (call $count)
-      (i32.store8 (i32.const 1) (call $replicated))
+      (i32.store8 (i32.const 1) (i32.or (call $replicated) (i32.shl (call $certified) (i32.const 1))))
       (call $say (i32.const 0) (i32.const 2))
       (call $arg_copy (i32.const 1000) (i32.const 0) (call $arg_size))
       (call $say (i32.const 1000) (call $arg_size)) (call $reply))
@@ -89,7 +89,7 @@ fn a_composite_query_asks_another_canister_and_sees_what_it_did_itself() {
     let world = world(Limits::default());
     let before = world.machine.state().root();
     let reply = ask(&world, "ask", &forward(second(), "facts", b"")).unwrap();
-    // Counted before the call and in the callback; not in replicated execution.
+    // Counted before the call and in the callback, which is not in replicated execution and sees no certificate.
     assert_eq!(reply[..2], [2, 0]);
     // The callee has no certificate and was called by the canister.
     assert_eq!(reply[2], 0);

@@ -67,6 +67,31 @@ fn what_is_not_accepted_comes_back_from_every_kind_of_answer() {
 }
 
 #[test]
+fn a_call_that_brings_fewer_cycles_than_its_receiver_asks_for_is_rejected_and_costs_nothing() {
+    let mut world = World::relays(Limits::default());
+    let asks = |world: &mut World, canister, least: u32| {
+        let settings = CanisterSettings {
+            minimum_incoming_canister_call_cycles: Some(least.into()),
+            ..CanisterSettings::default()
+        };
+        settings::update(world, canister, settings).unwrap();
+    };
+    let before = [id(), second()].map(|canister| cycles(&world, canister));
+    asks(&mut world, second(), 1_001);
+    world.relay("relay_pay", second(), "accept", b"").unwrap();
+    assert_eq!(world.words(id())[2], 1_000, "refunded");
+    assert_eq!([id(), second()].map(|canister| cycles(&world, canister)), before);
+    asks(&mut world, second(), 1_000);
+    world.relay("relay_pay", second(), "accept", b"").unwrap();
+    assert_eq!(cycles(&world, second()), before[1] + 600);
+    // Neither users nor the canister itself bring any.
+    asks(&mut world, id(), 1_001);
+    world.relay("relay_pay", id(), "accept", b"").unwrap();
+    assert_eq!(world.words(id())[2], 400, "refunded");
+    world.assert_replayed();
+}
+
+#[test]
 fn a_query_in_replicated_mode_keeps_the_cycles_that_it_accepts() {
     let mut world = World::relays(Limits::default());
     let before = cycles(&world, second());

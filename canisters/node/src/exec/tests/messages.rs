@@ -112,6 +112,43 @@ fn the_memory_limit_of_the_settings_stops_growth() {
 }
 
 #[test]
+fn the_memory_limit_of_the_settings_stops_no_query_no_answer_and_no_upgrade() {
+    let wat = r#"(module
+            (import "ic0" "msg_reply" (func $reply))
+            (import "ic0" "canister_self_copy" (func $self (param i32 i32 i32)))
+            (import "ic0" "call_new" (func $new (param i32 i32 i32 i32 i32 i32 i32 i32)))
+            (import "ic0" "call_perform" (func $perform (result i32)))
+            (memory 1)
+            (table 1 funcref)
+            (elem (i32.const 0) $answered)
+            (func $grow (if (i32.eq (memory.grow (i32.const 4)) (i32.const -1)) (then (unreachable))))
+            (func (export "canister_update grow") (call $grow) (call $reply))
+            (func (export "canister_query look") (call $grow) (call $reply))
+            (func (export "canister_composite_query look_around") (call $grow) (call $reply))
+            (func (export "canister_pre_upgrade") (call $grow))
+            (func (export "canister_update ask")
+              (call $self (i32.const 0) (i32.const 0) (i32.const 10))
+              (call $new (i32.const 0) (i32.const 10) (i32.const 16) (i32.const 4)
+                (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))
+              (drop (call $perform)))
+            (func $answered (param i32) (call $grow) (call $reply))
+            (data (i32.const 16) "look"))"#;
+    let mut world = World::running(wat);
+    let settings = CanisterSettings {
+        wasm_memory_limit: Some(131_072u32.into()),
+        ..CanisterSettings::default()
+    };
+    super::settings::update(&mut world, id(), settings).unwrap();
+    assert_eq!(code(world.update("grow")), "IC0539");
+    world.query("look").unwrap();
+    world.query("look_around").unwrap();
+    world.send(owner(), id(), "ask", b"").unwrap();
+    assert_eq!(world.canister().heap.size, 5);
+    let upgrade = CanisterInstallMode::Upgrade(None);
+    world.install(wat, upgrade, b"").unwrap();
+}
+
+#[test]
 fn broken_rules_trap() {
     let mut world = World::running(COUNTER);
     for method in ["reply_twice", "certify_too_much", "certify_in_query"] {

@@ -235,7 +235,7 @@ fn check(row: &Row, wide: bool) {
             stable: canister.stable.clone(),
             kind,
             view: executor.view(&canister, &call),
-            budget: budget(&canister, 1_000_000, false, 0),
+            budget: budget(&canister, Contexts::S, 1_000_000, 0),
             entry: Entry::Export("probe"),
             keep: false,
         };
