@@ -2,6 +2,7 @@
 //!
 //! Source: IC resource limits. They are part of what a batch means, so a log names them (see [`Limits::fingerprint`]).
 
+use super::quota::Growth;
 use crate::heap::stable::MAX_STABLE_PAGES;
 use crate::heap::wasm_memory::WASM_PAGE;
 use crate::state::canister::Canister;
@@ -62,8 +63,8 @@ impl Limits {
     }
 }
 
-/// The budget of an execution of a canister; `spare` is by how many bytes its memories may grow.
-pub fn budget(canister: &Canister, instructions: u64, query: bool, spare: u64) -> Budget {
+/// The budget of an execution of a canister whose memories may grow so much.
+pub fn budget(canister: &Canister, instructions: u64, query: bool, growth: Growth) -> Budget {
     let memory64 = canister
         .code
         .as_ref()
@@ -78,7 +79,7 @@ pub fn budget(canister: &Canister, instructions: u64, query: bool, spare: u64) -
         instructions,
         heap,
         stable_pages: MAX_STABLE_PAGES,
-        spare,
+        growth,
         reply,
         calls: 0,
         logs: canister.log_limit(),

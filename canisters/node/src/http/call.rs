@@ -6,6 +6,7 @@ use crate::cert::topology::in_range;
 use crate::exec::batch::Ingress;
 use crate::exec::call::{Call, inspects, not_found};
 use crate::mgmt;
+use crate::replica::traffic::Kind;
 use crate::state::State as Replicated;
 use crate::state::request::Reject;
 use crate::wire::cbor::Value;
@@ -136,20 +137,27 @@ async fn submit(api: &Api, id: &str, body: &Bytes) -> Result<(Hash, Submitted), 
     Ok((request, place(api, message, now).await?))
 }
 
-/// Orders a call, unless it is known or not admitted.
+/// Orders a call, unless it is known, its canister has too many of them or it is not admitted.
 pub async fn place(api: &Api, message: Ingress, now: u64) -> Result<Submitted, HttpError> {
     let view = api.replica.views.latest();
-    if let Some(record) = view.state.requests.get(&message.id) {
-        if record.outcome.is_some() {
-            return Ok(Submitted::Known(view));
-        }
-        // It was admitted before, and is not executed again. Ordering it once more is how to wait for it.
-        return Ok(Submitted::Accepted(api.replica.submit(message)?));
+    let known = view.state.requests.get(&message.id);
+    if known.is_some_and(|record| record.outcome.is_some()) {
+        return Ok(Submitted::Known(view));
     }
-    if let Err(reject) = admit(api, &view.state, &message, now).await? {
+    let (canister, kind) = if message.canister == Principal::management_canister() {
+        (message.effective, Kind::Management)
+    } else {
+        (message.canister, Kind::Message)
+    };
+    let place = api.traffic.enter(canister, kind, now)?;
+    // One that is known was admitted before, and is not executed again. Ordering it once more is how to wait for it.
+    if known.is_none()
+        && let Err(reject) = admit(api, &view.state, &message, now).await?
+    {
         return Ok(Submitted::Rejected(reject));
     }
-    Ok(Submitted::Accepted(api.replica.submit(message)?))
+    place.accept(now)?;
+    Ok(Submitted::Accepted(api.replica.submit(message, Some(place))?))
 }
 
 /// The canister in the path must be the one that the call is about.

@@ -6,6 +6,7 @@ use super::{Api, HttpError, cbor, principal};
 use crate::auth::authenticate;
 use crate::exec::call::{Call, not_found};
 use crate::mgmt;
+use crate::replica::traffic::Kind;
 use crate::state::request::Reject;
 use crate::wire::cbor::Value;
 use crate::wire::envelope::{Content, Envelope};
@@ -64,7 +65,7 @@ fn management(
     }
 }
 
-/// Executes a query on the present state.
+/// Executes a query on the present state, unless its canister has too many of them.
 pub async fn execute(
     api: &Api,
     id: Principal,
@@ -75,6 +76,7 @@ pub async fn execute(
     let Some(canister) = view.state.canister(&id).cloned() else {
         return Ok(Err(not_found(id)));
     };
+    let _place = api.traffic.enter(id, Kind::Query, now)?;
     let executor = api.replica.executor.clone();
     let run = move || {
         let asks = canister
