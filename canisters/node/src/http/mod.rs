@@ -118,6 +118,15 @@ fn principal(text: &str) -> Result<Principal, HttpError> {
         .map_err(|error| HttpError::Bad(format!("`{text}` is not a principal: {error}")))
 }
 
+/// Whether an id in a path is that of this node's subnet.
+fn own_subnet(api: &Api, id: &str) -> Result<(), HttpError> {
+    let id = principal(id)?;
+    if id == api.keys.subnet_id {
+        return Ok(());
+    }
+    Err(HttpError::Bad(format!("{id} is not the subnet of this node")))
+}
+
 /// All endpoints, and the gateway for everything else.
 pub fn router(api: Arc<Api>) -> Router {
     Router::new()
@@ -125,8 +134,10 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/api/v2/canister/{id}/call", post(call::asynchronous))
         .route("/api/v3/canister/{id}/call", post(call::synchronous))
         .route("/api/v4/canister/{id}/call", post(call::synchronous))
+        .route("/api/v4/subnet/{id}/call", post(call::subnet))
         .route("/api/v2/canister/{id}/query", post(query::query))
         .route("/api/v3/canister/{id}/query", post(query::query))
+        .route("/api/v3/subnet/{id}/query", post(query::subnet))
         .route("/api/v2/canister/{id}/read_state", post(read_state::canister_v2))
         .route("/api/v3/canister/{id}/read_state", post(read_state::canister))
         .route("/api/v2/subnet/{id}/read_state", post(read_state::subnet_v2))

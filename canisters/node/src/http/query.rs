@@ -2,7 +2,7 @@
 //!
 //! Source: IC interface specification, "Request: Query call" and "Query signatures".
 
-use super::{Api, HttpError, cbor, principal};
+use super::{Api, HttpError, cbor, own_subnet, principal};
 use crate::auth::authenticate;
 use crate::exec::call::{Call, not_found};
 use crate::mgmt;
@@ -47,6 +47,33 @@ pub async fn query(
         execute(&api, invocation.canister, call, now).await?
     };
     signed(&api, &envelope, &answer, now)
+}
+
+/// `POST /api/v3/subnet/<id>/query`. What the specification sends there is left out of this node, and refused by name.
+pub async fn subnet(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Response, HttpError> {
+    own_subnet(&api, &id)?;
+    let envelope = Envelope::decode(&body)?;
+    let Content::Query(invocation) = &envelope.content else {
+        return Err(HttpError::Bad("the request is not a query".to_owned()));
+    };
+    let now = api.now()?;
+    authenticate(&envelope, now)?;
+    let target = if invocation.canister == Principal::management_canister() {
+        match mgmt::query_target(invocation.method, invocation.arg) {
+            Err(reject) => return signed(&api, &envelope, &Err(reject), now),
+            Ok(target) => target,
+        }
+    } else {
+        invocation.canister
+    };
+    Err(HttpError::Bad(format!(
+        "`{}` is about canister {target} and is asked through it, not through the subnet",
+        invocation.method
+    )))
 }
 
 /// A query of the management canister, through the canister that it is about.
