@@ -250,6 +250,16 @@ render --set ledger.embedded.networkPolicy.enabled=false && lacks 'kind: Network
 verdict 'the network policy can be left out'
 render --set ledger.embedded.mode=dev && has $ledger '--mode=dev'
 verdict 'the ledger node can be one for development'
+lacks '--quota-'
+verdict 'the quotas of canisters are the own ones of the ledger node'
+render --set ledger.embedded.quotas.disk=8589934592 --set ledger.embedded.quotas.messages=600 --set ledger.embedded.quotas.pending=unlimited &&
+  has $ledger '- --quota-disk=8589934592' '- --quota-messages=600' '- --quota-pending=unlimited'
+verdict 'the quotas of canisters on the ledger node can be set'
+printf 'ledger: {embedded: {quotas: {disk: 8589934592}}}' > "$work/quotas.yaml"
+render --values "$work/quotas.yaml" && has $ledger '- --quota-disk=8589934592' && ! grep -q -- '--quota-messages' "$work/objects/$ledger"
+verdict 'a large number is not written as a fraction'
+refuses 'a quota with a unit is refused' /ledger/embedded/quotas/disk --set ledger.embedded.quotas.disk=4Gi
+refuses 'a quota of nothing is refused' /ledger/embedded/quotas/pending --set ledger.embedded.quotas.pending=0
 refuses 'a mode of the node that there is not is refused' /ledger/embedded/mode --set ledger.embedded.mode=prod
 refuses 'a creator that is no principal is refused' /ledger/embedded/creators/0 --set 'ledger.embedded.creators={Me!}'
 

@@ -103,6 +103,7 @@ fn checkpoint() -> &'static (State, Vec<u8>) {
             round: 1,
             time: 1,
             memory_limit: u64::MAX,
+            canister_limit: u64::MAX,
             permissions: Permissions::ALL,
             seed: [0; 32],
             messages: rig::setup(),

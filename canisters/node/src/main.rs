@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use clap::{ArgGroup, Parser, Subcommand};
-use dcanary_node::{Config, Creators, Mode, Node, backup, memory_of_canisters};
+use dcanary_node::{Config, Creators, Mode, Node, Quota, Quotas, backup, memory_of_canisters};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -46,6 +46,17 @@ struct Arguments {
     /// Memory that the node may use, in bytes. About half of it is for canisters; what would need more is refused.
     #[arg(long, value_name = "BYTES", env = "DCANARY_MEMORY_LIMIT")]
     memory_limit: Option<u64>,
+    /// Bytes that one canister may hold: heap, stable memory, module and uploaded chunks. What would need more is refused.
+    /// [default: `unlimited`, in production 4 GiB]
+    #[arg(long, value_name = "BYTES|unlimited")]
+    quota_disk: Option<Quota>,
+    /// Calls to one canister that are accepted within a minute, and as many about it. [default: `unlimited`, in production 60000]
+    #[arg(long, value_name = "NUMBER|unlimited")]
+    quota_messages: Option<Quota>,
+    /// Calls to one canister that are not answered yet, as many about it, and as many queries. [default: `unlimited`, in
+    /// production 128]
+    #[arg(long, value_name = "NUMBER|unlimited")]
+    quota_pending: Option<Quota>,
     /// A file to write `{"url", "root_key"}` to when the node serves.
     #[arg(long)]
     ready_file: Option<PathBuf>,
@@ -134,6 +145,12 @@ async fn main() -> anyhow::Result<()> {
         (None, None) => Creators::Anyone,
     };
     config = config.mode(arguments.mode).creators(creators);
+    let usual = Quotas::of(arguments.mode);
+    config = config.quotas(Quotas {
+        disk: arguments.quota_disk.unwrap_or(usual.disk),
+        messages: arguments.quota_messages.unwrap_or(usual.messages),
+        pending: arguments.quota_pending.unwrap_or(usual.pending),
+    });
     if let Some(bytes) = arguments.memory_limit {
         config = config.memory_limit(memory_of_canisters(bytes)?);
     }

@@ -14,7 +14,9 @@ use crate::http::{Api, router};
 use crate::log::disk::{Disk, Folder, read_all, write_atomically};
 use crate::log::replay::{Recovered, ReplayError, recover};
 use crate::mode::Mode;
+use crate::quotas::Quotas;
 use crate::replica::clock::{Clock, Clocks};
+use crate::replica::traffic::Traffic;
 use crate::replica::{Durability, Failure, Policy, Replica};
 use crate::state::State;
 use crate::wasm::cache::Cache;
@@ -55,6 +57,7 @@ pub struct Config {
     memory_limit: u64,
     creators: Creators,
     mode: Mode,
+    quotas: Option<Quotas>,
     connections: ConnectionLimits,
     clocks: Clocks,
     modules: Option<Modules>,
@@ -94,6 +97,7 @@ impl Config {
             memory_limit: u64::MAX,
             creators: Creators::Anyone,
             mode: Mode::Dev,
+            quotas: None,
             connections: ConnectionLimits::default(),
             clocks: Clocks::System,
             modules: None,
@@ -144,6 +148,16 @@ impl Config {
     pub fn mode(mut self, mode: Mode) -> Self {
         self.mode = mode;
         self
+    }
+
+    /// What one canister may use (the mode's when not set; see [`Quotas::of`]).
+    pub fn quotas(mut self, quotas: Quotas) -> Self {
+        self.quotas = Some(quotas);
+        self
+    }
+
+    fn effective_quotas(&self) -> Quotas {
+        self.quotas.unwrap_or_else(|| Quotas::of(self.mode))
     }
 
     /// Limits connections: how many at once (256 when not set; more wait), how long the head of a request may take (30 s) and
@@ -485,6 +499,7 @@ fn executor(engine: Arc<Engine>, keys: &Keys, limits: Limits) -> Executor {
 fn policy(config: &Config) -> Policy {
     Policy {
         memory_limit: config.memory_limit,
+        canister_limit: config.effective_quotas().disk.get(),
         permissions: Permissions {
             // A list says who may, and names no canister.
             create: !matches!(config.creators, Creators::Only(_)),
@@ -510,6 +525,7 @@ fn assemble(
         keys,
         creators: config.creators.clone(),
         mode: config.mode,
+        traffic: Traffic::new(config.effective_quotas()),
         incarnation,
     })
 }

@@ -63,6 +63,8 @@ pub struct Batch {
     /// Bytes that all canisters together may take. Part of the batch, so that replaying it under another setting gives the
     /// same state.
     pub memory_limit: u64,
+    /// Bytes that one canister may hold; see [`crate::exec::quota`]. Part of the batch for the same reason.
+    pub canister_limit: u64,
     /// What canisters may do. Part of the batch like the memory limit; users are checked before ordering.
     pub permissions: Permissions,
     /// Bytes that the operating system drew when the batch was made; see [`crate::mgmt::raw_rand`].

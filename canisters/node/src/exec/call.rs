@@ -1,6 +1,7 @@
 //! What calls of canister methods have in common, and inspection.
 
 use super::limits::{Limits, budget};
+use super::quota::Growth;
 use super::run::{Done, Entry, Job, run};
 use crate::state::canister::{Canister, Code, Status};
 use crate::state::logs::Logs;
@@ -165,7 +166,7 @@ impl Executor {
                 stable: canister.stable.clone(),
                 kind: Contexts::F,
                 view: self.view(canister, call),
-                budget: budget(canister, Contexts::F, self.limits.inspect, u64::MAX),
+                budget: budget(canister, Contexts::F, self.limits.inspect, Growth::FREE),
                 entry: Entry::Export(INSPECT),
                 keep: false,
             },

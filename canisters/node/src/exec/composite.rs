@@ -5,6 +5,7 @@
 
 use super::call::{Call, Executor, advance, answer, did_not_reply, method, not_found, ready, shown};
 use super::limits::budget;
+use super::quota::Growth;
 use super::run::{Done, Entry, Job, Stopped, run};
 use crate::state::State;
 use crate::state::calls::Function;
@@ -170,7 +171,7 @@ impl Graph<'_> {
             );
             return Err(reject.into());
         }
-        let mut budget = budget(canister, kind, self.left, u64::MAX);
+        let mut budget = budget(canister, kind, self.left, Growth::FREE);
         budget.calls = MAX_CALLS;
         let result = run(
             &self.executor.engine,

@@ -166,7 +166,7 @@ impl Machine {
     ) -> Result<Done, Stopped> {
         let code = canister.code.as_ref().ok_or_else(|| no_code(canister.id))?;
         let executor = &self.executor;
-        let mut budget = budget(canister, kind, executor.limits.update, self.memory().spare());
+        let mut budget = budget(canister, kind, executor.limits.update, self.growth(canister));
         budget.calls = executor.limits.waiting.saturating_sub(self.index.waiting());
         let result = run(
             &executor.engine,

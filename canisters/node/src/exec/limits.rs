@@ -2,6 +2,7 @@
 //!
 //! Source: IC resource limits. They are part of what a batch means, so a log names them (see [`Limits::fingerprint`]).
 
+use super::quota::Growth;
 use crate::heap::stable::MAX_STABLE_PAGES;
 use crate::heap::wasm_memory::WASM_PAGE;
 use crate::state::canister::Canister;
@@ -67,8 +68,8 @@ impl Limits {
 /// call and `canister_pre_upgrade` must get through whatever it says, and what a query writes is not kept.
 const LIMITED: Contexts = Contexts::I.or(Contexts::U).or(Contexts::T);
 
-/// The budget of an execution of a canister; `spare` is by how many bytes its memories may grow.
-pub fn budget(canister: &Canister, kind: Contexts, instructions: u64, spare: u64) -> Budget {
+/// The budget of an execution of a canister whose memories may grow so much.
+pub fn budget(canister: &Canister, kind: Contexts, instructions: u64, growth: Growth) -> Budget {
     let memory64 = canister
         .code
         .as_ref()
@@ -87,7 +88,7 @@ pub fn budget(canister: &Canister, kind: Contexts, instructions: u64, spare: u64
         instructions,
         heap,
         stable_pages: MAX_STABLE_PAGES,
-        spare,
+        growth,
         reply,
         calls: 0,
         logs: canister.log_limit(),

@@ -28,6 +28,8 @@ pub struct Machine {
     pub(super) index: Index,
     /// What the canisters take.
     memory: Memory,
+    /// What one canister may hold in the present batch.
+    canister_limit: u64,
     /// What canisters may do in the present batch.
     permissions: Permissions,
     /// Requests of earlier batches that were answered in the last one.
@@ -50,6 +52,7 @@ impl Machine {
                 used,
                 limit: u64::MAX,
             },
+            canister_limit: u64::MAX,
             permissions: Permissions::ALL,
             late: Vec::new(),
             used: 0,
@@ -59,6 +62,11 @@ impl Machine {
     /// What the canisters take, and may take in the present batch.
     pub fn memory(&self) -> Memory {
         self.memory
+    }
+
+    /// Bytes that one canister may hold in the present batch.
+    pub fn canister_limit(&self) -> u64 {
+        self.canister_limit
     }
 
     /// What canisters may do in the present batch.
@@ -82,6 +90,7 @@ impl Machine {
         self.state.time = batch.time;
         self.state.seed = batch.seed;
         self.memory.limit = batch.memory_limit;
+        self.canister_limit = batch.canister_limit;
         self.permissions = batch.permissions;
         self.late.clear();
         self.forget(batch.time);

@@ -16,6 +16,7 @@ mod index;
 pub mod limits;
 pub mod machine;
 pub mod memory;
+pub mod quota;
 pub mod run;
 pub mod schedule;
 #[cfg(test)]

@@ -139,7 +139,7 @@ impl<'a> Selection<'a> {
         }
     }
 
-    /// A request's status is for its sender, through the canister it was sent to. One that is not known may be asked for.
+    /// A request's status is for its sender, through the canister or subnet it was sent to. One that is not known may be asked for.
     fn status(&mut self, id: &'a [u8]) -> Result<(), HttpError> {
         if id.len() != 32 {
             return Err(HttpError::Bad("a request id has 32 bytes".to_owned()));
@@ -151,9 +151,13 @@ impl<'a> Selection<'a> {
                     "the request was sent by somebody else".to_owned(),
                 ));
             }
-            if self.endpoint.scope != Scope::Canister(record.effective) {
+            let through = match self.endpoint.scope {
+                Scope::Canister(id) => id,
+                Scope::Subnet => *self.endpoint.subnet,
+            };
+            if through != record.effective {
                 return Err(HttpError::Forbidden(
-                    "the request was sent to another canister".to_owned(),
+                    "the request was sent to another canister, or to the subnet".to_owned(),
                 ));
             }
             // Who may sign for some canisters only may not read what the sender has from others.

@@ -1,11 +1,13 @@
 //! Update calls: v4 and v3 wait for the certificate, v2 does not.
 
-use super::{Api, HttpError, cbor, principal};
+use super::access::Scope;
+use super::{Api, HttpError, cbor, own_subnet, principal};
 use crate::auth::authenticate;
 use crate::cert::topology::in_range;
 use crate::exec::batch::Ingress;
 use crate::exec::call::{Call, inspects, not_found};
 use crate::mgmt;
+use crate::replica::traffic::Kind;
 use crate::state::State as Replicated;
 use crate::state::request::Reject;
 use crate::wire::cbor::Value;
@@ -48,8 +50,23 @@ pub async fn synchronous(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Response, HttpError> {
-    let (request, submitted) = submit(&api, &id, &body).await?;
-    let view = match end(&api, submitted).await? {
+    answer(&api, submit(&api, Scope::Canister(principal(&id)?), &body).await?).await
+}
+
+/// `POST /api/v4/subnet/<id>/call`: creates canisters, for which there is no canister yet to go through.
+///
+/// Source: IC interface specification, "Effective subnet id".
+pub async fn subnet(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Response, HttpError> {
+    own_subnet(&api, &id)?;
+    answer(&api, submit(&api, Scope::Subnet, &body).await?).await
+}
+
+async fn answer(api: &Api, (request, submitted): (Hash, Submitted)) -> Result<Response, HttpError> {
+    let view = match end(api, submitted).await? {
         Ended::Rejected(reject) => return Ok(rejected(&reject, true)),
         Ended::Shown(view) => view,
         Ended::Pending => return Ok(StatusCode::ACCEPTED.into_response()),
@@ -71,7 +88,7 @@ pub async fn asynchronous(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Response, HttpError> {
-    match submit(&api, &id, &body).await?.1 {
+    match submit(&api, Scope::Canister(principal(&id)?), &body).await?.1 {
         Submitted::Rejected(reject) => Ok(rejected(&reject, false)),
         Submitted::Accepted(_) | Submitted::Known(_) => Ok(StatusCode::ACCEPTED.into_response()),
     }
@@ -112,8 +129,11 @@ fn broken(api: &Api) -> HttpError {
     )
 }
 
-async fn submit(api: &Api, id: &str, body: &Bytes) -> Result<(Hash, Submitted), HttpError> {
-    let effective = principal(id)?;
+async fn submit(api: &Api, scope: Scope, body: &Bytes) -> Result<(Hash, Submitted), HttpError> {
+    let effective = match scope {
+        Scope::Canister(id) => id,
+        Scope::Subnet => api.keys.subnet_id,
+    };
     let envelope = Envelope::decode(body)?;
     let Content::Call(invocation) = &envelope.content else {
         return Err(HttpError::Bad("the request is not a call".to_owned()));
@@ -130,26 +150,37 @@ async fn submit(api: &Api, id: &str, body: &Bytes) -> Result<(Hash, Submitted), 
         expiry: envelope.ingress_expiry,
     };
     let request = message.id;
-    if let Err(reject) = check_effective(&message)? {
+    let checked = match scope {
+        Scope::Canister(_) => check_effective(&message)?,
+        Scope::Subnet => check_creates(&message)?,
+    };
+    if let Err(reject) = checked {
         return Ok((request, Submitted::Rejected(reject)));
     }
     Ok((request, place(api, message, now).await?))
 }
 
-/// Orders a call, unless it is known or not admitted.
+/// Orders a call, unless it is known, its canister has too many of them or it is not admitted.
 pub async fn place(api: &Api, message: Ingress, now: u64) -> Result<Submitted, HttpError> {
     let view = api.replica.views.latest();
-    if let Some(record) = view.state.requests.get(&message.id) {
-        if record.outcome.is_some() {
-            return Ok(Submitted::Known(view));
-        }
-        // It was admitted before, and is not executed again. Ordering it once more is how to wait for it.
-        return Ok(Submitted::Accepted(api.replica.submit(message)?));
+    let known = view.state.requests.get(&message.id);
+    if known.is_some_and(|record| record.outcome.is_some()) {
+        return Ok(Submitted::Known(view));
     }
-    if let Err(reject) = admit(api, &view.state, &message, now).await? {
+    let (canister, kind) = if message.canister == Principal::management_canister() {
+        (message.effective, Kind::Management)
+    } else {
+        (message.canister, Kind::Message)
+    };
+    let place = api.traffic.enter(canister, kind, now)?;
+    // One that is known was admitted before, and is not executed again. Ordering it once more is how to wait for it.
+    if known.is_none()
+        && let Err(reject) = admit(api, &view.state, &message, now).await?
+    {
         return Ok(Submitted::Rejected(reject));
     }
-    Ok(Submitted::Accepted(api.replica.submit(message)?))
+    place.accept(now)?;
+    Ok(Submitted::Accepted(api.replica.submit(message, Some(place))?))
 }
 
 /// The canister in the path must be the one that the call is about.
@@ -177,6 +208,24 @@ fn check_effective(message: &Ingress) -> Result<Result<(), Reject>, HttpError> {
     Err(HttpError::Bad(format!(
         "the effective canister id {} in the path does not match the call, which is for {due}",
         message.effective
+    )))
+}
+
+/// Through the subnet goes only what is about no canister.
+fn check_creates(message: &Ingress) -> Result<Result<(), Reject>, HttpError> {
+    let target = if message.canister == Principal::management_canister() {
+        match mgmt::target(&message.method, &message.arg) {
+            Err(reject) => return Ok(Err(reject)),
+            Ok(None) => return Ok(Ok(())),
+            Ok(Some(target)) => target,
+        }
+    } else {
+        message.canister
+    };
+    Err(HttpError::Bad(format!(
+        "`{}` is about canister {target} and goes through it: through the subnet go `create_canister` and \
+         `provisional_create_canister_with_cycles`",
+        message.method
     )))
 }
 

@@ -17,6 +17,7 @@ use crate::auth::AuthError;
 use crate::cert::keys::Keys;
 use crate::creators::Creators;
 use crate::mode::Mode;
+use crate::replica::traffic::{Exceeded, Traffic};
 use crate::replica::{Refused, Replica};
 use crate::wire::cbor::Value;
 use crate::wire::envelope::EnvelopeError;
@@ -42,6 +43,8 @@ pub struct Api {
     pub keys: Arc<Keys>,
     /// Who may create canisters.
     pub creators: Creators,
+    /// What canisters have under way.
+    pub traffic: Arc<Traffic>,
     /// How often its data was restored from a backup.
     pub incarnation: u64,
     /// What the node is for.
@@ -75,6 +78,9 @@ enum HttpError {
     /// Not now.
     #[error(transparent)]
     Refused(#[from] Refused),
+    /// Not for this canister now.
+    #[error(transparent)]
+    Quota(#[from] Exceeded),
     /// The node is broken.
     #[error("the node cannot answer: {0}")]
     Broken(String),
@@ -87,7 +93,7 @@ impl IntoResponse for HttpError {
                 StatusCode::BAD_REQUEST
             }
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
-            Self::Refused(Refused::Busy) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Refused(Refused::Busy) | Self::Quota(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Refused(Refused::Full) => StatusCode::INSUFFICIENT_STORAGE,
             Self::Refused(Refused::Stopping | Refused::Clock(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Broken(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -112,6 +118,15 @@ fn principal(text: &str) -> Result<Principal, HttpError> {
         .map_err(|error| HttpError::Bad(format!("`{text}` is not a principal: {error}")))
 }
 
+/// Whether an id in a path is that of this node's subnet.
+fn own_subnet(api: &Api, id: &str) -> Result<(), HttpError> {
+    let id = principal(id)?;
+    if id == api.keys.subnet_id {
+        return Ok(());
+    }
+    Err(HttpError::Bad(format!("{id} is not the subnet of this node")))
+}
+
 /// All endpoints, and the gateway for everything else.
 pub fn router(api: Arc<Api>) -> Router {
     Router::new()
@@ -119,8 +134,10 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/api/v2/canister/{id}/call", post(call::asynchronous))
         .route("/api/v3/canister/{id}/call", post(call::synchronous))
         .route("/api/v4/canister/{id}/call", post(call::synchronous))
+        .route("/api/v4/subnet/{id}/call", post(call::subnet))
         .route("/api/v2/canister/{id}/query", post(query::query))
         .route("/api/v3/canister/{id}/query", post(query::query))
+        .route("/api/v3/subnet/{id}/query", post(query::subnet))
         .route("/api/v2/canister/{id}/read_state", post(read_state::canister_v2))
         .route("/api/v3/canister/{id}/read_state", post(read_state::canister))
         .route("/api/v2/subnet/{id}/read_state", post(read_state::subnet_v2))

@@ -2,10 +2,11 @@
 //!
 //! Source: IC interface specification, "Request: Query call" and "Query signatures".
 
-use super::{Api, HttpError, cbor, principal};
+use super::{Api, HttpError, cbor, own_subnet, principal};
 use crate::auth::authenticate;
 use crate::exec::call::{Call, not_found};
 use crate::mgmt;
+use crate::replica::traffic::Kind;
 use crate::state::request::Reject;
 use crate::wire::cbor::Value;
 use crate::wire::envelope::{Content, Envelope};
@@ -48,6 +49,33 @@ pub async fn query(
     signed(&api, &envelope, &answer, now)
 }
 
+/// `POST /api/v3/subnet/<id>/query`. What the specification sends there is left out of this node, and refused by name.
+pub async fn subnet(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Response, HttpError> {
+    own_subnet(&api, &id)?;
+    let envelope = Envelope::decode(&body)?;
+    let Content::Query(invocation) = &envelope.content else {
+        return Err(HttpError::Bad("the request is not a query".to_owned()));
+    };
+    let now = api.now()?;
+    authenticate(&envelope, now)?;
+    let target = if invocation.canister == Principal::management_canister() {
+        match mgmt::query_target(invocation.method, invocation.arg) {
+            Err(reject) => return signed(&api, &envelope, &Err(reject), now),
+            Ok(target) => target,
+        }
+    } else {
+        invocation.canister
+    };
+    Err(HttpError::Bad(format!(
+        "`{}` is about canister {target} and is asked through it, not through the subnet",
+        invocation.method
+    )))
+}
+
 /// A query of the management canister, through the canister that it is about.
 fn management(
     api: &Api,
@@ -64,7 +92,7 @@ fn management(
     }
 }
 
-/// Executes a query on the present state.
+/// Executes a query on the present state, unless its canister has too many of them.
 pub async fn execute(
     api: &Api,
     id: Principal,
@@ -75,6 +103,7 @@ pub async fn execute(
     let Some(canister) = view.state.canister(&id).cloned() else {
         return Ok(Err(not_found(id)));
     };
+    let _place = api.traffic.enter(id, Kind::Query, now)?;
     let executor = api.replica.executor.clone();
     let run = move || {
         let asks = canister

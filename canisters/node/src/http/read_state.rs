@@ -1,7 +1,7 @@
 //! Certified reads of the state tree.
 
 use super::access::{Endpoint, Scope, select};
-use super::{Api, HttpError, cbor, principal};
+use super::{Api, HttpError, cbor, own_subnet, principal};
 use crate::auth::authenticate;
 use crate::wire::cbor::Value;
 use crate::wire::envelope::{Content, Envelope};
@@ -46,14 +46,6 @@ pub async fn subnet_v2(
 ) -> Result<Response, HttpError> {
     own_subnet(&api, &id)?;
     read(&api, Scope::Subnet, true, &body)
-}
-
-fn own_subnet(api: &Api, id: &str) -> Result<(), HttpError> {
-    let id = principal(id)?;
-    if id == api.keys.subnet_id {
-        return Ok(());
-    }
-    Err(HttpError::Bad(format!("{id} is not the subnet of this node")))
 }
 
 fn read(api: &Api, scope: Scope, v2: bool, body: &Bytes) -> Result<Response, HttpError> {

@@ -41,6 +41,7 @@ impl Entry {
         out.extend_from_slice(&self.batch.round.to_le_bytes());
         out.extend_from_slice(&self.batch.time.to_le_bytes());
         out.extend_from_slice(&self.batch.memory_limit.to_le_bytes());
+        out.extend_from_slice(&self.batch.canister_limit.to_le_bytes());
         out.extend_from_slice(&self.batch.permissions.bits().to_le_bytes());
         out.extend_from_slice(&self.batch.seed);
         out.extend_from_slice(&(self.batch.messages.len() as u64).to_le_bytes());
@@ -65,7 +66,8 @@ impl Entry {
         let mut reader = Reader(bytes);
         let semantics = reader.array()?;
         let checked = (reader.number()?, reader.array()?);
-        let (round, time, memory_limit) = (reader.number()?, reader.number()?, reader.number()?);
+        let (round, time) = (reader.number()?, reader.number()?);
+        let (memory_limit, canister_limit) = (reader.number()?, reader.number()?);
         let permissions = Permissions::from_bits(reader.number()?).ok_or(Malformed)?;
         let seed = reader.array()?;
         let count = reader.number()?;
@@ -92,6 +94,7 @@ impl Entry {
                 round,
                 time,
                 memory_limit,
+                canister_limit,
                 permissions,
                 seed,
                 messages,
@@ -162,14 +165,21 @@ mod tests {
         let permissions =
             any::<[bool; 2]>().prop_map(|[create, provisional]| Permissions { create, provisional });
         let flags = (permissions, any::<Hash>());
-        (any::<[u8; 8]>(), checked, any::<[u64; 3]>(), flags, messages).prop_map(
-            |(semantics, checked, [round, time, memory_limit], (permissions, seed), messages)| Entry {
+        (any::<[u8; 8]>(), checked, any::<[u64; 4]>(), flags, messages).prop_map(
+            |(
+                semantics,
+                checked,
+                [round, time, memory_limit, canister_limit],
+                (permissions, seed),
+                messages,
+            )| Entry {
                 semantics,
                 checked,
                 batch: Batch {
                     round,
                     time,
                     memory_limit,
+                    canister_limit,
                     permissions,
                     seed,
                     messages,

@@ -48,6 +48,7 @@ pub fn upload(machine: &mut Machine, canister: &Canister, call: &Call) -> Result
         .map_err(|error| refused(format!("Error from Wasm chunk store: {error}")))?;
     if next.chunks.len() > canister.chunks.len() {
         machine.memory().need(MAX_CHUNK as u64)?;
+        machine.check_quota(canister, &next)?;
         machine.commit(next, &(Vec::new(), Vec::new()));
     }
     encode(&ChunkHash { hash: hash.to_vec() })

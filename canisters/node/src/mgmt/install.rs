@@ -173,11 +173,23 @@ fn step(
             stable: canister.stable.clone(),
             kind,
             view,
-            budget: budget(canister, kind, executor.limits.install, machine.memory().spare()),
+            budget: budget(canister, kind, executor.limits.install, machine.growth(canister)),
             entry,
             keep: true,
         },
     )
+}
+
+/// Runs new code for the first time, in a canister that may hold it.
+fn begin_new(
+    machine: &Machine,
+    before: &Canister,
+    next: &Canister,
+    call: &Call,
+    export: &str,
+) -> Result<Done, Stopped> {
+    machine.check_quota(before, next)?;
+    step(machine, next, call, Contexts::I, Entry::StartThen(export))
 }
 
 /// A canister with fresh code: everything wiped, then the start function and `canister_init`.
@@ -194,13 +206,7 @@ fn begin(
     fresh.certified = Vec::new();
     fresh.timer = 0;
     fresh.code = Some(code);
-    let done = step(
-        machine,
-        &fresh,
-        call,
-        Contexts::I,
-        Entry::StartThen("canister_init"),
-    )?;
+    let done = begin_new(machine, canister, &fresh, call, "canister_init")?;
     Ok(advance(&fresh, done))
 }
 
@@ -244,14 +250,7 @@ fn upgrade(
     current.code = Some(code);
     // What `canister_pre_upgrade` set is of the old code too.
     current.timer = 0;
-    let done = step(
-        machine,
-        &current,
-        call,
-        Contexts::I,
-        Entry::StartThen("canister_post_upgrade"),
-    )
-    .map_err(|stopped| {
+    let done = begin_new(machine, canister, &current, call, "canister_post_upgrade").map_err(|stopped| {
         printed.append(&stopped.logs, canister.log_limit());
         Stopped {
             logs: printed,

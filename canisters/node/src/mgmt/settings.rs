@@ -192,14 +192,14 @@ fn environment(mut variables: Vec<EnvironmentVariable>) -> Result<Vec<Environmen
     Ok(variables)
 }
 
-/// Refuses a memory allocation that is more than the node has. It is noted and not set aside: see `docs/ic-node.md`.
+/// Refuses a memory allocation that is more than the node has, or than one canister may hold. It is noted and not set aside: see `docs/ic-node.md`.
 pub fn guarantee(machine: &Machine, settings: &DefiniteCanisterSettings) -> Result<(), Reject> {
-    let limit = machine.memory().limit;
+    let limit = machine.memory().limit.min(machine.canister_limit());
     if nat_to_u64(&settings.memory_allocation) > limit {
         return Err(Reject::new(
             ErrorCode::SubnetOversubscribed,
             format!(
-                "The setting memory_allocation asks for {} bytes, and the node has {limit}",
+                "The setting memory_allocation asks for {} bytes, and a canister of this node can have {limit} (--memory-limit, --quota-disk)",
                 settings.memory_allocation
             ),
         ));

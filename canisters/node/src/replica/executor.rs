@@ -71,20 +71,19 @@ impl Worker {
 impl Worker {
     /// Wakes who waits for a request that has ended. The others wait on.
     fn wake(&mut self, messages: &[Ingress], waiting: Vec<Waiting>, view: &Arc<View>) {
-        // A client that went away needs no answer.
         for request in self.machine.late() {
-            for done in self.waiting.remove(request).into_iter().flatten() {
-                let _ = done.send(Ok(view.clone()));
+            for one in self.waiting.remove(request).into_iter().flatten() {
+                one.send(Ok(view.clone()));
             }
         }
-        for (message, done) in messages.iter().zip(waiting) {
+        for (message, one) in messages.iter().zip(waiting) {
             let record = view.state.requests.get(&message.id);
             if record.is_some_and(|record| record.outcome.is_none()) {
                 let all = self.waiting.entry(message.id).or_default();
-                all.retain(|done| !done.is_closed());
-                all.push(done);
+                all.retain(|other| !other.is_gone());
+                all.push(one);
             } else {
-                let _ = done.send(Ok(view.clone()));
+                one.send(Ok(view.clone()));
             }
         }
     }

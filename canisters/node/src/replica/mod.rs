@@ -17,6 +17,7 @@ mod orderer;
 pub mod pool;
 #[cfg(test)]
 mod tests;
+pub mod traffic;
 
 use crate::cert::view::{View, Views};
 use crate::exec::batch::{Batch, Ingress, Permissions};
@@ -35,6 +36,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use traffic::Place;
 
 /// Bytes that calls waiting to be ordered may have together; more are refused. A call has 2 MiB at most, so their number alone bounds nothing.
 const INBOX_BYTES: usize = 64 << 20;
@@ -60,7 +62,24 @@ pub enum Refused {
 }
 
 /// Who waits for the outcome of a call.
-type Waiting = oneshot::Sender<Result<Arc<View>, Refused>>;
+#[derive(Debug)]
+struct Waiting {
+    done: oneshot::Sender<Result<Arc<View>, Refused>>,
+    /// The call's place among those of its canister. It is kept when the client goes away, because the call goes on.
+    _place: Option<Place>,
+}
+
+impl Waiting {
+    /// Tells the outcome. A client that went away needs no answer.
+    fn send(self, outcome: Result<Arc<View>, Refused>) {
+        let _ = self.done.send(outcome);
+    }
+
+    /// Whether the client went away.
+    fn is_gone(&self) -> bool {
+        self.done.is_closed()
+    }
+}
 
 /// A call on its way, and who waits for it.
 #[derive(Debug)]
@@ -68,7 +87,7 @@ struct Pending {
     message: Ingress,
     /// Its bytes of the inbox, until it is in a batch.
     room: OwnedSemaphorePermit,
-    done: Waiting,
+    waiting: Waiting,
 }
 
 /// A synced batch.
@@ -184,6 +203,8 @@ pub struct Replica {
 pub struct Policy {
     /// Bytes that all canisters together may take.
     pub memory_limit: u64,
+    /// Bytes that one canister may hold.
+    pub canister_limit: u64,
     /// What canisters may do.
     pub permissions: Permissions,
 }
@@ -192,6 +213,7 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             memory_limit: u64::MAX,
+            canister_limit: u64::MAX,
             permissions: Permissions::ALL,
         }
     }
@@ -268,8 +290,12 @@ impl Replica {
         })
     }
 
-    /// Hands a call in. The receiver gets the view that shows its outcome, which may be batches later.
-    pub fn submit(&self, message: Ingress) -> Result<oneshot::Receiver<Result<Arc<View>, Refused>>, Refused> {
+    /// Hands a call in. The receiver gets the view that shows its outcome, which may be batches later; until then it has its place.
+    pub fn submit(
+        &self,
+        message: Ingress,
+        place: Option<Place>,
+    ) -> Result<oneshot::Receiver<Result<Arc<View>, Refused>>, Refused> {
         let (done, receiver) = oneshot::channel();
         let bytes = u32::try_from(message.arg.len() + message.method.len()).map_err(|_| Refused::Busy)?;
         let room = self
@@ -277,7 +303,12 @@ impl Replica {
             .clone()
             .try_acquire_many_owned(bytes)
             .map_err(|_| Refused::Busy)?;
-        self.inbox.submit(Pending { message, room, done })?;
+        let waiting = Waiting { done, _place: place };
+        self.inbox.submit(Pending {
+            message,
+            room,
+            waiting,
+        })?;
         Ok(receiver)
     }
 

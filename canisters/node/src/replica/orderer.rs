@@ -62,10 +62,16 @@ impl Orderer {
             }
             let (messages, waiting): (Vec<_>, Vec<_>) = pending
                 .into_iter()
-                .map(|Pending { message, room, done }| {
-                    drop(room);
-                    (message, done)
-                })
+                .map(
+                    |Pending {
+                         message,
+                         room,
+                         waiting,
+                     }| {
+                        drop(room);
+                        (message, waiting)
+                    },
+                )
                 .unzip();
             let mut seed = Hash::default();
             if let Err(error) = OsRng.try_fill_bytes(&mut seed) {
@@ -77,6 +83,7 @@ impl Orderer {
                 round: self.round + 1,
                 time,
                 memory_limit: self.policy.memory_limit,
+                canister_limit: self.policy.canister_limit,
                 permissions: self.policy.permissions,
                 seed,
                 messages,
@@ -85,9 +92,8 @@ impl Orderer {
                 Ok(logged) => logged,
                 Err(AppendError::Full(error)) => {
                     tracing::error!(%error, "the storage is full; calls are refused");
-                    for done in waiting {
-                        // A client that went away needs no answer.
-                        let _ = done.send(Err(Refused::Full));
+                    for one in waiting {
+                        one.send(Err(Refused::Full));
                     }
                     self.orders.hold();
                     continue;
@@ -132,8 +138,7 @@ impl Orderer {
 
 fn refuse(pending: Vec<Pending>, reason: Refused) {
     for pending in pending {
-        // A client that went away needs no answer.
-        let _ = pending.done.send(Err(reason));
+        pending.waiting.send(Err(reason));
     }
 }
 

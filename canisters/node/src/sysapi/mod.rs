@@ -19,6 +19,7 @@ mod stable;
 pub use cost::CREATE_CANISTER;
 
 use crate::exec::memory::HEAP_FACTOR;
+use crate::exec::quota::Growth;
 use crate::heap::stable::Overlay;
 use crate::state::logs::Logs;
 use calls::Building;
@@ -120,7 +121,7 @@ pub struct Budget {
     /// Wasm pages of stable memory.
     pub stable_pages: u64,
     /// Bytes that both memories together may grow by.
-    pub spare: u64,
+    pub growth: Growth,
     /// Bytes of a reply.
     pub reply: usize,
     /// Bytes that the calls it makes may take while they wait.
@@ -244,11 +245,13 @@ impl ResourceLimiter for Execution {
             return Ok(false);
         }
         // What it had before the message is given back to it first, and is no growth.
-        let growth = (desired as u64).saturating_sub(self.held.max(current as u64)) * HEAP_FACTOR;
-        let fits = desired as u64 <= self.budget.heap && growth <= self.budget.spare;
+        let by = (desired as u64).saturating_sub(self.held.max(current as u64));
+        let left = &mut self.budget.growth;
+        let fits = desired as u64 <= self.budget.heap && by * HEAP_FACTOR <= left.node && by <= left.canister;
         self.heap_limit_hit |= !fits;
         if fits {
-            self.budget.spare -= growth;
+            left.node -= by * HEAP_FACTOR;
+            left.canister -= by;
         }
         Ok(fits)
     }

@@ -32,10 +32,12 @@ pub fn link(linker: &mut Linker<Execution>) -> wasmtime::Result<()> {
 
 pub fn grow(call: &mut Call<'_>, by: u64) -> Option<u64> {
     let execution = call.data_mut();
-    let (size, spare) = (execution.stable.size(), execution.budget.spare / WASM_PAGE);
+    let (size, left) = (execution.stable.size(), execution.budget.growth);
+    let spare = left.node.min(left.canister) / WASM_PAGE;
     let limit = execution.budget.stable_pages.min(size.saturating_add(spare));
     let before = execution.stable.grow(by, limit)?;
-    execution.budget.spare -= by * WASM_PAGE;
+    execution.budget.growth.node -= by * WASM_PAGE;
+    execution.budget.growth.canister -= by * WASM_PAGE;
     Some(before)
 }
 

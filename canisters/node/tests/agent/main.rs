@@ -12,3 +12,4 @@ mod network;
 mod process;
 mod program;
 mod speed;
+mod subnet;

@@ -4,7 +4,7 @@ use super::*;
 use crate::exec::memory::{footprint, of_new_canister};
 
 /// Grows heap and stable memory by a number of pages, and answers with what `grow` said.
-const GROWER: &str = r#"(module
+pub const GROWER: &str = r#"(module
     (import "ic0" "msg_reply" (func $msg_reply))
     (import "ic0" "msg_reply_data_append" (func $append (param i32 i32)))
     (import "ic0" "msg_arg_data_copy" (func $copy (param i32 i32 i32)))
@@ -30,7 +30,7 @@ const GROWER: &str = r#"(module
       (drop (call $grow (i64.const 1)))
       (unreachable)))"#;
 
-const PAGE: u64 = 65_536;
+pub const PAGE: u64 = 65_536;
 
 fn grown(world: &mut World, method: &str, pages: u8) -> i64 {
     let reply = world.send(owner(), id(), method, &[pages]).unwrap();

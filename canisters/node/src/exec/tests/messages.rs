@@ -193,6 +193,7 @@ fn a_message_is_executed_once() {
         round: 1_001,
         time: 1_000_001,
         memory_limit: u64::MAX,
+        canister_limit: u64::MAX,
         permissions: Permissions::ALL,
         seed: [0; 32],
         messages: vec![message],

@@ -17,6 +17,7 @@ mod messages;
 mod modules;
 mod named;
 mod printed;
+mod quota;
 mod random;
 mod reach;
 mod replay;
@@ -91,6 +92,7 @@ struct World {
     machine: Machine,
     batches: Vec<Batch>,
     memory_limit: u64,
+    canister_limit: u64,
     permissions: Permissions,
     now: u64,
     /// What came back of the cycles of the last call as a canister makes it.
@@ -121,6 +123,7 @@ impl World {
             machine: Machine::new(executor(limits), State::default()),
             batches: vec![],
             memory_limit: u64::MAX,
+            canister_limit: u64::MAX,
             permissions: Permissions::ALL,
             now: 0,
             refunded: 0,
@@ -288,6 +291,7 @@ impl World {
             round,
             time: self.now.max(round * 1_000),
             memory_limit: self.memory_limit,
+            canister_limit: self.canister_limit,
             permissions: self.permissions,
             seed: sha256(&(!round).to_le_bytes()),
             messages,

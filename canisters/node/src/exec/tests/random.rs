@@ -29,6 +29,7 @@ fn tick(world: &mut World, seed: u8) {
         round,
         time: round * 1_000,
         memory_limit: u64::MAX,
+        canister_limit: u64::MAX,
         permissions: Permissions::ALL,
         seed: [seed; 32],
         messages: vec![],

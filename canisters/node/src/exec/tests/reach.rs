@@ -5,6 +5,7 @@
 
 use super::*;
 use crate::exec::limits::budget;
+use crate::exec::quota::Growth;
 use crate::exec::run::{Entry, Job, run};
 use crate::state::canister::Code;
 use crate::sysapi::context::Contexts;
@@ -235,7 +236,7 @@ fn check(row: &Row, wide: bool) {
             stable: canister.stable.clone(),
             kind,
             view: executor.view(&canister, &call),
-            budget: budget(&canister, Contexts::S, 1_000_000, 0),
+            budget: budget(&canister, Contexts::S, 1_000_000, Growth { node: 0, canister: 0 }),
             entry: Entry::Export("probe"),
             keep: false,
         };

@@ -159,6 +159,11 @@ fn a_memory_allocation_that_the_node_does_not_have_is_refused() {
     assert_eq!(reject.error.to_string(), "IC0101");
     assert!(reject.message.contains("memory_allocation"), "{}", reject.message);
     update(&mut world, id(), allocation(1 << 30)).unwrap();
+    // Nor may one canister have more than its quota of it.
+    world.canister_limit = 1 << 20;
+    let reject = update(&mut world, id(), allocation((1 << 20) + 1)).unwrap_err();
+    assert!(reject.message.contains("--quota-disk"), "{}", reject.message);
+    update(&mut world, id(), allocation(1 << 20)).unwrap();
 }
 
 #[test]

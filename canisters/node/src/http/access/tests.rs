@@ -10,6 +10,8 @@ use crate::wire::envelope::{Content, SignedDelegation};
 use std::sync::{Arc, OnceLock};
 
 const REQUEST: [u8; 32] = [7; 32];
+/// One that was sent through the subnet.
+const CREATION: [u8; 32] = [6; 32];
 
 macro_rules! path {
     ($($label:expr),*) => {{
@@ -65,7 +67,12 @@ fn state() -> &'static State {
             expiry: 1,
             outcome: Some(Outcome::Replied(vec![1])),
         };
+        let creation = Record {
+            effective: keys().subnet_id,
+            ..record.clone()
+        };
         state.requests.insert(&REQUEST, Arc::new(record));
+        state.requests.insert(&CREATION, Arc::new(creation));
         state
     })
 }
@@ -151,6 +158,8 @@ fn a_path_may_be_read_where_the_specification_says_and_nowhere_else() {
         (path![b"request_status", &REQUEST, b"error_code"], at_canister),
         (path![b"request_status", &REQUEST, b"x"], never),
         (path![b"request_status", &REQUEST, b"status", b"x"], never),
+        (path![b"request_status", &CREATION], at_subnet),
+        (path![b"request_status", &CREATION, b"reply"], at_subnet),
         (path![b"request_status", &[8; 32]], always),
         (path![b"request_status", &[8; 31]], never),
         (path![b"canister"], never),
@@ -218,6 +227,9 @@ fn a_request_status_is_for_its_sender_and_through_its_canister() {
     assert!(!may(Principal::anonymous(), &path));
     let elsewhere = Scope::Canister(other_canister());
     assert!(read(elsewhere, false, sender(), &[path.to_vec()]).is_err());
+    let creation = || [path![b"request_status", &CREATION]];
+    assert!(read(Scope::Subnet, false, sender(), &creation()).is_ok());
+    assert!(read(Scope::Subnet, false, controller(), &creation()).is_err());
 }
 
 #[test]

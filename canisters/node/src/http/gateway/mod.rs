@@ -47,6 +47,14 @@ pub enum GatewayError {
         "Nothing is here. A canister's pages are at http://<canister id>.localhost or with ?canisterId=<canister id>."
     )]
     Nothing,
+    /// No such endpoint.
+    #[error("The API has no {method} {path}.")]
+    NoEndpoint {
+        /// How.
+        method: Method,
+        /// Where.
+        path: String,
+    },
     /// What is named is no canister id.
     #[error("`{0}` is not a canister id.")]
     Malformed(String),
@@ -91,7 +99,7 @@ pub enum GatewayError {
 impl IntoResponse for GatewayError {
     fn into_response(self) -> Response {
         let status = match &self {
-            Self::Nothing | Self::NoPages { .. } => StatusCode::NOT_FOUND,
+            Self::Nothing | Self::NoEndpoint { .. } | Self::NoPages { .. } => StatusCode::NOT_FOUND,
             Self::Malformed(_) | Self::Request(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Rejected { reject, .. }
@@ -138,7 +146,10 @@ pub async fn serve(State(api): State<Arc<Api>>, request: Request) -> Result<Resp
     let (head, body) = request.into_parts();
     let path = head.uri.path();
     if path == "/api" || path.starts_with("/api/") {
-        return Err(GatewayError::Nothing);
+        return Err(GatewayError::NoEndpoint {
+            path: path.to_owned(),
+            method: head.method,
+        });
     }
     let host = match head.headers.get(header::HOST) {
         Some(host) => host.to_str().ok(),

@@ -74,6 +74,7 @@ fn entry(round: u64, messages: Vec<crate::exec::batch::Ingress>) -> Entry {
         round,
         time: round * 10,
         memory_limit: u64::MAX,
+        canister_limit: u64::MAX,
         permissions: Permissions::ALL,
         seed: sha256(&round.to_le_bytes()),
         messages,

@@ -96,6 +96,7 @@ pub fn verify(executor: &Executor, state: &State, sent: &BTreeSet<Hash>) -> Resu
             round: machine.state().round + 1,
             time: machine.state().time + 1,
             memory_limit: u64::MAX,
+            canister_limit: u64::MAX,
             permissions: Permissions::ALL,
             seed: [0; 32],
             messages: vec![],

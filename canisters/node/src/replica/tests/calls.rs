@@ -48,6 +48,7 @@ fn batch(round: u64, messages: Vec<Ingress>) -> Batch {
         round,
         time: round,
         memory_limit: u64::MAX,
+        canister_limit: u64::MAX,
         permissions: Permissions::ALL,
         seed: [0; 32],
         messages,
@@ -75,8 +76,8 @@ async fn outcome(message: &Ingress, answer: Answer) -> (Option<Outcome>, u64) {
 async fn a_client_is_woken_when_its_request_is_done_batches_later_and_so_is_one_that_repeats_it() {
     let replica = start(machine(), None);
     let call = relays::call(1);
-    let first = replica.submit(call.clone()).unwrap();
-    let again = replica.submit(call.clone()).unwrap();
+    let first = replica.submit(call.clone(), None).unwrap();
+    let again = replica.submit(call.clone(), None).unwrap();
     let (done, round) = outcome(&call, first).await;
     assert_eq!(done, Some(Outcome::Replied(b"Ragain".to_vec())));
     // The request, and the answer to it at the earliest.
@@ -112,7 +113,7 @@ async fn what_was_under_way_at_a_crash_goes_on_after_the_start_by_itself() {
     let replica = start(node.machine, Some(durability));
     // Any later message is answered after it.
     let witness = relays::call(2);
-    let answer = replica.submit(witness.clone()).unwrap();
+    let answer = replica.submit(witness.clone(), None).unwrap();
     outcome(&witness, answer).await;
     let state = replica.views.latest().state.clone();
     let record = state.requests.get(&call.id).unwrap();
@@ -125,7 +126,11 @@ async fn what_was_under_way_at_a_crash_goes_on_after_the_start_by_itself() {
 
 /// A node whose second relay controls itself.
 async fn running() -> Running {
-    let running = Running::start_with(Config::ephemeral(), relays::setup()).await;
+    running_with(Config::ephemeral()).await
+}
+
+pub async fn running_with(config: Config) -> Running {
+    let running = Running::start_with(config, relays::setup()).await;
     let [_, second] = relays::relays();
     let settings = UpdateSettingsArgs {
         canister_id: second,
@@ -140,7 +145,7 @@ async fn running() -> Running {
 }
 
 /// Manages the second relay.
-async fn manage(running: &Running, method: &str, arg: Vec<u8>) {
+pub async fn manage(running: &Running, method: &str, arg: Vec<u8>) {
     let [_, second] = relays::relays();
     running
         .agent
@@ -152,13 +157,13 @@ async fn manage(running: &Running, method: &str, arg: Vec<u8>) {
         .unwrap();
 }
 
-fn target() -> Vec<u8> {
+pub fn target() -> Vec<u8> {
     let [_, canister_id] = relays::relays();
     candid::encode_one(CanisterIdRecord { canister_id }).unwrap()
 }
 
 /// A call of the second relay that never ends by itself: it waits for its own canister to stop.
-fn endless() -> Vec<u8> {
+pub fn endless() -> Vec<u8> {
     let [_, second] = relays::relays();
     let stop = relays::forward(Principal::management_canister(), "stop_canister", &target());
     relays::forward(second, "relay", &stop)

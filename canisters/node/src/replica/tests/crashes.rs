@@ -39,7 +39,7 @@ fn live(rig: &mut Rig, node: Recovered, random: &mut StdRng) {
     // One after the other until the canister is there: an earlier life may have done a part of it.
     for message in setup() {
         let id = message.id;
-        if let Ok(answer) = replica.submit(message) {
+        if let Ok(answer) = replica.submit(message, None) {
             note(rig, id, answer);
         }
     }
@@ -50,7 +50,7 @@ fn live(rig: &mut Rig, node: Recovered, random: &mut StdRng) {
     for _ in 0..12 {
         for message in rig.increments() {
             let id = message.id;
-            waiting.extend(replica.submit(message).ok().map(|answer| (id, answer)));
+            waiting.extend(replica.submit(message, None).ok().map(|answer| (id, answer)));
         }
         if random.random_bool(0.05) {
             rig.disk.fill(1);

@@ -8,6 +8,7 @@ mod calls;
 mod clock;
 mod crashes;
 mod managed;
+mod quotas;
 mod shown;
 mod threads;
 

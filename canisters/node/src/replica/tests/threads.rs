@@ -37,7 +37,7 @@ async fn an_executor_that_panics_fails_the_node_without_another_order() {
         "provisional_create_canister_with_cycles",
         Encode!(&Create {}).unwrap(),
     );
-    let answer = replica.submit(create).unwrap();
+    let answer = replica.submit(create, None).unwrap();
     assert!(answer.await.is_err(), "it was answered");
     // It comes at once or never.
     let failure = tokio::time::timeout(Duration::from_mins(1), replica.failure.wait()).await;
@@ -75,7 +75,7 @@ async fn calls_that_wait_for_a_slow_disk_take_a_bounded_number_of_bytes_and_all_
     let mut refused = 0;
     for number in 0..200 {
         let call = rig::message(number, rig::canister(), "inc", vec![0; 1 << 20]);
-        match replica.submit(call) {
+        match replica.submit(call, None) {
             Ok(answer) => taken.push(answer),
             Err(reason) => {
                 assert_eq!(reason, Refused::Busy);
@@ -107,7 +107,7 @@ async fn every_batch_has_a_seed_of_its_own() {
         let replica = Replica::start(machine, views, None, Policy::default()).unwrap();
         for number in 0..3 {
             let call = rig::message(number, rig::canister(), "inc", vec![]);
-            let view = replica.submit(call).unwrap().await.unwrap().unwrap();
+            let view = replica.submit(call, None).unwrap().await.unwrap().unwrap();
             assert!(seeds.insert(view.state.seed), "a seed came twice");
         }
         replica.stop();
