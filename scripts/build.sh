@@ -24,9 +24,17 @@ made_of() {
   stat -c '%n %s %.9Y' /etc/ssl/certs/ca-certificates.crt 2> /dev/null || true
   echo "${DCANARY_IMAGE_TAG:-dev}"
 }
+made() {
+  local file
+  for file in "${programs[@]/#/bin/}" product.tar product-runner.tar; do [ -f "$OUT_DIR/$file" ] || return 1; done
+  [ "$1" = "$(cat "$OUT_DIR/made-of" 2> /dev/null)" ]
+}
+# one checkout at a time: what another one writes meanwhile would go under this one's name
+exec 8> "$OUT_DIR/lock"
+flock 8
 now=$(made_of)
-if [ "$now" != "$(cat "$OUT_DIR/made-of" 2> /dev/null)" ] || [ ! -f "$OUT_DIR/product.tar" ] || [ ! -f "$OUT_DIR/product-runner.tar" ]; then
+if ! made "$now"; then
   rm -f "$OUT_DIR/made-of"
-  step "building images" images
+  step "building images" images 8>&-
   printf '%s\n' "$now" > "$OUT_DIR/made-of"
 fi

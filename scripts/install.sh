@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
 # Installs CRDs and operator with the charts into the cluster of KUBECONFIG and waits until they serve.
 #
-# usage: install.sh [crds|operator]     without an argument: both
+# usage: install.sh [crds|operator]     without an argument: both; `operator` needs `crds` before it
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 cd "$ROOT"
 ns=dcanary-system
+case ${1:-} in
+  '' | crds | operator) ;;
+  *) echo "usage: install.sh [crds|operator]" >&2; exit 2 ;;
+esac
 if [ "${1:-}" != operator ]; then
   step "installing CRDs" helm upgrade --install dcanary-crds charts/dcanary-crds --namespace "$ns" --create-namespace
   kubectl label namespace "$ns" pod-security.kubernetes.io/enforce=restricted --overwrite > /dev/null
