@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn the_document_has_a_place_for_each_table() {
         let document = fs::read_to_string(repository().join("docs/performance.md")).unwrap();
-        for block in [Block::RUNS, Block::DELIVERY] {
+        for block in [Block::RUNS, Block::DELIVERY, Block::NODE] {
             let new = replaced(&document, block, "the new table").unwrap();
             assert!(new.contains("the new table"));
         }
