@@ -64,9 +64,9 @@ impl Limits {
     }
 }
 
-/// Executions for which the limit holds that an owner sets on the heap (IC interface specification, `wasm_memory_limit`). An answer to a
-/// call and `canister_pre_upgrade` must get through whatever it says, and what a query writes is not kept.
-const LIMITED: Contexts = Contexts::I.or(Contexts::U).or(Contexts::T);
+/// Executions for which the limit holds that an owner sets on the heap. The IC interface specification ignores it for queries, callbacks,
+/// timers, heartbeats and `canister_pre_upgrade` (`wasm_memory_limit`).
+const LIMITED: Contexts = Contexts::I.or(Contexts::U);
 
 /// The budget of an execution of a canister whose memories may grow so much.
 pub fn budget(canister: &Canister, kind: Contexts, instructions: u64, growth: Growth) -> Budget {

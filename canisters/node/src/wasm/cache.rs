@@ -1,10 +1,11 @@
 //! Compiled modules, kept with the data, so that a start need not compile them again.
 //!
-//! What is loaded here runs as code of the node. So a file counts only with a tag that needs the node's keys: who can write into
-//! the data folder and does not have the keys can delete files, and then they are made again. Files of another engine, another
-//! rewriting or another machine are not accepted either. Nothing here is needed: whatever goes wrong, the module is compiled.
+//! What is loaded here runs as code of the node. So a file counts only with a tag that needs the node's keys: where these are not
+//! in the data folder (`--keys`), who can write into it can delete files, and then they are made again. Files of another version of the engine,
+//! another rewriting or another processor are not accepted either. Nothing here is needed: whatever goes wrong, the module is compiled.
 #![allow(unsafe_code)]
 
+use super::engine::SEMANTICS;
 use crate::log::disk::{Disk, TEMPORARY, read_all};
 use crate::wire::hash::Hash;
 use hmac::{Hmac, Mac};
@@ -18,16 +19,29 @@ use wasmtime::{Engine, Module};
 const PREFIX: &str = "module-";
 /// Length of the tag before the code.
 const TAG: usize = 32;
-/// What is larger is not kept, in bytes: the disk is the log's.
+/// What is larger is not kept, in bytes.
 const LARGEST: usize = 64 << 20;
+/// Most that is written between two starts, in bytes: the disk is the log's, and whoever installs modules all day must not fill it.
+const MOST: usize = 256 << 20;
 
 /// See the module documentation.
-#[derive(Debug)]
 pub struct Cache {
     disk: Arc<dyn Disk>,
     key: [u8; 32],
-    /// What was asked for since the start. Held while a file is written: two would write the same.
+    /// What was asked for since the start.
     wanted: Mutex<BTreeSet<Hash>>,
+    /// How many bytes were written since the start. Held while a file is written: two would write the same.
+    written: Mutex<usize>,
+}
+
+impl std::fmt::Debug for Cache {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // the key is a secret
+        formatter
+            .debug_struct("Cache")
+            .field("disk", &self.disk)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Cache {
@@ -37,6 +51,7 @@ impl Cache {
             disk,
             key,
             wanted: Mutex::default(),
+            written: Mutex::default(),
         }
     }
 
@@ -46,23 +61,24 @@ impl Cache {
         let file = read_all(self.disk.as_ref(), &name(source)).ok()??;
         let (tag, code) = file.split_at_checked(TAG)?;
         self.tag(source, code)?.verify_slice(tag).ok()?;
-        // SAFETY: the tag shows that `keep` wrote these bytes, which `Module::serialize` had made from a module with this source;
-        // whether they are of this engine's version and settings is checked by wasmtime.
+        // SAFETY: the tag shows that `keep` wrote these bytes, which `Module::serialize` of this version of the engine had made from a
+        // module with this source; whether they are of its settings is checked by wasmtime.
         unsafe { Module::deserialize(engine, code) }.ok()
     }
 
     /// Keeps what was compiled.
     pub fn keep(&self, source: &Hash, module: &Module) {
-        let Ok(code) = module.serialize() else { return };
-        if code.len() > LARGEST {
+        let image = module.image_range();
+        if image.end.addr().saturating_sub(image.start.addr()) > LARGEST {
             return;
         }
+        let Ok(code) = module.serialize() else { return };
         if let Err(error) = self.write(source, &code) {
             tracing::debug!(%error, "a compiled module is not kept");
         }
     }
 
-    /// Removes what nobody has asked for since the start.
+    /// Removes what nobody has asked for since the start: what no canister needs that was restored.
     pub fn forget_unused(&self) {
         let wanted: BTreeSet<String> = self.wanted().iter().map(name).collect();
         let files = self.disk.list().unwrap_or_default();
@@ -83,20 +99,25 @@ impl Cache {
             return Ok(());
         };
         let temporary = format!("{TEMPORARY}{}", name(source));
-        let written = self.disk.create(&temporary).and_then(|mut file| {
+        let outcome = self.disk.create(&temporary).and_then(|mut file| {
             file.write(&tag.finalize().into_bytes())?;
             file.write(code)?;
             self.disk.rename(&temporary, &name(source))
         });
-        if written.is_err() {
+        if outcome.is_err() {
             // a full disk is needed for the log
             let _ = self.disk.remove(&temporary);
         }
-        written
+        outcome
     }
 
     fn tag(&self, source: &Hash, code: &[u8]) -> Option<Hmac<Sha256>> {
         let mut tag = Hmac::<Sha256>::new_from_slice(&self.key).ok()?;
+        // wasmtime itself compares the first number of its version only
+        for part in [SEMANTICS, std::env::consts::ARCH] {
+            tag.update(&[u8::try_from(part.len()).ok()?]);
+            tag.update(part.as_bytes());
+        }
         tag.update(source);
         tag.update(code);
         Some(tag)
@@ -176,6 +197,54 @@ mod tests {
         let other = file.with_file_name(format!("{PREFIX}{}", "00".repeat(32)));
         std::fs::write(&other, &whole).unwrap();
         assert!(!loads(folder.path(), KEY, &other));
+    }
+
+    #[test]
+    fn code_of_another_version_of_the_engine_is_never_loaded() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = compiled(folder.path());
+        let mut source = Hash::default();
+        let name = file.file_name().unwrap().to_str().unwrap();
+        hex::decode_to_slice(name.strip_prefix(PREFIX).unwrap(), &mut source).unwrap();
+        let whole = std::fs::read(&file).unwrap();
+        // as a version would write that does not name itself
+        let mut tag = Hmac::<Sha256>::new_from_slice(&KEY).unwrap();
+        tag.update(&source);
+        tag.update(&whole[TAG..]);
+        let other = [tag.finalize().into_bytes().as_slice(), &whole[TAG..]].concat();
+        std::fs::write(&file, other).unwrap();
+        assert!(!loads(folder.path(), KEY, &file));
+    }
+
+    #[test]
+    fn between_two_starts_no_more_is_written_than_there_is_room_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = cache(folder.path(), KEY);
+        *cache.written.lock().unwrap() = MOST - 10;
+        cache.write(&[1; 32], &[0; 11]).unwrap();
+        assert_eq!(
+            std::fs::read_dir(folder.path())
+                .unwrap()
+                .filter(|file| {
+                    file.as_ref()
+                        .unwrap()
+                        .file_name()
+                        .to_str()
+                        .unwrap()
+                        .starts_with(PREFIX)
+                })
+                .count(),
+            0
+        );
+        cache.write(&[1; 32], &[0; 10]).unwrap();
+        assert!(folder.path().join(name(&[1; 32])).exists());
+    }
+
+    #[test]
+    fn the_key_is_in_no_debug_text() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!("{:?}", cache(folder.path(), [77; 32]));
+        assert!(!text.contains("77"), "{text}");
     }
 
     #[test]

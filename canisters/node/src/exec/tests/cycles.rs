@@ -78,7 +78,9 @@ fn a_call_that_brings_fewer_cycles_than_its_receiver_asks_for_is_rejected_and_co
     };
     let before = [id(), second()].map(|canister| cycles(&world, canister));
     asks(&mut world, second(), 1_001);
-    world.relay("relay_pay", second(), "accept", b"").unwrap();
+    let heard = world.relay("relay_pay", second(), "accept", b"").unwrap();
+    let text = String::from_utf8_lossy(&heard);
+    assert!(text.contains("at least 1001 cycles"), "{text}");
     assert_eq!(world.words(id())[2], 1_000, "refunded");
     assert_eq!([id(), second()].map(|canister| cycles(&world, canister)), before);
     asks(&mut world, second(), 1_000);

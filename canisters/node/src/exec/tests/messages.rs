@@ -112,9 +112,10 @@ fn the_memory_limit_of_the_settings_stops_growth() {
 }
 
 #[test]
-fn the_memory_limit_of_the_settings_stops_no_query_no_answer_and_no_upgrade() {
+fn the_memory_limit_of_the_settings_stops_no_query_no_answer_no_timer_and_no_upgrade() {
     let wat = r#"(module
             (import "ic0" "msg_reply" (func $reply))
+            (import "ic0" "global_timer_set" (func $arm (param i64) (result i64)))
             (import "ic0" "canister_self_copy" (func $self (param i32 i32 i32)))
             (import "ic0" "call_new" (func $new (param i32 i32 i32 i32 i32 i32 i32 i32)))
             (import "ic0" "call_perform" (func $perform (result i32)))
@@ -126,6 +127,8 @@ fn the_memory_limit_of_the_settings_stops_no_query_no_answer_and_no_upgrade() {
             (func (export "canister_query look") (call $grow) (call $reply))
             (func (export "canister_composite_query look_around") (call $grow) (call $reply))
             (func (export "canister_pre_upgrade") (call $grow))
+            (func (export "canister_global_timer") (call $grow))
+            (func (export "canister_update arm") (drop (call $arm (i64.const 1))) (call $reply))
             (func (export "canister_update ask")
               (call $self (i32.const 0) (i32.const 0) (i32.const 10))
               (call $new (i32.const 0) (i32.const 10) (i32.const 16) (i32.const 4)
@@ -144,6 +147,9 @@ fn the_memory_limit_of_the_settings_stops_no_query_no_answer_and_no_upgrade() {
     world.query("look_around").unwrap();
     world.send(owner(), id(), "ask", b"").unwrap();
     assert_eq!(world.canister().heap.size, 5);
+    world.update("arm").unwrap();
+    world.tick(world.now + 1);
+    assert_eq!(world.canister().heap.size, 9);
     let upgrade = CanisterInstallMode::Upgrade(None);
     world.install(wat, upgrade, b"").unwrap();
 }
