@@ -5,8 +5,11 @@
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 cd "$ROOT"
-# with the features that the rest of the workspace has, so that nothing is compiled again
-step "building laws and node" cargo build --release --locked --workspace --bin conformance --bin dcanary-node
+# scripts/test.sh has built them
+if [ -z "${DCANARY_BUILD:-}" ]; then
+  # with the features that the rest of the workspace has, so that nothing is compiled again
+  step "building laws and node" cargo build --release --locked --workspace --bin conformance --bin dcanary-node
+fi
 
 if [ -n "${IC_URL:-}" ]; then
   exec "$BIN_DIR/conformance" --url "$IC_URL" "$@"

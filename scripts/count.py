@@ -14,6 +14,9 @@ for log in sorted(pathlib.Path(sys.argv[1]).glob("*.log")):
     # the clients' script
     for index, word in enumerate(["ok   ", "FAIL "]):
         counts[index] += len(re.findall(f"^{word}", text, re.M))
+    for good, bad in re.findall(r"^(\d+) laws hold, (\d+) do not", text, re.M):
+        counts[0] += int(good)
+        counts[1] += int(bad)
     vectors = re.findall(r"^vectors: (\d+) passed, (\d+) failed", text, re.M)
     for good, bad in vectors:
         counts[0] += int(good)
