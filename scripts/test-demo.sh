@@ -21,6 +21,13 @@ soon() { local seconds; seconds=$(sed -n 's/^up after \([0-9]*\)s$/\1/p' "$out")
 scripts/demo.sh > "$out" 2>&1
 code=$?
 check "the demo ends with 0" [ "$code" = 0 ]
+# what is promised is the second start; the first after a long build reads programs and images from the disk
+if ! soon; then
+  printf 'the first start: %s\n' "$(grep -E '^up after' "$out")"
+  scripts/down.sh
+  scripts/demo.sh > "$out" 2>&1 || code=$?
+  check "the second demo ends with 0" [ "$code" = 0 ]
+fi
 check "a second start takes under 30 seconds" soon
 check "the tree shows the run's stages" shows 'prepare.*'
 check "its journal is printed, to the run's end" shows 'run_finished +succeeded'
