@@ -17,6 +17,7 @@
 mod auth;
 pub mod backup;
 mod cert;
+mod config;
 mod creators;
 mod exec;
 #[cfg(feature = "fuzz")]
@@ -37,8 +38,9 @@ mod sysapi;
 mod wasm;
 mod wire;
 
+pub use config::{Config, Modules};
 pub use creators::{Creators, CreatorsError};
 pub use exec::memory::{MemoryUse, TooLittleMemory, memory_of_canisters};
 pub use mode::{Mode, ModeError};
-pub use node::{Config, Modules, Node, NodeFailed, StartError};
+pub use node::{Node, NodeFailed, StartError};
 pub use quotas::{Quota, QuotaError, Quotas};

@@ -3,6 +3,7 @@
 use crate::backup;
 use crate::cert::keys::{Keys, KeysError};
 use crate::cert::view::Views;
+use crate::config::{Config, Modules, Storage};
 use crate::creators::Creators;
 use crate::exec::batch::Permissions;
 use crate::exec::call::{Executor, Network};
@@ -14,8 +15,7 @@ use crate::http::{Api, router};
 use crate::log::disk::{Disk, Folder, read_all, write_atomically};
 use crate::log::replay::{Recovered, ReplayError, recover};
 use crate::mode::Mode;
-use crate::quotas::Quotas;
-use crate::replica::clock::{Clock, Clocks};
+use crate::replica::clock::Clock;
 use crate::replica::traffic::Traffic;
 use crate::replica::{Durability, Failure, Policy, Replica};
 use crate::state::State;
@@ -35,163 +35,8 @@ use tokio::task::JoinHandle;
 pub(crate) const KEYS: &str = "keys.json";
 /// File of the data folder with the root key, DER.
 pub(crate) const ROOT_KEY: &str = "root_key.der";
-const SEGMENT_BYTES: u64 = 64 << 20;
 /// How long open connections may keep a node from stopping.
 const GRACE: Duration = Duration::from_secs(2);
-
-/// Where the state lives.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Storage {
-    Memory,
-    Folder(PathBuf),
-}
-
-/// How a node runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Config {
-    listen: SocketAddr,
-    storage: Storage,
-    limits: Limits,
-    segment_bytes: u64,
-    keys: Option<PathBuf>,
-    memory_limit: u64,
-    creators: Creators,
-    mode: Mode,
-    quotas: Option<Quotas>,
-    connections: ConnectionLimits,
-    clocks: Clocks,
-    modules: Option<Modules>,
-}
-
-/// Compiled modules that several nodes of one process share: what one has compiled, the others need not.
-#[derive(Debug, Clone)]
-pub struct Modules(Arc<Engine>);
-
-impl PartialEq for Modules {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-}
-
-impl Eq for Modules {}
-
-impl Modules {
-    /// None yet.
-    ///
-    /// # Errors
-    /// When the engine cannot be set up.
-    pub fn new() -> Result<Self, StartError> {
-        Ok(Self(Arc::new(Engine::new()?)))
-    }
-}
-
-impl Config {
-    /// A node that forgets everything when it ends, on a free port of the loopback interface.
-    pub fn ephemeral() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            storage: Storage::Memory,
-            limits: Limits::default(),
-            segment_bytes: SEGMENT_BYTES,
-            keys: None,
-            memory_limit: u64::MAX,
-            creators: Creators::Anyone,
-            mode: Mode::Dev,
-            quotas: None,
-            connections: ConnectionLimits::default(),
-            clocks: Clocks::System,
-            modules: None,
-        }
-    }
-
-    /// A node that keeps its state in a folder, on a free port of the loopback interface.
-    pub fn durable(folder: impl Into<PathBuf>) -> Self {
-        Self {
-            storage: Storage::Folder(folder.into()),
-            ..Self::ephemeral()
-        }
-    }
-
-    /// Listens at another address. Port 0 takes a free one.
-    pub fn listen(mut self, address: SocketAddr) -> Self {
-        self.listen = address;
-        self
-    }
-
-    /// Signs with the keys in this file instead of keys in the data folder. The folder notes the root key: with another one it
-    /// refuses to start.
-    pub fn keys(mut self, file: impl Into<PathBuf>) -> Self {
-        self.keys = Some(file.into());
-        self
-    }
-
-    /// Ends a log segment, and writes a checkpoint, after so many bytes (64 MiB when not set).
-    pub fn segment_bytes(mut self, bytes: u64) -> Self {
-        self.segment_bytes = bytes;
-        self
-    }
-
-    /// Bytes that all canisters together may take (no limit when not set). Creating, installing and growing beyond it are
-    /// refused; canisters see that their memories cannot grow.
-    pub fn memory_limit(mut self, bytes: u64) -> Self {
-        self.memory_limit = bytes;
-        self
-    }
-
-    /// Who may create canisters (anyone when not set).
-    pub fn creators(mut self, creators: Creators) -> Self {
-        self.creators = creators;
-        self
-    }
-
-    /// What it is for (developing when not set).
-    pub fn mode(mut self, mode: Mode) -> Self {
-        self.mode = mode;
-        self
-    }
-
-    /// What one canister may use (the mode's when not set; see [`Quotas::of`]).
-    pub fn quotas(mut self, quotas: Quotas) -> Self {
-        self.quotas = Some(quotas);
-        self
-    }
-
-    fn effective_quotas(&self) -> Quotas {
-        self.quotas.unwrap_or_else(|| Quotas::of(self.mode))
-    }
-
-    /// Limits connections: how many at once (256 when not set; more wait), how long the head of a request may take (30 s) and
-    /// how long its body (20 s).
-    pub fn connections(mut self, at_once: usize, head: Duration, body: Duration) -> Self {
-        self.connections = ConnectionLimits {
-            connections: at_once,
-            head,
-            body,
-        };
-        self
-    }
-
-    /// Compiles for, and takes from, all nodes with the same modules, and keeps nothing compiled with the data.
-    pub fn modules(mut self, modules: Modules) -> Self {
-        self.modules = Some(modules);
-        self
-    }
-
-    /// Another clock.
-    #[cfg(test)]
-    pub(crate) fn clocks(mut self, clocks: Clocks) -> Self {
-        self.clocks = clocks;
-        self
-    }
-
-    /// Limits the instructions of an update and of a query; for tests of canisters that loop. A log is replayed only
-    /// under the limits that it was written under.
-    pub fn instruction_limits(mut self, update: u64, query: u64) -> Self {
-        self.limits.update = update;
-        self.limits.query = query;
-        self
-    }
-}
 
 /// Why a node does not start.
 #[derive(Debug, Error)]
@@ -420,10 +265,7 @@ impl Drop for Node {
 
 fn restore(config: &Config) -> Result<Api, StartError> {
     let Storage::Folder(folder) = &config.storage else {
-        let engine = match &config.modules {
-            Some(Modules(engine)) => engine.clone(),
-            None => Arc::new(Engine::new()?),
-        };
+        let engine = engine(config, None)?;
         let keys = Arc::new(Keys::generate()?);
         let machine = Machine::new(executor(engine, &keys, config.limits), State::default());
         return assemble(keys, machine, None, config, 0);
@@ -451,13 +293,8 @@ fn open(disk: &Arc<dyn Disk>, folder: &Path, config: &Config) -> Result<Api, Sta
             KeyLoadError::Other => StartError::OtherKeys(folder.to_owned()),
         })?,
     );
-    let engine = match &config.modules {
-        Some(Modules(engine)) => engine.clone(),
-        None => {
-            let cache = Cache::new(disk.clone(), keys.secret_for("compiled modules"));
-            Arc::new(Engine::new()?.keeping(cache))
-        }
-    };
+    let cache = Cache::new(disk.clone(), keys.secret_for("compiled modules"));
+    let engine = engine(config, Some(cache))?;
     let Recovered {
         machine,
         journal,
@@ -481,6 +318,18 @@ fn open(disk: &Arc<dyn Disk>, folder: &Path, config: &Config) -> Result<Api, Sta
         config,
         incarnation,
     )
+}
+
+/// The engine that the node shares, or one of its own, which keeps what it compiles where there is a place for it.
+fn engine(config: &Config, cache: Option<Cache>) -> Result<Arc<Engine>, EngineError> {
+    if let Some(Modules(shared)) = &config.modules {
+        return Ok(shared.clone());
+    }
+    let own = Engine::new()?;
+    Ok(Arc::new(match cache {
+        Some(cache) => own.keeping(cache),
+        None => own,
+    }))
 }
 
 fn executor(engine: Arc<Engine>, keys: &Keys, limits: Limits) -> Executor {
