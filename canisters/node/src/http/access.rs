@@ -12,10 +12,20 @@ use ic_principal::Principal;
 /// Through which endpoint the request came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// `/canister/<id>/read_state`.
+    /// `/canister/<id>/…`.
     Canister(Principal),
-    /// `/subnet/<id>/read_state`, of this node's subnet.
+    /// `/subnet/<id>/…`, of this node's subnet.
     Subnet,
+}
+
+impl Scope {
+    /// The effective id of what comes through it, on a node with this subnet.
+    pub fn effective(self, subnet: Principal) -> Principal {
+        match self {
+            Self::Canister(id) => id,
+            Self::Subnet => subnet,
+        }
+    }
 }
 
 /// Where the request arrived.
@@ -151,11 +161,7 @@ impl<'a> Selection<'a> {
                     "the request was sent by somebody else".to_owned(),
                 ));
             }
-            let through = match self.endpoint.scope {
-                Scope::Canister(id) => id,
-                Scope::Subnet => *self.endpoint.subnet,
-            };
-            if through != record.effective {
+            if self.endpoint.scope.effective(*self.endpoint.subnet) != record.effective {
                 return Err(HttpError::Forbidden(
                     "the request was sent to another canister, or to the subnet".to_owned(),
                 ));

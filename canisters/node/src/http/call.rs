@@ -1,7 +1,7 @@
 //! Update calls: v4 and v3 wait for the certificate, v2 does not.
 
 use super::access::Scope;
-use super::{Api, HttpError, cbor, own_subnet, principal};
+use super::{Api, HttpError, cbor, named_canister, own_subnet};
 use crate::auth::authenticate;
 use crate::cert::topology::in_range;
 use crate::exec::batch::Ingress;
@@ -50,7 +50,7 @@ pub async fn synchronous(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Response, HttpError> {
-    answer(&api, submit(&api, Scope::Canister(principal(&id)?), &body).await?).await
+    answer(&api, submit(&api, named_canister(&id)?, &body).await?).await
 }
 
 /// `POST /api/v4/subnet/<id>/call`: creates canisters, for which there is no canister yet to go through.
@@ -61,8 +61,8 @@ pub async fn subnet(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Response, HttpError> {
-    own_subnet(&api, &id)?;
-    answer(&api, submit(&api, Scope::Subnet, &body).await?).await
+    let scope = own_subnet(&api, &id)?;
+    answer(&api, submit(&api, scope, &body).await?).await
 }
 
 async fn answer(api: &Api, (request, submitted): (Hash, Submitted)) -> Result<Response, HttpError> {
@@ -88,7 +88,7 @@ pub async fn asynchronous(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Response, HttpError> {
-    match submit(&api, Scope::Canister(principal(&id)?), &body).await?.1 {
+    match submit(&api, named_canister(&id)?, &body).await?.1 {
         Submitted::Rejected(reject) => Ok(rejected(&reject, false)),
         Submitted::Accepted(_) | Submitted::Known(_) => Ok(StatusCode::ACCEPTED.into_response()),
     }
@@ -130,10 +130,7 @@ fn broken(api: &Api) -> HttpError {
 }
 
 async fn submit(api: &Api, scope: Scope, body: &Bytes) -> Result<(Hash, Submitted), HttpError> {
-    let effective = match scope {
-        Scope::Canister(id) => id,
-        Scope::Subnet => api.keys.subnet_id,
-    };
+    let effective = scope.effective(api.keys.subnet_id);
     let envelope = Envelope::decode(body)?;
     let Content::Call(invocation) = &envelope.content else {
         return Err(HttpError::Bad("the request is not a call".to_owned()));
@@ -150,11 +147,7 @@ async fn submit(api: &Api, scope: Scope, body: &Bytes) -> Result<(Hash, Submitte
         expiry: envelope.ingress_expiry,
     };
     let request = message.id;
-    let checked = match scope {
-        Scope::Canister(_) => check_effective(&message)?,
-        Scope::Subnet => check_creates(&message)?,
-    };
-    if let Err(reject) = checked {
+    if let Err(reject) = check_path(scope, &message)? {
         return Ok((request, Submitted::Rejected(reject)));
     }
     Ok((request, place(api, message, now).await?))
@@ -183,50 +176,31 @@ pub async fn place(api: &Api, message: Ingress, now: u64) -> Result<Submitted, H
     Ok(Submitted::Accepted(api.replica.submit(message, Some(place))?))
 }
 
-/// The canister in the path must be the one that the call is about.
-fn check_effective(message: &Ingress) -> Result<Result<(), Reject>, HttpError> {
-    let due = if message.canister == Principal::management_canister() {
+/// The canister in the path must be the one that the call is about; what is about none may go through any, and through the subnet goes nothing else.
+fn check_path(scope: Scope, message: &Ingress) -> Result<Result<(), Reject>, HttpError> {
+    let management = Principal::management_canister();
+    let target = if message.canister == management {
         match mgmt::target(&message.method, &message.arg) {
             Err(reject) => return Ok(Err(reject)),
-            Ok(None) if in_range(&message.effective) || message.effective == message.canister => {
-                return Ok(Ok(()));
-            }
-            Ok(None) => {
-                return Err(HttpError::Bad(format!(
-                    "{} is not in the canister range",
-                    message.effective
-                )));
-            }
-            Ok(Some(target)) => target,
+            Ok(target) => target,
         }
     } else {
-        message.canister
+        Some(message.canister)
     };
-    if due == message.effective {
-        return Ok(Ok(()));
+    match (scope, target) {
+        (Scope::Subnet, None) => Ok(Ok(())),
+        (Scope::Canister(id), None) if in_range(&id) || id == management => Ok(Ok(())),
+        (Scope::Canister(id), Some(target)) if id == target => Ok(Ok(())),
+        (Scope::Canister(id), None) => Err(HttpError::Bad(format!("{id} is not in the canister range"))),
+        (Scope::Canister(id), Some(target)) => Err(HttpError::Bad(format!(
+            "the effective canister id {id} in the path does not match the call, which is for {target}"
+        ))),
+        (Scope::Subnet, Some(target)) => Err(HttpError::Bad(format!(
+            "`{}` is about canister {target} and goes through it: through the subnet go `create_canister` and \
+             `provisional_create_canister_with_cycles`",
+            message.method
+        ))),
     }
-    Err(HttpError::Bad(format!(
-        "the effective canister id {} in the path does not match the call, which is for {due}",
-        message.effective
-    )))
-}
-
-/// Through the subnet goes only what is about no canister.
-fn check_creates(message: &Ingress) -> Result<Result<(), Reject>, HttpError> {
-    let target = if message.canister == Principal::management_canister() {
-        match mgmt::target(&message.method, &message.arg) {
-            Err(reject) => return Ok(Err(reject)),
-            Ok(None) => return Ok(Ok(())),
-            Ok(Some(target)) => target,
-        }
-    } else {
-        message.canister
-    };
-    Err(HttpError::Bad(format!(
-        "`{}` is about canister {target} and goes through it: through the subnet go `create_canister` and \
-         `provisional_create_canister_with_cycles`",
-        message.method
-    )))
 }
 
 /// Checks that cost the caller nothing when they fail: existence, state, method, controllers, inspection.

@@ -21,6 +21,7 @@ use crate::replica::traffic::{Exceeded, Traffic};
 use crate::replica::{Refused, Replica};
 use crate::wire::cbor::Value;
 use crate::wire::envelope::EnvelopeError;
+use access::Scope;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::response::{IntoResponse, Response};
@@ -118,11 +119,16 @@ fn principal(text: &str) -> Result<Principal, HttpError> {
         .map_err(|error| HttpError::Bad(format!("`{text}` is not a principal: {error}")))
 }
 
-/// Whether an id in a path is that of this node's subnet.
-fn own_subnet(api: &Api, id: &str) -> Result<(), HttpError> {
+/// The scope of a path with the id of a canister.
+fn named_canister(id: &str) -> Result<Scope, HttpError> {
+    principal(id).map(Scope::Canister)
+}
+
+/// The scope of a path with the id of a subnet, which must be this node's.
+fn own_subnet(api: &Api, id: &str) -> Result<Scope, HttpError> {
     let id = principal(id)?;
     if id == api.keys.subnet_id {
-        return Ok(());
+        return Ok(Scope::Subnet);
     }
     Err(HttpError::Bad(format!("{id} is not the subnet of this node")))
 }

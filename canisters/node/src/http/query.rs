@@ -2,7 +2,8 @@
 //!
 //! Source: IC interface specification, "Request: Query call" and "Query signatures".
 
-use super::{Api, HttpError, cbor, own_subnet, principal};
+use super::access::Scope;
+use super::{Api, HttpError, cbor, named_canister, own_subnet};
 use crate::auth::authenticate;
 use crate::exec::call::{Call, not_found};
 use crate::mgmt;
@@ -23,30 +24,7 @@ pub async fn query(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Response, HttpError> {
-    let effective = principal(&id)?;
-    let envelope = Envelope::decode(&body)?;
-    let Content::Query(invocation) = &envelope.content else {
-        return Err(HttpError::Bad("the request is not a query".to_owned()));
-    };
-    let now = api.now()?;
-    authenticate(&envelope, now)?;
-    let call = Call {
-        caller: envelope.sender,
-        method: invocation.method.to_owned(),
-        arg: invocation.arg.into(),
-        time: now,
-    };
-    let answer = if invocation.canister == Principal::management_canister() {
-        management(&api, effective, &call, now)?
-    } else if invocation.canister != effective {
-        return Err(HttpError::Bad(format!(
-            "the canister id in the path does not match the query for {}",
-            invocation.canister
-        )));
-    } else {
-        execute(&api, invocation.canister, call, now).await?
-    };
-    signed(&api, &envelope, &answer, now)
+    ask(&api, named_canister(&id)?, &body).await
 }
 
 /// `POST /api/v3/subnet/<id>/query`. What the specification sends there is left out of this node, and refused by name.
@@ -55,41 +33,52 @@ pub async fn subnet(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Response, HttpError> {
-    own_subnet(&api, &id)?;
-    let envelope = Envelope::decode(&body)?;
+    ask(&api, own_subnet(&api, &id)?, &body).await
+}
+
+async fn ask(api: &Api, scope: Scope, body: &Bytes) -> Result<Response, HttpError> {
+    let envelope = Envelope::decode(body)?;
     let Content::Query(invocation) = &envelope.content else {
         return Err(HttpError::Bad("the request is not a query".to_owned()));
     };
     let now = api.now()?;
     authenticate(&envelope, now)?;
-    let target = if invocation.canister == Principal::management_canister() {
+    let managing = invocation.canister == Principal::management_canister();
+    let target = if managing {
         match mgmt::query_target(invocation.method, invocation.arg) {
-            Err(reject) => return signed(&api, &envelope, &Err(reject), now),
+            Err(reject) => return signed(api, &envelope, &Err(reject), now),
             Ok(target) => target,
         }
     } else {
         invocation.canister
     };
-    Err(HttpError::Bad(format!(
-        "`{}` is about canister {target} and is asked through it, not through the subnet",
-        invocation.method
-    )))
-}
-
-/// A query of the management canister, through the canister that it is about.
-fn management(
-    api: &Api,
-    effective: Principal,
-    call: &Call,
-    now: u64,
-) -> Result<Result<Vec<u8>, Reject>, HttpError> {
-    match mgmt::query_target(&call.method, &call.arg) {
-        Err(reject) => Ok(Err(reject)),
-        Ok(target) if target != effective => Err(HttpError::Bad(format!(
-            "the canister id in the path does not match the query, which is about {target}"
-        ))),
-        Ok(_) => Ok(mgmt::query(&api.replica.views.fresh(now).state, call)),
+    match scope {
+        Scope::Canister(effective) if effective == target => {}
+        Scope::Canister(_) => {
+            let relation = if managing { ", which is about" } else { " for" };
+            return Err(HttpError::Bad(format!(
+                "the canister id in the path does not match the query{relation} {target}"
+            )));
+        }
+        Scope::Subnet => {
+            return Err(HttpError::Bad(format!(
+                "`{}` is about canister {target} and is asked through it, not through the subnet",
+                invocation.method
+            )));
+        }
     }
+    let call = Call {
+        caller: envelope.sender,
+        method: invocation.method.to_owned(),
+        arg: invocation.arg.into(),
+        time: now,
+    };
+    let answer = if managing {
+        mgmt::query(&api.replica.views.fresh(now).state, &call)
+    } else {
+        execute(api, target, call, now).await?
+    };
+    signed(api, &envelope, &answer, now)
 }
 
 /// Executes a query on the present state, unless its canister has too many of them.

@@ -1,7 +1,7 @@
 //! Certified reads of the state tree.
 
 use super::access::{Endpoint, Scope, select};
-use super::{Api, HttpError, cbor, own_subnet, principal};
+use super::{Api, HttpError, cbor, named_canister, own_subnet};
 use crate::auth::authenticate;
 use crate::wire::cbor::Value;
 use crate::wire::envelope::{Content, Envelope};
@@ -16,7 +16,7 @@ pub async fn canister(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Response, HttpError> {
-    read(&api, Scope::Canister(principal(&id)?), false, &body)
+    read(&api, named_canister(&id)?, false, &body)
 }
 
 /// `POST /api/v2/canister/<id>/read_state`.
@@ -25,7 +25,7 @@ pub async fn canister_v2(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Response, HttpError> {
-    read(&api, Scope::Canister(principal(&id)?), true, &body)
+    read(&api, named_canister(&id)?, true, &body)
 }
 
 /// `POST /api/v3/subnet/<id>/read_state`.
@@ -34,8 +34,7 @@ pub async fn subnet(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Response, HttpError> {
-    own_subnet(&api, &id)?;
-    read(&api, Scope::Subnet, false, &body)
+    read(&api, own_subnet(&api, &id)?, false, &body)
 }
 
 /// `POST /api/v2/subnet/<id>/read_state`.
@@ -44,8 +43,7 @@ pub async fn subnet_v2(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Response, HttpError> {
-    own_subnet(&api, &id)?;
-    read(&api, Scope::Subnet, true, &body)
+    read(&api, own_subnet(&api, &id)?, true, &body)
 }
 
 fn read(api: &Api, scope: Scope, v2: bool, body: &Bytes) -> Result<Response, HttpError> {
