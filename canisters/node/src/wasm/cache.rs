@@ -142,7 +142,7 @@ mod tests {
     use super::*;
     use crate::log::disk::Folder;
     use crate::wasm::engine::Engine as Canisters;
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
 
     const KEY: [u8; 32] = [1; 32];
 
@@ -150,28 +150,37 @@ mod tests {
         Cache::new(Arc::new(Folder::open(folder).unwrap().unwrap()), key)
     }
 
+    /// The files of modules in a folder.
+    fn modules(folder: &Path) -> Vec<PathBuf> {
+        let files = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|file| file.unwrap().path());
+        files
+            .filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(PREFIX))
+            .collect()
+    }
+
     /// The file of the one module that an engine compiled into a folder.
-    fn compiled(folder: &Path) -> std::path::PathBuf {
+    fn compiled(folder: &Path) -> PathBuf {
         let engine = Canisters::new().unwrap().keeping(cache(folder, KEY));
         engine
             .compile(&wat::parse_str(r#"(module (func (export "canister_query q")))"#).unwrap())
             .unwrap();
-        let files = std::fs::read_dir(folder)
-            .unwrap()
-            .map(|file| file.unwrap().path());
-        let mut modules =
-            files.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(PREFIX));
-        let only = modules.next().unwrap();
-        assert_eq!(modules.next(), None);
+        let [only] = <[PathBuf; 1]>::try_from(modules(folder)).unwrap();
         only
     }
 
-    fn loads(folder: &Path, key: [u8; 32], file: &Path) -> bool {
+    /// The hash that the name of a module's file tells.
+    fn source(file: &Path) -> Hash {
         let mut source = Hash::default();
         let name = file.file_name().unwrap().to_str().unwrap();
         hex::decode_to_slice(name.strip_prefix(PREFIX).unwrap(), &mut source).unwrap();
+        source
+    }
+
+    fn loads(folder: &Path, key: [u8; 32], file: &Path) -> bool {
         let engine = Canisters::new().unwrap();
-        cache(folder, key).load(engine.inner(), &source).is_some()
+        cache(folder, key).load(engine.inner(), &source(file)).is_some()
     }
 
     #[test]
@@ -207,13 +216,10 @@ mod tests {
     fn code_of_another_version_of_the_engine_is_never_loaded() {
         let folder = tempfile::tempdir().unwrap();
         let file = compiled(folder.path());
-        let mut source = Hash::default();
-        let name = file.file_name().unwrap().to_str().unwrap();
-        hex::decode_to_slice(name.strip_prefix(PREFIX).unwrap(), &mut source).unwrap();
         let whole = std::fs::read(&file).unwrap();
         // as a version would write that does not name itself
         let mut tag = Hmac::<Sha256>::new_from_slice(&KEY).unwrap();
-        tag.update(&source);
+        tag.update(&source(&file));
         tag.update(&whole[TAG..]);
         let other = [&tag.finalize().into_bytes()[..], &whole[TAG..]].concat();
         std::fs::write(&file, other).unwrap();
@@ -226,20 +232,7 @@ mod tests {
         let cache = cache(folder.path(), KEY);
         *cache.written.lock().unwrap() = MOST - 10;
         cache.write(&[1; 32], &[0; 11]).unwrap();
-        assert_eq!(
-            std::fs::read_dir(folder.path())
-                .unwrap()
-                .filter(|file| {
-                    file.as_ref()
-                        .unwrap()
-                        .file_name()
-                        .to_str()
-                        .unwrap()
-                        .starts_with(PREFIX)
-                })
-                .count(),
-            0
-        );
+        assert!(modules(folder.path()).is_empty());
         cache.write(&[1; 32], &[0; 10]).unwrap();
         assert!(folder.path().join(name(&[1; 32])).exists());
     }

@@ -5,8 +5,8 @@
 //! /proc/self/pagemap ─▶ pages that are private now ─▶ only these are compared
 //! ```
 //!
-//! All of the node's `unsafe` code is here and, for a single call, in [`crate::wasm::cache`]. The kernel decides which pages are private, and it is only asked for more than
-//! needed, never for less: what it names is still compared byte by byte, so the result is the same as comparing everything.
+//! All of the node's `unsafe` code is here and, for a single call, in [`crate::wasm::cache`]. The kernel decides which pages
+//! are private, and it is only asked for more than needed, never for less: what it names is still compared byte by byte, so the result is the same as comparing everything.
 //! Where it cannot be asked (no memfd, no pagemap, other page size), [`supported`] is false and heaps are copied as a whole.
 #![allow(unsafe_code)]
 

@@ -16,6 +16,7 @@ const SWAPPED: u64 = 1 << 62;
 const OF_FILE: u64 = 1 << 61;
 /// Entries of the pagemap that are read at once: 32 MiB of memory.
 const ENTRIES: usize = 8_192;
+
 /// The pages of a memory that are not the image's any more: every page that was written, and perhaps some that were not.
 pub fn private_pages(memory: &[u8]) -> io::Result<Vec<u64>> {
     static SCANS: AtomicBool = AtomicBool::new(true);
