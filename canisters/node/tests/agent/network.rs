@@ -1,29 +1,16 @@
 //! A node of its own for each test, and the official agent as its client.
 
-use candid::{CandidType, Decode, Encode, Principal};
+use candid::{Decode, Encode, Principal};
 use dcanary_node::{Config, Node};
 use ic_agent::{Agent, Identity};
-use ic_management_canister_types::{CanisterIdRecord, CanisterInstallMode, CanisterSettings};
+use ic_management_canister_types::{
+    CanisterIdRecord, CanisterInstallMode, InstallCodeArgs, ProvisionalCreateCanisterWithCyclesArgs,
+};
 use std::sync::Once;
 
 /// A running node.
 pub struct Network {
     pub node: Node,
-}
-
-#[derive(CandidType)]
-struct Create {
-    amount: Option<candid::Nat>,
-    settings: Option<CanisterSettings>,
-    specified_id: Option<Principal>,
-}
-
-#[derive(CandidType)]
-struct Install<'a> {
-    mode: CanisterInstallMode,
-    canister_id: Principal,
-    wasm_module: &'a serde_bytes::Bytes,
-    arg: &'a serde_bytes::Bytes,
 }
 
 /// The counter canister.
@@ -66,12 +53,7 @@ pub fn anywhere() -> Principal {
 }
 
 pub async fn create(agent: &Agent) -> Principal {
-    let arg = Encode!(&Create {
-        amount: None,
-        settings: None,
-        specified_id: None
-    })
-    .unwrap();
+    let arg = Encode!(&ProvisionalCreateCanisterWithCyclesArgs::default()).unwrap();
     let reply = agent
         .update(&management(), "provisional_create_canister_with_cycles")
         .with_effective_canister_id(anywhere())
@@ -102,11 +84,12 @@ pub async fn install(
     wasm: &[u8],
     mode: CanisterInstallMode,
 ) -> Result<Vec<u8>, ic_agent::AgentError> {
-    let arg = Encode!(&Install {
+    let arg = Encode!(&InstallCodeArgs {
         mode,
         canister_id: canister,
-        wasm_module: serde_bytes::Bytes::new(wasm),
-        arg: serde_bytes::Bytes::new(b""),
+        wasm_module: wasm.to_vec(),
+        arg: Vec::new(),
+        sender_canister_version: None,
     })
     .unwrap();
     manage(agent, canister, "install_code", arg).await

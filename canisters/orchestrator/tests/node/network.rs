@@ -2,26 +2,12 @@
 
 use std::sync::{LazyLock, Once};
 
-use candid::{CandidType, Decode, Encode, Principal};
+use candid::{Decode, Encode, Principal};
 use dcanary_node::{Config, Modules, Node};
 use ic_agent::{Agent, AgentError, Identity, identity::BasicIdentity};
-use ic_management_canister_types::{CanisterIdRecord, CanisterInstallMode, CanisterSettings};
-use serde_bytes::Bytes;
-
-#[derive(CandidType)]
-struct Create {
-    amount: Option<candid::Nat>,
-    settings: Option<CanisterSettings>,
-    specified_id: Option<Principal>,
-}
-
-#[derive(CandidType)]
-struct Install<'a> {
-    mode: CanisterInstallMode,
-    canister_id: Principal,
-    wasm_module: &'a Bytes,
-    arg: &'a Bytes,
-}
+use ic_management_canister_types::{
+    CanisterIdRecord, CanisterInstallMode, InstallCodeArgs, ProvisionalCreateCanisterWithCyclesArgs,
+};
 
 pub struct Network {
     pub node: Node,
@@ -61,12 +47,7 @@ pub fn principal(who: u8) -> Principal {
 pub async fn create(agent: &Agent) -> Principal {
     // An id that nobody has, to route the creation.
     let anywhere = Principal::from_slice(&[0, 0, 0, 1, 0, 0, 0, 0, 1, 1]);
-    let arg = Encode!(&Create {
-        amount: None,
-        settings: None,
-        specified_id: None
-    })
-    .unwrap();
+    let arg = Encode!(&ProvisionalCreateCanisterWithCyclesArgs::default()).unwrap();
     let reply = agent
         .update(
             &Principal::management_canister(),
@@ -87,11 +68,12 @@ pub async fn install(
     wasm: &[u8],
     arg: &[u8],
 ) -> Result<(), AgentError> {
-    let arg = Encode!(&Install {
+    let arg = Encode!(&InstallCodeArgs {
         mode,
         canister_id,
-        wasm_module: Bytes::new(wasm),
-        arg: Bytes::new(arg)
+        wasm_module: wasm.to_vec(),
+        arg: arg.to_vec(),
+        sender_canister_version: None,
     })
     .unwrap();
     agent

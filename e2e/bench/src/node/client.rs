@@ -6,11 +6,12 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use candid::{CandidType, Decode, Encode, Principal};
+use candid::{Decode, Encode, Principal};
 use futures::future::try_join_all;
 use ic_agent::{Agent, identity::BasicIdentity};
-use ic_management_canister_types::{CanisterIdRecord, CanisterInstallMode, CanisterSettings};
-use serde_bytes::Bytes;
+use ic_management_canister_types::{
+    CanisterIdRecord, CanisterInstallMode, InstallCodeArgs, ProvisionalCreateCanisterWithCyclesArgs,
+};
 
 use super::program::Program;
 
@@ -29,21 +30,6 @@ pub struct Request {
     canister: Principal,
     body: Vec<u8>,
     update: bool,
-}
-
-#[derive(CandidType)]
-struct Create {
-    amount: Option<candid::Nat>,
-    settings: Option<CanisterSettings>,
-    specified_id: Option<Principal>,
-}
-
-#[derive(CandidType)]
-struct Install<'a> {
-    mode: CanisterInstallMode,
-    canister_id: Principal,
-    wasm_module: &'a Bytes,
-    arg: &'a Bytes,
 }
 
 impl Client {
@@ -68,22 +54,19 @@ impl Client {
     /// # Errors
     /// When the node refuses.
     pub async fn deploy(&self, wasm: &[u8], argument: &[u8]) -> Result<Principal> {
-        let create = Encode!(&Create {
-            amount: None,
-            settings: None,
-            specified_id: None
-        })?;
+        let create = Encode!(&ProvisionalCreateCanisterWithCyclesArgs::default())?;
         // routes the creation; nobody has this id
         let anywhere = Principal::from_slice(&[0, 0, 0, 2, 0, 0, 0, 0, 1, 1]);
         let made = self
             .manage("provisional_create_canister_with_cycles", anywhere, create)
             .await?;
         let canister = Decode!(&made, CanisterIdRecord)?.canister_id;
-        let install = Encode!(&Install {
+        let install = Encode!(&InstallCodeArgs {
             mode: CanisterInstallMode::Install,
             canister_id: canister,
-            wasm_module: Bytes::new(wasm),
-            arg: Bytes::new(argument),
+            wasm_module: wasm.to_vec(),
+            arg: argument.to_vec(),
+            sender_canister_version: None,
         })?;
         self.manage("install_code", canister, install).await?;
         Ok(canister)
@@ -112,17 +95,10 @@ impl Client {
     /// # Errors
     /// When they cannot be signed.
     pub fn updates(&self, canister: Principal, method: &str, number: usize) -> Result<Vec<Request>> {
-        let one = |_| {
-            let signed = self.agent.update(&canister, method).with_arg(Vec::new()).sign()?;
-            let url = format!("{}/api/v4/canister/{canister}/call", self.url);
-            Ok(Request {
-                url,
-                canister,
-                body: signed.signed_update,
-                update: true,
-            })
-        };
-        (0..number).map(one).collect()
+        self.requests(canister, "v4", "call", number, || {
+            let builder = self.agent.update(&canister, method).with_arg(Vec::new());
+            Ok(builder.sign()?.signed_update)
+        })
     }
 
     /// So many signed queries without an argument.
@@ -130,14 +106,27 @@ impl Client {
     /// # Errors
     /// When they cannot be signed.
     pub fn queries(&self, canister: Principal, method: &str, number: usize) -> Result<Vec<Request>> {
+        self.requests(canister, "v3", "query", number, || {
+            let builder = self.agent.query(&canister, method).with_arg(Vec::new());
+            Ok(builder.sign()?.signed_query)
+        })
+    }
+
+    fn requests(
+        &self,
+        canister: Principal,
+        version: &str,
+        endpoint: &str,
+        number: usize,
+        body: impl Fn() -> Result<Vec<u8>>,
+    ) -> Result<Vec<Request>> {
+        let url = format!("{}/api/{version}/canister/{canister}/{endpoint}", self.url);
         let one = |_| {
-            let signed = self.agent.query(&canister, method).with_arg(Vec::new()).sign()?;
-            let url = format!("{}/api/v3/canister/{canister}/query", self.url);
             Ok(Request {
-                url,
+                url: url.clone(),
                 canister,
-                body: signed.signed_query,
-                update: false,
+                body: body()?,
+                update: endpoint == "call",
             })
         };
         (0..number).map(one).collect()

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{CANISTERS, CONNECTIONS, Load, client::VERIFIED};
 use crate::{
-    report::Row,
+    report::{Row, grouped},
     stats::{median, range, real},
 };
 
@@ -31,13 +31,10 @@ pub struct Figures {
 impl Figures {
     /// The rows, in the order of the aims.
     pub fn rows(&self) -> Vec<Row> {
-        let mut rows = vec![
-            self.alone(),
-            self.rate(),
-            self.cpu(),
-            self.queries(),
-            self.query_cpu(),
-        ];
+        let verified = format!("one reply in {VERIFIED} verified by the agent; ");
+        let mut rows = vec![self.alone()];
+        rows.extend(self.updates.rows("durable empty updates", &verified, 3_000, 300));
+        rows.extend(self.queries.rows("queries", "", 5_000, 100));
         rows.extend(self.heap());
         rows.extend([self.at_rest(), self.under_load(), self.start(), self.replay()]);
         rows
@@ -55,56 +52,6 @@ impl Figures {
             ),
             aim: "≤ 2 ms and ≤ 10 ms".to_owned(),
             met: Some(half <= 2.0 && most <= 10.0),
-        }
-    }
-
-    fn rate(&self) -> Row {
-        let rate = self.updates.rate();
-        Row {
-            what: format!("durable empty updates, {CONNECTIONS} connections"),
-            figure: format!("{rate:.0} a second"),
-            detail: format!(
-                "{}, signed before, one reply in {VERIFIED} verified by the agent; the clients on the same processors",
-                self.updates.requests
-            ),
-            aim: "≥ 3,000 a second".to_owned(),
-            met: Some(rate >= 3_000.0),
-        }
-    }
-
-    fn cpu(&self) -> Row {
-        let each = self.updates.each();
-        Row {
-            what: "CPU of the node for each of these".to_owned(),
-            figure: format!("{each:.0} µs"),
-            detail: format!("{:.0} ms for all", self.updates.cpu),
-            aim: "≤ 300 µs".to_owned(),
-            met: Some(each <= 300.0),
-        }
-    }
-
-    fn queries(&self) -> Row {
-        let rate = self.queries.rate();
-        Row {
-            what: format!("queries, {CONNECTIONS} connections"),
-            figure: format!("{rate:.0} a second"),
-            detail: format!(
-                "{}, signed before; the clients on the same processors",
-                self.queries.requests
-            ),
-            aim: "≥ 5,000 a second".to_owned(),
-            met: Some(rate >= 5_000.0),
-        }
-    }
-
-    fn query_cpu(&self) -> Row {
-        let each = self.queries.each();
-        Row {
-            what: "CPU of the node for each of these".to_owned(),
-            figure: format!("{each:.0} µs"),
-            detail: format!("{:.0} ms for all", self.queries.cpu),
-            aim: "≤ 100 µs".to_owned(),
-            met: Some(each <= 100.0),
         }
     }
 
@@ -180,6 +127,30 @@ impl Figures {
 }
 
 impl Load {
+    /// How many a second, and the CPU for each, with the least and the most that are aimed at.
+    fn rows(&self, what: &str, how: &str, least: u32, most: u32) -> [Row; 2] {
+        let (rate, each) = (self.rate(), self.each());
+        [
+            Row {
+                what: format!("{what}, {CONNECTIONS} connections"),
+                figure: format!("{rate:.0} a second"),
+                detail: format!(
+                    "{}, signed before; {how}the clients on the same processors",
+                    self.requests
+                ),
+                aim: format!("≥ {} a second", grouped(least)),
+                met: Some(rate >= f64::from(least)),
+            },
+            Row {
+                what: "CPU of the node for each of these".to_owned(),
+                figure: format!("{each:.0} µs"),
+                detail: format!("{:.0} ms for all", self.cpu),
+                aim: format!("≤ {most} µs"),
+                met: Some(each <= f64::from(most)),
+            },
+        ]
+    }
+
     fn rate(&self) -> f64 {
         real(self.requests) / self.took.as_secs_f64()
     }
