@@ -2,12 +2,14 @@
 
 use crate::network::*;
 use crate::process::Program;
+use candid::Principal;
 use dcanary_node::{Config, Node, StartError};
+use ic_agent::Agent;
+use ic_agent::agent::CallResponse;
 use ic_agent::identity::{AnonymousIdentity, BasicIdentity};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
 
 #[tokio::test]
 async fn a_restarted_node_has_its_state_its_keys_and_its_finished_requests() {
@@ -108,83 +110,167 @@ async fn a_folder_is_served_with_the_keys_of_a_file_beside_it_and_with_no_others
     node.shutdown().await.unwrap();
 }
 
+/// A client that increments, one call after the other, and writes down what it was told. A call that got no answer is sent again
+/// before another one is made.
+struct Client {
+    key: u8,
+    /// What was sent and not answered.
+    waiting: Option<Vec<u8>>,
+    /// How many calls it made.
+    made: u64,
+    /// How many of them it sent again.
+    repeated: u64,
+    /// The counter in each answer.
+    told: Vec<u64>,
+}
+
+impl Client {
+    fn new(key: u8) -> Self {
+        Self {
+            key,
+            waiting: None,
+            made: 0,
+            repeated: 0,
+            told: Vec::new(),
+        }
+    }
+
+    fn agent(&self, program: &Program) -> Agent {
+        agent(
+            &program.url,
+            &program.root_key,
+            BasicIdentity::from_raw_key(&[self.key; 32]),
+        )
+    }
+
+    /// Makes a call, or sends the one again that was not answered. Whether it was answered.
+    async fn call(&mut self, agent: &Agent, canister: Principal) -> bool {
+        let request = if let Some(request) = self.waiting.take() {
+            self.repeated += 1;
+            request
+        } else {
+            self.made += 1;
+            agent.update(&canister, "inc").sign().unwrap().signed_update
+        };
+        self.waiting = Some(request.clone());
+        let Ok(CallResponse::Response(reply)) = agent.update_signed(canister, request).await else {
+            return false;
+        };
+        self.waiting = None;
+        self.told.push(counts(&reply)[0]);
+        true
+    }
+
+    /// Calls until it is stopped or gets no answer. Gives itself back, and the largest counter that a query showed.
+    async fn work(
+        mut self,
+        agent: Agent,
+        canister: Principal,
+        mut stop: watch::Receiver<bool>,
+    ) -> (Self, u64) {
+        let mut seen = 0;
+        loop {
+            let calling = async {
+                let answered = self.call(&agent, canister).await;
+                if answered
+                    && self.key == 1
+                    && let Ok(shown) = query(&agent, canister, "get").await
+                {
+                    seen = counts(&shown)[0].max(seen);
+                }
+                answered
+            };
+            let answered = tokio::select! {
+                answered = calling => answered,
+                _ = stop.changed() => false,
+            };
+            if !answered {
+                return (self, seen);
+            }
+        }
+    }
+}
+
+async fn shown(program: &Program, canister: Principal) -> u64 {
+    let reader = agent(&program.url, &program.root_key, AnonymousIdentity);
+    let shown = query(&reader, canister, "get").await.unwrap();
+    let [heap, global, stable] = counts(&shown);
+    assert!(heap == global && global == stable, "{shown:?}");
+    heap
+}
+
+/// `DCANARY_NODE_KILLS` sets how many kills there are; `make soak` does many more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_acknowledged_survives_kill_9_under_load() {
+async fn what_was_acknowledged_survives_kill_9_under_load_and_every_call_is_executed_once() {
+    let wanted: u64 = std::env::var("DCANARY_NODE_KILLS").map_or(8, |text| text.parse().unwrap());
+    let began = Instant::now();
     let folder = tempfile::tempdir().unwrap();
     let mut program = Program::start(folder.path());
     let root_key = program.root_key.clone();
     let canister = deploy(&agent(&program.url, &root_key, AnonymousIdentity)).await;
-    // The client's own log: how many increments were acknowledged, the largest value any reply or query showed.
-    let (acknowledged, sent, seen) = (
-        Arc::new(AtomicU64::new(0)),
-        Arc::new(AtomicU64::new(0)),
-        Arc::new(AtomicU64::new(0)),
-    );
-    for life in 0..5u64 {
-        let stop = Arc::new(AtomicBool::new(false));
-        let load: Vec<_> = (0..6u8)
+    let mut clients: Vec<Client> = (1..=6).map(Client::new).collect();
+    let (mut kills, mut seen) = (0, 0);
+    while kills < wanted {
+        let (stop, stopped) = watch::channel(false);
+        let load: Vec<_> = clients
+            .drain(..)
             .map(|client| {
-                let agent = agent(
-                    &program.url,
-                    &root_key,
-                    BasicIdentity::from_raw_key(&[client + 1; 32]),
-                );
-                let (acknowledged, sent, seen, stop) =
-                    (acknowledged.clone(), sent.clone(), seen.clone(), stop.clone());
-                tokio::spawn(async move {
-                    while !stop.load(Ordering::Relaxed) {
-                        sent.fetch_add(1, Ordering::Relaxed);
-                        let Ok(signed) = agent.update(&canister, "inc").sign() else {
-                            return;
-                        };
-                        let reply = tokio::time::timeout(
-                            Duration::from_secs(2),
-                            agent.update_signed(canister, signed.signed_update),
-                        );
-                        let Ok(Ok(ic_agent::agent::CallResponse::Response(reply))) = reply.await else {
-                            return;
-                        };
-                        acknowledged.fetch_add(1, Ordering::Relaxed);
-                        seen.fetch_max(counts(&reply)[0], Ordering::Relaxed);
-                        if client == 0
-                            && let Ok(shown) = query(&agent, canister, "get").await
-                        {
-                            seen.fetch_max(counts(&shown)[0], Ordering::Relaxed);
-                        }
-                    }
-                })
+                let agent = client.agent(&program);
+                tokio::spawn(client.work(agent, canister, stopped.clone()))
             })
             .collect();
-        tokio::time::sleep(Duration::from_millis(300 + life * 70)).await;
+        tokio::time::sleep(Duration::from_millis(50 + kills * 37 % 250)).await;
         program.kill();
-        stop.store(true, Ordering::Relaxed);
+        kills += 1;
+        stop.send_replace(true);
         for task in load {
-            task.abort();
-            let _ = task.await;
+            let (client, shown) = task.await.unwrap();
+            seen = client
+                .told
+                .iter()
+                .copied()
+                .max()
+                .unwrap_or(0)
+                .max(shown)
+                .max(seen);
+            clients.push(client);
+        }
+        // Now and then it is killed again before it serves.
+        while kills < wanted && kills % 4 == 3 {
+            let starting = Program::spawn(folder.path(), |_| {});
+            tokio::time::sleep(Duration::from_millis(kills * 7 % 60)).await;
+            starting.kill();
+            kills += 1;
         }
         program = Program::start(folder.path());
         assert_eq!(program.root_key, root_key);
-        let shown = query(
-            &agent(&program.url, &root_key, AnonymousIdentity),
-            canister,
-            "get",
-        )
-        .await
-        .unwrap();
-        let [heap, global, stable] = counts(&shown);
-        assert!(heap == global && global == stable, "{shown:?}");
-        let (acknowledged, sent, seen) = (
-            acknowledged.load(Ordering::Relaxed),
-            sent.load(Ordering::Relaxed),
-            seen.load(Ordering::Relaxed),
-        );
+        let counter = shown(&program, canister).await;
         assert!(
-            heap >= acknowledged && heap >= seen && heap <= sent,
-            "{heap}: {acknowledged} acknowledged, {seen} seen, {sent} sent"
+            counter >= seen,
+            "lost: {counter} after {kills} kills, and somebody saw {seen}"
         );
-        println!("life {life}: {acknowledged} acknowledged of {sent} sent, counter {heap}");
     }
-    assert!(acknowledged.load(Ordering::Relaxed) > 50, "there was no load");
+    for client in &mut clients {
+        let agent = client.agent(&program);
+        while client.waiting.is_some() {
+            assert!(client.call(&agent, canister).await, "a call is never answered");
+        }
+    }
+    let made: u64 = clients.iter().map(|client| client.made).sum();
+    let repeated: u64 = clients.iter().map(|client| client.repeated).sum();
+    let mut told: Vec<u64> = clients.iter().flat_map(|client| client.told.clone()).collect();
+    told.sort_unstable();
+    // A reply that was lost would have its counter told once more; a call that was executed twice would leave a gap.
+    let lost = told.windows(2).filter(|pair| pair[0] == pair[1]).count();
+    let twice = told.windows(2).filter(|pair| pair[1] > pair[0] + 1).count();
+    println!(
+        "{kills} kills: {} acknowledged of {made} calls ({repeated} sent again), {lost} lost, {twice} executed twice, {} s",
+        told.len(),
+        began.elapsed().as_secs()
+    );
+    assert_eq!(told, (1..=made).collect::<Vec<_>>());
+    assert_eq!(shown(&program, canister).await, made);
+    assert!(made > wanted && repeated > 0, "there was no load");
     program.kill();
 }
 
