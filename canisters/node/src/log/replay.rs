@@ -160,6 +160,9 @@ impl Replay {
                     self.apply(&file, &entry)?;
                     at += end;
                 }
+                // A process that was killed between writing a record and syncing it leaves one that can be
+                // read and may still be lost.
+                Next::End if last => return settle(disk, &file).map_err(read_error(&file)),
                 Next::End => return Ok(()),
                 Next::Torn if last => return cut(disk, &file, at as u64).map_err(read_error(&file)),
                 Next::Torn => return Err(corrupt(at, "a record is damaged, and later segments exist")),
@@ -198,6 +201,11 @@ impl Replay {
         self.replayed += 1;
         Ok(())
     }
+}
+
+/// Syncs what was read: it is executed and shown from now on.
+fn settle(disk: &dyn Disk, file: &str) -> io::Result<()> {
+    disk.append(file)?.sync()
 }
 
 /// Cuts a record off that was never acknowledged.

@@ -187,6 +187,11 @@ impl FaultyDisk {
         self.inner(|inner| inner.inodes[&inner.names[name]].current.len())
     }
 
+    /// Starts the process again after a kill: everything that was written is there, synced or not.
+    pub fn restart(&self) {
+        self.inner(Inner::begin);
+    }
+
     /// Turns the power off and on: what is on the disk now.
     pub fn reboot(&self) {
         self.inner(|inner| {
@@ -216,8 +221,7 @@ impl FaultyDisk {
             }
             inner.synced_names = names.clone();
             inner.names = names;
-            inner.crashed = false;
-            inner.until_crash = None;
+            inner.begin();
         });
     }
 }
@@ -273,6 +277,13 @@ fn tear(bytes: &mut Vec<u8>, change: &Change, random: &mut StdRng) {
 }
 
 impl Inner {
+    /// Another process: what was to happen to the one before does not happen to it.
+    fn begin(&mut self) {
+        self.crashed = false;
+        self.until_crash = None;
+        self.sync_fails = false;
+    }
+
     /// Counts an operation; the crash comes in the middle of one.
     fn step(&mut self) -> io::Result<bool> {
         self.operations += 1;

@@ -252,6 +252,9 @@ impl Rig {
             if self.random.random_bool(0.05) {
                 self.disk.fill(1);
             }
+            if self.random.random_bool(0.02) {
+                self.disk.fail_next_sync();
+            }
             match journal.append(&entry) {
                 Ok(()) => (round, time) = (round + 1, time + 1),
                 Err(AppendError::Full(_)) => continue,
@@ -300,7 +303,6 @@ impl Rig {
         if let Some(outcome) = state.requests.get(id).unwrap().outcome.clone() {
             self.clients.acknowledged.insert(*id, outcome);
         }
-        self.saw(state);
     }
 
     /// Somebody looked at this state.

@@ -23,6 +23,7 @@ fn note(rig: &mut Rig, id: Hash, answer: Answer) {
     if let Ok(Ok(view)) = answer.blocking_recv() {
         assert!(!view.request_certificate(&id).is_empty());
         rig.told(&id, &view.state);
+        rig.saw(&view.state);
     }
 }
 
