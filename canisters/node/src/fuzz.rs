@@ -4,6 +4,8 @@ use crate::wasm::inspect::inspect;
 use crate::wasm::rewrite::rewrite;
 use crate::wire::cbor::Value;
 use crate::wire::envelope::Envelope;
+use crate::wire::hash::Hash;
+use ic_principal::Principal;
 
 /// A body as CBOR.
 pub fn cbor(bytes: &[u8]) {
@@ -18,9 +20,14 @@ pub fn cbor(bytes: &[u8]) {
 
 /// A request.
 pub fn envelope(bytes: &[u8]) {
-    if let Ok(envelope) = Envelope::decode(bytes) {
-        let _ = crate::auth::authenticate(&envelope, envelope.ingress_expiry);
-    }
+    accepted(bytes);
+}
+
+/// What a request says and who says it, when it is authentic at the last moment that it allows.
+fn accepted(bytes: &[u8]) -> Option<(Principal, Hash)> {
+    let envelope = Envelope::decode(bytes).ok()?;
+    crate::auth::authenticate(&envelope, envelope.ingress_expiry).ok()?;
+    Some((envelope.sender, envelope.request_id))
 }
 
 /// A key and a signature by it: the first byte tells how long the key is.
@@ -45,9 +52,13 @@ pub fn gateway(bytes: &[u8]) {
 /// A module.
 pub fn wasm(bytes: &[u8]) {
     if let Ok(info) = inspect(bytes) {
+        let rewritten = rewrite(bytes, &info);
         assert!(
-            rewrite(bytes, &info).is_ok(),
-            "an accepted module cannot be rewritten"
+            rewritten.is_ok_and(|wasm| wasmparser::Validator::new().validate_all(&wasm).is_ok()),
+            "an accepted module cannot be rewritten into a valid one"
         );
     }
 }
+
+#[cfg(test)]
+mod tests;

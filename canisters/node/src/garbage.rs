@@ -47,7 +47,7 @@ fn damage(whole: &[u8], (changes, cut): &Changes) -> Vec<u8> {
 }
 
 /// A module with something in every section that is looked at.
-fn module() -> &'static [u8] {
+pub fn module() -> &'static [u8] {
     static MODULE: OnceLock<Vec<u8>> = OnceLock::new();
     MODULE.get_or_init(|| {
         wat::parse_str(

@@ -20,7 +20,7 @@ mod cert;
 mod config;
 mod creators;
 mod exec;
-#[cfg(feature = "fuzz")]
+#[cfg(any(test, feature = "fuzz"))]
 #[doc(hidden)]
 pub mod fuzz;
 #[cfg(test)]

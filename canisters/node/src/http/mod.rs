@@ -10,7 +10,7 @@ mod read_state;
 pub mod serve;
 mod status;
 
-#[cfg(feature = "fuzz")]
+#[cfg(any(test, feature = "fuzz"))]
 pub use gateway::read_anything;
 
 use crate::auth::AuthError;

@@ -246,7 +246,7 @@ async fn update(api: &Api, canister: Principal, arg: Vec<u8>) -> Result<Vec<u8>,
 }
 
 /// Reads bytes as the answers that canisters give.
-#[cfg(feature = "fuzz")]
+#[cfg(any(test, feature = "fuzz"))]
 pub fn read_anything(bytes: &[u8]) {
     let _ = answer::decode(bytes);
     let _ = answer::decode_part(bytes);
