@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# The long loops: as `make test`, with more of everything. SOAK_BLOCKS (1,000,000) blocks in one journal, SOAK_CRASHES (10,000) crashes of the
-# node, SOAK_CASES (4,096) cases of each property, SOAK_ROUNDS (3) rounds of the tests that disturb the installation; with any of those, a canary
-# under Argo CD and Flux themselves.
+# The long loops: as `make test`, with more of everything. SOAK_BLOCKS (1,000,000) blocks in one journal, SOAK_CRASHES (100,000) crashes of the
+# node, SOAK_KILLS (1,000) kills of its program under load, SOAK_CASES (4,096) cases of each property, SOAK_ROUNDS (3) rounds of the tests that
+# disturb the installation; with any of those, a canary under Argo CD and Flux themselves.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 cd "$ROOT"
-export DCANARY_SOAK_BLOCKS=${SOAK_BLOCKS:-1000000} DCANARY_NODE_CRASHES=${SOAK_CRASHES:-10000} PROPTEST_CASES=${SOAK_CASES:-4096}
+export DCANARY_SOAK_BLOCKS=${SOAK_BLOCKS:-1000000} DCANARY_NODE_CRASHES=${SOAK_CRASHES:-100000} DCANARY_NODE_KILLS=${SOAK_KILLS:-1000} PROPTEST_CASES=${SOAK_CASES:-4096}
 scripts/prerequisites.sh
 e2e/cluster/build.sh debs
 PATH=$PATH:$(e2e/cluster/build.sh --path debs)/bin
@@ -25,6 +25,7 @@ run() { cargo test --release --locked --quiet --workspace "$@"; }
 soak "two builds of the canisters in two folders" canisters/test-reproducible.sh
 soak "a journal of $DCANARY_SOAK_BLOCKS blocks is upgraded" run --test node -- --nocapture scale::
 soak "$DCANARY_NODE_CRASHES crashes of the node" run -p dcanary-node --lib -- crash
+soak "$DCANARY_NODE_KILLS kills of the node under load" run -p dcanary-node --test agent -- --nocapture kill_9
 soak "the local cluster, broken and recovered" e2e/cluster/selftest.sh
 soak "laws of a run" run --test laws
 if [ "${SOAK_ROUNDS:-3}" -gt 0 ]; then
