@@ -72,8 +72,9 @@ if [ "$what" = all ] || [ "$what" = unit ]; then
   tests unit --exclude dcanary-harness --lib --bin dcanary-bench --test '[!l]*' --test 'ly*' -- --test-threads 6
   if [ "$what" = unit ]; then tests laws --test laws; fi
   suite verifier-python docs/verifier/test.sh
-  # the laws of the interface specification, as any network has to keep them
+  # the laws of the interface specification, as any network has to keep them, and nodes that break one, which the laws must notice
   suite conformance scripts/conformance.sh
+  suite conformance-matrix scripts/conformance.sh matrix
   if [ "$(uname -m)" = x86_64 ]; then
     scripts/prerequisites.sh clients
     suite clients canisters/node/tests/clients/run.sh "$BIN_DIR/dcanary-node" "$OUT_DIR/canisters/orchestrator.wasm"

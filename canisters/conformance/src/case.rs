@@ -1,6 +1,7 @@
 //! What a case is, and how it says that a law does not hold.
 
 use crate::client::Network;
+use crate::faults::Fault;
 use futures::future::BoxFuture;
 use std::fmt::{Debug, Display, Formatter};
 
@@ -45,6 +46,8 @@ pub struct Case {
     pub clause: &'static str,
     /// The law with underscores for spaces.
     pub name: &'static str,
+    /// Faults of a node under which it must fail. A law that notices none is not tested itself, and does not count yet.
+    pub notices: &'static [Fault],
     pub(crate) run: fn(Network) -> BoxFuture<'static, Verdict>,
 }
 
@@ -66,12 +69,13 @@ impl Case {
     }
 }
 
-/// Makes a case of a clause and a function.
+/// Makes a case of a clause, a function, and the faults that it must notice.
 macro_rules! case {
-    ($clause:expr, $law:ident) => {
+    ($clause:expr, $law:ident $(, $fault:ident)*) => {
         $crate::case::Case {
             clause: $clause,
             name: stringify!($law),
+            notices: &[$($crate::faults::Fault::$fault),*],
             run: |network| Box::pin($law(network)),
         }
     };

@@ -1,12 +1,16 @@
-//! Tests the tests: each fault must be noticed by a case, and each case must notice a fault.
+//! Tests the tests: a node with a fault must make cases fail that hold on one without.
 //!
-//! A node without a fault is tried first. What fails there is about the node and not about the fault, and does not count.
+//! The quick form tries each fault with the cases that are meant to notice it; the whole form tries all cases with all faults,
+//! and so finds the cases that notice none. A node without a fault is tried first. What fails there is about the node and
+//! not about the fault, and does not count.
 
 use crate::case::{Case, Failure};
 use crate::cases::all;
 use crate::client::Network;
 use crate::faults::Fault;
 use crate::run::{Options, run as run_cases};
+use futures::StreamExt;
+use futures::stream;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -18,6 +22,21 @@ use tokio::process::{Child, Command};
 /// How long a node may take to serve.
 const START: Duration = Duration::from_mins(1);
 
+/// What is tried.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan<'a> {
+    /// A node that was built with the feature `faults`.
+    pub node: &'a Path,
+    /// Only the faults whose name contains it.
+    pub only: &'a str,
+    /// Whether all cases are tried with each fault, and not only those that are meant to notice it.
+    pub whole: bool,
+    /// How many nodes run at once.
+    pub nodes: usize,
+    /// How the cases of one node are run.
+    pub options: Options,
+}
+
 /// Which cases failed with which fault.
 #[derive(Debug)]
 pub struct Matrix {
@@ -25,10 +44,8 @@ pub struct Matrix {
     noticed: BTreeMap<Fault, BTreeSet<&'static str>>,
     /// The cases that fail without a fault.
     failing: BTreeSet<&'static str>,
-    /// All cases.
+    /// All cases, when all were tried with all faults.
     cases: Vec<Case>,
-    /// Whether all faults were tried.
-    whole: bool,
 }
 
 /// A node that runs until it is dropped.
@@ -79,9 +96,13 @@ impl Node {
         })
     }
 
-    async fn failing(mut self, options: Options) -> Result<BTreeSet<&'static str>, Failure> {
+    async fn failing(
+        mut self,
+        cases: Vec<Case>,
+        options: Options,
+    ) -> Result<BTreeSet<&'static str>, Failure> {
         let network = Network::connect(&self.url).await?;
-        let outcomes = run_cases(&network, all(), options, |_| {}).await;
+        let outcomes = run_cases(&network, cases, options, |_| {}).await;
         self.child.kill().await?;
         Ok(outcomes
             .into_iter()
@@ -91,44 +112,84 @@ impl Node {
     }
 }
 
-/// Runs all cases on a node without and with each fault whose name contains a text; `said` hears of each fault.
+/// The cases of these names.
+fn named(names: &BTreeSet<&str>) -> Vec<Case> {
+    all()
+        .into_iter()
+        .filter(|case| names.contains(case.name))
+        .collect()
+}
+
+/// The cases that are tried with a fault.
+fn tried(fault: Fault, whole: bool) -> Vec<Case> {
+    if whole {
+        return all();
+    }
+    let meant = |case: &Case| case.notices.contains(&fault);
+    all().into_iter().filter(meant).collect()
+}
+
+/// Tries the cases on a node without and with each fault; `said` hears of each.
 ///
 /// # Errors
-/// When the node does not start.
-pub async fn run(
-    node: &Path,
-    only: &str,
-    options: Options,
-    mut said: impl FnMut(&str),
-) -> Result<Matrix, Failure> {
-    let failing = Node::start(node, None).await?.failing(options).await?;
-    said(&format!("without a fault: {} cases fail", failing.len()));
-    let mut noticed = BTreeMap::new();
-    for fault in Fault::ALL
+/// When a node does not start.
+pub async fn run(plan: Plan<'_>, mut said: impl FnMut(&str)) -> Result<Matrix, Failure> {
+    let faults: Vec<_> = Fault::ALL
         .iter()
         .copied()
-        .filter(|fault| fault.name().contains(only))
-    {
-        let with = Node::start(node, Some(fault)).await?.failing(options).await?;
+        .filter(|fault| fault.name().contains(plan.only))
+        .collect();
+    let names = faults
+        .iter()
+        .flat_map(|fault| tried(*fault, plan.whole))
+        .map(|case| case.name)
+        .collect();
+    let sound = Node::start(plan.node, None).await?;
+    let failing = sound.failing(named(&names), plan.options).await?;
+    said(&format!(
+        "without a fault: {} of {} cases fail",
+        failing.len(),
+        names.len()
+    ));
+    let mut running = stream::iter(faults)
+        .map(|fault| async move {
+            let node = Node::start(plan.node, Some(fault)).await?;
+            let failing = node.failing(tried(fault, plan.whole), plan.options).await?;
+            Ok::<_, Failure>((fault, failing))
+        })
+        .buffer_unordered(plan.nodes);
+    let mut noticed = BTreeMap::new();
+    while let Some(result) = running.next().await {
+        let (fault, with) = result?;
         let by: BTreeSet<_> = with.difference(&failing).copied().collect();
         said(&format!("{}: noticed by {}", fault.name(), by.len()));
         noticed.insert(fault, by);
     }
+    let cases = if plan.whole && plan.only.is_empty() {
+        all()
+    } else {
+        Vec::new()
+    };
     Ok(Matrix {
         noticed,
         failing,
-        cases: all(),
-        whole: only.is_empty(),
+        cases,
     })
 }
 
 impl Matrix {
-    fn unnoticed(&self) -> Vec<Fault> {
-        let unnoticed = self.noticed.iter().filter(|(_, cases)| cases.is_empty());
-        unnoticed.map(|(fault, _)| *fault).collect()
+    /// Faults that one of the cases that are meant to notice them does not notice.
+    fn missed(&self) -> Vec<(Fault, Vec<&'static str>)> {
+        let missed = self.noticed.iter().map(|(fault, noticed)| {
+            let meant = tried(*fault, false).into_iter().map(|case| case.name);
+            (*fault, meant.filter(|case| !noticed.contains(case)).collect())
+        });
+        missed
+            .filter(|(_, cases): &(_, Vec<_>)| !cases.is_empty())
+            .collect()
     }
 
-    /// Cases that no fault makes fail.
+    /// Cases that no fault makes fail; none when not all were tried.
     fn idle(&self) -> Vec<&'static str> {
         let names = self.cases.iter().map(|case| case.name);
         names
@@ -136,37 +197,51 @@ impl Matrix {
             .collect()
     }
 
-    /// Whether every fault is noticed and, when all faults were tried, every case notices one.
-    pub fn is_complete(&self) -> bool {
-        self.unnoticed().is_empty() && self.failing.is_empty() && (!self.whole || self.idle().is_empty())
+    /// How many faults were noticed by all cases that are meant to, and how many were not.
+    pub fn counts(&self) -> (usize, usize) {
+        let missed = self.missed().len();
+        (self.noticed.len() - missed, missed)
     }
 
-    /// The matrix for people: a paragraph for each fault, and what is missing.
+    /// Whether every fault is noticed by the cases that are meant to, and these hold without a fault.
+    pub fn is_good(&self) -> bool {
+        self.missed().is_empty() && self.failing.is_empty()
+    }
+
+    /// The matrix for people: a paragraph for each fault when all cases were tried, and what is missing.
     pub fn report(&self) -> String {
         let mut text = String::new();
-        for (fault, cases) in &self.noticed {
+        for (fault, cases) in self.noticed.iter().filter(|_| !self.cases.is_empty()) {
             // Writing into a string cannot fail.
             let _ = writeln!(text, "\n{} ({})", fault.name(), fault.sentence());
             for case in cases {
-                let expected = if fault.expected().contains(case) { "*" } else { " " };
-                let _ = writeln!(text, "  {expected} {case}");
-            }
-            for case in fault.expected().iter().filter(|case| !cases.contains(*case)) {
-                let _ = writeln!(text, "  ! {case} was expected to notice it");
+                let meant = self
+                    .cases
+                    .iter()
+                    .any(|law| law.name == *case && law.notices.contains(fault));
+                let _ = writeln!(text, "  {} {case}", if meant { "*" } else { " " });
             }
         }
-        let mut missing = |title: &str, names: Vec<&str>| {
-            if !names.is_empty() {
-                let _ = writeln!(text, "\n{title}:\n  {}", names.join("\n  "));
+        if !self.failing.is_empty() {
+            let failing: Vec<_> = self.failing.iter().copied().collect();
+            let _ = writeln!(text, "\nfail without a fault:\n  {}", failing.join("\n  "));
+        }
+        for (fault, cases) in self.missed() {
+            let cases = cases.join("\n  ");
+            let _ = writeln!(
+                text,
+                "\nnot noticed: {} ({}) by\n  {cases}",
+                fault.name(),
+                fault.sentence()
+            );
+        }
+        if !self.cases.is_empty() {
+            let idle = self.idle();
+            let busy = self.cases.len() - idle.len();
+            let _ = writeln!(text, "\n{busy} of {} laws notice a fault", self.cases.len());
+            if !idle.is_empty() {
+                let _ = writeln!(text, "notice none:\n  {}", idle.join("\n  "));
             }
-        };
-        missing("fail without a fault", self.failing.iter().copied().collect());
-        missing(
-            "noticed by no case",
-            self.unnoticed().into_iter().map(Fault::name).collect(),
-        );
-        if self.whole {
-            missing("notice no fault", self.idle());
         }
         text
     }
@@ -178,11 +253,15 @@ impl Matrix {
             .iter()
             .map(|(fault, cases)| (fault.name(), cases))
             .collect();
-        let unnoticed: Vec<_> = self.unnoticed().into_iter().map(Fault::name).collect();
+        let missed: BTreeMap<_, _> = self
+            .missed()
+            .into_iter()
+            .map(|(fault, cases)| (fault.name(), cases))
+            .collect();
         json!({
             "faults": faults,
             "failing_without_fault": self.failing,
-            "unnoticed": unnoticed,
+            "not_noticed": missed,
             "cases_without_fault": self.idle(),
         })
     }

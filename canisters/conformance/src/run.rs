@@ -88,8 +88,8 @@ async fn one(network: Network, case: Case, timeout: Duration) -> Outcome {
 pub fn line(outcome: &Outcome) -> String {
     let case = outcome.case;
     match &outcome.failure {
-        None => format!("ok      {} [{}]", case.law(), case.clause),
-        Some(failure) => format!("FAILED  {} [{}]\n        {failure}", case.law(), case.clause),
+        None => format!("holds   {} [{}]", case.law(), case.clause),
+        Some(failure) => format!("broken  {} [{}]\n        {failure}", case.law(), case.clause),
     }
 }
 

@@ -20,6 +20,7 @@ mod cert;
 mod config;
 mod creators;
 mod exec;
+mod faults;
 #[cfg(any(test, feature = "fuzz"))]
 #[doc(hidden)]
 pub mod fuzz;
@@ -41,6 +42,8 @@ mod wire;
 pub use config::{Config, Modules};
 pub use creators::{Creators, CreatorsError};
 pub use exec::memory::{MemoryUse, TooLittleMemory, memory_of_canisters};
+#[cfg(feature = "faults")]
+pub use faults::{Fault, break_rule};
 pub use mode::{Mode, ModeError};
 pub use node::{Node, NodeFailed, StartError};
 pub use quotas::{Quota, QuotaError, Quotas};

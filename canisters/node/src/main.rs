@@ -60,6 +60,10 @@ struct Arguments {
     /// A file to write `{"url", "root_key"}` to when the node serves.
     #[arg(long)]
     ready_file: Option<PathBuf>,
+    /// The rule to break on purpose.
+    #[cfg(feature = "faults")]
+    #[arg(long)]
+    fault: Option<dcanary_node::Fault>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -119,7 +123,7 @@ fn copy(command: &Command) -> anyhow::Result<()> {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+pub(crate) async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     if let Some(command) = &arguments.command {
         return copy(command);
@@ -128,6 +132,10 @@ async fn main() -> anyhow::Result<()> {
         .with_env_filter(EnvFilter::try_from_env("DCANARY_LOG").unwrap_or_else(|_| EnvFilter::new("info")))
         .with_writer(std::io::stderr)
         .init();
+    #[cfg(feature = "faults")]
+    if let Some(fault) = arguments.fault {
+        dcanary_node::break_rule(fault);
+    }
     let mut config = match arguments.data {
         Some(folder) => Config::durable(folder),
         None => Config::ephemeral(),

@@ -10,6 +10,7 @@ pub mod key;
 #[cfg(test)]
 mod tests;
 
+use crate::faults::{Fault, broken};
 use crate::wire::envelope::{Content, Envelope, SignedDelegation};
 use ic_principal::Principal;
 use key::{KeyError, PublicKey};
@@ -63,14 +64,20 @@ pub enum AuthError {
 pub fn authenticate(envelope: &Envelope<'_>, now: u64) -> Result<(), AuthError> {
     check_expiry(envelope, now)?;
     if envelope.sender == Principal::anonymous() {
-        if envelope.pubkey.is_some() || envelope.signature.is_some() || !envelope.delegations.is_empty() {
+        let proof =
+            envelope.pubkey.is_some() || envelope.signature.is_some() || !envelope.delegations.is_empty();
+        if proof && !broken(Fault::ProofOptional) {
             return Err(AuthError::AnonymousWithProof);
         }
         return Ok(());
     }
+    if (envelope.pubkey.is_none() || envelope.signature.is_none()) && broken(Fault::ProofOptional) {
+        return Ok(());
+    }
     let pubkey = envelope.pubkey.ok_or(AuthError::ProofMissing("sender_pubkey"))?;
     let signature = envelope.signature.ok_or(AuthError::ProofMissing("sender_sig"))?;
-    if Principal::self_authenticating(pubkey) != envelope.sender {
+    let owned = Principal::self_authenticating(pubkey) == envelope.sender;
+    if !owned && !broken(Fault::AcceptBorrowedSender) {
         return Err(AuthError::SenderMismatch);
     }
     let signer = follow(pubkey, &envelope.delegations, envelope, now)?;
@@ -89,7 +96,9 @@ fn check_expiry(envelope: &Envelope<'_>, now: u64) -> Result<(), AuthError> {
     }
     let latest = now.saturating_add(MAX_TTL + PERMITTED_DRIFT);
     let expiry = envelope.ingress_expiry;
-    if expiry < now || expiry > latest {
+    let past = expiry < now && !broken(Fault::AcceptExpired);
+    let distant = expiry > latest && !broken(Fault::AcceptDistantExpiry);
+    if past || distant {
         return Err(AuthError::Expiry { expiry, now, latest });
     }
     Ok(())
@@ -102,13 +111,16 @@ fn follow(
     envelope: &Envelope<'_>,
     now: u64,
 ) -> Result<PublicKey, AuthError> {
+    if !delegations.is_empty() && broken(Fault::NoDelegations) {
+        return Err(AuthError::SenderMismatch);
+    }
     let mut seen = vec![pubkey];
     let mut signer = PublicKey::from_der(pubkey)?;
     for delegation in delegations {
-        if delegation.expiration < now {
+        if delegation.expiration < now && !broken(Fault::IgnoreDelegationExpiry) {
             return Err(AuthError::DelegationExpired(delegation.expiration));
         }
-        if seen.contains(&delegation.pubkey) {
+        if seen.contains(&delegation.pubkey) && !broken(Fault::IgnoreDelegationLimits) {
             return Err(AuthError::DelegationCycle);
         }
         check_scope(delegation, &envelope.content)?;
@@ -123,7 +135,8 @@ fn follow(
 
 /// What each link allows, and so what the chain allows: no link can lift what one before it restricts.
 fn check_scope(delegation: &SignedDelegation<'_>, content: &Content<'_>) -> Result<(), AuthError> {
-    if delegation.queries_only && matches!(content, Content::Call(_)) {
+    let queries_only = delegation.queries_only && !broken(Fault::IgnoreDelegationPermissions);
+    if queries_only && matches!(content, Content::Call(_)) {
         return Err(AuthError::QueriesOnly);
     }
     match content {

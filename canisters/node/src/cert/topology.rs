@@ -2,6 +2,7 @@
 
 use super::keys::Keys;
 use super::tree::Tree;
+use crate::faults::{Fault, broken};
 use crate::wire::cbor;
 use ic_principal::Principal;
 
@@ -37,7 +38,12 @@ pub fn canister_ranges(keys: &Keys) -> Tree {
 
 /// `/subnet` as the subnet certifies it. The legacy `canister_ranges` below it serves older clients.
 pub fn subnet(keys: &Keys) -> Tree {
-    let node = Tree::map([("public_key", Tree::leaf(&keys.node_der))]);
+    let key = if broken(Fault::HideNodes) {
+        [].as_slice()
+    } else {
+        keys.node_der.as_slice()
+    };
+    let node = Tree::map([("public_key", Tree::leaf(key))]);
     let subnet = Tree::map([
         ("public_key", Tree::leaf(keys.subnet.der())),
         ("canister_ranges", Tree::leaf(ranges())),
@@ -49,6 +55,13 @@ pub fn subnet(keys: &Keys) -> Tree {
 
 /// The tree that the root key signs for the subnet.
 pub fn delegation(keys: &Keys, time: u64) -> Tree {
+    if broken(Fault::DelegationWithoutRanges) {
+        let subnet = Tree::map([("public_key", Tree::leaf(keys.subnet.der()))]);
+        return Tree::map([
+            ("subnet", Tree::map([(keys.subnet_id.as_slice(), subnet)])),
+            ("time", Tree::leaf(crate::wire::hash::leb128(time))),
+        ]);
+    }
     let subnet = Tree::map([
         ("public_key", Tree::leaf(keys.subnet.der())),
         ("canister_ranges", Tree::leaf(ranges())),

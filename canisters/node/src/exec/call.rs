@@ -3,6 +3,7 @@
 use super::limits::{Limits, budget};
 use super::quota::Growth;
 use super::run::{Done, Entry, Job, run};
+use crate::faults::{Fault, broken};
 use crate::state::canister::{Canister, Code, Status};
 use crate::state::logs::Logs;
 use crate::state::request::Reject;
@@ -66,6 +67,7 @@ pub fn ready(canister: &Canister) -> Result<&Arc<Code>, Reject> {
     let id = canister.id;
     match canister.status {
         Status::Running => {}
+        Status::Stopping | Status::Stopped if broken(Fault::StoppedTakesCalls) => {}
         Status::Stopping => {
             return Err(Reject::new(
                 ErrorCode::CanisterStopping,
@@ -84,8 +86,13 @@ pub fn ready(canister: &Canister) -> Result<&Arc<Code>, Reject> {
 
 /// The rejection of calls to an empty canister.
 pub fn no_code(id: Principal) -> Reject {
+    let error = if broken(Fault::MissingMethodIsAbsent) {
+        ErrorCode::CanisterNotFound
+    } else {
+        ErrorCode::CanisterWasmModuleNotFound
+    };
     Reject::new(
-        ErrorCode::CanisterWasmModuleNotFound,
+        error,
         format!(
             "Error from Canister {id}: Attempted to execute a message, but the canister contains no Wasm module"
         ),
@@ -94,13 +101,19 @@ pub fn no_code(id: Principal) -> Reject {
 
 /// The rejection of calls to a canister that does not exist.
 pub fn not_found(id: Principal) -> Reject {
-    Reject::new(ErrorCode::CanisterNotFound, format!("Canister {id} not found"))
+    let error = if broken(Fault::AbsentIsError) {
+        ErrorCode::CanisterTrapped
+    } else {
+        ErrorCode::CanisterNotFound
+    };
+    Reject::new(error, format!("Canister {id} not found"))
 }
 
 /// The kind of a method, or the rejection when there is none that can be called this way.
 pub fn method(code: &Code, id: Principal, name: &str, query: bool) -> Result<MethodKind, Reject> {
     let found = code.compiled.info.methods.get(name).copied();
     match found {
+        Some(kind) if broken(Fault::AnyMethodAnyWay) => Ok(kind),
         Some(MethodKind::CompositeQuery) if !query => Err(Reject::new(
             ErrorCode::CompositeQueryCalledInReplicatedMode,
             format!("Error from Canister {id}: Composite query `{name}` cannot be called in replicated mode"),
@@ -112,8 +125,13 @@ pub fn method(code: &Code, id: Principal, name: &str, query: bool) -> Result<Met
 }
 
 fn method_not_found(id: Principal, kind: &str, name: &str) -> Reject {
+    let error = if broken(Fault::MissingMethodIsAbsent) {
+        ErrorCode::CanisterNotFound
+    } else {
+        ErrorCode::CanisterMethodNotFound
+    };
     Reject::new(
-        ErrorCode::CanisterMethodNotFound,
+        error,
         format!("Error from Canister {id}: Canister has no {kind} method '{name}'."),
     )
 }
@@ -125,12 +143,21 @@ impl Executor {
             .settings
             .environment_variables
             .iter()
+            .filter(|_| !broken(Fault::NoEnvironment))
             .map(|variable| (variable.name.clone(), variable.value.clone()))
             .collect();
         View {
             arg: call.arg.clone(),
-            caller: call.caller,
-            canister: canister.id,
+            caller: if broken(Fault::CallerIsAnonymous) {
+                Principal::anonymous()
+            } else {
+                call.caller
+            },
+            canister: if broken(Fault::WrongSelf) {
+                self.network.subnet
+            } else {
+                canister.id
+            },
             method: call.method.clone(),
             time: call.time,
             version: canister.version,
@@ -143,7 +170,11 @@ impl Executor {
             controllers: canister.settings.controllers.as_slice().into(),
             environment: Arc::new(environment),
             subnet: self.network.subnet,
-            root_key: self.network.root_key.clone(),
+            root_key: if broken(Fault::WrongSelf) {
+                [].into()
+            } else {
+                self.network.root_key.clone()
+            },
             certificate: None,
             timer: canister.timer,
             message: Message::default(),
@@ -155,7 +186,7 @@ impl Executor {
     pub fn inspect(&self, canister: &Canister, call: &Call) -> Result<(), Reject> {
         let code = ready(canister)?;
         method(code, canister.id, &call.method, false)?;
-        if !inspects(canister) {
+        if !inspects(canister) || broken(Fault::IgnoreInspection) {
             return Ok(());
         }
         let done = run(
@@ -185,7 +216,12 @@ impl Executor {
 pub fn answer(answer: Option<Answer>, id: Principal) -> Result<Vec<u8>, Reject> {
     match answer {
         Some(Answer::Reply(data)) => Ok(data),
-        Some(Answer::Reject(message)) => Err(Reject::new(ErrorCode::CanisterRejectedMessage, message)),
+        Some(Answer::Reject(message)) => {
+            #[cfg(feature = "faults")]
+            let message = crate::faults::kept::reject_message(message);
+            Err(Reject::new(ErrorCode::CanisterRejectedMessage, message))
+        }
+        None if broken(Fault::SilenceIsReply) => Ok(Vec::new()),
         None => Err(did_not_reply(id)),
     }
 }

@@ -3,6 +3,7 @@
 use super::call::{Call, advance, answer, did_not_reply, shown};
 use super::machine::Machine;
 use super::run::{Entry, Stopped};
+use crate::faults::{Fault, broken};
 use crate::state::calls::{Callback, Context, Response, label, parse};
 use crate::state::canister::Canister;
 use crate::state::request::{Outcome, Reject};
@@ -61,7 +62,11 @@ impl Machine {
             time: self.state().time,
         };
         let mut message = Message {
-            available: context.available,
+            available: if broken(Fault::CallbackWithoutCycles) {
+                0
+            } else {
+                context.available
+            },
             refunded: response.refund,
             deadline: context.origin.deadline(),
             reject,
@@ -85,6 +90,8 @@ impl Machine {
                     let outcome = answer(given, canister.id);
                     self.answer(&context.origin, outcome, refund);
                 }
+                #[cfg(feature = "faults")]
+                self.clean_up_too(&canister.id, callback, &call, message);
                 return None;
             }
             Err(stopped) => stopped,
@@ -94,9 +101,15 @@ impl Machine {
         call.arg = [].into();
         // Nothing of it is left but the cycles that came back and what it printed.
         let mut left = canister.clone();
+        #[cfg(feature = "faults")]
+        {
+            left = crate::faults::kept::left(&left).0;
+            crate::faults::kept::roll_back(&mut left);
+        }
         left.append_logs(&stopped.logs);
         let cleaned = callback
             .cleanup
+            .filter(|_| !broken(Fault::SkipCleanup))
             .map(|cleanup| self.execute(&left, Contexts::C, Entry::Callback(cleanup), &call, message));
         match cleaned {
             Some(Ok(done)) => {
@@ -105,6 +118,10 @@ impl Machine {
                 self.commit(next, &changed);
             }
             failed => {
+                #[cfg(feature = "faults")]
+                {
+                    left = crate::faults::kept::left(&left).0;
+                }
                 if let Some(Err(Stopped { logs, .. })) = failed {
                     left.append_logs(&logs);
                 }
@@ -112,6 +129,21 @@ impl Machine {
             }
         }
         Some(stopped.reject)
+    }
+
+    /// Runs the cleanup of a callback that ended well.
+    #[cfg(feature = "faults")]
+    fn clean_up_too(&mut self, id: &Principal, callback: &Callback, call: &Call, message: Message) {
+        let Some(cleanup) = callback.cleanup.filter(|_| broken(Fault::CleanupAlways)) else {
+            return;
+        };
+        let Some(canister) = self.state().canister(id).cloned() else {
+            return;
+        };
+        if let Ok(done) = self.execute(&canister, Contexts::C, Entry::Callback(cleanup), call, message) {
+            let (next, changed) = advance(&canister, done);
+            self.commit(next, &changed);
+        }
     }
 
     /// Keeps a context that waits for answers; ends one that does not. `failed` is why its last callback was stopped.
@@ -122,7 +154,9 @@ impl Machine {
             return;
         }
         self.state.calls.contexts.remove(&at);
-        if !context.answered {
+        if !context.answered && failed.is_none() && broken(Fault::SilenceIsReply) {
+            self.answer(&context.origin, Ok(Vec::new()), context.available);
+        } else if !context.answered {
             // Nothing is left that could answer.
             let reject = failed.unwrap_or_else(|| did_not_reply(*owner));
             self.answer(&context.origin, Err(reject), context.available);

@@ -7,6 +7,7 @@ use super::call::{Call, Executor, advance, answer, did_not_reply, method, not_fo
 use super::limits::budget;
 use super::quota::Growth;
 use super::run::{Done, Entry, Job, Stopped, run};
+use crate::faults::{Fault, broken};
 use crate::state::State;
 use crate::state::calls::Function;
 use crate::state::canister::Canister;
@@ -52,6 +53,9 @@ impl Executor {
         call: &Call,
         certificate: Option<Arc<[u8]>>,
     ) -> Result<Vec<u8>, Reject> {
+        if broken(Fault::InspectEverything) {
+            self.inspect(canister, call)?;
+        }
         let mut graph = Graph {
             executor: self,
             state,
@@ -75,6 +79,7 @@ impl Graph<'_> {
         let export = kind.export(&call.method);
         let composite = kind == MethodKind::CompositeQuery;
         let kind = if composite { Contexts::CQ } else { Contexts::NRQ };
+        let composite = composite || broken(Fault::CompositeKeepsState);
         let mut local = Local {
             canister: canister.clone(),
             call,
@@ -82,6 +87,10 @@ impl Graph<'_> {
             composite,
             instructions: 0,
         };
+        #[cfg(feature = "faults")]
+        if composite {
+            crate::faults::kept::after_composite(&mut local.canister);
+        }
         let done = self.execute(&mut local, kind, Entry::Export(&export), Message::default())?;
         let (mut given, mut calls) = take(&mut local, done);
         let mut failed = None;
@@ -89,7 +98,12 @@ impl Graph<'_> {
         while given.is_none()
             && let Some(outgoing) = calls.pop_front()
         {
-            let result = self.call(canister.id, &outgoing, depth);
+            // Only who is asked by the user has a certificate.
+            let certificate = local
+                .certificate
+                .clone()
+                .filter(|_| broken(Fault::CertificateForAll));
+            let result = self.call(canister.id, &outgoing, certificate, depth);
             failed = match self.call_back(&mut local, &outgoing, result) {
                 Ok(done) => {
                     let (answer, more) = take(&mut local, done);
@@ -107,10 +121,19 @@ impl Graph<'_> {
         }
     }
 
-    fn call(&mut self, caller: Principal, outgoing: &Outgoing, depth: u32) -> Result<Vec<u8>, Reject> {
+    fn call(
+        &mut self,
+        caller: Principal,
+        outgoing: &Outgoing,
+        certificate: Option<Arc<[u8]>>,
+        depth: u32,
+    ) -> Result<Vec<u8>, Reject> {
         let Some(callee) = self.state.canister(&outgoing.callee).cloned() else {
             return Err(not_found(outgoing.callee));
         };
+        if broken(Fault::LonelyComposite) {
+            return Err(not_found(outgoing.callee));
+        }
         if depth + 1 >= MAX_DEPTH {
             return Err(Reject::new(
                 ErrorCode::QueryCallGraphTooDeep,
@@ -123,7 +146,7 @@ impl Graph<'_> {
             arg: outgoing.payload.as_slice().into(),
             time: self.time,
         };
-        self.evaluate(&callee, call, None, depth + 1)
+        self.evaluate(&callee, call, certificate, depth + 1)
     }
 
     fn call_back(
@@ -144,7 +167,7 @@ impl Graph<'_> {
         };
         let result = self.execute(local, kind, Entry::Callback(function), message.clone());
         if result.is_err()
-            && let Some(cleanup) = outgoing.cleanup
+            && let Some(cleanup) = outgoing.cleanup.filter(|_| !broken(Fault::SkipCleanup))
             && let Ok(done) = self.execute(local, Contexts::CC, Entry::Callback(cleanup), message)
         {
             take(local, done);
@@ -209,6 +232,8 @@ fn take(local: &mut Local, mut done: Done) -> (Option<Answer>, VecDeque<Outgoing
         (local.canister, _) = advance(&local.canister, done);
         // Nothing has been changed.
         local.canister.version = version;
+        #[cfg(feature = "faults")]
+        crate::faults::kept::composite(&local.canister);
     }
     taken
 }

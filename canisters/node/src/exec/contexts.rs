@@ -12,6 +12,7 @@ use super::call::{Call, advance, answer, balance, method, no_code, not_found, pr
 use super::limits::budget;
 use super::machine::Machine;
 use super::run::{Done, Entry, Job, Stopped, run};
+use crate::faults::{Fault, broken};
 use crate::state::calls::{Callback, Context, Origin, Request, Response, label, of};
 use crate::state::canister::Canister;
 use crate::state::logs::Logs;
@@ -57,6 +58,12 @@ impl Machine {
             Ok(kind) => kind,
             Err(reject) => return refused(reject),
         };
+        if broken(Fault::InspectEverything)
+            && matches!(origin, Origin::Canister { .. })
+            && let Err(reject) = self.executor.inspect(&canister, call)
+        {
+            return refused(reject);
+        }
         if let Some(reject) = too_few_cycles(&canister, call, &origin, cycles) {
             return refused(reject);
         }
@@ -71,7 +78,17 @@ impl Machine {
         let mut done = match self.execute(&canister, kind, Entry::Export(&export), call, message) {
             Ok(done) => done,
             Err(Stopped { reject, logs, .. }) => {
+                #[cfg(feature = "faults")]
+                let (canister, calls) = {
+                    let (canister, calls) = crate::faults::kept::left(&canister);
+                    (Arc::new(canister), calls)
+                };
                 self.keep(&canister, canister.cycles, &logs);
+                #[cfg(feature = "faults")]
+                if !calls.is_empty() {
+                    let context = crate::faults::kept::context(call.caller);
+                    self.open(id, canister.version, context, calls);
+                }
                 return refused(reject);
             }
         };
@@ -87,7 +104,7 @@ impl Machine {
             instructions: done.instructions,
             outstanding: 0,
         };
-        if update {
+        if update || broken(Fault::QueryKeepsState) {
             let (next, changed) = advance(&canister, done);
             self.commit(next, &changed);
         } else {
@@ -100,6 +117,8 @@ impl Machine {
                 refund: refund.saturating_add(available),
             });
         }
+        #[cfg(feature = "faults")]
+        crate::faults::kept::before_call(&canister);
         self.open(id, canister.version, context, calls);
         given.map(|given| Answered {
             outcome: answer(Some(given), id),
@@ -115,11 +134,17 @@ impl Machine {
         };
         // Whatever becomes of it, it is not due any more.
         let mut canister = (**canister).clone();
+        #[cfg(feature = "faults")]
+        let due = canister.timer;
         canister.timer = 0;
-        let has_timer = canister
-            .code
-            .as_ref()
-            .is_some_and(|code| code.compiled.info.entry_points.iter().any(|name| name == TIMER));
+        #[cfg(feature = "faults")]
+        if crate::faults::kept::timer_stays(id) {
+            canister.timer = due;
+        }
+        let has_timer = canister.code.as_ref().is_some_and(|code| {
+            let mut names = code.compiled.info.entry_points.iter();
+            names.any(|name| name == TIMER) && !broken(Fault::TimerNeverFires)
+        });
         let call = Call {
             caller: Principal::management_canister(),
             method: String::new(),
@@ -132,6 +157,10 @@ impl Machine {
         let mut done = match result {
             Some(Ok(done)) => done,
             stopped => {
+                #[cfg(feature = "faults")]
+                {
+                    canister = crate::faults::kept::left(&canister).0;
+                }
                 if let Some(Err(Stopped { logs, .. })) = stopped {
                     canister.append_logs(&logs);
                 }
@@ -182,7 +211,7 @@ impl Machine {
                 },
                 budget,
                 entry,
-                keep: kind != Contexts::RQ,
+                keep: kind != Contexts::RQ || broken(Fault::QueryKeepsState),
             },
         );
         self.used += match &result {
@@ -204,7 +233,16 @@ impl Machine {
     }
 
     /// Sends calls on their way; `version` is the one that the code of the caller saw.
-    pub(super) fn post(&mut self, caller: Principal, version: u64, context: u64, outgoing: Vec<Outgoing>) {
+    pub(super) fn post(
+        &mut self,
+        caller: Principal,
+        version: u64,
+        context: u64,
+        mut outgoing: Vec<Outgoing>,
+    ) {
+        if broken(Fault::ReorderPair) {
+            outgoing.reverse();
+        }
         let now = self.state().time;
         for call in outgoing {
             let number = self.state.calls.number();
@@ -241,6 +279,12 @@ impl Machine {
 
     /// Gives an answer to who waits for it.
     pub(super) fn answer(&mut self, origin: &Origin, outcome: Result<Vec<u8>, Reject>, refund: u128) {
+        let refund = if broken(Fault::LoseRefund) { 0 } else { refund };
+        let outcome = if broken(Fault::BoundedIsUnknown) && origin.deadline() != 0 {
+            Err(Reject::new(ErrorCode::DeadlineExpired, "Call has timed out."))
+        } else {
+            outcome
+        };
         match origin {
             Origin::Ingress(request) => self.finish(request, outcome.into()),
             Origin::Canister { caller, callback, .. } => {
@@ -298,7 +342,10 @@ impl Machine {
 
     /// Keeps the cycles of a canister and what it printed, and nothing else of what it did.
     fn keep(&mut self, canister: &Canister, cycles: u128, logs: &Logs) {
-        if let Some(next) = printed(canister, cycles, logs) {
+        if let Some(mut next) = printed(canister, cycles, logs) {
+            if broken(Fault::VersionByTraps) {
+                next.version += 1;
+            }
             self.commit(next, &(Vec::new(), Vec::new()));
         }
     }
@@ -310,7 +357,7 @@ impl Machine {
 fn too_few_cycles(canister: &Canister, call: &Call, origin: &Origin, cycles: u128) -> Option<Reject> {
     let from_another = matches!(origin, Origin::Canister { .. }) && call.caller != canister.id;
     let least = canister.least_cycles();
-    (from_another && cycles < least).then(|| {
+    (from_another && cycles < least && !broken(Fault::IgnoreLimits)).then(|| {
         Reject::new(
             ErrorCode::InsufficientCyclesInCall,
             format!(

@@ -3,6 +3,7 @@
 //! Source: IC resource limits. They are part of what a batch means, so a log names them (see [`Limits::fingerprint`]).
 
 use super::quota::Growth;
+use crate::faults::{Fault, broken};
 use crate::heap::stable::MAX_STABLE_PAGES;
 use crate::heap::wasm_memory::WASM_PAGE;
 use crate::state::canister::Canister;
@@ -76,7 +77,7 @@ pub fn budget(canister: &Canister, kind: Contexts, instructions: u64, growth: Gr
         .is_some_and(|code| code.compiled.info.memory64);
     let most = if memory64 { MAX_HEAP_64 } else { MAX_HEAP };
     let heap = match canister.heap_limit() {
-        limit if limit > 0 && LIMITED.allows(kind) => limit.min(most),
+        limit if limit > 0 && LIMITED.allows(kind) && !broken(Fault::IgnoreLimits) => limit.min(most),
         _ => most,
     };
     let reply = if REPLICATED.allows(kind) {

@@ -5,6 +5,7 @@ use super::call::{Call, Changed, Executor};
 use super::effects::hash_kept;
 use super::index::Index;
 use super::memory::{Memory, footprint};
+use crate::faults::{Fault, broken};
 use crate::heap::pages::{PageMap, ZEROS};
 use crate::mgmt::{self, Sender};
 use crate::state::State;
@@ -105,7 +106,8 @@ impl Machine {
 
     fn ingress(&mut self, message: &Ingress) {
         // Executed once: a repetition has its answer already. An expired one could be a repetition of a forgotten one.
-        if message.expiry < self.state.time || self.state.requests.get(&message.id).is_some() {
+        let repeated = self.state.requests.get(&message.id).is_some() && !broken(Fault::ExecuteRepeated);
+        if message.expiry < self.state.time || repeated {
             return;
         }
         let call = Call {
@@ -160,7 +162,10 @@ impl Machine {
     }
 
     /// Makes a canister's next version the current one.
-    pub fn commit(&mut self, canister: Canister, changed: &Changed) {
+    pub fn commit(&mut self, mut canister: Canister, changed: &Changed) {
+        if broken(Fault::VersionStandsStill) {
+            canister.version = 0;
+        }
         let mut hasher = Sha256::new();
         hasher.update(self.state.effects);
         hasher.update(canister.id.as_slice());

@@ -1,5 +1,6 @@
 //! Runs one entry point of a canister in a fresh instance.
 
+use crate::faults::{Fault, broken};
 use crate::heap::mapping::{self, Image};
 use crate::heap::stable::Stable;
 use crate::heap::wasm_memory::{GlobalValue, Heap};
@@ -146,6 +147,8 @@ pub fn run(engine: &Engine, job: Job<'_>) -> Result<Done, Stopped> {
     });
     heap_limit_hit |= store.data().heap_limit_hit;
     let instructions = limit.saturating_sub(store.get_fuel().unwrap_or(0));
+    #[cfg(feature = "faults")]
+    let written = crate::faults::kept::written(&store, job.heap, image.as_deref());
     let mut execution = store.into_data();
     let heap = match result {
         Ok(heap) => heap,
@@ -153,13 +156,32 @@ pub fn run(engine: &Engine, job: Job<'_>) -> Result<Done, Stopped> {
             let (reject, why) = explain(&error, canister, limit, heap_limit_hit);
             execution.set_kind(job.kind);
             execution.print(format!("[TRAP]: {why}").as_bytes());
+            #[cfg(feature = "faults")]
+            crate::faults::kept::leave(
+                job.kind,
+                crate::faults::kept::Left {
+                    heap: written,
+                    stable: Some(execution.stable),
+                    certified: execution.certified,
+                    timer: execution.timer,
+                    taken: execution.taken,
+                    calls: execution.calls,
+                },
+            );
+            let logs = if broken(Fault::TrapNotLogged) {
+                Logs::default()
+            } else {
+                execution.logs
+            };
             return Err(Stopped {
                 reject,
                 instructions,
-                logs: execution.logs,
+                logs,
             });
         }
     };
+    #[cfg(feature = "faults")]
+    execution.perform_rest();
     Ok(Done {
         answer: execution.answer,
         accepted: execution.accepted,
@@ -236,6 +258,11 @@ fn call_back(
     Function { index, environment }: Function,
     memory64: bool,
 ) -> wasmtime::Result<()> {
+    let environment = if broken(Fault::CallbackWithoutNumber) {
+        0
+    } else {
+        environment
+    };
     let found = instance
         .get_table(&mut *store, TABLE)
         .and_then(|table| table.get(&mut *store, index))
@@ -334,8 +361,18 @@ fn explain(error: &Error, canister: Principal, limit: u64, heap_limit_hit: bool)
             format!("Canister encountered a Wasm engine error: {error:#}"),
         ),
     };
+    let text = if broken(Fault::SilentTraps) {
+        String::new()
+    } else {
+        text
+    };
+    let code = if broken(Fault::WrongRejectCode) {
+        ErrorCode::CanisterRejectedMessage
+    } else {
+        code
+    };
     let why = match error.downcast_ref::<SysTrap>() {
-        Some(SysTrap::Explicit(message)) => message.clone(),
+        Some(SysTrap::Explicit(message)) if !broken(Fault::SilentTraps) => message.clone(),
         _ => text.clone(),
     };
     (Reject::new(code, from + &text), why)

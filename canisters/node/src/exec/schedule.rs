@@ -12,6 +12,7 @@
 
 use super::call::Call;
 use super::machine::Machine;
+use crate::faults::{Fault, broken};
 use crate::mgmt::{self, Sender};
 use crate::state::calls::{Draw, Origin, Stop, label, of, parse};
 use crate::state::canister::{Canister, Status};
@@ -51,7 +52,9 @@ impl Machine {
     pub(super) fn expire(&mut self) {
         let now = self.state().time;
         while let Some(at) = self.index.next_expired(now) {
-            self.expire_call(&at);
+            if !broken(Fault::NeverTimeOut) {
+                self.expire_call(&at);
+            }
         }
         while let Some(at) = self.index.next_given_up(now) {
             if let Some(stop) = self.state.calls.stops.remove(&at) {
@@ -140,6 +143,9 @@ impl Machine {
             callback: number,
             deadline: request.deadline,
         };
+        if broken(Fault::DropCall) && number.is_multiple_of(10) {
+            return self.answer(&origin, Ok(Vec::new()), request.cycles);
+        }
         if callee == Principal::management_canister() {
             let mut sender = Sender {
                 origin,

@@ -5,6 +5,7 @@
 use super::HttpError;
 use crate::cert::topology::in_range;
 use crate::cert::tree::Wanted;
+use crate::faults::{Fault, broken};
 use crate::state::State;
 use crate::wire::envelope::Envelope;
 use ic_principal::Principal;
@@ -126,7 +127,9 @@ impl<'a> Selection<'a> {
                 ],
                 _,
             ) => self.status(id)?,
-            ([b"canister", id, rest @ ..], Scope::Canister(effective)) if *id == effective.as_slice() => {
+            ([b"canister", id, rest @ ..], Scope::Canister(effective))
+                if *id == effective.as_slice() || broken(Fault::RevealOtherCanisters) =>
+            {
                 self.canister(&effective, rest)?;
                 self.wanted.add(path);
             }
@@ -156,12 +159,14 @@ impl<'a> Selection<'a> {
         }
         one(&mut self.request, id, "requests")?;
         if let Some(record) = self.state.requests.get(id) {
-            if record.sender != self.envelope.sender {
+            if record.sender != self.envelope.sender && !broken(Fault::RevealRequests) {
                 return Err(HttpError::Forbidden(
                     "the request was sent by somebody else".to_owned(),
                 ));
             }
-            if self.endpoint.scope.effective(*self.endpoint.subnet) != record.effective {
+            if self.endpoint.scope.effective(*self.endpoint.subnet) != record.effective
+                && !broken(Fault::RevealRequests)
+            {
                 return Err(HttpError::Forbidden(
                     "the request was sent to another canister, or to the subnet".to_owned(),
                 ));
@@ -188,6 +193,7 @@ impl<'a> Selection<'a> {
             [
                 b"controllers" | b"module_hash" | b"canister_creation_timestamp" | b"last_install_timestamp",
             ] => Ok(()),
+            [b"certified_data"] | [] if broken(Fault::RevealCertifiedData) => Ok(()),
             [b"metadata", name] => {
                 let name = std::str::from_utf8(name)
                     .map_err(|_| HttpError::Bad("a name of metadata is not UTF-8".to_owned()))?;
@@ -195,7 +201,10 @@ impl<'a> Selection<'a> {
                 let private = found
                     .and_then(|canister| canister.code.as_ref())
                     .and_then(|code| code.compiled.info.metadata.get(name))
-                    .is_some_and(|section| !section.public);
+                    .is_some_and(|section| {
+                        (!section.public || broken(Fault::HideMetadata))
+                            && !broken(Fault::RevealPrivateMetadata)
+                    });
                 if private && !found.is_some_and(|canister| canister.is_controlled_by(&self.envelope.sender))
                 {
                     return Err(HttpError::Forbidden(
@@ -214,7 +223,7 @@ impl<'a> Selection<'a> {
 
 /// All paths of a kind must be about the same thing.
 fn one<'a>(known: &mut Option<&'a [u8]>, id: &'a [u8], what: &str) -> Result<(), HttpError> {
-    if known.is_some_and(|other| other != id) {
+    if known.is_some_and(|other| other != id) && !broken(Fault::UnlimitedPaths) {
         return Err(HttpError::Bad(format!("the paths name different {what}")));
     }
     *known = Some(id);

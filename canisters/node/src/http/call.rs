@@ -6,10 +6,11 @@ use crate::auth::authenticate;
 use crate::cert::topology::in_range;
 use crate::exec::batch::Ingress;
 use crate::exec::call::{Call, inspects, not_found};
+use crate::faults::{self, Fault};
 use crate::mgmt;
 use crate::replica::traffic::Kind;
 use crate::state::State as Replicated;
-use crate::state::request::Reject;
+use crate::state::request::{Outcome, Reject};
 use crate::wire::cbor::Value;
 use crate::wire::envelope::{Content, Envelope};
 use crate::wire::hash::Hash;
@@ -75,6 +76,16 @@ async fn answer(api: &Api, (request, submitted): (Hash, Submitted)) -> Result<Re
         // It was a repetition whose first execution has been forgotten in between.
         return Err(crate::replica::Refused::Expired.into());
     }
+    let outcome = view
+        .state
+        .requests
+        .get(&request)
+        .and_then(|record| record.outcome.as_ref());
+    if let Some(Outcome::Rejected(reject)) = outcome
+        && faults::broken(Fault::UncertifiedRejections)
+    {
+        return Ok(rejected(reject, true));
+    }
     let certificate = view.request_certificate(&request);
     Ok(cbor(&Value::Map(vec![
         ("status", Value::Text("replied")),
@@ -90,6 +101,9 @@ pub async fn asynchronous(
 ) -> Result<Response, HttpError> {
     match submit(&api, named_canister(&id)?, &body).await?.1 {
         Submitted::Rejected(reject) => Ok(rejected(&reject, false)),
+        Submitted::Accepted(_) | Submitted::Known(_) if faults::broken(Fault::TalkativeCalls) => {
+            Ok((StatusCode::ACCEPTED, "accepted").into_response())
+        }
         Submitted::Accepted(_) | Submitted::Known(_) => Ok(StatusCode::ACCEPTED.into_response()),
     }
 }
@@ -137,6 +151,9 @@ async fn submit(api: &Api, scope: Scope, body: &Bytes) -> Result<(Hash, Submitte
     };
     let now = api.now()?;
     authenticate(&envelope, now)?;
+    if faults::broken(Fault::SmallMessages) && invocation.arg.len() > 1 << 20 {
+        return Err(HttpError::Bad("the argument is too large".to_owned()));
+    }
     let message = Ingress {
         id: envelope.request_id,
         sender: envelope.sender,
@@ -144,7 +161,11 @@ async fn submit(api: &Api, scope: Scope, body: &Bytes) -> Result<(Hash, Submitte
         effective,
         method: invocation.method.to_owned(),
         arg: invocation.arg.into(),
-        expiry: envelope.ingress_expiry,
+        expiry: if faults::broken(Fault::AcceptExpired) {
+            u64::MAX
+        } else {
+            envelope.ingress_expiry
+        },
     };
     let request = message.id;
     if let Err(reject) = check_path(scope, &message)? {
@@ -157,6 +178,7 @@ async fn submit(api: &Api, scope: Scope, body: &Bytes) -> Result<(Hash, Submitte
 pub async fn place(api: &Api, message: Ingress, now: u64) -> Result<Submitted, HttpError> {
     let view = api.replica.views.latest();
     let known = view.state.requests.get(&message.id);
+    let known = known.filter(|_| !faults::broken(Fault::ExecuteRepeated));
     if known.is_some_and(|record| record.outcome.is_some()) {
         return Ok(Submitted::Known(view));
     }
@@ -190,7 +212,9 @@ fn check_path(scope: Scope, message: &Ingress) -> Result<Result<(), Reject>, Htt
     match (scope, target) {
         (Scope::Subnet, None) => Ok(Ok(())),
         (Scope::Canister(id), None) if in_range(&id) || id == management => Ok(Ok(())),
-        (Scope::Canister(id), Some(target)) if id == target => Ok(Ok(())),
+        (Scope::Canister(id), Some(target)) if id == target || faults::broken(Fault::IgnoreEffectiveId) => {
+            Ok(Ok(()))
+        }
         (Scope::Canister(id), None) => Err(HttpError::Bad(format!("{id} is not in the canister range"))),
         (Scope::Canister(id), Some(target)) => Err(HttpError::Bad(format!(
             "the effective canister id {id} in the path does not match the call, which is for {target}"
@@ -216,6 +240,9 @@ async fn admit(
         arg: message.arg.clone(),
         time: now,
     };
+    if faults::broken(Fault::AdmitEverything) {
+        return Ok(Ok(()));
+    }
     if let Err(reject) = api.mode.takes_updates_of(&message.sender) {
         return Ok(Err(reject));
     }

@@ -1,6 +1,7 @@
 //! `GET /api/v2/status`.
 
 use super::{Api, HttpError, cbor};
+use crate::faults::{Fault, broken};
 use crate::wire::cbor::Value;
 use axum::extract::State;
 use axum::response::Response;
@@ -24,7 +25,14 @@ pub async fn status(State(api): State<Arc<Api>>) -> Result<Response, HttpError> 
         // not the specification's, which lets implementations add what they like
         ("incarnation", Value::Uint(api.incarnation)),
         ("replica_health_status", Value::Text(health)),
-        ("root_key", Value::Bytes(api.keys.root.der())),
+        (
+            "root_key",
+            Value::Bytes(if broken(Fault::WrongRootKey) {
+                api.keys.subnet.der()
+            } else {
+                api.keys.root.der()
+            }),
+        ),
     ];
     if !reason.is_empty() {
         fields.push(("replica_health_reason", Value::Text(&reason)));

@@ -6,6 +6,7 @@ use crate::cert::topology::in_range;
 use crate::exec::call::Call;
 use crate::exec::machine::Machine;
 use crate::exec::memory::{of_logs, of_new_canister};
+use crate::faults::{Fault, broken};
 use crate::state::canister::{Canister, nat_to_u64};
 use crate::state::request::Reject;
 use crate::sysapi::CREATE_CANISTER;
@@ -77,6 +78,16 @@ fn may_create(machine: &Machine, call: &Call, sender: &Sender) -> Result<(), Rej
 pub fn provisional(machine: &mut Machine, call: &Call, sender: &Sender) -> Result<Vec<u8>, Reject> {
     may_create(machine, call, sender)?;
     let args: ProvisionalArgs = decode(&call.arg)?;
+    if broken(Fault::IgnoreWishes) {
+        return add(
+            machine,
+            call,
+            sender,
+            CanisterSettings::default(),
+            DEFAULT_CYCLES,
+            None,
+        );
+    }
     let cycles = args.amount.map_or(Ok(DEFAULT_CYCLES), |amount| cycles(&amount))?;
     add(
         machine,
@@ -150,7 +161,10 @@ fn add(
 pub fn top_up(machine: &mut Machine, canister: &Canister, call: &Call) -> Result<Vec<u8>, Reject> {
     let args: TopUpArgs = decode(&call.arg)?;
     let mut next = canister.clone();
-    next.cycles = next.cycles.saturating_add(cycles(&args.amount)?);
+    let amount = cycles(&args.amount)?;
+    if !broken(Fault::LoseDeposits) {
+        next.cycles = next.cycles.saturating_add(amount);
+    }
     machine.commit(next, &(Vec::new(), Vec::new()));
     nothing()
 }
@@ -160,7 +174,9 @@ pub fn deposit(machine: &mut Machine, canister: &Canister, sender: &mut Sender) 
     let mut next = canister.clone();
     let room = u128::MAX - next.cycles;
     let deposited = sender.cycles.min(room);
-    next.cycles += deposited;
+    if !broken(Fault::LoseDeposits) {
+        next.cycles += deposited;
+    }
     sender.cycles -= deposited;
     machine.commit(next, &(Vec::new(), Vec::new()));
     nothing()

@@ -4,6 +4,7 @@
 
 use super::{decode, encode};
 use crate::exec::call::Call;
+use crate::faults::{Fault, broken};
 use crate::state::canister::Canister;
 use crate::state::request::Reject;
 use candid::{CandidType, Deserialize};
@@ -25,7 +26,11 @@ pub fn info(canister: &Canister, call: &Call) -> Result<Vec<u8>, Reject> {
     let args: InfoArgs = decode(&call.arg)?;
     encode(&CanisterInfoResult {
         total_num_changes: canister.history.total,
-        recent_changes: canister.history.last(args.num_requested_changes.unwrap_or(0)),
+        recent_changes: if broken(Fault::HistoryInFull) {
+            canister.history.last(u64::MAX)
+        } else {
+            canister.history.last(args.num_requested_changes.unwrap_or(0))
+        },
         module_hash: canister.code.as_ref().map(|code| code.hash.to_vec()),
         controllers: canister.settings.controllers.clone(),
     })
@@ -38,7 +43,9 @@ pub fn metadata(canister: &Canister, call: &Call) -> Result<Vec<u8>, Reject> {
         .code
         .as_ref()
         .and_then(|code| code.compiled.info.metadata.get(&args.name))
-        .filter(|section| section.public || canister.is_controlled_by(&call.caller))
+        .filter(|section| {
+            section.public || canister.is_controlled_by(&call.caller) || broken(Fault::RevealPrivateMetadata)
+        })
         .ok_or_else(|| {
             Reject::new(
                 ErrorCode::CanisterRejectedMessage,

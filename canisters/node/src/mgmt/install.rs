@@ -10,9 +10,11 @@ use crate::exec::limits::budget;
 use crate::exec::machine::Machine;
 use crate::exec::memory::of_module;
 use crate::exec::run::{Done, Entry, Job, Stopped, run};
+use crate::faults::{Fault, broken};
+use crate::heap::pages::PageMap;
 use crate::heap::stable::Stable;
 use crate::heap::wasm_memory::Heap;
-use crate::state::canister::{Canister, Code};
+use crate::state::canister::{Canister, Code, Status};
 use crate::state::logs::Logs;
 use crate::state::request::Reject;
 use crate::sysapi::context::Contexts;
@@ -85,7 +87,13 @@ fn deploy(
     sender: &Sender,
     Install { mode, wasm, arg }: Install,
 ) -> Result<Vec<u8>, Reject> {
-    let code = Code::new(wasm.into(), &machine.executor.engine).map_err(|error| {
+    let code = Code::new(wasm.into(), &machine.executor.engine);
+    if code.is_err() && broken(Fault::RefusedModuleEmpties) {
+        let mut empty = canister.clone();
+        empty.code = None;
+        machine.commit(empty, &(Vec::new(), Vec::new()));
+    }
+    let code = code.map_err(|error| {
         Reject::new(
             ErrorCode::CanisterInvalidWasm,
             format!(
@@ -99,13 +107,18 @@ fn deploy(
     machine
         .memory()
         .need(of_module(code.wasm.len(), code.compiled.info.min_pages))?;
+    let arg = if broken(Fault::InstallWithoutArgument) {
+        Vec::new()
+    } else {
+        arg
+    };
     let inner = Call {
         arg: arg.into(),
         ..call.clone()
     };
     let module_hash = code.hash.to_vec();
     let (deployed, mode) = match mode {
-        CanisterInstallMode::Install if canister.code.is_some() => {
+        CanisterInstallMode::Install if canister.code.is_some() && !broken(Fault::WrongMode) => {
             return Err(Reject::new(
                 ErrorCode::CanisterNonEmpty,
                 format!(
@@ -122,6 +135,10 @@ fn deploy(
             begin(machine, canister, code, &inner),
             CodeDeploymentMode::Reinstall,
         ),
+        CanisterInstallMode::Upgrade(_) if canister.code.is_none() && broken(Fault::WrongMode) => (
+            begin(machine, canister, code, &inner),
+            CodeDeploymentMode::Install,
+        ),
         CanisterInstallMode::Upgrade(flags) => (
             upgrade(machine, canister, code, &inner, flags.unwrap_or_default()),
             CodeDeploymentMode::Upgrade,
@@ -129,12 +146,17 @@ fn deploy(
     };
     let (mut next, changed) = deployed.map_err(|Stopped { reject, logs, .. }| {
         // Nothing of it takes effect, but what was printed on the way can be read.
+        #[cfg(feature = "faults")]
+        let canister = &crate::faults::kept::not_installed(canister);
         if let Some(next) = printed(canister, canister.cycles, &logs) {
             machine.commit(next, &(Vec::new(), Vec::new()));
         }
         reject
     })?;
     next.installed = Some(call.time);
+    if broken(Fault::InstallStarts) {
+        next.status = Status::Running;
+    }
     let record = CodeDeploymentRecord { mode, module_hash };
     note(&mut next, call, sender, ChangeDetails::CodeDeployment(record));
     machine.commit(next, &changed);
@@ -144,7 +166,11 @@ fn deploy(
 fn initial_heap(code: &Code) -> Heap {
     let info = &code.compiled.info;
     Heap {
-        pages: info.initial.clone(),
+        pages: if broken(Fault::LoseConstants) {
+            PageMap::default()
+        } else {
+            info.initial.clone()
+        },
         size: info.min_pages,
         globals: Vec::new(),
         image: Arc::default(),
@@ -202,11 +228,20 @@ fn begin(
     let mut fresh = canister.clone();
     fresh.logs.purge();
     fresh.heap = initial_heap(&code);
-    fresh.stable = Stable::default();
+    if !broken(Fault::ReinstallKeepsStable) {
+        fresh.stable = Stable::default();
+    }
     fresh.certified = Vec::new();
     fresh.timer = 0;
     fresh.code = Some(code);
-    let done = begin_new(machine, canister, &fresh, call, "canister_init")?;
+    #[cfg(feature = "faults")]
+    crate::faults::kept::half_installed(&fresh);
+    let export = if broken(Fault::SkipInit) {
+        ""
+    } else {
+        "canister_init"
+    };
+    let done = begin_new(machine, canister, &fresh, call, export)?;
     Ok(advance(&fresh, done))
 }
 
@@ -223,7 +258,12 @@ fn upgrade(
     let mut current = canister.clone();
     let mut stable_changed = Vec::new();
     let mut printed = Logs::default();
-    if flags.skip_pre_upgrade != Some(true) {
+    let flags = if broken(Fault::IgnoreUpgradeFlags) {
+        UpgradeFlags::default()
+    } else {
+        flags
+    };
+    if flags.skip_pre_upgrade != Some(true) && !broken(Fault::SkipPreUpgrade) {
         let done = step(
             machine,
             canister,
@@ -236,6 +276,15 @@ fn upgrade(
         (current, stable_changed) = (after, changed.1);
         // An upgrade is one change, however many steps it takes.
         current.version = canister.version;
+        #[cfg(feature = "faults")]
+        crate::faults::kept::half_installed(&current);
+    }
+    if broken(Fault::StableLostOnUpgrade) {
+        current.stable = Stable::default();
+    }
+    if broken(Fault::UpgradeForgets) {
+        current.certified = Vec::new();
+        current.logs.purge();
     }
     let fresh = initial_heap(&code);
     current.heap = match flags.wasm_memory_persistence {
@@ -249,7 +298,9 @@ fn upgrade(
     };
     current.code = Some(code);
     // What `canister_pre_upgrade` set is of the old code too.
-    current.timer = 0;
+    if !broken(Fault::TimerSurvivesUpgrade) {
+        current.timer = 0;
+    }
     let done = begin_new(machine, canister, &current, call, "canister_post_upgrade").map_err(|stopped| {
         printed.append(&stopped.logs, canister.log_limit());
         Stopped {

@@ -4,6 +4,7 @@ use super::nothing;
 use super::sender::{Sender, note};
 use crate::exec::call::Call;
 use crate::exec::machine::Machine;
+use crate::faults::{Fault, broken};
 use crate::heap::stable::Stable;
 use crate::heap::wasm_memory::Heap;
 use crate::state::canister::{Canister, Status};
@@ -31,7 +32,12 @@ pub fn start(machine: &mut Machine, canister: &Canister) -> Result<Vec<u8>, Reje
                 canister.id
             ),
         );
-        machine.answer_stops(&canister.id, &Err(cancelled));
+        let outcome = if broken(Fault::StartEndsStopWell) {
+            nothing()
+        } else {
+            Err(cancelled)
+        };
+        machine.answer_stops(&canister.id, &outcome);
     }
     nothing()
 }
@@ -42,7 +48,7 @@ pub fn stop(
     canister: &Canister,
     sender: &mut Sender,
 ) -> Result<Option<Vec<u8>>, Reject> {
-    if !machine.state().calls.is_open(&canister.id) {
+    if !machine.state().calls.is_open(&canister.id) || broken(Fault::StopDoesNotWait) {
         set_status(machine, canister, Status::Stopped);
         return nothing().map(Some);
     }
@@ -62,7 +68,11 @@ pub fn uninstall(
     let mut next = canister.clone();
     next.code = None;
     next.heap = Heap::default();
-    next.stable = Stable::default();
+    if broken(Fault::UninstallKeepsMemory) {
+        next.cycles = 0;
+    } else {
+        next.stable = Stable::default();
+    }
     next.certified = Vec::new();
     next.timer = 0;
     next.installed = None;
@@ -71,18 +81,22 @@ pub fn uninstall(
     next.version += 1;
     note(&mut next, call, sender, ChangeDetails::CodeUninstall);
     machine.commit(next, &(Vec::new(), Vec::new()));
-    machine.abandon(&canister.id);
+    if !broken(Fault::UninstallForgetsContexts) {
+        machine.abandon(&canister.id);
+    }
     nothing()
 }
 
 /// `delete_canister`.
 pub fn delete(machine: &mut Machine, canister: &Canister) -> Result<Vec<u8>, Reject> {
-    if canister.status != Status::Stopped {
+    if canister.status != Status::Stopped && !broken(Fault::DeleteRunning) {
         return Err(Reject::new(
             ErrorCode::CanisterNotStopped,
             format!("Canister {} must be stopped before it is deleted.", canister.id),
         ));
     }
-    machine.remove(&canister.id);
+    if !broken(Fault::DeletedStays) {
+        machine.remove(&canister.id);
+    }
     nothing()
 }

@@ -2,6 +2,7 @@
 
 use super::{decode, encode};
 use crate::exec::call::Call;
+use crate::faults::{Fault, broken};
 use crate::state::canister::Canister;
 use crate::state::request::Reject;
 use candid::{CandidType, Deserialize};
@@ -18,6 +19,7 @@ struct FetchArgs {
 /// Whether somebody may see what a canister printed.
 pub fn are_visible(canister: &Canister, caller: &Principal) -> bool {
     canister.is_controlled_by(caller)
+        || broken(Fault::LogsForAll)
         || match &canister.settings.log_visibility {
             LogVisibility::Controllers => false,
             LogVisibility::Public => true,
@@ -33,7 +35,7 @@ pub fn fetch(canister: &Canister, call: &Call) -> Result<Vec<u8>, Reject> {
         Some(CanisterLogFilter::ByIdx { start, end }) => (*start..*end).contains(&idx),
         Some(CanisterLogFilter::ByTimestampNanos { start, end }) => (*start..*end).contains(&time),
     };
-    let canister_log_records = canister
+    let mut canister_log_records: Vec<_> = canister
         .logs
         .iter()
         .filter(|(idx, line)| wanted(*idx, line.time))
@@ -43,5 +45,8 @@ pub fn fetch(canister: &Canister, call: &Call) -> Result<Vec<u8>, Reject> {
             content: line.content.to_vec(),
         })
         .collect();
+    if broken(Fault::LogsReversed) {
+        canister_log_records.reverse();
+    }
     encode(&FetchCanisterLogsResult { canister_log_records })
 }

@@ -12,12 +12,16 @@
 //!
 //! [`Calls::draws`]: crate::state::calls::Calls::draws
 
+use crate::faults::{Fault, broken};
 use crate::state::State;
 use crate::wire::hash::Hash;
 use sha2::{Digest, Sha256};
 
 /// The bytes of a draw in the batch of the state.
 pub fn raw_rand(state: &State, number: u64) -> Hash {
+    if broken(Fault::ConstantRandom) {
+        return Hash::default();
+    }
     let mut hasher = Sha256::new();
     hasher.update(b"dcanary raw_rand");
     hasher.update(state.seed);

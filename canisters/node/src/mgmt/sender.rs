@@ -5,13 +5,16 @@
 use super::decode;
 use super::method::Method;
 use crate::exec::call::Call;
+use crate::faults::{Fault, broken};
 use crate::state::calls::Origin;
 use crate::state::canister::Canister;
 use crate::state::request::Reject;
 use crate::wire::hash::Hash;
 use candid::{CandidType, Deserialize};
 use ic_error_types::ErrorCode;
-use ic_management_canister_types::{Change, ChangeDetails, ChangeOrigin, FromCanisterRecord, FromUserRecord};
+use ic_management_canister_types::{
+    Change, ChangeDetails, ChangeOrigin, CodeDeploymentMode, FromCanisterRecord, FromUserRecord,
+};
 
 /// Who sent a management call besides its principal, and what it brings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +56,7 @@ struct Told {
 pub fn names_its_version(method: &str, arg: &[u8], version: u64) -> bool {
     let takes_it = Method::of(method).is_ok_and(Method::names_sender_version);
     !takes_it
+        || broken(Fault::IgnoreSenderVersion)
         || decode::<Told>(arg).map_or(true, |told| {
             told.sender_canister_version.is_none_or(|named| named == version)
         })
@@ -76,6 +80,10 @@ pub fn check_sender(call: &Call, sender: &Sender) -> Result<(), Reject> {
 /// Notes a change in the history of a canister, after its version was counted up. The version that a calling canister named
 /// is part of it.
 pub fn note(canister: &mut Canister, call: &Call, sender: &Sender, details: ChangeDetails) {
+    let upgrade = matches!(&details, ChangeDetails::CodeDeployment(record) if record.mode == CodeDeploymentMode::Upgrade);
+    if upgrade && broken(Fault::ForgetHistory) {
+        return;
+    }
     let origin = match sender.version {
         None => ChangeOrigin::FromUser(FromUserRecord { user_id: call.caller }),
         Some(_) => ChangeOrigin::FromCanister(FromCanisterRecord {

@@ -7,6 +7,7 @@ use super::{decode, nothing};
 use crate::exec::call::Call;
 use crate::exec::machine::Machine;
 use crate::exec::memory::of_logs;
+use crate::faults::{Fault, broken};
 use crate::state::canister::{Canister, nat_to_u64};
 use crate::state::logs::DEFAULT_LIMIT;
 use crate::state::request::Reject;
@@ -65,7 +66,7 @@ fn invalid(message: String) -> Reject {
 }
 
 fn bounded(name: &str, value: Nat, most: u128) -> Result<Nat, Reject> {
-    if value.0 > most.into() {
+    if value.0 > most.into() && !broken(Fault::UnboundedSettings) {
         return Err(invalid(format!(
             "The setting {name} must be at most {most}, but {value} was given"
         )));
@@ -81,7 +82,7 @@ pub fn apply(
     if let Some(controllers) = wanted.controllers {
         // A set, in a fixed order, because the state tree shows it.
         let controllers: BTreeSet<Principal> = controllers.into_iter().collect();
-        if controllers.len() > MAX_CONTROLLERS {
+        if controllers.len() > MAX_CONTROLLERS && !broken(Fault::UnboundedSettings) {
             return Err(invalid(format!(
                 "A canister can have at most {MAX_CONTROLLERS} controllers"
             )));
@@ -162,7 +163,7 @@ pub fn apply(
 }
 
 fn few(name: &str, viewers: &[Principal]) -> Result<(), Reject> {
-    if viewers.len() > MAX_VIEWERS {
+    if viewers.len() > MAX_VIEWERS && !broken(Fault::UnboundedSettings) {
         return Err(invalid(format!(
             "The setting {name} can have at most {MAX_VIEWERS} allowed viewers, but {} were given",
             viewers.len()
@@ -172,7 +173,7 @@ fn few(name: &str, viewers: &[Principal]) -> Result<(), Reject> {
 }
 
 fn environment(mut variables: Vec<EnvironmentVariable>) -> Result<Vec<EnvironmentVariable>, Reject> {
-    if variables.len() > MAX_ENVIRONMENT {
+    if variables.len() > MAX_ENVIRONMENT && !broken(Fault::UnboundedSettings) {
         return Err(invalid(format!(
             "A canister can have at most {MAX_ENVIRONMENT} environment variables"
         )));
@@ -230,6 +231,9 @@ pub fn update(
         args.settings.wasm_memory_limit.is_some(),
     );
     let mut next = canister.clone();
+    if broken(Fault::UnnamedSettingsReset) {
+        next.settings = defaults(call.caller);
+    }
     next.settings = apply(next.settings, args.settings)?;
     guarantee(machine, &next.settings)?;
     if limited && next.heap_limit() > 0 && next.heap.bytes() > next.heap_limit() {

@@ -3,6 +3,7 @@
 //! Clients decode its record strictly, so it has every field that any known client demands.
 
 use super::encode;
+use crate::faults::{Fault, broken};
 use crate::heap::wasm_memory::WASM_PAGE;
 use crate::state::canister::{Canister, Status};
 use crate::state::request::Reject;
@@ -37,7 +38,11 @@ pub fn status(canister: &Canister) -> Result<Vec<u8>, Reject> {
             .sum()
     });
     let globals = (canister.heap.globals.len() * size_of::<u64>()) as u64;
-    let (heap, stable) = (canister.heap.bytes(), canister.stable.size * WASM_PAGE);
+    let (heap, stable) = if broken(Fault::StatusWithoutMemory) {
+        (0, 0)
+    } else {
+        (canister.heap.bytes(), canister.stable.size * WASM_PAGE)
+    };
     let history = encode(&canister.history.recent.as_ref())?.len() as u64;
     let (chunks, logs) = (canister.chunks.bytes(), canister.logs.bytes());
     let result = CanisterStatusResult {

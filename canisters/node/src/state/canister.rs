@@ -2,6 +2,7 @@
 
 use crate::cert::tree::Tree;
 use crate::cert::trie::{Hash, Subtree};
+use crate::faults::{Fault, broken};
 use crate::heap::stable::Stable;
 use crate::heap::wasm_memory::Heap;
 use crate::state::chunks::Chunks;
@@ -42,9 +43,12 @@ impl Code {
                     .map(|(name, section)| (name, Tree::leaf(&section.content))),
             )
         });
+        let hash = sha256(&wasm);
+        #[cfg(feature = "faults")]
+        let hash = crate::faults::kept::module_hash(hash);
         Ok(Self {
-            hash: sha256(&wasm),
             wasm,
+            hash,
             compiled,
             metadata,
         })
@@ -129,13 +133,14 @@ impl Canister {
     /// Source: IC interface specification, "Canister information".
     pub fn tree(&self) -> Tree {
         let mut labels = vec![("controllers", Tree::leaf(self.encoded_controllers()))];
-        if let Some(created) = self.created {
+        let times = !broken(Fault::NoTimestamps);
+        if let Some(created) = self.created.filter(|_| times) {
             labels.push(("canister_creation_timestamp", Tree::leaf(leb128(created))));
         }
         if let Some(code) = &self.code {
             labels.push(("certified_data", Tree::leaf(&self.certified)));
             labels.push(("module_hash", Tree::leaf(code.hash)));
-            if let Some(installed) = self.installed {
+            if let Some(installed) = self.installed.filter(|_| times) {
                 labels.push(("last_install_timestamp", Tree::leaf(leb128(installed))));
             }
             if let Some(metadata) = &code.metadata {
@@ -148,6 +153,10 @@ impl Canister {
     fn encoded_controllers(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(64);
         cbor::write_tag(&mut out);
+        if broken(Fault::HideControllers) {
+            cbor::write_array(&mut out, 0);
+            return out;
+        }
         cbor::write_array(&mut out, self.settings.controllers.len() as u64);
         for controller in &self.settings.controllers {
             cbor::write_bytes(&mut out, controller.as_slice());

@@ -2,6 +2,7 @@
 //!
 //! Source: IC interface specification, "IC method `fetch_canister_logs`".
 
+use crate::faults::{Fault, broken};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -41,6 +42,9 @@ impl Logs {
 
     /// Adds a line. A long one is cut to what may be kept of `limit` bytes, and the oldest are forgotten.
     pub fn push(&mut self, limit: usize, time: u64, content: &[u8]) {
+        if self.bytes + LINE + content.len() > limit && broken(Fault::LogsStopWhenFull) {
+            return;
+        }
         let fits = limit.saturating_sub(LINE).min(content.len());
         let content: Arc<[u8]> = content.iter().take(fits).copied().collect();
         self.bytes += LINE + content.len();

@@ -2,6 +2,7 @@
 
 use super::context::Contexts;
 use super::{Execution, SysTrap};
+use crate::faults::{Fault, broken};
 use wasmtime::{Caller, Error, Result};
 
 /// The caller's side of a system API function.
@@ -34,7 +35,7 @@ pub fn contract(message: impl Into<String>) -> Error {
 
 /// Checks that a function may be called now, and charges for it.
 pub fn enter(call: &mut Call<'_>, name: &str, contexts: Contexts) -> Result<()> {
-    if !contexts.allows(call.data().kind) {
+    if !contexts.allows(call.data().kind) && !broken(Fault::WrongContextAllowed) {
         return Err(contract(format!("\"{name}\" cannot be executed in this context")));
     }
     charge(call, BASE_COST)
@@ -78,12 +79,18 @@ pub fn range(memory: &[u8], at: u64, len: u64) -> Result<std::ops::Range<usize>>
 pub fn read(call: &mut Call<'_>, at: u64, len: u64) -> Result<Vec<u8>> {
     charge(call, len)?;
     let (memory, _) = split(call);
+    if range(memory, at, len).is_err() && broken(Fault::LaxMemory) {
+        return Ok(Vec::new());
+    }
     let range = range(memory, at, len)?;
     Ok(memory[range].to_vec())
 }
 
 /// Reads text of the canister's memory.
 pub fn read_text(call: &mut Call<'_>, at: u64, len: u64) -> Result<String> {
+    if broken(Fault::LossyText) {
+        return Ok(String::from_utf8_lossy(&read(call, at, len)?).into_owned());
+    }
     String::from_utf8(read(call, at, len)?).map_err(|_| contract("the text is not valid UTF-8"))
 }
 
@@ -96,9 +103,21 @@ pub fn copy(
     source: impl FnOnce(&Execution) -> Result<&[u8]>,
 ) -> Result<()> {
     charge(call, len)?;
+    let offset = if broken(Fault::CopyIgnoresOffset) {
+        0
+    } else {
+        offset
+    };
     let (memory, execution) = split(call);
+    if range(memory, to, len).is_err() && broken(Fault::LaxMemory) {
+        return Ok(());
+    }
     let to = range(memory, to, len)?;
     let source = source(execution)?;
+    if broken(Fault::CopyBeyondEnd) && range(source, offset, len).is_err() {
+        memory[to].fill(0);
+        return Ok(());
+    }
     let from = range(source, offset, len).map_err(|_| {
         contract(format!(
             "reading {len} bytes at {offset} of a value of {} bytes",

@@ -6,6 +6,7 @@
 use super::access::{contract, define, read, read_text};
 use super::context::{CALLBACKS, Contexts as C};
 use super::{Execution, Index};
+use crate::faults::{Fault, broken};
 use crate::mgmt::names_its_version;
 use crate::state::calls::{Function, weight};
 use ic_principal::Principal;
@@ -16,6 +17,8 @@ use wasmtime::Linker;
 pub const MAX_OUTSTANDING: usize = 500;
 /// Largest argument of a call within a subnet.
 const MAX_PAYLOAD: usize = 10 << 20;
+/// Largest argument where a rule is broken.
+const SMALL: u64 = 1 << 16;
 /// Longest name of a method.
 const MAX_METHOD: u64 = 20_000;
 /// Longest that a best-effort call waits, in seconds.
@@ -73,6 +76,8 @@ pub fn link<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()> {
                                           reject: I,
                                           reject_environment: I|
      -> () {
+        #[cfg(feature = "faults")]
+        call.data_mut().perform_rest();
         // One that was begun before is forgotten.
         call.data_mut().building = None;
         let callee = read(&mut call, callee.get(), callee_size.get())?;
@@ -114,7 +119,8 @@ pub fn link<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()> {
             index: function.get(),
             environment: environment.get(),
         };
-        if building(call.data_mut())?.cleanup.replace(cleanup).is_some() {
+        let set = building(call.data_mut())?.cleanup.replace(cleanup).is_some();
+        if set && !broken(Fault::LaxBuilding) {
             return Err(contract("the cleanup of the call is already set"));
         }
         Ok(())
@@ -124,13 +130,18 @@ pub fn link<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()> {
                                                   size: I|
      -> () {
         let present = building(call.data_mut())?.payload.len() as u64;
-        if present.saturating_add(size.get()) > MAX_PAYLOAD as u64 {
+        let small = broken(Fault::SmallMessages) && size.get() > SMALL;
+        if small || present.saturating_add(size.get()) > MAX_PAYLOAD as u64 {
             return Err(contract(format!(
                 "the argument of the call is larger than {MAX_PAYLOAD} bytes"
             )));
         }
         let data = read(&mut call, from.get(), size.get())?;
-        building(call.data_mut())?.payload.extend_from_slice(&data);
+        let payload = &mut building(call.data_mut())?.payload;
+        if broken(Fault::AppendReplaces) {
+            payload.clear();
+        }
+        payload.extend_from_slice(&data);
         Ok(())
     });
     define!(
@@ -139,7 +150,8 @@ pub fn link<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()> {
         calling,
         |call, seconds: u32| -> () {
             let timeout = seconds.min(MAX_TIMEOUT);
-            if building(call.data_mut())?.timeout.replace(timeout).is_some() {
+            let set = building(call.data_mut())?.timeout.replace(timeout).is_some();
+            if set && !broken(Fault::LaxBuilding) {
                 return Err(contract("the call is already a best-effort call"));
             }
             Ok(())
@@ -151,7 +163,42 @@ pub fn link<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()> {
     Ok(())
 }
 
+#[cfg(feature = "faults")]
+impl Execution {
+    /// Sends a call that was begun and not performed.
+    pub fn perform_rest(&mut self) {
+        if self.building.is_some() && broken(Fault::SendUnperformed) {
+            drop(perform(self));
+        }
+    }
+
+    /// Begins a call of nobody where none was begun.
+    fn begin_call(&mut self) {
+        let nowhere = Function {
+            index: u64::MAX,
+            environment: 0,
+        };
+        self.building.get_or_insert(Building {
+            call: Outgoing {
+                callee: Principal::management_canister(),
+                method: String::new(),
+                payload: Vec::new(),
+                cycles: 0,
+                timeout: None,
+                reply: nowhere,
+                reject: nowhere,
+                cleanup: None,
+            },
+            malformed: true,
+        });
+    }
+}
+
 pub fn building(execution: &mut Execution) -> wasmtime::Result<&mut Outgoing> {
+    #[cfg(feature = "faults")]
+    if broken(Fault::LaxBuilding) {
+        execution.begin_call();
+    }
     match &mut execution.building {
         Some(building) => Ok(&mut building.call),
         None => Err(contract("no call has been begun by `call_new`")),
@@ -181,7 +228,8 @@ fn perform(execution: &mut Execution) -> wasmtime::Result<Option<()>> {
     let before = execution.view.outstanding.get(&callee).copied().unwrap_or(0);
     let now = execution.performed.get(&callee).copied().unwrap_or(0);
     let size = weight(outgoing.method.len(), outgoing.payload.len());
-    if before + now >= MAX_OUTSTANDING || size > execution.budget.calls {
+    let full = before + now >= MAX_OUTSTANDING && !broken(Fault::UnlimitedQueue);
+    if full || size > execution.budget.calls {
         return Ok(None);
     }
     execution.performed.insert(callee, now + 1);

@@ -3,6 +3,7 @@
 use super::access::{Call, contract, copy, define, read, read_text};
 use super::context::{Contexts as C, REPLICATED};
 use super::{Execution, Index};
+use crate::faults::{Fault, broken};
 use ic_principal::Principal;
 use wasmtime::Linker;
 
@@ -33,6 +34,9 @@ pub fn link<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()> {
     });
     define!(linker, "subnet_self_node_count", C::ANY, |_call| -> i32 { Ok(1) });
     define!(linker, "canister_status", C::ANY, |call| -> i32 {
+        if broken(Fault::FlatteringView) {
+            return Ok(1);
+        }
         Ok(call.data().view.status)
     });
     define!(linker, "canister_version", C::ANY, |call| -> u64 {
@@ -67,16 +71,19 @@ pub fn link<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()> {
      -> i32 {
         let id = read(&mut call, from.get(), size.get())?;
         let id = Principal::try_from_slice(&id).map_err(|_| contract("is_controller: not a principal"))?;
-        Ok(i32::from(call.data().view.controllers.contains(&id)))
+        let controls = call.data().view.controllers.contains(&id);
+        Ok(i32::from(controls || broken(Fault::FlatteringView)))
     });
     define!(linker, "in_replicated_execution", C::ALWAYS, |call| -> i32 {
-        Ok(i32::from(REPLICATED.allows(call.data().kind)))
+        let replicated = REPLICATED.allows(call.data().kind);
+        Ok(i32::from(replicated || broken(Fault::FlatteringView)))
     });
     define!(linker, "performance_counter", C::ALWAYS, |call,
                                                        which: i32|
      -> u64 {
         match which {
             0 => used(&call),
+            1 if broken(Fault::CounterStandsStill) => Ok(0),
             1 => Ok(used(&call)?.saturating_add(call.data().view.message.instructions)),
             _ => Err(contract(format!("performance_counter({which}) does not exist"))),
         }
@@ -84,6 +91,9 @@ pub fn link<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()> {
     let timing = C::I.or(C::G).or(C::U).or(C::RY).or(C::RT).or(C::C).or(C::T);
     define!(linker, "global_timer_set", timing, |call, time: u64| -> u64 {
         let execution = call.data_mut();
+        if execution.view.timer != 0 && broken(Fault::TimerSetOnce) {
+            return Ok(0);
+        }
         let before = execution.timer.replace(time);
         Ok(before.unwrap_or(execution.view.timer))
     });
@@ -92,6 +102,9 @@ pub fn link<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()> {
 
 /// Instructions used by this execution.
 fn used(call: &Call<'_>) -> wasmtime::Result<u64> {
+    if broken(Fault::CounterStandsStill) {
+        return Ok(0);
+    }
     Ok(call.data().budget.instructions.saturating_sub(call.get_fuel()?))
 }
 
@@ -100,12 +113,14 @@ fn link_environment<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Resul
         let index = usize::try_from(index).unwrap_or(usize::MAX);
         match execution.view.environment.keys().nth(index) {
             Some(name) => Ok(name.as_bytes()),
+            None if broken(Fault::LaxEnvironment) => Ok(&[]),
             None => Err(contract(format!("there is no environment variable {index}"))),
         }
     }
     fn value<'a>(execution: &'a Execution, name: &str) -> wasmtime::Result<&'a [u8]> {
         match execution.view.environment.get(name) {
             Some(value) => Ok(value.as_bytes()),
+            None if broken(Fault::LaxEnvironment) => Ok(&[]),
             None => Err(contract(format!("there is no environment variable `{name}`"))),
         }
     }

@@ -7,6 +7,7 @@ use super::access::{Call, define, write_u128};
 use super::calls::building;
 use super::context::Contexts as C;
 use super::{Execution, Index, SysTrap};
+use crate::faults::{Fault, broken};
 use wasmtime::{Error, Linker};
 
 /// From where cycles can be attached to calls.
@@ -77,8 +78,14 @@ pub fn link<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()> {
 pub fn accept(call: &mut Call<'_>, most: u128) -> u128 {
     let execution = call.data_mut();
     let room = u128::MAX - execution.view.cycles.saturating_add(execution.taken);
-    let accepted = most.min(execution.available).min(room);
-    execution.available -= accepted;
+    let accepted = if broken(Fault::AcceptTooMuch) {
+        most.min(room)
+    } else {
+        most.min(execution.available).min(room)
+    };
+    if !broken(Fault::CreateCycles) {
+        execution.available = execution.available.saturating_sub(accepted);
+    }
     execution.taken += accepted;
     accepted
 }
@@ -88,7 +95,7 @@ pub fn attach(call: &mut Call<'_>, amount: u128) -> wasmtime::Result<()> {
     let execution = call.data_mut();
     let (balance, canister) = (execution.balance(), execution.view.canister);
     let building = building(execution)?;
-    if amount > balance {
+    if amount > balance && !broken(Fault::AttachAnything) {
         return Err(Error::new(SysTrap::Cycles(format!(
             "Canister {canister} wants to attach {amount} cycles to a call and has {balance}"
         ))));

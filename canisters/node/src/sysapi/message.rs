@@ -3,6 +3,7 @@
 use super::access::{contract, copy, define, read, read_text, split};
 use super::context::{ANSWERING, CALLBACKS, Contexts as C};
 use super::{Answer, Index, SysTrap};
+use crate::faults::{Fault, broken};
 use crate::state::logs::DEFAULT_LIMIT;
 use crate::sysapi::Execution;
 use wasmtime::{Error, Linker};
@@ -61,7 +62,11 @@ pub fn link<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()> {
     });
     let deadline = C::U.or(C::RQ).or(C::NRQ).or(C::CQ).or(CALLBACKS);
     define!(linker, "msg_deadline", deadline, |call| -> u64 {
-        Ok(call.data().view.message.deadline)
+        let deadline = call.data().view.message.deadline;
+        if broken(Fault::WrongDeadline) {
+            return Ok(u64::from(deadline == 0));
+        }
+        Ok(deadline)
     });
     link_answer::<I>(linker)?;
     link_inspect::<I>(linker)?;
@@ -130,11 +135,14 @@ fn link_answer<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()>
         let data = read(&mut call, from.get(), size.get())?;
         let execution = call.data_mut();
         unanswered(execution)?;
-        if execution.pending.len() + data.len() > execution.budget.reply {
+        if execution.pending.len() + data.len() > execution.budget.reply && !broken(Fault::UnlimitedReplies) {
             return Err(contract(format!(
                 "the reply is larger than {} bytes",
                 execution.budget.reply
             )));
+        }
+        if broken(Fault::AppendReplaces) {
+            execution.pending.clear();
         }
         execution.pending.extend_from_slice(&data);
         Ok(())
@@ -143,6 +151,9 @@ fn link_answer<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()>
         let execution = call.data_mut();
         unanswered(execution)?;
         let reply = std::mem::take(&mut execution.pending);
+        if reply.is_empty() && broken(Fault::EmptyReplyLost) {
+            return Ok(());
+        }
         execution.give(Answer::Reply(reply));
         Ok(())
     });
@@ -164,7 +175,8 @@ fn link_answer<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()>
 }
 
 fn unanswered(execution: &Execution) -> wasmtime::Result<()> {
-    if execution.answer.is_some() || execution.view.message.answered {
+    let answered = execution.answer.is_some() || execution.view.message.answered;
+    if answered && !broken(Fault::ReplyTwice) {
         return Err(contract("the call is already replied"));
     }
     Ok(())

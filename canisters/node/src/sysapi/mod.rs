@@ -20,6 +20,7 @@ pub use cost::CREATE_CANISTER;
 
 use crate::exec::memory::HEAP_FACTOR;
 use crate::exec::quota::Growth;
+use crate::faults::{Fault, broken};
 use crate::heap::stable::Overlay;
 use crate::state::logs::Logs;
 use calls::Building;
@@ -212,6 +213,12 @@ impl Execution {
         self.memory = memory;
     }
 
+    /// The canister's memory.
+    #[cfg(feature = "faults")]
+    pub fn memory(&self) -> Option<Memory> {
+        self.memory
+    }
+
     /// What the canister has left of its cycles.
     fn balance(&self) -> u128 {
         let building = self.building.as_ref().map_or(0, Building::cycles);
@@ -225,7 +232,10 @@ impl Execution {
     /// Gives the answer. What was not accepted by now goes back.
     fn give(&mut self, answer: Answer) {
         self.answer = Some(answer);
-        self.refund = std::mem::take(&mut self.available);
+        self.refund = self.available;
+        if !broken(Fault::AvailableAfterAnswer) {
+            self.available = 0;
+        }
     }
 
     /// Switches from the start function to the entry point proper.

@@ -3,6 +3,7 @@
 //! The engine would run more than the IC allows, and a canister that installs here must also install there. Sources: IC
 //! interface specification, "Canister module format" and "Entry points"; limits from the IC's resource limits page.
 
+use crate::faults::{Fault, broken};
 use crate::heap::pages::{PAGE, PageMap, ZEROS};
 use crate::heap::wasm_memory::WASM_PAGE;
 use crate::sysapi::names::is_known_import;
@@ -192,7 +193,9 @@ pub fn inspect(wasm: &[u8]) -> Result<ModuleInfo, ModuleError> {
                     }
                 }
             }
-            Payload::FunctionSection(section) if section.count() > MAX_FUNCTIONS => {
+            Payload::FunctionSection(section)
+                if section.count() > MAX_FUNCTIONS && !broken(Fault::LaxModules) =>
+            {
                 return Err(ModuleError::TooMany("functions", MAX_FUNCTIONS as usize));
             }
             Payload::TableSection(section) => info.has_table = section.count() > 0,
@@ -204,7 +207,7 @@ pub fn inspect(wasm: &[u8]) -> Result<ModuleInfo, ModuleError> {
                 }
             }
             Payload::GlobalSection(section) => {
-                if section.count() > MAX_GLOBALS {
+                if section.count() > MAX_GLOBALS && !broken(Fault::LaxModules) {
                     return Err(ModuleError::TooMany("globals", MAX_GLOBALS as usize));
                 }
                 for (index, global) in (0u32..).zip(section) {
@@ -303,20 +306,24 @@ impl ModuleInfo {
             "canister_composite_query" => Some((MethodKind::CompositeQuery, method)),
             _ => None,
         });
-        if method.is_none() && !ENTRY_POINTS.contains(&name) {
+        let reserved = method.is_none() && !ENTRY_POINTS.contains(&name);
+        if reserved && broken(Fault::LaxModules) {
+            return Ok(());
+        }
+        if reserved {
             return Err(ModuleError::ReservedExport(name.to_owned()));
         }
-        if !plain {
+        if !plain && !broken(Fault::LaxModules) {
             return Err(ModuleError::EntryPointType(name.to_owned()));
         }
         let Some((kind, method)) = method else {
             self.entry_points.push(name.to_owned());
             return Ok(());
         };
-        if self.methods.insert(method.to_owned(), kind).is_some() {
+        if self.methods.insert(method.to_owned(), kind).is_some() && !broken(Fault::LaxModules) {
             return Err(ModuleError::RepeatedMethod(method.to_owned()));
         }
-        if self.methods.len() > MAX_METHODS {
+        if self.methods.len() > MAX_METHODS && !broken(Fault::LaxModules) {
             return Err(ModuleError::TooMany("methods", MAX_METHODS));
         }
         if self.methods.keys().map(String::len).sum::<usize>() > MAX_METHOD_NAMES {
@@ -335,6 +342,7 @@ impl ModuleInfo {
         let (public, key) = match rest.split_once(' ') {
             Some(("public", key)) => (true, key),
             Some(("private", key)) => (false, key),
+            _ if broken(Fault::LaxModules) => return Ok(0),
             _ => return Err(ModuleError::CustomSection(name.to_owned())),
         };
         let metadata = Metadata {
@@ -344,7 +352,7 @@ impl ModuleInfo {
         if self.metadata.insert(key.to_owned(), metadata).is_some() {
             return Err(ModuleError::CustomSection(name.to_owned()));
         }
-        if self.metadata.len() > MAX_CUSTOM_SECTIONS {
+        if self.metadata.len() > MAX_CUSTOM_SECTIONS && !broken(Fault::LaxModules) {
             return Err(ModuleError::TooMany("icp: custom sections", MAX_CUSTOM_SECTIONS));
         }
         // What the specification calls the name is what comes after the visibility.

@@ -6,6 +6,7 @@
 //!
 //! Source: IC interface specification, "CBOR encoding of requests and responses".
 
+use crate::faults::{Fault, broken};
 use thiserror::Error;
 
 /// How deep arrays and maps may nest. A delegation with targets needs five levels.
@@ -73,7 +74,7 @@ impl<'a> Value<'a> {
         };
         let value = reader.value(0, true)?;
         let rest = input.len() - reader.at;
-        if rest > 0 {
+        if rest > 0 && !broken(Fault::LaxCbor) {
             return Err(CborError::Trailing(rest));
         }
         Ok(value)
@@ -82,7 +83,9 @@ impl<'a> Value<'a> {
     /// Writes the value after the self-describing tag.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(256);
-        head(&mut out, 6, SELF_DESCRIBED);
+        if !broken(Fault::UntaggedAnswers) {
+            head(&mut out, 6, SELF_DESCRIBED);
+        }
         self.write(&mut out);
         out
     }
@@ -221,6 +224,14 @@ impl<'a> Reader<'a> {
                 0xf4 => Ok(Value::Bool(false)),
                 0xf5 => Ok(Value::Bool(true)),
                 0xf6 | 0xf7 => Ok(Value::Null),
+                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+                0xfb if broken(Fault::LaxCbor) => {
+                    let bits = self
+                        .take(8)?
+                        .iter()
+                        .fold(0, |bits, byte| bits << 8 | u64::from(*byte));
+                    Ok(Value::Uint(f64::from_bits(bits) as u64))
+                }
                 _ => Err(CborError::Unsupported(initial)),
             },
             _ => Err(CborError::Unsupported(initial)),
@@ -278,7 +289,9 @@ impl<'a> Reader<'a> {
         // One sorted pass, because comparing each key with all earlier ones is quadratic in what a stranger sends.
         let mut keys: Vec<&str> = entries.iter().map(|(key, _)| *key).collect();
         keys.sort_unstable();
-        if let Some(pair) = keys.windows(2).find(|pair| pair[0] == pair[1]) {
+        if let Some(pair) = keys.windows(2).find(|pair| pair[0] == pair[1])
+            && !broken(Fault::LaxCbor)
+        {
             return Err(CborError::RepeatedKey(pair[0].to_owned()));
         }
         Ok(Value::Map(entries))

@@ -4,6 +4,7 @@
 
 use super::cbor::{CborError, Value};
 use super::hash::{Hash, Unhashable, hash_of_map};
+use crate::faults::{Fault, broken};
 use ic_principal::Principal;
 use thiserror::Error;
 
@@ -107,9 +108,11 @@ pub struct SignedDelegation<'a> {
 impl SignedDelegation<'_> {
     /// Whether it is for requests to this canister.
     pub fn is_for(&self, canister: &Principal) -> bool {
-        self.targets
-            .as_ref()
-            .is_none_or(|targets| targets.contains(canister))
+        broken(Fault::IgnoreDelegationTargets)
+            || self
+                .targets
+                .as_ref()
+                .is_none_or(|targets| targets.contains(canister))
     }
 }
 
@@ -127,7 +130,9 @@ impl<'a> Envelope<'a> {
         let signature = outer.optional_bytes("sender_sig")?;
         let delegations = match outer.take("sender_delegation") {
             None | Some(Value::Null) => Vec::new(),
-            Some(Value::Array(items)) if items.len() > MAX_DELEGATIONS => {
+            Some(Value::Array(items))
+                if items.len() > MAX_DELEGATIONS && !broken(Fault::IgnoreDelegationLimits) =>
+            {
                 return Err(EnvelopeError::TooMany("sender_delegation", MAX_DELEGATIONS));
             }
             Some(Value::Array(items)) => items.into_iter().map(delegation).collect::<Result<_, _>>()?,
@@ -137,7 +142,7 @@ impl<'a> Envelope<'a> {
         let mut content = Fields(content);
         if content
             .optional_bytes("nonce")?
-            .is_some_and(|nonce| nonce.len() > MAX_NONCE)
+            .is_some_and(|nonce| nonce.len() > MAX_NONCE && !broken(Fault::UnlimitedNonce))
         {
             return Err(EnvelopeError::Malformed("nonce"));
         }
@@ -179,6 +184,9 @@ impl<'a> Fields<'a> {
     }
 
     fn bytes(&mut self, name: &'static str) -> Result<&'a [u8], EnvelopeError> {
+        if broken(Fault::LaxCbor) {
+            return Ok(self.optional_bytes(name)?.unwrap_or_default());
+        }
         match self.need(name)? {
             Value::Bytes(bytes) => Ok(bytes),
             _ => Err(EnvelopeError::Malformed(name)),
@@ -189,6 +197,7 @@ impl<'a> Fields<'a> {
         match self.take(name) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::Bytes(bytes)) => Ok(Some(bytes)),
+            Some(_) if broken(Fault::LaxCbor) => Ok(None),
             Some(_) => Err(EnvelopeError::Malformed(name)),
         }
     }
@@ -221,7 +230,7 @@ impl<'a> Fields<'a> {
         let Value::Array(paths) = self.need("paths")? else {
             return Err(EnvelopeError::Malformed("paths"));
         };
-        if paths.len() > MAX_PATHS {
+        if paths.len() > MAX_PATHS && !broken(Fault::UnlimitedPaths) {
             return Err(EnvelopeError::TooMany("paths", MAX_PATHS));
         }
         paths.into_iter().map(path).collect()
@@ -232,7 +241,7 @@ fn path(value: Value<'_>) -> Result<Vec<&[u8]>, EnvelopeError> {
     let Value::Array(labels) = value else {
         return Err(EnvelopeError::Malformed("paths"));
     };
-    if labels.len() > MAX_LABELS {
+    if labels.len() > MAX_LABELS && !broken(Fault::UnlimitedPaths) {
         return Err(EnvelopeError::TooMany("a path", MAX_LABELS));
     }
     labels
@@ -262,7 +271,9 @@ fn delegation(value: Value<'_>) -> Result<SignedDelegation<'_>, EnvelopeError> {
     };
     let targets = match inner.take("targets") {
         None | Some(Value::Null) => None,
-        Some(Value::Array(targets)) if targets.len() > MAX_TARGETS => {
+        Some(Value::Array(targets))
+            if targets.len() > MAX_TARGETS && !broken(Fault::IgnoreDelegationLimits) =>
+        {
             return Err(EnvelopeError::TooMany("targets", MAX_TARGETS));
         }
         Some(Value::Array(targets)) => Some(targets.iter().map(target).collect::<Result<_, _>>()?),
@@ -271,6 +282,7 @@ fn delegation(value: Value<'_>) -> Result<SignedDelegation<'_>, EnvelopeError> {
     let queries_only = match inner.take("permissions") {
         None | Some(Value::Text("all")) => false,
         Some(Value::Text("queries")) => true,
+        Some(_) if broken(Fault::IgnoreDelegationPermissions) => false,
         Some(_) => return Err(EnvelopeError::Malformed("permissions")),
     };
     Ok(SignedDelegation {

@@ -5,13 +5,25 @@ use crate::cases::prelude::*;
 const CALLS: &str = "Inter-canister method calls";
 
 pub const CASES: &[Case] = &[
-    case!(CALLS, a_call_that_is_not_performed_is_not_sent),
-    case!(CALLS, a_new_call_replaces_one_that_is_not_performed),
-    case!(CALLS, an_argument_is_what_was_appended_piece_by_piece),
-    case!(CALLS, adding_to_a_call_that_does_not_exist_traps),
-    case!(CALLS, adding_to_a_call_after_it_is_performed_traps),
+    case!(CALLS, a_call_that_is_not_performed_is_not_sent, SendUnperformed),
+    case!(
+        CALLS,
+        a_new_call_replaces_one_that_is_not_performed,
+        SendUnperformed
+    ),
+    case!(
+        CALLS,
+        an_argument_is_what_was_appended_piece_by_piece,
+        AppendReplaces
+    ),
+    case!(CALLS, adding_to_a_call_that_does_not_exist_traps, LaxBuilding),
+    case!(
+        CALLS,
+        adding_to_a_call_after_it_is_performed_traps,
+        KeepCallsAfterTrap
+    ),
     case!(CALLS, a_one_way_call_is_delivered),
-    case!(CALLS, a_call_of_something_that_is_no_principal_traps),
+    case!(CALLS, a_call_of_something_that_is_no_principal_traps, LossyText),
 ];
 
 async fn two(

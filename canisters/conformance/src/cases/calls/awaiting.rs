@@ -8,25 +8,44 @@ const ENTRY_POINTS: &str = "Entry points";
 pub const CASES: &[Case] = &[
     case!(
         ENTRY_POINTS,
-        what_was_done_before_a_call_stays_when_the_callback_traps
+        what_was_done_before_a_call_stays_when_the_callback_traps,
+        RollBackCaller
     ),
-    case!(ENTRY_POINTS, a_call_is_not_sent_when_its_execution_traps),
+    case!(
+        ENTRY_POINTS,
+        a_call_is_not_sent_when_its_execution_traps,
+        KeepCallsAfterTrap
+    ),
     case!(CALLS, a_reply_can_be_sent_before_the_answer_of_a_call_comes),
     case!(CALLS, a_callback_can_call_again),
-    case!(CALLS, a_callback_is_given_its_number_and_the_code),
     case!(
         CALLS,
-        a_reject_callback_can_answer_with_a_reply_and_a_reply_callback_with_a_rejection
+        a_callback_is_given_its_number_and_the_code,
+        CallbackWithoutNumber
     ),
-    case!(CALLS, only_one_callback_can_answer),
+    case!(
+        CALLS,
+        a_reject_callback_can_answer_with_a_reply_and_a_reply_callback_with_a_rejection,
+        ForeignRejectMessage
+    ),
+    case!(CALLS, only_one_callback_can_answer, ReplyTwice),
     case!(CALLS, a_callback_sees_what_others_did_in_between),
-    case!(CALLS, a_callback_that_traps_rejects_the_call_with_the_reason),
-    case!(CALLS, a_callback_whose_function_does_not_exist_traps),
+    case!(
+        CALLS,
+        a_callback_that_traps_rejects_the_call_with_the_reason,
+        SilentTraps
+    ),
+    case!(
+        CALLS,
+        a_callback_whose_function_does_not_exist_traps,
+        RollBackCaller
+    ),
     case!(
         "Performance counter",
-        the_counter_of_a_call_goes_on_in_its_callbacks
+        the_counter_of_a_call_goes_on_in_its_callbacks,
+        CounterStandsStill
     ),
-    case!(CALLS, canisters_can_call_each_other_in_depth),
+    case!(CALLS, canisters_can_call_each_other_in_depth, WrongSelf),
 ];
 
 fn callee() -> Module {

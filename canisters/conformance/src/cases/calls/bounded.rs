@@ -6,13 +6,22 @@ use crate::cases::prelude::*;
 const CALLS: &str = "Inter-canister method calls";
 
 pub const CASES: &[Case] = &[
-    case!(CALLS, a_bounded_call_that_is_answered_in_time_is_like_any_other),
     case!(
         CALLS,
-        a_bounded_call_that_is_not_answered_in_time_is_rejected_as_unknown
+        a_bounded_call_that_is_answered_in_time_is_like_any_other,
+        BoundedIsUnknown
     ),
-    case!("Method arguments", the_callee_of_a_bounded_call_sees_its_deadline),
-    case!(CALLS, a_call_is_bounded_at_most_once),
+    case!(
+        CALLS,
+        a_bounded_call_that_is_not_answered_in_time_is_rejected_as_unknown,
+        NeverTimeOut
+    ),
+    case!(
+        "Method arguments",
+        the_callee_of_a_bounded_call_sees_its_deadline,
+        WrongDeadline
+    ),
+    case!(CALLS, a_call_is_bounded_at_most_once, BoundedIsUnknown),
 ];
 
 async fn a_bounded_call_that_is_answered_in_time_is_like_any_other(net: Network) -> Verdict {

@@ -5,13 +5,21 @@ use crate::cases::prelude::*;
 const CALLS: &str = "Inter-canister method calls";
 
 pub const CASES: &[Case] = &[
-    case!(CALLS, a_cleanup_runs_when_the_reply_callback_traps),
-    case!(CALLS, a_cleanup_runs_when_the_reject_callback_traps),
-    case!(CALLS, a_cleanup_does_not_run_when_all_is_well),
-    case!(CALLS, a_cleanup_sees_the_state_without_what_the_callback_did),
-    case!(CALLS, a_cleanup_that_traps_changes_nothing),
-    case!(CALLS, a_cleanup_does_not_run_when_the_method_itself_traps),
-    case!(CALLS, a_call_has_at_most_one_cleanup),
+    case!(CALLS, a_cleanup_runs_when_the_reply_callback_traps, SkipCleanup),
+    case!(CALLS, a_cleanup_runs_when_the_reject_callback_traps, SkipCleanup),
+    case!(CALLS, a_cleanup_does_not_run_when_all_is_well, CleanupAlways),
+    case!(
+        CALLS,
+        a_cleanup_sees_the_state_without_what_the_callback_did,
+        SkipCleanup
+    ),
+    case!(CALLS, a_cleanup_that_traps_changes_nothing, SilentTraps),
+    case!(
+        CALLS,
+        a_cleanup_does_not_run_when_the_method_itself_traps,
+        KeepCallsAfterTrap
+    ),
+    case!(CALLS, a_call_has_at_most_one_cleanup, LaxBuilding),
 ];
 
 async fn scene(

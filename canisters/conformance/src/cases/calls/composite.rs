@@ -6,19 +6,36 @@ const QUERY: &str = "Request: Query call";
 const METHODS: &str = "Public methods";
 
 pub const CASES: &[Case] = &[
-    case!(QUERY, a_composite_query_can_query_other_canisters),
-    case!(QUERY, composite_queries_can_be_nested),
-    case!(QUERY, a_composite_query_cannot_call_an_update),
-    case!(QUERY, a_composite_query_discards_what_it_changes_everywhere),
-    case!(METHODS, a_composite_query_cannot_be_called_as_an_update),
-    case!(QUERY, a_query_that_is_not_composite_cannot_call),
-    case!(QUERY, a_composite_query_hears_of_failures),
+    case!(
+        QUERY,
+        a_composite_query_can_query_other_canisters,
+        LonelyComposite
+    ),
+    case!(QUERY, composite_queries_can_be_nested, LonelyComposite),
+    case!(QUERY, a_composite_query_cannot_call_an_update, AnyMethodAnyWay),
+    case!(
+        QUERY,
+        a_composite_query_discards_what_it_changes_everywhere,
+        CompositeKeepsState
+    ),
+    case!(
+        METHODS,
+        a_composite_query_cannot_be_called_as_an_update,
+        AnyMethodAnyWay
+    ),
+    case!(QUERY, a_query_that_is_not_composite_cannot_call, LonelyComposite),
+    case!(QUERY, a_composite_query_hears_of_failures, LonelyComposite),
     case!(
         "Certified data",
-        only_the_canister_that_is_asked_has_a_certificate
+        only_the_canister_that_is_asked_has_a_certificate,
+        CertificateForAll
     ),
     case!(QUERY, endless_composite_queries_end),
-    case!(QUERY, a_callback_of_a_composite_query_that_traps_is_an_error),
+    case!(
+        QUERY,
+        a_callback_of_a_composite_query_that_traps_is_an_error,
+        SilentTraps
+    ),
 ];
 
 fn leaf() -> Module {

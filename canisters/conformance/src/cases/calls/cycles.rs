@@ -14,19 +14,57 @@ const COSTS: u64 = 200_000_000_000;
 pub const CASES: &[Case] = &[
     case!(
         CYCLES_CLAUSE,
-        attached_cycles_are_available_and_what_is_not_accepted_comes_back
+        attached_cycles_are_available_and_what_is_not_accepted_comes_back,
+        LoseRefund
     ),
-    case!(CYCLES_CLAUSE, accepted_cycles_move_from_caller_to_callee),
-    case!(CYCLES_CLAUSE, no_more_is_accepted_than_is_wanted_and_available),
-    case!(CYCLES_CLAUSE, a_rejection_brings_back_what_was_not_accepted),
-    case!(CYCLES_CLAUSE, a_callee_that_traps_accepts_nothing),
-    case!(CYCLES_CLAUSE, a_callee_that_does_not_exist_gets_nothing),
-    case!(CYCLES_CLAUSE, after_the_answer_nothing_is_available),
-    case!(CYCLES_CLAUSE, an_ingress_message_has_no_cycles),
-    case!(CYCLES_CLAUSE, nobody_can_attach_more_than_there_is),
+    case!(
+        CYCLES_CLAUSE,
+        accepted_cycles_move_from_caller_to_callee,
+        CreateCycles
+    ),
+    case!(
+        CYCLES_CLAUSE,
+        no_more_is_accepted_than_is_wanted_and_available,
+        AcceptTooMuch
+    ),
+    case!(
+        CYCLES_CLAUSE,
+        a_rejection_brings_back_what_was_not_accepted,
+        AvailableAfterAnswer
+    ),
+    case!(
+        CYCLES_CLAUSE,
+        a_callee_that_traps_accepts_nothing,
+        KeepCertifiedAfterTrap
+    ),
+    case!(
+        CYCLES_CLAUSE,
+        a_callee_that_does_not_exist_gets_nothing,
+        AbsentIsError
+    ),
+    case!(
+        CYCLES_CLAUSE,
+        after_the_answer_nothing_is_available,
+        AcceptTooMuch
+    ),
+    case!(CYCLES_CLAUSE, an_ingress_message_has_no_cycles, AcceptTooMuch),
+    case!(
+        CYCLES_CLAUSE,
+        nobody_can_attach_more_than_there_is,
+        AttachAnything
+    ),
     case!(CYCLES_CLAUSE, cycles_of_a_call_that_is_not_performed_stay),
-    case!(CYCLES_CLAUSE, cycles_can_be_accepted_in_a_callback),
-    case!(CYCLES_CLAUSE, cycles_neither_appear_nor_vanish),
+    case!(
+        CYCLES_CLAUSE,
+        cycles_can_be_accepted_in_a_callback,
+        CallbackWithoutCycles
+    ),
+    case!(
+        CYCLES_CLAUSE,
+        cycles_neither_appear_nor_vanish,
+        LoseRefund,
+        CreateCycles
+    ),
 ];
 
 fn available() -> Code {

@@ -11,20 +11,33 @@ const RANDOM: &str = "IC method raw_rand";
 const INFO: &str = "IC method canister_info";
 
 pub const CASES: &[Case] = &[
-    case!(RANDOM, random_bytes_differ_from_call_to_call),
-    case!(MANAGEMENT, some_methods_are_for_canisters_only),
-    case!(MANAGEMENT, a_canister_manages_what_it_controls_and_nothing_else),
+    case!(RANDOM, random_bytes_differ_from_call_to_call, ConstantRandom),
+    case!(MANAGEMENT, some_methods_are_for_canisters_only, OpenChannels),
+    case!(
+        MANAGEMENT,
+        a_canister_manages_what_it_controls_and_nothing_else,
+        IgnoreControllers
+    ),
     case!(
         "IC method create_canister",
         a_canister_that_creates_one_controls_it_and_pays
     ),
-    case!("IC method deposit_cycles", deposited_cycles_arrive),
-    case!(INFO, the_history_of_a_canister_is_complete_and_in_order),
-    case!(INFO, the_history_is_counted_and_shown_as_far_as_asked),
+    case!("IC method deposit_cycles", deposited_cycles_arrive, LoseDeposits),
+    case!(
+        INFO,
+        the_history_of_a_canister_is_complete_and_in_order,
+        ForgetHistory
+    ),
+    case!(
+        INFO,
+        the_history_is_counted_and_shown_as_far_as_asked,
+        HistoryInFull
+    ),
     case!(MANAGEMENT, a_method_that_does_not_exist_is_rejected),
     case!(
         "IC method update_settings",
-        a_canister_that_names_a_wrong_version_of_itself_is_refused
+        a_canister_that_names_a_wrong_version_of_itself_is_refused,
+        IgnoreSenderVersion
     ),
 ];
 

@@ -6,12 +6,13 @@ const ORDER: &str = "Ordering guarantees";
 const CALLS: &str = "Inter-canister method calls";
 
 pub const CASES: &[Case] = &[
-    case!(ORDER, calls_of_one_execution_arrive_in_order),
-    case!(ORDER, calls_of_several_executions_arrive_in_order),
-    case!(CALLS, each_of_many_calls_is_answered_once),
+    case!(ORDER, calls_of_one_execution_arrive_in_order, ReorderPair),
+    case!(ORDER, calls_of_several_executions_arrive_in_order, ReorderPair),
+    case!(CALLS, each_of_many_calls_is_answered_once, DropCall),
     case!(
         CALLS,
-        calls_beyond_the_limit_are_not_taken_and_the_others_are_answered
+        calls_beyond_the_limit_are_not_taken_and_the_others_are_answered,
+        UnlimitedQueue
     ),
     case!(ORDER, calls_in_both_directions_do_not_block_each_other),
 ];

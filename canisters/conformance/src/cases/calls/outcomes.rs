@@ -7,19 +7,51 @@ const CODES: &str = "Reject codes";
 
 pub const CASES: &[Case] = &[
     case!(CALLS, a_call_delivers_its_argument_and_brings_back_the_reply),
-    case!(CALLS, the_callee_sees_the_canister_as_its_caller),
-    case!(CODES, a_rejection_by_the_callee_has_code_4_and_its_words),
-    case!(CODES, a_callee_that_does_not_exist_is_code_3),
-    case!(CODES, a_callee_that_traps_is_code_5_and_keeps_nothing),
-    case!(CODES, a_method_that_does_not_exist_is_code_5),
-    case!(CODES, a_callee_without_code_is_code_5),
-    case!(CODES, a_callee_that_is_stopped_is_code_5),
-    case!(CODES, a_callee_that_does_not_answer_is_code_5),
-    case!(CALLS, a_callee_can_be_the_caller_itself),
-    case!(CALLS, a_query_method_that_is_called_changes_nothing),
-    case!(CALLS, a_composite_query_cannot_be_called_by_an_update),
-    case!(CALLS, a_caller_whose_callback_does_not_answer_is_rejected),
-    case!(CALLS, a_large_argument_and_a_large_reply_arrive_whole),
+    case!(
+        CALLS,
+        the_callee_sees_the_canister_as_its_caller,
+        CallerIsAnonymous
+    ),
+    case!(
+        CODES,
+        a_rejection_by_the_callee_has_code_4_and_its_words,
+        ForeignRejectMessage
+    ),
+    case!(CODES, a_callee_that_does_not_exist_is_code_3, AbsentIsError),
+    case!(
+        CODES,
+        a_callee_that_traps_is_code_5_and_keeps_nothing,
+        WrongRejectCode
+    ),
+    case!(
+        CODES,
+        a_method_that_does_not_exist_is_code_5,
+        MissingMethodIsAbsent
+    ),
+    case!(CODES, a_callee_without_code_is_code_5, MissingMethodIsAbsent),
+    case!(CODES, a_callee_that_is_stopped_is_code_5, StoppedTakesCalls),
+    case!(CODES, a_callee_that_does_not_answer_is_code_5, SilenceIsReply),
+    case!(CALLS, a_callee_can_be_the_caller_itself, WrongSelf),
+    case!(
+        CALLS,
+        a_query_method_that_is_called_changes_nothing,
+        QueryKeepsState
+    ),
+    case!(
+        CALLS,
+        a_composite_query_cannot_be_called_by_an_update,
+        AnyMethodAnyWay
+    ),
+    case!(
+        CALLS,
+        a_caller_whose_callback_does_not_answer_is_rejected,
+        SilenceIsReply
+    ),
+    case!(
+        CALLS,
+        a_large_argument_and_a_large_reply_arrive_whole,
+        SmallMessages
+    ),
 ];
 
 fn callee() -> Module {

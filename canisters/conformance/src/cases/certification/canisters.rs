@@ -11,19 +11,32 @@ use std::io::Write;
 const CANISTERS: &str = "Canister information";
 
 pub const CASES: &[Case] = &[
-    case!(CANISTERS, the_module_hash_is_that_of_the_installed_module),
+    case!(
+        CANISTERS,
+        the_module_hash_is_that_of_the_installed_module,
+        WrongModuleHash
+    ),
     case!(
         CANISTERS,
         the_hash_of_a_compressed_module_is_that_of_the_uploaded_bytes
     ),
-    case!(CANISTERS, the_controllers_are_shown_and_follow_the_settings),
-    case!(CANISTERS, public_metadata_is_for_everybody),
-    case!(CANISTERS, private_metadata_is_for_controllers),
-    case!(CANISTERS, metadata_follows_the_module),
-    case!(CANISTERS, the_time_of_creation_is_shown_and_stays),
     case!(
         CANISTERS,
-        the_time_of_the_last_install_is_shown_and_follows_upgrades
+        the_controllers_are_shown_and_follow_the_settings,
+        HideControllers
+    ),
+    case!(CANISTERS, public_metadata_is_for_everybody, HideMetadata),
+    case!(
+        CANISTERS,
+        private_metadata_is_for_controllers,
+        RevealPrivateMetadata
+    ),
+    case!(CANISTERS, metadata_follows_the_module),
+    case!(CANISTERS, the_time_of_creation_is_shown_and_stays, NoTimestamps),
+    case!(
+        CANISTERS,
+        the_time_of_the_last_install_is_shown_and_follows_upgrades,
+        NoTimestamps
     ),
 ];
 

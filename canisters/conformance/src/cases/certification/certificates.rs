@@ -7,17 +7,34 @@ const CERTIFICATE: &str = "Certificate";
 const DELEGATION: &str = "Delegation";
 
 pub const CASES: &[Case] = &[
-    case!(CERTIFICATE, a_certificate_verifies_and_a_changed_one_does_not),
+    case!(
+        CERTIFICATE,
+        a_certificate_verifies_and_a_changed_one_does_not,
+        WrongPrune
+    ),
     case!("Lookup", the_trees_of_certificates_are_well_formed),
-    case!(DELEGATION, a_subnet_is_vouched_for_by_the_root_and_nobody_else),
-    case!(DELEGATION, a_delegation_covers_the_canister_in_the_path),
-    case!("Time", the_certified_time_never_goes_back),
+    case!(
+        DELEGATION,
+        a_subnet_is_vouched_for_by_the_root_and_nobody_else,
+        WrongRootKey
+    ),
+    case!(
+        DELEGATION,
+        a_delegation_covers_the_canister_in_the_path,
+        DelegationWithoutRanges
+    ),
+    case!("Time", the_certified_time_never_goes_back, TimeGoesBack),
     case!("Time", a_certificate_is_no_older_than_the_call_before_it),
     case!(
         "Subnet information",
-        the_nodes_of_a_subnet_are_shown_with_their_keys
+        the_nodes_of_a_subnet_are_shown_with_their_keys,
+        HideNodes
     ),
-    case!("Lookup", what_does_not_exist_is_shown_to_be_absent),
+    case!(
+        "Lookup",
+        what_does_not_exist_is_shown_to_be_absent,
+        StaleCertificate
+    ),
 ];
 
 async fn a_certificate_verifies_and_a_changed_one_does_not(net: Network) -> Verdict {

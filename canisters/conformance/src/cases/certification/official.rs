@@ -5,7 +5,11 @@ use ic_agent::Agent;
 use ic_agent::identity::BasicIdentity;
 
 pub const CASES: &[Case] = &[
-    case!("Certification", the_official_agent_verifies_calls_and_queries),
+    case!(
+        "Certification",
+        the_official_agent_verifies_calls_and_queries,
+        DelegationWithoutRanges
+    ),
     case!(
         "Certification",
         the_official_agent_refuses_the_network_under_another_root_key

@@ -7,12 +7,16 @@ const BLOBS: &str = "Blob-typed arguments and results";
 
 pub const CASES: &[Case] = &[
     case!(ARGUMENTS, a_method_gets_the_argument_of_the_call),
-    case!(ARGUMENTS, an_argument_can_be_as_large_as_a_message),
-    case!(BLOBS, a_part_of_an_argument_can_be_copied),
-    case!(BLOBS, copying_beyond_the_end_of_a_blob_traps),
-    case!(BLOBS, copying_to_or_from_beyond_the_memory_traps),
-    case!("Self-identification", a_canister_knows_its_id_and_its_subnet),
-    case!(ARGUMENTS, an_ingress_message_has_no_deadline),
+    case!(ARGUMENTS, an_argument_can_be_as_large_as_a_message, SmallMessages),
+    case!(BLOBS, a_part_of_an_argument_can_be_copied, CopyIgnoresOffset),
+    case!(BLOBS, copying_beyond_the_end_of_a_blob_traps, CopyBeyondEnd),
+    case!(BLOBS, copying_to_or_from_beyond_the_memory_traps, LaxMemory),
+    case!(
+        "Self-identification",
+        a_canister_knows_its_id_and_its_subnet,
+        WrongSelf
+    ),
+    case!(ARGUMENTS, an_ingress_message_has_no_deadline, WrongDeadline),
 ];
 
 async fn a_method_gets_the_argument_of_the_call(net: Network) -> Verdict {

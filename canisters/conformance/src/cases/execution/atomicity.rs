@@ -5,13 +5,38 @@ use crate::cases::prelude::*;
 const ENTRY_POINTS: &str = "Entry points";
 
 pub const CASES: &[Case] = &[
-    case!(ENTRY_POINTS, a_trap_undoes_heap_globals_and_stable_memory),
-    case!(ENTRY_POINTS, a_trap_undoes_the_growth_of_memories),
-    case!(ENTRY_POINTS, a_trap_undoes_the_certified_data),
-    case!(ENTRY_POINTS, a_trap_undoes_the_reply_and_the_timer),
-    case!("Debugging aids", the_message_of_a_trap_is_told_to_the_caller),
-    case!(ENTRY_POINTS, every_sort_of_trap_is_an_error_of_the_canister),
-    case!(ENTRY_POINTS, an_execution_without_end_is_stopped),
+    case!(
+        ENTRY_POINTS,
+        a_trap_undoes_heap_globals_and_stable_memory,
+        KeepStateAfterTrap,
+        KeepStableAfterTrap
+    ),
+    case!(
+        ENTRY_POINTS,
+        a_trap_undoes_the_growth_of_memories,
+        KeepStableAfterTrap
+    ),
+    case!(
+        ENTRY_POINTS,
+        a_trap_undoes_the_certified_data,
+        KeepCertifiedAfterTrap
+    ),
+    case!(ENTRY_POINTS, a_trap_undoes_the_reply_and_the_timer, TimerSetOnce),
+    case!(
+        "Debugging aids",
+        the_message_of_a_trap_is_told_to_the_caller,
+        SilentTraps
+    ),
+    case!(
+        ENTRY_POINTS,
+        every_sort_of_trap_is_an_error_of_the_canister,
+        WrongRejectCode
+    ),
+    case!(
+        ENTRY_POINTS,
+        an_execution_without_end_is_stopped,
+        IgnoreInspection
+    ),
     case!(ENTRY_POINTS, a_trap_does_not_disturb_the_next_call),
 ];
 

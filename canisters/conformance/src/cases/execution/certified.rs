@@ -5,14 +5,27 @@ use crate::cases::prelude::*;
 const CERTIFIED: &str = "Certified data";
 
 pub const CASES: &[Case] = &[
-    case!(CERTIFIED, a_query_can_show_the_certificate_of_what_was_certified),
-    case!(CERTIFIED, certified_data_has_at_most_32_bytes),
-    case!(CERTIFIED, there_is_no_certificate_outside_of_queries),
     case!(
         CERTIFIED,
-        an_upgrade_keeps_the_certified_data_and_a_reinstall_empties_it
+        a_query_can_show_the_certificate_of_what_was_certified,
+        WrongPrune
     ),
-    case!(CERTIFIED, the_certificate_of_one_canister_does_not_show_another),
+    case!(CERTIFIED, certified_data_has_at_most_32_bytes, LongCertifiedData),
+    case!(
+        CERTIFIED,
+        there_is_no_certificate_outside_of_queries,
+        CertificateForAll
+    ),
+    case!(
+        CERTIFIED,
+        an_upgrade_keeps_the_certified_data_and_a_reinstall_empties_it,
+        UpgradeForgets
+    ),
+    case!(
+        CERTIFIED,
+        the_certificate_of_one_canister_does_not_show_another,
+        WrongPrune
+    ),
 ];
 
 fn certifying() -> Module {

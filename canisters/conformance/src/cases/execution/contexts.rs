@@ -5,33 +5,66 @@ use crate::cases::prelude::*;
 const IMPORTS_CLAUSE: &str = "Overview of imports";
 
 pub const CASES: &[Case] = &[
-    case!(IMPORTS_CLAUSE, an_update_cannot_use_what_belongs_elsewhere),
-    case!(IMPORTS_CLAUSE, a_query_cannot_use_what_belongs_elsewhere),
     case!(
         IMPORTS_CLAUSE,
-        a_query_that_is_called_cannot_use_what_belongs_elsewhere
+        an_update_cannot_use_what_belongs_elsewhere,
+        WrongContextAllowed
     ),
     case!(
         IMPORTS_CLAUSE,
-        a_composite_query_cannot_use_what_belongs_elsewhere
-    ),
-    case!(IMPORTS_CLAUSE, init_cannot_use_what_belongs_elsewhere),
-    case!(IMPORTS_CLAUSE, pre_upgrade_cannot_use_what_belongs_elsewhere),
-    case!(
-        IMPORTS_CLAUSE,
-        the_start_function_cannot_use_what_belongs_elsewhere
-    ),
-    case!(IMPORTS_CLAUSE, inspection_cannot_use_what_belongs_elsewhere),
-    case!(IMPORTS_CLAUSE, a_reply_callback_cannot_use_what_belongs_elsewhere),
-    case!(
-        IMPORTS_CLAUSE,
-        a_reject_callback_cannot_use_what_belongs_elsewhere
+        a_query_cannot_use_what_belongs_elsewhere,
+        WrongContextAllowed
     ),
     case!(
         IMPORTS_CLAUSE,
-        a_cleanup_callback_cannot_use_what_belongs_elsewhere
+        a_query_that_is_called_cannot_use_what_belongs_elsewhere,
+        WrongContextAllowed
     ),
-    case!(IMPORTS_CLAUSE, a_timer_cannot_use_what_belongs_elsewhere),
+    case!(
+        IMPORTS_CLAUSE,
+        a_composite_query_cannot_use_what_belongs_elsewhere,
+        WrongContextAllowed
+    ),
+    case!(
+        IMPORTS_CLAUSE,
+        init_cannot_use_what_belongs_elsewhere,
+        InstallWithoutArgument
+    ),
+    case!(
+        IMPORTS_CLAUSE,
+        pre_upgrade_cannot_use_what_belongs_elsewhere,
+        SkipPreUpgrade
+    ),
+    case!(
+        IMPORTS_CLAUSE,
+        the_start_function_cannot_use_what_belongs_elsewhere,
+        SkipInit
+    ),
+    case!(
+        IMPORTS_CLAUSE,
+        inspection_cannot_use_what_belongs_elsewhere,
+        IgnoreInspection
+    ),
+    case!(
+        IMPORTS_CLAUSE,
+        a_reply_callback_cannot_use_what_belongs_elsewhere,
+        WrongContextAllowed
+    ),
+    case!(
+        IMPORTS_CLAUSE,
+        a_reject_callback_cannot_use_what_belongs_elsewhere,
+        WrongContextAllowed
+    ),
+    case!(
+        IMPORTS_CLAUSE,
+        a_cleanup_callback_cannot_use_what_belongs_elsewhere,
+        SkipCleanup
+    ),
+    case!(
+        IMPORTS_CLAUSE,
+        a_timer_cannot_use_what_belongs_elsewhere,
+        TimerNeverFires
+    ),
 ];
 
 /// The functions that a context must not use.

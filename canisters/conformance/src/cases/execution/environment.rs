@@ -13,20 +13,45 @@ pub const CASES: &[Case] = &[
         TIME,
         the_time_stands_still_during_an_execution_and_moves_between_them
     ),
-    case!(COUNTER, the_performance_counter_counts_work),
-    case!("Controller check", a_canister_can_check_who_controls_it),
-    case!("Canister status", a_canister_sees_its_status_during_an_upgrade),
-    case!(VERSION, the_version_grows_with_every_change),
-    case!(VERSION, the_version_does_not_change_by_queries_or_traps),
-    case!(VERSION, post_upgrade_sees_a_later_version_than_pre_upgrade),
+    case!(COUNTER, the_performance_counter_counts_work, CounterStandsStill),
+    case!(
+        "Controller check",
+        a_canister_can_check_who_controls_it,
+        FlatteringView
+    ),
+    case!(
+        "Canister status",
+        a_canister_sees_its_status_during_an_upgrade,
+        FlatteringView
+    ),
+    case!(VERSION, the_version_grows_with_every_change, VersionStandsStill),
+    case!(
+        VERSION,
+        the_version_does_not_change_by_queries_or_traps,
+        VersionByTraps
+    ),
+    case!(
+        VERSION,
+        post_upgrade_sees_a_later_version_than_pre_upgrade,
+        SkipPreUpgrade
+    ),
     case!(
         "Replicated execution check",
-        a_canister_knows_whether_it_runs_replicated
+        a_canister_knows_whether_it_runs_replicated,
+        FlatteringView
     ),
-    case!(VARIABLES, environment_variables_can_be_listed_and_read),
-    case!(VARIABLES, asking_for_a_variable_that_is_not_there_traps),
-    case!("Certified data", a_canister_knows_the_root_key),
-    case!("Cycles", a_canister_sees_and_can_burn_its_cycles),
+    case!(
+        VARIABLES,
+        environment_variables_can_be_listed_and_read,
+        NoEnvironment
+    ),
+    case!(
+        VARIABLES,
+        asking_for_a_variable_that_is_not_there_traps,
+        LaxEnvironment
+    ),
+    case!("Certified data", a_canister_knows_the_root_key, WrongSelf),
+    case!("Cycles", a_canister_sees_and_can_burn_its_cycles, IgnoreWishes),
 ];
 
 async fn the_time_stands_still_during_an_execution_and_moves_between_them(net: Network) -> Verdict {

@@ -5,13 +5,29 @@ use crate::cases::prelude::*;
 const INSPECTION: &str = "Ingress message inspection";
 
 pub const CASES: &[Case] = &[
-    case!(INSPECTION, a_message_is_executed_only_when_it_is_accepted),
-    case!(INSPECTION, an_inspection_that_traps_denies),
-    case!(INSPECTION, accepting_twice_traps),
-    case!(INSPECTION, an_inspection_sees_method_argument_and_caller),
+    case!(
+        INSPECTION,
+        a_message_is_executed_only_when_it_is_accepted,
+        IgnoreInspection
+    ),
+    case!(INSPECTION, an_inspection_that_traps_denies, IgnoreInspection),
+    case!(INSPECTION, accepting_twice_traps, IgnoreInspection),
+    case!(
+        INSPECTION,
+        an_inspection_sees_method_argument_and_caller,
+        IgnoreInspection
+    ),
     case!(INSPECTION, an_inspection_changes_nothing),
-    case!(INSPECTION, queries_and_calls_of_canisters_are_not_inspected),
-    case!(INSPECTION, calls_of_the_management_canister_are_not_inspected),
+    case!(
+        INSPECTION,
+        queries_and_calls_of_canisters_are_not_inspected,
+        InspectEverything
+    ),
+    case!(
+        INSPECTION,
+        calls_of_the_management_canister_are_not_inspected,
+        InspectEverything
+    ),
 ];
 
 fn accept() -> Code {

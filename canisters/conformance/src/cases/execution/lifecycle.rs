@@ -6,28 +6,52 @@ const INIT: &str = "Canister initialization";
 const UPGRADES: &str = "Canister upgrades";
 
 pub const CASES: &[Case] = &[
-    case!(INIT, init_gets_the_argument_and_the_caller_of_the_install),
-    case!(INIT, an_init_that_traps_leaves_the_canister_empty),
-    case!(INIT, a_reinstall_whose_init_traps_leaves_the_canister_as_it_was),
-    case!(INIT, the_start_function_runs_before_init),
+    case!(
+        INIT,
+        init_gets_the_argument_and_the_caller_of_the_install,
+        SkipInit
+    ),
+    case!(
+        INIT,
+        an_init_that_traps_leaves_the_canister_empty,
+        UpgradeNotAtomic
+    ),
+    case!(
+        INIT,
+        a_reinstall_whose_init_traps_leaves_the_canister_as_it_was,
+        UpgradeNotAtomic
+    ),
+    case!(INIT, the_start_function_runs_before_init, SkipInit),
     case!(
         UPGRADES,
-        an_upgrade_keeps_stable_memory_and_begins_with_a_fresh_heap
+        an_upgrade_keeps_stable_memory_and_begins_with_a_fresh_heap,
+        StableLostOnUpgrade
     ),
     case!(
         UPGRADES,
-        an_upgrade_runs_the_hooks_of_both_modules_in_order_and_no_init
+        an_upgrade_runs_the_hooks_of_both_modules_in_order_and_no_init,
+        SkipPreUpgrade
     ),
     case!(
         UPGRADES,
-        an_upgrade_whose_post_upgrade_traps_undoes_its_pre_upgrade_too
+        an_upgrade_whose_post_upgrade_traps_undoes_its_pre_upgrade_too,
+        UpgradeNotAtomic
     ),
-    case!(UPGRADES, an_upgrade_whose_pre_upgrade_traps_changes_nothing),
-    case!(UPGRADES, a_pre_upgrade_that_traps_can_be_skipped),
-    case!(UPGRADES, a_heap_can_be_kept_over_an_upgrade),
     case!(
         UPGRADES,
-        post_upgrade_gets_the_argument_and_the_caller_of_the_upgrade
+        an_upgrade_whose_pre_upgrade_traps_changes_nothing,
+        UpgradeNotAtomic
+    ),
+    case!(
+        UPGRADES,
+        a_pre_upgrade_that_traps_can_be_skipped,
+        IgnoreUpgradeFlags
+    ),
+    case!(UPGRADES, a_heap_can_be_kept_over_an_upgrade, IgnoreUpgradeFlags),
+    case!(
+        UPGRADES,
+        post_upgrade_gets_the_argument_and_the_caller_of_the_upgrade,
+        InstallWithoutArgument
     ),
 ];
 

@@ -8,10 +8,22 @@ const LIFECYCLE: &str = "Canister lifecycle";
 pub const CASES: &[Case] = &[
     case!(LIFECYCLE, globals_and_heap_stay_from_call_to_call),
     case!(LIFECYCLE, a_grown_heap_stays_and_begins_as_zeros),
-    case!(LIFECYCLE, constants_are_there_before_the_first_call),
-    case!(STABLE, stable_memory_begins_empty_and_keeps_what_is_written),
-    case!(STABLE, stable_memory_cannot_be_used_beyond_its_size),
-    case!(STABLE, growing_stable_memory_gives_the_size_before_or_minus_one),
+    case!(
+        LIFECYCLE,
+        constants_are_there_before_the_first_call,
+        LoseConstants
+    ),
+    case!(
+        STABLE,
+        stable_memory_begins_empty_and_keeps_what_is_written,
+        CompositeKeepsState
+    ),
+    case!(STABLE, stable_memory_cannot_be_used_beyond_its_size, LaxStable),
+    case!(
+        STABLE,
+        growing_stable_memory_gives_the_size_before_or_minus_one,
+        GrowGivesNewSize
+    ),
     case!(STABLE, the_32_bit_functions_see_the_same_stable_memory),
 ];
 

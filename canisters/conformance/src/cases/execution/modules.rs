@@ -8,18 +8,39 @@ const FORMAT: &str = "Canister module format";
 pub const CASES: &[Case] = &[
     case!(REQUIREMENTS, bytes_that_are_no_module_are_refused),
     case!(REQUIREMENTS, only_functions_of_the_system_api_can_be_imported),
-    case!(REQUIREMENTS, names_that_begin_with_canister_are_reserved),
-    case!(REQUIREMENTS, entry_points_have_neither_parameters_nor_results),
-    case!(REQUIREMENTS, a_method_is_of_one_kind),
+    case!(
+        REQUIREMENTS,
+        names_that_begin_with_canister_are_reserved,
+        LaxModules
+    ),
+    case!(
+        REQUIREMENTS,
+        entry_points_have_neither_parameters_nor_results,
+        LaxModules
+    ),
+    case!(REQUIREMENTS, a_method_is_of_one_kind, LaxModules),
     case!(REQUIREMENTS, a_module_has_at_most_one_memory),
     case!(
         REQUIREMENTS,
-        sections_for_the_ic_are_public_or_private_and_named_once
+        sections_for_the_ic_are_public_or_private_and_named_once,
+        LaxModules
     ),
-    case!(REQUIREMENTS, a_module_with_too_much_of_something_is_refused),
+    case!(
+        REQUIREMENTS,
+        a_module_with_too_much_of_something_is_refused,
+        LaxModules
+    ),
     case!(FORMAT, a_broken_gzip_stream_is_refused),
-    case!("Public methods", the_name_of_a_method_can_have_spaces),
-    case!(REQUIREMENTS, a_refused_module_leaves_the_one_that_is_there),
+    case!(
+        "Public methods",
+        the_name_of_a_method_can_have_spaces,
+        MissingMethodIsAbsent
+    ),
+    case!(
+        REQUIREMENTS,
+        a_refused_module_leaves_the_one_that_is_there,
+        RefusedModuleEmpties
+    ),
 ];
 
 async fn tried(user: &User, module: &[u8]) -> Result<Answer, Failure> {

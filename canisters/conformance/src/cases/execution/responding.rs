@@ -5,22 +5,36 @@ use crate::cases::prelude::*;
 const RESPONDING: &str = "Responding";
 
 pub const CASES: &[Case] = &[
-    case!(RESPONDING, a_reply_is_what_was_appended_piece_by_piece),
-    case!(RESPONDING, a_reply_can_be_empty),
-    case!(RESPONDING, a_rejection_carries_the_message_of_the_canister),
     case!(
         RESPONDING,
-        a_method_that_does_not_answer_is_rejected_but_keeps_its_changes
+        a_reply_is_what_was_appended_piece_by_piece,
+        AppendReplaces
     ),
-    case!(RESPONDING, a_second_answer_traps_and_undoes_the_first),
-    case!(RESPONDING, a_rejection_discards_what_was_appended),
+    case!(RESPONDING, a_reply_can_be_empty, EmptyReplyLost),
     case!(
         RESPONDING,
-        data_that_is_appended_but_not_sent_is_gone_in_the_next_execution
+        a_rejection_carries_the_message_of_the_canister,
+        ForeignRejectMessage
     ),
-    case!(RESPONDING, appending_after_the_reply_traps),
-    case!(RESPONDING, a_reject_message_that_is_not_text_traps),
-    case!(RESPONDING, a_reply_that_is_too_large_traps),
+    case!(
+        RESPONDING,
+        a_method_that_does_not_answer_is_rejected_but_keeps_its_changes,
+        SilenceIsReply
+    ),
+    case!(RESPONDING, a_second_answer_traps_and_undoes_the_first, ReplyTwice),
+    case!(
+        RESPONDING,
+        a_rejection_discards_what_was_appended,
+        ForeignRejectMessage
+    ),
+    case!(
+        RESPONDING,
+        data_that_is_appended_but_not_sent_is_gone_in_the_next_execution,
+        SilenceIsReply
+    ),
+    case!(RESPONDING, appending_after_the_reply_traps, ReplyTwice),
+    case!(RESPONDING, a_reject_message_that_is_not_text_traps, LossyText),
+    case!(RESPONDING, a_reply_that_is_too_large_traps, UnlimitedReplies),
     case!(RESPONDING, an_execution_goes_on_after_its_reply),
 ];
 

@@ -5,14 +5,26 @@ use crate::cases::prelude::*;
 const TIMER: &str = "Global timer";
 
 pub const CASES: &[Case] = &[
-    case!(TIMER, a_timer_runs_after_its_time),
-    case!(TIMER, setting_a_timer_gives_the_previous_one),
-    case!(TIMER, a_timer_runs_once_and_is_off_then),
-    case!(TIMER, a_timer_can_be_switched_off),
-    case!(TIMER, a_timer_does_not_outlive_an_upgrade),
-    case!(TIMER, a_timer_can_be_set_in_init_and_again_in_the_timer),
-    case!(TIMER, a_timer_that_traps_changes_nothing_and_is_off),
-    case!(TIMER, a_timer_has_the_management_canister_as_caller_and_can_call),
+    case!(TIMER, a_timer_runs_after_its_time, TimerNeverFires),
+    case!(TIMER, setting_a_timer_gives_the_previous_one, TimerSetOnce),
+    case!(TIMER, a_timer_runs_once_and_is_off_then, TimerFiresTwice),
+    case!(TIMER, a_timer_can_be_switched_off, TimerNeverFires),
+    case!(TIMER, a_timer_does_not_outlive_an_upgrade, TimerSurvivesUpgrade),
+    case!(
+        TIMER,
+        a_timer_can_be_set_in_init_and_again_in_the_timer,
+        TimerNeverFires
+    ),
+    case!(
+        TIMER,
+        a_timer_that_traps_changes_nothing_and_is_off,
+        TimerNeverFires
+    ),
+    case!(
+        TIMER,
+        a_timer_has_the_management_canister_as_caller_and_can_call,
+        TimerNeverFires
+    ),
 ];
 
 const FAR: u64 = u64::MAX / 4;

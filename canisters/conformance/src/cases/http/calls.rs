@@ -6,31 +6,52 @@ const CALL: &str = "Request: Call";
 const ASYNCHRONOUS: &str = "Request: Asynchronous Call";
 
 pub const CASES: &[Case] = &[
-    case!(CALL, a_call_is_answered_with_a_certificate_of_its_reply),
-    case!(CALL, a_rejection_by_the_canister_is_certified_too),
     case!(
         CALL,
-        the_certificate_of_a_call_shows_that_request_and_the_time_only
+        a_call_is_answered_with_a_certificate_of_its_reply,
+        WrongPrune
     ),
-    case!(CALL, version_3_answers_like_version_4),
-    case!(
-        ASYNCHRONOUS,
-        an_asynchronous_call_is_accepted_with_an_empty_body_and_answered_later
-    ),
-    case!(
-        ASYNCHRONOUS,
-        what_is_refused_before_it_is_accepted_is_said_at_once
-    ),
-    case!(CALL, a_call_of_nobody_is_rejected_without_a_certificate),
     case!(
         CALL,
-        a_query_method_can_be_called_for_a_certified_answer_and_changes_nothing
+        a_rejection_by_the_canister_is_certified_too,
+        UncertifiedRejections
+    ),
+    case!(
+        CALL,
+        the_certificate_of_a_call_shows_that_request_and_the_time_only,
+        TalkativeCalls
+    ),
+    case!(CALL, version_3_answers_like_version_4, WrongPrune),
+    case!(
+        ASYNCHRONOUS,
+        an_asynchronous_call_is_accepted_with_an_empty_body_and_answered_later,
+        TalkativeCalls
+    ),
+    case!(
+        ASYNCHRONOUS,
+        what_is_refused_before_it_is_accepted_is_said_at_once,
+        IgnoreInspection
+    ),
+    case!(
+        CALL,
+        a_call_of_nobody_is_rejected_without_a_certificate,
+        AdmitEverything
+    ),
+    case!(
+        CALL,
+        a_query_method_can_be_called_for_a_certified_answer_and_changes_nothing,
+        QueryKeepsState
     ),
     case!(
         "Synchronicity across nodes",
-        a_query_after_a_call_sees_what_the_call_did
+        a_query_after_a_call_sees_what_the_call_did,
+        StaleQuery
     ),
-    case!("Error codes", a_rejection_has_a_code_from_1_to_5_and_a_message),
+    case!(
+        "Error codes",
+        a_rejection_has_a_code_from_1_to_5_and_a_message,
+        SilenceIsReply
+    ),
 ];
 
 async fn certified(net: &Network, version: &str, method: &str) -> Result<(Certificate, Signed), Failure> {

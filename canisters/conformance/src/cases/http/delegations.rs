@@ -7,25 +7,56 @@ use ciborium::Value;
 const AUTHENTICATION: &str = "Authentication";
 
 pub const CASES: &[Case] = &[
-    case!(AUTHENTICATION, a_delegated_key_sends_in_the_name_of_the_owner),
-    case!(AUTHENTICATION, a_chain_has_at_most_20_delegations),
-    case!(AUTHENTICATION, a_delegation_that_has_ended_is_refused),
     case!(
         AUTHENTICATION,
-        a_delegation_that_its_owner_did_not_sign_is_refused
+        a_delegated_key_sends_in_the_name_of_the_owner,
+        NoDelegations
     ),
-    case!(AUTHENTICATION, no_key_appears_twice_in_a_chain),
     case!(
         AUTHENTICATION,
-        a_delegation_with_targets_is_for_those_canisters_only
+        a_chain_has_at_most_20_delegations,
+        IgnoreDelegationLimits
     ),
-    case!(AUTHENTICATION, a_delegation_has_at_most_1000_targets),
-    case!(AUTHENTICATION, a_delegation_for_queries_cannot_be_used_for_calls),
     case!(
         AUTHENTICATION,
-        a_later_delegation_does_not_lift_the_restriction_of_an_earlier_one
+        a_delegation_that_has_ended_is_refused,
+        IgnoreDelegationExpiry
     ),
-    case!(AUTHENTICATION, a_delegation_with_unknown_permissions_is_refused),
+    case!(
+        AUTHENTICATION,
+        a_delegation_that_its_owner_did_not_sign_is_refused,
+        AcceptForgedSignature
+    ),
+    case!(
+        AUTHENTICATION,
+        no_key_appears_twice_in_a_chain,
+        IgnoreDelegationLimits
+    ),
+    case!(
+        AUTHENTICATION,
+        a_delegation_with_targets_is_for_those_canisters_only,
+        IgnoreDelegationTargets
+    ),
+    case!(
+        AUTHENTICATION,
+        a_delegation_has_at_most_1000_targets,
+        IgnoreDelegationLimits
+    ),
+    case!(
+        AUTHENTICATION,
+        a_delegation_for_queries_cannot_be_used_for_calls,
+        IgnoreDelegationPermissions
+    ),
+    case!(
+        AUTHENTICATION,
+        a_later_delegation_does_not_lift_the_restriction_of_an_earlier_one,
+        IgnoreDelegationPermissions
+    ),
+    case!(
+        AUTHENTICATION,
+        a_delegation_with_unknown_permissions_is_refused,
+        IgnoreDelegationPermissions
+    ),
 ];
 
 struct Scene {

@@ -8,22 +8,41 @@ const AUTHENTICATION: &str = "Authentication";
 pub const CASES: &[Case] = &[
     case!(
         "Status endpoint",
-        the_status_shows_the_key_under_which_certificates_verify
+        the_status_shows_the_key_under_which_certificates_verify,
+        WrongPrune
     ),
     case!(
         AUTHENTICATION,
-        a_call_whose_expiry_is_past_is_refused_and_not_executed
+        a_call_whose_expiry_is_past_is_refused_and_not_executed,
+        AcceptExpired
     ),
     case!(
         AUTHENTICATION,
-        a_call_that_would_be_valid_for_very_long_is_refused
+        a_call_that_would_be_valid_for_very_long_is_refused,
+        AcceptDistantExpiry
     ),
-    case!(AUTHENTICATION, a_signed_query_whose_expiry_is_past_is_refused),
-    case!(AUTHENTICATION, a_signed_read_whose_expiry_is_past_is_refused),
-    case!(AUTHENTICATION, a_request_without_one_of_its_fields_is_refused),
-    case!(AUTHENTICATION, a_nonce_has_at_most_32_bytes),
-    case!(AUTHENTICATION, the_anonymous_user_signs_nothing),
-    case!(AUTHENTICATION, somebody_without_key_or_signature_is_refused),
+    case!(
+        AUTHENTICATION,
+        a_signed_query_whose_expiry_is_past_is_refused,
+        AcceptExpired
+    ),
+    case!(
+        AUTHENTICATION,
+        a_signed_read_whose_expiry_is_past_is_refused,
+        AcceptExpired
+    ),
+    case!(
+        AUTHENTICATION,
+        a_request_without_one_of_its_fields_is_refused,
+        LaxCbor
+    ),
+    case!(AUTHENTICATION, a_nonce_has_at_most_32_bytes, UnlimitedNonce),
+    case!(AUTHENTICATION, the_anonymous_user_signs_nothing, ProofOptional),
+    case!(
+        AUTHENTICATION,
+        somebody_without_key_or_signature_is_refused,
+        ProofOptional
+    ),
     case!("Request: Call", each_endpoint_takes_its_own_type_of_request),
 ];
 

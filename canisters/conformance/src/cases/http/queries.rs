@@ -9,13 +9,33 @@ use ed25519_dalek::{Signature, VerifyingKey};
 const QUERY: &str = "Request: Query call";
 
 pub const CASES: &[Case] = &[
-    case!(QUERY, a_query_is_signed_by_a_node_of_the_subnet),
-    case!(QUERY, a_rejected_query_is_signed_too),
-    case!(QUERY, version_2_of_queries_answers_like_version_3),
-    case!(QUERY, an_update_method_cannot_be_queried),
-    case!(QUERY, a_query_discards_everything_that_it_changes),
-    case!(QUERY, queries_run_at_the_same_time_without_seeing_each_other),
-    case!(QUERY, a_query_of_an_empty_or_stopped_canister_is_rejected),
+    case!(
+        QUERY,
+        a_query_is_signed_by_a_node_of_the_subnet,
+        WrongQuerySignature
+    ),
+    case!(QUERY, a_rejected_query_is_signed_too, WrongQuerySignature),
+    case!(
+        QUERY,
+        version_2_of_queries_answers_like_version_3,
+        WrongQuerySignature
+    ),
+    case!(QUERY, an_update_method_cannot_be_queried, AnyMethodAnyWay),
+    case!(
+        QUERY,
+        a_query_discards_everything_that_it_changes,
+        CompositeKeepsState
+    ),
+    case!(
+        QUERY,
+        queries_run_at_the_same_time_without_seeing_each_other,
+        CompositeKeepsState
+    ),
+    case!(
+        QUERY,
+        a_query_of_an_empty_or_stopped_canister_is_rejected,
+        StoppedTakesCalls
+    ),
 ];
 
 fn queried() -> Module {

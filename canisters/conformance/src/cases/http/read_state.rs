@@ -5,20 +5,45 @@ use crate::cases::prelude::*;
 const READ_STATE: &str = "Request: Read state";
 
 pub const CASES: &[Case] = &[
-    case!(READ_STATE, the_time_is_always_shown),
-    case!(READ_STATE, the_status_of_a_request_is_for_its_sender_only),
+    case!(READ_STATE, the_time_is_always_shown, WrongPrune),
     case!(
         READ_STATE,
-        the_status_of_a_request_is_read_through_the_canister_it_was_sent_to
+        the_status_of_a_request_is_for_its_sender_only,
+        RevealRequests
     ),
-    case!(READ_STATE, a_request_that_nobody_sent_is_absent),
-    case!(READ_STATE, one_read_is_about_one_request),
-    case!(READ_STATE, certified_data_is_not_shown_to_users),
-    case!(READ_STATE, other_canisters_than_the_one_in_the_path_are_not_shown),
-    case!(READ_STATE, whole_subtrees_of_canisters_and_requests_are_not_shown),
-    case!(READ_STATE, a_read_has_at_most_1000_paths_of_127_labels),
-    case!(READ_STATE, what_was_not_asked_for_is_pruned),
-    case!(READ_STATE, a_subnet_shows_its_canister_ranges_and_keys),
+    case!(
+        READ_STATE,
+        the_status_of_a_request_is_read_through_the_canister_it_was_sent_to,
+        RevealRequests
+    ),
+    case!(READ_STATE, a_request_that_nobody_sent_is_absent, WrongPrune),
+    case!(READ_STATE, one_read_is_about_one_request, UnlimitedPaths),
+    case!(
+        READ_STATE,
+        certified_data_is_not_shown_to_users,
+        RevealCertifiedData
+    ),
+    case!(
+        READ_STATE,
+        other_canisters_than_the_one_in_the_path_are_not_shown,
+        RevealOtherCanisters
+    ),
+    case!(
+        READ_STATE,
+        whole_subtrees_of_canisters_and_requests_are_not_shown,
+        RevealCertifiedData
+    ),
+    case!(
+        READ_STATE,
+        a_read_has_at_most_1000_paths_of_127_labels,
+        UnlimitedPaths
+    ),
+    case!(READ_STATE, what_was_not_asked_for_is_pruned, WrongPrune),
+    case!(
+        READ_STATE,
+        a_subnet_shows_its_canister_ranges_and_keys,
+        WrongPrune
+    ),
 ];
 
 async fn the_time_is_always_shown(net: Network) -> Verdict {

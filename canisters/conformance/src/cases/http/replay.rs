@@ -8,21 +8,29 @@ const OVERVIEW: &str = "Overview of canister calling";
 pub const CASES: &[Case] = &[
     case!(
         OVERVIEW,
-        a_request_that_is_sent_again_is_executed_once_and_answered_again
+        a_request_that_is_sent_again_is_executed_once_and_answered_again,
+        ExecuteRepeated
     ),
     case!(
         OVERVIEW,
-        a_request_that_is_sent_many_times_at_once_is_executed_once
+        a_request_that_is_sent_many_times_at_once_is_executed_once,
+        ExecuteRepeated
     ),
     case!(
         OVERVIEW,
-        a_request_that_is_sent_through_all_endpoints_is_executed_once
+        a_request_that_is_sent_through_all_endpoints_is_executed_once,
+        ExecuteRepeated
     ),
     case!(
         "Request ids",
-        requests_that_differ_in_their_nonce_are_two_requests
+        requests_that_differ_in_their_nonce_are_two_requests,
+        ExecuteRepeated
     ),
-    case!("Request ids", the_same_content_signed_again_is_the_same_request),
+    case!(
+        "Request ids",
+        the_same_content_signed_again_is_the_same_request,
+        ExecuteRepeated
+    ),
 ];
 
 async fn counting(net: &Network) -> Result<(User, Principal, Signed), Failure> {

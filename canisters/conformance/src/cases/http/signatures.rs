@@ -9,20 +9,43 @@ const AUTHENTICATION: &str = "Authentication";
 pub const CASES: &[Case] = &[
     case!(
         SIGNATURES,
-        an_ed25519_signature_is_accepted_and_a_changed_one_refused
+        an_ed25519_signature_is_accepted_and_a_changed_one_refused,
+        AcceptForgedSignature
     ),
     case!(
         SIGNATURES,
-        a_secp256k1_signature_is_accepted_and_a_changed_one_refused
+        a_secp256k1_signature_is_accepted_and_a_changed_one_refused,
+        AcceptForgedSignature
     ),
-    case!(SIGNATURES, a_p256_signature_is_accepted_and_a_changed_one_refused),
-    case!(SIGNATURES, a_signature_without_the_domain_separator_is_refused),
-    case!(AUTHENTICATION, the_signature_of_another_request_is_refused),
-    case!(AUTHENTICATION, nobody_can_send_in_the_name_of_another),
-    case!(AUTHENTICATION, a_forged_query_and_a_forged_read_are_refused),
+    case!(
+        SIGNATURES,
+        a_p256_signature_is_accepted_and_a_changed_one_refused,
+        AcceptForgedSignature
+    ),
+    case!(
+        SIGNATURES,
+        a_signature_without_the_domain_separator_is_refused,
+        AcceptForgedSignature
+    ),
     case!(
         AUTHENTICATION,
-        a_canister_sees_the_principal_of_the_key_as_its_caller
+        the_signature_of_another_request_is_refused,
+        AcceptForgedSignature
+    ),
+    case!(
+        AUTHENTICATION,
+        nobody_can_send_in_the_name_of_another,
+        AcceptBorrowedSender
+    ),
+    case!(
+        AUTHENTICATION,
+        a_forged_query_and_a_forged_read_are_refused,
+        AcceptForgedSignature
+    ),
+    case!(
+        AUTHENTICATION,
+        a_canister_sees_the_principal_of_the_key_as_its_caller,
+        CallerIsAnonymous
     ),
 ];
 

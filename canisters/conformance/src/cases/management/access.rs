@@ -6,15 +6,17 @@ use ic_management_canister_types::UpdateSettingsArgs;
 const MANAGEMENT: &str = "The IC management canister";
 
 pub const CASES: &[Case] = &[
-    case!(MANAGEMENT, only_controllers_manage_a_canister),
+    case!(MANAGEMENT, only_controllers_manage_a_canister, IgnoreControllers),
     case!(
         MANAGEMENT,
-        a_canister_does_not_manage_itself_unless_it_is_a_controller
+        a_canister_does_not_manage_itself_unless_it_is_a_controller,
+        IgnoreControllers
     ),
     case!(MANAGEMENT, an_argument_that_cannot_be_read_is_rejected),
     case!(
         "Canister status",
-        the_management_canister_answers_for_stopped_and_empty_canisters
+        the_management_canister_answers_for_stopped_and_empty_canisters,
+        InstallStarts
     ),
 ];
 

@@ -7,16 +7,29 @@ const PROVISIONAL: &str = "IC method provisional_create_canister_with_cycles";
 const CREATE: &str = "IC method create_canister";
 
 pub const CASES: &[Case] = &[
-    case!(CREATE, a_new_canister_is_controlled_by_who_created_it),
-    case!(CREATE, a_new_canister_can_be_given_other_controllers),
-    case!(CREATE, a_canister_has_at_most_10_controllers),
-    case!(CREATE, settings_out_of_bounds_are_refused),
-    case!(PROVISIONAL, a_new_canister_has_the_wanted_cycles),
+    case!(
+        CREATE,
+        a_new_canister_is_controlled_by_who_created_it,
+        IgnoreControllers
+    ),
+    case!(
+        CREATE,
+        a_new_canister_can_be_given_other_controllers,
+        IgnoreWishes
+    ),
+    case!(CREATE, a_canister_has_at_most_10_controllers, UnboundedSettings),
+    case!(CREATE, settings_out_of_bounds_are_refused, UnboundedSettings),
+    case!(PROVISIONAL, a_new_canister_has_the_wanted_cycles, IgnoreWishes),
     case!(PROVISIONAL, each_new_canister_has_an_id_of_its_own),
-    case!(PROVISIONAL, an_id_can_be_specified_and_is_given_once),
+    case!(
+        PROVISIONAL,
+        an_id_can_be_specified_and_is_given_once,
+        IgnoreWishes
+    ),
     case!(
         "IC method provisional_top_up_canister",
-        everybody_can_top_up_a_canister
+        everybody_can_top_up_a_canister,
+        LoseDeposits
     ),
 ];
 

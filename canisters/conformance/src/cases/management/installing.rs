@@ -5,18 +5,24 @@ use crate::cases::prelude::*;
 const INSTALL: &str = "IC method install_code";
 
 pub const CASES: &[Case] = &[
-    case!(INSTALL, installing_needs_an_empty_canister),
-    case!(INSTALL, upgrading_needs_a_canister_that_is_not_empty),
-    case!(INSTALL, a_reinstall_wipes_everything),
+    case!(INSTALL, installing_needs_an_empty_canister, WrongMode),
+    case!(INSTALL, upgrading_needs_a_canister_that_is_not_empty, WrongMode),
+    case!(INSTALL, a_reinstall_wipes_everything, ReinstallKeepsStable),
     case!(INSTALL, a_module_of_one_canister_does_not_touch_another),
-    case!(INSTALL, a_stopped_canister_can_be_upgraded_and_stays_stopped),
     case!(
         INSTALL,
-        installing_into_a_canister_that_does_not_exist_is_rejected
+        a_stopped_canister_can_be_upgraded_and_stays_stopped,
+        InstallStarts
+    ),
+    case!(
+        INSTALL,
+        installing_into_a_canister_that_does_not_exist_is_rejected,
+        AbsentIsError
     ),
     case!(
         "Canister lifecycle",
-        calls_during_many_upgrades_meet_one_module_or_the_other
+        calls_during_many_upgrades_meet_one_module_or_the_other,
+        SkipInit
     ),
 ];
 

@@ -6,13 +6,25 @@ use ic_management_canister_types::{CanisterLogRecord, FetchCanisterLogsResult, L
 const LOGS: &str = "IC method fetch_canister_logs";
 
 pub const CASES: &[Case] = &[
-    case!(LOGS, what_a_canister_prints_is_logged_in_order),
-    case!(LOGS, the_message_of_a_trap_is_logged_although_the_rest_is_undone),
+    case!(LOGS, what_a_canister_prints_is_logged_in_order, LogsReversed),
+    case!(
+        LOGS,
+        the_message_of_a_trap_is_logged_although_the_rest_is_undone,
+        TrapNotLogged
+    ),
     case!(LOGS, queries_are_not_logged),
-    case!(LOGS, logs_are_for_controllers_unless_they_are_made_visible),
-    case!(LOGS, logs_stay_over_an_upgrade_and_go_with_the_code),
-    case!(LOGS, the_oldest_logs_make_room_for_new_ones),
-    case!(LOGS, logs_cannot_be_fetched_by_a_call),
+    case!(
+        LOGS,
+        logs_are_for_controllers_unless_they_are_made_visible,
+        LogsForAll
+    ),
+    case!(
+        LOGS,
+        logs_stay_over_an_upgrade_and_go_with_the_code,
+        UpgradeForgets
+    ),
+    case!(LOGS, the_oldest_logs_make_room_for_new_ones, LogsStopWhenFull),
+    case!(LOGS, logs_cannot_be_fetched_by_a_call, OpenChannels),
 ];
 
 fn talking() -> Module {

@@ -6,14 +6,27 @@ const SETTINGS: &str = "IC method update_settings";
 const LIMIT: &str = "IC method create_canister";
 
 pub const CASES: &[Case] = &[
-    case!(SETTINGS, a_setting_that_is_not_named_stays),
-    case!(SETTINGS, who_is_no_controller_any_more_has_lost_its_rights),
-    case!(SETTINGS, a_canister_without_controllers_cannot_be_changed),
-    case!(SETTINGS, a_refused_change_changes_nothing),
-    case!(LIMIT, a_limit_of_the_heap_holds_for_updates_and_not_for_queries),
+    case!(SETTINGS, a_setting_that_is_not_named_stays, UnnamedSettingsReset),
+    case!(
+        SETTINGS,
+        who_is_no_controller_any_more_has_lost_its_rights,
+        IgnoreControllers
+    ),
+    case!(
+        SETTINGS,
+        a_canister_without_controllers_cannot_be_changed,
+        IgnoreControllers
+    ),
+    case!(SETTINGS, a_refused_change_changes_nothing, UnboundedSettings),
     case!(
         LIMIT,
-        calls_with_too_few_cycles_are_rejected_when_a_minimum_is_set
+        a_limit_of_the_heap_holds_for_updates_and_not_for_queries,
+        IgnoreLimits
+    ),
+    case!(
+        LIMIT,
+        calls_with_too_few_cycles_are_rejected_when_a_minimum_is_set,
+        IgnoreLimits
     ),
 ];
 

@@ -7,10 +7,22 @@ use sha2::{Digest, Sha256};
 const STATUS: &str = "IC method canister_status";
 
 pub const CASES: &[Case] = &[
-    case!(STATUS, the_status_tells_module_settings_and_memory),
-    case!(STATUS, the_memory_of_a_canister_is_measured_in_parts),
-    case!(STATUS, the_status_is_for_controllers_unless_it_is_made_visible),
-    case!(STATUS, a_canister_can_ask_for_its_own_status),
+    case!(
+        STATUS,
+        the_status_tells_module_settings_and_memory,
+        StatusWithoutMemory
+    ),
+    case!(
+        STATUS,
+        the_memory_of_a_canister_is_measured_in_parts,
+        StatusWithoutMemory
+    ),
+    case!(
+        STATUS,
+        the_status_is_for_controllers_unless_it_is_made_visible,
+        StatusForOthers
+    ),
+    case!(STATUS, a_canister_can_ask_for_its_own_status, StatusForOthers),
     case!(STATUS, the_status_can_be_queried),
 ];
 

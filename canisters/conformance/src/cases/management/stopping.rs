@@ -8,13 +8,25 @@ const START: &str = "IC method start_canister";
 const DELETE: &str = "IC method delete_canister";
 
 pub const CASES: &[Case] = &[
-    case!(STOP, a_stopped_canister_takes_no_calls_until_it_is_started),
-    case!(STOP, stopping_waits_for_open_calls),
-    case!(STOP, a_stopping_canister_takes_no_new_calls_but_hears_answers),
-    case!(START, starting_cancels_a_stop_that_waits),
+    case!(
+        STOP,
+        a_stopped_canister_takes_no_calls_until_it_is_started,
+        StoppedTakesCalls
+    ),
+    case!(STOP, stopping_waits_for_open_calls, StopDoesNotWait),
+    case!(
+        STOP,
+        a_stopping_canister_takes_no_new_calls_but_hears_answers,
+        StopDoesNotWait
+    ),
+    case!(START, starting_cancels_a_stop_that_waits, StartEndsStopWell),
     case!(STOP, stopping_twice_and_starting_twice_do_no_harm),
-    case!(DELETE, a_canister_is_deleted_only_when_it_is_stopped),
-    case!(DELETE, a_deleted_canister_is_gone),
+    case!(
+        DELETE,
+        a_canister_is_deleted_only_when_it_is_stopped,
+        DeleteRunning
+    ),
+    case!(DELETE, a_deleted_canister_is_gone, DeletedStays),
 ];
 
 /// A canister with a call that is open until its door is.

@@ -6,10 +6,26 @@ use crate::cases::prelude::*;
 const UNINSTALL: &str = "IC method uninstall_code";
 
 pub const CASES: &[Case] = &[
-    case!(UNINSTALL, uninstalling_makes_a_canister_empty),
-    case!(UNINSTALL, uninstalling_rejects_the_calls_that_are_open),
-    case!(UNINSTALL, an_answer_that_comes_after_uninstalling_is_not_heard),
-    case!(UNINSTALL, uninstalling_keeps_cycles_controllers_and_status),
+    case!(
+        UNINSTALL,
+        uninstalling_makes_a_canister_empty,
+        MissingMethodIsAbsent
+    ),
+    case!(
+        UNINSTALL,
+        uninstalling_rejects_the_calls_that_are_open,
+        UninstallForgetsContexts
+    ),
+    case!(
+        UNINSTALL,
+        an_answer_that_comes_after_uninstalling_is_not_heard,
+        UninstallForgetsContexts
+    ),
+    case!(
+        UNINSTALL,
+        uninstalling_keeps_cycles_controllers_and_status,
+        UninstallKeepsMemory
+    ),
 ];
 
 async fn uninstall(user: &User, canister: Principal) -> Verdict {
