@@ -212,10 +212,10 @@ fn begin_new(
     before: &Canister,
     next: &Canister,
     call: &Call,
-    export: &str,
+    entry: Entry<'_>,
 ) -> Result<Done, Stopped> {
     machine.check_quota(before, next)?;
-    step(machine, next, call, Contexts::I, Entry::StartThen(export))
+    step(machine, next, call, Contexts::I, entry)
 }
 
 /// A canister with fresh code: everything wiped, then the start function and `canister_init`.
@@ -236,12 +236,12 @@ fn begin(
     fresh.code = Some(code);
     #[cfg(feature = "faults")]
     crate::faults::kept::half_installed(&fresh);
-    let export = if broken(Fault::SkipInit) {
-        ""
+    let entry = if broken(Fault::SkipInit) {
+        Entry::Export("")
     } else {
-        "canister_init"
+        Entry::StartThen("canister_init")
     };
-    let done = begin_new(machine, canister, &fresh, call, export)?;
+    let done = begin_new(machine, canister, &fresh, call, entry)?;
     Ok(advance(&fresh, done))
 }
 
@@ -301,7 +301,14 @@ fn upgrade(
     if !broken(Fault::TimerSurvivesUpgrade) {
         current.timer = 0;
     }
-    let done = begin_new(machine, canister, &current, call, "canister_post_upgrade").map_err(|stopped| {
+    let done = begin_new(
+        machine,
+        canister,
+        &current,
+        call,
+        Entry::StartThen("canister_post_upgrade"),
+    )
+    .map_err(|stopped| {
         printed.append(&stopped.logs, canister.log_limit());
         Stopped {
             logs: printed,
