@@ -144,7 +144,14 @@ impl Config {
             connections: at_once,
             head,
             body,
+            ..self.connections
         };
+        self
+    }
+
+    /// How long a client may read nothing while there is an answer for it (20 s when not set); then its connection ends.
+    pub fn unread(mut self, patience: Duration) -> Self {
+        self.connections.write = patience;
         self
     }
 

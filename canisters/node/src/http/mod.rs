@@ -4,6 +4,7 @@
 
 mod access;
 mod call;
+mod deadline;
 mod gateway;
 mod query;
 mod read_state;

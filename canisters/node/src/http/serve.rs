@@ -1,9 +1,11 @@
 //! Connections: how many, and how long they may take to say what they want.
 //!
-//! Each connection may cost a body's memory, and one that says nothing costs a place; both are bounded here, so that a
-//! stranger who opens many and trickles bytes delays others by a time-out and no longer.
+//! Each connection may cost a body's memory, and one that says nothing, or does not read what it is told, costs a place; all
+//! are bounded here, so that a stranger who opens many delays others by a time-out. One who opens them again at once competes
+//! with the others for the next free place.
 
 use super::MAX_BODY;
+use super::deadline::Deadline;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
@@ -34,6 +36,8 @@ pub struct ConnectionLimits {
     pub head: Duration,
     /// How long a body may take.
     pub body: Duration,
+    /// How long a client may read nothing while there is something for it to read.
+    pub write: Duration,
 }
 
 impl Default for ConnectionLimits {
@@ -42,6 +46,7 @@ impl Default for ConnectionLimits {
             connections: 256,
             head: Duration::from_secs(30),
             body: Duration::from_secs(20),
+            write: Duration::from_secs(20),
         }
     }
 }
@@ -73,7 +78,10 @@ pub async fn serve(
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.head)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
+            .serve_connection(
+                TokioIo::new(Deadline::new(stream, limits.write)),
+                TowerToHyperService::new(router.clone()),
+            );
         let connection = graceful.watch(connection);
         connections.spawn(async move {
             // How a client ends its connection is its own affair.

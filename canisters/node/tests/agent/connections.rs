@@ -1,4 +1,4 @@
-//! Clients that hold connections without saying anything.
+//! Clients that hold connections: without saying anything, or without listening.
 
 use crate::network::*;
 use dcanary_node::{Config, Node};
@@ -88,5 +88,57 @@ async fn more_connections_than_allowed_are_not_served_at_once() {
     second.read_exact(&mut answer).await.unwrap();
     assert_eq!(&answer, b"HTTP/1.1 200");
     drop(second);
+    node.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn clients_that_do_not_read_take_all_places_only_until_their_time_is_up() {
+    let config = Config::ephemeral().connections(2, LONG, LONG).unread(SHORT);
+    let node = Node::start(config).await.unwrap();
+    let ask = b"GET /api/v2/status HTTP/1.1\r\nhost: x\r\n\r\n".repeat(1_000);
+    let mut deaf = Vec::new();
+    for _ in 0..2 {
+        let mut connection = TcpStream::connect(node.address()).await.unwrap();
+        // Until the node takes no more, because it cannot get rid of its answers, or ends the connection.
+        while let Ok(Ok(())) = tokio::time::timeout(SHORT, connection.write_all(&ask)).await {}
+        deaf.push(connection);
+    }
+    let client = agent(&node.url(), node.root_key(), AnonymousIdentity);
+    let answer = tokio::time::timeout(Duration::from_secs(20), client.status());
+    answer.await.expect("no place became free").unwrap();
+    drop(deaf);
+    node.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_reads_slowly_gets_all_of_its_answers() {
+    const TIMES: usize = 20_000;
+    let config = Config::ephemeral().unread(5 * SHORT);
+    let node = Node::start(config).await.unwrap();
+    let connection = TcpStream::connect(node.address()).await.unwrap();
+    let (mut read, mut write) = connection.into_split();
+    let asking = tokio::spawn(async move {
+        let ask = b"GET /api/v2/status HTTP/1.1\r\nhost: x\r\n\r\n".repeat(TIMES - 1);
+        write.write_all(&ask).await.unwrap();
+        let last = b"GET /api/v2/status HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        write.write_all(last).await.unwrap();
+        write
+    });
+    let mut answers = Vec::new();
+    let mut part = vec![0; 1 << 20];
+    for round in 0.. {
+        // In all far longer than a write may wait.
+        if round < 10 {
+            tokio::time::sleep(SHORT).await;
+        }
+        let len = read.read(&mut part).await.unwrap();
+        if len == 0 {
+            break;
+        }
+        answers.extend_from_slice(&part[..len]);
+    }
+    let answers = String::from_utf8_lossy(&answers);
+    assert_eq!(answers.matches("HTTP/1.1 200").count(), TIMES);
+    drop(asking.await.unwrap());
     node.shutdown().await.unwrap();
 }
