@@ -149,6 +149,13 @@ impl Config {
         self
     }
 
+    /// Bytes of bodies beyond 64 KiB each that are held at once (64 MiB when not set, 4 MiB at least). Others wait for room within
+    /// the time that a body has.
+    pub fn bodies(mut self, bytes: usize) -> Self {
+        self.connections.bodies = bytes;
+        self
+    }
+
     /// How long a client may read nothing while there is an answer for it (20 s when not set); then its connection ends.
     pub fn unread(mut self, patience: Duration) -> Self {
         self.connections.write = patience;

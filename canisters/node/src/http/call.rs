@@ -51,7 +51,7 @@ pub async fn synchronous(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Response, HttpError> {
-    answer(&api, submit(&api, named_canister(&id)?, &body).await?).await
+    answer(&api, submit(&api, named_canister(&id)?, body).await?).await
 }
 
 /// `POST /api/v4/subnet/<id>/call`: creates canisters, for which there is no canister yet to go through.
@@ -63,7 +63,7 @@ pub async fn subnet(
     body: Bytes,
 ) -> Result<Response, HttpError> {
     let scope = own_subnet(&api, &id)?;
-    answer(&api, submit(&api, scope, &body).await?).await
+    answer(&api, submit(&api, scope, body).await?).await
 }
 
 async fn answer(api: &Api, (request, submitted): (Hash, Submitted)) -> Result<Response, HttpError> {
@@ -99,7 +99,7 @@ pub async fn asynchronous(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Response, HttpError> {
-    match submit(&api, named_canister(&id)?, &body).await?.1 {
+    match submit(&api, named_canister(&id)?, body).await?.1 {
         Submitted::Rejected(reject) => Ok(rejected(&reject, false)),
         Submitted::Accepted(_) | Submitted::Known(_) if faults::broken(Fault::TalkativeCalls) => {
             Ok((StatusCode::ACCEPTED, "accepted").into_response())
@@ -143,7 +143,18 @@ fn broken(api: &Api) -> HttpError {
     )
 }
 
-async fn submit(api: &Api, scope: Scope, body: &Bytes) -> Result<(Hash, Submitted), HttpError> {
+/// Takes the body, so that nobody holds it while the call is executed.
+async fn submit(api: &Api, scope: Scope, body: Bytes) -> Result<(Hash, Submitted), HttpError> {
+    let (message, now) = match read(api, scope, &body)? {
+        Ok(read) => read,
+        Err((request, reject)) => return Ok((request, Submitted::Rejected(reject))),
+    };
+    drop(body);
+    Ok((message.id, place(api, message, now).await?))
+}
+
+/// What a body asks for and when, or why that is refused.
+fn read(api: &Api, scope: Scope, body: &[u8]) -> Result<Result<(Ingress, u64), (Hash, Reject)>, HttpError> {
     let effective = scope.effective(api.keys.subnet_id);
     let envelope = Envelope::decode(body)?;
     let Content::Call(invocation) = &envelope.content else {
@@ -167,11 +178,10 @@ async fn submit(api: &Api, scope: Scope, body: &Bytes) -> Result<(Hash, Submitte
             envelope.ingress_expiry
         },
     };
-    let request = message.id;
     if let Err(reject) = check_path(scope, &message)? {
-        return Ok((request, Submitted::Rejected(reject)));
+        return Ok(Err((message.id, reject)));
     }
-    Ok((request, place(api, message, now).await?))
+    Ok(Ok((message, now)))
 }
 
 /// Orders a call, unless it is known, its canister has too many of them or it is not admitted.

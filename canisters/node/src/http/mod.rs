@@ -6,6 +6,7 @@ mod access;
 mod call;
 mod deadline;
 mod gateway;
+mod intake;
 mod query;
 mod read_state;
 pub mod serve;

@@ -4,14 +4,10 @@
 //! are bounded here, so that a stranger who opens many delays others by a time-out. One who opens them again at once competes
 //! with the others for the next free place.
 
-use super::MAX_BODY;
 use super::deadline::Deadline;
+use super::intake::{Intake, take_body};
 use axum::Router;
-use axum::body::{Body, to_bytes};
-use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
-use http::StatusCode;
+use axum::middleware::from_fn_with_state;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -27,6 +23,9 @@ use tokio::task::JoinSet;
 /// How long accepting rests when the system has no file descriptors left.
 const EXHAUSTED: Duration = Duration::from_millis(200);
 
+/// Largest head of a request, and bytes of it or of its body that a connection reads ahead.
+const BUFFER: usize = 64 << 10;
+
 /// See the module documentation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionLimits {
@@ -36,6 +35,8 @@ pub struct ConnectionLimits {
     pub head: Duration,
     /// How long a body may take.
     pub body: Duration,
+    /// Bytes of bodies beyond 64 KiB each that are held at once. Others wait, within their time, and are then refused.
+    pub bodies: usize,
     /// How long a client may read nothing while there is something for it to read.
     pub write: Duration,
 }
@@ -46,6 +47,7 @@ impl Default for ConnectionLimits {
             connections: 256,
             head: Duration::from_secs(30),
             body: Duration::from_secs(20),
+            bodies: 64 << 20,
             write: Duration::from_secs(20),
         }
     }
@@ -58,7 +60,7 @@ pub async fn serve(
     limits: ConnectionLimits,
     stopping: impl Future<Output = ()>,
 ) {
-    let router = router.layer(from_fn_with_state(limits, take_body));
+    let router = router.layer(from_fn_with_state(Intake::new(&limits), take_body));
     let places = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
     // Dropped with this future, so that stopping hard ends the connections too.
@@ -78,6 +80,7 @@ pub async fn serve(
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.head)
+            .max_buf_size(BUFFER)
             .serve_connection(
                 TokioIo::new(Deadline::new(stream, limits.write)),
                 TowerToHyperService::new(router.clone()),
@@ -105,16 +108,5 @@ async fn accept(
             tokio::time::sleep(EXHAUSTED).await;
             None
         }
-    }
-}
-
-/// Reads the body within its time and size before anything else looks at the request.
-async fn take_body(State(limits): State<ConnectionLimits>, request: Request, next: Next) -> Response {
-    let (head, body) = request.into_parts();
-    match tokio::time::timeout(limits.body, to_bytes(body, MAX_BODY)).await {
-        Err(_) => (StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time").into_response(),
-        // Or the client is gone, and nobody reads this.
-        Ok(Err(_)) => (StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 4 MiB").into_response(),
-        Ok(Ok(bytes)) => next.run(Request::from_parts(head, Body::from(bytes))).await,
     }
 }

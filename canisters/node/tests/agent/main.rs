@@ -1,6 +1,7 @@
 //! The node as the unmodified official client sees it, with all of its verification on.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod bodies;
 mod browsers;
 mod calls;
 mod connections;
