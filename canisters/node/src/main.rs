@@ -54,7 +54,7 @@ struct Arguments {
     #[arg(long, value_name = "NUMBER|unlimited")]
     quota_messages: Option<Quota>,
     /// Calls to one canister that are not answered yet, as many about it, and as many queries. [default: `unlimited`, in
-    /// production 128]
+    /// production 64]
     #[arg(long, value_name = "NUMBER|unlimited")]
     quota_pending: Option<Quota>,
     /// A file to write `{"url", "root_key"}` to when the node serves.

@@ -72,15 +72,16 @@ impl Quotas {
         pending: Quota::UNLIMITED,
     };
 
-    /// Those of a mode when nothing else is said: none in development. In production 4 GiB, 60,000 messages a minute, of which
-    /// 128 are pending: fewer than the node has connections, so that some are left for others.
+    /// Those of a mode when nothing else is said: none in development. In production 4 GiB, 60,000 messages a minute, and of each
+    /// kind 64 that are pending: messages, calls about it and queries together are fewer than the node has connections, so that
+    /// some are left for others.
     pub fn of(mode: Mode) -> Self {
         match mode {
             Mode::Dev => Self::UNLIMITED,
             Mode::Production => Self {
                 disk: Quota(4 << 30),
                 messages: Quota(60_000),
-                pending: Quota(128),
+                pending: Quota(64),
             },
         }
     }
@@ -115,8 +116,9 @@ mod tests {
                 .all(|quota| *quota < Quota::UNLIMITED)
         );
         let connections = crate::http::serve::ConnectionLimits::default().connections;
+        // Those of messages, of calls about it and of queries.
         assert!(
-            pending.get() < connections as u64,
+            3 * pending.get() < connections as u64,
             "one canister can have them all"
         );
     }

@@ -264,7 +264,7 @@ async fn admit(
         // Compiling takes long and depends on nothing but the module, so it happens here and not in the batch.
         if let Some(module) = mgmt::module_to_install(state, &call) {
             let compile = move || executor.engine.compile(&module);
-            let compiled = api.replica.pool.run(message.effective, compile).await;
+            let compiled = api.replica.pools.modules.run(message.effective, compile).await;
             // What is wrong with a module is found again, and reported, when the batch is executed. Until then the
             // compiled module must stay, because the engine keeps only modules that somebody holds.
             if let Ok(Ok(compiled)) = compiled {
@@ -281,7 +281,8 @@ async fn admit(
     }
     let inspect = move || executor.inspect(&canister, &call);
     api.replica
-        .pool
+        .pools
+        .inspections
         .run(message.canister, inspect)
         .await
         .map_err(|error| HttpError::Broken(error.to_string()))

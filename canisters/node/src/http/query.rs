@@ -106,7 +106,8 @@ pub async fn execute(
         executor.query(&view.state, &canister, &call, certificate)
     };
     api.replica
-        .pool
+        .pools
+        .queries
         .run(id, run)
         .await
         .map_err(|error| HttpError::Broken(error.to_string()))

@@ -4,7 +4,7 @@
 //! HTTP ─▶ inbox ─▶ orderer: batch, time, log, sync ─▶ executor: apply, sign, publish, wake clients
 //!           ▲                                            │ └─▶ checkpointer (after a full log segment, and at the end)
 //!           └── what is left to do, timers ──────────────┘
-//! queries ─▶ pool ─▶ a snapshot of the published state
+//! queries, inspections, modules to compile ─▶ a pool for each ─▶ a snapshot of the published state
 //! ```
 //!
 //! The orderer writes the next batch while the executor works on the one before, so a sync and an execution overlap.
@@ -179,6 +179,27 @@ pub struct Durability {
     pub segment_bytes: u64,
 }
 
+/// Threads of each kind, so that queries delay no update, and neither of them an install.
+#[derive(Debug)]
+pub struct Pools {
+    /// For queries.
+    pub queries: Pool,
+    /// For messages that their canisters inspect.
+    pub inspections: Pool,
+    /// For modules that are compiled before they are installed.
+    pub modules: Pool,
+}
+
+impl Pools {
+    fn start() -> io::Result<Self> {
+        Ok(Self {
+            queries: Pool::start("query")?,
+            inspections: Pool::start("inspect")?,
+            modules: Pool::start_patient("compile")?,
+        })
+    }
+}
+
 /// See the module documentation.
 #[derive(Debug)]
 pub struct Replica {
@@ -186,8 +207,8 @@ pub struct Replica {
     pub views: Arc<Views>,
     /// Runs queries.
     pub executor: Executor,
-    /// Threads for queries.
-    pub pool: Pool,
+    /// Threads for what is done outside of batches.
+    pub pools: Pools,
     /// The clock.
     pub clock: Arc<Clock>,
     /// Whether something broke.
@@ -241,7 +262,7 @@ impl Replica {
         policy: Policy,
     ) -> io::Result<Self> {
         let executor = machine.executor.clone();
-        let pool = Pool::start()?;
+        let pools = Pools::start()?;
         let clock = Arc::new(clock);
         let failure = Failure(watch::channel(None).0);
         let inbox = Inbox::new(machine.agenda());
@@ -281,7 +302,7 @@ impl Replica {
         Ok(Self {
             views,
             executor,
-            pool,
+            pools,
             clock,
             failure,
             inbox,

@@ -1,88 +1,231 @@
-//! Threads that run queries. Own threads, because canisters need a larger native stack than async workers have.
+//! Threads on which canisters run outside of batches. Own threads, because canisters need a larger native stack than async
+//! workers have.
 //!
-//! One canister may take only some of them, so that a canister that loops does not block the queries of others.
+//! Tasks wait in a line for each canister, and the lines take turns. A canister may take one more thread only while as many
+//! stay free as it then has: half of them when it is alone, and one stays free whatever several have under way. That last one
+//! goes to canisters that have none yet and that were not slow a moment ago. So canisters that loop do not keep others waiting.
 
 use crate::wasm::engine::THREAD_STACK;
 use ic_principal::Principal;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::io;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
+use std::time::{Duration, Instant};
 use thiserror::Error;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
-type Task = Box<dyn FnOnce() + Send>;
+/// A canister whose last task took so long was slow.
+const SLOW: Duration = Duration::from_millis(100);
+/// How long that is remembered.
+const MEMORY: Duration = Duration::from_mins(1);
+/// Threads of a pool at least.
+const THREADS: usize = 4;
 
 /// The pool is gone, or the task ended by a panic.
 #[derive(Debug, Error)]
 #[error("the execution was interrupted")]
 pub struct Interrupted;
 
+struct Task {
+    run: Box<dyn FnOnce() + Send>,
+    /// Gone when nobody waits for the result any more.
+    asked: Weak<()>,
+}
+
+impl fmt::Debug for Task {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Task")
+    }
+}
+
+impl Task {
+    fn is_asked(&self) -> bool {
+        self.asked.strong_count() > 0
+    }
+}
+
+/// What one canister has.
+#[derive(Debug, Default)]
+struct Line {
+    waiting: VecDeque<Task>,
+    running: usize,
+    /// When a task ended that was slow, if the last one was.
+    slow: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Lines {
+    of: HashMap<Principal, Line>,
+    /// Those of which something waits, in the order of their turns.
+    turns: VecDeque<Principal>,
+    free: usize,
+    closed: bool,
+}
+
+impl Lines {
+    fn add(&mut self, canister: Principal, task: Task) {
+        let line = self.of.entry(canister).or_default();
+        // They would hold memory until it is their turn.
+        line.waiting.retain(Task::is_asked);
+        line.waiting.push_back(task);
+        if !self.turns.contains(&canister) {
+            self.turns.push_back(canister);
+        }
+    }
+
+    /// The next task that may begin.
+    fn begin(&mut self) -> Option<(Principal, Task)> {
+        let left = self.free.checked_sub(1)?;
+        let (of, now) = (&self.of, Instant::now());
+        let at = self.turns.iter().position(|canister| {
+            of.get(canister)
+                .is_some_and(|line| left > line.running || (line.running == 0 && !line.is_slow(now)))
+        })?;
+        let canister = self.turns.remove(at)?;
+        let line = self.of.get_mut(&canister)?;
+        let task = line.waiting.pop_front()?;
+        line.running += 1;
+        self.free = left;
+        if !line.waiting.is_empty() {
+            self.turns.push_back(canister);
+        }
+        Some((canister, task))
+    }
+
+    fn end(&mut self, canister: Principal, slow: bool) {
+        self.free += 1;
+        let now = Instant::now();
+        if let Some(line) = self.of.get_mut(&canister) {
+            line.running -= 1;
+            line.slow = slow.then_some(now);
+        }
+        if slow || self.of.get(&canister).is_some_and(|line| line.is_over(now)) {
+            self.of.retain(|_, line| !line.is_over(now));
+        }
+    }
+}
+
+impl Line {
+    /// Whether nothing has to be known about it any more.
+    fn is_over(&self, now: Instant) -> bool {
+        self.running == 0 && self.waiting.is_empty() && !self.is_slow(now)
+    }
+
+    fn is_slow(&self, now: Instant) -> bool {
+        self.slow
+            .is_some_and(|then| now.saturating_duration_since(then) <= MEMORY)
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    lines: Mutex<Lines>,
+    bell: Condvar,
+    slow: Duration,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work(&self) {
+        let mut lines = self.lock();
+        while !lines.closed {
+            let Some((canister, task)) = lines.begin() else {
+                lines = self.bell.wait(lines).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            drop(lines);
+            let begun = Instant::now();
+            if task.is_asked() {
+                // A panic in one query must not take a thread away from all others.
+                let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(task.run));
+            }
+            lines = self.lock();
+            lines.end(canister, begun.elapsed() >= self.slow);
+            // More than one may begin now: this canister's share has grown, and those of the others.
+            if lines.turns.len() > 1 {
+                self.bell.notify_all();
+            }
+        }
+    }
+}
+
 /// See the module documentation.
 #[derive(Debug)]
-pub struct Pool {
-    tasks: Mutex<Sender<Task>>,
-    share: usize,
-    shares: Mutex<HashMap<Principal, Arc<Semaphore>>>,
+pub struct Pool(Arc<Shared>);
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.0.lock().closed = true;
+        self.0.bell.notify_all();
+    }
 }
 
 impl Pool {
-    /// Starts the threads.
-    pub fn start() -> io::Result<Self> {
-        let threads = thread::available_parallelism().map_or(4, usize::from).max(4);
-        let (tasks, receiver) = channel();
-        let receiver = Arc::new(Mutex::new(receiver));
-        for number in 0..threads {
-            let receiver = receiver.clone();
-            thread::Builder::new()
-                .name(format!("query-{number}"))
-                .stack_size(THREAD_STACK)
-                .spawn(move || work(&receiver))?;
-        }
-        Ok(Self {
-            tasks: Mutex::new(tasks),
-            share: threads / 2,
-            shares: Mutex::default(),
-        })
+    /// Starts the threads, one for each processor and four at least.
+    ///
+    /// # Errors
+    /// When the system gives no threads.
+    pub fn start(name: &str) -> io::Result<Self> {
+        let threads = thread::available_parallelism().map_or(THREADS, usize::from);
+        Self::start_with(name, threads.max(THREADS), SLOW)
     }
 
-    /// Runs a task for a canister that exists.
+    /// As [`Pool::start`], for tasks that all take long.
+    ///
+    /// # Errors
+    /// When the system gives no threads.
+    pub fn start_patient(name: &str) -> io::Result<Self> {
+        Self::start_with(name, THREADS, Duration::MAX)
+    }
+
+    fn start_with(name: &str, threads: usize, slow: Duration) -> io::Result<Self> {
+        let pool = Self(Arc::new(Shared {
+            lines: Mutex::new(Lines {
+                of: HashMap::new(),
+                turns: VecDeque::new(),
+                free: threads,
+                closed: false,
+            }),
+            bell: Condvar::new(),
+            slow,
+        }));
+        for number in 0..threads {
+            let shared = pool.0.clone();
+            thread::Builder::new()
+                .name(format!("{name}-{number}"))
+                .stack_size(THREAD_STACK)
+                .spawn(move || shared.work())?;
+        }
+        Ok(pool)
+    }
+
+    /// Runs a task for a canister that exists. One that has not begun when its caller goes away is not run.
+    ///
+    /// # Errors
+    /// When the task panics, or the pool ends.
     pub async fn run<T: Send + 'static>(
         &self,
         canister: Principal,
         task: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Interrupted> {
-        let share = {
-            let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
-            shares
-                .entry(canister)
-                .or_insert_with(|| Arc::new(Semaphore::new(self.share)))
-                .clone()
-        };
-        let permit = share.acquire_owned().await.map_err(|_| Interrupted)?;
         let (done, result) = oneshot::channel();
-        let task: Task = Box::new(move || {
-            // The permit is held until the task ended, also when its client went away.
-            let _permit = permit;
-            let _ = done.send(task());
-        });
-        self.tasks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .send(task)
-            .map_err(|_| Interrupted)?;
-        result.await.map_err(|_| Interrupted)
+        let asked = Arc::new(());
+        let task = Task {
+            run: Box::new(move || drop(done.send(task()))),
+            asked: Arc::downgrade(&asked),
+        };
+        self.0.lock().add(canister, task);
+        self.0.bell.notify_one();
+        let result = result.await.map_err(|_| Interrupted);
+        drop(asked);
+        result
     }
 }
 
-fn work(tasks: &Mutex<Receiver<Task>>) {
-    loop {
-        let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(task) = task else {
-            return;
-        };
-        // A panic in one query must not take a thread away from all others.
-        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(task));
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ mod calls;
 mod connections;
 mod delegated;
 mod durability;
+mod fair;
 mod gateway;
 mod ingress;
 mod network;

@@ -1,0 +1,141 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+use std::pin::Pin;
+use std::sync::mpsc;
+use std::task::{Context, Poll, Waker};
+
+fn canister(number: u8) -> Principal {
+    Principal::from_slice(&[number])
+}
+
+type Running<'a, T> = Pin<Box<dyn Future<Output = Result<T, Interrupted>> + 'a>>;
+
+/// Asks for a task, in this order.
+fn ask<'a, T: Send + 'static>(
+    pool: &'a Pool,
+    of: u8,
+    task: impl FnOnce() -> T + Send + 'static,
+) -> Running<'a, T> {
+    let mut asked: Running<'a, T> = Box::pin(pool.run(canister(of), task));
+    let polled = asked.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    drop(polled);
+    asked
+}
+
+/// Tasks that say when they begin, and do not end before they may.
+struct Gate {
+    begun: mpsc::Receiver<u8>,
+    begin: mpsc::Sender<u8>,
+    open: Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl Gate {
+    fn new() -> Self {
+        let (begin, begun) = mpsc::channel();
+        let open = Arc::default();
+        Self { begun, begin, open }
+    }
+
+    fn task(&self, of: u8) -> impl FnOnce() + Send + 'static {
+        let (begin, open) = (self.begin.clone(), self.open.clone());
+        move || {
+            begin.send(of).unwrap();
+            let mut is_open = open.0.lock().unwrap();
+            while !*is_open {
+                is_open = open.1.wait(is_open).unwrap();
+            }
+        }
+    }
+
+    /// The canisters of those that begin now.
+    fn begun(&self) -> Vec<u8> {
+        let next = || self.begun.recv_timeout(Duration::from_millis(300)).ok();
+        let mut begun: Vec<_> = std::iter::from_fn(next).collect();
+        begun.sort_unstable();
+        begun
+    }
+
+    fn open(&self) {
+        *self.open.0.lock().unwrap() = true;
+        self.open.1.notify_all();
+    }
+}
+
+#[tokio::test]
+async fn a_canister_has_half_of_the_threads_and_two_leave_one_to_a_third() {
+    let pool = Pool::start_with("test", 4, Duration::MAX).unwrap();
+    let gate = Gate::new();
+    let one: Vec<_> = (0..5).map(|_| ask(&pool, 1, gate.task(1))).collect();
+    assert_eq!(gate.begun(), [1, 1]);
+    let two: Vec<_> = (0..5).map(|_| ask(&pool, 2, gate.task(2))).collect();
+    assert_eq!(gate.begun(), [2]);
+    assert_eq!(pool.run(canister(3), || 7).await.unwrap(), 7);
+    gate.open();
+    for task in one.into_iter().chain(two) {
+        task.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_last_thread_is_for_those_that_were_not_slow() {
+    let pool = Pool::start_with("test", 4, Duration::ZERO).unwrap();
+    for slow in 1..=6 {
+        pool.run(canister(slow), || ()).await.unwrap();
+    }
+    let gate = Gate::new();
+    let slow: Vec<_> = (1..=6).map(|of| ask(&pool, of, gate.task(of))).collect();
+    assert_eq!(gate.begun(), [1, 2, 3]);
+    pool.run(canister(7), || ()).await.unwrap();
+    gate.open();
+    for task in slow {
+        task.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn canisters_take_turns_however_many_tasks_one_of_them_has() {
+    let pool = Pool::start_with("test", 1, Duration::MAX).unwrap();
+    let gate = Gate::new();
+    let busy = ask(&pool, 9, gate.task(9));
+    assert_eq!(gate.begun(), [9]);
+    let (begin, begun) = mpsc::channel();
+    let tasks = [1, 1, 1, 2, 2].map(|of| {
+        let begin = begin.clone();
+        ask(&pool, of, move || begin.send(of).unwrap())
+    });
+    gate.open();
+    busy.await.unwrap();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(begun.try_iter().collect::<Vec<_>>(), [1, 2, 1, 2, 1]);
+}
+
+#[tokio::test]
+async fn what_nobody_waits_for_any_more_is_not_run_and_nothing_is_left_of_it() {
+    let pool = Pool::start_with("test", 1, Duration::MAX).unwrap();
+    let gate = Gate::new();
+    let busy = ask(&pool, 9, gate.task(9));
+    assert_eq!(gate.begun(), [9]);
+    let (ran, run) = mpsc::channel();
+    drop(ask(&pool, 1, move || ran.send(()).unwrap()));
+    gate.open();
+    busy.await.unwrap();
+    // It has its turn behind the one that was dropped.
+    pool.run(canister(2), || ()).await.unwrap();
+    assert!(run.try_recv().is_err(), "it was run");
+    while !pool.0.lock().of.is_empty() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_task_that_panics_is_interrupted_and_its_thread_goes_on() {
+    let pool = Pool::start_with("test", 1, Duration::MAX).unwrap();
+    let panicking = pool.run(canister(1), || std::panic::resume_unwind(Box::new(())));
+    panicking.await.map(|()| ()).unwrap_err();
+    assert_eq!(pool.run(canister(1), || 1).await.unwrap(), 1);
+    let mut asked = ask(&pool, 1, || 2);
+    let _: Poll<_> = asked.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert_eq!(asked.await.unwrap(), 2);
+}
