@@ -8,7 +8,8 @@ use crate::exec::batch::Ingress;
 use crate::exec::call::{Call, inspects, not_found};
 use crate::faults::{self, Fault};
 use crate::mgmt;
-use crate::replica::traffic::Kind;
+use crate::replica::Refused;
+use crate::replica::traffic::Counted;
 use crate::state::State as Replicated;
 use crate::state::request::{Outcome, Reject};
 use crate::wire::cbor::Value;
@@ -30,7 +31,7 @@ pub enum Submitted {
     /// Refused before ordering; nothing about it is in the state.
     Rejected(Reject),
     /// On its way.
-    Accepted(tokio::sync::oneshot::Receiver<Result<Arc<crate::cert::view::View>, crate::replica::Refused>>),
+    Accepted(tokio::sync::oneshot::Receiver<Result<Arc<crate::cert::view::View>, Refused>>),
     /// Executed before.
     Known(Arc<crate::cert::view::View>),
 }
@@ -74,7 +75,7 @@ async fn answer(api: &Api, (request, submitted): (Hash, Submitted)) -> Result<Re
     };
     if view.state.requests.get(&request).is_none() {
         // It was a repetition whose first execution has been forgotten in between.
-        return Err(crate::replica::Refused::Expired.into());
+        return Err(Refused::Expired.into());
     }
     let outcome = view
         .state
@@ -145,16 +146,19 @@ fn broken(api: &Api) -> HttpError {
 
 /// Takes the body, so that nobody holds it while the call is executed.
 async fn submit(api: &Api, scope: Scope, body: Bytes) -> Result<(Hash, Submitted), HttpError> {
-    let (message, now) = match read(api, scope, &body)? {
+    let (message, of, now) = match read(api, scope, &body)? {
         Ok(read) => read,
         Err((request, reject)) => return Ok((request, Submitted::Rejected(reject))),
     };
     drop(body);
-    Ok((message.id, place(api, message, now).await?))
+    Ok((message.id, place(api, message, of, now).await?))
 }
 
-/// What a body asks for and when, or why that is refused.
-fn read(api: &Api, scope: Scope, body: &[u8]) -> Result<Result<(Ingress, u64), (Hash, Reject)>, HttpError> {
+/// What a body asks for, by what it is counted, and when it came.
+type Asked = (Ingress, Counted, u64);
+
+/// What a body asks for, or why that is refused.
+fn read(api: &Api, scope: Scope, body: &[u8]) -> Result<Result<Asked, (Hash, Reject)>, HttpError> {
     let effective = scope.effective(api.keys.subnet_id);
     let envelope = Envelope::decode(body)?;
     let Content::Call(invocation) = &envelope.content else {
@@ -178,38 +182,43 @@ fn read(api: &Api, scope: Scope, body: &[u8]) -> Result<Result<(Ingress, u64), (
             envelope.ingress_expiry
         },
     };
-    if let Err(reject) = check_path(scope, &message)? {
-        return Ok(Err((message.id, reject)));
-    }
-    Ok(Ok((message, now)))
+    Ok(match check_path(scope, &message)? {
+        Ok(of) => Ok((message, of, now)),
+        Err(reject) => Err((message.id, reject)),
+    })
 }
 
-/// Orders a call, unless it is known, its canister has too many of them or it is not admitted.
-pub async fn place(api: &Api, message: Ingress, now: u64) -> Result<Submitted, HttpError> {
+/// Orders a call, unless it is known, there are too many of those that it is counted with, or it is not admitted.
+pub async fn place(api: &Api, message: Ingress, of: Counted, now: u64) -> Result<Submitted, HttpError> {
     let view = api.replica.views.latest();
     let known = view.state.requests.get(&message.id);
     let known = known.filter(|_| !faults::broken(Fault::ExecuteRepeated));
     if known.is_some_and(|record| record.outcome.is_some()) {
         return Ok(Submitted::Known(view));
     }
-    let (canister, kind) = if message.canister == Principal::management_canister() {
-        (message.effective, Kind::Management)
-    } else {
-        (message.canister, Kind::Message)
-    };
-    let place = api.traffic.enter(canister, kind, now)?;
+    let known = known.is_some();
+    let mut place = api
+        .traffic
+        .enter(of, known || api.traffic.is_under_way(&message.id), now)?;
     // One that is known was admitted before, and is not executed again. Ordering it once more is how to wait for it.
-    if known.is_none()
-        && let Err(reject) = admit(api, &view.state, &message, now).await?
-    {
+    if !known && let Err(reject) = admit(api, &view.state, &message, now).await? {
         return Ok(Submitted::Rejected(reject));
     }
-    place.accept(now)?;
-    Ok(Submitted::Accepted(api.replica.submit(message, Some(place))?))
+    let counted = place.accept(message.id, known, now)?;
+    match api.replica.submit(message, Some(place)) {
+        Ok(done) => Ok(Submitted::Accepted(done)),
+        Err(refused) => {
+            if counted {
+                api.traffic.take_back(of);
+            }
+            Err(refused.into())
+        }
+    }
 }
 
 /// The canister in the path must be the one that the call is about; what is about none may go through any, and through the subnet goes nothing else.
-fn check_path(scope: Scope, message: &Ingress) -> Result<Result<(), Reject>, HttpError> {
+/// Says by what the call is counted.
+fn check_path(scope: Scope, message: &Ingress) -> Result<Result<Counted, Reject>, HttpError> {
     let management = Principal::management_canister();
     let target = if message.canister == management {
         match mgmt::target(&message.method, &message.arg) {
@@ -219,11 +228,16 @@ fn check_path(scope: Scope, message: &Ingress) -> Result<Result<(), Reject>, Htt
     } else {
         Some(message.canister)
     };
+    let of = match target {
+        None => Counted::Creating(message.sender),
+        Some(target) if message.canister == management => Counted::Management(target),
+        Some(target) => Counted::Message(target),
+    };
     match (scope, target) {
-        (Scope::Subnet, None) => Ok(Ok(())),
-        (Scope::Canister(id), None) if in_range(&id) || id == management => Ok(Ok(())),
+        (Scope::Subnet, None) => Ok(Ok(of)),
+        (Scope::Canister(id), None) if in_range(&id) || id == management => Ok(Ok(of)),
         (Scope::Canister(id), Some(target)) if id == target || faults::broken(Fault::IgnoreEffectiveId) => {
-            Ok(Ok(()))
+            Ok(Ok(of))
         }
         (Scope::Canister(id), None) => Err(HttpError::Bad(format!("{id} is not in the canister range"))),
         (Scope::Canister(id), Some(target)) => Err(HttpError::Bad(format!(

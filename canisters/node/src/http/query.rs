@@ -8,7 +8,7 @@ use crate::auth::authenticate;
 use crate::exec::call::{Call, not_found};
 use crate::faults::{Fault, broken};
 use crate::mgmt;
-use crate::replica::traffic::Kind;
+use crate::replica::traffic::Counted;
 use crate::state::request::Reject;
 use crate::wire::cbor::Value;
 use crate::wire::envelope::{Content, Envelope};
@@ -95,7 +95,7 @@ pub async fn execute(
     let Some(canister) = view.state.canister(&id).cloned() else {
         return Ok(Err(not_found(id)));
     };
-    let _place = api.traffic.enter(id, Kind::Query, now)?;
+    let _place = api.traffic.enter(Counted::Query(id), false, now)?;
     let executor = api.replica.executor.clone();
     let run = move || {
         let asks = canister

@@ -3,8 +3,11 @@
 //! It guards the door before anything is ordered, is no part of the state, and begins anew with the node.
 
 use crate::quotas::Quotas;
+use crate::wire::hash::Hash;
 use ic_principal::Principal;
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use thiserror::Error;
 
@@ -12,45 +15,55 @@ use thiserror::Error;
 const MINUTE: u64 = 60;
 const SECOND: u64 = 1_000_000_000;
 
-/// What goes to a canister. Each kind has quotas of its own: who floods a canister with messages neither keeps its controllers
+/// What is counted together. Each kind has quotas of its own: who floods a canister with messages neither keeps its controllers
 /// from stopping it nor others from reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// An ingress message to it.
-    Message,
-    /// An ingress message to the management canister about it.
-    Management,
-    /// A query of it.
-    Query,
+pub enum Counted {
+    /// Ingress messages to a canister.
+    Message(Principal),
+    /// Ingress messages to the management canister about one.
+    Management(Principal),
+    /// Queries of one.
+    Query(Principal),
+    /// Calls that create canisters, by their sender: they are about none, and any may be named in their path.
+    Creating(Principal),
 }
 
-/// One canister's quota is used up. The text is for the caller, who may try again.
+impl fmt::Display for Counted {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Message(canister) | Self::Management(canister) | Self::Query(canister) => {
+                write!(formatter, "canister {canister}")
+            }
+            Self::Creating(sender) => write!(formatter, "{sender}, who creates canisters,"),
+        }
+    }
+}
+
+/// A quota is used up. The text is for the caller, who may try again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Exceeded {
     /// Too many messages in a minute.
-    #[error(
-        "canister {canister} has had its quota of {quota} messages in a minute (--quota-messages); try again later"
-    )]
+    #[error("{of} has had its quota of {quota} messages in a minute (--quota-messages); try again later")]
     Messages {
-        /// The canister.
-        canister: Principal,
+        /// Whose.
+        of: Counted,
         /// How many it may have.
         quota: u64,
     },
     /// Too many at once.
     #[error(
-        "canister {canister} has its quota of {quota} messages or queries that are not answered yet (--quota-pending); try \
-         again later"
+        "{of} has its quota of {quota} messages or queries that are not answered yet (--quota-pending); try again later"
     )]
     Pending {
-        /// The canister.
-        canister: Principal,
+        /// Whose.
+        of: Counted,
         /// How many it may have.
         quota: u64,
     },
 }
 
-/// What one canister uses, of one kind.
+/// What is used of one kind.
 #[derive(Debug, Default)]
 struct Use {
     under_way: u64,
@@ -71,6 +84,11 @@ impl Use {
         self.accepted.iter().map(|(_, count)| count).sum()
     }
 
+    /// Whether it may be forgotten.
+    fn is_over(&mut self, second: u64) -> bool {
+        self.under_way == 0 && self.accepted(second) == 0
+    }
+
     fn accept(&mut self, second: u64) {
         match self.accepted.back_mut() {
             // A clock may stand still or go back a little.
@@ -78,10 +96,36 @@ impl Use {
             _ => self.accepted.push_back((second, 1)),
         }
     }
+
+    /// Takes back the last one.
+    fn take_back(&mut self) {
+        if let Some((_, count)) = self.accepted.back_mut() {
+            *count -= 1;
+            if *count == 0 {
+                self.accepted.pop_back();
+            }
+        }
+    }
 }
 
-/// There are never more of them than canisters that accepted something.
-type Uses = HashMap<(Principal, Kind), Use>;
+#[derive(Debug, Default)]
+struct Uses {
+    of: HashMap<Counted, Use>,
+    /// Accepted messages that are under way, and how many wait for each.
+    requests: HashMap<Hash, usize>,
+    /// When it was last looked through.
+    second: u64,
+}
+
+impl Uses {
+    /// Forgets, once a second, what was more than a minute ago: deleted canisters and senders who do not come again.
+    fn prune(&mut self, second: u64) {
+        if second > self.second {
+            self.second = second;
+            self.of.retain(|_, used| !used.is_over(second));
+        }
+    }
+}
 
 /// See the module documentation.
 #[derive(Debug)]
@@ -103,34 +147,48 @@ impl Traffic {
         self.uses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets one more in, until its place is dropped. A message counts for its minute only when it is accepted as well.
+    /// Whether a message was accepted and is not answered yet.
+    pub fn is_under_way(&self, request: &Hash) -> bool {
+        self.lock().requests.contains_key(request)
+    }
+
+    /// Lets one more in, until its place is dropped. A message counts for its minute only when it is accepted as well, and not
+    /// when it is `repeated`: the repetition only waits for what is under way.
     ///
     /// # Errors
-    /// When the canister has too many already.
-    pub fn enter(self: &Arc<Self>, canister: Principal, kind: Kind, now: u64) -> Result<Place, Exceeded> {
+    /// When there are too many already.
+    pub fn enter(self: &Arc<Self>, of: Counted, repeated: bool, now: u64) -> Result<Place, Exceeded> {
         let mut uses = self.lock();
-        let used = uses.entry((canister, kind)).or_default();
-        if kind != Kind::Query {
-            self.check_minute(used, canister, now)?;
+        uses.prune(now / SECOND);
+        let used = uses.of.entry(of).or_default();
+        if !repeated && !matches!(of, Counted::Query(_)) {
+            self.check_minute(used, of, now)?;
         }
         let quota = self.quotas.pending.get();
         if used.under_way >= quota {
-            return Err(Exceeded::Pending { canister, quota });
+            return Err(Exceeded::Pending { of, quota });
         }
         used.under_way += 1;
         Ok(Place {
             traffic: self.clone(),
-            canister,
-            kind,
+            of,
+            request: None,
         })
     }
 
-    fn check_minute(&self, used: &mut Use, canister: Principal, now: u64) -> Result<(), Exceeded> {
+    fn check_minute(&self, used: &mut Use, of: Counted, now: u64) -> Result<(), Exceeded> {
         let quota = self.quotas.messages.get();
         if used.accepted(now / SECOND) >= quota {
-            return Err(Exceeded::Messages { canister, quota });
+            return Err(Exceeded::Messages { of, quota });
         }
         Ok(())
+    }
+
+    /// Takes back one that was counted and could not be ordered.
+    pub fn take_back(&self, of: Counted) {
+        if let Some(used) = self.lock().of.get_mut(&of) {
+            used.take_back();
+        }
     }
 }
 
@@ -138,32 +196,45 @@ impl Traffic {
 #[derive(Debug)]
 pub struct Place {
     traffic: Arc<Traffic>,
-    canister: Principal,
-    kind: Kind,
+    of: Counted,
+    /// The message, when it is accepted.
+    request: Option<Hash>,
 }
 
 impl Place {
-    /// Counts the message as accepted now.
+    /// Counts the message as accepted now, unless it is `repeated` or the same message is under way. Says whether it counted.
     ///
     /// # Errors
     /// When others were faster.
-    pub fn accept(&self, now: u64) -> Result<(), Exceeded> {
+    pub fn accept(&mut self, request: Hash, repeated: bool, now: u64) -> Result<bool, Exceeded> {
         let mut uses = self.traffic.lock();
-        let used = uses.entry((self.canister, self.kind)).or_default();
-        self.traffic.check_minute(used, self.canister, now)?;
-        used.accept(now / SECOND);
-        Ok(())
+        let counts = !repeated && !uses.requests.contains_key(&request);
+        if counts {
+            let used = uses.of.entry(self.of).or_default();
+            self.traffic.check_minute(used, self.of, now)?;
+            used.accept(now / SECOND);
+        }
+        *uses.requests.entry(request).or_default() += 1;
+        self.request = Some(request);
+        Ok(counts)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut uses = self.traffic.lock();
-        let of = (self.canister, self.kind);
-        if let Some(used) = uses.get_mut(&of) {
+        if let Some(request) = self.request
+            && let Entry::Occupied(mut waiting) = uses.requests.entry(request)
+        {
+            *waiting.get_mut() -= 1;
+            if *waiting.get() == 0 {
+                waiting.remove();
+            }
+        }
+        if let Some(used) = uses.of.get_mut(&self.of) {
             used.under_way -= 1;
             if used.under_way == 0 && used.accepted.is_empty() {
-                uses.remove(&of);
+                uses.of.remove(&self.of);
             }
         }
     }
@@ -192,49 +263,83 @@ mod tests {
     fn a_place_is_free_again_when_it_is_left_and_others_have_their_own() {
         let traffic = traffic(1_000, 2);
         let one = canister(1);
-        for kind in [Kind::Message, Kind::Management, Kind::Query] {
-            let held = [0, 0].map(|now| traffic.enter(one, kind, now).unwrap());
-            let refused = traffic.enter(one, kind, 0).unwrap_err();
-            assert_eq!(
-                refused,
-                Exceeded::Pending {
-                    canister: one,
-                    quota: 2
-                }
-            );
+        for kind in [
+            Counted::Message,
+            Counted::Management,
+            Counted::Query,
+            Counted::Creating,
+        ] {
+            let of = kind(one);
+            let held = [0, 0].map(|now| traffic.enter(of, false, now).unwrap());
+            let refused = traffic.enter(of, false, 0).unwrap_err();
+            assert_eq!(refused, Exceeded::Pending { of, quota: 2 });
             assert!(refused.to_string().contains("--quota-pending"), "{refused}");
-            traffic.enter(canister(2), kind, 0).unwrap();
+            traffic.enter(kind(canister(2)), false, 0).unwrap();
             std::mem::forget(held);
         }
-        let free = canister(3);
-        drop([0, 0].map(|now| traffic.enter(free, Kind::Message, now).unwrap()));
-        traffic.enter(free, Kind::Message, 0).unwrap();
+        let free = Counted::Message(canister(3));
+        drop([0, 0].map(|now| traffic.enter(free, false, now).unwrap()));
+        traffic.enter(free, false, 0).unwrap();
     }
 
     #[test]
     fn what_was_not_accepted_does_not_count_and_leaves_nothing_behind() {
         let traffic = traffic(1, 10);
+        let of = Counted::Message(canister(1));
         for _ in 0..3 {
-            traffic.enter(canister(1), Kind::Message, 0).unwrap();
+            traffic.enter(of, false, 0).unwrap();
         }
-        assert!(traffic.lock().is_empty());
-        traffic
-            .enter(canister(1), Kind::Message, 0)
-            .unwrap()
-            .accept(0)
-            .unwrap();
-        traffic.enter(canister(1), Kind::Message, 0).unwrap_err();
+        assert!(traffic.lock().of.is_empty());
+        let mut place = traffic.enter(of, false, 0).unwrap();
+        assert!(place.accept([1; 32], false, 0).unwrap());
+        drop(place);
+        assert!(traffic.lock().requests.is_empty());
+        traffic.enter(of, false, 0).unwrap_err();
         // Queries are not messages.
-        traffic.enter(canister(1), Kind::Query, 0).unwrap();
+        traffic.enter(Counted::Query(canister(1)), false, 0).unwrap();
+        // What could not be ordered is taken back.
+        traffic.take_back(of);
+        traffic.enter(of, false, 0).unwrap();
     }
 
     #[test]
     fn of_two_that_were_let_in_together_the_second_is_refused_when_one_was_left() {
         let traffic = traffic(1, 10);
-        let [one, two] = [0, 0].map(|now| traffic.enter(canister(1), Kind::Message, now).unwrap());
-        one.accept(0).unwrap();
-        let refused = two.accept(0).unwrap_err();
+        let of = Counted::Message(canister(1));
+        let [mut one, mut two] = [0, 0].map(|now| traffic.enter(of, false, now).unwrap());
+        one.accept([1; 32], false, 0).unwrap();
+        let refused = two.accept([2; 32], false, 0).unwrap_err();
         assert!(refused.to_string().contains("--quota-messages"), "{refused}");
+    }
+
+    #[test]
+    fn a_repeated_message_that_is_under_way_is_not_counted_again() {
+        let traffic = traffic(1, 10);
+        let (of, request) = (Counted::Message(canister(1)), [1; 32]);
+        let mut one = traffic.enter(of, false, 0).unwrap();
+        let mut other = traffic.enter(of, false, 0).unwrap();
+        assert!(one.accept(request, false, 0).unwrap());
+        assert!(!other.accept(request, false, 0).unwrap());
+        assert!(traffic.is_under_way(&request));
+        let mut third = traffic.enter(of, true, 0).unwrap();
+        assert!(!third.accept(request, true, 0).unwrap());
+        traffic.enter(of, false, 0).unwrap_err();
+        drop((one, other, third));
+        assert!(!traffic.is_under_way(&request));
+    }
+
+    #[test]
+    fn what_was_accepted_more_than_a_minute_ago_is_forgotten_whoever_asks_next() {
+        let traffic = traffic(10, 10);
+        for number in 0..100 {
+            let of = Counted::Creating(canister(number));
+            let mut place = traffic.enter(of, false, 0).unwrap();
+            place.accept([number; 32], false, 0).unwrap();
+        }
+        assert_eq!(traffic.lock().of.len(), 100);
+        let late = traffic.enter(Counted::Query(canister(1)), false, (MINUTE + 1) * SECOND);
+        assert_eq!(traffic.lock().of.len(), 1);
+        drop(late);
     }
 
     proptest! {
@@ -247,8 +352,8 @@ mod tests {
             let (mut now, mut accepted) = (0, Vec::new());
             for step in steps {
                 now += step;
-                let entered = traffic.enter(canister(1), Kind::Message, now);
-                if entered.is_ok_and(|place| place.accept(now).is_ok()) {
+                let entered = traffic.enter(Counted::Message(canister(1)), false, now);
+                if entered.is_ok_and(|mut place| place.accept([0; 32], false, now).is_ok()) {
                     accepted.push(now);
                 } else {
                     let within = accepted.iter().filter(|then| **then + (MINUTE + 1) * SECOND > now);

@@ -13,5 +13,6 @@ mod ingress;
 mod network;
 mod process;
 mod program;
+mod quotas;
 mod speed;
 mod subnet;

@@ -19,6 +19,7 @@ use super::call::{Ended, end, place};
 use super::{Api, HttpError};
 use crate::exec::batch::Ingress;
 use crate::exec::call::Call;
+use crate::replica::traffic::Counted;
 use crate::state::request::{Outcome, Reject};
 use crate::wire::cbor::Value;
 use crate::wire::hash::hash_of_map;
@@ -227,7 +228,7 @@ async fn update(api: &Api, canister: Principal, arg: Vec<u8>) -> Result<Vec<u8>,
         arg: arg.into(),
         expiry,
     };
-    let placed = place(api, message, now).await?;
+    let placed = place(api, message, Counted::Message(canister), now).await?;
     let view = match end(api, placed).await? {
         Ended::Rejected(reject) => return Err(rejected(canister, reject)),
         Ended::Shown(view) => view,
