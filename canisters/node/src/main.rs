@@ -3,6 +3,7 @@
 use anyhow::Context;
 use clap::{ArgGroup, Parser, Subcommand};
 use dcanary_node::{Config, Creators, Mode, Node, Quota, Quotas, backup, memory_of_canisters};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -132,6 +133,7 @@ pub(crate) async fn main() -> anyhow::Result<()> {
         .with_env_filter(EnvFilter::try_from_env("DCANARY_LOG").unwrap_or_else(|_| EnvFilter::new("info")))
         .with_writer(std::io::stderr)
         .init();
+    allow_open_files();
     #[cfg(feature = "faults")]
     if let Some(fault) = arguments.fault {
         dcanary_node::break_rule(fault);
@@ -180,6 +182,20 @@ pub(crate) async fn main() -> anyhow::Result<()> {
     tracing::info!("stopping");
     node.shutdown().await?;
     Ok(())
+}
+
+/// Lets the process have as many open files as the system allows it: each canister has one, and the usual limit is meant for
+/// programs that select among them.
+fn allow_open_files() {
+    let allowed = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: allowed.maximum,
+        maximum: allowed.maximum,
+    };
+    match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => tracing::debug!(before = allowed.current, now = raised.current, "open files"),
+        Err(error) => tracing::warn!(%error, "the limit of open files stays as it is"),
+    }
 }
 
 fn creators_in(file: &Path) -> anyhow::Result<Creators> {

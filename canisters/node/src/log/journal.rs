@@ -16,7 +16,7 @@ use thiserror::Error;
 /// Why a batch was not accepted.
 #[derive(Debug, Error)]
 pub enum AppendError {
-    /// No room. Nothing was written; the next attempt may succeed.
+    /// No room, or no room for another open file. Nothing was written; the next attempt may succeed.
     #[error("the storage is full")]
     Full(#[source] io::Error),
     /// The log can no longer be trusted.
@@ -58,6 +58,11 @@ fn is_full(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
     )
+}
+
+/// Whether the process or the system has no room for another open file. Only opening one says so, so that nothing was done.
+fn is_exhausted(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
 impl Journal {
@@ -128,7 +133,7 @@ impl Journal {
         };
         let name = segment_name(first_round);
         let classify = |error: io::Error| {
-            if is_full(&error) {
+            if is_full(&error) || is_exhausted(&error) {
                 AppendError::Full(error)
             } else {
                 AppendError::Broken(error)
@@ -141,11 +146,108 @@ impl Journal {
             return Err(classify(error));
         }
         file.sync().map_err(AppendError::Broken)?;
-        self.disk.sync_dir().map_err(AppendError::Broken)?;
+        if let Err(error) = self.disk.sync_dir() {
+            // Opening the folder failed, and not the sync. The file has no record, and is emptied or removed like one above.
+            return Err(if is_exhausted(&error) {
+                AppendError::Full(error)
+            } else {
+                AppendError::Broken(error)
+            });
+        }
         Ok(Segment {
             header,
             file,
             len: SEGMENT_HEADER as u64,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::exec::batch::{Batch, Permissions};
+    use crate::log::crash::disk::FaultyDisk;
+    use std::io::Read;
+    use std::sync::atomic::{AtomicI32, Ordering};
+
+    /// A disk on which opening a file to write it, or the folder, fails with a number.
+    #[derive(Debug)]
+    struct Exhausted {
+        disk: FaultyDisk,
+        create: AtomicI32,
+        folder: AtomicI32,
+    }
+
+    fn failing(number: &AtomicI32) -> io::Result<()> {
+        match number.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            number => Err(io::Error::from_raw_os_error(number)),
+        }
+    }
+
+    impl Disk for Exhausted {
+        fn list(&self) -> io::Result<Vec<String>> {
+            self.disk.list()
+        }
+        fn open(&self, name: &str) -> io::Result<Box<dyn Read + Send>> {
+            self.disk.open(name)
+        }
+        fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+            failing(&self.create)?;
+            self.disk.create(name)
+        }
+        fn append(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+            self.disk.append(name)
+        }
+        fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+            self.disk.rename(from, to)
+        }
+        fn remove(&self, name: &str) -> io::Result<()> {
+            self.disk.remove(name)
+        }
+        fn sync_dir(&self) -> io::Result<()> {
+            failing(&self.folder)?;
+            self.disk.sync_dir()
+        }
+    }
+
+    fn entry(round: u64) -> Entry {
+        let batch = Batch {
+            round,
+            time: round,
+            memory_limit: u64::MAX,
+            canister_limit: u64::MAX,
+            permissions: Permissions::ALL,
+            seed: [0; 32],
+            messages: vec![],
+        };
+        Entry {
+            semantics: Default::default(),
+            checked: None,
+            batch,
+        }
+    }
+
+    #[test]
+    fn without_open_files_nothing_is_logged_and_the_log_goes_on_when_there_are_some() {
+        let disk = Arc::new(Exhausted {
+            disk: FaultyDisk::new(1),
+            create: AtomicI32::new(0),
+            folder: AtomicI32::new(0),
+        });
+        let mut journal = Journal::new(disk.clone(), [0; 32]);
+        for (failing, number) in [(&disk.create, libc::EMFILE), (&disk.folder, libc::ENFILE)] {
+            failing.store(number, Ordering::Relaxed);
+            let refused = journal.append(&entry(1)).unwrap_err();
+            assert!(matches!(refused, AppendError::Full(_)), "{refused}");
+            failing.store(0, Ordering::Relaxed);
+        }
+        journal.append(&entry(1)).unwrap();
+        journal.rotate();
+        // Any other failure to open one is the end.
+        disk.create.store(libc::EIO, Ordering::Relaxed);
+        let broken = journal.append(&entry(2)).unwrap_err();
+        assert!(matches!(broken, AppendError::Broken(_)), "{broken}");
     }
 }

@@ -31,6 +31,28 @@ fn dcanary_log_sets_what_the_program_says() {
     assert!(quiet.is_empty(), "{quiet}");
 }
 
+#[test]
+fn the_program_may_have_as_many_open_files_as_the_system_allows() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = Program::start_with(folder.path(), |command| {
+        let arguments: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
+        let said = std::fs::File::create(folder.path().join("stderr")).unwrap();
+        let mut shell = std::process::Command::new("sh");
+        shell
+            .args(["-c", "ulimit -S -n 100; exec \"$@\"", "sh"])
+            .arg(command.get_program())
+            .args(arguments)
+            .stderr(said);
+        *command = shell;
+    });
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", program.id())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files"));
+    let [soft, hard] = [3, 4].map(|at| line.unwrap().split_whitespace().nth(at).unwrap());
+    assert_eq!(soft, hard);
+    assert_ne!(soft, "100");
+    program.terminate();
+}
+
 #[tokio::test]
 async fn a_log_that_cannot_be_written_ends_the_program_with_an_error() {
     let folder = tempfile::tempdir().unwrap();
