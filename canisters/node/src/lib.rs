@@ -29,6 +29,7 @@ mod garbage;
 mod heap;
 mod http;
 mod log;
+mod meter;
 mod mgmt;
 mod mode;
 mod node;

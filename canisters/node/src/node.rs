@@ -187,7 +187,7 @@ impl Node {
         let api = Arc::new(api);
         let (stop, stopped) = oneshot::channel::<()>();
         let service = router(api.clone());
-        let failure = api.replica.failure.clone();
+        let (failure, metrics) = (api.replica.failure.clone(), api.replica.metrics.clone());
         let server = tokio::spawn(async move {
             let stopping = async move {
                 tokio::select! {
@@ -195,7 +195,7 @@ impl Node {
                     _ = failure.wait() => {}
                 }
             };
-            serve(listener, service, connections, stopping).await;
+            serve(listener, service, connections, metrics, stopping).await;
         });
         Ok(Self {
             address,
@@ -370,12 +370,12 @@ fn assemble(
     let replica = Replica::start_with(clock, machine, views, durability, policy(config))
         .map_err(StartError::Threads)?;
     Ok(Api {
-        replica,
         keys,
         creators: config.creators.clone(),
         mode: config.mode,
-        traffic: Traffic::new(config.effective_quotas()),
+        traffic: Traffic::new(config.effective_quotas(), replica.metrics.refusals.clone()),
         incarnation,
+        replica,
     })
 }
 

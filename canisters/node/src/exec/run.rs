@@ -147,6 +147,7 @@ pub fn run(engine: &Engine, job: Job<'_>) -> Result<Done, Stopped> {
     });
     heap_limit_hit |= store.data().heap_limit_hit;
     let instructions = limit.saturating_sub(store.get_fuel().unwrap_or(0));
+    crate::meter::count(instructions);
     #[cfg(feature = "faults")]
     let written = crate::faults::kept::written(&store, job.heap, image.as_deref());
     let mut execution = store.into_data();

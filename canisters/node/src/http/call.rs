@@ -9,6 +9,7 @@ use crate::exec::call::{Call, inspects, not_found};
 use crate::faults::{self, Fault};
 use crate::mgmt;
 use crate::replica::Refused;
+use crate::replica::metrics;
 use crate::replica::traffic::Counted;
 use crate::state::State as Replicated;
 use crate::state::request::{Outcome, Reject};
@@ -293,7 +294,12 @@ async fn admit(
     if !inspects(&canister) {
         return Ok(executor.inspect(&canister, &call));
     }
-    let inspect = move || executor.inspect(&canister, &call);
+    let metrics = api.replica.metrics.clone();
+    let inspect = move || {
+        let inspected = executor.inspect(&canister, &call);
+        metrics.executed(metrics::Kind::Inspection);
+        inspected
+    };
     api.replica
         .pools
         .inspections

@@ -7,6 +7,7 @@ mod call;
 mod deadline;
 mod gateway;
 mod intake;
+mod metrics;
 mod query;
 mod read_state;
 pub mod serve;

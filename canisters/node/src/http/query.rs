@@ -8,6 +8,7 @@ use crate::auth::authenticate;
 use crate::exec::call::{Call, not_found};
 use crate::faults::{Fault, broken};
 use crate::mgmt;
+use crate::replica::metrics;
 use crate::replica::traffic::Counted;
 use crate::state::request::Reject;
 use crate::wire::cbor::Value;
@@ -96,14 +97,16 @@ pub async fn execute(
         return Ok(Err(not_found(id)));
     };
     let _place = api.traffic.enter(Counted::Query(id), false, now)?;
-    let executor = api.replica.executor.clone();
+    let (executor, metrics) = (api.replica.executor.clone(), api.replica.metrics.clone());
     let run = move || {
         let asks = canister
             .code
             .as_ref()
             .is_some_and(|code| code.compiled.info.uses_certificate);
         let certificate = asks.then(|| view.data_certificate(&id).into());
-        executor.query(&view.state, &canister, &call, certificate)
+        let answer = executor.query(&view.state, &canister, &call, certificate);
+        metrics.executed(metrics::Kind::Query);
+        answer
     };
     api.replica
         .pools

@@ -6,6 +6,8 @@
 
 use super::deadline::Deadline;
 use super::intake::{Intake, take_body};
+use super::metrics::count;
+use crate::replica::metrics::Metrics;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use hyper::server::conn::http1;
@@ -58,9 +60,13 @@ pub async fn serve(
     listener: TcpListener,
     router: Router,
     limits: ConnectionLimits,
+    metrics: Metrics,
     stopping: impl Future<Output = ()>,
 ) {
-    let router = router.layer(from_fn_with_state(Intake::new(&limits), take_body));
+    // Counted outside of it: what is refused here is counted too.
+    let router = router
+        .layer(from_fn_with_state(Intake::new(&limits), take_body))
+        .layer(from_fn_with_state(metrics, count));
     let places = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
     // Dropped with this future, so that stopping hard ends the connections too.

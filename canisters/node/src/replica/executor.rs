@@ -2,6 +2,7 @@
 
 use super::checkpointer::Checkpointer;
 use super::inbox::Inbox;
+use super::metrics::Metrics;
 use super::{Failure, Ordered, Waiting};
 use crate::cert::view::{View, Views};
 use crate::exec::batch::Ingress;
@@ -23,6 +24,7 @@ pub struct Worker {
     pub checked: Arc<Mutex<Option<(u64, Hash)>>>,
     pub checkpoints: Option<Checkpoints>,
     pub failure: Failure,
+    pub metrics: Metrics,
 }
 
 impl Worker {
@@ -49,6 +51,7 @@ impl Worker {
         }) = self.batches.recv()
         {
             self.machine.apply(&batch);
+            self.metrics.batch(batch.messages.len());
             let state = self.machine.state();
             if checkpointer.is_some() {
                 *self.checked.lock().unwrap_or_else(PoisonError::into_inner) =

@@ -13,6 +13,7 @@ mod checkpointer;
 pub mod clock;
 mod executor;
 mod inbox;
+pub mod metrics;
 mod orderer;
 pub mod pool;
 #[cfg(test)]
@@ -29,6 +30,7 @@ use crate::wasm::engine::THREAD_STACK;
 use crate::wire::hash::Hash;
 use clock::{Clock, ClockError};
 use inbox::Inbox;
+use metrics::Metrics;
 use pool::Pool;
 use std::collections::BTreeMap;
 use std::io;
@@ -213,6 +215,8 @@ pub struct Replica {
     pub clock: Arc<Clock>,
     /// Whether something broke.
     pub failure: Failure,
+    /// Figures.
+    pub metrics: Metrics,
     inbox: Inbox,
     /// Bytes that may still come into the inbox.
     room: Arc<Semaphore>,
@@ -265,6 +269,7 @@ impl Replica {
         let pools = Pools::start()?;
         let clock = Arc::new(clock);
         let failure = Failure(watch::channel(None).0);
+        let metrics = Metrics::default();
         let inbox = Inbox::new(machine.agenda());
         let (ordered, batches) = std::sync::mpsc::sync_channel(1);
         let checked: Arc<Mutex<Option<(u64, Hash)>>> = Arc::default();
@@ -286,6 +291,7 @@ impl Replica {
             policy,
             semantics: executor.limits.fingerprint(),
             failure: failure.clone(),
+            metrics: metrics.clone(),
         };
         let worker = executor::Worker {
             machine,
@@ -296,6 +302,7 @@ impl Replica {
             checked,
             checkpoints,
             failure: failure.clone(),
+            metrics: metrics.clone(),
         };
         start("orderer", &failure, move || orderer.run())?;
         let thread = start("executor", &failure, move || worker.run())?;
@@ -305,6 +312,7 @@ impl Replica {
             pools,
             clock,
             failure,
+            metrics,
             inbox,
             room: Arc::new(Semaphore::new(INBOX_BYTES)),
             thread: Mutex::new(Some(thread)),

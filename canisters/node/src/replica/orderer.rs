@@ -2,6 +2,7 @@
 
 use super::clock::Clock;
 use super::inbox::{Orders, Work};
+use super::metrics::Metrics;
 use super::{Failure, Ordered, Pending, Policy, Refused};
 use crate::exec::batch::Batch;
 use crate::log::codec::Entry;
@@ -11,6 +12,7 @@ use rand::TryRngCore;
 use rand::rngs::OsRng;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 /// Most calls in a batch.
 const MAX_CALLS: usize = 1_000;
@@ -30,6 +32,7 @@ pub struct Orderer {
     pub policy: Policy,
     pub semantics: Hash,
     pub failure: Failure,
+    pub metrics: Metrics,
 }
 
 impl Orderer {
@@ -127,7 +130,9 @@ impl Orderer {
             checked,
             batch,
         };
+        let begun = Instant::now();
         journal.append(&entry)?;
+        self.metrics.synced(begun.elapsed(), journal.segment_len());
         let full = journal.segment_len() >= *segment_bytes;
         if full {
             journal.rotate();

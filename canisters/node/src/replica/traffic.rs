@@ -2,6 +2,7 @@
 //!
 //! It guards the door before anything is ordered, is no part of the state, and begins anew with the node.
 
+use super::metrics::{QuotaLabels, Refusals};
 use crate::quotas::Quotas;
 use crate::wire::hash::Hash;
 use ic_principal::Principal;
@@ -131,14 +132,16 @@ impl Uses {
 #[derive(Debug)]
 pub struct Traffic {
     quotas: Quotas,
+    refusals: Refusals,
     uses: Mutex<Uses>,
 }
 
 impl Traffic {
-    /// None yet.
-    pub fn new(quotas: Quotas) -> Arc<Self> {
+    /// None yet. Counts its refusals.
+    pub fn new(quotas: Quotas, refusals: Refusals) -> Arc<Self> {
         Arc::new(Self {
             quotas,
+            refusals,
             uses: Mutex::default(),
         })
     }
@@ -166,6 +169,7 @@ impl Traffic {
         }
         let quota = self.quotas.pending.get();
         if used.under_way >= quota {
+            self.refuse("pending");
             return Err(Exceeded::Pending { of, quota });
         }
         used.under_way += 1;
@@ -179,9 +183,23 @@ impl Traffic {
     fn check_minute(&self, used: &mut Use, of: Counted, now: u64) -> Result<(), Exceeded> {
         let quota = self.quotas.messages.get();
         if used.accepted(now / SECOND) >= quota {
+            self.refuse("messages");
             return Err(Exceeded::Messages { of, quota });
         }
         Ok(())
+    }
+
+    fn refuse(&self, quota: &'static str) {
+        self.refusals.get_or_create(&QuotaLabels { quota }).inc();
+    }
+
+    /// Queries that are under way.
+    pub fn queries(&self) -> u64 {
+        let uses = self.lock();
+        let of = uses.of.iter();
+        of.filter(|(of, _)| matches!(of, Counted::Query(_)))
+            .map(|(_, used)| used.under_way)
+            .sum()
     }
 
     /// Takes back one that was counted and could not be ordered.
@@ -248,11 +266,12 @@ mod tests {
     use proptest::prelude::*;
 
     fn traffic(messages: u64, pending: u64) -> Arc<Traffic> {
-        Traffic::new(Quotas {
+        let quotas = Quotas {
             messages: Quota::of(messages),
             pending: Quota::of(pending),
             ..Quotas::UNLIMITED
-        })
+        };
+        Traffic::new(quotas, Refusals::default())
     }
 
     fn canister(number: u8) -> Principal {

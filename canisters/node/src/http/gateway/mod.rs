@@ -16,7 +16,7 @@ mod request;
 mod stream;
 
 use super::call::{Ended, end, place};
-use super::{Api, HttpError};
+use super::{Api, HttpError, metrics};
 use crate::exec::batch::Ingress;
 use crate::exec::call::Call;
 use crate::replica::traffic::Counted;
@@ -159,6 +159,9 @@ pub async fn serve(State(api): State<Arc<Api>>, request: Request) -> Result<Resp
     let canister = match named(host, &head.uri) {
         Named::Canister(canister) => canister,
         Named::Malformed(text) => return Err(GatewayError::Malformed(text)),
+        Named::Nothing if path == metrics::PATH && head.method == Method::GET => {
+            return Ok(metrics::show(&api)?);
+        }
         Named::Nothing => return Err(GatewayError::Nothing),
     };
     let body = to_bytes(body, MAX_REQUEST)
