@@ -5,7 +5,7 @@
 use super::quota::Growth;
 use crate::faults::{Fault, broken};
 use crate::heap::stable::MAX_STABLE_PAGES;
-use crate::heap::wasm_memory::WASM_PAGE;
+use crate::heap::wasm_memory::{WASM_PAGE, most_pages};
 use crate::state::canister::Canister;
 use crate::sysapi::Budget;
 use crate::sysapi::context::{Contexts, REPLICATED};
@@ -16,13 +16,6 @@ use crate::wire::hash::{Hash, sha256};
 const MAX_REPLY: usize = 2 << 20;
 /// Largest reply of a query.
 const MAX_QUERY_REPLY: usize = 3 << 20;
-/// Largest heap of a 32-bit canister; 64-bit ones may use half as much again.
-const MAX_HEAP: u64 = 4 << 30;
-const MAX_HEAP_64: u64 = 6 << 30;
-
-/// Most wasm pages of any heap.
-pub const MAX_HEAP_PAGES: u64 = MAX_HEAP_64 / WASM_PAGE;
-
 /// Instruction limits by kind of message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -75,7 +68,7 @@ pub fn budget(canister: &Canister, kind: Contexts, instructions: u64, growth: Gr
         .code
         .as_ref()
         .is_some_and(|code| code.compiled.info.memory64);
-    let most = if memory64 { MAX_HEAP_64 } else { MAX_HEAP };
+    let most = most_pages(memory64) * WASM_PAGE;
     let heap = match canister.heap_limit() {
         limit if limit > 0 && LIMITED.allows(kind) && !broken(Fault::IgnoreLimits) => limit.min(most),
         _ => most,

@@ -13,6 +13,17 @@ use std::sync::{Arc, OnceLock};
 
 /// Bytes in a wasm page.
 pub const WASM_PAGE: u64 = 65_536;
+/// Most pages of any heap: 6 GiB.
+pub const MAX_HEAP_PAGES: u64 = (6 << 30) / WASM_PAGE;
+
+/// Most pages of a heap, by its kind of addresses: 4 GiB, or half as much again (IC resource limits).
+pub fn most_pages(memory64: bool) -> u64 {
+    if memory64 {
+        MAX_HEAP_PAGES
+    } else {
+        (4 << 30) / WASM_PAGE
+    }
+}
 
 /// The value of a mutable global, by its bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,6 +17,8 @@ pub trait Disk: Send + Sync + std::fmt::Debug {
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
     /// Opens a file to append to it.
     fn append(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
+    /// Writes the beginning of a file anew, which needs no more room, and makes it durable.
+    fn overwrite(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
     /// Renames a file over another.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Removes a file.
@@ -105,6 +107,12 @@ impl Disk for Folder {
         Ok(Box::new(FolderFile(
             OpenOptions::new().append(true).open(self.path.join(name))?,
         )))
+    }
+
+    fn overwrite(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).open(self.path.join(name))?;
+        file.write_all(bytes)?;
+        file.sync_data()
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

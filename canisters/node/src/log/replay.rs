@@ -2,7 +2,7 @@
 
 use super::checkpoint::{self, CheckpointError, Checkpoints};
 use super::codec::Entry;
-use super::disk::{Disk, TEMPORARY, read_all};
+use super::disk::{Disk, TEMPORARY, read_all, write_atomically};
 use super::frame::{Next, SEGMENT_HEADER, SegmentHeader};
 use super::journal::{Journal, segment_name, segment_round};
 use crate::exec::call::Executor;
@@ -19,6 +19,15 @@ pub enum ReplayError {
     /// A file operation failed.
     #[error("cannot read `{file}`")]
     Read {
+        /// The file.
+        file: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// What was read of the log could not be made sure of.
+    #[error("cannot write `{file}` once more, which has to be done before what it holds is shown")]
+    Write {
         /// The file.
         file: String,
         /// Why.
@@ -119,6 +128,11 @@ fn read_error(file: &str) -> impl FnOnce(io::Error) -> ReplayError {
     move |source| ReplayError::Read { file, source }
 }
 
+fn write_error(file: &str) -> impl FnOnce(io::Error) -> ReplayError {
+    let file = file.to_owned();
+    move |source| ReplayError::Write { file, source }
+}
+
 struct Replay {
     machine: Machine,
     fingerprint: Hash,
@@ -140,7 +154,7 @@ impl Replay {
         let Some(header) = SegmentHeader::decode(&bytes) else {
             if last && bytes.len() <= SEGMENT_HEADER {
                 // Crashed while the segment was begun; records come only after the header is synced.
-                return disk.remove(&file).map_err(read_error(&file));
+                return discard(disk, &file).map_err(write_error(&file));
             }
             return Err(corrupt(0, "the segment's header is damaged"));
         };
@@ -160,11 +174,12 @@ impl Replay {
                     self.apply(&file, &entry)?;
                     at += end;
                 }
-                // A process that was killed between writing a record and syncing it leaves one that can be
-                // read and may still be lost.
-                Next::End if last => return settle(disk, &file).map_err(read_error(&file)),
+                Next::End if last => return self.settle(disk, &file, &bytes).map_err(write_error(&file)),
                 Next::End => return Ok(()),
-                Next::Torn if last => return cut(disk, &file, at as u64).map_err(read_error(&file)),
+                // What follows was never acknowledged.
+                Next::Torn if last => {
+                    return self.settle(disk, &file, &bytes[..at]).map_err(write_error(&file));
+                }
                 Next::Torn => return Err(corrupt(at, "a record is damaged, and later segments exist")),
                 Next::Corrupt => return Err(corrupt(at, "a record is damaged, and later records exist")),
             }
@@ -174,6 +189,17 @@ impl Replay {
     /// Whether a round is part of the checkpoint already.
     fn is_covered(&self, round: u64) -> bool {
         round <= self.machine.state().round && self.replayed == 0
+    }
+
+    /// Makes sure of the last segment up to where it is whole: what was replayed of it is shown from now on. A process that was killed before
+    /// it synced a record, or whose sync failed, leaves one that can be read and may still be lost. Syncing the file again would
+    /// not do: after a failed sync the kernel takes what it could not write for written. So it is written once more.
+    fn settle(&self, disk: &dyn Disk, file: &str, whole: &[u8]) -> io::Result<()> {
+        if self.replayed == 0 {
+            // A checkpoint has all of it.
+            return discard(disk, file);
+        }
+        secure(disk, file, whole)
     }
 
     fn apply(&mut self, file: &str, entry: &Entry) -> Result<(), ReplayError> {
@@ -203,14 +229,23 @@ impl Replay {
     }
 }
 
-/// Syncs what was read: it is executed and shown from now on.
-fn settle(disk: &dyn Disk, file: &str) -> io::Result<()> {
-    disk.append(file)?.sync()
+/// Removes a file for good: it never comes back beside later ones.
+fn discard(disk: &dyn Disk, file: &str) -> io::Result<()> {
+    disk.remove(file)?;
+    disk.sync_dir()
 }
 
-/// Cuts a record off that was never acknowledged.
-fn cut(disk: &dyn Disk, file: &str, len: u64) -> io::Result<()> {
-    let mut writer = disk.append(file)?;
-    writer.truncate(len)?;
-    writer.sync()
+/// Gives a file this content, which is the beginning of what it has. Another file is safest; where there is no room for one the old one is
+/// written over, so that a node whose disk is full starts and can be read.
+fn secure(disk: &dyn Disk, file: &str, bytes: &[u8]) -> io::Result<()> {
+    match write_atomically(disk, file, bytes) {
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+            disk.remove(&format!("{TEMPORARY}{file}"))?;
+            let mut whole = disk.append(file)?;
+            whole.truncate(bytes.len() as u64)?;
+            whole.sync()?;
+            disk.overwrite(file, bytes)
+        }
+        result => result,
+    }
 }

@@ -282,6 +282,24 @@ mod tests {
         assert_eq!(error.to_string(), "the module has too many bytes (at most 100)");
     }
 
+    /// Whoever changes one of these changes what a log means, and has to give the whole another name.
+    #[test]
+    fn the_semantics_name_the_engine_and_the_cost_table_that_there_are() {
+        let lock = include_str!("../../../../Cargo.lock");
+        let engine = lock
+            .split("[[package]]")
+            .find(|package| package.contains("name = \"wasmtime\"\n"))
+            .unwrap();
+        let version = engine.lines().find(|line| line.starts_with("version")).unwrap();
+        let version = version.trim_start_matches("version = ").trim_matches('"');
+        assert!(SEMANTICS.contains(&format!(" wasmtime/{version} ")), "{version}");
+        let table = hex::encode(&sha256(format!("{:?}", costs()).as_bytes())[..8]);
+        assert_eq!(
+            (SEMANTICS.contains(" costs/1 "), table.as_str()),
+            (true, "ccc98df00a55f44d")
+        );
+    }
+
     #[test]
     fn a_damaged_stream_is_refused() {
         let mut whole = gzip(b"(module)");

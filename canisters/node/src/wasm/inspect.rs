@@ -5,7 +5,7 @@
 
 use crate::faults::{Fault, broken};
 use crate::heap::pages::{PAGE, PageMap, ZEROS};
-use crate::heap::wasm_memory::WASM_PAGE;
+use crate::heap::wasm_memory::{WASM_PAGE, most_pages};
 use crate::sysapi::names::is_known_import;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,6 +25,9 @@ const MAX_METHOD_NAMES: usize = 20_000;
 const MAX_CUSTOM_SECTIONS: usize = 16;
 const MAX_CUSTOM_BYTES: usize = 1 << 20;
 const MAX_CODE_BYTES: usize = 10 << 20;
+/// Most pages that hold initial data, besides those that the data would fill without gaps. A module is small, and what its data takes when
+/// it is far apart is not.
+const MAX_SCATTERED: usize = 1_024;
 /// Most instructions of one function: what compiling it may cost.
 const MAX_INSTRUCTIONS: usize = 1_000_000;
 /// Names that the rewriting adds; no canister may use them.
@@ -57,6 +60,14 @@ pub enum ModuleError {
     /// More of something than allowed.
     #[error("the module has too many {0} (at most {1})")]
     TooMany(&'static str, usize),
+    /// A memory that begins larger than one may become.
+    #[error("the memory of the module begins with {pages} pages of 64 KiB, and may have {most}")]
+    LargeMemory {
+        /// Pages that it begins with.
+        pages: u64,
+        /// Most pages of a memory of its kind.
+        most: u64,
+    },
     /// A function that would take too long to compile.
     #[error("the function {function} has more than {limit} instructions")]
     LongFunction {
@@ -202,6 +213,13 @@ pub fn inspect(wasm: &[u8]) -> Result<ModuleInfo, ModuleError> {
             Payload::MemorySection(section) => {
                 for memory in section {
                     let memory = memory?;
+                    let most = most_pages(memory.memory64);
+                    if memory.initial > most {
+                        return Err(ModuleError::LargeMemory {
+                            pages: memory.initial,
+                            most,
+                        });
+                    }
                     (info.has_memory, info.memory64, info.min_pages) =
                         (true, memory.memory64, memory.initial);
                 }
@@ -365,6 +383,8 @@ impl ModuleInfo {
             .min_pages
             .checked_mul(WASM_PAGE)
             .ok_or(ModuleError::DataSegment)?;
+        let bytes: usize = segments.iter().map(|(_, data)| data.len()).sum();
+        let most = bytes / PAGE + MAX_SCATTERED;
         let mut pages: BTreeMap<u64, Box<[u8; PAGE]>> = BTreeMap::new();
         for (offset, data) in segments {
             if offset.checked_add(data.len() as u64).is_none_or(|end| end > size) {
@@ -380,6 +400,9 @@ impl ModuleInfo {
                 page[within..within + now.len()].copy_from_slice(now);
                 at += now.len() as u64;
                 rest = later;
+            }
+            if pages.len() > most {
+                return Err(ModuleError::TooMany("pages with a little data each", most));
             }
         }
         for (index, page) in pages {

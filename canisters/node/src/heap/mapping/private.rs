@@ -77,7 +77,8 @@ const IS_SWAPPED: u64 = 1 << 4;
 
 /// The same from a kernel that names ranges (Linux 6.7): what a message has not touched costs nothing, however large the heap is.
 fn scan(file: &File, memory: &[u8]) -> io::Result<Vec<u64>> {
-    let base = memory.as_ptr().addr() as u64;
+    // The kernel is given addresses, so what is behind them must be exposed to it.
+    let base = memory.as_ptr().expose_provenance() as u64;
     let end = base + (memory.len() / PAGE * PAGE) as u64;
     let mut found = Vec::new();
     let mut regions = [Region::default(); 256];
@@ -87,7 +88,7 @@ fn scan(file: &File, memory: &[u8]) -> io::Result<Vec<u64>> {
             size: size_of::<Scan>() as u64,
             start,
             end,
-            vec: regions.as_mut_ptr().addr() as u64,
+            vec: regions.as_mut_ptr().expose_provenance() as u64,
             vec_len: regions.len() as u64,
             category_anyof_mask: IS_PRESENT | IS_SWAPPED,
             return_mask: IS_FILE | IS_PRESENT | IS_SWAPPED,

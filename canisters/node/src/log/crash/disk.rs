@@ -26,6 +26,19 @@ struct Inode {
     synced: Vec<u8>,
     current: Vec<u8>,
     pending: Vec<Change>,
+    /// A sync of it failed. The kernel has marked what it could not write as written: it can be read until the power goes, and later syncs
+    /// succeed without writing it.
+    failed: bool,
+}
+
+impl Inode {
+    fn of(bytes: Vec<u8>) -> Self {
+        Self {
+            synced: bytes.clone(),
+            current: bytes,
+            ..Self::default()
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -96,15 +109,9 @@ impl FaultyDisk {
         let copy = Self::new(0);
         self.inner(|inner| {
             let names = inner.synced_names.clone();
-            let inodes = names.values().map(|id| {
-                let bytes = inner.inodes[id].synced.clone();
-                let inode = Inode {
-                    synced: bytes.clone(),
-                    current: bytes,
-                    pending: Vec::new(),
-                };
-                (*id, inode)
-            });
+            let inodes = names
+                .values()
+                .map(|id| (*id, Inode::of(inner.inodes[id].synced.clone())));
             copy.inner(|other| {
                 other.inodes = inodes.collect();
                 other.next_inode = inner.next_inode;
@@ -210,14 +217,7 @@ impl FaultyDisk {
                 for change in std::mem::take(&mut inode.pending) {
                     tear(&mut bytes, &change, &mut inner.random);
                 }
-                inner.inodes.insert(
-                    id,
-                    Inode {
-                        synced: bytes.clone(),
-                        current: bytes,
-                        pending: Vec::new(),
-                    },
-                );
+                inner.inodes.insert(id, Inode::of(bytes));
             }
             inner.synced_names = names.clone();
             inner.names = names;
@@ -357,6 +357,27 @@ impl Disk for FaultyDisk {
         }))
     }
 
+    fn overwrite(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let inode = self.inner(|inner| {
+            let id = *inner.names.get(name).ok_or(io::ErrorKind::NotFound)?;
+            let whole = inner.step()?;
+            let inode = inner.inodes.get_mut(&id).unwrap();
+            inode.current[..bytes.len()].copy_from_slice(bytes);
+            inode.pending.push(Change::Write {
+                at: 0,
+                bytes: bytes.to_vec(),
+            });
+            // What is written again is to be synced again.
+            inode.failed = false;
+            if whole { Ok(id) } else { Err(crash()) }
+        })?;
+        let mut file = File {
+            disk: self.clone(),
+            inode,
+        };
+        file.sync()
+    }
+
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         self.inner(|inner| inner.name(Naming::Rename(from.to_owned(), to.to_owned())))
     }
@@ -425,11 +446,22 @@ impl DiskFile for File {
         self.disk.pass_gate();
         self.disk.inner(|inner| {
             let told = inner.step()?;
-            if std::mem::take(&mut inner.sync_fails) {
+            let Inner {
+                inodes,
+                random,
+                sync_fails,
+                lies,
+                ..
+            } = inner;
+            let inode = inodes.get_mut(&self.inode).unwrap();
+            if std::mem::take(sync_fails) {
+                for change in std::mem::take(&mut inode.pending) {
+                    tear(&mut inode.synced, &change, random);
+                }
+                inode.failed = true;
                 return Err(io::Error::other("the device failed"));
             }
-            if !inner.lies && (told || inner.random.random_bool(0.5)) {
-                let inode = inner.inodes.get_mut(&self.inode).unwrap();
+            if !*lies && !inode.failed && (told || random.random_bool(0.5)) {
                 inode.synced = inode.current.clone();
                 inode.pending.clear();
             }

@@ -2,10 +2,9 @@
 
 use super::blobs::blobs;
 use super::{Description, FormatError, MAGIC, OLD_MAGIC, PageChange, decode_global};
-use crate::exec::limits::MAX_HEAP_PAGES;
 use crate::heap::pages::PageMap;
 use crate::heap::stable::{MAX_STABLE_PAGES, Stable};
-use crate::heap::wasm_memory::Heap;
+use crate::heap::wasm_memory::{Heap, MAX_HEAP_PAGES};
 use crate::state::State;
 use crate::state::canister::{Canister, Code};
 use crate::wasm::engine::Engine;

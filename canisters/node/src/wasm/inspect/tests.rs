@@ -144,3 +144,26 @@ fn the_code_has_at_most_ten_mebibytes() {
         "{refusal}"
     );
 }
+
+#[test]
+fn a_memory_begins_no_larger_than_one_may_become() {
+    for (kind, most) in [("", 65_536), ("i64", 98_304)] {
+        assert_eq!(refusal(&format!("(module (memory {kind} {most}))")), None);
+    }
+    let refusal = refusal("(module (memory i64 98305))").unwrap();
+    assert!(
+        refusal.contains("98305 pages of 64 KiB, and may have 98304"),
+        "{refusal}"
+    );
+}
+
+#[test]
+fn data_that_is_far_apart_fills_no_memory() {
+    at_most(1_024, "pages with a little data each", |count| {
+        let data = |number| format!("(data (i32.const {}) \"1\")", number * PAGE);
+        format!(
+            "(module (memory 100) {})",
+            (0..count).map(data).collect::<String>()
+        )
+    });
+}
