@@ -197,7 +197,7 @@ impl Executor {
                 stable: canister.stable.clone(),
                 kind: Contexts::F,
                 view: self.view(canister, call),
-                budget: budget(canister, Contexts::F, self.limits.inspect, Growth::FREE),
+                budget: budget(canister, Contexts::F, self.limits.inspect, Growth::UNKEPT),
                 entry: Entry::Export(INSPECT),
                 keep: false,
             },

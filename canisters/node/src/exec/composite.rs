@@ -25,6 +25,10 @@ const MAX_DEPTH: u32 = 6;
 /// Bytes that the calls of one execution may take.
 const MAX_CALLS: u64 = 16 << 20;
 
+/// Executions that use up the instructions of a query even if they do nothing, as an instance costs something that does nothing. The replica
+/// counts 50 million of 5 billion instructions for each (dfinity/ic, `INSTRUCTION_OVERHEAD_PER_QUERY_CALL`).
+const MOST_EXECUTIONS: u64 = 100;
+
 /// A query and all that it calls.
 struct Graph<'a> {
     executor: &'a Executor,
@@ -194,7 +198,7 @@ impl Graph<'_> {
             );
             return Err(reject.into());
         }
-        let mut budget = budget(canister, kind, self.left, Growth::FREE);
+        let mut budget = budget(canister, kind, self.left, Growth::UNKEPT);
         budget.calls = MAX_CALLS;
         let result = run(
             &self.executor.engine,
@@ -218,7 +222,9 @@ impl Graph<'_> {
             Ok(done) => done.instructions,
             Err(stopped) => stopped.instructions,
         };
-        self.left = self.left.saturating_sub(used);
+        self.left = self
+            .left
+            .saturating_sub(used.saturating_add(self.executor.limits.query / MOST_EXECUTIONS));
         local.instructions = local.instructions.saturating_add(used);
         result
     }

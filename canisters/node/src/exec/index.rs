@@ -3,6 +3,7 @@
 use crate::state::State;
 use crate::state::calls::{Callback, Request, Stop, parse};
 use crate::state::canister::{Canister, Status};
+use crate::state::request::Record;
 use crate::wire::hash::Hash;
 use ic_principal::Principal;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,10 @@ type Outstanding = Arc<BTreeMap<Principal, usize>>;
 pub struct Index {
     /// Finished requests by the time until which they are kept.
     pub expiring: BTreeSet<(u64, Hash)>,
+    /// Those of them whose outcome takes bytes, in the same order.
+    pub told: BTreeSet<(u64, Hash)>,
+    /// Bytes of all outcomes.
+    pub told_bytes: u64,
     /// Global timers of running canisters, by when they are due.
     timers: BTreeSet<(u64, Principal)>,
     /// Labels of callbacks that time out, by when they do.
@@ -35,7 +40,7 @@ impl Index {
         for (id, record) in state.requests.iter() {
             // Those under way are kept however long they take.
             if let (Some(_), Ok(id)) = (&record.outcome, Hash::try_from(id)) {
-                index.expiring.insert((record.expiry, id));
+                index.add_outcome(id, record);
             }
         }
         for (_, canister) in state.canisters.iter() {
@@ -51,6 +56,23 @@ impl Index {
             index.add_stop(label, stop);
         }
         index
+    }
+
+    /// A request has ended.
+    pub fn add_outcome(&mut self, id: Hash, record: &Record) {
+        self.expiring.insert((record.expiry, id));
+        let bytes = record.bytes();
+        if bytes > 0 {
+            self.told.insert((record.expiry, id));
+            self.told_bytes = self.told_bytes.saturating_add(bytes);
+        }
+    }
+
+    /// What it ended with is kept no more.
+    pub fn remove_outcome(&mut self, id: Hash, record: &Record) {
+        if self.told.remove(&(record.expiry, id)) {
+            self.told_bytes = self.told_bytes.saturating_sub(record.bytes());
+        }
     }
 
     /// What waiting requests take, in bytes.

@@ -16,6 +16,11 @@ use crate::wire::hash::{Hash, sha256};
 const MAX_REPLY: usize = 2 << 20;
 /// Largest reply of a query.
 const MAX_QUERY_REPLY: usize = 3 << 20;
+/// Bytes of stable memory that an execution may change even when the node has no memory to spare: it holds the old pages and the new.
+const LEAST_DIRTY: u64 = 32 << 20;
+/// Elements of all tables together.
+const MAX_TABLE: usize = 1_000_000;
+
 /// Instruction limits by kind of message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -78,11 +83,18 @@ pub fn budget(canister: &Canister, kind: Contexts, instructions: u64, growth: Gr
     } else {
         MAX_QUERY_REPLY
     };
+    let dirty = if REPLICATED.allows(kind) {
+        growth.node.max(LEAST_DIRTY)
+    } else {
+        LEAST_DIRTY
+    };
     Budget {
         instructions,
         heap,
         stable_pages: MAX_STABLE_PAGES,
         growth,
+        dirty,
+        table: MAX_TABLE,
         reply,
         calls: 0,
         logs: canister.log_limit(),

@@ -1,24 +1,18 @@
 //! The state machine: batches in, states out. Replaying the same batches gives the same states.
 
-use super::batch::{Batch, Ingress, Permissions};
-use super::call::{Call, Changed, Executor};
+use super::batch::{Batch, Permissions};
+use super::call::{Changed, Executor};
 use super::effects::hash_kept;
 use super::index::Index;
 use super::memory::{Memory, footprint};
 use crate::faults::{Fault, broken};
 use crate::heap::pages::{PageMap, ZEROS};
-use crate::mgmt::{self, Sender};
 use crate::state::State;
-use crate::state::calls::Origin;
 use crate::state::canister::Canister;
-use crate::state::request::{Outcome, Record};
 use crate::wire::hash::Hash;
 use ic_principal::Principal;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
-
-/// How long the outcome of a request is kept at least, from when it is there: 5 minutes, as long as clients ask for it.
-const KEEP: u64 = 300 * 1_000_000_000;
 
 /// See the module documentation.
 #[derive(Debug)]
@@ -34,9 +28,11 @@ pub struct Machine {
     /// What canisters may do in the present batch.
     permissions: Permissions,
     /// Requests of earlier batches that were answered in the last one.
-    late: Vec<Hash>,
+    pub(super) late: Vec<Hash>,
     /// Instructions that the present batch has used for messages between canisters.
     pub(super) used: u64,
+    /// Bytes of what messages of the present batch ended with.
+    pub(super) told_now: u64,
 }
 
 impl Machine {
@@ -57,6 +53,7 @@ impl Machine {
             permissions: Permissions::ALL,
             late: Vec::new(),
             used: 0,
+            told_now: 0,
         }
     }
 
@@ -102,63 +99,7 @@ impl Machine {
         }
         self.run_timers();
         self.work();
-    }
-
-    fn ingress(&mut self, message: &Ingress) {
-        // Executed once: a repetition has its answer already. An expired one could be a repetition of a forgotten one.
-        let repeated = self.state.requests.get(&message.id).is_some() && !broken(Fault::ExecuteRepeated);
-        if message.expiry < self.state.time || repeated {
-            return;
-        }
-        let call = Call {
-            caller: message.sender,
-            method: message.method.clone(),
-            arg: message.arg.clone(),
-            time: self.state.time,
-        };
-        let origin = Origin::Ingress(message.id);
-        let outcome = if message.canister == Principal::management_canister() {
-            let mut sender = Sender::user(message.id);
-            mgmt::execute(self, &call, &mut sender).transpose()
-        } else {
-            self.begin(message.canister, &call, origin, 0)
-                .map(|answered| answered.outcome)
-        };
-        let record = Record {
-            sender: message.sender,
-            effective: message.effective,
-            expiry: message.expiry,
-            outcome: outcome.map(Outcome::from),
-        };
-        if record.outcome.is_some() {
-            self.index.expiring.insert((message.expiry, message.id));
-        }
-        self.state.requests.insert(&message.id, Arc::new(record));
-    }
-
-    /// Ends a request that took longer than the batch that ordered it.
-    pub(super) fn finish(&mut self, request: &Hash, outcome: Outcome) {
-        let Some(record) = self.state.requests.get(request) else {
-            return;
-        };
-        let record = Record {
-            expiry: record.expiry.max(self.state.time.saturating_add(KEEP)),
-            outcome: Some(outcome),
-            ..(**record).clone()
-        };
-        self.index.expiring.insert((record.expiry, *request));
-        self.state.requests.insert(request, Arc::new(record));
-        self.late.push(*request);
-    }
-
-    fn forget(&mut self, now: u64) {
-        while let Some((expiry, id)) = self.index.expiring.first().copied() {
-            if expiry >= now {
-                break;
-            }
-            self.index.expiring.pop_first();
-            self.state.requests.remove(&id);
-        }
+        self.give_up();
     }
 
     /// Makes a canister's next version the current one.

@@ -17,10 +17,10 @@ const CANISTER: u64 = 65_536;
 /// What a byte of an uploaded module costs: itself, and the code compiled from it.
 const MODULE_FACTOR: u64 = 8;
 
-/// What a byte of heap costs: itself, and its copy in the image.
-pub const HEAP_FACTOR: u64 = 2;
+/// What a byte of heap costs: itself, its copy in the image, and both once more while a message rewrites all of it.
+pub const HEAP_FACTOR: u64 = 4;
 
-/// The bytes that a canister counts for; the heap twice, because there is an image of it. What it may keep of what it prints
+/// The bytes that a canister counts for. What it may keep of what it prints
 /// counts as a whole, so that printing never needs more memory.
 pub fn footprint(canister: &Canister) -> u64 {
     let module = canister.code.as_ref().map_or(0, |code| code.wasm.len() as u64);

@@ -13,6 +13,7 @@ mod composite;
 mod contexts;
 mod effects;
 mod index;
+mod ingress;
 pub mod limits;
 pub mod machine;
 pub mod memory;

@@ -5,6 +5,7 @@
 //! trap nor a change of controllers ever needs room.
 
 use super::machine::Machine;
+use super::memory::HEAP_FACTOR;
 use crate::heap::wasm_memory::WASM_PAGE;
 use crate::state::canister::Canister;
 use crate::state::request::Reject;
@@ -29,10 +30,10 @@ pub struct Growth {
 }
 
 impl Growth {
-    /// Without a limit: nothing of the execution is kept.
-    pub const FREE: Self = Self {
-        node: u64::MAX,
-        canister: u64::MAX,
+    /// Of an execution of which nothing is kept: a query or an inspection. Anybody may cause several at once, and the memory is the node's own.
+    pub const UNKEPT: Self = Self {
+        node: (32 << 20) * HEAP_FACTOR,
+        canister: 32 << 20,
     };
 }
 

@@ -7,7 +7,7 @@ use crate::heap::wasm_memory::{GlobalValue, Heap};
 use crate::state::calls::Function;
 use crate::state::logs::Logs;
 use crate::state::request::Reject;
-use crate::sysapi::context::Contexts;
+use crate::sysapi::context::{Contexts, REPLICATED};
 use crate::sysapi::{Answer, Budget, Execution, Outgoing, SysTrap, View};
 use crate::wasm::engine::{Compiled, Engine};
 use crate::wasm::rewrite::{MEMORY, START, TABLE, global_export};
@@ -123,6 +123,7 @@ pub fn run(engine: &Engine, job: Job<'_>) -> Result<Done, Stopped> {
     );
     store.limiter(|execution| execution);
     let mut heap_limit_hit = false;
+    mapping::refused_by_the_machine();
     let image = job.heap.image().filter(|_| engine.maps_memories());
     let began = Began {
         heap: job.heap,
@@ -145,6 +146,11 @@ pub fn run(engine: &Engine, job: Job<'_>) -> Result<Done, Stopped> {
             ),
         }))
     });
+    if let Some(error) = mapping::refused_by_the_machine().filter(|_| REPLICATED.allows(job.kind)) {
+        engine.fail(format!(
+            "the machine has no memory for canister {canister}: {error}"
+        ));
+    }
     heap_limit_hit |= store.data().heap_limit_hit;
     let instructions = limit.saturating_sub(store.get_fuel().unwrap_or(0));
     crate::meter::count(instructions);

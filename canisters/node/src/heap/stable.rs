@@ -75,6 +75,12 @@ impl Overlay {
         }
     }
 
+    /// Bytes of the pages that a write would change for the first time.
+    pub fn fresh(&self, offset: u64, len: usize) -> u64 {
+        let fresh = spans(offset, len).filter(|(index, ..)| !self.dirty.contains_key(index));
+        (fresh.count() * PAGE) as u64
+    }
+
     /// Reads into a buffer.
     pub fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), OutOfBounds> {
         if self.check(offset, out.len()).is_err() && broken(Fault::LaxStable) {

@@ -73,6 +73,12 @@ pub enum ReplayError {
         /// The round.
         round: u64,
     },
+    /// The machine failed, and what comes out now says nothing.
+    #[error("{why}. Start the node again where it has more memory")]
+    Machine {
+        /// What it refused.
+        why: String,
+    },
     /// A checkpoint cannot be used.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -223,6 +229,9 @@ impl Replay {
             self.roots = self.roots.split_off(&round);
         }
         self.machine.apply(&entry.batch);
+        if let Some(why) = self.machine.executor.engine.broken() {
+            return Err(ReplayError::Machine { why: why.to_owned() });
+        }
         self.roots.insert(round, self.machine.state().root());
         self.replayed += 1;
         Ok(())

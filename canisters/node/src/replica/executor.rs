@@ -51,6 +51,10 @@ impl Worker {
         }) = self.batches.recv()
         {
             self.machine.apply(&batch);
+            if let Some(why) = self.machine.executor.engine.broken() {
+                // Nothing of it is shown; the next start executes the batch again.
+                return self.failure.set(why);
+            }
             self.metrics.batch(batch.messages.len());
             let state = self.machine.state();
             if checkpointer.is_some() {

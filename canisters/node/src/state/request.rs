@@ -65,12 +65,34 @@ pub struct Record {
     /// How it ended; `None` while it is processed. It is never seen before that, because a message begins in the batch that orders
     /// it: the status `received` does not occur.
     pub outcome: Option<Outcome>,
+    /// Whether what it ended with was given up, because too much of that was kept: its status is `done`, and the outcome is empty.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub done: bool,
 }
 
 impl Record {
+    /// Bytes of what it ended with.
+    pub fn bytes(&self) -> u64 {
+        match &self.outcome {
+            Some(Outcome::Replied(reply)) => reply.len() as u64,
+            Some(Outcome::Rejected(reject)) => reject.message.len() as u64,
+            None => 0,
+        }
+    }
+
+    /// It without what it ended with.
+    pub fn given_up(&self) -> Self {
+        Self {
+            outcome: Some(Outcome::Replied(Vec::new())),
+            done: true,
+            ..self.clone()
+        }
+    }
+
     /// The subtree `/request_status/<id>`.
     pub fn tree(&self) -> Tree {
         match &self.outcome {
+            _ if self.done => Tree::map([("status", Tree::leaf("done"))]),
             None => Tree::map([("status", Tree::leaf("processing"))]),
             Some(Outcome::Replied(reply)) => {
                 Tree::map([("status", Tree::leaf("replied")), ("reply", Tree::leaf(reply))])

@@ -123,6 +123,10 @@ pub struct Budget {
     pub stable_pages: u64,
     /// Bytes that both memories together may grow by.
     pub growth: Growth,
+    /// Bytes of stable memory, by whole pages, that it may change.
+    pub dirty: u64,
+    /// Elements that all its tables together may have.
+    pub table: usize,
     /// Bytes of a reply.
     pub reply: usize,
     /// Bytes that the calls it makes may take while they wait.
@@ -268,12 +272,16 @@ impl ResourceLimiter for Execution {
 
     fn table_growing(
         &mut self,
-        _current: usize,
+        current: usize,
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        const MAX_TABLE: usize = 1_000_000;
-        Ok(desired <= MAX_TABLE && maximum.is_none_or(|maximum| desired <= maximum))
+        let by = desired.saturating_sub(current);
+        let fits = by <= self.budget.table && maximum.is_none_or(|maximum| desired <= maximum);
+        if fits {
+            self.budget.table -= by;
+        }
+        Ok(fits)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::sysapi::{self, Execution};
 use crate::wire::hash::{Hash, sha256};
 use std::collections::{HashMap, VecDeque};
 use std::io::Read;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use thiserror::Error;
 use wasmtime::{Config, InstancePre, Linker, Module, OperatorCost};
 
@@ -24,7 +24,7 @@ const WASM_STACK: usize = 4 << 20;
 pub const THREAD_STACK: usize = 8 << 20;
 /// Names everything that the outcome of a message depends on besides the module. Change it with the engine's version,
 /// the cost table, the limits or the meaning of a system call: a log written under another name is never replayed.
-pub const SEMANTICS: &str = "dcanary-node/3 wasmtime/48.0.8 costs/1 limits/4";
+pub const SEMANTICS: &str = "dcanary-node/4 wasmtime/48.0.8 costs/1 limits/5";
 
 /// The engine could not be set up.
 #[derive(Debug, Error)]
@@ -61,6 +61,8 @@ pub struct Engine {
     ahead: Mutex<VecDeque<Arc<Compiled>>>,
     /// Modules compiled by earlier starts.
     kept: Option<Cache>,
+    /// Why what is executed here can be trusted no more.
+    broken: OnceLock<String>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -143,6 +145,17 @@ impl Engine {
         Self::build(false).unwrap()
     }
 
+    /// Notes that the machine failed in a replicated execution: its outcome is not what it is elsewhere, or in a replay, so it must not be shown.
+    pub fn fail(&self, why: String) {
+        // The first reason is the one to tell.
+        let _ = self.broken.set(why);
+    }
+
+    /// Why nothing that was executed since may be shown; `None` when all is well.
+    pub fn broken(&self) -> Option<&str> {
+        self.broken.get().map(String::as_str)
+    }
+
     /// Whether memories of instances begin with an image of the heap.
     pub fn maps_memories(&self) -> bool {
         self.maps
@@ -163,6 +176,7 @@ impl Engine {
             known: Mutex::default(),
             ahead: Mutex::default(),
             kept: None,
+            broken: OnceLock::new(),
         })
     }
 

@@ -37,17 +37,17 @@ fn grown(world: &mut World, method: &str, pages: u8) -> i64 {
     i64::from_le_bytes(reply.try_into().unwrap())
 }
 
-/// A canister that may grow by ten pages of stable memory, or half as many of heap.
-fn ten_pages_left() -> World {
+/// A canister that may grow by twenty pages of stable memory, or a quarter as many of heap.
+fn twenty_pages_left() -> World {
     let mut world = World::running(GROWER);
-    world.memory_limit = world.machine.memory().used + 10 * PAGE;
+    world.memory_limit = world.machine.memory().used + 20 * PAGE;
     world
 }
 
 #[test]
 fn memories_grow_up_to_the_limit_and_not_beyond() {
-    for (method, pages) in [("heap", 5), ("stable", 10)] {
-        let mut world = ten_pages_left();
+    for (method, pages) in [("heap", 5), ("stable", 20)] {
+        let mut world = twenty_pages_left();
         assert_eq!(grown(&mut world, method, pages + 1), -1, "{method}");
         assert!(grown(&mut world, method, pages) >= 0, "{method}");
         assert_eq!(grown(&mut world, method, 1), -1, "{method}");
@@ -57,22 +57,23 @@ fn memories_grow_up_to_the_limit_and_not_beyond() {
 
 #[test]
 fn both_memories_of_one_message_share_what_is_left() {
-    let mut world = ten_pages_left();
-    assert_eq!(grown(&mut world, "both", 4), -1);
-    assert_eq!(world.machine.memory().spare(), 2 * PAGE);
+    let mut world = twenty_pages_left();
+    assert_eq!(grown(&mut world, "both", 4), 0);
+    assert_eq!(grown(&mut world, "both", 1), -1);
+    assert_eq!(world.machine.memory().spare(), 0);
 }
 
 #[test]
 fn what_a_trap_undoes_is_not_counted() {
-    let mut world = ten_pages_left();
+    let mut world = twenty_pages_left();
     world.update("grow_and_trap").unwrap_err();
-    assert_eq!(world.machine.memory().spare(), 10 * PAGE);
+    assert_eq!(world.machine.memory().spare(), 20 * PAGE);
 }
 
 #[test]
 fn a_full_node_refuses_new_canisters_and_modules_by_name() {
-    let mut world = ten_pages_left();
-    grown(&mut world, "stable", 10);
+    let mut world = twenty_pages_left();
+    grown(&mut world, "stable", 20);
     let create = Encode!(&Create {
         specified_id: None,
         settings: None
@@ -124,8 +125,8 @@ fn the_sum_is_that_of_the_canisters_whatever_happened_to_them() {
 
 #[test]
 fn a_batch_is_replayed_under_the_limit_that_it_was_accepted_under() {
-    let mut world = ten_pages_left();
-    assert_eq!(grown(&mut world, "stable", 11), -1);
+    let mut world = twenty_pages_left();
+    assert_eq!(grown(&mut world, "stable", 21), -1);
     let mut replayed = Machine::new(executor(Limits::default()), State::default());
     for batch in &world.batches {
         replayed.apply(batch);

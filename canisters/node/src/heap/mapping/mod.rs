@@ -93,9 +93,11 @@ impl Mapping {
                 0,
             )
         };
-        if base == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
+        host(if base == libc::MAP_FAILED {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(())
+        })?;
         let mut mapping = Self {
             base,
             reserved,
@@ -110,9 +112,11 @@ impl Mapping {
             // SAFETY: replaces the beginning of the range that was just reserved and is used by nobody.
             let mapped =
                 unsafe { libc::mmap(base, image.len, libc::PROT_NONE, flags | libc::MAP_FIXED, file, 0) };
-            if mapped == libc::MAP_FAILED {
-                return Err(io::Error::last_os_error());
-            }
+            host(if mapped == libc::MAP_FAILED {
+                Err(io::Error::last_os_error())
+            } else {
+                Ok(())
+            })?;
         }
         mapping.open(minimum)?;
         Ok(mapping)
@@ -126,9 +130,11 @@ impl Mapping {
         if size > self.size {
             // SAFETY: within the range of this value.
             let opened = unsafe { libc::mprotect(self.base, size, libc::PROT_READ | libc::PROT_WRITE) };
-            if opened != 0 {
-                return Err(io::Error::last_os_error());
-            }
+            host(if opened == 0 {
+                Ok(())
+            } else {
+                Err(io::Error::last_os_error())
+            })?;
             self.size = size;
         }
         Ok(())
@@ -164,6 +170,43 @@ unsafe impl LinearMemory for Mapping {
 thread_local! {
     /// The image that the next memory of this thread begins with.
     static NEXT: RefCell<Option<Arc<Image>>> = const { RefCell::new(None) };
+    /// Why the machine could not give this thread a memory that it has a right to.
+    static FAILED: RefCell<Option<io::Error>> = const { RefCell::new(None) };
+    /// How many system calls of this thread succeed before one fails.
+    #[cfg(test)]
+    static FAILS: std::cell::Cell<Option<u32>> = const { std::cell::Cell::new(None) };
+}
+
+/// What the machine refused this thread since it was last asked: address space, or memory. It says nothing about the canister.
+pub fn refused_by_the_machine() -> Option<io::Error> {
+    FAILED.take()
+}
+
+/// Lets a system call of this thread fail after some that succeed.
+#[cfg(test)]
+pub fn fail_after(calls: u32) {
+    FAILS.set(Some(calls));
+}
+
+/// Notes what the machine refuses.
+fn host<T>(result: io::Result<T>) -> io::Result<T> {
+    #[cfg(test)]
+    let result = match FAILS.get() {
+        Some(0) => {
+            FAILS.set(None);
+            Err(io::ErrorKind::OutOfMemory.into())
+        }
+        left => {
+            FAILS.set(left.map(|left| left - 1));
+            result
+        }
+    };
+    result.inspect_err(|error| {
+        let code = error.raw_os_error();
+        FAILED.set(Some(
+            code.map_or_else(|| error.kind().into(), io::Error::from_raw_os_error),
+        ));
+    })
 }
 
 /// Instantiates a module whose memory begins with an image.

@@ -66,6 +66,7 @@ fn state() -> &'static State {
             effective: one_canister(),
             expiry: 1,
             outcome: Some(Outcome::Replied(vec![1])),
+            done: false,
         };
         let creation = Record {
             effective: keys().subnet_id,

@@ -237,12 +237,8 @@ async fn update(api: &Api, canister: Principal, arg: Vec<u8>) -> Result<Vec<u8>,
         Ended::Shown(view) => view,
         Ended::Pending => return Err(GatewayError::TimeOut(canister)),
     };
-    match view
-        .state
-        .requests
-        .get(&id)
-        .and_then(|record| record.outcome.as_ref())
-    {
+    let record = view.state.requests.get(&id).filter(|record| !record.done);
+    match record.and_then(|record| record.outcome.as_ref()) {
         Some(Outcome::Replied(reply)) => Ok(reply.clone()),
         Some(Outcome::Rejected(reject)) => Err(rejected(canister, reject.clone())),
         None => Err(GatewayError::TimeOut(canister)),

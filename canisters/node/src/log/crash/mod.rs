@@ -185,6 +185,15 @@ fn a_log_of_other_semantics_is_not_replayed_unless_a_checkpoint_covers_it() {
     };
     journal.append(&other).unwrap();
     assert!(matches!(rig.recover(), Err(ReplayError::OtherSemantics { .. })));
+
+    // Stopped cleanly, the other version leaves a checkpoint, and the log only where it could not be removed any more.
+    let covered = Rig::new(2);
+    logged(&covered, 1);
+    let mut node = covered.recover().unwrap();
+    node.checkpoints.write(node.machine.state()).unwrap();
+    let mut journal = Journal::new(Arc::new(covered.disk.clone()), [9; 32]);
+    journal.append(&other).unwrap();
+    assert_eq!(covered.recover().unwrap().machine.state().round, 1);
 }
 
 #[test]
