@@ -1,6 +1,7 @@
 //! Certificates, checked with another implementation of BLS and by their own rules.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use super::bls::BlsKey;
 use super::keys::Keys;
 use super::topology::{FIRST_CANISTER, in_range};
 use super::tree::Wanted;
@@ -98,6 +99,16 @@ fn views() -> (Arc<Keys>, Views) {
     }
     let keys = Arc::new(Keys::generate().unwrap());
     (keys.clone(), Views::new(keys, state, NOW))
+}
+
+#[test]
+fn the_signature_of_a_root_is_byte_for_byte_that_of_the_official_library() {
+    let key = BlsKey::generate(&[5; 32]).unwrap();
+    let official = ic_verify_bls_signature::PrivateKey::deserialize(&key.to_bytes()).unwrap();
+    for root in [[0; 32], [7; 32], [255; 32]] {
+        let message = [b"\x0Dic-state-root".as_slice(), &root].concat();
+        assert_eq!(key.sign_root(&root), official.sign(&message).serialize());
+    }
 }
 
 #[test]

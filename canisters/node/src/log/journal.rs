@@ -200,6 +200,9 @@ mod tests {
         fn append(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
             self.disk.append(name)
         }
+        fn overwrite(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+            self.disk.overwrite(name, bytes)
+        }
         fn rename(&self, from: &str, to: &str) -> io::Result<()> {
             self.disk.rename(from, to)
         }

@@ -7,11 +7,15 @@ use super::frame::{Next, SEGMENT_HEADER, SegmentHeader};
 use super::journal::{Journal, segment_name, segment_round};
 use crate::exec::call::Executor;
 use crate::exec::machine::Machine;
+use crate::wasm::engine::SEMANTICS;
 use crate::wire::hash::Hash;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use thiserror::Error;
+
+/// File of the data folder that names the version of the node that writes there, for people.
+const VERSION: &str = "version";
 
 /// Why a node cannot start from its data.
 #[derive(Debug, Error)]
@@ -58,12 +62,14 @@ pub enum ReplayError {
     },
     /// The log was written under other rules.
     #[error(
-        "`{file}` was written by a version of the node with other semantics, and replaying it could give other results. \
-         Start that version once and stop it cleanly: a clean stop leaves nothing to replay"
+        "`{file}` was written by {by}, which has other semantics, and replaying it could give other results. Start that \
+         version once and stop it cleanly: a clean stop leaves nothing to replay"
     )]
     OtherSemantics {
         /// The file.
         file: String,
+        /// The version of the node that wrote it.
+        by: String,
     },
     /// Replaying gave another state.
     #[error(
@@ -104,6 +110,9 @@ pub fn recover(disk: &Arc<dyn Disk>, executor: Executor) -> Result<Recovered, Re
         disk.remove(name).map_err(read_error(name))?;
     }
     let fingerprint = executor.limits.fingerprint();
+    let version = read_all(disk.as_ref(), VERSION)
+        .map_err(read_error(VERSION))?
+        .map(|text| String::from_utf8_lossy(&text).into_owned());
     let (state, checkpoints) = checkpoint::restore(disk, &executor.engine, &names)?;
     // Later records name the root of this round too, so restoring is checked like replaying.
     let roots = BTreeMap::from([(state.round, state.root())]);
@@ -112,6 +121,7 @@ pub fn recover(disk: &Arc<dyn Disk>, executor: Executor) -> Result<Recovered, Re
         fingerprint,
         roots,
         replayed: 0,
+        by: version.clone(),
     };
     let mut segments: Vec<u64> = names.iter().filter_map(|name| segment_round(name)).collect();
     segments.sort_unstable();
@@ -121,6 +131,10 @@ pub fn recover(disk: &Arc<dyn Disk>, executor: Executor) -> Result<Recovered, Re
     let Replay {
         machine, replayed, ..
     } = replay;
+    let own = format!("dcanary-node {} ({SEMANTICS})", env!("CARGO_PKG_VERSION"));
+    if version.is_none_or(|known| known != own) {
+        write_atomically(disk.as_ref(), VERSION, own.as_bytes()).map_err(write_error(VERSION))?;
+    }
     Ok(Recovered {
         machine,
         journal: Journal::new(disk.clone(), fingerprint),
@@ -144,6 +158,8 @@ struct Replay {
     fingerprint: Hash,
     roots: BTreeMap<u64, Hash>,
     replayed: u64,
+    /// The version that wrote the log, as far as it is known.
+    by: Option<String>,
 }
 
 impl Replay {
@@ -171,7 +187,7 @@ impl Replay {
                 Next::Record { round, payload, end } => {
                     // First whether the payload is of this version at all.
                     if header.fingerprint != self.fingerprint {
-                        return Err(ReplayError::OtherSemantics { file: file.clone() });
+                        return Err(self.other(&file));
                     }
                     let entry = Entry::decode(payload).map_err(|error| corrupt(at, &error.to_string()))?;
                     if entry.batch.round != round {
@@ -208,6 +224,14 @@ impl Replay {
         secure(disk, file, whole)
     }
 
+    fn other(&self, file: &str) -> ReplayError {
+        let unknown = || "another version of the node".to_owned();
+        ReplayError::OtherSemantics {
+            file: file.to_owned(),
+            by: self.by.clone().unwrap_or_else(unknown),
+        }
+    }
+
     fn apply(&mut self, file: &str, entry: &Entry) -> Result<(), ReplayError> {
         let (round, expected) = (entry.batch.round, self.machine.state().round + 1);
         if round != expected {
@@ -218,9 +242,7 @@ impl Replay {
             });
         }
         if entry.semantics != self.fingerprint[..8] {
-            return Err(ReplayError::OtherSemantics {
-                file: file.to_owned(),
-            });
+            return Err(self.other(file));
         }
         if let Some((round, root)) = entry.checked {
             if self.roots.get(&round).is_some_and(|replayed| *replayed != root) {

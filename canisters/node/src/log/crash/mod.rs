@@ -7,7 +7,7 @@ pub mod relays;
 pub mod rig;
 
 use super::codec::Entry;
-use super::disk::Disk;
+use super::disk::{Disk, write_atomically};
 use super::format::held;
 use super::journal::{AppendError, Journal};
 use super::replay::ReplayError;
@@ -184,7 +184,15 @@ fn a_log_of_other_semantics_is_not_replayed_unless_a_checkpoint_covers_it() {
         ..entry(1, setup())
     };
     journal.append(&other).unwrap();
-    assert!(matches!(rig.recover(), Err(ReplayError::OtherSemantics { .. })));
+    let unknown = rig.recover().unwrap_err();
+    assert!(matches!(&unknown, ReplayError::OtherSemantics { .. }));
+    assert!(
+        unknown.to_string().contains("by another version of the node"),
+        "{unknown}"
+    );
+    write_atomically(&rig.disk, "version", b"dcanary-node 9.9.9 (its semantics)").unwrap();
+    let named = rig.recover().unwrap_err().to_string();
+    assert!(named.contains("by dcanary-node 9.9.9 (its semantics)"), "{named}");
 
     // Stopped cleanly, the other version leaves a checkpoint, and the log only where it could not be removed any more.
     let covered = Rig::new(2);
