@@ -29,24 +29,39 @@ tests() {
   suite "$name" cargo test --release --locked --quiet --no-fail-fast --workspace "$@"
 }
 
-# Laws need processors and nothing else, outages mostly wait: so laws take what those leave over. Their output comes when they are done.
-laws_beside() {
-  printf '== laws, beside the next\n'
-  nice -n 19 cargo test --release --locked --quiet --no-fail-fast --workspace --test laws > "$results/laws.log" 2>&1 &
-  laws=$!
+# Laws, and what reads charts and recipes, need processors and nothing else; outages mostly wait. So the ones take what the others leave over,
+# and their output comes when they are done.
+computing() {
+  tests laws --test laws
+  if [ "${CLUSTER:-local}" = local ]; then
+    suite chart charts/test.sh
+    suite kstatus scripts/test-kstatus.sh
+    suite gitops scripts/test-gitops.sh
+  fi
+  suite verifier-python docs/verifier/test.sh
 }
-laws_over() {
-  [ -n "${laws:-}" ] || return 0
-  wait "$laws" || status=1
-  printf '== laws\n'
-  cat "$results/laws.log"
+compute_beside() {
+  printf '== laws, charts and recipes, beside the next\n'
+  (
+    renice -n 19 "$BASHPID" > /dev/null
+    unset KUBECONFIG
+    status=0
+    computing > "$results/beside.txt" 2>&1
+    exit "$status"
+  ) &
+  beside=$!
+}
+compute_over() {
+  [ -n "${beside:-}" ] || return 0
+  wait "$beside" || status=1
+  cat "$results/beside.txt"
 }
 
-# Deliveries measure requests, five of them at once on one machine. A few that fail beside others are told again by themselves; both
+# Deliveries measure requests, four of them at once on one machine. A few that fail beside others are told again by themselves; both
 # outcomes are shown, and what fails alone has failed.
 deliveries() {
   local before=$status again
-  tests e2e-delivery --test e2e -- --test-threads 5 "${without[@]}" delivery::
+  tests e2e-delivery --test e2e -- --test-threads 4 "${without[@]}" delivery::
   mapfile -t again < <(sed -nE 's/^[.]*(test )?(delivery::[a-z0-9_:]+) (\.\.\.|---) FAILED$/\2/p' "$results/e2e-delivery.log" | sort -u)
   if [ "${#again[@]}" -ge 1 ] && [ "${#again[@]}" -le 5 ]; then
     printf '== failed beside others, told again alone: %s\n' "${again[@]}"
@@ -70,8 +85,6 @@ if [ "$what" = all ] || [ "$what" = unit ]; then
   # all but `laws`; of the programs only the bench has tests of its own, and others would be compiled once more for nothing. Many wait for
   # something, so more of them than there are processors
   tests unit --exclude dcanary-harness --lib --bin dcanary-bench --test '[!l]*' --test 'ly*' -- --test-threads 6
-  if [ "$what" = unit ]; then tests laws --test laws; fi
-  suite verifier-python docs/verifier/test.sh
   # the laws of the interface specification, as any network has to keep them, and nodes that break one, which the laws must notice
   suite conformance scripts/conformance.sh
   suite conformance-matrix scripts/conformance.sh matrix
@@ -79,12 +92,8 @@ if [ "$what" = all ] || [ "$what" = unit ]; then
     scripts/prerequisites.sh clients
     suite clients canisters/node/tests/clients/run.sh "$BIN_DIR/dcanary-node" "$OUT_DIR/canisters/orchestrator.wasm"
   fi
-  if [ "${CLUSTER:-local}" = local ]; then
-    e2e/cluster/build.sh helm
-    suite chart charts/test.sh
-    suite kstatus scripts/test-kstatus.sh
-    suite gitops scripts/test-gitops.sh
-  fi
+  if [ "${CLUSTER:-local}" = local ]; then e2e/cluster/build.sh helm; fi
+  if [ "$what" = unit ]; then computing; fi
 fi
 if [ "$what" != unit ]; then
   if [ "${CLUSTER:-local}" = local ]; then e2e/cluster/build.sh; fi
@@ -124,10 +133,10 @@ if [ "$what" != unit ]; then
 fi
 if [ "$what" = all ] || [ "$what" = e2e ]; then
   # these kill parts of the installation, so nothing else may run on it
-  if [ "$what" = all ]; then laws_beside; fi
+  if [ "$what" = all ]; then compute_beside; fi
   tests e2e-outages --test e2e -- --test-threads 1 outages::
   tests e2e-failpoints --test e2e -- --test-threads 1 --nocapture failpoints::
-  laws_over
+  compute_over
   if [ "${CLUSTER:-local}" = local ]; then
     # last: compares what was granted with everything that was asked for above; needs the audit log
     tests e2e-rbac --test e2e -- rbac::
