@@ -49,7 +49,8 @@ pub fn candidate(env: &Environment, release: &Release, seen: &Seen) -> Result<Ca
         names::release_name(env, &identity)
     };
 
-    config::rename(&mut template, &config::renames(env, &identity));
+    let copies = config::renames(env, &identity, seen);
+    config::rename(&mut template, &copies);
     let ours = metadata::of_workload(env, &workload);
     object::at(&mut template, "metadata", |metadata| {
         // the identity on the Pods: it tells Pods of one release from those of another where they share a workload, and it makes a
@@ -68,7 +69,7 @@ pub fn candidate(env: &Environment, release: &Release, seen: &Seen) -> Result<Ca
         namespace: release.metadata.namespace.clone().unwrap_or_default(),
         images: release.spec.images.clone(),
         source: release.spec.source.clone(),
-        config: config::copy(env, contents, &workload, &identity),
+        config: config::copy(env, contents, &workload, &identity, &copies),
         kind: source.kind,
         labels: source.labels,
         spec: source.spec,

@@ -54,7 +54,7 @@ fn keys(stable: &DeployedRelease, candidate: &Candidate, env: &Environment, seen
     if stable.release.is_empty() && before.is_empty() {
         return Vec::new();
     }
-    let names = config::renames(env, &candidate.identity);
+    let names = config::renames(env, &candidate.identity, seen);
     let mut maps: BTreeMap<String, (Option<Content>, Option<Content>)> = names
         .iter()
         .map(|(name, copy)| {
@@ -72,6 +72,7 @@ fn keys(stable: &DeployedRelease, candidate: &Candidate, env: &Environment, seen
 
 /// The copies of the stable release: their names, what they are copies of, and what is in them.
 fn copies(stable: &DeployedRelease, env: &Environment, seen: &Seen) -> BTreeMap<String, (String, Content)> {
+    let prefix = format!("{}.", names::release_name(env, &stable.identity));
     let suffix = format!("-{}", names::digits(&stable.identity));
     let tracked = config::original_names(env, &stable.identity);
     seen.objects
@@ -83,7 +84,8 @@ fn copies(stable: &DeployedRelease, env: &Environment, seen: &Seen) -> BTreeMap<
         })
         .filter_map(|(key, object)| {
             // one that is no longer tracked has only the name of its copy; a record has another ending
-            let short = key.name.strip_suffix(suffix.as_str())?;
+            let short = key.name.strip_prefix(prefix.as_str());
+            let short = short.or_else(|| key.name.strip_suffix(suffix.as_str()))?;
             let name = tracked.get(&key.name).map_or(short, String::as_str);
             Some((key.name.clone(), (name.to_owned(), Content::of(object))))
         })

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use dcanary_crds::Environment;
+use dcanary_crds::{Environment, labels};
 use serde_json::{Map, Value, json};
 
 use super::{
-    Candidate, RenderError, claim::claimed, identity, metadata, names, object, record, uses_in_place,
+    Candidate, RenderError, claim::claimed, identity, in_place, metadata, names, object, record,
+    uses_in_place,
 };
 use crate::{
     plan::{Actor, Write},
@@ -106,12 +107,13 @@ pub(super) fn copy(
     contents: BTreeMap<String, Content>,
     workload: &str,
     identity: &str,
+    renames: &BTreeMap<String, String>,
 ) -> BTreeMap<String, Value> {
     let ours = metadata::of_workload(env, workload);
     contents
         .into_iter()
         .map(|(name, content)| {
-            let name = names::copy_name(&name, identity);
+            let name = renames.get(&name).cloned().unwrap_or(name);
             let mut copy = json!({
                 "apiVersion": Kind::ConfigMap.api_version(),
                 "kind": Kind::ConfigMap.name(),
@@ -128,21 +130,54 @@ pub(super) fn copy(
         .collect()
 }
 
-/// Names of the tracked ConfigMaps and of the copies that a release has of them.
-pub(super) fn renames(env: &Environment, identity: &str) -> BTreeMap<String, String> {
-    env.spec
-        .workload
-        .config_maps
-        .iter()
-        .map(|name| (name.clone(), names::copy_name(name, identity)))
+/// Names of the tracked ConfigMaps and of the copies that a release has of them. One whose Pods know its copies by their old names keeps these
+/// until it goes: other names would be another Pod template, and replace Pods of a release that has not changed.
+pub(super) fn renames(env: &Environment, identity: &str, seen: &Seen) -> BTreeMap<String, String> {
+    let tracked = || env.spec.workload.config_maps.iter();
+    let old: BTreeMap<String, String> = tracked()
+        .map(|name| (name.clone(), names::old_copy_name(name, identity)))
+        .collect();
+    if templates(env, identity, seen).any(|template| refers_to(template, &old)) {
+        return old;
+    }
+    tracked()
+        .map(|name| (name.clone(), names::copy_name(env, name, identity)))
         .collect()
 }
 
-/// The other way round.
-pub(super) fn original_names(env: &Environment, identity: &str) -> BTreeMap<String, String> {
-    renames(env, identity)
+/// The Pod templates that a release has: in its workload, and in place in its record.
+fn templates<'a>(env: &Environment, identity: &'a str, seen: &'a Seen) -> impl Iterator<Item = Value> + 'a {
+    let (own, in_place) = (names::release_name(env, identity), metadata::name(env).to_owned());
+    let record = (!env.spec.workload.config_maps.is_empty())
+        .then(|| record::read(env, identity, seen).ok())
+        .flatten();
+    [own, in_place]
         .into_iter()
-        .map(|(name, copy)| (copy, name))
+        .filter_map(|name| in_place::find(&name, seen)?.1.pointer("/spec/template"))
+        .filter(move |template| object::annotation(template, labels::IDENTITY) == Some(identity))
+        .cloned()
+        .chain(record.map(|record| record.template))
+}
+
+/// Whether a Pod template refers to one of the copies.
+fn refers_to(template: Value, copies: &BTreeMap<String, String>) -> bool {
+    let names = copies.iter().map(|(name, copy)| (copy.clone(), name.clone()));
+    let mut renamed = template.clone();
+    rename(&mut renamed, &names.collect());
+    renamed != template
+}
+
+/// What each copy is of that a release has or had before.
+pub(super) fn original_names(env: &Environment, identity: &str) -> BTreeMap<String, String> {
+    let tracked = env.spec.workload.config_maps.iter();
+    tracked
+        .flat_map(|name| {
+            let copies = [
+                names::copy_name(env, name, identity),
+                names::old_copy_name(name, identity),
+            ];
+            copies.map(|copy| (copy, name.clone()))
+        })
         .collect()
 }
 

@@ -28,8 +28,15 @@ pub fn release_name(env: &Environment, identity: &str) -> String {
     format!("{}-{}", short(env), digits(identity))
 }
 
-/// Name of a release's copy of a ConfigMap: `<name>-<first ten digits of its identity>`.
-pub fn copy_name(config_map: &str, identity: &str) -> String {
+/// Name of a release's copy of a ConfigMap: `<environment>-<first ten digits of its identity>.<name>`. Releases of two Environments may have one
+/// identity, and each Environment has copies of its own; no name of a release has a dot, so no two pairs make one name.
+pub fn copy_name(env: &Environment, config_map: &str, identity: &str) -> String {
+    let release = release_name(env, identity);
+    format!("{release}.{}", cut(config_map, LONGEST_OBJECT - LONGEST - 1))
+}
+
+/// Name that copies had before, which Environments of one namespace may have in common: `<name>-<first ten digits of its identity>`.
+pub(super) fn old_copy_name(config_map: &str, identity: &str) -> String {
     format!(
         "{}-{}",
         cut(config_map, LONGEST_OBJECT - DIGITS - 1),

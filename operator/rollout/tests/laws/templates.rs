@@ -90,7 +90,7 @@ fn undo_in_place_goes_back_to_what_was_recorded_after_template_and_configuration
 
 /// Names of the copies of the ConfigMap.
 fn copies(world: &World) -> Vec<Key> {
-    let is_copy = |key: &&Key| key.kind == Kind::ConfigMap && key.name.starts_with("settings-");
+    let is_copy = |key: &&Key| key.kind == Kind::ConfigMap && key.name.ends_with(".settings");
     world.cluster.objects.keys().filter(is_copy).cloned().collect()
 }
 

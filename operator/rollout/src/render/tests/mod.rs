@@ -3,6 +3,7 @@
 mod adopt;
 mod budget;
 mod changes;
+mod copies;
 mod identity;
 mod images;
 mod in_place;
