@@ -192,12 +192,15 @@ impl Pass<'_> {
                 }
                 _ => None,
             });
-            let (reason, message) = waiting.or_else(|| self.not_promoted()).unwrap_or_else(|| {
-                rollout.map_or_else(
-                    || ("Idle".to_owned(), String::new()),
-                    |rollout| (rollout.reason.clone(), rollout.message.clone()),
-                )
-            });
+            let (reason, message) = waiting
+                .or_else(|| self.refused_promotion())
+                .or_else(|| self.not_promoted())
+                .unwrap_or_else(|| {
+                    rollout.map_or_else(
+                        || ("Idle".to_owned(), String::new()),
+                        |rollout| (rollout.reason.clone(), rollout.message.clone()),
+                    )
+                });
             facts.push(Fact::new(Progressing, False, &reason, &message));
             let approval = reason == "WaitingForApproval";
             facts.push(Fact::new(

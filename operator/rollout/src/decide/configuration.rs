@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::{
     earlier::name_of,
+    effects::written,
     holds::cut_name,
     pass::{Pass, Waiting},
 };
@@ -136,10 +137,34 @@ impl Pass<'_> {
             return;
         }
         let brought = next.promotion.as_deref().unwrap_or(&next.identity);
-        let name = format!("{}-auto-{}", cut_name(self.name), short(brought));
+        // asked for under the name that it had before, which Environments of one name in two namespaces shared
+        let before = format!("{}-auto-{}", cut_name(self.name), short(brought));
+        if self.is_asked_for(&before, &next) {
+            return;
+        }
+        let name = self.name_for_source(brought);
         let reason = format!("it succeeded in {}", rule.name);
         let by = self.own_name();
         self.ask_for(&name, &next, &by, &reason, false);
+    }
+
+    /// Name of the Promotion that brings a release of the environment before. It is made in the namespace of the Release, where those of other
+    /// Environments are too, also of Environments of this name: whose it is, is in the digest.
+    fn name_for_source(&self, brought: &str) -> String {
+        let unique = render::digest(&json!([self.namespace, self.name, brought]));
+        format!("{}-auto-{}", cut_name(self.name), short(&unique))
+    }
+
+    /// A promotion that is asked for and cannot be made: reason and message.
+    pub(super) fn refused_promotion(&self) -> Option<(String, String)> {
+        let asked = self.effects.iter().filter_map(written);
+        let mut promotions = asked.filter(|key| key.kind == Kind::Promotion);
+        let (key, refusal) = promotions.find_map(|key| Some((key, self.seen.refusals.get(key)?)))?;
+        let message = format!(
+            "promotion {} cannot be created ({}): {}",
+            key.name, refusal.reason, refusal.message
+        );
+        Some(("PromotionRefused".to_owned(), message))
     }
 
     /// Name of the Promotion that brings changed configuration. With the rollout that came last in it, configuration that comes back a second

@@ -1,6 +1,7 @@
 //! What comes by itself stands behind nothing that waits.
 
-use dcanary_crds::Verb;
+use dcanary_crds::{ConditionStatus, ConditionType, Verb};
+use dcanary_rollout::Kind;
 use serde_json::json;
 
 use crate::{
@@ -68,4 +69,49 @@ fn changed_configuration_of_the_stable_release_comes_while_another_promotion_wai
     world.run(90);
     assert_eq!(world.stable().as_deref(), Some("good2"));
     assert_eq!(world.finished(&waits), Some((true, "Promoted".to_owned())));
+}
+
+#[test]
+fn environments_of_one_name_in_two_namespaces_ask_for_the_same_release_under_two_names() {
+    let asked = |namespace: &str| {
+        let more = json!({"promotesFrom": {"name": "staging", "namespace": "shop", "auto": true}});
+        let mut world = World::new(environment(canary(json!([])), more));
+        world.env.metadata.namespace = Some(namespace.to_owned());
+        after_staging(&mut world, "good1", 4);
+        world.decide_once(usize::MAX);
+        let metadata = world.promotions[0].metadata.clone();
+        assert_eq!(
+            metadata.namespace.as_deref(),
+            Some("shop"),
+            "where the Release is"
+        );
+        metadata.name.unwrap()
+    };
+    assert_ne!(asked("eu"), asked("us"));
+    assert_eq!(asked("eu"), asked("eu"));
+}
+
+#[test]
+fn a_promotion_that_cannot_be_made_is_told_with_what_to_do() {
+    let more = json!({"promotesFrom": {"name": "staging", "auto": true}});
+    let mut world = World::new(environment(canary(json!([])), more));
+    after_staging(&mut world, "good1", 4);
+    world.refuses = Some(|write| write.key.kind == Kind::Promotion);
+    world.refused_as = "Foreign";
+    world.run(5);
+    let conditions = world.status().conditions;
+    let mut all = conditions.iter();
+    let progressing = all.find(|one| one.kind == ConditionType::Progressing).unwrap();
+    assert_eq!(
+        (progressing.status, progressing.reason.as_str()),
+        (ConditionStatus::False, "PromotionRefused")
+    );
+    let message = &progressing.message;
+    assert!(
+        message.contains("web-auto-") && message.contains("it is not allowed"),
+        "{message}"
+    );
+    world.refuses = None;
+    world.run(60);
+    assert_eq!(world.stable().as_deref(), Some("good1"));
 }
