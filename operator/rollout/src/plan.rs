@@ -22,6 +22,14 @@ pub struct Plan {
     pub wake: Wake,
 }
 
+impl Plan {
+    /// Whether objects are written or deleted: only on the status that was decided on, also where it stays as it is.
+    pub fn is_fenced(&self) -> bool {
+        let mut all = self.effects.iter();
+        all.any(|effect| matches!(effect, Effect::Write(_) | Effect::Delete { .. }))
+    }
+}
+
 /// One thing to do. Every effect may be repeated: after a crash the same plan comes again.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
@@ -29,12 +37,14 @@ pub enum Effect {
     HoldEnvironment,
     /// Create or replace an object of the Environment's namespace.
     Write(Box<Write>),
-    /// Delete an object, with its UID as precondition. Not found is success.
+    /// Delete an object, with its UID, and its version where that is known, as preconditions. Not found is success.
     Delete {
         /// The object.
         key: Key,
         /// Its UID.
         uid: String,
+        /// Its `resourceVersion`, as it was decided on.
+        version: Option<String>,
         /// As whom.
         actor: Actor,
     },

@@ -168,7 +168,19 @@ async fn one(ctx: &Arc<Context>, environment: &Environment, effect: &Effect) -> 
         Effect::HoldEnvironment => finalizer(ctx, environment, true).await,
         Effect::ReleaseEnvironment => finalizer(ctx, environment, false).await,
         Effect::Write(write) => Ok(write::write(ctx, environment, write).await),
-        Effect::Delete { key, uid, actor } => Ok(write::delete(ctx, environment, key, uid, *actor).await),
+        Effect::Delete {
+            key,
+            uid,
+            version,
+            actor,
+        } => {
+            let which = write::Which {
+                key,
+                uid,
+                version: version.as_deref(),
+            };
+            Ok(write::delete(ctx, environment, which, *actor).await)
+        }
         Effect::WritePromotion {
             namespace,
             name,

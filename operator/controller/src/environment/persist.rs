@@ -20,7 +20,10 @@ pub struct PersistError {
     source: Box<kube::Error>,
 }
 
-/// Writes the status of the plan, unless it is equal: then there is `None`.
+/// Writes the status of the plan, unless it is equal and nothing is done on it: then there is `None`.
+///
+/// Before objects are written or deleted it is written also where it is equal. The API server stores no equal one, but it refuses one that was
+/// decided on an older version: another operator may have decided meanwhile, and what is to be deleted may be what it has brought back.
 ///
 /// # Errors
 /// When the API server gives another answer than success, conflict or not found.
@@ -29,7 +32,7 @@ pub async fn persist(
     environment: &Environment,
     plan: &Plan,
 ) -> Result<Option<Swapped<Environment>>, PersistError> {
-    if environment.status.as_ref() == Some(&plan.status) {
+    if environment.status.as_ref() == Some(&plan.status) && !plan.is_fenced() {
         return Ok(None);
     }
     let uid = environment.uid().unwrap_or_default();

@@ -66,9 +66,10 @@ async fn our_own_write_counts_until_the_cache_has_it_and_an_equal_status_is_not_
         patches[0].json()["metadata"]["finalizers"],
         json!([labels::ENVIRONMENT_FINALIZER])
     );
-    let statuses: Vec<Value> = api
-        .all("PUT")
+    let statuses = api.all("PUT");
+    let statuses: Vec<Value> = statuses
         .iter()
+        .filter(|put| put.path.ends_with("/status"))
         .map(|put| put.json()["status"].clone())
         .collect();
     assert!(!statuses.is_empty());
@@ -76,6 +77,39 @@ async fn our_own_write_counts_until_the_cache_has_it_and_an_equal_status_is_not_
         assert_ne!(pair[0], pair[1]);
     }
     assert_eq!(ctx.metrics.conflicts.get(), 0);
+}
+
+#[tokio::test]
+async fn a_status_that_stays_is_put_before_objects_are_written_so_that_a_stale_one_meets_a_conflict() {
+    let environment = environment("env-1");
+    let api = ApiServer::start(|_| Answer::error(409, "Conflict", "newer"));
+    let ctx = context(api.client());
+    let plan = |effects| dcanary_rollout::Plan {
+        status: environment.status.clone().unwrap_or_default(),
+        effects,
+        events: Vec::new(),
+        wake: dcanary_core::Wake::OnChange,
+    };
+    let mut same = environment.clone();
+    same.status = Some(plan(Vec::new()).status);
+    let none = super::persist::persist(&ctx, &same, &plan(Vec::new()))
+        .await
+        .unwrap();
+    assert!(
+        none.is_none() && api.all("PUT").is_empty(),
+        "nothing is done on it"
+    );
+    let delete = dcanary_rollout::Effect::Delete {
+        key: Key::new(Kind::Deployment, "web-1"),
+        uid: "uid".to_owned(),
+        version: Some("5".to_owned()),
+        actor: dcanary_rollout::Actor::Environment,
+    };
+    let answer = super::persist::persist(&ctx, &same, &plan(vec![delete]))
+        .await
+        .unwrap();
+    assert!(matches!(answer, Some(crate::swap::Swapped::Outdated)));
+    assert_eq!(api.all("PUT")[0].json()["metadata"]["resourceVersion"], "1");
 }
 
 #[tokio::test]

@@ -44,6 +44,7 @@ impl Pass<'_> {
         effects.extend(self.promotion_effects());
         effects.extend(self.outbox_effects());
         self.one_at_a_time(&mut effects);
+        self.note_versions(&mut effects);
         let wake = match (self.wake, self.active()) {
             // whatever is overlooked, a rollout is looked at now and then
             (Wake::OnChange, Some(_)) => Wake::At(dcanary_core::time::later(self.now, 30)),
@@ -66,6 +67,20 @@ impl Pass<'_> {
                 && !self.in_place()
         });
         Some(taken_over.map_or(&stable.workload, |rollout| &rollout.workload))
+    }
+
+    /// What is deleted is deleted as it was seen: another operator may have given it requests since. The status of a Pod changes all the time, and
+    /// its UID says enough.
+    fn note_versions(&self, effects: &mut [Effect]) {
+        for effect in effects {
+            if let Effect::Delete { key, version, .. } = effect
+                && key.kind != Kind::Pod
+            {
+                let object = self.seen.objects.get(key);
+                let seen = object.and_then(|object| object.pointer("/metadata/resourceVersion"));
+                *version = seen.and_then(Value::as_str).map(str::to_owned);
+            }
+        }
     }
 
     /// One write or deletion of an object at a time: what comes second here was decided on a version that the first replaces, so it is left to
@@ -383,6 +398,7 @@ pub(super) fn deletion(key: Key, uid: String) -> Effect {
     Effect::Delete {
         key,
         uid,
+        version: None,
         actor: Actor::Environment,
     }
 }

@@ -24,6 +24,7 @@ pub fn disruption_budget(env: &Environment, workload: &str, seen: &Seen) -> Vec<
             Some(Effect::Delete {
                 key,
                 uid: object::uid(there),
+                version: None,
                 actor: Actor::Environment,
             })
         }

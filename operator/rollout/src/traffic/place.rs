@@ -117,6 +117,7 @@ pub(super) fn delete(key: Key, object: &Value) -> Effect {
     Effect::Delete {
         key,
         uid: uid.to_owned(),
+        version: None,
         actor: Actor::Environment,
     }
 }

@@ -157,8 +157,15 @@ impl Cluster {
             Effect::Write(write) if write.key.kind != Kind::Promotion => {
                 self.write(&write.key, &write.object)
             }
-            Effect::Delete { key, uid, .. } => {
-                self.delete(key, uid);
+            Effect::Delete {
+                key, uid, version, ..
+            } => {
+                let there = self.objects.get(key);
+                let now = there.and_then(|object| object["metadata"]["resourceVersion"].as_str());
+                // else it is another one by now
+                if version.is_none() || version.as_deref() == now {
+                    self.delete(key, uid);
+                }
                 true
             }
             _ => true,

@@ -2,8 +2,8 @@
 //! status names and its cache lacks (`named`), so no absence there is one of a cache; and before something begins with a Promotion, whether it has
 //! ended meanwhile.
 
-use dcanary_crds::{Decision, Promotion, Verb};
-use dcanary_rollout::{Effect, Plan, Seen, named};
+use dcanary_crds::{Decision, EnvironmentStatus, Promotion, Verb};
+use dcanary_rollout::{Effect, Plan, Seen, named, next};
 use dcanary_types::environment::EnvTransition;
 use proptest::prelude::*;
 use serde_json::json;
@@ -18,6 +18,7 @@ use crate::{
 pub struct Behind {
     promotions: Vec<Promotion>,
     decisions: Vec<Decision>,
+    status: Option<EnvironmentStatus>,
 }
 
 impl Behind {
@@ -26,6 +27,7 @@ impl Behind {
         Self {
             promotions: world.promotions.clone(),
             decisions: world.decisions.clone(),
+            status: world.env.status.clone(),
         }
     }
 
@@ -88,6 +90,32 @@ impl World {
                 .and_then(|one| one.status.clone())
         };
         of(&seen.promotions) != of(&self.promotions)
+    }
+
+    /// The other operator decides once on the status of its cache too, while its objects are as they are now. What it wants to write of the status
+    /// is refused when that is another one by now, and so is all that it wants to do on a status that stays as it is.
+    pub fn other_decides_on_its_status(&mut self, behind: &Behind) {
+        let mut stale = self.env.clone();
+        stale.status.clone_from(&behind.status);
+        self.behind = Some(behind.clone());
+        let now = std::mem::replace(&mut self.env, stale);
+        let seen = self.seen();
+        let plan = next(&self.env, &seen, self.now);
+        let (stale, is_fenced) = (std::mem::replace(&mut self.env, now), plan.is_fenced());
+        self.behind = None;
+        let equal = stale.status.as_ref() == Some(&plan.status);
+        let outdated = stale.status != self.env.status;
+        if outdated && (!equal || is_fenced) {
+            return;
+        }
+        if !outdated {
+            self.env.status = Some(plan.status.clone());
+        }
+        for effect in &plan.effects {
+            if !self.conflicts(&seen, effect) {
+                self.carry_out(effect);
+            }
+        }
     }
 
     /// The other operator decides once, with its cache.
@@ -205,10 +233,33 @@ fn a_promotion_that_has_ended_is_not_taken_up_once_more_by_an_operator_that_saw_
     assert!(status.ended.is_empty());
 }
 
+#[test]
+fn an_operator_that_has_missed_a_whole_rollout_takes_nothing_from_the_release_that_serves_now() {
+    let mut world = with_good1();
+    // at rest, as it was then
+    let behind = Behind::of(&world);
+    let name = world.promote("good2");
+    for _ in 0..2 {
+        world.run(20);
+        world.decide(&name, Verb::Resume, "ann");
+    }
+    world.run(120);
+    assert_eq!(world.stable().as_deref(), Some("good2"));
+    let serves = world.status().stable.unwrap().workload;
+    for seconds in [1, 40] {
+        // the law `before` watches
+        world.other_decides_on_its_status(&behind);
+        assert_eq!(world.cluster.replicas(&serves), 4, "it is there");
+        assert_eq!(world.cluster.leads_to("web").as_ref(), Some(&serves));
+        world.run(seconds);
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Happens {
     One(usize),
     Other(usize),
+    Late,
     CatchUp,
     World,
     Promote(&'static str),
@@ -220,6 +271,7 @@ fn happens() -> impl Strategy<Value = Happens> {
     prop_oneof![
         6 => prop_oneof![Just(usize::MAX), 0usize..4].prop_map(Happens::One),
         6 => prop_oneof![Just(usize::MAX), 0usize..4].prop_map(Happens::Other),
+        3 => Just(Happens::Late),
         2 => Just(Happens::CatchUp),
         6 => Just(Happens::World),
         2 => prop_oneof![Just("good1"), Just("good2"), Just("good3"), Just("bad")].prop_map(Happens::Promote),
@@ -249,6 +301,7 @@ proptest! {
                     world.decide_once(until);
                     world.behind = None;
                 }
+                Happens::Late => world.other_decides_on_its_status(&behind),
                 Happens::CatchUp => behind = Behind::of(&world),
                 Happens::World => {
                     world.cluster.settle();

@@ -274,7 +274,7 @@ impl World {
         changed || acted
     }
 
-    fn carry_out(&mut self, effect: &Effect) -> bool {
+    pub fn carry_out(&mut self, effect: &Effect) -> bool {
         if self
             .lost
             .as_mut()

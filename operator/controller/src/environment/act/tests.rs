@@ -53,6 +53,7 @@ fn delete(name: &str) -> Effect {
     Effect::Delete {
         key: Key::new(Kind::Service, name),
         uid: format!("uid-{name}"),
+        version: Some("5".to_owned()),
         actor: Actor::Environment,
     }
 }
@@ -314,6 +315,7 @@ async fn exactly_the_object_that_was_seen_is_deleted() {
         assert_eq!(acted(&ctx, &[delete("a")]).await, Acted::Done, "{code}");
         let asked = &api.all("DELETE")[0];
         assert_eq!(asked.json()["preconditions"]["uid"], "uid-a");
+        assert_eq!(asked.json()["preconditions"]["resourceVersion"], "5");
         assert_eq!(
             asked.headers["impersonate-user"],
             "system:serviceaccount:team:deployer"

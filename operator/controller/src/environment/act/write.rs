@@ -302,8 +302,24 @@ fn key_is_same_promotion(write: &Write, object: &DynamicObject) -> bool {
     write.key.kind == Kind::Promotion && object.data.get("spec") == write.object.get("spec")
 }
 
-/// Deletes an object of exactly that UID.
-pub async fn delete(ctx: &Context, environment: &Environment, key: &Key, uid: &str, actor: Actor) -> Acted {
+/// An object to delete.
+#[derive(Debug, Clone, Copy)]
+pub struct Which<'a> {
+    /// The object.
+    pub key: &'a Key,
+    /// Its UID.
+    pub uid: &'a str,
+    /// Its version, where another one is not to be deleted.
+    pub version: Option<&'a str>,
+}
+
+/// Deletes an object of exactly that UID and version.
+pub async fn delete(ctx: &Context, environment: &Environment, which: Which<'_>, actor: Actor) -> Acted {
+    let Which {
+        key,
+        uid,
+        version: seen,
+    } = which;
     let asking = Asking::new(ctx, environment, actor);
     let fingerprint = Fingerprint::of_deletion(uid, &asking.user);
     if asking.is_held_back(key, fingerprint) {
@@ -317,7 +333,7 @@ pub async fn delete(ctx: &Context, environment: &Environment, key: &Key, uid: &s
     let params = DeleteParams {
         preconditions: Some(Preconditions {
             uid: Some(uid.to_owned()),
-            resource_version: None,
+            resource_version: seen.map(str::to_owned),
         }),
         ..DeleteParams::background()
     };
