@@ -54,6 +54,7 @@ fn the_budget_follows_the_stable_release_and_goes_when_it_is_not_wanted() {
         [Effect::Delete {
             key: key.clone(),
             uid,
+            version: None,
             actor: Actor::Environment
         }]
     );
