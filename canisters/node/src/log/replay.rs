@@ -260,8 +260,10 @@ impl Replay {
     }
 }
 
-/// Removes a file for good: it never comes back beside later ones.
+/// Removes a file for good: it never comes back beside later ones. First what makes it needless: the name of a checkpoint may not be durable yet,
+/// where the process that wrote it was killed in the middle.
 fn discard(disk: &dyn Disk, file: &str) -> io::Result<()> {
+    disk.sync_dir()?;
     disk.remove(file)?;
     disk.sync_dir()
 }
