@@ -25,20 +25,6 @@ fn content(sender: candid::Principal, canister: candid::Principal, expiry: u64) 
     }
 }
 
-async fn post(network: &Network, path: &str, body: Vec<u8>) -> (u16, String) {
-    let response = reqwest::Client::new()
-        .post(format!("{}{path}", network.node.url()))
-        .header("content-type", "application/cbor")
-        .body(body)
-        .send()
-        .await
-        .unwrap();
-    (
-        response.status().as_u16(),
-        String::from_utf8_lossy(&response.bytes().await.unwrap()).into_owned(),
-    )
-}
-
 #[tokio::test]
 async fn an_expired_request_is_refused_with_the_words_that_clients_look_for() {
     let network = Network::start().await;

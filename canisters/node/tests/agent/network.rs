@@ -47,6 +47,18 @@ impl Network {
     }
 }
 
+/// Sends what somebody signed to a path, and says what the node answers.
+pub async fn post(network: &Network, path: &str, body: Vec<u8>) -> (u16, String) {
+    let request = reqwest::Client::new()
+        .post(format!("{}{path}", network.node.url()))
+        .header("content-type", "application/cbor")
+        .body(body);
+    let response = request.send().await.unwrap();
+    let status = response.status().as_u16();
+    let bytes = response.bytes().await.unwrap();
+    (status, String::from_utf8_lossy(&bytes).into_owned())
+}
+
 /// An id that nobody has, to route the creation of canisters.
 pub fn anywhere() -> Principal {
     Principal::from_slice(&[0, 0, 0, 2, 0, 0, 0, 0, 1, 1])

@@ -21,13 +21,7 @@ async fn network(messages: u64) -> Network {
 
 /// What the node says to a signed call at v2, which does not wait.
 async fn send(network: &Network, effective: Principal, body: Vec<u8>) -> (u16, String) {
-    let url = format!("{}/api/v2/canister/{effective}/call", network.node.url());
-    let request = reqwest::Client::new()
-        .post(url)
-        .header("content-type", "application/cbor")
-        .body(body);
-    let response = request.send().await.unwrap();
-    (response.status().as_u16(), response.text().await.unwrap())
+    post(network, &format!("/api/v2/canister/{effective}/call"), body).await
 }
 
 async fn creates(network: &Network, agent: &Agent, number: u8) -> (u16, String) {

@@ -16,18 +16,6 @@ async fn subnet_of(agent: &Agent) -> Principal {
     agent.get_subnet_by_canister(&anywhere()).await.unwrap().id()
 }
 
-/// Sends what somebody signed to a path, and says what the node answers.
-async fn post(network: &Network, path: &str, body: Vec<u8>) -> (u16, String) {
-    let request = reqwest::Client::new()
-        .post(format!("{}{path}", network.node.url()))
-        .header("content-type", "application/cbor")
-        .body(body);
-    let response = request.send().await.unwrap();
-    let status = response.status().as_u16();
-    let bytes = response.bytes().await.unwrap();
-    (status, String::from_utf8_lossy(&bytes).into_owned())
-}
-
 fn signed(agent: &Agent, canister: Principal, method: &str, arg: Vec<u8>) -> Vec<u8> {
     let call = agent.update(&canister, method).with_arg(arg);
     call.sign().unwrap().signed_update
