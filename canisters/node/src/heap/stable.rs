@@ -75,8 +75,11 @@ impl Overlay {
         }
     }
 
-    /// Bytes of the pages that a write would change for the first time.
+    /// Bytes of the pages that a write would change for the first time; none when it is out of bounds.
     pub fn fresh(&self, offset: u64, len: usize) -> u64 {
+        if self.check(offset, len).is_err() {
+            return 0;
+        }
         let fresh = spans(offset, len).filter(|(index, ..)| !self.dirty.contains_key(index));
         (fresh.count() * PAGE) as u64
     }

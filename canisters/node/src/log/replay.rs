@@ -121,7 +121,7 @@ pub fn recover(disk: &Arc<dyn Disk>, executor: Executor) -> Result<Recovered, Re
         fingerprint,
         roots,
         replayed: 0,
-        by: version.clone(),
+        by: version,
     };
     let mut segments: Vec<u64> = names.iter().filter_map(|name| segment_round(name)).collect();
     segments.sort_unstable();
@@ -129,7 +129,10 @@ pub fn recover(disk: &Arc<dyn Disk>, executor: Executor) -> Result<Recovered, Re
         replay.segment(disk.as_ref(), *first, at + 1 == segments.len())?;
     }
     let Replay {
-        machine, replayed, ..
+        machine,
+        replayed,
+        by: version,
+        ..
     } = replay;
     let own = format!("dcanary-node {} ({SEMANTICS})", env!("CARGO_PKG_VERSION"));
     if version.is_none_or(|known| known != own) {

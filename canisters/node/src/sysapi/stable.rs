@@ -55,11 +55,7 @@ pub fn write(call: &mut Call<'_>, offset: u64, from: u64, size: u64) -> wasmtime
     charge(call, size)?;
     let (memory, execution) = split(call);
     let from = range(memory, from, size)?;
-    // Only what is in bounds is held.
-    let fresh = match offset.checked_add(size) {
-        Some(end) if end <= execution.stable.size() * WASM_PAGE => execution.stable.fresh(offset, from.len()),
-        _ => 0,
-    };
+    let fresh = execution.stable.fresh(offset, from.len());
     let Some(left) = execution.budget.dirty.checked_sub(fresh) else {
         return Err(contract(format!(
             "the execution changes more of the stable memory than the node has memory for: {fresh} bytes, and {} are left",

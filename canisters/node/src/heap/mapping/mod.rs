@@ -93,11 +93,7 @@ impl Mapping {
                 0,
             )
         };
-        host(if base == libc::MAP_FAILED {
-            Err(io::Error::last_os_error())
-        } else {
-            Ok(())
-        })?;
+        host(base != libc::MAP_FAILED)?;
         let mut mapping = Self {
             base,
             reserved,
@@ -112,11 +108,7 @@ impl Mapping {
             // SAFETY: replaces the beginning of the range that was just reserved and is used by nobody.
             let mapped =
                 unsafe { libc::mmap(base, image.len, libc::PROT_NONE, flags | libc::MAP_FIXED, file, 0) };
-            host(if mapped == libc::MAP_FAILED {
-                Err(io::Error::last_os_error())
-            } else {
-                Ok(())
-            })?;
+            host(mapped != libc::MAP_FAILED)?;
         }
         mapping.open(minimum)?;
         Ok(mapping)
@@ -130,11 +122,7 @@ impl Mapping {
         if size > self.size {
             // SAFETY: within the range of this value.
             let opened = unsafe { libc::mprotect(self.base, size, libc::PROT_READ | libc::PROT_WRITE) };
-            host(if opened == 0 {
-                Ok(())
-            } else {
-                Err(io::Error::last_os_error())
-            })?;
+            host(opened == 0)?;
             self.size = size;
         }
         Ok(())
@@ -188,8 +176,13 @@ pub fn fail_after(calls: u32) {
     FAILS.set(Some(calls));
 }
 
-/// Notes what the machine refuses.
-fn host<T>(result: io::Result<T>) -> io::Result<T> {
+/// What became of a system call, of which the machine's refusals are noted.
+fn host(succeeded: bool) -> io::Result<()> {
+    let result = if succeeded {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    };
     #[cfg(test)]
     let result = match FAILS.get() {
         Some(0) => {
