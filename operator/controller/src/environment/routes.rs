@@ -15,7 +15,7 @@ use tracing::{info, warn};
 use super::{kinds, watch::follow_kind};
 use crate::{cache, context::Context};
 
-/// How often it is looked, and how often while there are none.
+/// How often it is looked, and how often while one of them is missing.
 const LOOK: Duration = Duration::from_secs(300);
 const LOOK_SOON: Duration = Duration::from_secs(30);
 
@@ -48,13 +48,15 @@ pub async fn follow(ctx: Arc<Context>, ready: watch::Sender<bool>) {
         }
         // whatever the answer was: what needs no route goes on
         ready.send_replace(true);
-        let pause = if known.is_some_and(|known| !known.is_empty()) {
-            LOOK
-        } else {
-            LOOK_SOON
-        };
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep(pause(known.as_ref())).await;
     }
+}
+
+/// When it is looked again. The definitions of a Gateway API come one after the other: who looks in between knows some of the kinds, and the
+/// rest comes in a moment.
+fn pause(known: Option<&BTreeSet<Kind>>) -> Duration {
+    let complete = known.is_some_and(|known| kinds::ROUTES.iter().all(|kind| known.contains(kind)));
+    if complete { LOOK } else { LOOK_SOON }
 }
 
 /// Kinds of routes that the API server knows.
@@ -117,5 +119,19 @@ fn tell(ctx: &Context, known: bool) {
             let traffic = environment.spec.traffic.as_ref();
             traffic.is_some_and(|traffic| traffic.route.is_some())
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_long_as_a_kind_of_routes_is_missing_it_is_looked_again_soon() {
+        assert_eq!(pause(None), LOOK_SOON);
+        for kind in kinds::ROUTES {
+            assert_eq!(pause(Some(&BTreeSet::from([kind]))), LOOK_SOON, "{kind:?}");
+        }
+        assert_eq!(pause(Some(&BTreeSet::from(kinds::ROUTES))), LOOK);
     }
 }
