@@ -95,7 +95,7 @@ pub fn error_share() -> Value {
 }
 
 impl Namespace {
-    /// An Environment that runs the application on two Pods, reached through the Gateway under [`Namespace::host`].
+    /// An Environment that runs the application on one Pod, reached through the Gateway under [`Namespace::host`].
     pub fn environment(&self, name: &str, strategy: &Value) -> Value {
         let mut environment = self.plain_environment(name, strategy);
         environment["spec"]["traffic"]["route"] = json!({"template": {
@@ -108,13 +108,14 @@ impl Namespace {
         environment
     }
 
-    /// An Environment that runs the application on two Pods, reached through plain Services. No gateway has to learn of them.
+    /// An Environment that runs the application on one Pod, reached through plain Services. No gateway has to learn of them. Pods are most of
+    /// what a delivery costs the machine: what is about several of them asks for them.
     pub fn plain_environment(&self, name: &str, strategy: &Value) -> Value {
         json!({
             "apiVersion": "dcanary.dev/v1alpha1", "kind": "Environment", "metadata": {"name": name},
             "spec": {
                 "serviceAccountName": "deployer",
-                "replicas": 2,
+                "replicas": 1,
                 "workload": {"template": {"spec": {"minReadySeconds": 0, "template": pod_template()}}},
                 "strategy": strategy,
                 "traffic": {"ports": [{"name": "http", "port": 80, "targetPort": 8080}], "drain": "3s"},

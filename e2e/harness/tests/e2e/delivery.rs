@@ -102,6 +102,12 @@ pub(super) async fn to_adopt(ns: &Namespace) -> Result<[Value; 3]> {
     Ok([route, legacy, environment])
 }
 
+/// An Environment of more than one Pod.
+fn on_two_pods(mut environment: Value) -> Value {
+    environment["spec"]["replicas"] = json!(2);
+    environment
+}
+
 /// Requests to an application through the Gateway, until they are stopped.
 async fn load(ns: &Namespace, name: &str) -> Result<Load> {
     Load::start(&ns.through_gateway(name).await?, Shape::default()).await
@@ -118,8 +124,8 @@ async fn service(ns: &Namespace, name: &str) -> Result<Target> {
 /// requests that are on their way end where they began.
 async fn all_on(load: &Load, version: &str) -> Result<()> {
     let all = |some: &Tally| some.of(version) == some.requests();
-    load.window(200, 20, all).await?;
-    load.next(200).await?.splits(version, 100, 0.0)
+    load.window(100, 40, all).await?;
+    load.next(100).await?.splits(version, 100, 0.0)
 }
 
 /// No request was lost and none badly answered, also while the Pods of the release before go.

@@ -12,7 +12,7 @@ use dcanary_harness::{
 };
 use serde_json::json;
 
-use super::{SOON, all_on, decide, load, prepared, service};
+use super::{SOON, all_on, decide, load, on_two_pods, prepared, service};
 
 async fn version(target: &Target) -> Result<String> {
     match target.ask().await? {
@@ -26,7 +26,8 @@ async fn a_switch_loses_no_request_and_undo_is_back_at_once() -> Result<()> {
     scenario("blue-green", |ns| async move {
         let me = prepared(&ns).await?;
         let strategy = json!({"blueGreen": {"autoPromote": false, "scaleDownDelay": "10m"}});
-        ns.apply(&ns.environment("web", &strategy).to_string()).await?;
+        let environment = on_two_pods(ns.environment("web", &strategy));
+        ns.apply(&environment.to_string()).await?;
         ns.deployed("web", "one", "1").await?;
         let load = load(&ns, "web").await?;
         ns.release("two", "2").await?;

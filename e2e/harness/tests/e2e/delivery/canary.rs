@@ -11,7 +11,7 @@ use futures::{StreamExt, TryStreamExt};
 use kube::runtime::{WatchStreamExt, watcher};
 use serde_json::json;
 
-use super::{all_on, canary, decide, load, patience, pods_at_most, prepared, share};
+use super::{all_on, canary, decide, load, on_two_pods, patience, pods_at_most, prepared, share};
 
 /// How far a share may be off at a thousand requests.
 const POINTS: f64 = 2.0;
@@ -21,8 +21,8 @@ async fn a_canary_has_its_share_at_each_step_and_no_request_of_ten_thousand_is_l
     scenario("canary", |ns| async move {
         let me = prepared(&ns).await?;
         let steps = json!([{"weight": 20}, {"pause": {}}, {"weight": 50}, {"pause": {}}]);
-        ns.apply(&ns.environment("web", &canary(&steps)).to_string())
-            .await?;
+        let environment = on_two_pods(ns.environment("web", &canary(&steps)));
+        ns.apply(&environment.to_string()).await?;
         let before = ns.deployed("web", "one", "1").await?;
         let quick = Shape {
             per_second: 400,

@@ -10,7 +10,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::{decide, in_place::stateful, prepared};
+use super::{decide, in_place::stateful, on_two_pods, prepared};
 
 /// An Environment of one Pod whose old releases go at once.
 fn brief(ns: &Namespace, history: &Value) -> Value {
@@ -108,7 +108,8 @@ async fn protects(ns: &Namespace, environment: &str, workload: &str, pods: i32) 
 async fn the_pod_disruption_budget_goes_with_the_promoted_release_and_with_the_field() -> Result<()> {
     scenario("budget", |ns| async move {
         prepared(&ns).await?;
-        let mut environment = ns.plain_environment("web", &json!({"blueGreen": {"scaleDownDelay": "3s"}}));
+        let strategy = json!({"blueGreen": {"scaleDownDelay": "3s"}});
+        let mut environment = on_two_pods(ns.plain_environment("web", &strategy));
         environment["spec"]["workload"]["disruptionBudget"] = json!({"maxUnavailable": "1"});
         ns.apply(&environment.to_string()).await?;
         let one = workload(&ns.deployed("web", "one", "1").await?)?;

@@ -17,10 +17,10 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::{crashes, prepared};
+use super::{crashes, on_two_pods, prepared};
 
 pub(super) fn stateful(ns: &Namespace, rolling: &Value) -> Value {
-    let mut environment = ns.plain_environment("db", &json!({"rolling": rolling}));
+    let mut environment = on_two_pods(ns.plain_environment("db", &json!({"rolling": rolling})));
     environment["spec"]["workload"] = json!({"template": {
         "kind": "StatefulSet",
         "spec": {"serviceName": "db", "podManagementPolicy": "Parallel", "template": pod_template()},

@@ -18,7 +18,7 @@ async fn a_candidate_over_the_quota_waits_with_the_quota_named_and_goes_on_when_
         .await?;
         ns.deployed("web", "one", "1").await?;
         let load = load(&ns, "web").await?;
-        let (quotas, name) = pods_at_most(&ns, 2).await?;
+        let (quotas, name) = pods_at_most(&ns, 1).await?;
         ns.release("two", "2").await?;
         let promotion = ns.promote("two", "web").await?;
         let view = ns

@@ -10,7 +10,7 @@ use dcanary_harness::{
 };
 use serde_json::{Value, json};
 
-use super::{decide, patience, prepared, service};
+use super::{decide, on_two_pods, patience, prepared, service};
 
 async fn deployment(ns: &Namespace) -> Result<Value> {
     ns.object("deployment", "web").await?.context("no Deployment web")
@@ -27,7 +27,7 @@ async fn a_deployment_is_updated_in_place_and_a_release_that_is_never_ready_goes
     scenario("rolling", |ns| async move {
         let me = prepared(&ns).await?;
         let strategy = json!({"rolling": {"maxSurge": "1", "maxUnavailable": "0"}});
-        let environment = ns.plain_environment("web", &strategy);
+        let environment = on_two_pods(ns.plain_environment("web", &strategy));
         ns.apply(&environment.to_string()).await?;
         ns.deployed("web", "one", "1").await?;
         let first = deployment(&ns).await?;
