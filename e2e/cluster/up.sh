@@ -156,12 +156,13 @@ load_base_images() {
 }
 
 start_node() {
+  # nothing here reads Endpoints, which EndpointSlices have taken the place of; they were one write in fifteen
   start controller-manager "$kubernetes/kube-controller-manager" --kubeconfig="$state/etc/controller-manager.kubeconfig" \
     --authentication-kubeconfig="$state/etc/controller-manager.kubeconfig" --authorization-kubeconfig="$state/etc/controller-manager.kubeconfig" \
     --service-account-private-key-file="$state/pki/sa.key" --root-ca-file="$state/pki/ca.crt" --use-service-account-credentials \
     --cluster-signing-cert-file="$state/pki/ca.crt" --cluster-signing-key-file="$state/pki/ca.key" \
     --kube-api-qps=300 --kube-api-burst=600 --leader-elect=false --secure-port=0 --profiling=false \
-    --flex-volume-plugin-dir="$state/kubelet/plugins-exec"
+    --flex-volume-plugin-dir="$state/kubelet/plugins-exec" --controllers='*,-endpoints-controller,-endpointslice-mirroring-controller'
   start scheduler "$kubernetes/kube-scheduler" --kubeconfig="$state/etc/scheduler.kubeconfig" --leader-elect=false \
     --secure-port=0 --profiling=false
   start kubelet "$kubernetes/kubelet" --config="$state/etc/kubelet.yaml" --kubeconfig="$state/etc/kubelet.kubeconfig" \
