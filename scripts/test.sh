@@ -29,10 +29,20 @@ tests() {
   suite "$name" cargo test --release --locked --quiet --no-fail-fast --workspace "$@"
 }
 
-# Laws, and what reads charts and recipes, need processors and nothing else; outages mostly wait. So the ones take what the others leave over,
-# and their output comes when they are done.
+# What needs processors and no cluster.
 computing() {
+  # the server's tests push to a real registry
+  if command -v apt-get > /dev/null; then PATH=$PATH:$(e2e/cluster/build.sh --path debs)/bin; fi
+  # all but `laws`; of the programs only the bench has tests of its own, and others would be compiled once more for nothing. Many wait for
+  # something, so more of them than there are processors
+  tests unit --exclude dcanary-harness --lib --bin dcanary-bench --test '[!l]*' --test 'ly*' -- --test-threads 6
   tests laws --test laws
+  # the laws of the interface specification, as any network has to keep them, and nodes that break one, which the laws must notice
+  suite conformance scripts/conformance.sh
+  suite conformance-matrix scripts/conformance.sh matrix
+  if [ "$(uname -m)" = x86_64 ]; then
+    suite clients canisters/node/tests/clients/run.sh "$BIN_DIR/dcanary-node" "$OUT_DIR/canisters/orchestrator.wasm"
+  fi
   if [ "${CLUSTER:-local}" = local ]; then
     suite chart charts/test.sh
     suite kstatus scripts/test-kstatus.sh
@@ -40,8 +50,10 @@ computing() {
   fi
   suite verifier-python docs/verifier/test.sh
 }
+# Outages and kills mostly wait, and nothing else may run on their cluster: so what needs no cluster takes what processors they leave over. Its
+# output comes when it is done.
 compute_beside() {
-  printf '== laws, charts and recipes, beside the next\n'
+  printf '== units, laws, clients, charts and recipes, beside the next\n'
   (
     renice -n 19 "$BASHPID" > /dev/null
     unset KUBECONFIG
@@ -77,21 +89,9 @@ scripts/build.sh
 export DCANARY_CANISTERS=$OUT_DIR/canisters DCANARY_BIN=$OUT_DIR/bin/dcanary
 
 if [ "$what" = all ] || [ "$what" = unit ]; then
-  # the server's tests push to a real registry
-  if command -v apt-get > /dev/null; then
-    e2e/cluster/build.sh debs
-    PATH=$PATH:$(e2e/cluster/build.sh --path debs)/bin
-  fi
-  # all but `laws`; of the programs only the bench has tests of its own, and others would be compiled once more for nothing. Many wait for
-  # something, so more of them than there are processors
-  tests unit --exclude dcanary-harness --lib --bin dcanary-bench --test '[!l]*' --test 'ly*' -- --test-threads 6
-  # the laws of the interface specification, as any network has to keep them, and nodes that break one, which the laws must notice
-  suite conformance scripts/conformance.sh
-  suite conformance-matrix scripts/conformance.sh matrix
-  if [ "$(uname -m)" = x86_64 ]; then
-    scripts/prerequisites.sh clients
-    suite clients canisters/node/tests/clients/run.sh "$BIN_DIR/dcanary-node" "$OUT_DIR/canisters/orchestrator.wasm"
-  fi
+  # what of it has to be fetched or built, before anything is measured
+  if command -v apt-get > /dev/null; then e2e/cluster/build.sh debs; fi
+  if [ "$(uname -m)" = x86_64 ]; then scripts/prerequisites.sh clients; fi
   if [ "${CLUSTER:-local}" = local ]; then e2e/cluster/build.sh helm; fi
   if [ "$what" = unit ]; then computing; fi
 fi
