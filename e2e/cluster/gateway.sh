@@ -70,10 +70,15 @@ up() {
     kubectl wait --for=condition=Established --timeout=30s -f "$traefik/gateway-api" > /dev/null
     until_ok 30 'objects of the Gateway' apiserver kubectl apply --server-side --force-conflicts -f - <<< "$(objects)"
     kubeconfig_of_account gateway traefik "$state/etc/traefik.kubeconfig"
+    # nobody speaks TLS to it; without a certificate it makes a new one with each change of anything, which was half of what it did
+    cat > "$state/etc/traefik.yaml" << Y
+tls: {stores: {default: {defaultCertificate: {certFile: "$state/pki/apiserver.crt", keyFile: "$state/pki/apiserver.key"}}}}
+Y
     # weights and endpoints are in force within 100 ms; unused connections to Pods are kept as a gateway does
     start traefik env KUBECONFIG="$state/etc/traefik.kubeconfig" "$traefik/bin/traefik" \
       --entryPoints.web.address="$node_ip:$gateway_port" --entryPoints.traefik.address="127.0.0.1:$gateway_admin_port" \
       --providers.kubernetesGateway=true --providers.kubernetesGateway.statusAddress.ip="$node_ip" \
+      --providers.file.filename="$state/etc/traefik.yaml" --providers.file.watch=false \
       --providers.providersThrottleDuration=100ms --ping=true --api.insecure=true --api.dashboard=false \
       --log.level=INFO --global.checkNewVersion=false --global.sendAnonymousUsage=false
   fi
