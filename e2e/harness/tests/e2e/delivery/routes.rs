@@ -16,7 +16,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::{all_on, canary, decide, load, prepared, share};
+use super::{all_on, canary, decide, load, on_two_pods, prepared, share};
 
 /// A route of somebody else's with a rule for the application in the middle.
 fn shared_route(ns: &Namespace) -> Value {
@@ -259,7 +259,7 @@ async fn an_adopted_deployment_is_taken_over_without_a_lost_request_and_given_ba
         .await??;
         let pods = ns.pods_labelled("app=legacy").await?;
 
-        let mut environment = ns.environment("web", &canary(&json!([{"weight": 50}])));
+        let mut environment = on_two_pods(ns.environment("web", &canary(&json!([{"weight": 50}]))));
         environment["spec"]["workload"] = json!({"ref": {"name": "legacy"}});
         environment["spec"]["deletionPolicy"] = json!("GiveBack");
         ns.apply(&environment.to_string()).await?;
