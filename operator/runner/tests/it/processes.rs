@@ -105,26 +105,27 @@ async fn orphans_are_reaped_and_no_zombie_stays() {
 
 #[tokio::test]
 async fn sigterm_from_inside_is_ignored_and_noted() {
-    // The last one forges the sender: `rt_sigqueueinfo` with si_code SI_QUEUE and si_pid 0.
+    // The second step forges the sender: `rt_sigqueueinfo` with si_code SI_QUEUE and si_pid 0.
     let forged = format!(
         "perl -e 'my $info = pack(\"iiii ii x104\", 15, 0, -1, 0, 0, 0); syscall({}, 1, 15, $info) == 0 or print \"refused\\n\"'",
         nix::libc::SYS_rt_sigqueueinfo
     );
+    // in a step of its own: of two signals of one kind the second is lost while the first one waits
     let pod = Pod::new()
         .await
         .in_pid_namespace()
-        .run_step(&format!(
-            "test $PPID = 1; kill 1; kill -INT 1; kill -9 1; {forged}; sleep 0.3; echo alive"
-        ))
-        .run_step("echo next");
+        .run_step("test $PPID = 1; kill 1; kill -INT 1; kill -9 1; sleep 0.3; echo alive")
+        .run_step(&format!("{forged}; sleep 0.3; echo next"));
     let end = pod.run().await;
     assert_eq!(end.code, Some(0), "{} {}", end.stderr, pod.double.output(0));
     assert_eq!(end.report().outcome, Outcome::Succeeded);
     let output = pod.double.output(0);
     assert!(output.contains("alive"), "{output}");
-    assert_eq!(output.matches("ignored signal 15").count(), 2, "{output}");
+    assert_eq!(output.matches("ignored signal 15").count(), 1, "{output}");
     assert_eq!(output.matches("ignored signal 2 ").count(), 1, "{output}");
-    assert_eq!(pod.double.output(1), "next\n");
+    let output = pod.double.output(1);
+    assert!(output.contains("next"), "{output}");
+    assert_eq!(output.matches("ignored signal 15").count(), 1, "{output}");
 }
 
 #[tokio::test]
