@@ -29,13 +29,28 @@ tests() {
   suite "$name" cargo test --release --locked --quiet --no-fail-fast --workspace "$@"
 }
 
+# patient NAME ARGUMENTS…: tests beside which much else runs. A few that fail are told again by themselves; both outcomes are shown, and what
+# fails alone has failed.
+patient() {
+  local name=$1 before=$status again arguments=()
+  tests "$@"
+  mapfile -t again < <(sed -nE 's/^[.]*(test )?([a-z0-9_:]+) (\.\.\.|---) FAILED$/\2/p' "$results/$name.log" | sort -u)
+  if [ "${#again[@]}" -ge 1 ] && [ "${#again[@]}" -le 5 ]; then
+    printf '== failed beside others, told again alone: %s\n' "${again[@]}"
+    status=$before
+    shift
+    while [ $# -gt 0 ] && [ "$1" != -- ]; do arguments+=("$1"); shift; done
+    tests "$name-alone" "${arguments[@]}" -- --test-threads 1 --exact "${again[@]}"
+  fi
+}
+
 # What needs processors and no cluster.
 computing() {
   # the server's tests push to a real registry
   if command -v apt-get > /dev/null; then PATH=$PATH:$(e2e/cluster/build.sh --path debs)/bin; fi
   # all but `laws`; of the programs only the bench has tests of its own, and others would be compiled once more for nothing. Many wait for
   # something, so more of them than there are processors
-  tests unit --exclude dcanary-harness --lib --bin dcanary-bench --test '[!l]*' --test 'ly*' -- --test-threads 6
+  patient unit --exclude dcanary-harness --lib --bin dcanary-bench --test '[!l]*' --test 'ly*' -- --test-threads 6
   tests laws --test laws
   # the laws of the interface specification, as any network has to keep them, and nodes that break one, which the laws must notice
   suite conformance scripts/conformance.sh
@@ -67,19 +82,6 @@ compute_over() {
   [ -n "${beside:-}" ] || return 0
   wait "$beside" || status=1
   cat "$results/beside.txt"
-}
-
-# Deliveries measure requests, four of them at once on one machine. A few that fail beside others are told again by themselves; both
-# outcomes are shown, and what fails alone has failed.
-deliveries() {
-  local before=$status again
-  tests e2e-delivery --test e2e -- --test-threads 4 "${without[@]}" delivery::
-  mapfile -t again < <(sed -nE 's/^[.]*(test )?(delivery::[a-z0-9_:]+) (\.\.\.|---) FAILED$/\2/p' "$results/e2e-delivery.log" | sort -u)
-  if [ "${#again[@]}" -ge 1 ] && [ "${#again[@]}" -le 5 ]; then
-    printf '== failed beside others, told again alone: %s\n' "${again[@]}"
-    status=$before
-    tests e2e-delivery-alone --test e2e -- --test-threads 1 --exact "${again[@]}"
-  fi
 }
 
 scripts/prerequisites.sh
@@ -115,7 +117,7 @@ if [ "$what" = all ] || [ "$what" = e2e ]; then
   # what the README promises, as it is written there
   suite readme scripts/test-readme.sh
   # each test has a namespace of its own
-  tests e2e --test e2e -- --test-threads 4 "${alone[@]}" --skip delivery:: --skip failpoints:: --skip outages:: --skip rbac:: --skip gitops::
+  tests e2e --test e2e -- --test-threads 6 "${alone[@]}" --skip delivery:: --skip failpoints:: --skip outages:: --skip rbac:: --skip gitops::
 fi
 if [ "$what" != unit ]; then
   # on a cluster of your own deliveries need a Gateway and a Prometheus, and some of them a second Gateway (e2e/harness/src/data_plane.rs)
@@ -128,7 +130,8 @@ if [ "$what" != unit ]; then
     printf '== left out: delivery::contour (there is no second gateway: DCANARY_CONTOUR is not set)\n'
   fi
   if [ "${CLUSTER:-local}" = local ] || [ -n "${DCANARY_GATEWAY:-}" ]; then
-    deliveries
+    # they measure requests, five of them at once on one machine
+    patient e2e-delivery --test e2e -- --test-threads 5 "${without[@]}" delivery::
   fi
 fi
 if [ "$what" = all ] || [ "$what" = e2e ]; then
