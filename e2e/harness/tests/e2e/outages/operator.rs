@@ -41,8 +41,8 @@ async fn a_stage_that_ends_while_no_operator_runs_has_succeeded_when_one_returns
             tokio::time::timeout(LIMIT, end)
                 .await
                 .context("the Pod does not end")??;
-            // much longer than a report is waited for after the end of its container, so that nothing but the report can help
-            tokio::time::sleep(Duration::from_secs(20)).await;
+            // longer than a report is waited for after the end of its container (10 s), so that nothing but the report can help
+            tokio::time::sleep(Duration::from_secs(13)).await;
             system.operators(1).await?;
             let view = ns.finished("r", LIMIT).await?;
             assert_eq!(
