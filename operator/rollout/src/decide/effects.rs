@@ -163,7 +163,7 @@ impl Pass<'_> {
 
     /// Whether the stable release or a later one of the history has that workload: releases in place have one between them, and it stays
     /// theirs when the strategy becomes another one.
-    fn is_named_before(&self, index: usize, workload: &str) -> bool {
+    pub(super) fn is_named_before(&self, index: usize, workload: &str) -> bool {
         let later = self.status.history.iter().take(index);
         let mut all = self.status.stable.iter().chain(later);
         all.any(|deployed| deployed.workload == workload)

@@ -362,11 +362,30 @@ impl Pass<'_> {
         let Some(rollout) = self.status.rollout.clone() else {
             return;
         };
-        if !self.is_on_its_route(&rollout) {
+        let watched = steps::post_promotion(&self.env.spec).is_some() && !self.is_straight(&rollout);
+        let verdict = watched.then(|| self.verdict(steps::POST_PROMOTION)).flatten();
+        if let Some((Verdict::Failed, message)) = verdict {
+            return self.turn_back(RolloutOutcome::RolledBack, "AnalysisFailed", &message);
+        }
+        // what is measured, and what is promoted, has the requests: neither goes on while somebody else gives them elsewhere
+        if let Some((reason, message)) = self.contested.clone().filter(|_| self.is_contested()) {
+            self.note_off_its_route();
+            return self.say(&reason, message);
+        }
+        if !self.is_on_its_route(&rollout) || !self.in_force() {
             return;
         }
-        let env = self.env;
-        if steps::post_promotion(&env.spec).is_some() && !self.is_straight(&rollout) {
+        if rollout.rerouted_at.is_some() {
+            // the requests are back: it is measured from now on
+            self.measure();
+        }
+        if self
+            .active()
+            .is_none_or(|rollout| rollout.doing != Doing::Verifying)
+        {
+            return;
+        }
+        if watched {
             match self.verdict(steps::POST_PROMOTION) {
                 None if self.is_unmeasured(steps::POST_PROMOTION) => return,
                 None => {

@@ -45,6 +45,7 @@ mod rollback;
 mod rollout;
 mod routing;
 mod scale;
+mod served;
 mod size;
 mod steps;
 mod take_up;
@@ -114,6 +115,7 @@ pub fn next(env: &Environment, seen: &Seen, now: Timestamp) -> Plan {
     pass.recall_contest();
     pass.adopt();
     pass.forget_relieved();
+    pass.note_still_served();
     pass.roll();
     pass.note_aborts_of_stable();
     pass.take_up();

@@ -70,7 +70,10 @@ impl Pass<'_> {
         let rollout = self.status.rollout.as_ref()?;
         let switched =
             rollout.outcome == Some(RolloutOutcome::Promoted) && rollout.weight > 0 && !self.in_place();
-        Some(later(rollout.finished_at.filter(|_| switched)?, SETTLE))
+        let finished = rollout.finished_at.filter(|_| switched)?;
+        // the Service may have been switched later than it was to be
+        let left = self.status.history.first().and_then(|before| before.until);
+        Some(later(left.map_or(finished, |left| left.max(finished)), SETTLE))
     }
 
     /// The workload that serves where releases follow each other in place. Another one than the candidate's only where the strategy was another
@@ -250,15 +253,27 @@ impl Pass<'_> {
             );
             self.recall_contest();
         }
-        let forward = self.active().is_some_and(|rollout| {
+        let forward = self.goes_forward() && self.is_contested();
+        if let Some((reason, message)) = self.contested.clone().filter(|_| forward) {
+            // what was measured after the switch is measured anew once the requests are back
+            if self
+                .active()
+                .is_some_and(|rollout| rollout.doing == Doing::Verifying)
+            {
+                self.note_off_its_route();
+            }
+            self.say(&reason, message);
+        }
+    }
+
+    /// Whether requests are being given to a candidate.
+    fn goes_forward(&self) -> bool {
+        self.active().is_some_and(|rollout| {
             matches!(
                 rollout.doing,
                 Doing::Stepping | Doing::Promoting | Doing::Verifying
             )
-        });
-        if let Some((reason, message)) = self.contested.clone().filter(|_| forward && self.is_contested()) {
-            self.say(&reason, message);
-        }
+        })
     }
 
     /// Who changed what we wrote, whether it was in force by then or not: the weights that were, or what the route was seen to say. What it never
@@ -319,13 +334,8 @@ impl Pass<'_> {
 
     /// Effects on Services and routes.
     pub(super) fn traffic_effects(&mut self) -> Vec<Effect> {
-        let back = self
-            .status
-            .rollout
-            .as_ref()
-            .is_some_and(|rollout| rollout.doing == Doing::RollingBack);
-        // the way back is never held up
-        if !back && self.is_contested() {
+        // the way back is never held up, nor what has to be so for Pods to go
+        if self.goes_forward() && self.is_contested() {
             return Vec::new();
         }
         if let Some(at) = self.settled_at() {

@@ -137,3 +137,15 @@ pub fn of<'a>(env: &'a Environment, seen: &'a Seen, last: Option<i32>) -> Option
         None => Box::new(PlainServices { place }),
     })
 }
+
+/// Whether the Service of the stable release leads to the Pods of a workload alone.
+pub fn leads_to(env: &Environment, seen: &Seen, workload: &str) -> bool {
+    Place::new(env, seen).is_some_and(|place| place.leads_to(place.stable, workload))
+}
+
+/// Whether the Service of the candidate leads to the Pods of a workload, and the route gives it requests.
+pub fn is_given_requests(env: &Environment, seen: &Seen, workload: &str) -> bool {
+    let leads = Place::new(env, seen)
+        .is_some_and(|place| place.spec.route.is_some() && place.leads_to(&place.candidate, workload));
+    leads && of(env, seen, None).is_some_and(|traffic| traffic.weight().is_some_and(|weight| weight > 0))
+}

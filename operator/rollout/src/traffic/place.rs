@@ -3,10 +3,11 @@
 use dcanary_crds::{Environment, Traffic as TrafficSpec};
 use serde_json::Value;
 
-use super::{InForce, obstacle::Obstacle};
+use super::{InForce, obstacle::Obstacle, selector::of_service};
 use crate::{
     plan::{Actor, Effect, Write},
-    seen::{Key, Seen},
+    render,
+    seen::{Key, Kind, Seen},
 };
 
 /// Longest name of a Service.
@@ -74,6 +75,13 @@ impl<'a> Place<'a> {
             }),
             None => Ok(self.seen.objects.get(key)),
         }
+    }
+
+    /// Whether a Service selects the Pods of a workload.
+    pub(super) fn leads_to(&self, service: &str, workload: &str) -> bool {
+        let service = self.seen.objects.get(&Key::new(Kind::Service, service));
+        let wanted = render::selector(self.env, workload, self.seen);
+        service.is_some_and(|service| !wanted.is_empty() && of_service(service) == wanted)
     }
 
     /// What the API server answered to one of these effects before, if it refused it.

@@ -1,6 +1,6 @@
 //! Somebody else sets the weights of the route.
 
-use dcanary_crds::{Condition, ConditionStatus, ConditionType, Verb};
+use dcanary_crds::{Condition, ConditionStatus, ConditionType, Doing, Verb};
 use dcanary_rollout::{Key, Kind};
 use serde_json::json;
 
@@ -153,4 +153,97 @@ fn a_route_that_is_set_back_once_counts_once_whatever_its_gateway_says_of_it() {
     world.refuses = None;
     world.run(15);
     assert_eq!(world.cluster.weights().get("web-candidate"), Some(&20));
+}
+
+/// After the switch, while it is watched, somebody has set the route back three times.
+fn contested_after_the_switch(more: serde_json::Value) -> (World, String) {
+    let metric = json!({"name": "up", "interval": "5s", "count": 6, "success": "result < 0.1",
+        "prometheus": {"address": "http://prometheus", "query": "up"}});
+    let strategy =
+        json!({"blueGreen": {"scaleDownDelay": "10s", "postPromotionAnalysis": {"metrics": [metric]}}});
+    let mut world = World::new(environment(strategy, more));
+    world.promote("good1");
+    world.run(40);
+    let name = world.promote("good2");
+    world.run_until(Doing::Verifying);
+    for _ in 0..3 {
+        overwrite(&mut world);
+        world.run(3);
+    }
+    (world, name)
+}
+
+#[test]
+fn a_route_that_is_contested_after_the_switch_promotes_nothing_and_takes_no_pods_from_the_old_release() {
+    for more in [json!({}), json!({"history": {"limit": 0}})] {
+        let (mut world, name) = contested_after_the_switch(more);
+        let old = world.status().stable.unwrap().workload;
+        // longer than everything after the switch lasts
+        world.run(120);
+        let rollout = world.status().rollout.unwrap();
+        assert_eq!(
+            (rollout.doing, rollout.reason.as_str()),
+            (Doing::Verifying, "RouteContested")
+        );
+        assert_eq!(world.finished(&name), None);
+        assert_eq!(
+            world.cluster.shares().get(&old),
+            Some(&100),
+            "they gave it the requests"
+        );
+        assert_eq!(world.cluster.replicas(&old), 4);
+        world.run(400);
+        assert_eq!(world.finished(&name), Some((true, "Promoted".to_owned())));
+        assert_eq!(world.cluster.shares().get(&old).copied().unwrap_or(0), 0);
+        assert_eq!(world.cluster.replicas(&old), 0, "its Pods go in the end");
+    }
+}
+
+#[test]
+fn an_abort_in_a_contest_after_the_switch_goes_back_and_whoever_gives_the_candidate_requests_finds_its_pods()
+{
+    let (mut world, name) = contested_after_the_switch(json!({}));
+    world.decide(&name, Verb::Abort, "ann");
+    world.run(3);
+    assert_eq!(world.stable().as_deref(), Some("good1"));
+    let candidate = world.status().rollout.unwrap().workload;
+    for _ in 0..10 {
+        let key = Key::new(Kind::HttpRoute, "web");
+        let mut route = world.cluster.objects[&key].clone();
+        for backend in route["spec"]["rules"][0]["backendRefs"].as_array_mut().unwrap() {
+            backend["weight"] = if backend["name"] == "web" { 0 } else { 100 }.into();
+        }
+        assert!(world.cluster.write(&key, &route));
+        world.run(2);
+    }
+    assert_eq!(
+        world.cluster.weights().get("web"),
+        Some(&100),
+        "it is set again at once"
+    );
+    world.run(60);
+    assert_eq!(world.cluster.replicas(&candidate), 0);
+    assert_eq!(world.finished(&name), Some((false, "Aborted".to_owned())));
+}
+
+#[test]
+fn a_service_that_is_switched_late_leaves_the_old_pods_their_time_and_the_new_endpoints_theirs() {
+    let mut world = World::new(environment(
+        json!({"blueGreen": {"scaleDownDelay": "10s"}}),
+        json!({}),
+    ));
+    world.promote("good1");
+    world.run(40);
+    let first = world.status().stable.unwrap().workload;
+    world.refuses = Some(|write| write.key == Key::new(Kind::Service, "web"));
+    world.promote("good2");
+    world.run(60);
+    assert_eq!(world.stable().as_deref(), Some("good2"));
+    assert_eq!(world.cluster.leads_to("web").as_ref(), Some(&first));
+    assert_eq!(world.cluster.replicas(&first), 4, "the Service leads to them");
+    world.refuses = None;
+    // the laws `before` and `settled` watch
+    world.run(60);
+    assert_ne!(world.cluster.leads_to("web").as_ref(), Some(&first));
+    assert_eq!(world.cluster.replicas(&first), 0);
 }
