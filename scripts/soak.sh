@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The long loops: as `make test`, with more of everything. SOAK_BLOCKS (1,000,000) blocks in one journal, SOAK_CRASHES (100,000) crashes of the
-# node, SOAK_KILLS (1,000) kills of its program under load, SOAK_CASES (4,096) cases of each property, SOAK_ROUNDS (3) rounds of the tests that
-# disturb the installation; with any of those, a canary under Argo CD and Flux themselves.
+# node, SOAK_KILLS (1,000) kills of its program under load, SOAK_CASES (4,096) cases of each property, FUZZ_SECONDS (60) for each fuzz target,
+# SOAK_ROUNDS (3) rounds of the tests that disturb the installation; with any of those, a canary under Argo CD and Flux themselves.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 cd "$ROOT"
@@ -26,6 +26,7 @@ soak "two builds of the canisters in two folders" canisters/test-reproducible.sh
 soak "a journal of $DCANARY_SOAK_BLOCKS blocks is upgraded" run --test node -- --nocapture scale::
 soak "$DCANARY_NODE_CRASHES crashes of the node" run -p dcanary-node --lib -- crash
 soak "$DCANARY_NODE_KILLS kills of the node under load" run -p dcanary-node --test agent -- --nocapture kill_9
+soak "readers of foreign bytes" scripts/fuzz.sh
 soak "the local cluster, broken and recovered" e2e/cluster/selftest.sh
 soak "laws of a run" run --test laws
 if [ "${SOAK_ROUNDS:-3}" -gt 0 ]; then
