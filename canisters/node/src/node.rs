@@ -235,7 +235,8 @@ impl Node {
         self.api.replica.failure.clone()
     }
 
-    /// Stops serving, executes what was accepted, writes a checkpoint.
+    /// Stops serving, orders what was accepted and executes of it what a batch may, writes a checkpoint. The rest is executed after
+    /// the next start.
     ///
     /// # Errors
     /// When the node failed before, or could not write what it had to.

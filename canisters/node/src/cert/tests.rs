@@ -93,6 +93,7 @@ fn views() -> (Arc<Keys>, Views) {
             effective: id(number),
             expiry: NOW,
             outcome: Some(Outcome::Replied(vec![number])),
+            received: false,
             done: false,
         };
         state.requests.insert(&[number; 32], Arc::new(record));
