@@ -6,6 +6,7 @@ pub mod end;
 mod made;
 pub mod relays;
 pub mod rig;
+mod starts;
 
 use super::codec::Entry;
 use super::disk::{Disk, write_atomically};

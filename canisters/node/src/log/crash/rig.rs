@@ -12,7 +12,7 @@ use crate::exec::machine::Machine;
 use crate::log::codec::Entry;
 use crate::log::disk::Disk;
 use crate::log::journal::AppendError;
-use crate::log::replay::{Recovered, ReplayError, recover};
+use crate::log::replay::{Recovered, ReplayError, recover, recover_when};
 use crate::state::State;
 use crate::state::request::Outcome;
 use crate::wasm::engine::Engine;
@@ -144,7 +144,10 @@ impl Rig {
             // One message of a user that uses instructions, so that some wait at every crash.
             limits.ingress_instructions = 1;
         }
-        recover(&disk, executor_with(limits))
+        // Some of those that replay write checkpoints while they do.
+        let mut random = StdRng::seed_from_u64(self.disk.operations());
+        let mut due = |_, _| self.relays && random.random_bool(0.2);
+        recover_when(&disk, executor_with(limits), &mut due)
     }
 
     /// Whether every increment that is in a state is executed in the end, and once.
