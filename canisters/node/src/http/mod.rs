@@ -8,6 +8,7 @@ mod deadline;
 mod gateway;
 mod intake;
 mod metrics;
+mod peers;
 mod query;
 mod read_state;
 pub mod serve;

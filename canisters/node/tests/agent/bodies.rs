@@ -38,7 +38,7 @@ async fn answer(connection: &mut TcpStream, within: Duration) -> Option<String> 
 
 #[tokio::test]
 async fn a_body_waits_until_there_is_room_for_it_and_a_small_one_never() {
-    let config = Config::ephemeral().bodies(MAX).connections(8, LONG, LONG);
+    let config = Config::ephemeral().bodies(MAX).connections(16, LONG, LONG);
     let node = Node::start(config).await.unwrap();
     let mut largest = begin(&node, &format!("content-length: {MAX}")).await;
     largest.write_all(b"abc").await.unwrap();
