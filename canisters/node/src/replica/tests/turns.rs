@@ -23,7 +23,7 @@ fn start(disk: &FaultyDisk) -> Replica {
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     let node = recover(&disk, one_by_one()).unwrap();
     let keys = Arc::new(Keys::generate().unwrap());
-    let views = Arc::new(Views::new(keys, node.machine.state().clone(), 0));
+    let views = Arc::new(Views::new(keys, node.machine.state().clone(), 0).unwrap());
     let durability = Durability {
         journal: node.journal,
         checkpoints: node.checkpoints,
