@@ -137,7 +137,7 @@ impl Config {
         self.quotas.unwrap_or_else(|| Quotas::of(self.mode))
     }
 
-    /// Limits connections: how many at once (256 when not set; more wait), how long the head of a request may take (30 s) and
+    /// Limits connections: how many at once (256 when not set; more wait, and one peer has at most half of them), how long the head of a request may take (30 s) and
     /// how long its body (20 s).
     pub fn connections(mut self, at_once: usize, head: Duration, body: Duration) -> Self {
         self.connections = ConnectionLimits {

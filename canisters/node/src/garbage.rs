@@ -2,7 +2,7 @@
 //! can be used.
 #![allow(clippy::unwrap_used)]
 
-use crate::cert::keys::Keys;
+use crate::cert::keys::Secrets;
 use crate::creators::Creators;
 use crate::exec::batch::{Batch, Permissions};
 use crate::exec::call::Call;
@@ -251,10 +251,10 @@ proptest! {
     #[test]
     fn keys_are_read_as_they_were_written_or_refused(changes in changes(), bytes in any::<Vec<u8>>()) {
         static KEYS: OnceLock<Vec<u8>> = OnceLock::new();
-        let whole = KEYS.get_or_init(|| Keys::generate().unwrap().to_json().unwrap());
-        prop_assert!(Keys::from_json(&bytes).is_err());
+        let whole = KEYS.get_or_init(|| Secrets::generate().unwrap().to_json().unwrap());
+        prop_assert!(Secrets::from_json(&bytes).is_err());
         let damaged = damage(whole, &changes);
-        if let Ok(keys) = Keys::from_json(&damaged) {
+        if let Ok(keys) = Secrets::from_json(&damaged) {
             let again = keys.to_json().unwrap();
             // Hexadecimal digits may be large.
             prop_assert_eq!(again, damaged.to_ascii_lowercase());

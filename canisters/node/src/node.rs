@@ -1,7 +1,10 @@
 //! The node as a whole: data folder, keys, recovery, threads, HTTP server.
 
+mod keys;
+
 use crate::backup;
 use crate::cert::keys::{Keys, KeysError};
+use crate::cert::signer::SignError;
 use crate::cert::view::Views;
 use crate::config::{Config, Modules, Storage};
 use crate::creators::Creators;
@@ -12,7 +15,7 @@ use crate::exec::machine::Machine;
 use crate::exec::memory::MemoryUse;
 use crate::http::serve::{ConnectionLimits, serve};
 use crate::http::{Api, router};
-use crate::log::disk::{Disk, Folder, read_all, write_atomically};
+use crate::log::disk::{Disk, Folder};
 use crate::log::replay::{Recovered, ReplayError, recover};
 use crate::mode::Mode;
 use crate::replica::clock::Clock;
@@ -21,6 +24,8 @@ use crate::replica::{Durability, Failure, Policy, Replica};
 use crate::state::State;
 use crate::wasm::cache::Cache;
 use crate::wasm::engine::{Engine, EngineError};
+use keys::LoadError;
+pub(crate) use keys::{KEYS, ROOT_KEY};
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -31,10 +36,6 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// File of the data folder with the keys.
-pub(crate) const KEYS: &str = "keys.json";
-/// File of the data folder with the root key, DER.
-pub(crate) const ROOT_KEY: &str = "root_key.der";
 /// How long open connections may keep a node from stopping.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -91,6 +92,12 @@ pub enum StartError {
 
 impl From<KeysError> for StartError {
     fn from(error: KeysError) -> Self {
+        Self::Keys(Box::new(error))
+    }
+}
+
+impl From<SignError> for StartError {
+    fn from(error: SignError) -> Self {
         Self::Keys(Box::new(error))
     }
 }
@@ -235,7 +242,8 @@ impl Node {
         self.api.replica.failure.clone()
     }
 
-    /// Stops serving, executes what was accepted, writes a checkpoint.
+    /// Stops serving, orders what was accepted and executes of it what a batch may, writes a checkpoint. The rest is executed after
+    /// the next start.
     ///
     /// # Errors
     /// When the node failed before, or could not write what it had to.
@@ -283,14 +291,14 @@ fn restore(config: &Config) -> Result<Api, StartError> {
 /// Restores what is on a disk; `folder` is its name in errors.
 fn open(disk: &Arc<dyn Disk>, folder: &Path, config: &Config) -> Result<Api, StartError> {
     let keys = Arc::new(
-        load_keys(disk.as_ref(), config.keys.as_deref()).map_err(|error| match error {
-            KeyLoadError::Io(source) => StartError::Folder {
+        keys::load(disk.as_ref(), config.keys.as_deref()).map_err(|error| match error {
+            LoadError::Io(source) => StartError::Folder {
                 folder: folder.to_owned(),
                 source,
             },
-            KeyLoadError::Keys(error) => error.into(),
-            KeyLoadError::File { path, source } => StartError::KeyFile { path, source },
-            KeyLoadError::Other => StartError::OtherKeys(folder.to_owned()),
+            LoadError::Keys(error) => error.into(),
+            LoadError::File { path, source } => StartError::KeyFile { path, source },
+            LoadError::Other => StartError::OtherKeys(folder.to_owned()),
         })?,
     );
     let cache = Cache::new(disk.clone(), keys.secret_for("compiled modules"));
@@ -366,7 +374,7 @@ fn assemble(
 ) -> Result<Api, StartError> {
     let state = machine.state().clone();
     let clock = Clock::new(config.clocks.clone(), state.time);
-    let views = Arc::new(Views::new(keys.clone(), state, config.clocks.read().wall));
+    let views = Arc::new(Views::new(keys.clone(), state, config.clocks.read().wall)?);
     let replica = Replica::start_with(clock, machine, views, durability, policy(config))
         .map_err(StartError::Threads)?;
     Ok(Api {
@@ -377,40 +385,6 @@ fn assemble(
         incarnation,
         replica,
     })
-}
-
-enum KeyLoadError {
-    Io(io::Error),
-    Keys(KeysError),
-    File { path: PathBuf, source: io::Error },
-    Other,
-}
-
-/// The keys of the folder, made when it is new, or those of a file beside it. They are durable before anybody sees a signature.
-/// The folder notes whose state it holds, so that it is never served under another root key.
-fn load_keys(disk: &dyn Disk, file: Option<&Path>) -> Result<Keys, KeyLoadError> {
-    let keys = if let Some(path) = file {
-        let json = std::fs::read(path).map_err(|source| KeyLoadError::File {
-            path: path.to_owned(),
-            source,
-        })?;
-        Keys::from_json(&json).map_err(KeyLoadError::Keys)?
-    } else if let Some(json) = read_all(disk, KEYS).map_err(KeyLoadError::Io)? {
-        Keys::from_json(&json).map_err(KeyLoadError::Keys)?
-    } else {
-        let keys = Keys::generate().map_err(KeyLoadError::Keys)?;
-        let json = keys.to_json().map_err(KeyLoadError::Keys)?;
-        write_atomically(disk, KEYS, &json).map_err(KeyLoadError::Io)?;
-        keys
-    };
-    match read_all(disk, ROOT_KEY).map_err(KeyLoadError::Io)? {
-        Some(noted) if noted != keys.root.der() => Err(KeyLoadError::Other),
-        Some(_) => Ok(keys),
-        None => {
-            write_atomically(disk, ROOT_KEY, keys.root.der()).map_err(KeyLoadError::Io)?;
-            Ok(keys)
-        }
-    }
 }
 
 #[cfg(test)]

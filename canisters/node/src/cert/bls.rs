@@ -3,6 +3,7 @@
 //! A BLS signature is unique for its key and message, so one node's signature cannot be told from the threshold
 //! signature of a subnet. Source: IC interface specification, "Certificate".
 
+use super::signer::{SignError, Signature, Signer};
 use blst::min_sig::SecretKey;
 use thiserror::Error;
 
@@ -18,7 +19,7 @@ const DER_PREFIX: &[u8] = &[
 #[error("the BLS secret key is not valid")]
 pub struct BadKey;
 
-/// A key that signs certificates.
+/// A key whose secret the process holds.
 pub struct BlsKey {
     secret: SecretKey,
     der: Vec<u8>,
@@ -53,15 +54,14 @@ impl BlsKey {
     pub fn to_bytes(&self) -> [u8; 32] {
         self.secret.to_bytes()
     }
+}
 
-    /// The public key in DER, 133 bytes.
-    pub fn der(&self) -> &[u8] {
+impl Signer for BlsKey {
+    fn der(&self) -> &[u8] {
         &self.der
     }
 
-    /// Signs the root hash of a state tree.
-    pub fn sign_root(&self, root: &[u8; 32]) -> [u8; 48] {
-        let message = [b"\x0Dic-state-root".as_slice(), root].concat();
-        self.secret.sign(&message, DST, &[]).to_bytes()
+    fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
+        Ok(self.secret.sign(message, DST, &[]).to_bytes())
     }
 }

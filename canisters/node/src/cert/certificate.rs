@@ -1,6 +1,7 @@
 //! The bytes of a certificate.
 
 use super::keys::Keys;
+use super::signer::{SignError, Signature};
 use super::topology;
 use super::tree::{Tree, Wanted};
 use super::trie::Subtree;
@@ -8,7 +9,7 @@ use crate::wire::cbor;
 use ic_certification::{HashTree, HashTreeNode};
 
 /// Encodes a signed tree, with the subnet's delegation when there is one.
-pub fn encode(tree: &HashTree, signature: &[u8; 48], delegation: Option<(&[u8], &[u8])>) -> Vec<u8> {
+pub fn encode(tree: &HashTree, signature: &Signature, delegation: Option<(&[u8], &[u8])>) -> Vec<u8> {
     let mut out = Vec::with_capacity(1024);
     cbor::write_tag(&mut out);
     cbor::write_map(&mut out, if delegation.is_some() { 3 } else { 2 });
@@ -59,8 +60,11 @@ fn write_node(out: &mut Vec<u8>, node: &HashTreeNode) {
 }
 
 /// The certificate by which the root key vouches for the subnet key.
-pub fn delegation(keys: &Keys, time: u64) -> Vec<u8> {
+///
+/// # Errors
+/// When the root key cannot sign now.
+pub fn delegation(keys: &Keys, time: u64) -> Result<Vec<u8>, SignError> {
     let tree: Tree = topology::delegation(keys, time);
-    let signature = keys.root.sign_root(&tree.hash());
-    encode(&tree.reveal(&Wanted::All), &signature, None)
+    let signature = keys.root.sign_root(&tree.hash())?;
+    Ok(encode(&tree.reveal(&Wanted::All), &signature, None))
 }

@@ -1,8 +1,9 @@
 //! The node's own keys: root, subnet and node. Made once, kept with the data.
 
 use super::bls::{BadKey, BlsKey};
+use super::signer::Signer;
 use crate::auth::key::ed25519_der;
-use ed25519_dalek::{Signer, SigningKey};
+use ed25519_dalek::SigningKey;
 use ic_principal::Principal;
 use rand::RngCore;
 use serde::{Deserialize, Serialize};
@@ -30,50 +31,26 @@ struct Stored {
     node: String,
 }
 
-/// All keys of one network of one node.
+/// The secrets of a network whose keys the process holds.
 #[derive(Debug)]
-pub struct Keys {
-    /// Signs the delegation to the subnet; what clients pin.
-    pub root: BlsKey,
-    /// Signs certificates.
-    pub subnet: BlsKey,
-    /// Signs query responses.
+pub struct Secrets {
+    root: BlsKey,
+    subnet: BlsKey,
     node: SigningKey,
-    /// The name of the root subnet.
-    pub root_id: Principal,
-    /// The subnet's name.
-    pub subnet_id: Principal,
-    /// The node's name.
-    pub node_id: Principal,
-    /// The node's public key, DER.
-    pub node_der: Vec<u8>,
 }
 
-impl Keys {
-    /// Makes new keys.
+impl Secrets {
+    /// Makes new ones.
     pub fn generate() -> Result<Self, KeysError> {
         let mut seeds = [[0u8; 32]; 3];
         for seed in &mut seeds {
             rand::rng().fill_bytes(seed);
         }
-        Ok(Self::new(
-            BlsKey::generate(&seeds[0])?,
-            BlsKey::generate(&seeds[1])?,
-            SigningKey::from_bytes(&seeds[2]),
-        ))
-    }
-
-    fn new(root: BlsKey, subnet: BlsKey, node: SigningKey) -> Self {
-        let node_der = ed25519_der(node.verifying_key().as_bytes());
-        Self {
-            root_id: Principal::self_authenticating(root.der()),
-            subnet_id: Principal::self_authenticating(subnet.der()),
-            node_id: Principal::self_authenticating(&node_der),
-            root,
-            subnet,
-            node,
-            node_der,
-        }
+        Ok(Self {
+            root: BlsKey::generate(&seeds[0])?,
+            subnet: BlsKey::generate(&seeds[1])?,
+            node: SigningKey::from_bytes(&seeds[2]),
+        })
     }
 
     /// The stored form: JSON, secrets in hexadecimal.
@@ -88,11 +65,57 @@ impl Keys {
     /// Reads the stored form.
     pub fn from_json(json: &[u8]) -> Result<Self, KeysError> {
         let stored: Stored = serde_json::from_slice(json)?;
-        Ok(Self::new(
-            BlsKey::from_bytes(&secret("root", &stored.root)?)?,
-            BlsKey::from_bytes(&secret("subnet", &stored.subnet)?)?,
-            SigningKey::from_bytes(&secret("node", &stored.node)?),
-        ))
+        Ok(Self {
+            root: BlsKey::from_bytes(&secret("root", &stored.root)?)?,
+            subnet: BlsKey::from_bytes(&secret("subnet", &stored.subnet)?)?,
+            node: SigningKey::from_bytes(&secret("node", &stored.node)?),
+        })
+    }
+}
+
+/// All keys of one network of one node.
+#[derive(Debug)]
+pub struct Keys {
+    /// Signs the delegation to the subnet; what clients pin.
+    pub root: Box<dyn Signer>,
+    /// Signs certificates.
+    pub subnet: Box<dyn Signer>,
+    /// Signs query responses.
+    node: SigningKey,
+    /// The name of the root subnet.
+    pub root_id: Principal,
+    /// The subnet's name.
+    pub subnet_id: Principal,
+    /// The node's name.
+    pub node_id: Principal,
+    /// The node's public key, DER.
+    pub node_der: Vec<u8>,
+}
+
+impl From<Secrets> for Keys {
+    fn from(secrets: Secrets) -> Self {
+        Self::new(Box::new(secrets.root), Box::new(secrets.subnet), secrets.node)
+    }
+}
+
+impl Keys {
+    /// Makes new ones, which are kept nowhere.
+    pub fn generate() -> Result<Self, KeysError> {
+        Secrets::generate().map(Self::from)
+    }
+
+    /// Those of a network whose certificates these signers sign. What the node says alone it signs with a key of its own.
+    pub fn new(root: Box<dyn Signer>, subnet: Box<dyn Signer>, node: SigningKey) -> Self {
+        let node_der = ed25519_der(node.verifying_key().as_bytes());
+        Self {
+            root_id: Principal::self_authenticating(root.der()),
+            subnet_id: Principal::self_authenticating(subnet.der()),
+            node_id: Principal::self_authenticating(&node_der),
+            root,
+            subnet,
+            node,
+            node_der,
+        }
     }
 
     /// A secret for a purpose of the node's own, from which its keys cannot be found.
@@ -100,15 +123,15 @@ impl Keys {
         let mut secret = Sha256::new();
         secret.update(b"dcanary-node secret for ");
         secret.update(purpose);
-        secret.update(self.subnet.to_bytes());
+        // The only key whose secret every node holds itself.
+        secret.update(self.node.to_bytes());
         secret.finalize().into()
     }
 
     /// Signs a query response: `\x0Bic-response` and its hash.
     pub fn sign_response(&self, hash: &[u8; 32]) -> [u8; 64] {
-        self.node
-            .sign(&[b"\x0Bic-response".as_slice(), hash].concat())
-            .to_bytes()
+        // Ed25519's own trait, which has the name of that for certificates.
+        ed25519_dalek::Signer::sign(&self.node, &[b"\x0Bic-response".as_slice(), hash].concat()).to_bytes()
     }
 }
 

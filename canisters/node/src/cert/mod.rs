@@ -11,6 +11,9 @@ pub mod bls;
 pub mod certificate;
 pub mod keys;
 #[cfg(test)]
+pub mod remote;
+pub mod signer;
+#[cfg(test)]
 mod tests;
 pub mod topology;
 pub mod tree;

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::bls::BlsKey;
-use super::keys::Keys;
+use super::keys::{Keys, Secrets};
+use super::remote::{local, remote};
+use super::signer::{SignError, Signer};
 use super::topology::{FIRST_CANISTER, in_range};
 use super::tree::Wanted;
 use super::view::Views;
@@ -13,6 +15,7 @@ use ciborium::Value;
 use ic_certification::{HashTree, LookupResult, empty, fork, labeled, leaf, pruned};
 use ic_principal::Principal;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 const NOW: u64 = 1_700_000_000_000_000_000;
 const SECOND: u64 = 1_000_000_000;
@@ -77,6 +80,10 @@ fn id(number: u8) -> Principal {
 }
 
 fn views() -> (Arc<Keys>, Views) {
+    views_of(Keys::generate().unwrap())
+}
+
+fn views_of(keys: Keys) -> (Arc<Keys>, Views) {
     let mut state = State {
         round: 1,
         time: NOW,
@@ -93,12 +100,13 @@ fn views() -> (Arc<Keys>, Views) {
             effective: id(number),
             expiry: NOW,
             outcome: Some(Outcome::Replied(vec![number])),
+            received: false,
             done: false,
         };
         state.requests.insert(&[number; 32], Arc::new(record));
     }
-    let keys = Arc::new(Keys::generate().unwrap());
-    (keys.clone(), Views::new(keys, state, NOW))
+    let keys = Arc::new(keys);
+    (keys.clone(), Views::new(keys, state, NOW).unwrap())
 }
 
 #[test]
@@ -107,7 +115,7 @@ fn the_signature_of_a_root_is_byte_for_byte_that_of_the_official_library() {
     let official = ic_verify_bls_signature::PrivateKey::deserialize(&key.to_bytes()).unwrap();
     for root in [[0; 32], [7; 32], [255; 32]] {
         let message = [b"\x0Dic-state-root".as_slice(), &root].concat();
-        assert_eq!(key.sign_root(&root), official.sign(&message).serialize());
+        assert_eq!(key.sign_root(&root).unwrap(), official.sign(&message).serialize());
     }
 }
 
@@ -159,8 +167,9 @@ fn a_certificate_under_another_root_key_does_not_verify() {
 
 #[test]
 fn stored_keys_sign_as_the_same_network() {
-    let keys = Keys::generate().unwrap();
-    let again = Keys::from_json(&keys.to_json().unwrap()).unwrap();
+    let secrets = Secrets::generate().unwrap();
+    let again = Keys::from(Secrets::from_json(&secrets.to_json().unwrap()).unwrap());
+    let keys = Keys::from(secrets);
     assert_eq!(
         (keys.root.der(), keys.subnet_id, keys.node_id),
         (again.root.der(), again.subnet_id, again.node_id)
@@ -171,9 +180,9 @@ fn stored_keys_sign_as_the_same_network() {
 #[test]
 fn an_idle_node_signs_again_only_when_the_signature_is_old() {
     let (keys, views) = views();
-    let first = views.fresh(NOW + SECOND / 2);
+    let first = views.fresh(NOW + SECOND / 2).unwrap();
     assert_eq!(first.time, NOW);
-    let second = views.fresh(NOW + 5 * SECOND);
+    let second = views.fresh(NOW + 5 * SECOND).unwrap();
     assert_eq!(second.time, NOW + 5 * SECOND);
     verify(&second.request_certificate(&[1; 32]), keys.root.der()).unwrap();
     // Whoever holds the older view still has a certificate that verifies.
@@ -183,13 +192,43 @@ fn an_idle_node_signs_again_only_when_the_signature_is_old() {
 #[test]
 fn certified_time_never_goes_back() {
     let (_, views) = views();
-    views.fresh(NOW + 5 * SECOND);
+    views.fresh(NOW + 5 * SECOND).unwrap();
     let state = State {
         round: 2,
         time: NOW + 1,
         ..views.latest().state.clone()
     };
-    assert_eq!(views.publish(state).time, NOW + 5 * SECOND);
+    assert_eq!(views.publish(state).unwrap().time, NOW + 5 * SECOND);
+}
+
+#[test]
+fn whoever_signs_for_the_same_keys_the_certificates_are_the_same_and_verify() {
+    let [here, elsewhere] = [local(), remote().0].map(|keys| {
+        let (keys, views) = views_of(keys);
+        let certificate = views.latest().request_certificate(&[3; 32]);
+        verify(&certificate, keys.root.der()).unwrap();
+        certificate
+    });
+    assert_eq!(here, elsewhere);
+}
+
+#[test]
+fn what_cannot_be_signed_is_not_shown_and_what_was_signed_is_until_it_is_old() {
+    let (keys, away) = remote();
+    let (_, views) = views_of(keys);
+    let next = State {
+        round: 2,
+        time: NOW + 1,
+        ..views.latest().state.clone()
+    };
+    away.store(true, Ordering::Relaxed);
+    let refused = SignError("it is away".to_owned());
+    assert_eq!(views.publish(next.clone()).unwrap_err(), refused);
+    assert_eq!(views.latest().state.round, 1);
+    assert_eq!(views.fresh(NOW).unwrap().state.round, 1);
+    assert_eq!(views.fresh(NOW + 5 * SECOND).unwrap_err(), refused);
+    away.store(false, Ordering::Relaxed);
+    assert_eq!(views.publish(next).unwrap().state.round, 2);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 use super::certificate;
 use super::keys::Keys;
+use super::signer::{SignError, Signature};
 use super::topology;
 use super::tree::{Tree, Wanted};
 use super::trie::{Hash, Subtree, Trie};
@@ -72,7 +73,7 @@ pub struct View {
     /// The certified time, which is later than the state's when nothing happened since.
     pub time: u64,
     tree: Trie<Part>,
-    signature: [u8; 48],
+    signature: Signature,
     delegation: Arc<Delegation>,
 }
 
@@ -136,17 +137,20 @@ pub struct Views {
 
 impl Views {
     /// Begins with a state.
-    pub fn new(keys: Arc<Keys>, state: State, now: u64) -> Self {
+    ///
+    /// # Errors
+    /// When it cannot be signed.
+    pub fn new(keys: Arc<Keys>, state: State, now: u64) -> Result<Self, SignError> {
         let time = now.max(state.time);
-        let delegation = delegate(&keys, time);
+        let delegation = delegate(&keys, time)?;
         let fixed = [topology::subnet(&keys), topology::canister_ranges(&keys)];
-        let view = sign(&keys, &fixed, state, time, delegation);
-        Self {
+        let view = sign(&keys, &fixed, state, time, delegation)?;
+        Ok(Self {
             keys,
             fixed,
             current: RwLock::new(Arc::new(view)),
             making: Mutex::new(()),
-        }
+        })
     }
 
     /// The current view, however old its signature is.
@@ -158,21 +162,27 @@ impl Views {
     }
 
     /// The current view with a signature that clients accept as fresh.
-    pub fn fresh(&self, now: u64) -> Arc<View> {
+    ///
+    /// # Errors
+    /// When it would have to be signed again, and cannot be.
+    pub fn fresh(&self, now: u64) -> Result<Arc<View>, SignError> {
         let view = self.latest();
         if now < view.time.saturating_add(FRESH) {
-            return view;
+            return Ok(view);
         }
         let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         let view = self.latest();
         if now < view.time.saturating_add(FRESH) {
-            return view;
+            return Ok(view);
         }
         self.replace(view.state.clone(), now, &view)
     }
 
     /// Shows a state. Its batch must be synced.
-    pub fn publish(&self, state: State) -> Arc<View> {
+    ///
+    /// # Errors
+    /// When it cannot be signed; then readers go on to see the state before.
+    pub fn publish(&self, state: State) -> Result<Arc<View>, SignError> {
         let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.latest();
         #[cfg(feature = "faults")]
@@ -181,27 +191,33 @@ impl Views {
         self.replace(state, time, &old)
     }
 
-    fn replace(&self, state: State, time: u64, old: &View) -> Arc<View> {
+    fn replace(&self, state: State, time: u64, old: &View) -> Result<Arc<View>, SignError> {
         let delegation = if time > old.delegation.time.saturating_add(DELEGATION_AGE) {
-            delegate(&self.keys, time)
+            delegate(&self.keys, time)?
         } else {
             old.delegation.clone()
         };
-        let view = Arc::new(sign(&self.keys, &self.fixed, state, time, delegation));
+        let view = Arc::new(sign(&self.keys, &self.fixed, state, time, delegation)?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = view.clone();
-        view
+        Ok(view)
     }
 }
 
-fn delegate(keys: &Keys, time: u64) -> Arc<Delegation> {
-    Arc::new(Delegation {
+fn delegate(keys: &Keys, time: u64) -> Result<Arc<Delegation>, SignError> {
+    Ok(Arc::new(Delegation {
         subnet_id: keys.subnet_id,
-        certificate: certificate::delegation(keys, time),
+        certificate: certificate::delegation(keys, time)?,
         time,
-    })
+    }))
 }
 
-fn sign(keys: &Keys, fixed: &[Tree; 2], state: State, time: u64, delegation: Arc<Delegation>) -> View {
+fn sign(
+    keys: &Keys,
+    fixed: &[Tree; 2],
+    state: State,
+    time: u64,
+    delegation: Arc<Delegation>,
+) -> Result<View, SignError> {
     let [subnet, ranges] = fixed.clone();
     let mut tree = Trie::default();
     tree.insert(b"canister", Part::Canisters(state.canisters.clone()));
@@ -212,12 +228,12 @@ fn sign(keys: &Keys, fixed: &[Tree; 2], state: State, time: u64, delegation: Arc
     #[cfg(feature = "faults")]
     let shown = crate::faults::kept::certified_time(shown);
     tree.insert(b"time", Part::Fixed(Tree::leaf(leb128(shown))));
-    let signature = keys.subnet.sign_root(&tree.hash());
-    View {
+    let signature = keys.subnet.sign_root(&tree.hash())?;
+    Ok(View {
         state,
         time,
         tree,
         signature,
         delegation,
-    }
+    })
 }

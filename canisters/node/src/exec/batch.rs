@@ -1,27 +1,7 @@
 //! What is ordered, logged and applied.
 
+pub use crate::state::ingress::Ingress;
 use crate::wire::hash::Hash;
-use ic_principal::Principal;
-use std::sync::Arc;
-
-/// An authenticated update call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ingress {
-    /// The request id.
-    pub id: Hash,
-    /// Who sent it.
-    pub sender: Principal,
-    /// The called canister.
-    pub canister: Principal,
-    /// The canister in whose name it is routed: the called one, or the one that a management call is about.
-    pub effective: Principal,
-    /// The called method.
-    pub method: String,
-    /// The argument.
-    pub arg: Arc<[u8]>,
-    /// Until when it is valid.
-    pub expiry: u64,
-}
 
 /// What the node lets canisters do, that it can be started without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +33,7 @@ impl Permissions {
     }
 }
 
-/// Messages that are executed together at one time.
+/// Messages that are ordered together at one time. Those for which there are no instructions left in it wait in the state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
     /// Its number; the first is 1.

@@ -214,11 +214,17 @@ impl Machine {
                 keep: kind != Contexts::RQ || broken(Fault::QueryKeepsState),
             },
         );
-        self.used += match &result {
+        self.count(&result);
+        result
+    }
+
+    /// Counts what an execution has used of what the batch may use.
+    pub fn count(&mut self, result: &Result<Done, Stopped>) {
+        let instructions = match result {
             Ok(done) => done.instructions,
             Err(stopped) => stopped.instructions,
         };
-        result
+        self.used = self.used.saturating_add(instructions);
     }
 
     /// Opens a context with the calls that began in it; `version` is the one that its code saw.

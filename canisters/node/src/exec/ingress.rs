@@ -1,15 +1,23 @@
-//! Messages of users, and what is kept of how they ended.
+//! Messages of users: their turn, and what is kept of how they ended.
 //!
-//! It is kept until nobody can ask any more, but not more than [`MOST`] of it: who floods the node with large replies makes older ones
-//! be forgotten (status `done`) and, within a batch, later messages be refused. Source: IC interface specification, "Request
-//! status"; what the replica does (dfinity/ic, ingress history).
+//! A batch executes them until it has used the instructions that there are for them ([`Limits`]). How many that are shows only while
+//! they are executed, when the batch is in the log already, so the rest cannot stay outside: it waits in the state, from where each
+//! next batch takes it up before its own. There is one order for all, that in which they were ordered, so that of what a sender
+//! sends to a canister the first is executed first, also where he first creates it. One that has expired when its turn comes is
+//! rejected.
+//!
+//! How a message ended is kept until nobody can ask any more, but not more than [`MOST`] of it: who floods the node with large replies
+//! makes older ones be forgotten (status `done`) and, within a batch, later messages wait. Source: IC interface specification,
+//! "Request status"; what the replica does (dfinity/ic, ingress history).
+//!
+//! [`Limits`]: super::limits::Limits
 
 use super::batch::Ingress;
 use super::call::Call;
 use super::machine::Machine;
 use crate::faults::{Fault, broken};
 use crate::mgmt::{self, Sender};
-use crate::state::calls::Origin;
+use crate::state::calls::{Origin, label};
 use crate::state::request::{Outcome, Record, Reject};
 use crate::wire::hash::Hash;
 use ic_error_types::ErrorCode;
@@ -20,53 +28,114 @@ use std::sync::Arc;
 const KEEP: u64 = 300 * 1_000_000_000;
 /// Bytes of outcomes that are kept.
 const MOST: u64 = 64 << 20;
-/// Bytes of outcomes after which a batch takes no further message. Less than the half, so that what a batch ends with is there when who waits for
+/// Bytes of outcomes after which a batch executes no further message. Less than the half, so that what a batch ends with is there when who waits for
 /// it is told.
 const MOST_OF_A_BATCH: u64 = 24 << 20;
 
-fn too_much() -> Reject {
+/// What became of a message that is answered in the batch that begins it.
+type Ended = Option<Result<Vec<u8>, Reject>>;
+
+fn waited_too_long() -> Reject {
     Reject::new(
-        ErrorCode::IngressHistoryFull,
-        "The node has more replies to keep than it has room for; try again later",
+        ErrorCode::IngressMessageTimeout,
+        "The message timed out waiting to start executing: too many instructions were used by those before it",
     )
 }
 
 impl Machine {
-    pub(super) fn ingress(&mut self, message: &Ingress) {
+    /// The first of the messages that wait for their turn.
+    pub(super) fn first_received(&self) -> Option<Vec<u8>> {
+        let first = self.state().calls.ingress.iter().next();
+        first.map(|(label, _)| label.to_vec())
+    }
+
+    /// Whether the batch executes no further message of a user.
+    fn is_spent(&self) -> bool {
+        self.used >= self.executor.limits.ingress_instructions || self.told_now >= MOST_OF_A_BATCH
+    }
+
+    /// Executes the messages that wait and those of the batch, up to what a batch may use.
+    pub(super) fn ingress(&mut self, messages: &[Ingress]) {
+        self.used = 0;
+        while !self.is_spent()
+            && let Some(at) = self.first_received()
+        {
+            self.take_up(&at);
+        }
+        for message in messages {
+            self.receive(message);
+        }
+    }
+
+    /// Executes a message of the batch, or lets it wait.
+    fn receive(&mut self, message: &Ingress) {
         // Executed once: a repetition has its answer already. An expired one could be a repetition of a forgotten one.
         let repeated = self.state.requests.get(&message.id).is_some() && !broken(Fault::ExecuteRepeated);
         if message.expiry < self.state.time || repeated {
             return;
         }
-        let call = Call {
-            caller: message.sender,
-            method: message.method.clone(),
-            arg: message.arg.clone(),
-            time: self.state.time,
-        };
-        let origin = Origin::Ingress(message.id);
+        // While others wait the batch is spent, so that nothing overtakes them.
+        let waits = self.is_spent();
         let before = self.index.told_bytes;
-        let outcome = if self.told_now >= MOST_OF_A_BATCH {
-            Some(Err(too_much()))
-        } else if message.canister == Principal::management_canister() {
-            let mut sender = Sender::user(message.id);
-            mgmt::execute(self, &call, &mut sender).transpose()
+        let outcome = if waits {
+            None
         } else {
-            self.begin(message.canister, &call, origin, 0)
-                .map(|answered| answered.outcome)
+            self.execute_ingress(message)
         };
         let record = Record {
             sender: message.sender,
             effective: message.effective,
             expiry: message.expiry,
             outcome: outcome.map(Outcome::from),
+            received: waits,
             done: false,
         };
-        if record.outcome.is_some() {
+        if waits {
+            let at = label(&Principal::management_canister(), self.state.calls.number());
+            self.state.calls.ingress.insert(&at, Arc::new(message.clone()));
+        } else if record.outcome.is_some() {
             self.index.add_outcome(message.id, &record);
             self.told_now += self.index.told_bytes.saturating_sub(before);
         }
         self.state.requests.insert(&message.id, Arc::new(record));
+    }
+
+    /// Executes a message that waited, or ends it because it waited too long.
+    fn take_up(&mut self, at: &[u8]) {
+        let Some(message) = self.state.calls.ingress.remove(at) else {
+            return;
+        };
+        let before = self.index.told_bytes;
+        let ended = if message.expiry < self.state.time {
+            Some(Err(waited_too_long()))
+        } else {
+            self.execute_ingress(&message)
+        };
+        if let Some(outcome) = ended {
+            self.finish(&message.id, outcome.into());
+            self.told_now += self.index.told_bytes.saturating_sub(before);
+        } else if let Some(record) = self.state.requests.get(&message.id) {
+            let begun = Record {
+                received: false,
+                ..(**record).clone()
+            };
+            self.state.requests.insert(&message.id, Arc::new(begun));
+        }
+    }
+
+    fn execute_ingress(&mut self, message: &Ingress) -> Ended {
+        let call = Call {
+            caller: message.sender,
+            method: message.method.clone(),
+            arg: message.arg.clone(),
+            time: self.state.time,
+        };
+        if message.canister == Principal::management_canister() {
+            let mut sender = Sender::user(message.id);
+            return mgmt::execute(self, &call, &mut sender).transpose();
+        }
+        self.begin(message.canister, &call, Origin::Ingress(message.id), 0)
+            .map(|answered| answered.outcome)
     }
 
     /// Ends a request that took longer than the batch that ordered it.
@@ -77,6 +146,7 @@ impl Machine {
         let record = Record {
             expiry: record.expiry.max(self.state.time.saturating_add(KEEP)),
             outcome: Some(outcome),
+            received: false,
             ..(**record).clone()
         };
         self.index.add_outcome(*request, &record);

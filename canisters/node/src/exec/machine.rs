@@ -29,7 +29,7 @@ pub struct Machine {
     permissions: Permissions,
     /// Requests of earlier batches that were answered in the last one.
     pub(super) late: Vec<Hash>,
-    /// Instructions that the present batch has used for messages between canisters.
+    /// Instructions that the present batch has used for messages of users, and then for those between canisters.
     pub(super) used: u64,
     /// Bytes of what messages of the present batch ended with.
     pub(super) told_now: u64,
@@ -94,9 +94,7 @@ impl Machine {
         self.forget(batch.time);
         self.expire();
         self.answer_draws();
-        for message in &batch.messages {
-            self.ingress(message);
-        }
+        self.ingress(&batch.messages);
         self.run_timers();
         self.work();
         self.give_up();

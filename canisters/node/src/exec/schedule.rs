@@ -2,7 +2,8 @@
 //!
 //! 1. What has timed out is answered.
 //! 2. Who asked for randomness in the batch before gets it from the seed of this one.
-//! 3. Ingress messages, in the order of the batch.
+//! 3. Ingress messages: those that wait since earlier batches, then those of this one in its order, up to a number of instructions
+//!    ([`Limits`]). What is left waits for the next batch.
 //! 4. Timers that are due, the one that is overdue most first, each once.
 //! 5. Calls and answers between canisters, up to a number and to a number of instructions ([`Limits`]). Answers come first: they end
 //!    what is under way, so that hardly any of them ever waits. Then the receivers of calls take turns, and each one is served
@@ -29,8 +30,10 @@ const STOP_TIMEOUT: u64 = 300 * 1_000_000_000;
 pub struct Agenda {
     /// The batch after which this is so.
     pub round: u64,
-    /// Whether calls or answers wait, or somebody for the next seed.
+    /// Whether ingress messages, calls or answers wait, or somebody for the next seed.
     pub busy: bool,
+    /// Whether ingress messages wait. Until they are executed no further ones are to be ordered, so that they stay few.
+    pub received: bool,
     /// When a timer or a timeout is due.
     pub wake: Option<u64>,
 }
@@ -39,9 +42,12 @@ impl Machine {
     /// What is left to do.
     pub fn agenda(&self) -> Agenda {
         let calls = &self.state().calls;
+        let received = self.first_received().is_some();
         Agenda {
             round: self.state().round,
-            busy: calls.responses.iter().next().is_some()
+            received,
+            busy: received
+                || calls.responses.iter().next().is_some()
                 || calls.requests.iter().next().is_some()
                 || calls.draws.iter().next().is_some(),
             wake: self.index.wake(),

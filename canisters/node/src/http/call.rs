@@ -198,9 +198,7 @@ pub async fn place(api: &Api, message: Ingress, of: Counted, now: u64) -> Result
         return Ok(Submitted::Known(view));
     }
     let known = known.is_some();
-    let mut place = api
-        .traffic
-        .enter(of, known || api.traffic.is_under_way(&message.id), now)?;
+    let mut place = api.traffic.enter_message(of, &message.id, known, now)?;
     // One that is known was admitted before, and is not executed again. Ordering it once more is how to wait for it.
     if !known && let Err(reject) = admit(api, &view.state, &message, now).await? {
         return Ok(Submitted::Rejected(reject));

@@ -8,6 +8,7 @@ mod deadline;
 mod gateway;
 mod intake;
 mod metrics;
+mod peers;
 mod query;
 mod read_state;
 pub mod serve;
@@ -18,6 +19,7 @@ pub use gateway::read_anything;
 
 use crate::auth::AuthError;
 use crate::cert::keys::Keys;
+use crate::cert::signer::SignError;
 use crate::creators::Creators;
 use crate::mode::Mode;
 use crate::replica::traffic::{Exceeded, Traffic};
@@ -85,6 +87,9 @@ enum HttpError {
     /// Not for this canister now.
     #[error(transparent)]
     Quota(#[from] Exceeded),
+    /// Not without a signature.
+    #[error(transparent)]
+    Signer(#[from] SignError),
     /// The node is broken.
     #[error("the node cannot answer: {0}")]
     Broken(String),
@@ -99,7 +104,9 @@ impl IntoResponse for HttpError {
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::Refused(Refused::Busy) | Self::Quota(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Refused(Refused::Full) => StatusCode::INSUFFICIENT_STORAGE,
-            Self::Refused(Refused::Stopping | Refused::Clock(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Refused(Refused::Stopping | Refused::Clock(_)) | Self::Signer(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Broken(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         (

@@ -76,7 +76,7 @@ async fn ask(api: &Api, scope: Scope, body: &Bytes) -> Result<Response, HttpErro
         time: now,
     };
     let answer = if managing {
-        mgmt::query(&api.replica.views.fresh(now).state, &call)
+        mgmt::query(&api.replica.views.fresh(now)?.state, &call)
     } else {
         execute(api, target, call, now).await?
     };
@@ -90,7 +90,7 @@ pub async fn execute(
     call: Call,
     now: u64,
 ) -> Result<Result<Vec<u8>, Reject>, HttpError> {
-    let view = api.replica.views.fresh(now);
+    let view = api.replica.views.fresh(now)?;
     #[cfg(feature = "faults")]
     let view = crate::faults::kept::earlier(Fault::StaleQuery, view);
     let Some(canister) = view.state.canister(&id).cloned() else {

@@ -53,7 +53,7 @@ fn read(api: &Api, scope: Scope, v2: bool, body: &Bytes) -> Result<Response, Htt
     };
     let now = api.now()?;
     authenticate(&envelope, now)?;
-    let view = api.replica.views.fresh(now);
+    let view = api.replica.views.fresh(now)?;
     #[cfg(feature = "faults")]
     let view = crate::faults::kept::earlier(crate::faults::Fault::StaleCertificate, view);
     let endpoint = Endpoint {

@@ -1,12 +1,15 @@
 //! Connections: how many, and how long they may take to say what they want.
 //!
 //! Each connection may cost a body's memory, and one that says nothing, or does not read what it is told, costs a place; all
-//! are bounded here, so that a stranger who opens many delays others by a time-out. One who opens them again at once competes
-//! with the others for the next free place.
+//! are bounded here, so that strangers who open many delay others by a time-out, and one of them nobody ([`peers`]). Those who open
+//! them again at once compete with the others for the next free place.
+//!
+//! [`peers`]: super::peers
 
 use super::deadline::Deadline;
 use super::intake::{Intake, take_body};
 use super::metrics::count;
+use super::peers::Peers;
 use crate::replica::metrics::Metrics;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -15,6 +18,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +35,7 @@ const BUFFER: usize = 64 << 10;
 /// See the module documentation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionLimits {
-    /// Connections at once; more wait to be accepted.
+    /// Connections at once; more wait to be accepted. One peer has at most half of them; what it opens more is closed at once.
     pub connections: usize,
     /// How long the head of a request may take, and how long a connection may be idle.
     pub head: Duration,
@@ -66,20 +70,26 @@ pub async fn serve(
     // Counted outside of it: what is refused here is counted too.
     let router = router
         .layer(from_fn_with_state(Intake::new(&limits), take_body))
-        .layer(from_fn_with_state(metrics, count));
+        .layer(from_fn_with_state(metrics.clone(), count));
     let places = Arc::new(Semaphore::new(limits.connections));
+    let peers = Peers::new(limits.connections);
     let graceful = GracefulShutdown::new();
     // Dropped with this future, so that stopping hard ends the connections too.
     let mut connections = JoinSet::new();
     let mut stopping = pin!(stopping);
     loop {
-        let (stream, place) = tokio::select! {
+        let (stream, address, place) = tokio::select! {
             () = &mut stopping => break,
             Some(_) = connections.join_next() => continue,
             next = accept(&listener, &places) => match next {
                 Some(next) => next,
                 None => continue,
             },
+        };
+        let Some(share) = peers.enter(address.ip()) else {
+            metrics.crowded.inc();
+            tracing::debug!(peer = %address.ip(), "a connection was closed: its peer has half of all places");
+            continue;
         };
         // Replies are small and clients wait for them; without it they work a little slower.
         let _ = stream.set_nodelay(true);
@@ -95,7 +105,7 @@ pub async fn serve(
         connections.spawn(async move {
             // How a client ends its connection is its own affair.
             let _ = connection.await;
-            drop(place);
+            drop((place, share));
         });
     }
     drop(listener);
@@ -105,10 +115,10 @@ pub async fn serve(
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let place = places.clone().acquire_owned().await.ok()?;
     match listener.accept().await {
-        Ok((stream, _)) => Some((stream, place)),
+        Ok((stream, address)) => Some((stream, address, place)),
         Err(error) => {
             tracing::warn!(%error, "a connection could not be accepted");
             tokio::time::sleep(EXHAUSTED).await;

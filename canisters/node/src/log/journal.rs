@@ -166,8 +166,8 @@ impl Journal {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::exec::batch::{Batch, Permissions};
     use crate::log::crash::disk::FaultyDisk;
+    use crate::log::crash::entry;
     use std::io::Read;
     use std::sync::atomic::{AtomicI32, Ordering};
 
@@ -215,23 +215,6 @@ mod tests {
         }
     }
 
-    fn entry(round: u64) -> Entry {
-        let batch = Batch {
-            round,
-            time: round,
-            memory_limit: u64::MAX,
-            canister_limit: u64::MAX,
-            permissions: Permissions::ALL,
-            seed: [0; 32],
-            messages: vec![],
-        };
-        Entry {
-            semantics: Default::default(),
-            checked: None,
-            batch,
-        }
-    }
-
     #[test]
     fn without_open_files_nothing_is_logged_and_the_log_goes_on_when_there_are_some() {
         let disk = Arc::new(Exhausted {
@@ -242,15 +225,15 @@ mod tests {
         let mut journal = Journal::new(disk.clone(), [0; 32]);
         for (failing, number) in [(&disk.create, libc::EMFILE), (&disk.folder, libc::ENFILE)] {
             failing.store(number, Ordering::Relaxed);
-            let refused = journal.append(&entry(1)).unwrap_err();
+            let refused = journal.append(&entry(1, vec![])).unwrap_err();
             assert!(matches!(refused, AppendError::Full(_)), "{refused}");
             failing.store(0, Ordering::Relaxed);
         }
-        journal.append(&entry(1)).unwrap();
+        journal.append(&entry(1, vec![])).unwrap();
         journal.rotate();
         // Any other failure to open one is the end.
         disk.create.store(libc::EIO, Ordering::Relaxed);
-        let broken = journal.append(&entry(2)).unwrap_err();
+        let broken = journal.append(&entry(2, vec![])).unwrap_err();
         assert!(matches!(broken, AppendError::Broken(_)), "{broken}");
     }
 }

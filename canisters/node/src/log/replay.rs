@@ -12,7 +12,12 @@ use crate::wire::hash::Hash;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use thiserror::Error;
+
+/// How long a start replays before it writes a checkpoint. Shorter than a start may take before somebody kills it, so that the next one
+/// has less to replay, and longer than restoring and writing a state of the usual size.
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// File of the data folder that names the version of the node that writes there, for people.
 const VERSION: &str = "version";
@@ -103,8 +108,27 @@ pub struct Recovered {
     pub replayed: u64,
 }
 
-/// Restores the last checkpoint and applies the log after it.
+/// Whether a start that has replayed for so long since its last checkpoint, which took so long to write, writes the next one: in
+/// the end it writes for at most half of the time.
+fn is_due(replayed: Duration, wrote: Duration) -> bool {
+    replayed >= PAUSE.max(wrote)
+}
+
+/// Restores the last checkpoint and applies the log after it. Where that takes long it writes checkpoints on the way, so that a start
+/// that is killed in the middle of it is not for nothing.
+///
+/// # Errors
+/// When what the folder holds cannot be read, or contradicts itself.
 pub fn recover(disk: &Arc<dyn Disk>, executor: Executor) -> Result<Recovered, ReplayError> {
+    recover_when(disk, executor, &mut is_due)
+}
+
+/// As [`recover`]; `due` is asked after each record whether a checkpoint is written, as [`is_due`] is.
+pub fn recover_when(
+    disk: &Arc<dyn Disk>,
+    executor: Executor,
+    due: &mut dyn FnMut(Duration, Duration) -> bool,
+) -> Result<Recovered, ReplayError> {
     let names = disk.list().map_err(read_error("."))?;
     for name in names.iter().filter(|name| name.starts_with(TEMPORARY)) {
         disk.remove(name).map_err(read_error(name))?;
@@ -122,6 +146,10 @@ pub fn recover(disk: &Arc<dyn Disk>, executor: Executor) -> Result<Recovered, Re
         roots,
         replayed: 0,
         by: version,
+        checkpoints,
+        due,
+        since: Instant::now(),
+        wrote: Duration::ZERO,
     };
     let mut segments: Vec<u64> = names.iter().filter_map(|name| segment_round(name)).collect();
     segments.sort_unstable();
@@ -132,6 +160,7 @@ pub fn recover(disk: &Arc<dyn Disk>, executor: Executor) -> Result<Recovered, Re
         machine,
         replayed,
         by: version,
+        checkpoints,
         ..
     } = replay;
     let own = format!("dcanary-node {} ({SEMANTICS})", env!("CARGO_PKG_VERSION"));
@@ -156,16 +185,23 @@ fn write_error(file: &str) -> impl FnOnce(io::Error) -> ReplayError {
     move |source| ReplayError::Write { file, source }
 }
 
-struct Replay {
+struct Replay<'a> {
     machine: Machine,
     fingerprint: Hash,
     roots: BTreeMap<u64, Hash>,
     replayed: u64,
     /// The version that wrote the log, as far as it is known.
     by: Option<String>,
+    checkpoints: Checkpoints,
+    /// See [`recover_when`].
+    due: &'a mut dyn FnMut(Duration, Duration) -> bool,
+    /// When the last checkpoint was there.
+    since: Instant,
+    /// How long writing it took.
+    wrote: Duration,
 }
 
-impl Replay {
+impl Replay<'_> {
     fn segment(&mut self, disk: &dyn Disk, first: u64, last: bool) -> Result<(), ReplayError> {
         let file = segment_name(first);
         let bytes = read_all(disk, &file)
@@ -197,6 +233,7 @@ impl Replay {
                         return Err(corrupt(at, "the record contradicts its header"));
                     }
                     self.apply(&file, &entry)?;
+                    self.checkpoint_when_due()?;
                     at += end;
                 }
                 Next::End if last => return self.settle(disk, &file, &bytes).map_err(write_error(&file)),
@@ -261,6 +298,34 @@ impl Replay {
         self.replayed += 1;
         Ok(())
     }
+
+    /// Writes a checkpoint when it is time. It removes segments only that it covers, and those were read before; the last one stays. That
+    /// records of the last one may not be durable yet does not matter to it, because it is durable itself.
+    fn checkpoint_when_due(&mut self) -> Result<(), ReplayError> {
+        if !(self.due)(self.since.elapsed(), self.wrote) {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        match self.checkpoints.write(self.machine.state()) {
+            Ok(bytes) => {
+                tracing::info!(
+                    round = self.machine.state().round,
+                    bytes,
+                    "checkpoint written during the replay"
+                );
+            }
+            // Nobody knows what is on the disk: nothing is shown of it.
+            Err(error @ CheckpointError::Sync { .. }) => return Err(error.into()),
+            // The log has everything, and the node can be read also where there is no room.
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "no checkpoint could be written during the replay"
+            ),
+        }
+        self.wrote = begun.elapsed();
+        self.since = Instant::now();
+        Ok(())
+    }
 }
 
 /// Removes a file for good: it never comes back beside later ones. First what makes it needless: the name of a checkpoint may not be durable yet,
@@ -283,5 +348,19 @@ fn secure(disk: &dyn Disk, file: &str, bytes: &[u8]) -> io::Result<()> {
             disk.overwrite(file, bytes)
         }
         result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_replay_writes_checkpoints_and_no_more_than_half_of_the_time() {
+        let [little, more, long] = [1, 10, 60].map(Duration::from_secs);
+        assert!(!is_due(little, Duration::ZERO));
+        assert!(is_due(more, little));
+        assert!(!is_due(more, long));
+        assert!(is_due(long, long));
     }
 }

@@ -178,7 +178,7 @@ fn initial_heap(code: &Code) -> Heap {
 }
 
 fn step(
-    machine: &Machine,
+    machine: &mut Machine,
     canister: &Canister,
     call: &Call,
     kind: Contexts,
@@ -191,7 +191,7 @@ fn step(
         // New code sees the version after the change, the old one that before it.
         view.version += 1;
     }
-    run(
+    let result = run(
         &executor.engine,
         Job {
             code: &code.compiled,
@@ -203,12 +203,14 @@ fn step(
             entry,
             keep: true,
         },
-    )
+    );
+    machine.count(&result);
+    result
 }
 
 /// Runs new code for the first time, in a canister that may hold it.
 fn begin_new(
-    machine: &Machine,
+    machine: &mut Machine,
     before: &Canister,
     next: &Canister,
     call: &Call,
@@ -220,7 +222,7 @@ fn begin_new(
 
 /// A canister with fresh code: everything wiped, then the start function and `canister_init`.
 fn begin(
-    machine: &Machine,
+    machine: &mut Machine,
     canister: &Canister,
     code: Arc<Code>,
     call: &Call,
@@ -247,7 +249,7 @@ fn begin(
 
 /// `canister_pre_upgrade` of the old code, then start and `canister_post_upgrade` of the new on the same stable memory.
 fn upgrade(
-    machine: &Machine,
+    machine: &mut Machine,
     canister: &Canister,
     code: Arc<Code>,
     call: &Call,

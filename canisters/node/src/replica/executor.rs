@@ -61,7 +61,11 @@ impl Worker {
                 *self.checked.lock().unwrap_or_else(PoisonError::into_inner) =
                     Some((state.round, state.root()));
             }
-            let view = self.views.publish(state.clone());
+            let view = match self.views.publish(state.clone()) {
+                Ok(view) => view,
+                // It is synced, and the next start executes it again.
+                Err(error) => return self.failure.set(&error.to_string()),
+            };
             self.inbox.report(self.machine.agenda());
             self.wake(&batch.messages, waiting, &view);
             let state = self.machine.state();

@@ -77,7 +77,7 @@ impl Inbox {
         self.0.bell.notify_one();
     }
 
-    /// Takes no more calls. Those that wait are still ordered; calls between canisters go on after the next start.
+    /// Takes no more calls. Those that wait are still ordered; what is under way goes on after the next start.
     pub fn close(&self) {
         self.0.lock().closed = true;
         self.0.bell.notify_one();
@@ -112,16 +112,22 @@ impl Drop for Orders {
 }
 
 impl Orders {
-    /// Waits for something to do after the batch `round`. Takes calls up to a number, and up to a number of bytes beyond the first.
+    /// Waits for something to do after the batch `round`. Takes calls up to a number, and up to a number of bytes beyond the first,
+    /// and none while those of earlier batches wait for their turn. When no more are handed in it takes all at once: one batch
+    /// executes no more of them than another, so that stopping takes no longer the more there are, and the rest waits in the state for
+    /// the next start.
     pub fn wait(&mut self, round: u64, calls: usize, bytes: usize, now: impl Fn() -> u64) -> Work {
         let shared = self.shared.clone();
         let mut state = shared.lock();
         loop {
-            if !state.pending.is_empty() {
-                return Work::Batch(gather(&mut state.pending, calls, bytes));
-            }
             if state.closed {
-                return Work::End;
+                return match gather(&mut state.pending, usize::MAX, usize::MAX) {
+                    rest if rest.is_empty() => Work::End,
+                    rest => Work::Batch(rest),
+                };
+            }
+            if !state.pending.is_empty() && !state.agenda.received {
+                return Work::Batch(gather(&mut state.pending, calls, bytes));
             }
             let pause = match self.due(state.agenda, round, now()) {
                 Some(Duration::ZERO) => {
@@ -172,4 +178,58 @@ fn gather(waiting: &mut VecDeque<Pending>, calls: usize, most: usize) -> Vec<Pen
         taken.push(next);
     }
     taken
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+    use crate::log::crash::rig;
+    use crate::replica::Waiting;
+    use tokio::sync::{Semaphore, oneshot};
+
+    fn pending(number: u64) -> Pending {
+        Pending {
+            message: rig::message(number, rig::canister(), "inc", vec![]),
+            room: Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap(),
+            waiting: Waiting {
+                done: oneshot::channel().0,
+                _place: None,
+            },
+        }
+    }
+
+    /// How many calls are taken.
+    fn taken(work: Work) -> usize {
+        match work {
+            Work::Batch(calls) => calls.len(),
+            Work::End => panic!("it ended"),
+        }
+    }
+
+    #[test]
+    fn no_calls_are_taken_while_some_wait_in_the_state_and_all_at_once_when_no_more_come() {
+        let inbox = Inbox::new(Agenda::default());
+        let mut orders = inbox.orders();
+        let agenda = |round, received| Agenda {
+            round,
+            busy: received,
+            received,
+            wake: None,
+        };
+        for number in 0..3 {
+            inbox.submit(pending(number)).unwrap();
+        }
+        inbox.report(agenda(1, true));
+        assert_eq!(taken(orders.wait(1, 2, 1_000, || 0)), 0);
+        inbox.report(agenda(2, false));
+        assert_eq!(taken(orders.wait(2, 2, 1_000, || 0)), 2);
+        for number in 3..6 {
+            inbox.submit(pending(number)).unwrap();
+        }
+        inbox.report(agenda(3, true));
+        inbox.close();
+        assert_eq!(taken(orders.wait(3, 2, 1_000, || 0)), 4);
+        assert!(matches!(orders.wait(4, 2, 1_000, || 0), Work::End));
+    }
 }

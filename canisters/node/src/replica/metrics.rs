@@ -57,6 +57,8 @@ pub struct Metrics {
     pub requests: Family<RequestLabels, Counter>,
     /// Refusals by quota.
     pub refusals: Refusals,
+    /// Connections that were closed at once because their peer had its share.
+    pub crowded: Counter,
     batches: Counter,
     messages: Counter,
     executions: Family<KindLabels, Counter>,
@@ -82,6 +84,12 @@ impl Default for Metrics {
         registry.register("http_requests", "Requests over HTTP", requests.clone());
         let refusals = Family::default();
         registry.register("quota_refusals", "Refusals by quota", refusals.clone());
+        let crowded = Counter::default();
+        registry.register(
+            "connections_refused",
+            "Connections closed at once because their peer had half of all",
+            crowded.clone(),
+        );
         let batches = Counter::default();
         registry.register("batches", "Batches executed", batches.clone());
         let messages = Counter::default();
@@ -115,6 +123,7 @@ impl Default for Metrics {
         Self {
             requests,
             refusals,
+            crowded,
             batches,
             messages,
             executions,

@@ -347,8 +347,8 @@ impl Replica {
         INBOX_BYTES - self.room.available_permits()
     }
 
-    /// Executes what was handed in, writes a checkpoint, ends the threads. Calls between canisters that are under way go on after
-    /// the next start. Blocks.
+    /// Orders what was handed in and executes of it what a batch may, writes a checkpoint, ends the threads. What is left of it, and
+    /// calls between canisters that are under way, go on after the next start. Blocks.
     pub fn stop(&self) {
         self.inbox.close();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -1,8 +1,9 @@
-//! Calls between canisters that are under way: what waits to be executed, what waits for an answer.
+//! What is under way: messages of users and calls between canisters that wait to be executed, and calls that wait for an answer.
 //!
 //! Source: IC interface specification, "Call contexts" and "Message execution". Everything has a number from one counter, and is
 //! found by the canister that it belongs to and that number. The tries hash what they hold, so [`Calls::hash`] covers it all.
 
+use super::ingress::Ingress;
 use super::request::Outcome;
 use crate::cert::trie::{Hash, Subtree, Trie};
 use ic_principal::Principal;
@@ -191,6 +192,8 @@ pub struct Calls {
     pub stops: Trie<Arc<Stop>>,
     /// Those who wait for randomness, all of the management canister.
     pub draws: Trie<Arc<Draw>>,
+    /// Messages of users that are ordered and wait for their turn, all of the management canister: there is one order for all of them.
+    pub ingress: Trie<Arc<Ingress>>,
 }
 
 impl Default for Calls {
@@ -204,6 +207,7 @@ impl Default for Calls {
             callbacks: Trie::default(),
             stops: Trie::default(),
             draws: Trie::default(),
+            ingress: Trie::default(),
         }
     }
 }
@@ -239,6 +243,7 @@ impl Calls {
             self.callbacks.hash(),
             self.stops.hash(),
             self.draws.hash(),
+            self.ingress.hash(),
         ] {
             hasher.update(hash);
         }
@@ -286,7 +291,7 @@ macro_rules! hashed {
         }
     )*};
 }
-hashed!(Request Response Context Callback Stop Draw);
+hashed!(Request Response Context Callback Stop Draw Ingress);
 
 #[cfg(test)]
 mod tests {

@@ -6,6 +6,7 @@ pub mod calls;
 pub mod canister;
 pub mod chunks;
 pub mod history;
+pub mod ingress;
 pub mod logs;
 pub mod request;
 

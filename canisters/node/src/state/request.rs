@@ -62,9 +62,11 @@ pub struct Record {
     pub effective: Principal,
     /// Until when it is kept: as long as it could be sent again, and a while after it ended.
     pub expiry: u64,
-    /// How it ended; `None` while it is processed. It is never seen before that, because a message begins in the batch that orders
-    /// it: the status `received` does not occur.
+    /// How it ended; `None` while it waits for its turn or is processed.
     pub outcome: Option<Outcome>,
+    /// Whether it waits for its turn: nothing of it has been executed yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub received: bool,
     /// Whether what it ended with was given up, because too much of that was kept: its status is `done`, and the outcome is empty.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub done: bool,
@@ -93,6 +95,7 @@ impl Record {
     pub fn tree(&self) -> Tree {
         match &self.outcome {
             _ if self.done => Tree::map([("status", Tree::leaf("done"))]),
+            None if self.received => Tree::map([("status", Tree::leaf("received"))]),
             None => Tree::map([("status", Tree::leaf("processing"))]),
             Some(Outcome::Replied(reply)) => {
                 Tree::map([("status", Tree::leaf("replied")), ("reply", Tree::leaf(reply))])

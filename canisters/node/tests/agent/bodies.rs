@@ -38,12 +38,15 @@ async fn answer(connection: &mut TcpStream, within: Duration) -> Option<String> 
 
 #[tokio::test]
 async fn a_body_waits_until_there_is_room_for_it_and_a_small_one_never() {
-    let config = Config::ephemeral().bodies(MAX).connections(8, LONG, LONG);
+    let config = Config::ephemeral().bodies(MAX).connections(16, LONG, LONG);
     let node = Node::start(config).await.unwrap();
-    let mut largest = begin(&node, &format!("content-length: {MAX}")).await;
+    let mut largest = begin(&node, &format!("content-length: {MAX}\r\nexpect: 100-continue")).await;
+    // It is told to go on when it has its room and its body is read.
+    let mut told = [0; 25];
+    let read = tokio::time::timeout(20 * LITTLE, largest.read_exact(&mut told)).await;
+    read.expect("it waits").unwrap();
+    assert_eq!(&told, b"HTTP/1.1 100 Continue\r\n\r\n");
     largest.write_all(b"abc").await.unwrap();
-    // The node has read what came, before others come.
-    tokio::time::sleep(LITTLE).await;
     let mut large = send(&node, 100_000).await;
     let mut parts = begin(&node, "transfer-encoding: chunked").await;
     parts.write_all(b"3\r\nabc\r\n0\r\n\r\n").await.unwrap();

@@ -5,7 +5,7 @@ use dcanary_node::{Config, Node};
 use ic_agent::identity::AnonymousIdentity;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 const LONG: Duration = Duration::from_mins(10);
 const SHORT: Duration = Duration::from_millis(200);
@@ -14,6 +14,13 @@ async fn node(at_once: usize, head: Duration, body: Duration) -> Node {
     Node::start(Config::ephemeral().connections(at_once, head, body))
         .await
         .unwrap()
+}
+
+/// A connection from another address of this machine: 127.0.0.2 and so on are its own too.
+async fn connect_from(peer: u8, node: &Node) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, peer], 0).into()).unwrap();
+    socket.connect(node.address()).await.unwrap()
 }
 
 /// What the node sends until it closes the connection.
@@ -55,10 +62,7 @@ async fn a_body_that_does_not_end_is_answered_with_a_time_out() {
 #[tokio::test]
 async fn silent_connections_take_all_places_only_until_their_time_is_up() {
     let node = node(2, SHORT, LONG).await;
-    let silent = [
-        TcpStream::connect(node.address()).await.unwrap(),
-        TcpStream::connect(node.address()).await.unwrap(),
-    ];
+    let silent = [connect_from(2, &node).await, connect_from(3, &node).await];
     // It is answered when the places are free again.
     let client = agent(&node.url(), node.root_key(), AnonymousIdentity);
     let answer = tokio::time::timeout(Duration::from_secs(20), client.status());
@@ -91,14 +95,67 @@ async fn more_connections_than_allowed_are_not_served_at_once() {
     node.shutdown().await.unwrap();
 }
 
+const ASK: &[u8] = b"GET /api/v2/status HTTP/1.1\r\nhost: x\r\n\r\n";
+
+/// Asks for the status, and leaves the connection open.
+async fn ask(connection: &mut TcpStream) {
+    let mut answer = [0; 12];
+    connection.write_all(ASK).await.unwrap();
+    let answered = connection.read_exact(&mut answer);
+    let answered = tokio::time::timeout(Duration::from_secs(20), answered).await;
+    answered.expect("it is not answered").unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+}
+
+#[tokio::test]
+async fn one_peer_has_half_of_the_connections_and_others_are_answered_meanwhile() {
+    let node = node(4, LONG, LONG).await;
+    let mut held = vec![connect_from(2, &node).await, connect_from(2, &node).await];
+    for connection in &mut held {
+        ask(connection).await;
+    }
+    // What it opens more is closed at once, however often it does.
+    for _ in 0..5 {
+        assert_eq!(rest(connect_from(2, &node).await).await, "");
+    }
+    let mut others = [connect_from(1, &node).await, connect_from(3, &node).await];
+    for connection in &mut others {
+        ask(connection).await;
+    }
+    drop(others);
+    let text = reqwest::get(format!("{}/metrics", node.url())).await.unwrap();
+    let text = text.text().await.unwrap();
+    assert!(
+        text.contains("dcanary_node_connections_refused_total 5\n"),
+        "{text}"
+    );
+    // One of its own that ends makes room for the next.
+    let ended = held.pop().unwrap();
+    drop(ended);
+    let next = async {
+        loop {
+            let mut connection = connect_from(2, &node).await;
+            let mut answer = [0; 12];
+            let _ = connection.write_all(ASK).await;
+            if connection.read_exact(&mut answer).await.is_ok() {
+                return answer;
+            }
+        }
+    };
+    let next = tokio::time::timeout(Duration::from_secs(20), next);
+    assert_eq!(&next.await.expect("there is no room"), b"HTTP/1.1 200");
+    drop(held);
+    node.shutdown().await.unwrap();
+}
+
 #[tokio::test]
 async fn clients_that_do_not_read_take_all_places_only_until_their_time_is_up() {
     let config = Config::ephemeral().connections(2, LONG, LONG).unread(SHORT);
     let node = Node::start(config).await.unwrap();
     let ask = b"GET /api/v2/status HTTP/1.1\r\nhost: x\r\n\r\n".repeat(1_000);
     let mut deaf = Vec::new();
-    for _ in 0..2 {
-        let mut connection = TcpStream::connect(node.address()).await.unwrap();
+    for peer in [2, 3] {
+        let mut connection = connect_from(peer, &node).await;
         // Until the node takes no more, because it cannot get rid of its answers, or ends the connection.
         while let Ok(Ok(())) = tokio::time::timeout(SHORT, connection.write_all(&ask)).await {}
         deaf.push(connection);

@@ -6,7 +6,6 @@ use dcanary_node::{Config, Node};
 use ic_agent::Agent;
 use ic_agent::identity::AnonymousIdentity;
 use ic_management_canister_types::CanisterInstallMode;
-use std::time::Duration;
 use tokio::task::JoinHandle;
 
 /// Decides which messages it takes, and loops in queries.
@@ -30,13 +29,17 @@ async fn network() -> (Network, Agent) {
 
 type Loop = JoinHandle<Result<Vec<u8>, ic_agent::AgentError>>;
 
-async fn loop_in(agent: &Agent, canister: Principal) -> Vec<Loop> {
+/// Queries of one canister that loop.
+const LOOPS: u32 = 8;
+
+/// Makes a canister loop in several queries, besides others that run or wait.
+async fn loop_in(network: &Network, agent: &Agent, canister: Principal, others: u32) -> Vec<Loop> {
     let ask = |_| {
         let agent = agent.clone();
         tokio::spawn(async move { query(&agent, canister, "loop_in_query").await })
     };
-    let loops = (0..8).map(ask).collect();
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    let loops: Vec<Loop> = (0..LOOPS).map(ask).collect();
+    wait_for_queries(&network.node, others + LOOPS).await;
     loops
 }
 
@@ -55,8 +58,8 @@ async fn two_canisters_that_loop_do_not_delay_the_query_of_a_third() {
     let good = deploy(&agent).await;
     let evil = [deploy(&agent).await, deploy(&agent).await];
     let mut loops = Vec::new();
-    for canister in evil {
-        loops.extend(loop_in(&agent, canister).await);
+    for (canister, others) in evil.into_iter().zip([0, LOOPS]) {
+        loops.extend(loop_in(&network, &agent, canister, others).await);
     }
     query(&agent, good, "get").await.unwrap();
     still_at_work(&loops);
@@ -71,7 +74,7 @@ async fn queries_that_loop_delay_neither_an_update_that_is_inspected_nor_an_upgr
     install(&agent, canister, &code, CanisterInstallMode::Install)
         .await
         .unwrap();
-    let loops = loop_in(&agent, canister).await;
+    let loops = loop_in(&network, &agent, canister, 0).await;
     update(&agent, canister, "hello").await.unwrap();
     install(&agent, canister, &counter(), CanisterInstallMode::Reinstall)
         .await

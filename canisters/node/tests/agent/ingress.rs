@@ -6,7 +6,7 @@ use ic_agent::Identity;
 use ic_agent::agent::EnvelopeContent;
 use ic_agent::identity::{AnonymousIdentity, BasicIdentity};
 use ic_management_canister_types::CanisterIdRecord;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 fn in_minutes(minutes: i64) -> u64 {
     let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap();
@@ -220,7 +220,7 @@ async fn a_canister_that_loops_does_not_block_the_queries_of_others() {
             tokio::spawn(async move { query(&agent, evil, "loop_in_query").await })
         })
         .collect();
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    wait_for_queries(&network.node, 4).await;
     query(&agent, good, "get").await.unwrap();
     assert!(
         loops.iter().any(|task| !task.is_finished()),

@@ -4,24 +4,6 @@ use crate::network::*;
 use dcanary_node::{Config, Node, Quota, Quotas};
 use ic_agent::identity::AnonymousIdentity;
 
-/// The value of a figure, by its name and labels.
-fn figure(text: &str, name: &str) -> f64 {
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("no {name} in {text}"))
-        .parse()
-        .unwrap()
-}
-
-async fn scrape(node: &Node) -> String {
-    let answer = reqwest::get(format!("{}/metrics", node.url())).await.unwrap();
-    assert_eq!(answer.status(), 200);
-    let kind = answer.headers()["content-type"].to_str().unwrap().to_owned();
-    assert!(kind.starts_with("application/openmetrics-text"), "{kind}");
-    answer.text().await.unwrap()
-}
-
 #[tokio::test]
 async fn the_figures_show_what_the_node_has_done() {
     let folder = tempfile::tempdir().unwrap();

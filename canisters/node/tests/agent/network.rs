@@ -7,6 +7,7 @@ use ic_management_canister_types::{
     CanisterIdRecord, CanisterInstallMode, InstallCodeArgs, ProvisionalCreateCanisterWithCyclesArgs,
 };
 use std::sync::Once;
+use std::time::Duration;
 
 /// A running node.
 pub struct Network {
@@ -135,4 +136,40 @@ pub async fn query(
 /// The three counters of the counter canister: heap, global, stable.
 pub fn counts(reply: &[u8]) -> [u64; 3] {
     std::array::from_fn(|at| u64::from_le_bytes(reply[at * 8..at * 8 + 8].try_into().unwrap()))
+}
+
+/// The value of a figure, by its name and labels.
+pub fn figure(text: &str, name: &str) -> f64 {
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no {name} in {text}"))
+        .parse()
+        .unwrap()
+}
+
+pub async fn scrape(node: &Node) -> String {
+    scrape_by(&reqwest::Client::new(), node).await
+}
+
+async fn scrape_by(client: &reqwest::Client, node: &Node) -> String {
+    let request = client.get(format!("{}/metrics", node.url()));
+    let answer = request.send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let kind = answer.headers()["content-type"].to_str().unwrap().to_owned();
+    assert!(kind.starts_with("application/openmetrics-text"), "{kind}");
+    answer.text().await.unwrap()
+}
+
+/// Waits until so many queries run or wait.
+pub async fn wait_for_queries(node: &Node, wanted: u32) {
+    // One connection, of which a peer has not many.
+    let client = reqwest::Client::new();
+    let there = async {
+        while figure(&scrape_by(&client, node).await, "dcanary_node_queries") < f64::from(wanted) {
+            tokio::task::yield_now().await;
+        }
+    };
+    let there = tokio::time::timeout(Duration::from_mins(1), there).await;
+    there.expect("the queries do not come");
 }

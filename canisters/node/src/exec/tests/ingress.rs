@@ -1,8 +1,7 @@
-//! What is kept of how messages ended.
+//! Which messages of users a batch executes, and what is kept of how they ended.
 
 use super::*;
 use crate::state::request::Record;
-use ic_error_types::ErrorCode;
 
 /// Replies two MiB.
 const TALKER: &str = r#"(module
@@ -20,7 +19,32 @@ impl World {
     fn record(&self, request: &Hash) -> &Record {
         self.machine.state().requests.get(request).unwrap()
     }
+
+    /// How many of these wait for their turn.
+    fn received(&self, messages: &[Ingress]) -> usize {
+        let waits = |message: &&Ingress| self.record(&message.id).received;
+        messages.iter().filter(waits).count()
+    }
+
+    /// What the heap of the counter canister says after an increment.
+    fn counted(&self, message: &Ingress) -> u64 {
+        let reply = self.outcome(&message.id).unwrap().unwrap();
+        u64::from_le_bytes(reply[..8].try_into().unwrap())
+    }
 }
+
+/// The counter canister, where a batch executes one message that uses instructions.
+fn one_by_one() -> World {
+    let mut world = World::with_limits(Limits {
+        update: 1_000_000,
+        ingress_instructions: 1,
+        ..Limits::default()
+    });
+    world.install(COUNTER, CanisterInstallMode::Install, b"").unwrap();
+    world
+}
+
+const COUNTER: &str = include_str!("../../../tests/canisters/counter.wat");
 
 fn message(number: u64, method: &str) -> Ingress {
     Ingress {
@@ -65,18 +89,131 @@ fn the_oldest_of_too_many_replies_are_given_up_and_what_was_executed_is_not_exec
 }
 
 #[test]
-fn a_batch_with_too_many_replies_refuses_the_rest_of_its_messages() {
+fn a_batch_with_too_many_replies_leaves_the_rest_of_its_messages_to_the_next() {
     let mut world = World::running(TALKER);
     let mut messages: Vec<_> = (0..14).map(|number| message(number, "talk")).collect();
     messages.push(message(14, "short"));
     world.apply(messages.clone());
-    let refused = messages.iter().filter(|message| {
-        let outcome = world.outcome(&message.id).unwrap();
-        outcome.is_err_and(|reject| reject.error == ErrorCode::IngressHistoryFull)
+    assert_eq!(world.received(&messages), 3);
+    world.tick(0);
+    assert_eq!(world.received(&messages), 0);
+    for message in &messages {
+        world.outcome(&message.id).unwrap().unwrap();
+    }
+}
+
+#[test]
+fn a_batch_begins_no_message_beyond_its_instructions_and_the_next_ones_go_on_in_order() {
+    let mut world = one_by_one();
+    let looping = message(0, "loop");
+    let mut messages: Vec<_> = (1..4).map(|number| message(number, "inc")).collect();
+    messages.insert(0, looping.clone());
+    world.apply(messages.clone());
+    assert_eq!(code(world.outcome(&looping.id).unwrap()), "IC0522");
+    assert_eq!(world.received(&messages), 3);
+    assert!(world.machine.agenda().busy && world.machine.agenda().received);
+    // What comes meanwhile is executed after what waits.
+    let late = message(4, "inc");
+    world.apply(vec![late.clone()]);
+    messages.push(late);
+    for left in (0..3).rev() {
+        assert_eq!(world.received(&messages), left + 1);
+        assert_eq!(world.machine.late().len(), 1);
+        world.tick(0);
+    }
+    let counts: Vec<_> = messages[1..]
+        .iter()
+        .map(|message| world.counted(message))
+        .collect();
+    assert_eq!(counts, [1, 2, 3, 4]);
+    assert!(!world.machine.agenda().busy && !world.machine.agenda().received);
+    world.assert_replayed();
+}
+
+#[test]
+fn messages_that_use_few_instructions_are_executed_in_the_batch_that_brings_them() {
+    let mut world = World::running(COUNTER);
+    let messages: Vec<_> = (0..100).map(|number| message(number, "inc")).collect();
+    world.apply(messages.clone());
+    assert_eq!(world.counted(&messages[99]), 100);
+}
+
+#[test]
+fn what_waits_is_shown_as_received_and_is_executed_once_however_often_it_is_sent() {
+    let mut world = one_by_one();
+    let [first, second] = [0, 1].map(|number| message(number, "inc"));
+    world.apply(vec![first.clone(), second.clone(), second.clone()]);
+    let shown = format!("{:?}", world.record(&second.id).tree());
+    assert!(
+        shown.contains(&format!("{:?}", crate::cert::tree::Tree::leaf("received"))),
+        "{shown}"
+    );
+    world.apply(vec![second.clone()]);
+    assert_eq!(world.counted(&second), 2);
+    world.tick(0);
+    assert_eq!(world.counted(&second), 2);
+    let last = message(2, "inc");
+    world.apply(vec![last.clone()]);
+    assert_eq!(world.counted(&last), 3);
+}
+
+#[test]
+fn what_expires_before_its_turn_is_rejected_and_what_expires_at_its_turn_is_executed() {
+    let mut world = one_by_one();
+    let until = |number, expiry| Ingress {
+        expiry,
+        ..message(number, "inc")
+    };
+    let messages = [
+        message(0, "inc"),
+        until(1, 50_000),
+        until(2, 60_000),
+        until(3, 69_999),
+    ];
+    world.apply(messages.to_vec());
+    world.tick(50_000);
+    assert_eq!(world.counted(&messages[1]), 2);
+    world.tick(60_000);
+    assert_eq!(world.counted(&messages[2]), 3);
+    world.tick(70_000);
+    assert_eq!(code(world.outcome(&messages[3].id).unwrap()), "IC0202");
+    assert!(!world.machine.agenda().busy);
+    world.assert_replayed();
+}
+
+#[test]
+fn the_instructions_of_an_install_are_counted_too() {
+    let mut world = one_by_one();
+    let looping = r#"(module (func (export "canister_init") (loop $again (br $again))))"#;
+    let arg = Encode!(&Install {
+        mode: CanisterInstallMode::Reinstall,
+        canister_id: id(),
+        wasm_module: serde_bytes::Bytes::new(&wat::parse_str(looping).unwrap()),
+        arg: serde_bytes::Bytes::new(b""),
+    })
+    .unwrap();
+    world.machine.executor.limits.install = 1_000_000;
+    let install = Ingress {
+        canister: Principal::management_canister(),
+        arg: arg.into(),
+        ..message(0, "install_code")
+    };
+    let after = message(1, "inc");
+    world.apply(vec![install.clone(), after.clone()]);
+    assert_eq!(code(world.outcome(&install.id).unwrap()), "IC0522");
+    assert_eq!(world.received(&[after]), 1);
+}
+
+#[test]
+fn the_root_covers_what_waits() {
+    let roots = [b"one", b"two"].map(|arg| {
+        let mut world = one_by_one();
+        let waits = Ingress {
+            arg: arg.as_slice().into(),
+            ..message(1, "inc")
+        };
+        world.apply(vec![message(0, "inc"), waits]);
+        world.machine.state().root()
     });
-    assert_eq!(refused.count(), 3);
-    // The next batch has room again.
-    let next = message(15, "short");
-    world.apply(vec![next.clone()]);
-    assert_eq!(world.outcome(&next.id).unwrap().unwrap().len(), 1);
+    assert_ne!(roots[0], roots[1]);
 }

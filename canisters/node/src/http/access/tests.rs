@@ -66,6 +66,7 @@ fn state() -> &'static State {
             effective: one_canister(),
             expiry: 1,
             outcome: Some(Outcome::Replied(vec![1])),
+            received: false,
             done: false,
         };
         let creation = Record {

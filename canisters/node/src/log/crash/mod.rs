@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod disk;
+pub mod end;
 mod made;
 pub mod relays;
 pub mod rig;
+mod starts;
 
 use super::codec::Entry;
 use super::disk::{Disk, write_atomically};
@@ -12,6 +14,7 @@ use super::format::held;
 use super::journal::{AppendError, Journal};
 use super::replay::ReplayError;
 use crate::exec::batch::{Batch, Permissions};
+use crate::exec::limits::Limits;
 use crate::wire::hash::sha256;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -83,8 +86,9 @@ fn a_disk_that_only_pretends_to_sync_is_noticed() {
     assert!(noticed > 30, "only {noticed} of 40");
 }
 
-fn entry(round: u64, messages: Vec<crate::exec::batch::Ingress>) -> Entry {
-    let fingerprint = executor().limits.fingerprint();
+/// A record as a node of these semantics writes it.
+pub fn entry(round: u64, messages: Vec<crate::exec::batch::Ingress>) -> Entry {
+    let fingerprint = Limits::default().fingerprint();
     let batch = Batch {
         round,
         time: round * 10,

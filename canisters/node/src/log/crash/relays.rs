@@ -1,7 +1,7 @@
 //! Calls between canisters that are under way when the crash comes: each is carried out to its end, and once.
 
 use super::rig::{self, message};
-use crate::exec::batch::{Batch, Ingress, Permissions};
+use crate::exec::batch::Ingress;
 use crate::exec::call::{Call, Executor};
 use crate::exec::machine::Machine;
 use crate::state::State;
@@ -69,7 +69,8 @@ fn counted(executor: &Executor, state: &State) -> u64 {
 }
 
 /// Whether what was sent is under way or answered, and in the end all of it has been executed once and answered.
-pub fn verify(executor: &Executor, state: &State, sent: &BTreeSet<Hash>) -> Result<(), String> {
+pub fn verify(end: &Machine, state: &State, sent: &BTreeSet<Hash>) -> Result<(), String> {
+    let executor = &end.executor;
     let answered = |state: &State| {
         let known = state.requests.iter().filter(|(id, _)| sent.contains(*id));
         let outcomes: Vec<_> = known.map(|(_, record)| record.outcome.clone()).collect();
@@ -90,20 +91,8 @@ pub fn verify(executor: &Executor, state: &State, sent: &BTreeSet<Hash>) -> Resu
             "{known} calls, {done} answered, {count} executed; {wrong:?}"
         ));
     }
-    let mut machine = Machine::new(executor.clone(), state.clone());
-    while machine.agenda().busy {
-        machine.apply(&Batch {
-            round: machine.state().round + 1,
-            time: machine.state().time + 1,
-            memory_limit: u64::MAX,
-            canister_limit: u64::MAX,
-            permissions: Permissions::ALL,
-            seed: [0; 32],
-            messages: vec![],
-        });
-    }
-    let (_, done, wrong) = answered(machine.state());
-    let count = counted(executor, machine.state());
+    let (_, done, wrong) = answered(end.state());
+    let count = counted(executor, end.state());
     if !wrong.is_empty() || (done, count) != (known, known) {
         return Err(format!(
             "of {known} calls {done} were answered and {count} executed; {wrong:?}"

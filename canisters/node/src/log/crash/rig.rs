@@ -2,15 +2,17 @@
 //! after each crash what clients had been told.
 
 use super::disk::FaultyDisk;
+use super::end::{in_the_end, incremented};
 pub use super::made::{canister, counter, creation, message, setup};
 use super::relays;
 use crate::exec::batch::{Batch, Ingress, Permissions};
 use crate::exec::call::{Call, Executor, Network};
 use crate::exec::limits::Limits;
+use crate::exec::machine::Machine;
 use crate::log::codec::Entry;
 use crate::log::disk::Disk;
 use crate::log::journal::AppendError;
-use crate::log::replay::{Recovered, ReplayError, recover};
+use crate::log::replay::{Recovered, ReplayError, recover, recover_when};
 use crate::state::State;
 use crate::state::request::Outcome;
 use crate::wasm::engine::Engine;
@@ -139,8 +141,25 @@ impl Rig {
         let mut limits = Limits::default();
         if self.relays {
             limits.messages = 2;
+            // One message of a user that uses instructions, so that some wait at every crash.
+            limits.ingress_instructions = 1;
         }
-        recover(&disk, executor_with(limits))
+        // Some of those that replay write checkpoints while they do.
+        let mut random = StdRng::seed_from_u64(self.disk.operations());
+        let mut due = |_, _| self.relays && random.random_bool(0.2);
+        recover_when(&disk, executor_with(limits), &mut due)
+    }
+
+    /// Whether every increment that is in a state is executed in the end, and once.
+    fn verify_end(&self, state: &State, end: &Machine) -> Result<(), String> {
+        let sent = &self.clients.sent;
+        let requests = state.requests.iter();
+        let known = requests.filter(|(id, _)| sent.contains(*id)).count() as u64;
+        let count = shown(&end.executor, end.state()).unwrap_or(0);
+        if (incremented(end.state(), sent), count) != (known, known) {
+            return Err(format!("of {known} increments {count} are executed in the end"));
+        }
+        Ok(())
     }
 
     fn batch(&mut self, state: &State, ahead: u64) -> Vec<Ingress> {
@@ -234,7 +253,12 @@ impl Rig {
         let (mut round, mut time) = (machine.state().round, machine.state().time);
         let mut checked = None;
         for _ in 0..batches {
-            let messages = self.batch(machine.state(), u64::from(waiting.is_some()));
+            // While some wait, the orderer orders no further ones.
+            let messages = if machine.agenda().received {
+                vec![]
+            } else {
+                self.batch(machine.state(), u64::from(waiting.is_some()))
+            };
             let batch = Batch {
                 round: round + 1,
                 time: time + 1,
@@ -284,7 +308,7 @@ impl Rig {
         }
     }
 
-    fn execute(&mut self, machine: &mut crate::exec::machine::Machine, batch: &Batch) {
+    fn execute(&mut self, machine: &mut Machine, batch: &Batch) {
         machine.apply(batch);
         let state = machine.state();
         for id in batch
@@ -322,11 +346,7 @@ impl Rig {
                 other => return Err(format!("acknowledged {outcome:?}, now {other:?}")),
             }
         }
-        let executed = state
-            .requests
-            .iter()
-            .filter(|(id, _)| self.clients.sent.contains(*id))
-            .count() as u64;
+        let executed = incremented(state, &self.clients.sent);
         let count = shown(&node.machine.executor, state).unwrap_or(0);
         if count != executed {
             return Err(format!(
@@ -336,7 +356,9 @@ impl Rig {
         if count < self.clients.seen {
             return Err(format!("somebody saw {}, now it is {count}", self.clients.seen));
         }
-        relays::verify(&node.machine.executor, state, &self.clients.relayed)?;
+        let end = in_the_end(&node.machine.executor, state);
+        relays::verify(&end, state, &self.clients.relayed)?;
+        self.verify_end(state, &end)?;
         let made: BTreeSet<Hash> = setup()
             .into_iter()
             .chain(relays::setup())

@@ -1,8 +1,9 @@
-//! Calls between canisters in a checkpoint. They are few and small beside the canisters, so each checkpoint has all of them.
+//! Calls between canisters, and messages of users that wait, in a checkpoint. They are few and small beside the canisters, so each checkpoint has all of them.
 
 use super::FormatError;
 use crate::cert::trie::{Subtree, Trie};
 use crate::state::calls::{Callback, Calls, Context, Draw, Request, Response, Stop, parse};
+use crate::state::ingress::Ingress;
 use ic_principal::Principal;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
@@ -21,6 +22,9 @@ pub struct CallsDescription {
     callbacks: Entries<Callback>,
     stops: Entries<Stop>,
     draws: Entries<Draw>,
+    /// None in a checkpoint of a version in which they did not wait.
+    #[serde(default)]
+    ingress: Entries<Ingress>,
 }
 
 impl Default for CallsDescription {
@@ -41,6 +45,7 @@ impl CallsDescription {
             callbacks: entries(&calls.callbacks),
             stops: entries(&calls.stops),
             draws: entries(&calls.draws),
+            ingress: entries(&calls.ingress),
         }
     }
 
@@ -55,6 +60,7 @@ impl CallsDescription {
             callbacks: trie(self.callbacks)?,
             stops: trie(self.stops)?,
             draws: trie(self.draws)?,
+            ingress: trie(self.ingress)?,
         })
     }
 }

@@ -1,7 +1,7 @@
 //! Reading a checkpoint.
 
 use super::blobs::blobs;
-use super::{Description, FormatError, MAGIC, OLD_MAGIC, PageChange, decode_global};
+use super::{Description, FormatError, MAGIC, OLD_MAGICS, PageChange, decode_global};
 use crate::heap::pages::PageMap;
 use crate::heap::stable::{MAX_STABLE_PAGES, Stable};
 use crate::heap::wasm_memory::{Heap, MAX_HEAP_PAGES};
@@ -47,7 +47,8 @@ impl<R: Read> Reader<R> {
     }
 
     fn description(&mut self) -> Result<Vec<u8>, FormatError> {
-        if ![*MAGIC, *OLD_MAGIC].contains(&self.take::<8>()?) {
+        let magic = self.take::<8>()?;
+        if magic != *MAGIC && !OLD_MAGICS.contains(&&magic) {
             return Err(FormatError::Magic);
         }
         Ok(self.blob()?)

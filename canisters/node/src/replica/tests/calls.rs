@@ -57,7 +57,7 @@ fn batch(round: u64, messages: Vec<Ingress>) -> Batch {
 
 fn start(machine: Machine, durability: Option<Durability>) -> Replica {
     let keys = Arc::new(Keys::generate().unwrap());
-    let views = Arc::new(Views::new(keys, machine.state().clone(), 0));
+    let views = Arc::new(Views::new(keys, machine.state().clone(), 0).unwrap());
     Replica::start(machine, views, durability, Policy::default()).unwrap()
 }
 

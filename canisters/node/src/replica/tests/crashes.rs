@@ -29,7 +29,7 @@ fn note(rig: &mut Rig, id: Hash, answer: Answer) {
 
 /// Lives until the disk crashes or the calls are done, and ends the threads.
 fn live(rig: &mut Rig, node: Recovered, random: &mut StdRng) {
-    let views = Arc::new(Views::new(keys(), node.machine.state().clone(), 0));
+    let views = Arc::new(Views::new(keys(), node.machine.state().clone(), 0).unwrap());
     let durability = Durability {
         journal: node.journal,
         checkpoints: node.checkpoints,

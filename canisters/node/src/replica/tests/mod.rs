@@ -11,6 +11,7 @@ mod managed;
 mod quotas;
 mod shown;
 mod threads;
+mod turns;
 
 use crate::exec::batch::Ingress;
 use crate::log::crash::disk::FaultyDisk;

@@ -2,6 +2,7 @@
 
 use super::Running;
 use crate::cert::keys::Keys;
+use crate::cert::remote::remote;
 use crate::cert::view::Views;
 use crate::exec::machine::Machine;
 use crate::log::crash::rig::{self, Rig};
@@ -10,6 +11,7 @@ use crate::state::State;
 use candid::{CandidType, Encode};
 use ic_principal::Principal;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 #[derive(CandidType)]
@@ -23,7 +25,7 @@ async fn an_executor_that_panics_fails_the_node_without_another_order() {
         ..State::default()
     };
     let keys = Arc::new(Keys::generate().unwrap());
-    let views = Arc::new(Views::new(keys, state.clone(), 0));
+    let views = Arc::new(Views::new(keys, state.clone(), 0).unwrap());
     let replica = Replica::start(
         Machine::new(rig::executor(), state),
         views,
@@ -45,6 +47,24 @@ async fn an_executor_that_panics_fails_the_node_without_another_order() {
 }
 
 #[tokio::test]
+async fn a_signer_that_cannot_sign_ends_the_node_and_nothing_is_answered_without_a_signature() {
+    let (keys, away) = remote();
+    let machine = Machine::new(rig::executor(), State::default());
+    let views = Arc::new(Views::new(Arc::new(keys), State::default(), 0).unwrap());
+    let replica = Replica::start(machine, views, None, Policy::default()).unwrap();
+    away.store(true, Ordering::Relaxed);
+    let call = rig::message(1, rig::canister(), "inc", vec![]);
+    let answer = replica.submit(call, None).unwrap();
+    assert!(answer.await.is_err(), "it was answered");
+    let failure = tokio::time::timeout(Duration::from_mins(1), replica.failure.wait()).await;
+    assert_eq!(
+        &*failure.unwrap(),
+        "the signer of certificates cannot sign: it is away"
+    );
+    replica.stop();
+}
+
+#[tokio::test]
 async fn a_failed_node_says_so_in_its_status() {
     let running = Running::start().await;
     running.node.fail("a test");
@@ -63,7 +83,7 @@ async fn calls_that_wait_for_a_slow_disk_take_a_bounded_number_of_bytes_and_all_
     let rig = Rig::new(11);
     let node = rig.recover().unwrap();
     let keys = Arc::new(Keys::generate().unwrap());
-    let views = Arc::new(Views::new(keys, node.machine.state().clone(), 0));
+    let views = Arc::new(Views::new(keys, node.machine.state().clone(), 0).unwrap());
     let durability = Durability {
         journal: node.journal,
         checkpoints: node.checkpoints,
@@ -102,7 +122,7 @@ async fn every_batch_has_a_seed_of_its_own() {
     let mut seeds = std::collections::BTreeSet::from([[0; 32]]);
     // Two nodes that do the same.
     for _ in 0..2 {
-        let views = Arc::new(Views::new(keys.clone(), State::default(), 0));
+        let views = Arc::new(Views::new(keys.clone(), State::default(), 0).unwrap());
         let machine = Machine::new(rig::executor(), State::default());
         let replica = Replica::start(machine, views, None, Policy::default()).unwrap();
         for number in 0..3 {
