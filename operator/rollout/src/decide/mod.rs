@@ -28,6 +28,7 @@ mod frozen;
 mod holds;
 mod hooks;
 mod journal;
+mod in_the_way;
 mod leaving;
 mod left;
 mod nowhere;

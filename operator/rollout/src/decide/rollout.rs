@@ -105,21 +105,6 @@ impl Pass<'_> {
         }
     }
 
-    /// A newer promotion is ready: the present candidate makes way, unless all traffic is on its way to it already.
-    pub(super) fn make_way(&mut self, newer: &dcanary_crds::Promotion) {
-        let Some(rollout) = self.active() else { return };
-        let replaceable = matches!(
-            rollout.doing,
-            Doing::Waiting | Doing::PreDeploy | Doing::Starting | Doing::Stepping
-        );
-        if replaceable {
-            let name = newer.metadata.name.as_deref().unwrap_or_default();
-            let message = format!("promotion {name} is newer and takes its place");
-            self.turn_back(RolloutOutcome::Superseded, "Superseded", &message);
-            self.roll();
-        }
-    }
-
     /// Whether the stable release is unfit to be gone back to at all.
     pub(super) fn stable_is_away(&self) -> bool {
         self.status.stable.is_some() && self.stable_target() > 0 && self.stable_available() == 0

@@ -109,9 +109,10 @@ impl<'a> Pass<'a> {
         // configuration alone stops no release on its way: it comes with it, or after it
         let yields = self.is_for_configuration(promotion) && floor.is_some();
         if self.active().is_some() && !yields {
-            self.make_way(promotion);
+            self.make_way(promotion, &prepared.candidate.identity);
         }
-        let over = self.hand_over(&prepared.candidate.identity);
+        let identity = &prepared.candidate.identity;
+        let over = self.hand_over(identity) || (!yields && self.replaces_first(promotion, identity));
         if over {
             // in the same pass: else nothing would hold the requests where they are
             self.begin(promotion, &release, prepared, approvals, overridden_by);
@@ -132,30 +133,13 @@ impl<'a> Pass<'a> {
             .is_some_and(|rollout| rollout.promotion_uid == uid);
         let ended = self.status.ended.iter().any(|ended| ended.promotion_uid == uid);
         if !taken && !ended {
-            let (reason, message) = if self.active().is_none() && !self.has_room() {
-                (
-                    "WaitingForLedger",
-                    "it begins when there is room for its records: those before are on their way to the ledger, or are being put aside",
-                )
-            } else {
-                (
-                    "WaitingForRollout",
-                    "it begins when the rollout before it has ended, and the last requests to its Pods",
-                )
+            let gate = self.in_the_way();
+            let waiting = Waiting {
+                promotion,
+                gate,
+                identity: None,
             };
-            self.waiting.insert(
-                0,
-                Waiting {
-                    promotion,
-                    gate: Gate::Waiting {
-                        reason,
-                        message: message.to_owned(),
-                        approvals: Vec::new(),
-                        at: None,
-                    },
-                    identity: None,
-                },
-            );
+            self.waiting.insert(0, waiting);
         }
     }
 

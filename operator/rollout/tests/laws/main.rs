@@ -42,6 +42,7 @@ mod random;
 mod refused;
 mod remarks;
 mod scale;
+mod replaced;
 mod services;
 mod size;
 mod templates;
