@@ -77,6 +77,11 @@ pub struct EnvironmentStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub decided: Vec<String>,
+    /// UIDs of Decisions that do not count, because the admission policies were not in place when they were made, and of which an Event
+    /// `DecisionIgnored` has told; at most 50.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub ignored: Vec<String>,
     /// Digest of the configuration (Pod template, ConfigMaps, Secrets) that was last rolled out or tried, `sha256:…`: another one is rolled out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub configuration: Option<String>,

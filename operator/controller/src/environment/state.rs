@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use dcanary_core::pod::label;
 use dcanary_crds::{ClusterTemplate, Decision, Environment, Promotion, Release, Template};
-use dcanary_rollout::Settings;
+use dcanary_rollout::{Settings, seen::POLICIES_NOT_READ};
 use jiff::Timestamp;
 use kube::{
     Client, ResourceExt,
@@ -121,7 +121,7 @@ impl Environments {
             gone,
             nowhere: Notify::new(),
             accounts: Accounts::new(client),
-            policies: watch::Sender::new(Err(policies::NOT_READ.to_owned())),
+            policies: watch::Sender::new(Err(POLICIES_NOT_READ.to_owned())),
             gateway_api: watch::Sender::new(false),
             identity_key: OnceLock::new(),
             sources,

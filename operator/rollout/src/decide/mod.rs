@@ -51,6 +51,7 @@ mod steps;
 mod take_up;
 mod templates;
 mod unfollowed;
+mod uncounted;
 mod unmeasured;
 mod unstored;
 mod validate;
@@ -125,5 +126,6 @@ pub fn next(env: &Environment, seen: &Seen, now: Timestamp) -> Plan {
     }
     pass.forget_frozen();
     pass.forget_ways_back();
+    pass.tell_uncounted();
     pass.close()
 }

@@ -48,6 +48,7 @@ mod size;
 mod templates;
 mod unfollowed;
 mod unmade;
+mod uncounted;
 mod unmeasured;
 mod unstored;
 mod watch;
