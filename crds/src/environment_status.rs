@@ -255,6 +255,10 @@ pub struct Rollout {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub missing_since: Option<Timestamp>,
+    /// Since when the route, a Service or the artifact store has kept it waiting on its way forward: `progressDeadline` is about this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub held_up_since: Option<Timestamp>,
     /// What the route was last seen to say as it was asked, in force or not: what is changed after that is changed by somebody else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub routed: Option<String>,

@@ -84,6 +84,13 @@ impl Pass<'_> {
             ];
         }
         let (ready, reason, message) = self.serving();
+        if let Some((why, what)) = &self.stuck {
+            return vec![
+                Fact::new(Ready, ready.into(), reason, &message),
+                Fact::new(Reconciling, False, why, ""),
+                Fact::new(Stalled, True, why, what),
+            ];
+        }
         vec![
             Fact::new(Ready, ready.into(), reason, &message),
             Fact::new(

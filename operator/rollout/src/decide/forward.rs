@@ -5,6 +5,7 @@ use dcanary_crds::{Doing, Rollout, RolloutOutcome, Verdict};
 
 use super::{
     changed::CHANGED,
+    held_up::{Overdue, STORING},
     hooks::HookOutcome,
     pass::Pass,
     replicas::weight_of,
@@ -112,7 +113,7 @@ impl Pass<'_> {
             if !self.in_place() && !self.relieves() {
                 self.note_off_its_route();
             }
-            self.say(&reason, message);
+            self.await_route(&reason, message);
         } else {
             return self.is_paused(rollout);
         }
@@ -195,10 +196,8 @@ impl Pass<'_> {
                 if self.evidence_is_kept(name) {
                     self.pass_step();
                 } else {
-                    self.say(
-                        "StoringEvidence",
-                        format!("{message}; its evidence is being stored"),
-                    );
+                    let message = format!("{message}; its evidence is being stored");
+                    self.await_store(message, Overdue::GoesBack);
                 }
             }
             Some((Verdict::Failed, message)) => {
@@ -353,7 +352,7 @@ impl Pass<'_> {
             Some((Verdict::Inconclusive, message)) if !self.is_accepted(BACKGROUND) => self.ask(&message),
             None if self.is_unmeasured(BACKGROUND) => {}
             _ if self.evidence_is_kept(BACKGROUND) => self.enter(Doing::Verifying),
-            _ => self.say("StoringEvidence", "the evidence of the analysis is being stored"),
+            _ => self.await_store(STORING.to_owned(), Overdue::Stays),
         }
     }
 
@@ -382,7 +381,7 @@ impl Pass<'_> {
                     return;
                 }
                 Some(_) if !self.evidence_is_kept(steps::POST_PROMOTION) => {
-                    self.say("StoringEvidence", "the evidence of the analysis is being stored");
+                    self.await_store(STORING.to_owned(), Overdue::Stays);
                     return;
                 }
                 Some(_) => {}

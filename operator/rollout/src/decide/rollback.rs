@@ -40,6 +40,7 @@ impl Pass<'_> {
             rollout.unready_since = None;
             rollout.unready_weight = None;
             rollout.unverified_since = None;
+            rollout.held_up_since = None;
             rollout.rerouted_at = None;
             rollout.mirror = 0;
         }

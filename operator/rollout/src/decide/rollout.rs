@@ -32,15 +32,15 @@ impl Pass<'_> {
     }
 
     fn advance(&mut self, doing: Doing) {
+        self.held_up_since = None;
         if !self.is_alive() || self.is_paused_beside_steps() {
             return;
         }
-        // said anew by who still misses some
-        self.missing_since = self
-            .status
-            .rollout
-            .as_mut()
-            .and_then(|rollout| rollout.missing_since.take());
+        // said anew by who still waits
+        if let Some(rollout) = &mut self.status.rollout {
+            self.missing_since = rollout.missing_since.take();
+            self.held_up_since = rollout.held_up_since.take();
+        }
         match doing {
             Doing::Waiting => self.wait(),
             Doing::PreDeploy => self.pre_deploy(),

@@ -21,6 +21,7 @@ mod first_sample;
 mod followed;
 mod forth;
 mod frozen;
+mod held_up;
 mod hooks;
 mod in_place;
 mod lagging;
