@@ -58,6 +58,7 @@ mod unstored;
 mod validate;
 mod ways_back;
 mod withdrawn;
+mod written;
 
 use dcanary_core::Wake;
 use dcanary_crds::{Environment, labels};

@@ -73,8 +73,7 @@ impl<'a> Pass<'a> {
         let floor = current
             .filter(|current| !self.is_for_configuration(current))
             .map(key);
-        // the details of the last rollout are in the status of its promotion before its place is taken
-        let settled = self.status.ended.is_empty();
+        let settled = self.is_written();
         let mut next: Option<Next<'a>> = None;
         for promotion in queue(&self.status, seen) {
             // the rest ends when the statuses of these are written: that of the Environment has to fit into one object
@@ -123,6 +122,7 @@ impl<'a> Pass<'a> {
             && (self.has_room() || self.is_way_back_of(promotion, &prepared.candidate.identity))
             && self.calm(self.goes_straight(promotion, &prepared.candidate.identity))
         {
+            self.tell_unwritten();
             self.begin(promotion, &release, prepared, approvals, overridden_by);
         }
         let uid = promotion.metadata.uid.as_deref().unwrap_or_default();

@@ -57,3 +57,4 @@ mod way_back;
 mod way_edited;
 mod withdrawn;
 mod world;
+mod written;
