@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     analysis::BACKGROUND,
-    render::{self, Hook},
+    render::{self, Hook, WorkloadState},
 };
 
 impl Pass<'_> {
@@ -81,7 +81,7 @@ impl Pass<'_> {
                     && render::complete(state, wanted)
                     && self.carries(&rollout.workload, &rollout.identity)
             }
-            Some(state) => state.available >= wanted,
+            Some(state) => state.available_now() >= wanted,
             None => false,
         };
         if ready {
@@ -93,7 +93,7 @@ impl Pass<'_> {
                 Doing::Stepping
             });
         } else {
-            let available = state.as_ref().map_or(0, |state| state.available);
+            let available = state.as_ref().map_or(0, WorkloadState::available_now);
             let missing = format!("{available} of {wanted} Pods are ready");
             self.await_pods(state.as_ref(), "Starting", &missing);
         }
@@ -250,7 +250,7 @@ impl Pass<'_> {
         };
         let wanted = self.candidate_target(&rollout);
         let state = self.state(&rollout.workload);
-        let available = state.as_ref().map_or(0, |state| state.available);
+        let available = state.as_ref().map_or(0, WorkloadState::available_now);
         if available >= wanted {
             then(self);
         } else {
@@ -266,7 +266,7 @@ impl Pass<'_> {
         };
         if rollout.wanted_weight < weight {
             let state = self.state(&rollout.workload);
-            let available = state.as_ref().map_or(0, |state| state.available);
+            let available = state.as_ref().map_or(0, WorkloadState::available_now);
             let stable = rollout.stable_replicas;
             let most = if self.is_routed() {
                 weight_of(available, stable)
@@ -314,7 +314,7 @@ impl Pass<'_> {
         }
         let wanted = self.candidate_target(&rollout);
         let state = self.state(&rollout.workload);
-        let available = state.as_ref().map_or(0, |state| state.available);
+        let available = state.as_ref().map_or(0, WorkloadState::available_now);
         let ready = match &state {
             Some(state) if self.in_place() => {
                 state.partition == 0

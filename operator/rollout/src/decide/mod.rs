@@ -126,8 +126,8 @@ pub fn next(env: &Environment, seen: &Seen, now: Timestamp) -> Plan {
     } else {
         pass.abort_of_stable();
     }
+    pass.tell_uncounted();
     pass.forget_frozen();
     pass.forget_ways_back();
-    pass.tell_uncounted();
     pass.close()
 }
