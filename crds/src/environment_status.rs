@@ -77,6 +77,11 @@ pub struct EnvironmentStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub decided: Vec<String>,
+    /// UIDs of Decisions that do not count, because the admission policies were not in place when they were made, and of which an Event
+    /// `DecisionIgnored` has told; at most 50.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub ignored: Vec<String>,
     /// Digest of the configuration (Pod template, ConfigMaps, Secrets) that was last rolled out or tried, `sha256:…`: another one is rolled out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub configuration: Option<String>,
@@ -250,6 +255,10 @@ pub struct Rollout {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub missing_since: Option<Timestamp>,
+    /// Since when the route, a Service or the artifact store has kept it waiting on its way forward: `progressDeadline` is about this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub held_up_since: Option<Timestamp>,
     /// What the route was last seen to say as it was asked, in force or not: what is changed after that is changed by somebody else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub routed: Option<String>,

@@ -10,6 +10,9 @@ use dcanary_crds::{Decision, Environment, Promotion, Release, TemplateSpec};
 use jiff::Timestamp;
 use serde_json::Value;
 
+/// What `Seen::policies` says before the operator has read them for the first time: nobody is told yet that a Decision does not count.
+pub const POLICIES_NOT_READ: &str = "the admission policies have not been read yet";
+
 /// Everything that a decision about one Environment may look at, besides the Environment and the time.
 #[derive(Debug, Clone)]
 pub struct Seen {

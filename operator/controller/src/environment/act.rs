@@ -1,6 +1,7 @@
 //! Carries out effects, in order, after the status is persisted. Every effect may be repeated.
 
 pub mod answer;
+pub mod evidence;
 #[cfg(test)]
 mod more_tests;
 pub mod routes;
@@ -23,7 +24,6 @@ use crate::{
     failpoint::{self, EnvironmentBoundary, Side},
     journal::seal::{self, SealError},
     metrics::Reason,
-    reports::ServerError,
     swap::{self, Swapped},
 };
 
@@ -51,15 +51,6 @@ pub enum ActError {
     /// A ConfigMap with sealed records.
     #[error(transparent)]
     Seal(#[from] SealError),
-    /// The server.
-    #[error("store the evidence {digest}")]
-    Evidence {
-        /// Its digest.
-        digest: String,
-        /// What happened.
-        #[source]
-        source: ServerError,
-    },
 }
 
 impl ActError {
@@ -69,7 +60,6 @@ impl ActError {
             Self::Finalizer { .. } => "finalizer",
             Self::Promotion { .. } => "promotion",
             Self::Seal(_) => "seal",
-            Self::Evidence { .. } => "evidence",
         }
     }
 }
@@ -115,7 +105,11 @@ pub async fn act(
             }
         }
     }
-    if failed.is_none() && acted < Acted::Outdated {
+    // evidence that is not stored yet is known to the status alone
+    let stores = effects
+        .iter()
+        .any(|effect| matches!(effect, Effect::StoreEvidence { .. }));
+    if failed.is_none() && !stores && acted < Acted::Outdated {
         for effect in release {
             acted = acted.max(guarded(ctx, environment, effect).await?);
         }
@@ -159,7 +153,10 @@ async fn guarded(ctx: &Arc<Context>, environment: &Environment, effect: &Effect)
         .inc();
     failpoint::hit(Side::Before, boundary);
     let answer = one(ctx, environment, effect).await;
-    failpoint::hit(Side::After, boundary);
+    // evidence is stored beside this, and says so itself
+    if boundary != EnvironmentBoundary::StoreEvidence {
+        failpoint::hit(Side::After, boundary);
+    }
     answer
 }
 
@@ -199,7 +196,8 @@ async fn one(ctx: &Arc<Context>, environment: &Environment, effect: &Effect) -> 
             Ok(Acted::Done)
         }
         Effect::StoreEvidence { digest, document } => {
-            store_evidence(ctx, environment, digest, document).await
+            evidence::store(ctx, environment, digest, document);
+            Ok(Acted::Done)
         }
         Effect::SealOutbox(outbox) => {
             seal::seal(ctx, environment, outbox).await?;
@@ -210,28 +208,6 @@ async fn one(ctx: &Arc<Context>, environment: &Environment, effect: &Effect) -> 
             Ok(Acted::Done)
         }
     }
-}
-
-async fn store_evidence(
-    ctx: &Context,
-    environment: &Environment,
-    digest: &str,
-    document: &str,
-) -> Result<Acted, ActError> {
-    let uid = environment.uid().unwrap_or_default();
-    let namespace = environment.namespace().unwrap_or_default();
-    let stored = ctx
-        .server
-        .store_evidence(&namespace, digest, document.to_owned())
-        .await;
-    stored.map_err(|source| ActError::Evidence {
-        digest: digest.to_owned(),
-        source,
-    })?;
-    ctx.environments
-        .memory
-        .if_known(&uid, |memory| memory.stored(digest));
-    Ok(Acted::Changed)
 }
 
 async fn finalizer(ctx: &Context, environment: &Environment, hold: bool) -> Result<Acted, ActError> {

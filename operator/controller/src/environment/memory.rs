@@ -67,6 +67,10 @@ pub struct EnvironmentMemory {
     /// The split that is asked about now.
     checking: Option<String>,
     evidence: Vec<String>,
+    /// Digests of documents that are on their way to the store.
+    storing: BTreeSet<String>,
+    /// Statuses of Promotions that were refused, by UID: when they are tried again.
+    unwritten: BTreeMap<String, Instant>,
     samples: Places,
 }
 
@@ -147,6 +151,28 @@ impl EnvironmentMemory {
     /// Answers that are not in the status yet.
     pub fn measurements(&self) -> BTreeMap<MeasureKey, Measurement> {
         self.measurements.clone()
+    }
+
+    /// Notes that a document is offered to the artifact store. `false`: it is being offered, or is there.
+    pub fn store(&mut self, digest: &str) -> bool {
+        !self.has(digest) && self.storing.insert(digest.to_owned())
+    }
+
+    /// Notes that a document is not offered any more, whatever became of it.
+    pub fn offered(&mut self, digest: &str) {
+        self.storing.remove(digest);
+    }
+
+    /// Notes that the status of a Promotion was refused, and is not to be tried again before this time.
+    pub fn refused_status(&mut self, promotion: &str, until: Instant) {
+        self.unwritten.insert(promotion.to_owned(), until);
+    }
+
+    /// Whether the status of a Promotion was refused and is not tried again yet.
+    pub fn holds_status_back(&mut self, promotion: &str) -> bool {
+        let now = Instant::now();
+        self.unwritten.retain(|_, until| now < *until);
+        self.unwritten.contains_key(promotion)
     }
 
     /// Notes that the artifact store has a document.

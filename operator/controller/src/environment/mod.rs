@@ -20,6 +20,7 @@ pub mod nowhere;
 pub mod objects;
 pub mod observe;
 pub mod persist;
+pub mod places;
 pub mod policies;
 pub mod promotions;
 pub mod refusals;

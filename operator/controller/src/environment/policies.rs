@@ -8,7 +8,6 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use dcanary_crds::Environment;
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use k8s_openapi::{
@@ -27,9 +26,6 @@ use serde_json::{Value, json};
 use tracing::{info, warn};
 
 use crate::{context::Context, ledger::chain};
-
-/// Before the policies were read for the first time.
-pub const NOT_READ: &str = "the admission policies have not been read yet";
 
 /// What this version ships; the chart installs the same files.
 const SHIPPED: [&str; 2] = [
@@ -133,13 +129,8 @@ fn tell(ctx: &Context, now: Result<Timestamp, String>) {
         Ok(since) => info!(%since, "the admission policies are in place"),
         Err(problem) => warn!(problem, "approvals do not count"),
     }
-    let asks = |environment: &Environment| environment.spec.approval.is_some() || has_rollout(environment);
-    ctx.environments.wake_where(asks);
-}
-
-fn has_rollout(environment: &Environment) -> bool {
-    let status = environment.status.as_ref();
-    status.is_some_and(|status| status.rollout.is_some())
+    // Decisions may be about any of them, and each says which of these count
+    ctx.environments.wake_where(|_| true);
 }
 
 impl Cluster {

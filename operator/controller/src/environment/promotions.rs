@@ -1,7 +1,11 @@
 //! Statuses of Promotions.
 
+use std::time::{Duration, Instant};
+
 use dcanary_crds::{Environment, Promotion, PromotionStatus};
 use kube::{Api, ResourceExt, runtime::reflector::ObjectRef};
+
+use tracing::warn;
 
 use super::{
     act::{ActError, Acted},
@@ -19,6 +23,15 @@ pub fn target(promotion: &Promotion) -> Place {
     (namespace.unwrap_or_default(), environment.name.clone())
 }
 
+/// Time after which a status that was refused is tried again.
+const AGAIN: Duration = Duration::from_secs(60);
+
+/// Whether an answer is about the object, so that the same gets the same answer: it is too large, not valid, or an admission policy or a missing
+/// right forbids it.
+fn is_refused(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if matches!(status.code, 400 | 403 | 413 | 422))
+}
+
 /// The Promotion that a status is for.
 #[derive(Debug, Clone, Copy)]
 pub struct Which<'a> {
@@ -30,10 +43,10 @@ pub struct Which<'a> {
     pub uid: &'a str,
 }
 
-/// Writes the status of a Promotion, unless it is equal or the Promotion is gone.
+/// Writes the status of a Promotion, unless it is equal, was refused a moment ago or the Promotion is gone.
 ///
 /// # Errors
-/// When the API server gives another answer than success, conflict or not found.
+/// When the API server gives another answer than success, conflict, not found or a refusal that is about this object.
 pub async fn write(
     ctx: &Context,
     environment: &Environment,
@@ -50,7 +63,8 @@ pub async fn write(
     let uid = environment.uid().unwrap_or_default();
     let memory = &ctx.environments.memory;
     let mut promotion = memory.with(&uid, |memory| memory.freshest(&cached));
-    if promotion.status.as_ref() == Some(status) {
+    let held_back = memory.with(&uid, |memory| memory.holds_status_back(which.uid));
+    if held_back || promotion.status.as_ref() == Some(status) {
         return Ok(Acted::Done);
     }
     promotion.status = Some(status.clone());
@@ -66,6 +80,17 @@ pub async fn write(
         Ok(Swapped::Outdated) => {
             memory.if_known(&uid, |memory| memory.promotions.remove(which.uid));
             Ok(Acted::Outdated)
+        }
+        // it is refused for what it is: that is no failure of the rest, and is tried again after a while
+        Err(source) if is_refused(&source) => {
+            warn!(
+                promotion = format!("{}/{}", which.namespace, which.name),
+                error = &*source as &dyn std::error::Error,
+                "the status of the Promotion is refused; it is tried again in a minute"
+            );
+            let until = Instant::now() + AGAIN;
+            memory.if_known(&uid, |memory| memory.refused_status(which.uid, until));
+            Ok(Acted::Done)
         }
         Err(source) => Err(ActError::Promotion {
             promotion: format!("{}/{}", which.namespace, which.name),

@@ -4,16 +4,16 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use dcanary_core::pod::label;
 use dcanary_crds::{ClusterTemplate, Decision, Environment, Promotion, Release, Template};
-use dcanary_rollout::Settings;
+use dcanary_rollout::{Settings, seen::POLICIES_NOT_READ};
 use jiff::Timestamp;
 use kube::{
     Client, ResourceExt,
     runtime::reflector::{self, ObjectRef, Store},
 };
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use super::{
-    accounts::Accounts, index::Index, memory::Memory, objects::Objects, policies, secrets::IdentityKey,
+    accounts::Accounts, index::Index, memory::Memory, objects::Objects, places::Places, secrets::IdentityKey,
 };
 use crate::{cache::Unreadable, measure::Sources};
 
@@ -21,6 +21,10 @@ use crate::{cache::Unreadable, measure::Sources};
 const SHORTENED: usize = 60;
 /// Samples that are taken at once, for all Environments.
 const SAMPLES: usize = 64;
+/// Gateways that are asked at once (`route.verify`).
+const GATEWAYS: usize = 32;
+/// Documents that are on their way to the artifact store at once.
+const UPLOADS: usize = 16;
 
 /// Caches.
 #[derive(Clone)]
@@ -94,8 +98,12 @@ pub struct Environments {
     pub identity_key: OnceLock<IdentityKey>,
     /// Whom metrics ask.
     pub sources: Sources,
-    /// One permit for each sample that is taken at once.
-    pub samples: Arc<Semaphore>,
+    /// One place for each sample that is taken at once.
+    pub samples: Arc<Places>,
+    /// One for each gateway that is asked at once: slow metrics hold up no check of a route.
+    pub gateways: Arc<Places>,
+    /// One for each document on its way to the artifact store.
+    pub uploads: Arc<Places>,
     wake: mpsc::UnboundedSender<ObjectRef<Environment>>,
     woken: Mutex<Option<mpsc::UnboundedReceiver<ObjectRef<Environment>>>>,
 }
@@ -121,11 +129,13 @@ impl Environments {
             gone,
             nowhere: Notify::new(),
             accounts: Accounts::new(client),
-            policies: watch::Sender::new(Err(policies::NOT_READ.to_owned())),
+            policies: watch::Sender::new(Err(POLICIES_NOT_READ.to_owned())),
             gateway_api: watch::Sender::new(false),
             identity_key: OnceLock::new(),
             sources,
-            samples: Arc::new(Semaphore::new(SAMPLES)),
+            samples: Places::new(SAMPLES),
+            gateways: Places::new(GATEWAYS),
+            uploads: Places::new(UPLOADS),
             wake,
             woken: Mutex::new(Some(woken)),
         }

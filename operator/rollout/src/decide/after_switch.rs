@@ -3,7 +3,10 @@
 
 use dcanary_crds::{Rollout, Verdict};
 
-use super::pass::Pass;
+use super::{
+    held_up::{Overdue, STORING},
+    pass::Pass,
+};
 use crate::analysis::{self, BACKGROUND};
 
 impl Pass<'_> {
@@ -57,7 +60,7 @@ impl Pass<'_> {
         }
         let kept = self.evidence_is_kept(BACKGROUND);
         if !kept {
-            self.say("StoringEvidence", "the evidence of the analysis is being stored");
+            self.await_store(STORING.to_owned(), Overdue::Stays);
         }
         kept
     }

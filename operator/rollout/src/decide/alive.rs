@@ -63,6 +63,8 @@ impl Pass<'_> {
             && let Some(weight) = rollout.unready_weight
         {
             rollout.wanted_weight = weight;
+            // it has its Pods: what it waits for now is the route
+            rollout.unready_since = None;
             if !self.in_force() {
                 return false;
             }

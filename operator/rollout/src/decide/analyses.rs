@@ -321,6 +321,7 @@ impl Pass<'_> {
         if let Some(rollout) = &mut self.status.rollout {
             rollout.since = Some(now);
             rollout.missing_since = None;
+            rollout.held_up_since = None;
         }
     }
 }

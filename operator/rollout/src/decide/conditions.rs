@@ -33,7 +33,8 @@ impl Pass<'_> {
         self.status.replicas = self.pods_wanted();
         let mut facts = self.standing();
         facts.extend(self.movement());
-        if self.env.spec.approval.is_some() {
+        let misses = || self.seen.policies.is_err() && !self.uncounted().is_empty();
+        if self.env.spec.approval.is_some() || misses() {
             facts.push(self.enforced());
         }
         if let Some(journal) = &self.status.journal {
@@ -83,6 +84,13 @@ impl Pass<'_> {
             ];
         }
         let (ready, reason, message) = self.serving();
+        if let Some((why, what)) = &self.stuck {
+            return vec![
+                Fact::new(Ready, ready.into(), reason, &message),
+                Fact::new(Reconciling, False, why, ""),
+                Fact::new(Stalled, True, why, what),
+            ];
+        }
         vec![
             Fact::new(Ready, ready.into(), reason, &message),
             Fact::new(

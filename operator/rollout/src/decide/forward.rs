@@ -5,6 +5,7 @@ use dcanary_crds::{Doing, Rollout, RolloutOutcome, Verdict};
 
 use super::{
     changed::CHANGED,
+    held_up::{Overdue, STORING},
     hooks::HookOutcome,
     pass::Pass,
     replicas::weight_of,
@@ -12,7 +13,7 @@ use super::{
 };
 use crate::{
     analysis::BACKGROUND,
-    render::{self, Hook},
+    render::{self, Hook, WorkloadState},
 };
 
 impl Pass<'_> {
@@ -80,7 +81,7 @@ impl Pass<'_> {
                     && render::complete(state, wanted)
                     && self.carries(&rollout.workload, &rollout.identity)
             }
-            Some(state) => state.available >= wanted,
+            Some(state) => state.available_now() >= wanted,
             None => false,
         };
         if ready {
@@ -92,7 +93,7 @@ impl Pass<'_> {
                 Doing::Stepping
             });
         } else {
-            let available = state.as_ref().map_or(0, |state| state.available);
+            let available = state.as_ref().map_or(0, WorkloadState::available_now);
             let missing = format!("{available} of {wanted} Pods are ready");
             self.await_pods(state.as_ref(), "Starting", &missing);
         }
@@ -112,7 +113,7 @@ impl Pass<'_> {
             if !self.in_place() && !self.relieves() {
                 self.note_off_its_route();
             }
-            self.say(&reason, message);
+            self.await_route(&reason, message);
         } else {
             return self.is_paused(rollout);
         }
@@ -195,10 +196,8 @@ impl Pass<'_> {
                 if self.evidence_is_kept(name) {
                     self.pass_step();
                 } else {
-                    self.say(
-                        "StoringEvidence",
-                        format!("{message}; its evidence is being stored"),
-                    );
+                    let message = format!("{message}; its evidence is being stored");
+                    self.await_store(message, Overdue::GoesBack);
                 }
             }
             Some((Verdict::Failed, message)) => {
@@ -251,7 +250,7 @@ impl Pass<'_> {
         };
         let wanted = self.candidate_target(&rollout);
         let state = self.state(&rollout.workload);
-        let available = state.as_ref().map_or(0, |state| state.available);
+        let available = state.as_ref().map_or(0, WorkloadState::available_now);
         if available >= wanted {
             then(self);
         } else {
@@ -267,7 +266,7 @@ impl Pass<'_> {
         };
         if rollout.wanted_weight < weight {
             let state = self.state(&rollout.workload);
-            let available = state.as_ref().map_or(0, |state| state.available);
+            let available = state.as_ref().map_or(0, WorkloadState::available_now);
             let stable = rollout.stable_replicas;
             let most = if self.is_routed() {
                 weight_of(available, stable)
@@ -315,7 +314,7 @@ impl Pass<'_> {
         }
         let wanted = self.candidate_target(&rollout);
         let state = self.state(&rollout.workload);
-        let available = state.as_ref().map_or(0, |state| state.available);
+        let available = state.as_ref().map_or(0, WorkloadState::available_now);
         let ready = match &state {
             Some(state) if self.in_place() => {
                 state.partition == 0
@@ -353,7 +352,7 @@ impl Pass<'_> {
             Some((Verdict::Inconclusive, message)) if !self.is_accepted(BACKGROUND) => self.ask(&message),
             None if self.is_unmeasured(BACKGROUND) => {}
             _ if self.evidence_is_kept(BACKGROUND) => self.enter(Doing::Verifying),
-            _ => self.say("StoringEvidence", "the evidence of the analysis is being stored"),
+            _ => self.await_store(STORING.to_owned(), Overdue::Stays),
         }
     }
 
@@ -401,7 +400,7 @@ impl Pass<'_> {
                     return;
                 }
                 Some(_) if !self.evidence_is_kept(steps::POST_PROMOTION) => {
-                    self.say("StoringEvidence", "the evidence of the analysis is being stored");
+                    self.await_store(STORING.to_owned(), Overdue::Stays);
                     return;
                 }
                 Some(_) => {}

@@ -25,8 +25,10 @@ mod first_sample;
 mod former;
 mod forward;
 mod frozen;
+mod held_up;
 mod holds;
 mod hooks;
+mod in_the_way;
 mod journal;
 mod leaving;
 mod left;
@@ -50,12 +52,14 @@ mod size;
 mod steps;
 mod take_up;
 mod templates;
+mod uncounted;
 mod unfollowed;
 mod unmeasured;
 mod unstored;
 mod validate;
 mod ways_back;
 mod withdrawn;
+mod written;
 
 use dcanary_core::Wake;
 use dcanary_crds::{Environment, labels};
@@ -124,6 +128,7 @@ pub fn next(env: &Environment, seen: &Seen, now: Timestamp) -> Plan {
     } else {
         pass.abort_of_stable();
     }
+    pass.tell_uncounted();
     pass.forget_frozen();
     pass.forget_ways_back();
     pass.close()

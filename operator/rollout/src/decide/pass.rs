@@ -53,6 +53,10 @@ pub(super) struct Pass<'a> {
     pub(super) kept: bool,
     /// Since when Pods that the step needs were missing, as of the last pass.
     pub(super) missing_since: Option<Timestamp>,
+    /// Since when it has waited for something outside, as of the last pass.
+    pub(super) held_up_since: Option<Timestamp>,
+    /// It has waited for something outside for too long, and goes on doing so: reason and message.
+    pub(super) stuck: Option<(String, String)>,
     /// Analyses that cannot be carried out now, by name: reason and message. As of the last look.
     pub(super) unmeasured: BTreeMap<String, (String, String)>,
 }
@@ -78,6 +82,8 @@ impl<'a> Pass<'a> {
             unneeded: Vec::new(),
             kept: false,
             missing_since: None,
+            held_up_since: None,
+            stuck: None,
             unmeasured: BTreeMap::new(),
         })
     }

@@ -63,6 +63,7 @@ impl<'a> Pass<'a> {
             rollout.paused_until = None;
             rollout.since = Some(now);
             rollout.missing_since = None;
+            rollout.held_up_since = None;
             self.tell(false, "Resumed", &format!("the pause was until {until}"));
         }
     }
@@ -174,6 +175,7 @@ impl<'a> Pass<'a> {
             // time in which a person held it is not time in which it failed to come on
             rollout.since = Some(now);
             rollout.missing_since = None;
+            rollout.held_up_since = None;
             if contested {
                 // that is what it says that it waits for
             } else if rollout.paused_by.take().is_some() {

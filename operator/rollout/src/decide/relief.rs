@@ -156,7 +156,7 @@ impl Pass<'_> {
 
     /// It ends before anything of it was deployed. What it was to relieve is gone back from first.
     pub(super) fn give_up(&mut self) {
-        if !self.relieves() {
+        if !self.relieves() || self.status.stable.is_none() {
             self.end_rollout();
             return;
         }

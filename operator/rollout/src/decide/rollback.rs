@@ -24,7 +24,11 @@ impl Pass<'_> {
         let relieves = self.relieves();
         let deployed = relieves || !matches!(rollout.doing, Doing::Waiting | Doing::PreDeploy);
         let starting = rollout.doing == Doing::Starting && !relieves;
-        let unserved = starting && self.status.stable.is_some() && !self.in_place();
+        // nobody was stable: who has the requests keeps them until another one takes over
+        let spares = relieves
+            && self.status.stable.is_none()
+            && matches!(rollout.doing, Doing::Waiting | Doing::PreDeploy | Doing::Starting);
+        let unserved = (starting && self.status.stable.is_some() && !self.in_place()) || spares;
         self.keep_requests();
         self.break_off_analyses(|_| true);
         self.enter(Doing::RollingBack);
@@ -36,6 +40,7 @@ impl Pass<'_> {
             rollout.unready_since = None;
             rollout.unready_weight = None;
             rollout.unverified_since = None;
+            rollout.held_up_since = None;
             rollout.rerouted_at = None;
             rollout.mirror = 0;
         }
@@ -97,7 +102,9 @@ impl Pass<'_> {
     /// No request goes to the candidate any more, since this time. `None`: none ever did.
     fn empty(&mut self, since: Option<Timestamp>) {
         let unverified = since.filter(|_| !self.in_place() && self.is_unverified());
-        self.relieve();
+        if since.is_some() {
+            self.relieve();
+        }
         // what it waited for is there by now
         self.forget_waiting();
         let Some(rollout) = &mut self.status.rollout else {

@@ -32,15 +32,15 @@ impl Pass<'_> {
     }
 
     fn advance(&mut self, doing: Doing) {
+        self.held_up_since = None;
         if !self.is_alive() || self.is_paused_beside_steps() {
             return;
         }
-        // said anew by who still misses some
-        self.missing_since = self
-            .status
-            .rollout
-            .as_mut()
-            .and_then(|rollout| rollout.missing_since.take());
+        // said anew by who still waits
+        if let Some(rollout) = &mut self.status.rollout {
+            self.missing_since = rollout.missing_since.take();
+            self.held_up_since = rollout.held_up_since.take();
+        }
         match doing {
             Doing::Waiting => self.wait(),
             Doing::PreDeploy => self.pre_deploy(),
@@ -102,21 +102,6 @@ impl Pass<'_> {
         if let Some(held) = held {
             let message = format!("it is held: {}", held.message);
             self.turn_back(RolloutOutcome::Aborted, "Held", &message);
-        }
-    }
-
-    /// A newer promotion is ready: the present candidate makes way, unless all traffic is on its way to it already.
-    pub(super) fn make_way(&mut self, newer: &dcanary_crds::Promotion) {
-        let Some(rollout) = self.active() else { return };
-        let replaceable = matches!(
-            rollout.doing,
-            Doing::Waiting | Doing::PreDeploy | Doing::Starting | Doing::Stepping
-        );
-        if replaceable {
-            let name = newer.metadata.name.as_deref().unwrap_or_default();
-            let message = format!("promotion {name} is newer and takes its place");
-            self.turn_back(RolloutOutcome::Superseded, "Superseded", &message);
-            self.roll();
         }
     }
 

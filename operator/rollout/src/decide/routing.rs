@@ -173,7 +173,7 @@ impl Pass<'_> {
             .as_ref()
             .is_some_and(|rollout| matches!(rollout.doing, Doing::RollingBack | Doing::AfterRollback));
         if !back {
-            self.say(reason, message.to_owned());
+            self.await_route(reason, message.to_owned());
             return;
         }
         // while it goes back, why it does so is what people look for first
@@ -263,6 +263,10 @@ impl Pass<'_> {
                 self.note_off_its_route();
             }
             self.say(&reason, message);
+            // it is not the gateway that keeps it waiting
+            if let Some(rollout) = &mut self.status.rollout {
+                rollout.held_up_since = None;
+            }
         }
     }
 

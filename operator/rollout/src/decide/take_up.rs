@@ -73,8 +73,7 @@ impl<'a> Pass<'a> {
         let floor = current
             .filter(|current| !self.is_for_configuration(current))
             .map(key);
-        // the details of the last rollout are in the status of its promotion before its place is taken
-        let settled = self.status.ended.is_empty();
+        let settled = self.is_written();
         let mut next: Option<Next<'a>> = None;
         for promotion in queue(&self.status, seen) {
             // the rest ends when the statuses of these are written: that of the Environment has to fit into one object
@@ -109,9 +108,10 @@ impl<'a> Pass<'a> {
         // configuration alone stops no release on its way: it comes with it, or after it
         let yields = self.is_for_configuration(promotion) && floor.is_some();
         if self.active().is_some() && !yields {
-            self.make_way(promotion);
+            self.make_way(promotion, &prepared.candidate.identity);
         }
-        let over = self.hand_over(&prepared.candidate.identity);
+        let identity = &prepared.candidate.identity;
+        let over = self.hand_over(identity) || (!yields && self.replaces_first(promotion, identity));
         if over {
             // in the same pass: else nothing would hold the requests where they are
             self.begin(promotion, &release, prepared, approvals, overridden_by);
@@ -122,6 +122,7 @@ impl<'a> Pass<'a> {
             && (self.has_room() || self.is_way_back_of(promotion, &prepared.candidate.identity))
             && self.calm(self.goes_straight(promotion, &prepared.candidate.identity))
         {
+            self.tell_unwritten();
             self.begin(promotion, &release, prepared, approvals, overridden_by);
         }
         let uid = promotion.metadata.uid.as_deref().unwrap_or_default();
@@ -132,30 +133,13 @@ impl<'a> Pass<'a> {
             .is_some_and(|rollout| rollout.promotion_uid == uid);
         let ended = self.status.ended.iter().any(|ended| ended.promotion_uid == uid);
         if !taken && !ended {
-            let (reason, message) = if self.active().is_none() && !self.has_room() {
-                (
-                    "WaitingForLedger",
-                    "it begins when there is room for its records: those before are on their way to the ledger, or are being put aside",
-                )
-            } else {
-                (
-                    "WaitingForRollout",
-                    "it begins when the rollout before it has ended, and the last requests to its Pods",
-                )
+            let gate = self.in_the_way();
+            let waiting = Waiting {
+                promotion,
+                gate,
+                identity: None,
             };
-            self.waiting.insert(
-                0,
-                Waiting {
-                    promotion,
-                    gate: Gate::Waiting {
-                        reason,
-                        message: message.to_owned(),
-                        approvals: Vec::new(),
-                        at: None,
-                    },
-                    identity: None,
-                },
-            );
+            self.waiting.insert(0, waiting);
         }
     }
 

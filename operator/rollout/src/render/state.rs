@@ -36,6 +36,14 @@ pub struct WorkloadState {
     pub problem: Option<(String, String)>,
 }
 
+impl WorkloadState {
+    /// Pods that can serve and go on doing so: none is known before the controller of the workload has followed its present spec. It may have been
+    /// scaled to zero a moment ago.
+    pub fn available_now(&self) -> i32 {
+        if self.current { self.available } else { 0 }
+    }
+}
+
 /// How far a workload is; `None` when it is not there.
 pub fn state(key: &Key, seen: &Seen) -> Option<WorkloadState> {
     let object = seen.objects.get(key)?;

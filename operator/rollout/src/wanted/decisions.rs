@@ -98,7 +98,7 @@ fn about<'a>(
 }
 
 /// Whether the API server vouched for what it says of its author.
-pub(super) fn is_enforced(seen: &Seen, decision: &Decision) -> bool {
+pub(crate) fn is_enforced(seen: &Seen, decision: &Decision) -> bool {
     let since = seen.policies.as_ref().ok();
     since
         .zip(created(&decision.metadata))

@@ -16,6 +16,7 @@ mod tests;
 mod way_back;
 
 pub use approvals::{Approvals, approvals, same_person};
+pub(crate) use decisions::is_enforced;
 pub use decisions::{Counted, counted, unenforced};
 pub use freeze::{FreezeError, Frozen, frozen, validate as validate_freeze};
 pub use gate::{Gate, ended, gate, override_of};

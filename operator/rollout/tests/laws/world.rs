@@ -60,6 +60,8 @@ pub struct World {
     pub refused_as: &'static str,
     /// What it refused, until its time.
     refusals: BTreeMap<Key, Refusal>,
+    /// Promotions of which no status can be written.
+    pub unwritable: BTreeSet<String>,
     /// Each effect is lost the first time: those that were. A crash between the status and its effects does that.
     pub lost: Option<BTreeSet<String>>,
     /// When requests went to each workload last, by weight.
@@ -101,6 +103,7 @@ impl World {
             refuses: None,
             refused_as: "Forbidden",
             refusals: BTreeMap::new(),
+            unwritable: BTreeSet::new(),
             lost: None,
             served: BTreeMap::new(),
             switched: None,
@@ -299,6 +302,7 @@ impl World {
                 }
                 !there
             }
+            Effect::WritePromotion { name, .. } if self.unwritable.contains(name) => false,
             Effect::WritePromotion { uid, status, .. } => {
                 let found = self
                     .promotions

@@ -80,21 +80,34 @@ async fn a_conflict_at_the_status_of_a_promotion_is_another_decision_and_a_failu
     assert_eq!(api.all("POST").len(), 1, "it held up nobody");
 }
 
+/// A status that will never be taken: its refusal is none of the other effects' business.
 #[tokio::test]
-async fn a_server_that_is_away_keeps_no_object_from_being_written_and_the_finalizer_stays() {
-    let api = ApiServer::start(taken);
-    let ctx = context(api.client());
-    let evidence = Effect::StoreEvidence {
-        digest: "sha256:1".to_owned(),
-        document: "{}".to_owned(),
-    };
-    let effects = [evidence, create("a"), Effect::ReleaseEnvironment];
-    let error = act(&ctx, &environment("env-1"), &effects, Timestamp::now())
-        .await
-        .unwrap_err();
-    assert!(matches!(error, ActError::Evidence { .. }), "{error}");
-    assert_eq!(api.all("POST").len(), 1);
-    assert!(api.all("PATCH").is_empty());
+async fn a_status_of_a_promotion_that_is_refused_is_no_failure_and_is_tried_again_after_a_while() {
+    for (code, reason) in [
+        (413, "RequestEntityTooLarge"),
+        (403, "Forbidden"),
+        (422, "Invalid"),
+        (400, "BadRequest"),
+    ] {
+        let api = ApiServer::start(move |request| {
+            if request.method == "PUT" {
+                Answer::error(code, reason, "no")
+            } else {
+                taken(request)
+            }
+        });
+        let ctx = with_promotion(&api, promotion("p"));
+        ctx.environments.memory.with("env-1", |_| ());
+        assert_eq!(acted(&ctx, &[weigh("p", 20), create("a")]).await, Acted::Changed);
+        assert_eq!(acted(&ctx, &[weigh("p", 40)]).await, Acted::Done);
+        assert_eq!(api.all("PUT").len(), 1, "{code}: not again at once");
+        let now = std::time::Instant::now();
+        ctx.environments
+            .memory
+            .with("env-1", |memory| memory.refused_status("p", now));
+        acted(&ctx, &[weigh("p", 40)]).await;
+        assert_eq!(api.all("PUT").len(), 2, "{code}: its time has come");
+    }
 }
 
 #[tokio::test]

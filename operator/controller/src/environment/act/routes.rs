@@ -1,16 +1,24 @@
 //! Gateways are asked beside the decisions whether they have a split: one that is slow holds up nobody.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use dcanary_crds::Environment;
 use dcanary_rollout::{Verify, seen::Checked};
 use jiff::Timestamp;
 use kube::ResourceExt;
+use tokio::time::timeout;
 
 use crate::{context::Context, measure};
 
+/// Time for all of it, from when it is asked for: it has three answers to give, and may have to wait for a place.
+const LIMIT: Duration = Duration::from_secs(20);
+
 /// Asks a gateway, unless it is being asked. The answer wakes the Environment.
 pub fn verify(ctx: &Arc<Context>, environment: &Environment, verify: &Verify) {
+    verify_within(ctx, environment, verify, LIMIT);
+}
+
+fn verify_within(ctx: &Arc<Context>, environment: &Environment, verify: &Verify, limit: Duration) {
     let uid = environment.uid().unwrap_or_default();
     let memory = &ctx.environments.memory;
     if !memory.with(&uid, |memory| memory.ask_gateway(&verify.token)) {
@@ -21,14 +29,21 @@ pub fn verify(ctx: &Arc<Context>, environment: &Environment, verify: &Verify) {
         uid,
         token: verify.token.clone(),
     };
-    let verify = verify.clone();
+    let (verify, namespace) = (verify.clone(), environment.namespace().unwrap_or_default());
     tokio::spawn(async move {
         let environments = &under_way.ctx.environments;
-        let Ok(_permit) = environments.samples.clone().acquire_owned().await else {
-            return;
+        let asked = async {
+            let _place = environments.gateways.place(&namespace).await;
+            measure::verify(environments.sources.guard, &verify).await
         };
-        let shown = measure::verify(environments.sources.guard, &verify).await;
-        under_way.answered(shown);
+        let shown = timeout(limit, asked).await;
+        let late = |_| {
+            Err(format!(
+                "cannot be asked: that took more than {}s, with those that others ask",
+                limit.as_secs()
+            ))
+        };
+        under_way.answered(shown.unwrap_or_else(late));
     });
 }
 
@@ -62,3 +77,7 @@ impl Drop for UnderWay {
         self.ctx.environments.wake_uid(&self.uid);
     }
 }
+
+#[cfg(test)]
+#[path = "routes_tests.rs"]
+mod tests;

@@ -16,7 +16,11 @@ use tokio::{
 
 use crate::{
     context::Context,
-    environment::{observe::account, secrets},
+    environment::{
+        observe::account,
+        places::{Place, Places},
+        secrets,
+    },
     measure::measure,
 };
 
@@ -41,7 +45,7 @@ pub fn take(ctx: &Arc<Context>, environment: &Environment, measure: &Measure) {
     let account = account(environment).to_owned();
     tokio::spawn(async move {
         let all = under_way.ctx.environments.samples.clone();
-        let _places = match timeout_at(end, places(own, all)).await {
+        let _places = match timeout_at(end, places(own, &all, &namespace)).await {
             Ok(Ok(places)) => places,
             Ok(Err(_)) => return,
             Err(_) => {
@@ -59,11 +63,13 @@ pub fn take(ctx: &Arc<Context>, environment: &Environment, measure: &Measure) {
     });
 }
 
-type Place = OwnedSemaphorePermit;
-
-/// A place among those of the Environment, and one among all. Whoever waits for the first holds none that others could have.
-async fn places(own: Arc<Semaphore>, all: Arc<Semaphore>) -> Result<(Place, Place), AcquireError> {
-    Ok((own.acquire_owned().await?, all.acquire_owned().await?))
+/// A place among those of the Environment, and one among all, of the share of its namespace. Whoever waits for the first holds none that others could have.
+async fn places(
+    own: Arc<Semaphore>,
+    all: &Arc<Places>,
+    namespace: &str,
+) -> Result<(OwnedSemaphorePermit, Place), AcquireError> {
+    Ok((own.acquire_owned().await?, all.place(namespace).await))
 }
 
 async fn answer(ctx: &Context, namespace: &str, account: &str, wanted: &Measure) -> Answer {

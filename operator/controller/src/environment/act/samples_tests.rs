@@ -91,7 +91,7 @@ async fn an_environment_whose_sources_do_not_answer_holds_up_no_other() {
     // nobody listens there, and that is an answer
     take(&desk.ctx, &environment("env-2"), &measure_of(0, 9, 300));
     assert!(matches!(desk.answer("env-2").await, Answer::Error(_)));
-    assert_eq!(desk.ctx.environments.samples.available_permits(), 64 - 8);
+    assert_eq!(desk.ctx.environments.samples.free(), 64 - 8);
     assert!(desk.api.all("GET").is_empty());
 }
 
@@ -117,4 +117,28 @@ async fn the_time_of_a_sample_begins_when_it_is_due_and_not_when_its_turn_comes(
         problem.contains("it could not be asked for in 1s: too many samples"),
         "{problem}"
     );
+}
+
+#[tokio::test]
+async fn a_namespace_whose_sources_do_not_answer_holds_up_no_other() {
+    let mut desk = Desk::open().await;
+    let mut stranger = environment("env-2");
+    stranger.metadata.namespace = Some("strangers".to_owned());
+    desk.ctx.environments.memory.freshest(&stranger);
+    for number in 0..9 {
+        for metric in 0..8 {
+            let slow = environment(&format!("slow-{number}"));
+            take(&desk.ctx, &slow, &measure_of(metric, desk.port, 300));
+        }
+    }
+    let mut open = Vec::new();
+    for _ in 0..32 {
+        open.push(timeout(LONG, desk.silent.accept()).await.unwrap().unwrap());
+    }
+    assert_eq!(desk.ctx.environments.samples.free(), 32, "half of all");
+    take(&desk.ctx, &stranger, &measure_of(0, 9, 300));
+    let Answer::Error(problem) = desk.answer("env-2").await else {
+        unreachable!()
+    };
+    assert!(!problem.contains("too many samples"), "{problem}");
 }
