@@ -1,5 +1,6 @@
 //! The numbers of a workload are about an earlier spec: its controller has not followed yet.
 
+use dcanary_rollout::{Key, Kind};
 use serde_json::json;
 
 use crate::{
@@ -33,9 +34,14 @@ fn while_the_old_pods_go() -> (World, String) {
 fn no_request_goes_to_pods_that_a_scale_to_zero_may_be_taking_away() {
     let (mut world, old) = while_the_old_pods_go();
     let name = world.ask("good1", true);
+    let key = Key::new(Kind::Deployment, &old);
     for _ in 0..20 {
         world.decide_once(usize::MAX);
         world.record();
+        // everybody follows but the controller of that Deployment
+        let status = world.cluster.objects[&key]["status"].clone();
+        world.cluster.settle();
+        world.cluster.objects.get_mut(&key).unwrap()["status"] = status;
         assert_eq!(world.cluster.shares().get(&old).copied().unwrap_or(0), 0);
         world.pass(1);
     }
