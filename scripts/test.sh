@@ -104,8 +104,13 @@ if [ "$what" != unit ]; then
   scripts/up.sh
   if [ "${CLUSTER:-local}" = local ]; then eval "$(e2e/cluster/env.sh)"; fi
 fi
+# nodes that do not answer are waited for, minutes in which deliveries may use the processors
+delivers=
+if [ "${CLUSTER:-local}" = local ] || [ -n "${DCANARY_GATEWAY:-}" ]; then delivers=yes; fi
+waits=()
 if [ "$what" = all ] || [ "$what" = e2e ]; then
   alone=()
+  if [ -n "$delivers" ]; then waits=(absent::); fi
   if [ "${CLUSTER:-local}" = local ]; then
     step "loading the builder image" e2e/cluster/images/builder.sh --load
     # a test runs a registry of its own, which only a node on this machine reaches
@@ -117,7 +122,7 @@ if [ "$what" = all ] || [ "$what" = e2e ]; then
   # what the README promises, as it is written there
   suite readme scripts/test-readme.sh
   # each test has a namespace of its own
-  tests e2e --test e2e -- --test-threads 6 "${alone[@]}" --skip delivery:: --skip failpoints:: --skip outages:: --skip rbac:: --skip gitops::
+  tests e2e --test e2e -- --test-threads 6 "${alone[@]}" "${waits[@]/#/--skip=}" --skip delivery:: --skip failpoints:: --skip outages:: --skip rbac:: --skip gitops::
 fi
 if [ "$what" != unit ]; then
   # on a cluster of your own deliveries need a Gateway and a Prometheus, and some of them a second Gateway (e2e/harness/src/data_plane.rs)
@@ -129,9 +134,9 @@ if [ "$what" != unit ]; then
     without=(--skip delivery::contour::)
     printf '== left out: delivery::contour (there is no second gateway: DCANARY_CONTOUR is not set)\n'
   fi
-  if [ "${CLUSTER:-local}" = local ] || [ -n "${DCANARY_GATEWAY:-}" ]; then
-    # they measure requests, five of them at once on one machine
-    patient e2e-delivery --test e2e -- --test-threads 5 "${without[@]}" delivery::
+  if [ -n "$delivers" ]; then
+    # they measure requests, six of them at once on one machine
+    patient e2e-delivery --test e2e -- --test-threads 6 "${without[@]}" "${waits[@]}" delivery::
   fi
 fi
 if [ "$what" = all ] || [ "$what" = e2e ]; then
