@@ -1,10 +1,9 @@
 //! Calls between canisters under the real threads: who waits is woken when his request is done, and nobody has to ask for what is
 //! left to do.
 
-use super::Running;
+use super::{Running, start, started};
 use crate::Config;
-use crate::cert::keys::Keys;
-use crate::cert::view::{View, Views};
+use crate::cert::view::View;
 use crate::exec::batch::{Batch, Ingress, Permissions};
 use crate::exec::call::Executor;
 use crate::exec::limits::Limits;
@@ -14,7 +13,7 @@ use crate::log::crash::disk::FaultyDisk;
 use crate::log::crash::{relays, rig};
 use crate::log::disk::Disk;
 use crate::log::replay::recover;
-use crate::replica::{Durability, Policy, Refused, Replica};
+use crate::replica::Refused;
 use crate::state::State;
 use crate::state::request::Outcome;
 use ic_agent::agent::{CallResponse, RequestStatusResponse};
@@ -53,12 +52,6 @@ fn batch(round: u64, messages: Vec<Ingress>) -> Batch {
         seed: [0; 32],
         messages,
     }
-}
-
-fn start(machine: Machine, durability: Option<Durability>) -> Replica {
-    let keys = Arc::new(Keys::generate().unwrap());
-    let views = Arc::new(Views::new(keys, machine.state().clone(), 0).unwrap());
-    Replica::start(machine, views, durability, Policy::default()).unwrap()
 }
 
 /// What a client is shown in the end.
@@ -105,12 +98,7 @@ async fn what_was_under_way_at_a_crash_goes_on_after_the_start_by_itself() {
     }
     let node = recover(&disk, slowly()).unwrap();
     assert!(node.machine.agenda().busy);
-    let durability = Durability {
-        journal: node.journal,
-        checkpoints: node.checkpoints,
-        segment_bytes: 1 << 30,
-    };
-    let replica = start(node.machine, Some(durability));
+    let replica = started(node);
     // Any later message is answered after it.
     let witness = relays::call(2);
     let answer = replica.submit(witness.clone(), None).unwrap();

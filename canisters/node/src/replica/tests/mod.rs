@@ -13,9 +13,14 @@ mod shown;
 mod threads;
 mod turns;
 
+use crate::cert::keys::Keys;
+use crate::cert::view::Views;
 use crate::exec::batch::Ingress;
+use crate::exec::machine::Machine;
 use crate::log::crash::disk::FaultyDisk;
 use crate::log::crash::rig;
+use crate::log::replay::Recovered;
+use crate::replica::{Durability, Policy, Replica};
 use crate::{Config, Node};
 use ic_agent::Agent;
 use ic_agent::identity::AnonymousIdentity;
@@ -69,6 +74,23 @@ impl Running {
         let reply = self.agent.query(&rig::canister(), "get").call().await.unwrap();
         u64::from_le_bytes(reply[..8].try_into().unwrap())
     }
+}
+
+/// A replica with keys of its own.
+fn start(machine: Machine, durability: Option<Durability>) -> Replica {
+    let keys = Arc::new(Keys::generate().unwrap());
+    let views = Arc::new(Views::new(keys, machine.state().clone(), 0).unwrap());
+    Replica::start(machine, views, durability, Policy::default()).unwrap()
+}
+
+/// One that goes on with what a disk held.
+fn started(node: Recovered) -> Replica {
+    let durability = Durability {
+        journal: node.journal,
+        checkpoints: node.checkpoints,
+        segment_bytes: 1 << 30,
+    };
+    start(node.machine, Some(durability))
 }
 
 async fn post(url: &str, body: Vec<u8>) -> (u16, String) {

@@ -1,12 +1,12 @@
 //! A thread that dies takes the node with it, at once.
 
-use super::Running;
+use super::{Running, start, started};
 use crate::cert::keys::Keys;
 use crate::cert::remote::remote;
 use crate::cert::view::Views;
 use crate::exec::machine::Machine;
 use crate::log::crash::rig::{self, Rig};
-use crate::replica::{Durability, Policy, Refused, Replica};
+use crate::replica::{Policy, Refused, Replica};
 use crate::state::State;
 use candid::{CandidType, Encode};
 use ic_principal::Principal;
@@ -24,15 +24,7 @@ async fn an_executor_that_panics_fails_the_node_without_another_order() {
         next_number: u64::MAX,
         ..State::default()
     };
-    let keys = Arc::new(Keys::generate().unwrap());
-    let views = Arc::new(Views::new(keys, state.clone(), 0).unwrap());
-    let replica = Replica::start(
-        Machine::new(rig::executor(), state),
-        views,
-        None,
-        Policy::default(),
-    )
-    .unwrap();
+    let replica = start(Machine::new(rig::executor(), state), None);
     let create = rig::message(
         1,
         Principal::management_canister(),
@@ -81,15 +73,7 @@ async fn a_failed_node_says_so_in_its_status() {
 async fn calls_that_wait_for_a_slow_disk_take_a_bounded_number_of_bytes_and_all_that_are_taken_are_answered()
 {
     let rig = Rig::new(11);
-    let node = rig.recover().unwrap();
-    let keys = Arc::new(Keys::generate().unwrap());
-    let views = Arc::new(Views::new(keys, node.machine.state().clone(), 0).unwrap());
-    let durability = Durability {
-        journal: node.journal,
-        checkpoints: node.checkpoints,
-        segment_bytes: 1 << 30,
-    };
-    let replica = Replica::start(node.machine, views, Some(durability), Policy::default()).unwrap();
+    let replica = started(rig.recover().unwrap());
     rig.disk.hold_syncs();
     let mut taken = Vec::new();
     let mut refused = 0;

@@ -1,14 +1,13 @@
 //! Calls for which a batch has no instructions left, under the real threads.
 
-use crate::cert::keys::Keys;
-use crate::cert::view::Views;
+use super::started;
 use crate::exec::call::Executor;
 use crate::log::crash::disk::FaultyDisk;
 use crate::log::crash::end::in_the_end;
 use crate::log::crash::rig::{self, executor, message, shown};
 use crate::log::disk::Disk;
 use crate::log::replay::recover;
-use crate::replica::{Durability, Policy, Replica};
+use crate::replica::Replica;
 use crate::state::request::Outcome;
 use std::sync::Arc;
 
@@ -21,15 +20,7 @@ fn one_by_one() -> Executor {
 
 fn start(disk: &FaultyDisk) -> Replica {
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
-    let node = recover(&disk, one_by_one()).unwrap();
-    let keys = Arc::new(Keys::generate().unwrap());
-    let views = Arc::new(Views::new(keys, node.machine.state().clone(), 0).unwrap());
-    let durability = Durability {
-        journal: node.journal,
-        checkpoints: node.checkpoints,
-        segment_bytes: 1 << 30,
-    };
-    Replica::start(node.machine, views, Some(durability), Policy::default()).unwrap()
+    started(recover(&disk, one_by_one()).unwrap())
 }
 
 #[tokio::test]
