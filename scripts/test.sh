@@ -5,6 +5,8 @@ set -euo pipefail
 . "$(dirname "$0")/env.sh"
 cd "$ROOT"
 what=${1:-all}
+# the tests themselves look at it
+export CLUSTER=${CLUSTER:-local}
 results=$DCANARY_STATE/test-results
 rm -rf "$results"
 mkdir -p "$results"
@@ -58,7 +60,7 @@ computing() {
   if [ "$(uname -m)" = x86_64 ]; then
     suite clients canisters/node/tests/clients/run.sh "$BIN_DIR/dcanary-node" "$OUT_DIR/canisters/orchestrator.wasm"
   fi
-  if [ "${CLUSTER:-local}" = local ]; then
+  if [ "$CLUSTER" = local ]; then
     suite chart charts/test.sh
     suite kstatus scripts/test-kstatus.sh
     suite gitops scripts/test-gitops.sh
@@ -94,24 +96,24 @@ if [ "$what" = all ] || [ "$what" = unit ]; then
   # what of it has to be fetched or built, before anything is measured
   if command -v apt-get > /dev/null; then e2e/cluster/build.sh debs; fi
   if [ "$(uname -m)" = x86_64 ]; then scripts/prerequisites.sh clients; fi
-  if [ "${CLUSTER:-local}" = local ]; then e2e/cluster/build.sh helm; fi
+  if [ "$CLUSTER" = local ]; then e2e/cluster/build.sh helm; fi
   if [ "$what" = unit ]; then computing; fi
 fi
 if [ "$what" != unit ]; then
-  if [ "${CLUSTER:-local}" = local ]; then e2e/cluster/build.sh; fi
+  if [ "$CLUSTER" = local ]; then e2e/cluster/build.sh; fi
   # first, as it says how long everything takes to be up: on a machine where nothing runs, from nothing
   if [ "$what" != delivery ]; then suite demo scripts/test-demo.sh; fi
   scripts/up.sh
-  if [ "${CLUSTER:-local}" = local ]; then eval "$(e2e/cluster/env.sh)"; fi
+  if [ "$CLUSTER" = local ]; then eval "$(e2e/cluster/env.sh)"; fi
 fi
 # nodes that do not answer are waited for, minutes in which deliveries may use the processors
 delivers=
-if [ "${CLUSTER:-local}" = local ] || [ -n "${DCANARY_GATEWAY:-}" ]; then delivers=yes; fi
+if [ "$CLUSTER" = local ] || [ -n "${DCANARY_GATEWAY:-}" ]; then delivers=yes; fi
 waits=()
 if [ "$what" = all ] || [ "$what" = e2e ]; then
   alone=()
   if [ -n "$delivers" ]; then waits=(absent::); fi
-  if [ "${CLUSTER:-local}" = local ]; then
+  if [ "$CLUSTER" = local ]; then
     step "loading the builder image" e2e/cluster/images/builder.sh --load
     # a test runs a registry of its own, which only a node on this machine reaches
     PATH=$PATH:$(e2e/cluster/build.sh --path debs)/bin
@@ -127,7 +129,7 @@ fi
 if [ "$what" != unit ]; then
   # on a cluster of your own deliveries need a Gateway and a Prometheus, and some of them a second Gateway (e2e/harness/src/data_plane.rs)
   without=()
-  if [ "${CLUSTER:-local}" = local ]; then
+  if [ "$CLUSTER" = local ]; then
     scripts/data-plane.sh
     step "starting the second gateway" e2e/cluster/contour.sh up
   elif [ -z "${DCANARY_CONTOUR:-}" ]; then
@@ -145,7 +147,7 @@ if [ "$what" = all ] || [ "$what" = e2e ]; then
   tests e2e-outages --test e2e -- --test-threads 1 outages::
   tests e2e-failpoints --test e2e -- --test-threads 1 --nocapture failpoints::
   compute_over
-  if [ "${CLUSTER:-local}" = local ]; then
+  if [ "$CLUSTER" = local ]; then
     # last: compares what was granted with everything that was asked for above; needs the audit log
     tests e2e-rbac --test e2e -- rbac::
   fi
