@@ -88,8 +88,12 @@ impl World {
             self.run(90);
             if let Some(rollout) = self.under_way() {
                 self.decide(&rollout.promotion, Verb::Resume, "bob");
+            } else if self.all_have_ended().is_ok() {
+                break;
             }
         }
+        // what takes its time after the end, like old Pods that have drained
+        self.run(90);
         self.all_have_ended()
     }
 
