@@ -10,6 +10,7 @@
 //!
 //! `DCANARY_E2E_KEEP=1` keeps the namespaces of failed tests.
 
+pub mod absence;
 pub mod artifacts;
 pub mod cli;
 pub mod cluster;
@@ -27,6 +28,7 @@ pub mod journal;
 pub mod kubectl;
 pub mod ledger;
 pub mod load;
+pub mod metrics;
 pub mod namespace;
 pub mod person;
 pub mod run;

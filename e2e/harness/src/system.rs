@@ -18,13 +18,14 @@ use kube::{
     },
 };
 use serde_json::json;
-use tokio::sync::Barrier;
 
-use crate::Cluster;
+use crate::{Cluster, forward::Forward, metrics::metric};
 
 const LIMIT: Duration = Duration::from_secs(120);
 const RUN_UID: &str = "dcanary.dev/run-uid";
 const OPERATOR: &str = "dcanary-operator";
+/// Port of the server's metrics.
+const METRICS: u16 = 9090;
 /// The ledger node.
 pub const LEDGER: &str = "dcanary-ledger";
 /// The server.
@@ -230,6 +231,29 @@ impl System {
         .await
     }
 
+    /// Kills the only Pod of a stateful part at once, without a chance to end well, and keeps it away. Returns when it is gone.
+    ///
+    /// # Errors
+    /// When it does not go in time.
+    pub async fn kill_and_keep_away(&self, name: &str) -> Result<()> {
+        let pod = format!("{name}-0");
+        // in this order: whoever is scaled down is told to end first. A successor is gone before it starts
+        self.pods()
+            .delete(&pod, &DeleteParams::default().grace_period(0))
+            .await?;
+        self.scale(name, 0).await?;
+        let none_wanted = |found: Option<&StatefulSet>| {
+            found.is_some_and(|set| {
+                let status = set.status.as_ref();
+                status.and_then(|status| status.observed_generation) >= set.metadata.generation
+                    && status.is_some_and(|status| status.replicas == 0)
+            })
+        };
+        within("none is wanted", await_condition(self.sets(), name, none_wanted)).await?;
+        let gone = |found: Option<&Pod>| found.is_none();
+        within("the Pod is gone", await_condition(self.pods(), &pod, gone)).await
+    }
+
     /// Kills the only Pod of a stateful part at once, without a chance to end well. Returns when its successor is ready.
     ///
     /// # Errors
@@ -274,6 +298,26 @@ impl System {
         Ok(())
     }
 
+    /// Waits until the server has received more of an artifact than it had at first.
+    ///
+    /// # Errors
+    /// When nothing comes in time, or its metrics cannot be read.
+    pub async fn receives_an_upload(&self) -> Result<()> {
+        let port = Forward::to(self.pods(), &format!("{SERVER}-0"), METRICS).await?;
+        let received = || metric(port.address, "dcanary_server_uploads_received_bytes_total", &[]);
+        let before = received().await?;
+        let begins = async {
+            // the figure changes without an event
+            while received().await? <= before {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            anyhow::Ok(())
+        };
+        tokio::time::timeout(LIMIT, begins)
+            .await
+            .context("no upload begins")?
+    }
+
     /// Names of the Pods of a part (`operator`, `server`, `ledger`).
     ///
     /// # Errors
@@ -282,54 +326,6 @@ impl System {
         let params = ListParams::default().labels(&format!("app.kubernetes.io/component={component}"));
         let pods = self.pods().list(&params).await?;
         Ok(pods.items.iter().map(ResourceExt::name_any).collect())
-    }
-}
-
-/// A stateful part that is away while several stories are told beside each other, so that its absence is waited for once.
-pub struct Absence {
-    system: System,
-    part: &'static str,
-    /// All have come to where it goes; it is gone; none needs it away any more; it is back.
-    meetings: [Barrier; 4],
-}
-
-impl Absence {
-    /// Of a part, for so many stories. Each has to call [`begins`](Self::begins) and [`ends`](Self::ends) once.
-    pub fn of(system: &System, part: &'static str, stories: usize) -> Self {
-        Self {
-            system: system.clone(),
-            part,
-            meetings: [(); 4].map(|()| Barrier::new(stories)),
-        }
-    }
-
-    /// The installation.
-    pub fn system(&self) -> &System {
-        &self.system
-    }
-
-    /// Waits for the other stories, and until the part is gone.
-    ///
-    /// # Errors
-    /// When it does not go in time.
-    pub async fn begins(&self) -> Result<()> {
-        if self.meetings[0].wait().await.is_leader() {
-            self.system.stop(self.part).await?;
-        }
-        self.meetings[1].wait().await;
-        Ok(())
-    }
-
-    /// Waits for the other stories, and until the part serves again.
-    ///
-    /// # Errors
-    /// When it is not ready in time.
-    pub async fn ends(&self) -> Result<()> {
-        if self.meetings[2].wait().await.is_leader() {
-            self.system.start(self.part).await?;
-        }
-        self.meetings[3].wait().await;
-        Ok(())
     }
 }
 

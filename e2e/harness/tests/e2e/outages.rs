@@ -17,8 +17,10 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use dcanary_harness::{
-    Cluster, Namespace, journal, scenario,
-    system::{Absence, LEDGER, SERVER, System},
+    Cluster, Namespace,
+    absence::Absence,
+    journal, scenario,
+    system::{LEDGER, SERVER, System},
 };
 use futures::{TryStreamExt, try_join};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace as CoreNamespace, Pod};
@@ -179,13 +181,13 @@ async fn a_server_that_is_killed_mid_upload_gets_the_whole_artifact() -> Result<
     let system = system().await?;
     scenario("server-killed", |ns| async move {
         let script = "head -c 400000000 /dev/zero | tr '\\0' x > big; \
-            echo \"sum=$(sha256sum big | cut -d' ' -f1)\" >> \"$DCANARY_RESULTS\"; echo the upload comes next";
+            echo \"sum=$(sha256sum big | cut -d' ' -f1)\" >> \"$DCANARY_RESULTS\"";
         let stages = json!([{
             "name": "a", "image": BUSYBOX, "steps": [{"run": script}, {"artifact": {"name": "big", "paths": ["big"]}}],
         }]);
         ns.apply(&manifest(&stages)).await?;
-        let pod = ns.running_pod("r").await?;
-        ns.says(&pod, "the upload comes next").await?;
+        ns.running_pod("r").await?;
+        system.receives_an_upload().await?;
         system.kill(SERVER).await?;
         let view = ns.recorded("r").await?;
         assert_eq!(view.state("Succeeded").0, "True", "{:#}", view.status());

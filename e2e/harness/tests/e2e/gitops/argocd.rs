@@ -6,7 +6,8 @@ use anyhow::{Context, Result, ensure};
 use dcanary_harness::{
     Namespace, RunView,
     fixtures::LIMIT,
-    gitops::{BRANCH, InGit, argo_cd, metric},
+    gitops::{BRANCH, InGit, argo_cd},
+    metrics::metric,
     scenario,
 };
 use kube::{

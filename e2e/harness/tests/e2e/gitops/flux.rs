@@ -7,7 +7,8 @@ use dcanary_harness::{
     Namespace, RunView,
     cluster::repository,
     fixtures::LIMIT,
-    gitops::{BRANCH, InGit, flux, metric},
+    gitops::{BRANCH, InGit, flux},
+    metrics::metric,
     scenario,
 };
 use kube::{

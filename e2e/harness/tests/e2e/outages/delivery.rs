@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use dcanary_crds::Verb;
 use dcanary_harness::{
-    Namespace, example_app::pod_spec, fixtures::LIMIT, journal, person::Person, system::Absence,
+    Namespace, absence::Absence, example_app::pod_spec, fixtures::LIMIT, journal, person::Person,
 };
 use k8s_openapi::api::core::v1::Service;
 use kube::api::{Patch, PatchParams};

@@ -5,10 +5,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use dcanary_harness::{
     Cluster, Namespace, RunView,
+    absence::Absence,
     cli::{dcanary, said},
     fixtures::{LIMIT, run},
     scenario,
-    system::{Absence, SERVER, System},
+    system::{SERVER, System},
     volume::Volume,
 };
 use futures::try_join;
