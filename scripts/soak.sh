@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # The long loops: as `make test`, with more of everything. SOAK_BLOCKS (1,000,000) blocks in one journal, SOAK_CRASHES (100,000) crashes of the
-# node, SOAK_KILLS (1,000) kills of its program under load, SOAK_CASES (4,096) cases of each property, FUZZ_SECONDS (60) for each fuzz target,
-# SOAK_ROUNDS (3) rounds of the tests that disturb the installation; with any of those, a canary under Argo CD and Flux themselves.
+# node, SOAK_KILLS (1,000) kills of its program under load, SOAK_HISTORIES (512) random histories of deliveries for each of their laws, SOAK_CASES
+# (8,192) of runs, state machines and the node, which are shorter, FUZZ_SECONDS (60) for each fuzz target, SOAK_ROUNDS (3) rounds of the tests that
+# disturb the installation; with any of those, a canary under Argo CD and Flux themselves.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 cd "$ROOT"
-export DCANARY_SOAK_BLOCKS=${SOAK_BLOCKS:-1000000} DCANARY_NODE_CRASHES=${SOAK_CRASHES:-100000} DCANARY_NODE_KILLS=${SOAK_KILLS:-1000} PROPTEST_CASES=${SOAK_CASES:-4096}
+export DCANARY_SOAK_BLOCKS=${SOAK_BLOCKS:-1000000} DCANARY_NODE_CRASHES=${SOAK_CRASHES:-100000} DCANARY_NODE_KILLS=${SOAK_KILLS:-1000}
 scripts/prerequisites.sh
 e2e/cluster/build.sh debs
 PATH=$PATH:$(e2e/cluster/build.sh --path debs)/bin
@@ -28,7 +29,10 @@ soak "$DCANARY_NODE_CRASHES crashes of the node" run -p dcanary-node --lib -- cr
 soak "$DCANARY_NODE_KILLS kills of the node under load" run -p dcanary-node --test agent -- --nocapture kill_9
 soak "readers of foreign bytes" scripts/fuzz.sh
 soak "the local cluster, broken and recovered" e2e/cluster/selftest.sh
-soak "laws of a run" run --test laws
+# this variable goes before the number that a law says of itself, so each kind of history gets its own
+PROPTEST_CASES=${SOAK_HISTORIES:-512} soak "random histories of deliveries" run --test laws -- whatever
+PROPTEST_CASES=${SOAK_CASES:-8192} soak "random histories of runs" run --test laws -- every_run_ends two_replicas
+PROPTEST_CASES=${SOAK_CASES:-8192} soak "state machines, and replay of the node" run --lib -- machine_and_oracle replaying_gives a_mapped_heap calls_neither
 if [ "${SOAK_ROUNDS:-3}" -gt 0 ]; then
   scripts/up.sh
   if [ "${CLUSTER:-local}" = local ]; then
