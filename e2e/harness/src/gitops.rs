@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;

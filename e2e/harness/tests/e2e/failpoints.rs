@@ -11,12 +11,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use dcanary_controller::failpoint::{KILLED, Side};
 use dcanary_harness::{
     Cluster, Namespace, scenario,
     system::{LEDGER, System},
 };
+use futures::future::try_join_all;
 use serde_json::Value;
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -40,10 +41,11 @@ const fn word(side: Side) -> &'static str {
 /// A place, and the stories that come by it.
 type Case<S> = (&'static str, S);
 
-/// Tells each story once undisturbed, then with kills on both sides of each boundary of it. All must come to the same. The kills of a story follow
-/// each other, those before and those after in a telling each; with `DCANARY_FAILPOINTS=alone` (`make soak`) each has a telling of its own. `tell` arms the failpoints (`None`: none) when
-/// its story has come to where they count.
-async fn same_after_kills<S, T>(cases: impl IntoIterator<Item = Case<S>>, tell: T) -> Result<()>
+/// Tells each story once undisturbed, beside each other but for those that stop the ledger (`away`), then with kills on both sides of each
+/// boundary of it. All must come to the same. The kills of a story follow each other, those before and those after in a telling each; with
+/// `DCANARY_FAILPOINTS=alone` (`make soak`) each has a telling of its own. `tell` arms the failpoints (`None`: none) when its story has come to
+/// where they count.
+async fn same_after_kills<S, T>(cases: impl IntoIterator<Item = Case<S>>, away: S, tell: T) -> Result<()>
 where
     S: Copy + Debug + Ord,
     T: AsyncFn(&Namespace, &System, S, Option<&str>) -> Result<Essence>,
@@ -52,9 +54,24 @@ where
     let tell = &tell;
     let mut wrong = Vec::new();
     let mut told = 0;
-    for (story, points) in by_story(cases) {
+    let stories = by_story(cases);
+    system.arm(None).await?;
+    let undisturbed = async |story: S| {
         let name = format!("undisturbed-{story:?}");
         let wanted = scenario(&name, |ns| async move { tell(&ns, system, story, None).await }).await?;
+        anyhow::Ok((story, wanted))
+    };
+    let beside = stories.keys().filter(|story| **story != away);
+    let mut undisturbed: BTreeMap<S, Essence> = {
+        let mut all = try_join_all(beside.map(|story| undisturbed(*story))).await?;
+        all.push(undisturbed(away).await?);
+        system.start(LEDGER).await?;
+        all.into_iter().collect()
+    };
+    for (story, points) in stories {
+        let wanted = undisturbed
+            .remove(&story)
+            .context("each story was told undisturbed")?;
         for (number, points) in tellings(points).into_iter().enumerate() {
             let began = Instant::now();
             let name = format!("kill-{story:?}-{number}");

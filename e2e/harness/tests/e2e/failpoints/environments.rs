@@ -277,5 +277,5 @@ async fn a_kill_before_or_after_any_effect_or_status_write_about_an_environment_
             .iter()
             .map(move |&story| (boundary.name(), story))
     });
-    same_after_kills(cases, tell).await
+    same_after_kills(cases, Story::ChainAway, tell).await
 }

@@ -225,5 +225,5 @@ async fn a_kill_before_or_after_any_effect_or_status_write_changes_neither_statu
     let cases = Boundary::ALL
         .iter()
         .map(|&boundary| (boundary.name(), story(boundary)));
-    same_after_kills(cases, tell).await
+    same_after_kills(cases, Story::ChainAway, tell).await
 }
