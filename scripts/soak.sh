@@ -43,7 +43,7 @@ if [ "${SOAK_ROUNDS:-3}" -gt 0 ]; then
   fi
   # on a cluster of your own they have to be there (e2e/harness/src/gitops.rs)
   if [ "${CLUSTER:-local}" = local ] || { [ -n "${DCANARY_FLUX:-}" ] && [ -n "${DCANARY_ARGOCD:-}" ]; }; then
-    soak "deliveries under Argo CD and Flux" run --test e2e -- --test-threads 2 --nocapture --skip delivery:: gitops::
+    soak "deliveries under Argo CD and Flux" run --test e2e -- --test-threads 2 --nocapture gitops_tools::
   fi
   for round in $(seq "${SOAK_ROUNDS:-3}"); do
     soak "outages, round $round" run --test e2e -- --test-threads 1 outages::

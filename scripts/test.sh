@@ -106,40 +106,28 @@ if [ "$what" != unit ]; then
   scripts/up.sh
   if [ "$CLUSTER" = local ]; then eval "$(e2e/cluster/env.sh)"; fi
 fi
-# nodes that do not answer are waited for, minutes in which deliveries may use the processors
-delivers=
-if [ "$CLUSTER" = local ] || [ -n "${DCANARY_GATEWAY:-}" ]; then delivers=yes; fi
-waits=()
 if [ "$what" = all ] || [ "$what" = e2e ]; then
-  alone=()
-  if [ -n "$delivers" ]; then waits=(absent::); fi
+  # what the README promises, as it is written there
+  suite readme scripts/test-readme.sh
+fi
+if [ "$what" != unit ]; then
+  out=()
   if [ "$CLUSTER" = local ]; then
     step "loading the builder image" e2e/cluster/images/builder.sh --load
     # a test runs a registry of its own, which only a node on this machine reaches
     PATH=$PATH:$(e2e/cluster/build.sh --path debs)/bin
-  else
-    alone=(--skip private_registry::)
-    printf '== left out: private_registry (needs a node on this machine)\n'
-  fi
-  # what the README promises, as it is written there
-  suite readme scripts/test-readme.sh
-  # each test has a namespace of its own
-  tests e2e --test e2e -- --test-threads 6 "${alone[@]}" "${waits[@]/#/--skip=}" --skip delivery:: --skip failpoints:: --skip outages:: --skip rbac:: --skip gitops::
-fi
-if [ "$what" != unit ]; then
-  # on a cluster of your own deliveries need a Gateway and a Prometheus, and some of them a second Gateway (e2e/harness/src/data_plane.rs)
-  without=()
-  if [ "$CLUSTER" = local ]; then
     scripts/data-plane.sh
     step "starting the second gateway" e2e/cluster/contour.sh up
-  elif [ -z "${DCANARY_CONTOUR:-}" ]; then
-    without=(--skip delivery::contour::)
-    printf '== left out: delivery::contour (there is no second gateway: DCANARY_CONTOUR is not set)\n'
+  else
+    # a registry that only a node on this machine reaches; and on a cluster of your own deliveries need a Gateway and a Prometheus, some of
+    # them a second Gateway (e2e/harness/src/data_plane.rs)
+    out=(private_registry::)
+    if [ -z "${DCANARY_GATEWAY:-}" ]; then out+=(delivery::); elif [ -z "${DCANARY_CONTOUR:-}" ]; then out+=(delivery::contour::); fi
+    printf '== left out: %s\n' "${out[@]}"
   fi
-  if [ -n "$delivers" ]; then
-    # they measure requests, six of them at once on one machine
-    patient e2e-delivery --test e2e -- --test-threads 6 "${without[@]}" "${waits[@]}" delivery::
-  fi
+  if [ "$what" = delivery ]; then which=(delivery::); else which=(--skip failpoints:: --skip outages:: --skip rbac:: --skip gitops_tools::); fi
+  # Each test has a namespace of its own. Six at once on one machine, and deliveries measure requests
+  patient e2e --test e2e -- --test-threads 6 "${out[@]/#/--skip=}" "${which[@]}"
 fi
 if [ "$what" = all ] || [ "$what" = e2e ]; then
   # these kill parts of the installation, so nothing else may run on it

@@ -12,7 +12,7 @@ mod delivery;
 mod examples;
 mod failpoints;
 mod faults;
-mod gitops;
+mod gitops_tools;
 mod hostile;
 mod kubernetes;
 mod ledger;
