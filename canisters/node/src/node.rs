@@ -70,6 +70,13 @@ pub enum StartError {
     /// The data belongs to another network.
     #[error("the data folder {} holds the state of another root key: give the keys that it was made with", .0.display())]
     OtherKeys(PathBuf),
+    /// The data is there, and neither keys nor what tells whose it is: a part of a folder, or of a backup.
+    #[error(
+        "the data folder {} holds a state, but neither `{KEYS}` nor `{ROOT_KEY}`: it is not whole. Copy or restore all of it, or give \
+         the keys that it was made with (--keys)",
+        .0.display()
+    )]
+    MissingKeys(PathBuf),
     /// The data cannot be restored.
     #[error("the state cannot be restored: {0}")]
     Restore(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -299,6 +306,7 @@ fn open(disk: &Arc<dyn Disk>, folder: &Path, config: &Config) -> Result<Api, Sta
             LoadError::Keys(error) => error.into(),
             LoadError::File { path, source } => StartError::KeyFile { path, source },
             LoadError::Other => StartError::OtherKeys(folder.to_owned()),
+            LoadError::Missing => StartError::MissingKeys(folder.to_owned()),
         })?,
     );
     let cache = Cache::new(disk.clone(), keys.secret_for("compiled modules"));
