@@ -80,6 +80,12 @@ impl Node {
         self.api.replica.waiting()
     }
 
+    /// What compiles its modules.
+    #[cfg(test)]
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.api.replica.executor.engine
+    }
+
     /// What readers see, also after the node has stopped.
     #[cfg(test)]
     pub(crate) fn views(&self) -> Arc<Views> {

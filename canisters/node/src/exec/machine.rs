@@ -38,17 +38,11 @@ pub struct Machine {
 impl Machine {
     /// Continues from a state.
     pub fn new(executor: Executor, state: State) -> Self {
-        let used = state.canisters.iter().fold(0_u64, |sum, (_, canister)| {
-            sum.saturating_add(footprint(canister))
-        });
         Self {
             executor,
             index: Index::of(&state),
+            memory: Memory::of(&state, u64::MAX),
             state,
-            memory: Memory {
-                used,
-                limit: u64::MAX,
-            },
             canister_limit: u64::MAX,
             permissions: Permissions::ALL,
             late: Vec::new(),

@@ -194,7 +194,7 @@ mod tests {
             room: Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap(),
             waiting: Waiting {
                 done: oneshot::channel().0,
-                _place: None,
+                held: None,
             },
         }
     }

@@ -10,6 +10,7 @@ mod durability;
 mod fair;
 mod gateway;
 mod ingress;
+mod large;
 mod metrics;
 mod network;
 mod process;
