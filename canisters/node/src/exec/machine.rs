@@ -29,7 +29,7 @@ pub struct Machine {
     permissions: Permissions,
     /// Requests of earlier batches that were answered in the last one.
     pub(super) late: Vec<Hash>,
-    /// Instructions that the present batch has used for messages of users, and then for those between canisters.
+    /// Instructions that the present batch has used for messages of users, then for timers, and then for messages between canisters.
     pub(super) used: u64,
     /// Bytes of what messages of the present batch ended with.
     pub(super) told_now: u64,
