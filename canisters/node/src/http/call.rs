@@ -277,7 +277,11 @@ async fn admit(
     if faults::broken(Fault::AdmitEverything) {
         return Ok(Ok(None));
     }
-    if let Err(reject) = api.mode.takes_updates_of(&message.sender) {
+    let inspected = state
+        .canister(&message.canister)
+        .is_some_and(|canister| inspects(canister));
+    let taken = api.mode.takes_update(&message.sender, &message.method, inspected);
+    if let Err(reject) = taken {
         return Ok(Err(reject));
     }
     let executor = api.replica.executor.clone();

@@ -18,3 +18,4 @@ mod program;
 mod quotas;
 mod speed;
 mod subnet;
+mod webhooks;
