@@ -304,6 +304,7 @@ impl Replica {
         let orderer = orderer::Orderer {
             orders: inbox.orders(),
             clock: clock.clone(),
+            views: views.clone(),
             journal,
             next: ordered,
             checked: checked.clone(),
