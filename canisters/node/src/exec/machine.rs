@@ -7,8 +7,8 @@ use super::index::Index;
 use super::memory::{Memory, footprint};
 use crate::faults::{Fault, broken};
 use crate::heap::pages::{PageMap, ZEROS};
-use crate::state::State;
 use crate::state::canister::Canister;
+use crate::state::{State, canister_id};
 use crate::wire::hash::Hash;
 use ic_principal::Principal;
 use sha2::{Digest, Sha256};
@@ -128,7 +128,7 @@ impl Machine {
     /// Removes a canister.
     pub fn remove(&mut self, id: &Principal) {
         self.count_out(id);
-        self.state.canisters.remove(id.as_slice());
+        self.state.delete(id);
     }
 
     /// Takes a canister's present version out of the sum, and its timer out of the index.
@@ -142,12 +142,11 @@ impl Machine {
     /// Gives out the next free canister id.
     pub fn next_id(&mut self) -> Principal {
         loop {
-            let mut bytes = [0; 10];
-            bytes[..8].copy_from_slice(&self.state.next_number.to_be_bytes());
-            bytes[8..].copy_from_slice(&[1, 1]);
+            let id = canister_id(self.state.next_number);
+            // asked before it is counted, because what is counted was given out
+            let free = self.state.canister(&id).is_none() && !self.state.was_deleted(&id);
             self.state.next_number += 1;
-            let id = Principal::from_slice(&bytes);
-            if self.state.canister(&id).is_none() {
+            if free {
                 return id;
             }
         }

@@ -64,6 +64,9 @@ struct Description {
     round: u64,
     time: u64,
     next_number: u64,
+    /// None in a checkpoint of a version that did not keep them.
+    #[serde(default)]
+    deleted: Vec<ByteBuf>,
     effects: Hash,
     #[serde(default)]
     seed: Hash,
