@@ -16,7 +16,7 @@ mod sender;
 mod settings;
 mod status;
 
-#[cfg(any(test, feature = "fuzz"))]
+#[cfg(test)]
 pub use ahead::module as module_to_install;
 pub use ahead::{compile as compile_ahead, installs};
 pub use random::raw_rand;
