@@ -47,9 +47,9 @@ impl Orderer {
             // A clock that is not believed makes nothing due.
             let due = || now().unwrap_or(certified);
             let (shown, durable) = (self.views.clone(), self.journal.is_some());
-            let ahead = || match durable {
-                true => shown.certified().saturating_sub(certified),
-                false => 0,
+            let ahead = || {
+                let ahead = shown.certified().saturating_sub(certified);
+                if durable { ahead } else { 0 }
             };
             let Work::Batch(pending) = self.orders.wait(self.round, MAX_CALLS, MAX_BYTES, due, ahead) else {
                 // Nobody is answered any more. What readers were shown is not forgotten, whatever the clock says by now. A node that
