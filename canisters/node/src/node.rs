@@ -1,10 +1,10 @@
 //! The node as a whole: data folder, keys, recovery, threads, HTTP server.
 
+mod error;
 mod keys;
 
 use crate::backup;
-use crate::cert::keys::{Keys, KeysError};
-use crate::cert::signer::SignError;
+use crate::cert::keys::Keys;
 use crate::cert::view::Views;
 use crate::config::{Config, Modules, Storage};
 use crate::creators::Creators;
@@ -16,7 +16,7 @@ use crate::exec::memory::MemoryUse;
 use crate::http::serve::{ConnectionLimits, serve};
 use crate::http::{Api, router};
 use crate::log::disk::{Disk, Folder};
-use crate::log::replay::{Recovered, ReplayError, recover};
+use crate::log::replay::{Recovered, recover};
 use crate::mode::Mode;
 use crate::replica::clock::Clock;
 use crate::replica::traffic::Traffic;
@@ -24,100 +24,20 @@ use crate::replica::{Durability, Failure, Policy, Replica};
 use crate::state::State;
 use crate::wasm::cache::Cache;
 use crate::wasm::engine::{Engine, EngineError};
+pub use error::{NodeFailed, StartError};
 use keys::LoadError;
 pub(crate) use keys::{KEYS, ROOT_KEY};
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// How long open connections may keep a node from stopping.
 const GRACE: Duration = Duration::from_secs(2);
-
-/// Why a node does not start.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// Another process has the data folder.
-    #[error("the data folder {} is in use by another process", .0.display())]
-    InUse(PathBuf),
-    /// The data folder cannot be used.
-    #[error("cannot use the data folder {}", folder.display())]
-    Folder {
-        /// The folder.
-        folder: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// The keys cannot be read or made.
-    #[error("the node's keys cannot be used")]
-    Keys(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The key file cannot be read.
-    #[error("cannot read the keys in {}", path.display())]
-    KeyFile {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// The data belongs to another network.
-    #[error("the data folder {} holds the state of another root key: give the keys that it was made with", .0.display())]
-    OtherKeys(PathBuf),
-    /// The data cannot be restored.
-    #[error("the state cannot be restored: {0}")]
-    Restore(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The engine cannot be set up.
-    #[error("the engine cannot be set up: {0}")]
-    Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The address cannot be bound.
-    #[error("cannot listen at {address}")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// No threads.
-    #[error("cannot start threads")]
-    Threads(#[source] io::Error),
-}
-
-impl From<KeysError> for StartError {
-    fn from(error: KeysError) -> Self {
-        Self::Keys(Box::new(error))
-    }
-}
-
-impl From<SignError> for StartError {
-    fn from(error: SignError) -> Self {
-        Self::Keys(Box::new(error))
-    }
-}
-
-impl From<ReplayError> for StartError {
-    fn from(error: ReplayError) -> Self {
-        Self::Restore(Box::new(error))
-    }
-}
-
-impl From<EngineError> for StartError {
-    fn from(error: EngineError) -> Self {
-        Self::Engine(Box::new(error))
-    }
-}
-
-/// The node stopped because it cannot go on: a sync failed, or a defect.
-#[derive(Debug, Error)]
-#[error("the node has failed: {0}")]
-pub struct NodeFailed(String);
 
 /// A running Internet Computer node. Several can run in one process.
 ///
@@ -158,6 +78,12 @@ impl Node {
     #[cfg(test)]
     pub(crate) fn waiting(&self) -> usize {
         self.api.replica.waiting()
+    }
+
+    /// What compiles its modules.
+    #[cfg(test)]
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.api.replica.executor.engine
     }
 
     /// What readers see, also after the node has stopped.
@@ -299,6 +225,7 @@ fn open(disk: &Arc<dyn Disk>, folder: &Path, config: &Config) -> Result<Api, Sta
             LoadError::Keys(error) => error.into(),
             LoadError::File { path, source } => StartError::KeyFile { path, source },
             LoadError::Other => StartError::OtherKeys(folder.to_owned()),
+            LoadError::Missing => StartError::MissingKeys(folder.to_owned()),
         })?,
     );
     let cache = Cache::new(disk.clone(), keys.secret_for("compiled modules"));

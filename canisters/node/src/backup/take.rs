@@ -1,6 +1,7 @@
 //! Taking a backup.
 
 use super::{DESCRIPTION, Description, FORMAT, INCARNATION};
+use crate::cert::keys::{Keys, Secrets};
 use crate::log::checkpoint::checkpoint_round;
 use crate::log::journal::segment_round;
 use crate::node::{KEYS, ROOT_KEY};
@@ -31,6 +32,22 @@ pub enum BackupError {
     /// The keys are asked for and not there.
     #[error("{} holds no keys: they are in the file that the node is started with (--keys)", .0.display())]
     NoKeys(PathBuf),
+    /// The keys are not those that the data was made with.
+    #[error(
+        "`{KEYS}` in {} is not of the network whose data it holds: a backup with it could not be started. Give --with-keys only \
+         where the node keeps its keys in the folder, and remove the file where it is started with --keys",
+        .0.display()
+    )]
+    OtherKeys(PathBuf),
+    /// The keys cannot be read.
+    #[error("`{KEYS}` in {} holds no keys", folder.display())]
+    BadKeys {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Checkpoints came and went all the time.
     #[error("the files of {} change too quickly: try again", .0.display())]
     Busy(PathBuf),
@@ -65,7 +82,7 @@ pub fn take(folder: &Path, keys: bool, output: impl Write) -> Result<Taken, Back
     let parts = open(folder)?;
     let root_key = read(folder, ROOT_KEY)?.ok_or_else(|| BackupError::NoData(folder.to_owned()))?;
     let secret = if keys {
-        Some(read(folder, KEYS)?.ok_or_else(|| BackupError::NoKeys(folder.to_owned()))?)
+        Some(keys_of(folder, &root_key)?)
     } else {
         None
     };
@@ -140,6 +157,19 @@ fn try_open(folder: &Path) -> Result<Option<Vec<Part>>, BackupError> {
         parts.push(Part { name, file, len });
     }
     Ok(Some(parts))
+}
+
+/// The keys in the folder, if they are those of its data: with others the network's own would be lost, and nobody would know.
+fn keys_of(folder: &Path, root_key: &[u8]) -> Result<Vec<u8>, BackupError> {
+    let json = read(folder, KEYS)?.ok_or_else(|| BackupError::NoKeys(folder.to_owned()))?;
+    let secrets = Secrets::from_json(&json).map_err(|error| BackupError::BadKeys {
+        folder: folder.to_owned(),
+        source: error.into(),
+    })?;
+    if Keys::from(secrets).root.der() != root_key {
+        return Err(BackupError::OtherKeys(folder.to_owned()));
+    }
+    Ok(json)
 }
 
 fn read(folder: &Path, name: &str) -> Result<Option<Vec<u8>>, BackupError> {

@@ -133,11 +133,28 @@ async fn without_being_asked_a_backup_holds_no_key_and_its_data_starts_under_its
     }
     let there = tempfile::tempdir().unwrap();
     restore(there.path(), 0, bytes.as_slice()).unwrap();
-    // it would make new keys, under which nobody believes the data
+    // new keys would be some under which nobody believes the data
     let refused = Node::start(Config::durable(there.path())).await.unwrap_err();
     assert!(matches!(refused, crate::StartError::OtherKeys(_)), "{refused}");
+    assert!(!there.path().join("keys.json").exists());
     let config = Config::durable(there.path()).keys(original.path().join("keys.json"));
     Node::start(config).await.unwrap().shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn keys_that_are_not_of_the_data_come_into_no_backup() {
+    let ((_, ours), (_, others)) = (backup(false).await, backup(false).await);
+    let keys = ours.path().join("keys.json");
+    std::fs::copy(others.path().join("keys.json"), &keys).unwrap();
+    let mut bytes = Vec::new();
+    let refused = take(ours.path(), true, &mut bytes).unwrap_err();
+    assert!(matches!(refused, BackupError::OtherKeys(_)), "{refused}");
+    std::fs::write(&keys, "{}").unwrap();
+    let refused = take(ours.path(), true, &mut bytes).unwrap_err();
+    assert!(matches!(refused, BackupError::BadKeys { .. }), "{refused}");
+    assert!(bytes.is_empty(), "nothing was written");
+    // they are not asked about where they are not wanted
+    take(ours.path(), false, &mut bytes).unwrap();
 }
 
 #[tokio::test]

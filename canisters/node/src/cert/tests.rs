@@ -98,6 +98,7 @@ fn views_of(keys: Keys) -> (Arc<Keys>, Views) {
         let record = Record {
             sender: id(9),
             effective: id(number),
+            canister: None,
             expiry: NOW,
             outcome: Some(Outcome::Replied(vec![number])),
             received: false,

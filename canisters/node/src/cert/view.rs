@@ -16,6 +16,7 @@ use crate::state::request::Record;
 use crate::wire::hash::leb128;
 use ic_certification::{HashTree, pruned};
 use ic_principal::Principal;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// Clients refuse old certificates, so an idle node signs again when the last signature is older than this.
@@ -131,6 +132,8 @@ pub struct Views {
     /// `/subnet` and `/canister_ranges`, which never change; cloning them shares them.
     fixed: [Tree; 2],
     current: RwLock<Arc<View>>,
+    /// The latest time that somebody was shown.
+    certified: AtomicU64,
     /// Held while the next view is made.
     making: Mutex<()>,
 }
@@ -149,6 +152,7 @@ impl Views {
             keys,
             fixed,
             current: RwLock::new(Arc::new(view)),
+            certified: AtomicU64::new(0),
             making: Mutex::new(()),
         })
     }
@@ -161,11 +165,23 @@ impl Views {
             .clone()
     }
 
+    /// The latest certified time that somebody was shown; later than that of the last batch when the node was only read from since. It
+    /// must get into a batch before the node ends, or the next start could certify an earlier one.
+    pub fn certified(&self) -> u64 {
+        self.certified.load(Ordering::SeqCst)
+    }
+
     /// The current view with a signature that clients accept as fresh.
     ///
     /// # Errors
     /// When it would have to be signed again, and cannot be.
     pub fn fresh(&self, now: u64) -> Result<Arc<View>, SignError> {
+        let view = self.signed(now)?;
+        self.certified.fetch_max(view.time, Ordering::SeqCst);
+        Ok(view)
+    }
+
+    fn signed(&self, now: u64) -> Result<Arc<View>, SignError> {
         let view = self.latest();
         if now < view.time.saturating_add(FRESH) {
             return Ok(view);
@@ -188,7 +204,9 @@ impl Views {
         #[cfg(feature = "faults")]
         crate::faults::kept::shown(&old);
         let time = state.time.max(old.time);
-        self.replace(state, time, &old)
+        let view = self.replace(state, time, &old)?;
+        self.certified.fetch_max(view.time, Ordering::SeqCst);
+        Ok(view)
     }
 
     fn replace(&self, state: State, time: u64, old: &View) -> Result<Arc<View>, SignError> {

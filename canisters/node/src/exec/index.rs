@@ -163,10 +163,14 @@ impl Index {
         }
     }
 
-    /// Canisters whose timer is due, the one that is overdue most first.
-    pub fn due_timers(&self, now: u64) -> Vec<Principal> {
+    /// Canisters whose timer is due, in the order of their turns: by their ids, beginning after the one that had the last turn.
+    pub fn due_timers(&self, now: u64, turn: &Principal) -> Vec<Principal> {
         let due = self.timers.iter().take_while(|(time, _)| *time <= now);
-        due.map(|(_, canister)| *canister).collect()
+        let mut due: Vec<Principal> = due.map(|(_, canister)| *canister).collect();
+        due.sort_unstable();
+        let first = due.partition_point(|canister| canister <= turn);
+        due.rotate_left(first);
+        due
     }
 
     /// When something is due that no message causes.

@@ -85,6 +85,7 @@ impl Machine {
         let record = Record {
             sender: message.sender,
             effective: message.effective,
+            canister: Some(message.canister),
             expiry: message.expiry,
             outcome: outcome.map(Outcome::from),
             received: waits,

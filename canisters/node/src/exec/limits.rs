@@ -35,6 +35,8 @@ pub struct Limits {
     /// Instructions after which a batch begins no further message of a user; the rest waits for the next batch. One is always
     /// executed, so that a batch takes this and what its last message may use.
     pub ingress_instructions: u64,
+    /// Instructions after which a batch begins no further timer; those that are left are due in the next one. One is always run.
+    pub timers_instructions: u64,
     /// Calls and answers between canisters that a batch executes; the rest waits for the next batch.
     pub messages: u64,
     /// Instructions after which a batch begins no further one of them. One is always executed.
@@ -51,6 +53,7 @@ impl Default for Limits {
             install: 300_000_000_000,
             inspect: 200_000_000,
             ingress_instructions: 2_000_000_000,
+            timers_instructions: 2_000_000_000,
             messages: 1_000,
             messages_instructions: 2_000_000_000,
             waiting: 64 << 20,

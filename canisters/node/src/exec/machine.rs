@@ -7,8 +7,8 @@ use super::index::Index;
 use super::memory::{Memory, footprint};
 use crate::faults::{Fault, broken};
 use crate::heap::pages::{PageMap, ZEROS};
-use crate::state::State;
 use crate::state::canister::Canister;
+use crate::state::{State, canister_id};
 use crate::wire::hash::Hash;
 use ic_principal::Principal;
 use sha2::{Digest, Sha256};
@@ -29,7 +29,7 @@ pub struct Machine {
     permissions: Permissions,
     /// Requests of earlier batches that were answered in the last one.
     pub(super) late: Vec<Hash>,
-    /// Instructions that the present batch has used for messages of users, and then for those between canisters.
+    /// Instructions that the present batch has used for messages of users, then for timers, and then for messages between canisters.
     pub(super) used: u64,
     /// Bytes of what messages of the present batch ended with.
     pub(super) told_now: u64,
@@ -38,17 +38,11 @@ pub struct Machine {
 impl Machine {
     /// Continues from a state.
     pub fn new(executor: Executor, state: State) -> Self {
-        let used = state.canisters.iter().fold(0_u64, |sum, (_, canister)| {
-            sum.saturating_add(footprint(canister))
-        });
         Self {
             executor,
             index: Index::of(&state),
+            memory: Memory::of(&state, u64::MAX),
             state,
-            memory: Memory {
-                used,
-                limit: u64::MAX,
-            },
             canister_limit: u64::MAX,
             permissions: Permissions::ALL,
             late: Vec::new(),
@@ -134,7 +128,7 @@ impl Machine {
     /// Removes a canister.
     pub fn remove(&mut self, id: &Principal) {
         self.count_out(id);
-        self.state.canisters.remove(id.as_slice());
+        self.state.delete(id);
     }
 
     /// Takes a canister's present version out of the sum, and its timer out of the index.
@@ -148,12 +142,11 @@ impl Machine {
     /// Gives out the next free canister id.
     pub fn next_id(&mut self) -> Principal {
         loop {
-            let mut bytes = [0; 10];
-            bytes[..8].copy_from_slice(&self.state.next_number.to_be_bytes());
-            bytes[8..].copy_from_slice(&[1, 1]);
+            let id = canister_id(self.state.next_number);
+            // asked before it is counted, because what is counted was given out
+            let free = self.state.canister(&id).is_none() && !self.state.was_deleted(&id);
             self.state.next_number += 1;
-            let id = Principal::from_slice(&bytes);
-            if self.state.canister(&id).is_none() {
+            if free {
                 return id;
             }
         }

@@ -8,14 +8,17 @@ use crate::state::State;
 use crate::state::canister::Canister;
 use crate::state::logs::DEFAULT_LIMIT;
 use crate::state::request::Reject;
+use crate::wasm::packed::Size;
 use ic_error_types::ErrorCode;
 use thiserror::Error;
 
 /// What a canister costs that holds nothing: its place in the state, its history, what it prints within the usual limit,
 /// and the room of one checkpoint's description.
 const CANISTER: u64 = 65_536;
-/// What a byte of an uploaded module costs: itself, and the code compiled from it.
+/// What a byte of a module costs: itself, and the code compiled from it.
 const MODULE_FACTOR: u64 = 8;
+/// What a byte of it costs that is data: itself where it is not compressed, and in the compiled module.
+const DATA_FACTOR: u64 = 2;
 
 /// What a byte of heap costs: itself, its copy in the image, and both once more while a message rewrites all of it.
 pub const HEAP_FACTOR: u64 = 4;
@@ -23,9 +26,9 @@ pub const HEAP_FACTOR: u64 = 4;
 /// The bytes that a canister counts for. What it may keep of what it prints
 /// counts as a whole, so that printing never needs more memory.
 pub fn footprint(canister: &Canister) -> u64 {
-    let module = canister.code.as_ref().map_or(0, |code| code.wasm.len() as u64);
+    let code = canister.code.as_ref();
     CANISTER
-        .saturating_add(module.saturating_mul(MODULE_FACTOR))
+        .saturating_add(code.map_or(0, |code| of_module(code.wasm.len(), code.compiled.size)))
         .saturating_add(canister.heap.bytes().saturating_mul(HEAP_FACTOR))
         .saturating_add(canister.stable.size.saturating_mul(WASM_PAGE))
         .saturating_add(canister.chunks.bytes())
@@ -64,6 +67,15 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// That of a state under a limit. Walks over all canisters.
+    pub fn of(state: &State, limit: u64) -> Self {
+        let footprints = state.canisters.iter().map(|(_, canister)| footprint(canister));
+        Self {
+            used: footprints.fold(0, u64::saturating_add),
+            limit,
+        }
+    }
+
     /// What is left.
     pub fn spare(self) -> u64 {
         self.limit.saturating_sub(self.used)
@@ -95,10 +107,21 @@ pub fn of_logs(limit: usize) -> u64 {
     limit.saturating_sub(DEFAULT_LIMIT) as u64
 }
 
-/// What a module of so many bytes needs that begins with so many pages of heap.
-pub fn of_module(bytes: usize, pages: u64) -> u64 {
-    let module = (bytes as u64).saturating_mul(MODULE_FACTOR);
-    module.saturating_add(pages.saturating_mul(WASM_PAGE * HEAP_FACTOR))
+/// What a module needs that was uploaded as so many bytes. Compressed, a few of them can be many, which the compiled module holds
+/// for as long as the canister has it.
+pub fn of_module(uploaded: usize, size: Size) -> u64 {
+    let compiled = size
+        .unpacked
+        .saturating_sub(size.plain)
+        .saturating_mul(MODULE_FACTOR);
+    let data = size.plain.saturating_mul(DATA_FACTOR);
+    let uploaded = (uploaded as u64).saturating_mul(MODULE_FACTOR);
+    compiled.saturating_add(data).max(uploaded)
+}
+
+/// What a heap of so many pages needs.
+pub fn of_heap(pages: u64) -> u64 {
+    pages.saturating_mul(WASM_PAGE * HEAP_FACTOR)
 }
 
 /// What the node takes besides canisters: itself, bodies of requests, finished requests of the last minutes, the module that is

@@ -4,7 +4,8 @@
 //! 2. Who asked for randomness in the batch before gets it from the seed of this one.
 //! 3. Ingress messages: those that wait since earlier batches, then those of this one in its order, up to a number of instructions
 //!    ([`Limits`]). What is left waits for the next batch.
-//! 4. Timers that are due, the one that is overdue most first, each once.
+//! 4. Timers that are due, each once, up to a number of instructions ([`Limits`]). Their canisters take turns: by how long they are
+//!    overdue one that sets its timer to the past each time would always be first. What is left stays due, for the next batch.
 //! 5. Calls and answers between canisters, up to a number and to a number of instructions ([`Limits`]). Answers come first: they end
 //!    what is under way, so that hardly any of them ever waits. Then the receivers of calls take turns, and each one is served
 //!    in the order in which it was called. What is left waits for the next batch.
@@ -104,9 +105,17 @@ impl Machine {
         self.state.calls.callbacks.insert(at, Arc::new(expired));
     }
 
-    /// Runs the timers that are due.
+    /// Runs the timers that are due, up to what a batch may use for them.
     pub(super) fn run_timers(&mut self) {
-        for canister in self.index.due_timers(self.state().time) {
+        self.used = 0;
+        let due = self
+            .index
+            .due_timers(self.state().time, &self.state.calls.timer_turn);
+        for canister in due {
+            if self.used >= self.executor.limits.timers_instructions {
+                return;
+            }
+            self.state.calls.timer_turn = canister;
             self.run_timer(&canister);
         }
     }

@@ -171,16 +171,13 @@ impl<'a> Selection<'a> {
                     "the request was sent to another canister, or to the subnet".to_owned(),
                 ));
             }
-            // Who may sign for some canisters only may not read what the sender has from others.
-            if !self
-                .envelope
-                .delegations
-                .iter()
-                .all(|link| link.is_for(&record.effective))
-            {
-                return Err(HttpError::Forbidden(
-                    "the delegation is not for the canister that the request was sent to".to_owned(),
-                ));
+            // Who may sign for some canisters only may not read what the sender has from others. As for the call itself the called
+            // canister counts, also when it is the management canister: who may make a call may poll for what became of it.
+            let called = record.canister.unwrap_or(record.effective);
+            if !self.envelope.delegations.iter().all(|link| link.is_for(&called)) {
+                return Err(HttpError::Forbidden(format!(
+                    "the delegation is not for canister {called}, which the request calls"
+                )));
             }
         }
         // All of it, because a client takes a pruned error code for a fault.

@@ -4,15 +4,17 @@ use super::access::Scope;
 use super::{Api, HttpError, cbor, named_canister, own_subnet};
 use crate::auth::authenticate;
 use crate::cert::topology::in_range;
+use crate::cert::view::View;
 use crate::exec::batch::Ingress;
 use crate::exec::call::{Call, inspects, not_found};
 use crate::faults::{self, Fault};
 use crate::mgmt;
-use crate::replica::Refused;
 use crate::replica::metrics;
 use crate::replica::traffic::Counted;
-use crate::state::State as Replicated;
+use crate::replica::{Held, Refused};
 use crate::state::request::{Outcome, Reject};
+use crate::wasm::ahead;
+use crate::wasm::engine::Compiled;
 use crate::wire::cbor::Value;
 use crate::wire::envelope::{Content, Envelope};
 use crate::wire::hash::Hash;
@@ -32,9 +34,9 @@ pub enum Submitted {
     /// Refused before ordering; nothing about it is in the state.
     Rejected(Reject),
     /// On its way.
-    Accepted(tokio::sync::oneshot::Receiver<Result<Arc<crate::cert::view::View>, Refused>>),
+    Accepted(tokio::sync::oneshot::Receiver<Result<Arc<View>, Refused>>),
     /// Executed before.
-    Known(Arc<crate::cert::view::View>),
+    Known(Arc<View>),
 }
 
 /// How a call ended.
@@ -42,7 +44,7 @@ pub enum Ended {
     /// Refused before ordering.
     Rejected(Reject),
     /// This shows how.
-    Shown(Arc<crate::cert::view::View>),
+    Shown(Arc<View>),
     /// Not yet.
     Pending,
 }
@@ -200,11 +202,16 @@ pub async fn place(api: &Api, message: Ingress, of: Counted, now: u64) -> Result
     let known = known.is_some();
     let mut place = api.traffic.enter_message(of, &message.id, known, now)?;
     // One that is known was admitted before, and is not executed again. Ordering it once more is how to wait for it.
-    if !known && let Err(reject) = admit(api, &view.state, &message, now).await? {
-        return Ok(Submitted::Rejected(reject));
-    }
+    let module = if known {
+        None
+    } else {
+        match admit(api, &view, &message, now).await? {
+            Ok(module) => module,
+            Err(reject) => return Ok(Submitted::Rejected(reject)),
+        }
+    };
     let counted = place.accept(message.id, known, now)?;
-    match api.replica.submit(message, Some(place)) {
+    match api.replica.submit(message, Some(Held::new(place, module))) {
         Ok(done) => Ok(Submitted::Accepted(done)),
         Err(refused) => {
             if counted {
@@ -250,13 +257,17 @@ fn check_path(scope: Scope, message: &Ingress) -> Result<Result<Counted, Reject>
     }
 }
 
-/// Checks that cost the caller nothing when they fail: existence, state, method, controllers, inspection.
+/// A call that is let in, with the module that it installs, if it does and that could be compiled.
+type Admitted = Option<ahead::Held<Compiled>>;
+
+/// Checks that cost the caller nothing when they fail: existence, state, method, controllers, memory for a module, inspection.
 async fn admit(
     api: &Api,
-    state: &Replicated,
+    view: &Arc<View>,
     message: &Ingress,
     now: u64,
-) -> Result<Result<(), Reject>, HttpError> {
+) -> Result<Result<Admitted, Reject>, HttpError> {
+    let state = &view.state;
     let call = Call {
         caller: message.sender,
         method: message.method.clone(),
@@ -264,9 +275,13 @@ async fn admit(
         time: now,
     };
     if faults::broken(Fault::AdmitEverything) {
-        return Ok(Ok(()));
+        return Ok(Ok(None));
     }
-    if let Err(reject) = api.mode.takes_updates_of(&message.sender) {
+    let inspected = state
+        .canister(&message.canister)
+        .is_some_and(|canister| inspects(canister));
+    let taken = api.mode.takes_update(&message.sender, &message.method, inspected);
+    if let Err(reject) = taken {
         return Ok(Err(reject));
     }
     let executor = api.replica.executor.clone();
@@ -274,23 +289,20 @@ async fn admit(
         if let Err(reject) = mgmt::admit(state, &call, &api.creators, api.mode) {
             return Ok(Err(reject));
         }
-        // Compiling takes long and depends on nothing but the module, so it happens here and not in the batch.
-        if let Some(module) = mgmt::module_to_install(state, &call) {
-            let compile = move || executor.engine.compile(&module);
-            let compiled = api.replica.pools.modules.run(message.effective, compile).await;
-            // What is wrong with a module is found again, and reported, when the batch is executed. Until then the
-            // compiled module must stay, because the engine keeps only modules that somebody holds.
-            if let Ok(Ok(compiled)) = compiled {
-                api.replica.executor.engine.keep_for_a_while(compiled);
-            }
+        if !mgmt::installs(&call) {
+            return Ok(Ok(None));
         }
-        return Ok(Ok(()));
+        let (view, limit) = (view.clone(), api.replica.policy.memory_limit);
+        let compile = move || mgmt::compile_ahead(&executor, &view.state, &call, limit);
+        let compiled = api.replica.pools.modules.run(message.effective, compile).await;
+        // One that could not be tried here is compiled in the batch.
+        return Ok(compiled.unwrap_or(Ok(None)));
     }
     let Some(canister) = state.canister(&message.canister).cloned() else {
         return Ok(Err(not_found(message.canister)));
     };
     if !inspects(&canister) {
-        return Ok(executor.inspect(&canister, &call));
+        return Ok(executor.inspect(&canister, &call).map(|()| None));
     }
     let metrics = api.replica.metrics.clone();
     let inspect = move || {
@@ -303,5 +315,6 @@ async fn admit(
         .inspections
         .run(message.canister, inspect)
         .await
+        .map(|inspected| inspected.map(|()| None))
         .map_err(|error| HttpError::Broken(error.to_string()))
 }

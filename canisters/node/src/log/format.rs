@@ -25,9 +25,9 @@ use std::io;
 use std::sync::Arc;
 use thiserror::Error;
 
-const MAGIC: &[u8; 8] = b"DCNCKP3\n";
+const MAGIC: &[u8; 8] = b"DCNCKP4\n";
 /// The formats before it, which are read and not written: they have fewer fields.
-const OLD_MAGICS: [&[u8; 8]; 2] = [b"DCNCKP1\n", b"DCNCKP2\n"];
+const OLD_MAGICS: [&[u8; 8]; 3] = [b"DCNCKP1\n", b"DCNCKP2\n", b"DCNCKP3\n"];
 
 /// Why the bytes of a checkpoint are not usable.
 #[derive(Debug, Error)]
@@ -64,6 +64,9 @@ struct Description {
     round: u64,
     time: u64,
     next_number: u64,
+    /// None in a checkpoint of a version that did not keep them.
+    #[serde(default)]
+    deleted: Vec<ByteBuf>,
     effects: Hash,
     #[serde(default)]
     seed: Hash,

@@ -10,7 +10,7 @@ use crate::state::State;
 use crate::state::canister::Canister;
 use crate::state::chunks::{Chunks, MAX_CHUNK, MAX_CHUNKS};
 use crate::state::request::Reject;
-use crate::wasm::engine::MAX_MODULE;
+use crate::wasm::packed::MAX_MODULE;
 use crate::wire::hash::{Hash, sha256};
 use candid::{CandidType, Deserialize};
 use ic_error_types::ErrorCode;
@@ -124,6 +124,12 @@ fn find<'a>(state: &'a State, caller: &Principal, args: &ChunkedArgs) -> Result<
 /// Whether a chunked install can find its chunks, so that a refusal comes before ordering.
 pub fn check(state: &State, call: &Call) -> Result<(), Reject> {
     find(state, &call.caller, &decode(&call.arg)?).map(drop)
+}
+
+/// How large the module of a chunked install is, as it was uploaded.
+pub fn bytes(state: &State, caller: &Principal, args: &ChunkedArgs) -> Result<u64, Reject> {
+    let chunks = find(state, caller, args)?;
+    Ok(chunks.iter().map(|chunk| chunk.len() as u64).sum())
 }
 
 /// The module that a chunked install is about.

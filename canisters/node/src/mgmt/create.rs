@@ -137,6 +137,14 @@ fn add(
                 format!("Canister {id} is already installed."),
             ));
         }
+        Some(id) if machine.state().was_deleted(&id) => {
+            return Err(Reject::new(
+                ErrorCode::CanisterAlreadyInstalled,
+                format!(
+                    "Canister {id} was deleted, and no other one gets its id: specify another one, or none"
+                ),
+            ));
+        }
         Some(id) => id,
     };
     let environment_variables_hash = if named_environment {

@@ -8,7 +8,7 @@ use super::{decode, nothing};
 use crate::exec::call::{Call, Changed, advance, no_code, printed};
 use crate::exec::limits::budget;
 use crate::exec::machine::Machine;
-use crate::exec::memory::of_module;
+use crate::exec::memory::{of_heap, of_module};
 use crate::exec::run::{Done, Entry, Job, Stopped, run};
 use crate::faults::{Fault, broken};
 use crate::heap::pages::PageMap;
@@ -18,6 +18,7 @@ use crate::state::canister::{Canister, Code, Status};
 use crate::state::logs::Logs;
 use crate::state::request::Reject;
 use crate::sysapi::context::Contexts;
+use crate::wasm::packed::Size;
 use candid::{CandidType, Deserialize};
 use ic_error_types::ErrorCode;
 use ic_management_canister_types::{
@@ -34,7 +35,7 @@ struct InstallArgs {
     arg: ByteBuf,
 }
 
-/// The module inside an argument.
+/// The module inside an argument. Copies it.
 pub fn module(arg: &[u8]) -> Option<Vec<u8>> {
     decode::<InstallArgs>(arg)
         .ok()
@@ -87,7 +88,18 @@ fn deploy(
     sender: &Sender,
     Install { mode, wasm, arg }: Install,
 ) -> Result<Vec<u8>, Reject> {
-    let code = Code::new(wasm.into(), &machine.executor.engine);
+    // What the code brings with it; what it grows by is limited while it runs. What it replaces is not deducted.
+    let engine = machine.executor.engine.clone();
+    let known = engine.known(&wasm);
+    let size = known.as_ref().map_or_else(|| Size::of(&wasm), |known| known.size);
+    let needed = of_module(wasm.len(), size);
+    machine.memory().need(needed)?;
+    let turn = match known {
+        Some(_) => None,
+        None => engine.turns.batch(size.unpacked),
+    };
+    let code = Code::new(wasm.into(), &engine);
+    drop(turn);
     if code.is_err() && broken(Fault::RefusedModuleEmpties) {
         let mut empty = canister.clone();
         empty.code = None;
@@ -103,10 +115,8 @@ fn deploy(
         )
     })?;
     let code = Arc::new(code);
-    // What the code brings with it; what it grows by is limited while it runs. What it replaces is not deducted.
-    machine
-        .memory()
-        .need(of_module(code.wasm.len(), code.compiled.info.min_pages))?;
+    let heap = of_heap(code.compiled.info.min_pages);
+    machine.memory().need(needed.saturating_add(heap))?;
     let arg = if broken(Fault::InstallWithoutArgument) {
         Vec::new()
     } else {

@@ -3,6 +3,7 @@
 //! Source: IC interface specification, "The IC management canister". Its methods run inside a batch like any message;
 //! [`admit`] applies the same checks before ordering, so that a refusal costs nothing.
 
+mod ahead;
 mod chunks;
 mod create;
 mod info;
@@ -15,6 +16,9 @@ mod sender;
 mod settings;
 mod status;
 
+#[cfg(test)]
+pub use ahead::module as module_to_install;
+pub use ahead::{compile as compile_ahead, installs};
 pub use random::raw_rand;
 pub use sender::{Sender, names_its_version};
 #[cfg(test)]
@@ -269,14 +273,5 @@ pub fn query(state: &State, call: &Call) -> Result<Vec<u8>, Reject> {
     match method {
         Method::FetchLogs => logs::fetch(canister, call),
         _ => status::status(canister),
-    }
-}
-
-/// The module that an admitted call installs, so that it can be compiled ahead of ordering.
-pub fn module_to_install(state: &State, call: &Call) -> Option<Vec<u8>> {
-    match Method::of(&call.method).ok()? {
-        Method::Install => install::module(&call.arg),
-        Method::InstallChunked => chunks::assemble(state, &call.caller, &decode(&call.arg).ok()?).ok(),
-        _ => None,
     }
 }

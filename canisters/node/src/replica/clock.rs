@@ -15,6 +15,9 @@
 //! set wrong. So a leap is believed when it has stood for a hundredth of its length: a night after six minutes, a year
 //! after four days.
 //!
+//! What was certified is in a batch when the node stops, also when it was only read from, and once an hour before. So a node that starts
+//! does not certify what is before it.
+//!
 //! Not covered: a clock that is wrong already when the node starts, or is believed because it stayed wrong for so long. At the
 //! start nothing is there to compare with but the last batch, and a node may have been off for any time; whoever restarts the
 //! node says by it that the clock is right.

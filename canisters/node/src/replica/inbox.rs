@@ -16,6 +16,8 @@ const PACE: Duration = Duration::from_millis(50);
 const HOLD: Duration = Duration::from_secs(1);
 /// How long to wait when nothing is due.
 const LONG: Duration = Duration::from_secs(3_600);
+/// How far certified time may be ahead of the last batch, in nanoseconds. A crash loses no more of it.
+const AHEAD: u64 = 3_600 * 1_000_000_000;
 
 #[derive(Debug, Default)]
 struct State {
@@ -115,8 +117,16 @@ impl Orders {
     /// Waits for something to do after the batch `round`. Takes calls up to a number, and up to a number of bytes beyond the first,
     /// and none while those of earlier batches wait for their turn. When no more are handed in it takes all at once: one batch
     /// executes no more of them than another, so that stopping takes no longer the more there are, and the rest waits in the state for
-    /// the next start.
-    pub fn wait(&mut self, round: u64, calls: usize, bytes: usize, now: impl Fn() -> u64) -> Work {
+    /// the next start. `ahead` is by how much certified time is ahead of the batch: an idle node that is read from makes one without calls
+    /// once an hour, which notes the time.
+    pub fn wait(
+        &mut self,
+        round: u64,
+        calls: usize,
+        bytes: usize,
+        now: impl Fn() -> u64,
+        ahead: impl Fn() -> u64,
+    ) -> Work {
         let shared = self.shared.clone();
         let mut state = shared.lock();
         loop {
@@ -129,7 +139,7 @@ impl Orders {
             if !state.pending.is_empty() && !state.agenda.received {
                 return Work::Batch(gather(&mut state.pending, calls, bytes));
             }
-            let pause = match self.due(state.agenda, round, now()) {
+            let pause = match self.due(state.agenda, round, now(), ahead()) {
                 Some(Duration::ZERO) => {
                     self.last_idle = Some(Instant::now());
                     return Work::Batch(Vec::new());
@@ -143,7 +153,7 @@ impl Orders {
     }
 
     /// How long until a batch is due without calls; `None` when nobody asks for one.
-    fn due(&self, agenda: Agenda, round: u64, now: u64) -> Option<Duration> {
+    fn due(&self, agenda: Agenda, round: u64, now: u64, ahead: u64) -> Option<Duration> {
         if agenda.round < round {
             // Before the last batch is executed nobody knows what is left after it.
             return None;
@@ -151,7 +161,7 @@ impl Orders {
         let held = self.held_until.map_or(Duration::ZERO, |until| {
             until.saturating_duration_since(Instant::now())
         });
-        if agenda.busy {
+        if agenda.busy || ahead >= AHEAD {
             return Some(held);
         }
         let wake = Duration::from_nanos(agenda.wake?.saturating_sub(now));
@@ -194,7 +204,7 @@ mod tests {
             room: Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap(),
             waiting: Waiting {
                 done: oneshot::channel().0,
-                _place: None,
+                held: None,
             },
         }
     }
@@ -221,15 +231,25 @@ mod tests {
             inbox.submit(pending(number)).unwrap();
         }
         inbox.report(agenda(1, true));
-        assert_eq!(taken(orders.wait(1, 2, 1_000, || 0)), 0);
+        assert_eq!(taken(orders.wait(1, 2, 1_000, || 0, || 0)), 0);
         inbox.report(agenda(2, false));
-        assert_eq!(taken(orders.wait(2, 2, 1_000, || 0)), 2);
+        assert_eq!(taken(orders.wait(2, 2, 1_000, || 0, || 0)), 2);
         for number in 3..6 {
             inbox.submit(pending(number)).unwrap();
         }
         inbox.report(agenda(3, true));
         inbox.close();
-        assert_eq!(taken(orders.wait(3, 2, 1_000, || 0)), 4);
-        assert!(matches!(orders.wait(4, 2, 1_000, || 0), Work::End));
+        assert_eq!(taken(orders.wait(3, 2, 1_000, || 0, || 0)), 4);
+        assert!(matches!(orders.wait(4, 2, 1_000, || 0, || 0), Work::End));
+    }
+
+    #[test]
+    fn a_node_that_is_only_read_from_notes_its_time_once_an_hour() {
+        let orders = Inbox::new(Agenda::default()).orders();
+        for (ahead, due) in [(AHEAD - 1, None), (AHEAD, Some(Duration::ZERO))] {
+            assert_eq!(orders.due(Agenda::default(), 0, 0, ahead), due);
+        }
+        // not before the last one has been executed
+        assert_eq!(orders.due(Agenda::default(), 1, 0, AHEAD), None);
     }
 }

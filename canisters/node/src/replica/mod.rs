@@ -26,7 +26,8 @@ use crate::exec::call::Executor;
 use crate::exec::machine::Machine;
 use crate::log::checkpoint::Checkpoints;
 use crate::log::journal::Journal;
-use crate::wasm::engine::THREAD_STACK;
+use crate::wasm::ahead;
+use crate::wasm::engine::{Compiled, THREAD_STACK};
 use crate::wire::hash::Hash;
 use clock::{Clock, ClockError};
 use inbox::Inbox;
@@ -63,18 +64,36 @@ pub enum Refused {
     Stopping,
 }
 
+/// What a call has until it is answered. It is kept when the client goes away, because the call goes on.
+#[derive(Debug)]
+pub struct Held {
+    _place: Place,
+    _module: Option<ahead::Held<Compiled>>,
+}
+
+impl Held {
+    /// Its place among those of its canister, and the module that it installs, compiled ahead.
+    pub fn new(place: Place, module: Option<ahead::Held<Compiled>>) -> Self {
+        Self {
+            _place: place,
+            _module: module,
+        }
+    }
+}
+
 /// Who waits for the outcome of a call.
 #[derive(Debug)]
 struct Waiting {
     done: oneshot::Sender<Result<Arc<View>, Refused>>,
-    /// The call's place among those of its canister. It is kept when the client goes away, because the call goes on.
-    _place: Option<Place>,
+    held: Option<Held>,
 }
 
 impl Waiting {
-    /// Tells the outcome. A client that went away needs no answer.
+    /// Tells the outcome. A client that went away needs no answer. What the call held is free before it is told.
     fn send(self, outcome: Result<Arc<View>, Refused>) {
-        let _ = self.done.send(outcome);
+        let Self { done, held } = self;
+        drop(held);
+        let _ = done.send(outcome);
     }
 
     /// Whether the client went away.
@@ -217,6 +236,8 @@ pub struct Replica {
     pub failure: Failure,
     /// Figures.
     pub metrics: Metrics,
+    /// What batches say.
+    pub policy: Policy,
     inbox: Inbox,
     /// Bytes that may still come into the inbox.
     room: Arc<Semaphore>,
@@ -283,6 +304,7 @@ impl Replica {
         let orderer = orderer::Orderer {
             orders: inbox.orders(),
             clock: clock.clone(),
+            views: views.clone(),
             journal,
             next: ordered,
             checked: checked.clone(),
@@ -313,17 +335,18 @@ impl Replica {
             clock,
             failure,
             metrics,
+            policy,
             inbox,
             room: Arc::new(Semaphore::new(INBOX_BYTES)),
             thread: Mutex::new(Some(thread)),
         })
     }
 
-    /// Hands a call in. The receiver gets the view that shows its outcome, which may be batches later; until then it has its place.
+    /// Hands a call in. The receiver gets the view that shows its outcome, which may be batches later; until then it has what it holds.
     pub fn submit(
         &self,
         message: Ingress,
-        place: Option<Place>,
+        held: Option<Held>,
     ) -> Result<oneshot::Receiver<Result<Arc<View>, Refused>>, Refused> {
         let (done, receiver) = oneshot::channel();
         let bytes = u32::try_from(message.arg.len() + message.method.len()).map_err(|_| Refused::Busy)?;
@@ -332,7 +355,7 @@ impl Replica {
             .clone()
             .try_acquire_many_owned(bytes)
             .map_err(|_| Refused::Busy)?;
-        let waiting = Waiting { done, _place: place };
+        let waiting = Waiting { done, held };
         self.inbox.submit(Pending {
             message,
             room,

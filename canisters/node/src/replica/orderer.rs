@@ -3,8 +3,9 @@
 use super::clock::Clock;
 use super::inbox::{Orders, Work};
 use super::metrics::Metrics;
-use super::{Failure, Ordered, Pending, Policy, Refused};
-use crate::exec::batch::Batch;
+use super::{Failure, Ordered, Pending, Policy, Refused, Waiting};
+use crate::cert::view::Views;
+use crate::exec::batch::{Batch, Ingress};
 use crate::log::codec::Entry;
 use crate::log::journal::{AppendError, Journal};
 use crate::wire::hash::Hash;
@@ -22,6 +23,8 @@ const MAX_BYTES: usize = 4 << 20;
 pub struct Orderer {
     pub orders: Orders,
     pub clock: Arc<Clock>,
+    /// Tells the latest time that readers were shown.
+    pub views: Arc<Views>,
     /// The log, and the size at which a segment ends.
     pub journal: Option<(Journal, u64)>,
     pub next: SyncSender<Ordered>,
@@ -43,7 +46,18 @@ impl Orderer {
             let now = || clock.now(certified).map(|now| now.max(certified + 1));
             // A clock that is not believed makes nothing due.
             let due = || now().unwrap_or(certified);
-            let Work::Batch(pending) = self.orders.wait(self.round, MAX_CALLS, MAX_BYTES, due) else {
+            let (shown, durable) = (self.views.clone(), self.journal.is_some());
+            let ahead = || {
+                let ahead = shown.certified().saturating_sub(certified);
+                if durable { ahead } else { 0 }
+            };
+            let Work::Batch(pending) = self.orders.wait(self.round, MAX_CALLS, MAX_BYTES, due, ahead) else {
+                // Nobody is answered any more. What readers were shown is not forgotten, whatever the clock says by now. A node that
+                // has failed writes nothing any more.
+                let shown = self.views.certified();
+                if durable && shown > self.time && self.failure.get().is_none() {
+                    self.order(shown, Vec::new(), Vec::new());
+                }
                 return;
             };
             let idle = pending.is_empty();
@@ -76,46 +90,55 @@ impl Orderer {
                     },
                 )
                 .unzip();
-            let mut seed = Hash::default();
-            if let Err(error) = OsRng.try_fill_bytes(&mut seed) {
-                return self
-                    .failure
-                    .set(&format!("the operating system gives no randomness: {error}"));
-            }
-            let batch = Batch {
-                round: self.round + 1,
-                time,
-                memory_limit: self.policy.memory_limit,
-                canister_limit: self.policy.canister_limit,
-                permissions: self.policy.permissions,
-                seed,
-                messages,
-            };
-            let (batch, checkpoint) = match self.log(batch) {
-                Ok(logged) => logged,
-                Err(AppendError::Full(error)) => {
-                    tracing::error!(%error, "the storage is full; calls are refused");
-                    for one in waiting {
-                        one.send(Err(Refused::Full));
-                    }
-                    self.orders.hold();
-                    continue;
-                }
-                Err(error) => return self.failure.set(&describe(&error)),
-            };
-            (self.round, self.time) = (batch.round, batch.time);
-            if self
-                .next
-                .send(Ordered {
-                    batch,
-                    waiting,
-                    checkpoint,
-                })
-                .is_err()
-            {
-                return self.failure.set("the executor has ended");
+            if !self.order(time, messages, waiting) {
+                return;
             }
         }
+    }
+
+    /// Makes a batch durable and hands it on. Whether the node can go on.
+    fn order(&mut self, time: u64, messages: Vec<Ingress>, waiting: Vec<Waiting>) -> bool {
+        let mut seed = Hash::default();
+        if let Err(error) = OsRng.try_fill_bytes(&mut seed) {
+            self.failure
+                .set(&format!("the operating system gives no randomness: {error}"));
+            return false;
+        }
+        let batch = Batch {
+            round: self.round + 1,
+            time,
+            memory_limit: self.policy.memory_limit,
+            canister_limit: self.policy.canister_limit,
+            permissions: self.policy.permissions,
+            seed,
+            messages,
+        };
+        let (batch, checkpoint) = match self.log(batch) {
+            Ok(logged) => logged,
+            Err(AppendError::Full(error)) => {
+                tracing::error!(%error, "the storage is full; calls are refused");
+                for one in waiting {
+                    one.send(Err(Refused::Full));
+                }
+                self.orders.hold();
+                return true;
+            }
+            Err(error) => {
+                self.failure.set(&describe(&error));
+                return false;
+            }
+        };
+        (self.round, self.time) = (batch.round, batch.time);
+        let ordered = Ordered {
+            batch,
+            waiting,
+            checkpoint,
+        };
+        let handed = self.next.send(ordered).is_ok();
+        if !handed {
+            self.failure.set("the executor has ended");
+        }
+        handed
     }
 
     /// Returns only when the batch is synced.

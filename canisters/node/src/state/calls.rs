@@ -180,6 +180,8 @@ pub struct Calls {
     pub next: u64,
     /// The receiver of the last request that was executed: the one after it has its turn.
     pub turn: Principal,
+    /// The canister whose timer was run last: the one after it has its turn.
+    pub timer_turn: Principal,
     /// Calls that wait, by receiver.
     pub requests: Trie<Arc<Request>>,
     /// Answers that wait, by caller.
@@ -201,6 +203,7 @@ impl Default for Calls {
         Self {
             next: 0,
             turn: Principal::management_canister(),
+            timer_turn: Principal::management_canister(),
             requests: Trie::default(),
             responses: Trie::default(),
             contexts: Trie::default(),
@@ -236,6 +239,7 @@ impl Calls {
         let mut hasher = Sha256::new();
         hasher.update(self.next.to_le_bytes());
         hasher.update(prefix(&self.turn));
+        hasher.update(prefix(&self.timer_turn));
         for hash in [
             self.requests.hash(),
             self.responses.hash(),

@@ -60,6 +60,9 @@ pub struct Record {
     pub sender: Principal,
     /// The canister through which it may be read.
     pub effective: Principal,
+    /// The canister that was called, for which a key that acts for the sender must be; `None` when that was before this was recorded.
+    #[serde(default)]
+    pub canister: Option<Principal>,
     /// Until when it is kept: as long as it could be sent again, and a while after it ended.
     pub expiry: u64,
     /// How it ended; `None` while it waits for its turn or is processed.

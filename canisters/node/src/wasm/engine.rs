@@ -4,27 +4,27 @@
 //! threads, no relaxed SIMD, instructions counted by a fixed table. What a batch does may depend on nothing else,
 //! because batches are replayed after a crash.
 
+use super::ahead::{Ahead, Held};
 use super::cache::Cache;
 use super::inspect::{ModuleError, ModuleInfo, inspect};
+use super::packed::{MAX_MODULE, Size, unpack};
 use super::rewrite::rewrite;
+use super::turns::Turns;
 use crate::heap::mapping::{self, Creator};
 use crate::sysapi::{self, Execution};
 use crate::wire::hash::{Hash, sha256};
-use std::collections::{HashMap, VecDeque};
-use std::io::Read;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use thiserror::Error;
 use wasmtime::{Config, InstancePre, Linker, Module, OperatorCost};
 
-/// Largest module after decompression.
-pub const MAX_MODULE: u64 = 100 << 20;
 /// Native stack for wasm; threads that run canisters must have [`THREAD_STACK`].
 const WASM_STACK: usize = 4 << 20;
 /// Stack of threads that run canisters.
 pub const THREAD_STACK: usize = 8 << 20;
 /// Names everything that the outcome of a message depends on besides the module. Change it with the engine's version,
 /// the cost table, the limits or the meaning of a system call: a log written under another name is never replayed.
-pub const SEMANTICS: &str = "dcanary-node/4 wasmtime/48.0.8 costs/1 limits/6";
+pub const SEMANTICS: &str = "dcanary-node/4 wasmtime/48.0.8 costs/1 limits/7";
 
 /// The engine could not be set up.
 #[derive(Debug, Error)]
@@ -35,6 +35,8 @@ pub struct EngineError(String);
 pub struct Compiled {
     /// What the node knows of it.
     pub info: ModuleInfo,
+    /// How large it is.
+    pub size: Size,
     /// Instantiation, prepared.
     pub pre: InstancePre<Execution>,
 }
@@ -58,7 +60,9 @@ pub struct Engine {
     /// Modules in use, by the hash of what was uploaded: compiled once for all canisters and all callers.
     known: Mutex<HashMap<Hash, Weak<Compiled>>>,
     /// Modules compiled ahead of the batch that installs them.
-    ahead: Mutex<VecDeque<Arc<Compiled>>>,
+    ahead: Ahead<Compiled>,
+    /// Who compiles a large one.
+    pub turns: Turns,
     /// Modules compiled by earlier starts.
     kept: Option<Cache>,
     /// Why what is executed here can be trusted no more.
@@ -174,7 +178,8 @@ impl Engine {
             linker32,
             linker64,
             known: Mutex::default(),
-            ahead: Mutex::default(),
+            ahead: Ahead::default(),
+            turns: Turns::default(),
             kept: None,
             broken: OnceLock::new(),
         })
@@ -192,9 +197,11 @@ impl Engine {
         if let Some(known) = self.lookup(&hash) {
             return Ok(known);
         }
-        let wasm = decompress(uploaded, MAX_MODULE)?;
-        let info = inspect(&wasm)?;
+        let wasm = unpack(uploaded, MAX_MODULE)?;
+        let (info, size) = (inspect(&wasm)?, Size::of(&wasm));
         let rewritten = rewrite(&wasm, &info)?;
+        // Compiling holds it twice more.
+        drop(wasm);
         let compile_error = |error: wasmtime::Error| ModuleError::Compile(format!("{error:#}"));
         let module = self.module(&rewritten).map_err(compile_error)?;
         let linker = if info.memory64 {
@@ -203,7 +210,7 @@ impl Engine {
             &self.linker32
         };
         let pre = linker.instantiate_pre(&module).map_err(compile_error)?;
-        let compiled = Arc::new(Compiled { info, pre });
+        let compiled = Arc::new(Compiled { info, size, pre });
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|_, module| module.strong_count() > 0);
         known.insert(hash, Arc::downgrade(&compiled));
@@ -223,14 +230,14 @@ impl Engine {
         Ok(module)
     }
 
-    /// Keeps the last few modules that were compiled ahead of ordering.
-    pub fn keep_for_a_while(&self, compiled: Arc<Compiled>) {
-        const AHEAD: usize = 4;
-        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
-        ahead.push_back(compiled);
-        if ahead.len() > AHEAD {
-            ahead.pop_front();
-        }
+    /// Finds an uploaded module among those in use.
+    pub fn known(&self, uploaded: &[u8]) -> Option<Arc<Compiled>> {
+        self.lookup(&sha256(uploaded))
+    }
+
+    /// Holds a module that was compiled ahead of ordering, bounded in bytes.
+    pub fn hold(&self, compiled: Arc<Compiled>, bytes: u64) -> Held<Compiled> {
+        self.ahead.hold(compiled, bytes)
     }
 
     fn lookup(&self, hash: &Hash) -> Option<Arc<Compiled>> {
@@ -242,59 +249,10 @@ impl Engine {
     }
 }
 
-/// What was uploaded as it is, or the contents of a gzip stream; never more than `limit` bytes of either.
-fn decompress(uploaded: &[u8], limit: u64) -> Result<Vec<u8>, ModuleError> {
-    let mut wasm = Vec::new();
-    if uploaded.starts_with(&[0x1f, 0x8b, 0x08]) {
-        flate2::read::GzDecoder::new(uploaded)
-            .take(limit + 1)
-            .read_to_end(&mut wasm)
-            .map_err(|error| ModuleError::Gzip(error.to_string()))?;
-    } else {
-        uploaded
-            .take(limit + 1)
-            .read_to_end(&mut wasm)
-            .map_err(|error| ModuleError::Gzip(error.to_string()))?;
-    }
-    if wasm.len() as u64 > limit {
-        return Err(ModuleError::TooMany(
-            "bytes",
-            usize::try_from(limit).unwrap_or(usize::MAX),
-        ));
-    }
-    Ok(wasm)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use std::io::Write;
-
-    fn gzip(bytes: &[u8]) -> Vec<u8> {
-        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        gzip.write_all(bytes).unwrap();
-        gzip.finish().unwrap()
-    }
-
-    #[test]
-    fn a_module_is_as_large_as_the_limit_and_not_larger_compressed_or_not() {
-        for bytes in [vec![0; 1_000], vec![0; 1_001]] {
-            for uploaded in [bytes.clone(), gzip(&bytes)] {
-                let result = decompress(&uploaded, 1_000);
-                assert_eq!(result.is_ok(), bytes.len() <= 1_000, "{result:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn what_grows_without_end_when_it_is_decompressed_is_not_held() {
-        // Its end is missing, which who reads more than the limit would find.
-        let mut bomb = gzip(&vec![0; 10_000_000]);
-        bomb.truncate(bomb.len() / 2);
-        let error = decompress(&bomb, 100).unwrap_err();
-        assert_eq!(error.to_string(), "the module has too many bytes (at most 100)");
-    }
 
     /// Whoever changes one of these changes what a log means, and has to give the whole another name.
     #[test]
@@ -312,12 +270,5 @@ mod tests {
             (SEMANTICS.contains(" costs/1 "), table.as_str()),
             (true, "ccc98df00a55f44d")
         );
-    }
-
-    #[test]
-    fn a_damaged_stream_is_refused() {
-        let mut whole = gzip(b"(module)");
-        whole.pop();
-        assert!(matches!(decompress(&whole, 1_000), Err(ModuleError::Gzip(_))));
     }
 }

@@ -4,7 +4,10 @@
 //! upload ─▶ gunzip ─▶ inspect (what the IC allows) ─▶ rewrite (restorable) ─▶ compile ─▶ Compiled
 //! ```
 
+pub mod ahead;
 pub mod cache;
 pub mod engine;
 pub mod inspect;
+pub mod packed;
 pub mod rewrite;
+pub mod turns;

@@ -107,6 +107,39 @@ async fn a_session_for_the_management_canister_manages() {
 }
 
 #[tokio::test]
+async fn what_became_of_a_management_call_is_for_sessions_of_the_management_canister_and_not_of_the_one_it_is_about()
+ {
+    let network = Network::start().await;
+    let canister = deploy(&network.agent(owner())).await;
+    let managing = network.agent(session(|link| link.targets = Some(vec![management()])));
+    let stop = Encode!(&CanisterIdRecord {
+        canister_id: canister
+    })
+    .unwrap();
+    let signed = managing
+        .update(&management(), "stop_canister")
+        .with_effective_canister_id(canister)
+        .with_arg(stop)
+        .sign()
+        .unwrap();
+    managing
+        .update_signed(canister, signed.signed_update)
+        .await
+        .unwrap();
+    let (status, _) = managing
+        .request_status_raw(&signed.request_id, canister)
+        .await
+        .unwrap();
+    assert!(matches!(status, RequestStatusResponse::Replied(_)), "{status:?}");
+    let other = network.agent(session(|link| link.targets = Some(vec![canister])));
+    let error = other
+        .request_status_raw(&signed.request_id, canister)
+        .await
+        .unwrap_err();
+    assert!(format!("{error:?}").contains("403"), "{error:?}");
+}
+
+#[tokio::test]
 async fn a_session_for_queries_reads_and_does_not_call() {
     let network = Network::start().await;
     let agent = network.agent(owner());

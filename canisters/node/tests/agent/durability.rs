@@ -101,11 +101,49 @@ async fn a_folder_is_served_with_the_keys_of_a_file_beside_it_and_with_no_others
             Node::start(other).await,
             Err(StartError::OtherKeys(of)) if of == data
         ));
-        let _ = std::fs::remove_file(data.join("keys.json"));
+        assert!(
+            !data.join("keys.json").exists(),
+            "a refused start left keys that belong to nothing"
+        );
     }
     let node = Node::start(with(&ours)).await.unwrap();
     assert_eq!(node.root_key(), root_key);
     let client = agent(&node.url(), &root_key, BasicIdentity::from_raw_key(&[7; 32]));
+    assert_eq!(counts(&query(&client, canister, "get").await.unwrap()), [0, 0, 0]);
+    node.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn data_that_lost_its_keys_and_whose_it_is_is_served_with_the_keys_that_are_given_and_with_no_new_ones()
+{
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, part) = (folder.path().join("whole"), folder.path().join("part"));
+    let node = Node::start(Config::durable(&whole)).await.unwrap();
+    let root_key = node.root_key().to_vec();
+    let client = agent(&node.url(), &root_key, BasicIdentity::from_raw_key(&[7; 32]));
+    let canister = deploy(&client).await;
+    drop(client);
+    node.shutdown().await.unwrap();
+    // as a copy that was interrupted
+    std::fs::create_dir(&part).unwrap();
+    for entry in std::fs::read_dir(&whole).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        if name.starts_with("checkpoint-") || name.starts_with("log-") {
+            std::fs::copy(entry.path(), part.join(name)).unwrap();
+        }
+    }
+    let refused = Node::start(Config::durable(&part)).await.unwrap_err();
+    assert!(
+        matches!(&refused, StartError::MissingKeys(of) if *of == part),
+        "{refused}"
+    );
+    assert!(!part.join("keys.json").exists() && !part.join("root_key.der").exists());
+
+    let given = Config::durable(&part).keys(whole.join("keys.json"));
+    let node = Node::start(given).await.unwrap();
+    assert_eq!(node.root_key(), root_key);
+    let client = agent(&node.url(), &root_key, AnonymousIdentity);
     assert_eq!(counts(&query(&client, canister, "get").await.unwrap()), [0, 0, 0]);
     node.shutdown().await.unwrap();
 }
@@ -278,28 +316,32 @@ async fn what_was_acknowledged_survives_kill_9_under_load_and_every_call_is_exec
 async fn sigterm_stops_the_program_cleanly_and_leaves_nothing_to_replay() {
     let folder = tempfile::tempdir().unwrap();
     let program = Program::start(folder.path());
-    let canister = deploy(&agent(&program.url, &program.root_key, AnonymousIdentity)).await;
-    program.terminate();
-    let names: Vec<String> = std::fs::read_dir(folder.path().join("data"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    assert!(
-        names.iter().any(|name| name.starts_with("checkpoint-")),
-        "{names:?}"
-    );
+    let client = agent(&program.url, &program.root_key, AnonymousIdentity);
+    let canister = deploy(&client).await;
+    for _ in 0..5 {
+        update(&client, canister, "inc").await.unwrap();
+    }
+    // A node of other semantics replays nothing, so that it starts only where nothing is left. After a crash there is.
+    let other = || Config::durable(folder.path().join("data")).instruction_limits(1, 1);
+    program.kill();
+    let refused = Node::start(other()).await.unwrap_err();
+    assert!(matches!(refused, StartError::Restore(_)), "{refused}");
+
     let program = Program::start(folder.path());
+    let client = agent(&program.url, &program.root_key, AnonymousIdentity);
+    for _ in 0..5 {
+        update(&client, canister, "inc").await.unwrap();
+    }
+    // the time that this shows is in no batch of a message
+    client.read_state_canister_module_hash(canister).await.unwrap();
+    program.terminate();
+    Node::start(other()).await.unwrap().shutdown().await.unwrap();
+
+    let program = Program::start(folder.path());
+    let client = agent(&program.url, &program.root_key, AnonymousIdentity);
     assert_eq!(
-        counts(
-            &query(
-                &agent(&program.url, &program.root_key, AnonymousIdentity),
-                canister,
-                "get"
-            )
-            .await
-            .unwrap()
-        ),
-        [0, 0, 0]
+        counts(&query(&client, canister, "get").await.unwrap()),
+        [10, 10, 10]
     );
     program.kill();
 }

@@ -37,7 +37,7 @@ enum Strategy {
 }
 
 #[derive(CandidType)]
-struct HttpResponse {
+pub struct HttpResponse {
     status_code: u16,
     headers: Vec<(String, String)>,
     body: ByteBuf,
@@ -51,7 +51,7 @@ struct Part {
     token: Option<Token>,
 }
 
-fn response(status_code: u16, body: &[u8]) -> HttpResponse {
+pub fn response(status_code: u16, body: &[u8]) -> HttpResponse {
     HttpResponse {
         status_code,
         headers: vec![("x-theirs".to_owned(), "yes".to_owned())],
@@ -61,12 +61,25 @@ fn response(status_code: u16, body: &[u8]) -> HttpResponse {
     }
 }
 
-fn encoded(response: &HttpResponse) -> Vec<u8> {
+/// An answer that asks for the request to be made again, as an update.
+pub fn upgrade() -> Vec<u8> {
+    encoded(&HttpResponse {
+        upgrade: Some(true),
+        ..response(500, b"not this")
+    })
+}
+
+pub fn encoded(response: &HttpResponse) -> Vec<u8> {
     Encode!(response).unwrap()
 }
 
 /// A canister with these functions, and these bytes at multiples of 4,096; `$say` replies with `len` bytes at an address.
 fn module(functions: &str, data: &[&[u8]]) -> Vec<u8> {
+    module_with("", functions, data)
+}
+
+/// And with more imports.
+pub fn module_with(imports: &str, functions: &str, data: &[&[u8]]) -> Vec<u8> {
     let data: String = data
         .iter()
         .enumerate()
@@ -82,6 +95,7 @@ fn module(functions: &str, data: &[&[u8]]) -> Vec<u8> {
             (import "ic0" "msg_arg_data_size" (func $arg_size (result i32)))
             (import "ic0" "msg_arg_data_copy" (func $arg_copy (param i32 i32 i32)))
             (import "ic0" "trap" (func $trap (param i32 i32)))
+            {imports}
             (memory 2)
             {data}
             (func $say (param $at i32) (param $len i32)
@@ -151,7 +165,7 @@ impl Site {
     }
 }
 
-async fn told(response: Response) -> (u16, String) {
+pub async fn told(response: Response) -> (u16, String) {
     (response.status().as_u16(), response.text().await.unwrap())
 }
 
@@ -217,10 +231,7 @@ async fn a_canister_is_found_by_the_query_too_and_the_api_stays_the_api() {
 
 #[tokio::test]
 async fn an_upgraded_request_is_made_again_as_an_update_and_changes_the_canister() {
-    let upgrade = encoded(&HttpResponse {
-        upgrade: Some(true),
-        ..response(500, b"not this")
-    });
+    let upgrade = upgrade();
     let updated = encoded(&response(201, b"0"));
     // The body, of length one.
     let digit = updated.windows(2).position(|window| window == b"\x010").unwrap() + 1;

@@ -303,9 +303,14 @@ fn as_before(magic: [u8; 8], names: &[&str], state: &State) -> Vec<u8> {
 fn checkpoints_of_the_formats_before_are_read_and_have_none_of_what_came_later() {
     let world = World::running(PRINTER);
     let state = world.machine.state();
-    let second = read(&as_before(*b"DCNCKP2\n", &["ingress"], state), &State::default());
-    assert_eq!(second.root(), state.root());
-    let names = ["kept", "seed", "draws", "calls", "timer"];
+    for (magic, names) in [
+        (*b"DCNCKP3\n", &["timer_turn", "deleted"][..]),
+        (*b"DCNCKP2\n", &["timer_turn", "deleted", "ingress"]),
+    ] {
+        let before = read(&as_before(magic, names, state), &State::default());
+        assert_eq!(before.root(), state.root());
+    }
+    let names = ["kept", "seed", "draws", "calls", "timer", "deleted"];
     let first = as_before(*b"DCNCKP1\n", &names, state);
     let restored = read(&first, &State::default());
     let canister = restored.canister(&id()).unwrap();

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::exec::memory::{footprint, of_new_canister};
+use crate::wasm::packed::tests::gzip;
 
 /// Grows heap and stable memory by a number of pages, and answers with what `grow` said.
 pub const GROWER: &str = r#"(module
@@ -132,4 +133,95 @@ fn a_batch_is_replayed_under_the_limit_that_it_was_accepted_under() {
         replayed.apply(batch);
     }
     assert_eq!(replayed.state().root(), world.machine.state().root());
+}
+
+/// A module with so much data that no memory begins with, compressed: few bytes are uploaded.
+fn packed(data: usize, valid: bool) -> Vec<u8> {
+    use wasm_encoder::{CodeSection, DataSection, Function, FunctionSection, Module, TypeSection};
+    let mut module = Module::new();
+    let mut types = TypeSection::new();
+    types.ty().function([], []);
+    let mut functions = FunctionSection::new();
+    functions.function(0);
+    let mut code = CodeSection::new();
+    let mut body = Function::new([]);
+    body.instructions().end();
+    code.function(&body);
+    let mut segments = DataSection::new();
+    segments.passive(std::iter::repeat_n(7, data));
+    module.section(&types).section(&functions);
+    if valid {
+        module.section(&code);
+    }
+    module.section(&segments);
+    gzip(&module.finish())
+}
+
+#[test]
+fn a_compressed_module_counts_for_what_it_unpacks_to_for_as_long_as_it_is_installed() {
+    let module = packed(8 << 20, true);
+    assert!(module.len() < 64 << 10, "{}", module.len());
+    let needed = 16 << 20;
+    for (room, fits) in [(needed, false), (needed + PAGE, true)] {
+        let mut world = World::new();
+        let before = world.machine.memory().used;
+        world.memory_limit = before + room;
+        let result = world.install_bytes(&module, CanisterInstallMode::Install, b"");
+        assert_eq!(result.is_ok(), fits, "{result:?}");
+        let counted = world.machine.memory().used - before;
+        assert_eq!(counted >= needed, fits, "{counted}");
+        assert_eq!(footprint(world.canister()), world.machine.memory().used);
+        world.assert_replayed();
+        world.manage(owner(), "uninstall_code", about(id())).unwrap();
+        assert_eq!(world.machine.memory().used, before);
+    }
+}
+
+#[test]
+fn a_module_that_does_not_fit_is_refused_before_it_is_compiled_and_ahead_of_ordering_too() {
+    // Who compiles it finds that it is not valid.
+    let module = packed(100 << 20, false);
+    assert!(module.len() < 1 << 20, "{}", module.len());
+    let mut world = twenty_pages_left();
+    let arg = Encode!(&Install {
+        mode: CanisterInstallMode::Reinstall,
+        canister_id: id(),
+        wasm_module: serde_bytes::Bytes::new(&module),
+        arg: serde_bytes::Bytes::new(b""),
+    })
+    .unwrap();
+    let call = Call {
+        arg: arg.as_slice().into(),
+        ..world.call("install_code")
+    };
+    let (executor, state) = (&world.machine.executor, world.machine.state());
+    let ahead = mgmt::compile_ahead(executor, state, &call, world.memory_limit);
+    assert_eq!(code(ahead), "IC0101");
+    let reject = world.manage(owner(), "install_code", arg).unwrap_err();
+    assert_eq!(reject.error.to_string(), "IC0101", "{}", reject.message);
+    assert!(reject.message.contains("--memory-limit"), "{}", reject.message);
+    assert_eq!(grown(&mut world, "heap", 0), 1, "what was there answers");
+}
+
+#[test]
+fn a_module_that_is_compiled_ahead_is_held_until_its_call_is_over() {
+    let world = World::new();
+    // of no other test
+    let module = packed(77, true);
+    let arg = Encode!(&Install {
+        mode: CanisterInstallMode::Install,
+        canister_id: id(),
+        wasm_module: serde_bytes::Bytes::new(&module),
+        arg: serde_bytes::Bytes::new(b""),
+    })
+    .unwrap();
+    let call = Call {
+        arg: arg.into(),
+        ..world.call("install_code")
+    };
+    let executor = &world.machine.executor;
+    let held = mgmt::compile_ahead(executor, world.machine.state(), &call, u64::MAX).unwrap();
+    assert!(held.is_some() && executor.engine.known(&module).is_some());
+    drop(held);
+    assert!(executor.engine.known(&module).is_none());
 }

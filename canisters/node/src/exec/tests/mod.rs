@@ -7,6 +7,7 @@ mod chunks;
 mod composite;
 mod cycles;
 mod deadlines;
+mod deleted;
 mod heap;
 mod history;
 mod ingress;

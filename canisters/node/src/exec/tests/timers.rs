@@ -27,7 +27,8 @@ const TIMER: &str = r#"(module
         (call $self (i32.const 200) (i32.const 0) (i32.const 10))
         (call $new (i32.const 200) (i32.const 10) (i32.const 100) (i32.const 32)
           (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))
-        (drop (call $perform)))))
+        (drop (call $perform))))
+      (if (i32.eq (i32.load (i32.const 16)) (i32.const 4)) (then (loop $ever (br $ever)))))
     (func (export "canister_update <ic-cdk internal> timer_executor")
       (i32.store (i32.const 0) (i32.add (i32.load (i32.const 0)) (i32.const 100))) (call $reply))
     (func (export "canister_update set")
@@ -42,12 +43,44 @@ const TIMER: &str = r#"(module
     (data (i32.const 100) "<ic-cdk internal> timer_executor"))"#;
 
 fn set(world: &mut World, time: u64) -> u64 {
-    let reply = world.send(owner(), id(), "set", &time.to_le_bytes()).unwrap();
+    set_of(world, id(), time)
+}
+
+fn set_of(world: &mut World, canister: Principal, time: u64) -> u64 {
+    let reply = world.send(owner(), canister, "set", &time.to_le_bytes()).unwrap();
     u64::from_le_bytes(reply.try_into().unwrap())
 }
 
 fn behave(world: &mut World, how: u32) {
-    world.send(owner(), id(), "behave", &how.to_le_bytes()).unwrap();
+    behave_of(world, id(), how);
+}
+
+fn behave_of(world: &mut World, canister: Principal, how: u32) {
+    world
+        .send(owner(), canister, "behave", &how.to_le_bytes())
+        .unwrap();
+}
+
+/// Three canisters with timers.
+fn three(limits: Limits) -> World {
+    let mut world = World::with_limits(limits);
+    world.install(TIMER, CanisterInstallMode::Install, b"").unwrap();
+    world.add(second(), TIMER);
+    world.add(third(), TIMER);
+    world
+}
+
+const ALL: [fn() -> Principal; 3] = [id, second, third];
+
+/// How often the timer of each of the three ran.
+fn runs(world: &World) -> [u32; 3] {
+    let state = world.machine.state();
+    ALL.map(|canister| {
+        let canister = state.canister(&canister()).unwrap();
+        let call = world.call("count");
+        let reply = world.machine.executor.query(state, canister, &call, None);
+        u32::from_le_bytes(reply.unwrap()[..4].try_into().unwrap())
+    })
 }
 
 /// Runs of the timer, and answers to calls of the timer.
@@ -154,4 +187,65 @@ fn a_stopped_canister_has_its_timer_run_when_it_is_started() {
     world.tick(2_000_000);
     world.manage(owner(), "start_canister", &target).unwrap();
     assert_eq!(counted(&world), [1, 0]);
+}
+
+#[test]
+fn timers_that_loop_run_one_in_a_batch_and_none_of_them_is_forgotten() {
+    let mut world = three(Limits {
+        update: 1_000_000,
+        timers_instructions: 500_000,
+        ..Limits::default()
+    });
+    for canister in ALL {
+        behave_of(&mut world, canister(), 4);
+        set_of(&mut world, canister(), 1_000_000);
+    }
+    for left in [2, 1, 0] {
+        world.tick(1_000_000);
+        let state = world.machine.state();
+        let due = ALL.map(|canister| state.canister(&canister()).unwrap().timer);
+        assert_eq!(due.iter().filter(|timer| **timer > 0).count(), left, "{due:?}");
+        // what is left asks for the next batch
+        assert_eq!(world.machine.agenda().wake, (left > 0).then_some(1_000_000));
+    }
+    world.assert_replayed();
+}
+
+#[test]
+fn timers_that_use_little_run_all_in_one_batch() {
+    let mut world = three(Limits::default());
+    for canister in ALL {
+        set_of(&mut world, canister(), 1_000_000);
+    }
+    world.tick(1_000_000);
+    assert_eq!(runs(&world), [1, 1, 1]);
+}
+
+#[test]
+fn a_timer_that_is_always_due_keeps_no_other_from_its_turn() {
+    let mut world = three(Limits {
+        timers_instructions: 1,
+        ..Limits::default()
+    });
+    // the two in front are overdue more than the last one can ever be
+    behave(&mut world, 2);
+    behave_of(&mut world, second(), 2);
+    for canister in ALL {
+        set_of(&mut world, canister(), 1_000_000);
+    }
+    let mut seen = Vec::new();
+    for _ in 0..5 {
+        world.tick(1_000_000);
+        seen.push(runs(&world));
+    }
+    assert_eq!(seen, [[1, 0, 0], [1, 1, 0], [1, 1, 1], [2, 1, 1], [2, 2, 1]]);
+    world.assert_replayed();
+}
+
+#[test]
+fn the_root_covers_whose_timer_has_its_turn() {
+    let world = World::running(TIMER);
+    let mut other = world.machine.state().clone();
+    other.calls.timer_turn = second();
+    assert_ne!(other.root(), world.machine.state().root());
 }

@@ -10,6 +10,10 @@ use crate::wire::envelope::{Content, SignedDelegation};
 use std::sync::{Arc, OnceLock};
 
 const REQUEST: [u8; 32] = [7; 32];
+/// One to the management canister about that one.
+const MANAGED: [u8; 32] = [5; 32];
+/// One of a version that did not note which canister was called.
+const NOT_NOTED: [u8; 32] = [4; 32];
 /// One that was sent through the subnet.
 const CREATION: [u8; 32] = [6; 32];
 
@@ -64,16 +68,27 @@ fn state() -> &'static State {
         let record = Record {
             sender: sender(),
             effective: one_canister(),
+            canister: Some(one_canister()),
             expiry: 1,
             outcome: Some(Outcome::Replied(vec![1])),
             received: false,
             done: false,
+        };
+        let managed = Record {
+            canister: Some(Principal::management_canister()),
+            ..record.clone()
+        };
+        let not_noted = Record {
+            canister: None,
+            ..record.clone()
         };
         let creation = Record {
             effective: keys().subnet_id,
             ..record.clone()
         };
         state.requests.insert(&REQUEST, Arc::new(record));
+        state.requests.insert(&MANAGED, Arc::new(managed));
+        state.requests.insert(&NOT_NOTED, Arc::new(not_noted));
         state.requests.insert(&CREATION, Arc::new(creation));
         state
     })
@@ -245,11 +260,16 @@ fn a_delegation_for_other_canisters_does_not_read_what_became_of_a_request() {
         signature: &[],
     };
     let (mine, other) = (vec![one_canister()], vec![other_canister()]);
-    for (chain, allowed) in [
-        (vec![link(None)], true),
-        (vec![link(Some(mine.clone()))], true),
-        (vec![link(Some(other.clone()))], false),
-        (vec![link(Some(mine)), link(Some(other))], false),
+    let managing = vec![Principal::management_canister()];
+    for (request, chain, allowed) in [
+        (&REQUEST, vec![link(None)], true),
+        (&REQUEST, vec![link(Some(mine.clone()))], true),
+        (&REQUEST, vec![link(Some(other.clone()))], false),
+        (&REQUEST, vec![link(Some(mine.clone())), link(Some(other))], false),
+        (&REQUEST, vec![link(Some(managing.clone()))], false),
+        (&MANAGED, vec![link(Some(managing))], true),
+        (&MANAGED, vec![link(Some(mine.clone()))], false),
+        (&NOT_NOTED, vec![link(Some(mine))], true),
     ] {
         let envelope = Envelope {
             delegations: chain,
@@ -257,8 +277,8 @@ fn a_delegation_for_other_canisters_does_not_read_what_became_of_a_request() {
         };
         let endpoint = endpoint(Scope::Canister(one_canister()), false);
         for path in [
-            path![b"request_status", &REQUEST],
-            path![b"request_status", &REQUEST, b"status"],
+            path![b"request_status", request],
+            path![b"request_status", request, b"status"],
         ] {
             let read = select(state(), &endpoint, &envelope, std::slice::from_ref(&path));
             assert_eq!(read.is_ok(), allowed);

@@ -19,6 +19,7 @@ use super::call::{Ended, end, place};
 use super::{Api, HttpError, metrics};
 use crate::exec::batch::Ingress;
 use crate::exec::call::Call;
+use crate::mode::PAGE_UPDATE;
 use crate::replica::traffic::Counted;
 use crate::state::request::{Outcome, Reject};
 use crate::wire::cbor::Value;
@@ -205,7 +206,6 @@ async fn query(api: &Api, canister: Principal, method: &str, arg: Vec<u8>) -> Re
 
 /// Calls `http_request_update` as the anonymous principal, in the way of every other call.
 async fn update(api: &Api, canister: Principal, arg: Vec<u8>) -> Result<Vec<u8>, GatewayError> {
-    const METHOD: &str = "http_request_update";
     let now = api.now()?;
     let expiry = now.saturating_add(TTL);
     // Else the same request twice would be executed once.
@@ -218,7 +218,7 @@ async fn update(api: &Api, canister: Principal, arg: Vec<u8>) -> Result<Vec<u8>,
         ("nonce", Value::Bytes(&nonce)),
         ("ingress_expiry", Value::Uint(expiry)),
         ("canister_id", Value::Bytes(canister.as_slice())),
-        ("method_name", Value::Text(METHOD)),
+        ("method_name", Value::Text(PAGE_UPDATE)),
         ("arg", Value::Bytes(&arg)),
     ])
     .map_err(|error| HttpError::Broken(error.to_string()))?;
@@ -227,7 +227,7 @@ async fn update(api: &Api, canister: Principal, arg: Vec<u8>) -> Result<Vec<u8>,
         sender,
         canister,
         effective: canister,
-        method: METHOD.to_owned(),
+        method: PAGE_UPDATE.to_owned(),
         arg: arg.into(),
         expiry,
     };

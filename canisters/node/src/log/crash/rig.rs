@@ -15,7 +15,7 @@ use crate::log::journal::AppendError;
 use crate::log::replay::{Recovered, ReplayError, recover, recover_when};
 use crate::state::State;
 use crate::state::request::Outcome;
-use crate::wasm::engine::Engine;
+use crate::wasm::engine::{Compiled, Engine};
 use crate::wire::hash::Hash;
 use candid::Encode;
 use ic_management_canister_types::{CanisterIdRecord, UploadChunkArgs};
@@ -31,13 +31,11 @@ pub fn executor() -> Executor {
 
 /// One engine for all tests; it holds the compiled code of the canisters.
 fn executor_with(limits: Limits) -> Executor {
-    static ENGINE: OnceLock<Arc<Engine>> = OnceLock::new();
-    let engine = ENGINE.get_or_init(|| {
+    static ENGINE: OnceLock<(Arc<Engine>, [Arc<Compiled>; 2])> = OnceLock::new();
+    let (engine, _) = ENGINE.get_or_init(|| {
         let engine = Engine::new().unwrap();
-        for module in [counter(), relays::module()] {
-            engine.keep_for_a_while(engine.compile(&module).unwrap());
-        }
-        Arc::new(engine)
+        let compiled = [counter(), relays::module()].map(|module| engine.compile(&module).unwrap());
+        (Arc::new(engine), compiled)
     });
     let network = Network {
         subnet: Principal::management_canister(),

@@ -16,6 +16,9 @@ type Entries<T> = Vec<(ByteBuf, T)>;
 pub struct CallsDescription {
     next: u64,
     turn: Principal,
+    /// The management canister in a checkpoint of a version in which timers took no turns.
+    #[serde(default = "Principal::management_canister")]
+    timer_turn: Principal,
     requests: Entries<Request>,
     responses: Entries<Response>,
     contexts: Entries<Context>,
@@ -39,6 +42,7 @@ impl CallsDescription {
         Self {
             next: calls.next,
             turn: calls.turn,
+            timer_turn: calls.timer_turn,
             requests: entries(&calls.requests),
             responses: entries(&calls.responses),
             contexts: entries(&calls.contexts),
@@ -54,6 +58,7 @@ impl CallsDescription {
         Ok(Calls {
             next: self.next,
             turn: self.turn,
+            timer_turn: self.timer_turn,
             requests: trie(self.requests)?,
             responses: trie(self.responses)?,
             contexts: trie(self.contexts)?,

@@ -5,8 +5,8 @@ use super::{Description, FormatError, MAGIC, OLD_MAGICS, PageChange, decode_glob
 use crate::heap::pages::PageMap;
 use crate::heap::stable::{MAX_STABLE_PAGES, Stable};
 use crate::heap::wasm_memory::{Heap, MAX_HEAP_PAGES};
-use crate::state::State;
 use crate::state::canister::{Canister, Code};
+use crate::state::{Deleted, State};
 use crate::wasm::engine::Engine;
 use crate::wire::hash::Hash;
 use ic_management_canister_types::DefiniteCanisterSettings;
@@ -195,6 +195,9 @@ impl Contents {
             state
                 .canisters
                 .insert(described.id.as_slice(), Arc::new(canister));
+        }
+        for id in description.deleted {
+            state.deleted.insert(&id, Deleted);
         }
         for (id, record) in description.requests {
             state.requests.insert(&id, Arc::new(record));

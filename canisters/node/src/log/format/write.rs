@@ -70,6 +70,7 @@ pub fn write(file: &mut dyn DiskFile, state: &State, base: Option<u64>, old: &St
         round: state.round,
         time: state.time,
         next_number: state.next_number,
+        deleted: state.deleted.iter().map(|(id, _)| ByteBuf::from(id)).collect(),
         effects: state.effects,
         seed: state.seed,
         draws: state.draws,

@@ -1,9 +1,11 @@
 //! A clock that leaps while the node runs.
 
 use super::Running;
-use crate::Config;
+use crate::log::crash::disk::FaultyDisk;
 use crate::log::crash::rig;
 use crate::replica::clock::{Clocks, SetClocks};
+use crate::{Config, Node};
+use std::sync::Arc;
 
 const SECOND: u64 = 1_000_000_000;
 const YEAR: u64 = 365 * 24 * 3_600 * SECOND;
@@ -60,6 +62,60 @@ async fn a_clock_that_was_ahead_for_a_moment_does_not_stop_the_ledger() {
     assert_eq!(running.increment().await.0, 200);
     assert_eq!(running.count().await, 2);
     running.node.shutdown().await.unwrap();
+}
+
+const HOUR: u64 = 3_600 * SECOND;
+
+/// A node that is shown this time after an hour in which nobody wrote, and stops. Its disk.
+async fn read_an_hour_later(read: bool) -> (FaultyDisk, u64) {
+    let (running, clocks, now) = running().await;
+    clocks.pass(HOUR);
+    if read {
+        // The agent finds that the answer is from the future.
+        let _ = running
+            .agent
+            .read_state_raw(vec![vec!["time".into()]], rig::canister())
+            .await;
+    }
+    let view = running.node.views().latest();
+    assert_eq!(view.time >= now + HOUR, read);
+    assert!(view.state.time < now + HOUR);
+    let disk = running.disk.clone();
+    running.node.shutdown().await.unwrap();
+    (disk, now + HOUR)
+}
+
+/// What a node that starts on a disk under a clock says of its health.
+async fn health_at(disk: &FaultyDisk, wall: u64) -> String {
+    let clocks = Clocks::Set(SetClocks::at(wall, SECOND));
+    let config = Config::ephemeral().clocks(clocks);
+    let node = Node::start_on(Arc::new(disk.clone()), config).await.unwrap();
+    let status = reqwest::get(format!("{}/api/v2/status", node.url()))
+        .await
+        .unwrap();
+    let status = status.bytes().await.unwrap();
+    node.shutdown().await.unwrap();
+    String::from_utf8_lossy(&status).into_owned()
+}
+
+#[tokio::test]
+async fn a_node_that_starts_certifies_nothing_before_what_readers_were_shown_although_nobody_wrote() {
+    let (disk, shown) = read_an_hour_later(true).await;
+    let status = health_at(&disk, shown - 20 * 60 * SECOND).await;
+    assert!(status.contains("clock_not_believed"), "{status}");
+    assert!(
+        status.contains("behind the time that the node has certified"),
+        "{status}"
+    );
+    let status = health_at(&disk, shown + SECOND).await;
+    assert!(!status.contains("clock_not_believed"), "{status}");
+}
+
+#[tokio::test]
+async fn a_time_that_nobody_was_shown_binds_nobody() {
+    let (disk, later) = read_an_hour_later(false).await;
+    let status = health_at(&disk, later - 20 * 60 * SECOND).await;
+    assert!(!status.contains("clock_not_believed"), "{status}");
 }
 
 #[tokio::test]

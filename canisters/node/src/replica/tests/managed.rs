@@ -6,7 +6,7 @@ use candid::{Decode, Encode};
 use ic_agent::AgentError;
 use ic_management_canister_types::{
     CanisterIdRecord, CanisterInstallMode, CanisterStatusResult, ChunkHash, FetchCanisterLogsResult,
-    InstallChunkedCodeArgs, UploadChunkArgs, UploadChunkResult,
+    InstallChunkedCodeArgs, InstallCodeArgs, UploadChunkArgs, UploadChunkResult,
 };
 use ic_principal::Principal;
 
@@ -106,4 +106,23 @@ async fn a_module_is_uploaded_in_chunks_and_installed_and_the_canister_is_there_
     let disk = running.disk.clone();
     running.node.shutdown().await.unwrap();
     assert_eq!(rig::recovered_count(&disk), Some(1));
+}
+
+#[tokio::test]
+async fn a_module_that_was_compiled_ahead_is_not_held_when_its_install_is_over() {
+    let running = Running::start().await;
+    let module = wat::parse_str(r#"(module (func (export "canister_init") (unreachable)))"#).unwrap();
+    let install = InstallCodeArgs {
+        mode: CanisterInstallMode::Reinstall,
+        canister_id: rig::canister(),
+        wasm_module: module.clone(),
+        arg: Vec::new(),
+        sender_canister_version: None,
+    };
+    running
+        .manage("install_code", Encode!(&install).unwrap())
+        .await
+        .unwrap_err();
+    let known = running.node.engine().known(&module);
+    assert!(known.is_none(), "it is held although nobody has it");
 }

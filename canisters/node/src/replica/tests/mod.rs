@@ -13,13 +13,15 @@ mod shown;
 mod threads;
 mod turns;
 
-use crate::cert::keys::Keys;
+use crate::cert::keys::{Keys, Secrets};
 use crate::cert::view::Views;
 use crate::exec::batch::Ingress;
 use crate::exec::machine::Machine;
 use crate::log::crash::disk::FaultyDisk;
 use crate::log::crash::rig;
+use crate::log::disk::write_atomically;
 use crate::log::replay::Recovered;
+use crate::node::KEYS;
 use crate::replica::{Durability, Policy, Replica};
 use crate::{Config, Node};
 use ic_agent::Agent;
@@ -44,6 +46,9 @@ impl Running {
     async fn start_with(config: Config, more: Vec<Ingress>) -> Self {
         let disk = FaultyDisk::new(7);
         rig::prepare(&disk, more);
+        // as a node made them that worked on it
+        let keys = Secrets::generate().unwrap().to_json().unwrap();
+        write_atomically(&disk, KEYS, &keys).unwrap();
         let node = Node::start_on(Arc::new(disk.clone()), config).await.unwrap();
         PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
         let agent = Agent::builder()
