@@ -101,7 +101,7 @@ pub enum LedgerCommand {
     Upgrade(UpgradeArgs),
     /// Copy the data of the embedded node, while it works, to a file (-o FILE) or standard output; without its keys
     #[command(
-        after_help = "Examples:\n  dcanary ledger backup -o ledger.tar\n  kubectl get secret -n dcanary-system dcanary-ledger-keys -o yaml > keys.yaml   # keep it secret"
+        after_help = "Examples:\n  dcanary ledger backup -o ledger.tar\n  kubectl get secret -n dcanary-system dcanary-ledger-keys -o yaml > keys.yaml   # RELEASE-ledger-keys; keep it secret"
     )]
     Backup,
     /// Let the embedded node go on from a backup; the journal says so before anything else

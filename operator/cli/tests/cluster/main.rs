@@ -1,6 +1,8 @@
 //! The program against a Kubernetes API that answers from a script: what it prints, and how it ends.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod restore;
+
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
