@@ -326,6 +326,8 @@ fn cancel_sets_the_field_that_the_operator_stops_a_run_for_and_nothing_else() {
     let said = text(&done.stderr);
     assert_eq!(done.status.code(), Some(0), "{said}");
     assert!(said.contains("web-1 is being cancelled"), "{said}");
+    // the short name is ours alone, `pipelinerun` may be Tekton's
+    assert!(said.contains("`kubectl delete dpr web-1 -n team`"), "{said}");
     let asked = (
         format!("{RUNS}/web-1"),
         "application/merge-patch+json".to_owned(),
