@@ -136,7 +136,7 @@ pub struct PersonArgs {
     /// URL of the network; `ic` is the Internet Computer's mainnet
     #[arg(long, value_name = "URL")]
     pub network: String,
-    /// Root key of the network: hex, `mainnet`, or `fetch`, which takes what the network says and shows it [default for `ic`: mainnet]
+    /// Root key of the network: hex, `mainnet`, or `fetch`, which takes what the network says and shows it (not with --yes) [default for `ic`: mainnet]
     #[arg(long, value_name = "HEX")]
     pub root_key: Option<String>,
     /// Key of the person in PEM form (Ed25519, secp256k1 or prime256v1), as `icp identity export NAME` prints it
