@@ -189,9 +189,9 @@ pub enum Command {
     /// Let a held release in again
     #[command(after_help = "Examples:\n  dcanary unhold production web-42")]
     Unhold(UnholdArgs),
-    /// Check Pipeline, PipelineRun and Executor files as the operator would, and more strictly
+    /// Check files with objects of dcanary.dev as the operator would, and more strictly
     #[command(
-        after_help = "Examples:\n  dcanary lint pipeline.yaml run.yaml\n  kustomize build . | dcanary lint -\n  dcanary lint pipeline.yaml -o json           # file, line, column, message"
+        after_help = "Examples:\n  dcanary lint pipeline.yaml environments.yaml\n  kustomize build . | dcanary lint -\n  dcanary lint pipeline.yaml -o json           # file, line, column, message"
     )]
     Lint(LintArgs),
     /// Look at the evidence of an analysis

@@ -101,7 +101,7 @@ pub enum LedgerCommand {
     Upgrade(UpgradeArgs),
     /// Copy the data of the embedded node, while it works, to a file (-o FILE) or standard output; without its keys
     #[command(
-        after_help = "Examples:\n  dcanary ledger backup -o ledger.tar\n  kubectl get secret -n dcanary-system dcanary-ledger-keys -o yaml > keys.yaml   # keep it secret"
+        after_help = "Examples:\n  dcanary ledger backup -o ledger.tar\n  kubectl get secret -n dcanary-system dcanary-ledger-keys -o yaml > keys.yaml   # RELEASE-ledger-keys; keep it secret"
     )]
     Backup,
     /// Let the embedded node go on from a backup; the journal says so before anything else
@@ -136,7 +136,7 @@ pub struct PersonArgs {
     /// URL of the network; `ic` is the Internet Computer's mainnet
     #[arg(long, value_name = "URL")]
     pub network: String,
-    /// Root key of the network: hex, `mainnet`, or `fetch`, which takes what the network says and shows it [default for `ic`: mainnet]
+    /// Root key of the network: hex, `mainnet`, or `fetch`, which takes what the network says and shows it (not with --yes) [default for `ic`: mainnet]
     #[arg(long, value_name = "HEX")]
     pub root_key: Option<String>,
     /// Key of the person in PEM form (Ed25519, secp256k1 or prime256v1), as `icp identity export NAME` prints it

@@ -75,6 +75,28 @@ fn service_of(url: &str) -> Option<&str> {
     host.split(['/', ':', '.']).next().filter(|name| !name.is_empty())
 }
 
+/// The Service of the node in the cluster that the ConfigMap's data names: pure.
+///
+/// # Errors
+/// When the ledger is on a network of others, or nothing is named.
+fn node_service(data: &BTreeMap<String, String>, namespace: &str) -> Result<String, Failure> {
+    let place = format!("ConfigMap {namespace}/{NAME}");
+    let network = data.get("network").map(|url| url.trim()).unwrap_or_default();
+    if network.is_empty() {
+        return Err(Failure::cannot_tell(format!(
+            "{place} lacks `network`; the operator writes it when the ledger is set up"
+        )));
+    }
+    service_of(network)
+        .filter(|_| is_in_cluster(network))
+        .map(str::to_owned)
+        .ok_or_else(|| {
+            Failure::failed(format!(
+                "the ledger is at {network} and not on a node in this cluster ({place}): its data is its network's matter"
+            ))
+        })
+}
+
 /// A URL to reach the network, with the port-forward that serves it.
 pub struct Route {
     /// URL.
@@ -98,6 +120,18 @@ impl Cluster {
     /// # Errors
     /// When there is no ConfigMap or it is malformed.
     pub async fn ledger_config(&self) -> Result<LedgerConfig, Failure> {
+        read(&self.ledger_data().await?, &self.operator_namespace)
+    }
+
+    /// Service of the node in the cluster. Its name begins with that of the installation.
+    ///
+    /// # Errors
+    /// When there is no ConfigMap, or the ledger is on a network of others.
+    pub async fn node_service(&self) -> Result<String, Failure> {
+        node_service(&self.ledger_data().await?, &self.operator_namespace)
+    }
+
+    async fn ledger_data(&self) -> Result<BTreeMap<String, String>, Failure> {
         let namespace = &self.operator_namespace;
         let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
         let found = maps.get(NAME).await.map_err(|source| match &source {
@@ -106,7 +140,7 @@ impl Cluster {
             )),
             other => self.explain(other, &format!("ConfigMap {NAME}")),
         })?;
-        read(&found.data.unwrap_or_default(), namespace)
+        Ok(found.data.unwrap_or_default())
     }
 
     /// A way to the network: through the API server where its name is the cluster's own.
@@ -173,6 +207,25 @@ mod tests {
         assert_eq!(service_of("http://ci-ledger.ops.svc:8080"), Some("ci-ledger"));
         assert_eq!(service_of("http://dcanary-ledger:8080/x"), Some("dcanary-ledger"));
         assert_eq!(service_of("http://"), None);
+    }
+
+    #[test]
+    fn the_node_is_in_the_cluster_or_there_is_none_to_back_up() {
+        let service = |url: &str| node_service(&[("network".to_owned(), url.to_owned())].into(), "ops");
+        assert_eq!(
+            service("http://ci-ledger.ops.svc:8080\n"),
+            Ok("ci-ledger".to_owned())
+        );
+        let told = service("https://icp-api.io").unwrap_err().message;
+        assert!(
+            told.contains("https://icp-api.io") && told.contains("not on a node"),
+            "{told}"
+        );
+        let told = service(" ").unwrap_err().message;
+        assert!(
+            told.contains("ConfigMap ops/dcanary-ledger lacks `network`"),
+            "{told}"
+        );
     }
 
     #[test]

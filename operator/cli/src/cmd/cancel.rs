@@ -31,7 +31,8 @@ pub async fn run(global: &Global, args: &CancelArgs) -> Result<Exit, Failure> {
         Some(Format::Name) => print(&format!("pipelinerun.dcanary.dev/{name}\n")),
         _ => {
             note(&format!(
-                "run {name} is being cancelled; its `finally` stages still run, and when only they are left it ends as it would have: `kubectl delete pipelinerun {name}` stops them too"
+                "run {name} is being cancelled; its `finally` stages still run, and when only they are left it ends as it would have: `kubectl delete dpr {name} -n {}` stops them too",
+                cluster.namespace
             ));
         }
     }

@@ -2,10 +2,12 @@
 
 mod backup;
 mod deploy;
+mod installation;
 mod parts;
 mod person;
 mod restore;
 mod shipped;
+mod standing;
 mod status;
 
 use std::{

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     args::{Format, Global, LintArgs},
     exit::{Exit, Failure},
-    lint::{Findings, lint},
+    lint::{Findings, lint, together},
     output::{Style, machine, print},
     render,
 };
@@ -23,6 +23,7 @@ pub fn run(global: &Global, args: &LintArgs) -> Result<Exit, Failure> {
     for file in &args.files {
         all.push((file.display().to_string(), lint(&read(file)?)));
     }
+    together(&mut all);
     match format {
         Some(format @ (Format::Json | Format::Yaml)) => {
             let value: Vec<Value> = all

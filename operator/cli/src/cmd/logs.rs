@@ -3,24 +3,25 @@
 //! The server has the logs of every attempt, also when its Pod is gone. Where it cannot be reached, the kubelet's own
 //! copy is shown instead, and said so.
 
+mod pods;
+mod printed;
+mod stream;
+
 use std::collections::BTreeMap;
 
-use dcanary_crds::{PipelineRun, labels};
-use futures::{AsyncBufReadExt as _, StreamExt as _, TryStreamExt as _, stream};
-use k8s_openapi::api::core::v1::Pod;
-use kube::{
-    Api,
-    api::{ListParams, LogParams},
-};
+use dcanary_crds::PipelineRun;
 
 use crate::{
     args::{Global, LogsArgs},
     cluster::Cluster,
     exit::{Exit, Failure},
     output::{Style, note, print},
-    render::logs::{self, Line},
+    render::logs,
     server,
 };
+
+use printed::Printed;
+use stream::PATIENCE;
 
 /// Prints the logs.
 pub async fn run(global: &Global, args: &LogsArgs) -> Result<Exit, Failure> {
@@ -46,15 +47,35 @@ pub async fn run(global: &Global, args: &LogsArgs) -> Result<Exit, Failure> {
         )));
     }
     let style = Style::detect(global);
-    match from_server(&cluster, &run, args, style).await {
-        Ok(()) => Ok(Exit::Succeeded),
+    let mut printed = Printed::default();
+    match from_server(&cluster, &run, args, style, &mut printed).await {
+        Ok(()) => {
+            if args.follow && printed.lines() == 0 {
+                note(&format!(
+                    "nothing was written; see `dcanary get run {}` for what became of it",
+                    args.name
+                ));
+            }
+        }
+        // Printing the Pods' logs after half of the server's would show lines twice.
+        Err(failure) if printed.lines() > 0 => {
+            return Err(Failure::cannot_tell(format!(
+                "this is not the whole log: {failure}"
+            )));
+        }
         Err(failure) => {
+            let later = if args.follow {
+                "; what starts later is not followed"
+            } else {
+                ""
+            };
             note(&format!(
-                "the server's logs cannot be had ({failure}); showing those of the Pods that still exist"
+                "the server's logs cannot be had ({failure}); showing those of the Pods that still exist{later}"
             ));
-            from_pods(&cluster, &run, args, style).await
+            pods::show(&cluster, &run, args, style).await?;
         }
     }
+    Ok(Exit::Succeeded)
 }
 
 async fn from_server(
@@ -62,97 +83,48 @@ async fn from_server(
     run: &PipelineRun,
     args: &LogsArgs,
     style: Style,
+    printed: &mut Printed,
 ) -> Result<(), Failure> {
     let uid = run.metadata.uid.clone().unwrap_or_default();
-    let mut query = String::new();
-    if let Some(stage) = &args.stage {
-        query.push_str(&format!("stage={}&", server::escaped(stage)));
-    }
-    query.push_str(&format!("follow={}", args.follow));
-    let path = format!("/v1/namespaces/{}/runs/{uid}/logs?{query}", cluster.namespace);
-    let mut lines = server::lines(cluster, &path).await?;
+    let path = path(&cluster.namespace, &uid, args);
     let mut tones = BTreeMap::new();
-    let mut printed = false;
-    while let Some(line) = lines.next().await {
-        match line {
-            Ok(bytes) => {
-                printed = true;
-                match serde_json::from_slice::<Line>(&bytes) {
-                    Ok(line) => print(&logs::line(&line, &mut tones, style)),
-                    Err(source) => note(&format!("the server sent a line that is none: {source}")),
-                }
-            }
-            // Printing the Pods' logs after half of the server's would show lines twice.
-            Err(failure) if printed => {
-                note(&format!("the log ends here: {failure}"));
-                return Ok(());
-            }
-            Err(failure) => return Err(failure),
-        }
-    }
-    Ok(())
+    stream::show(
+        async || server::lines(cluster, &path).await,
+        args.follow.then_some(PATIENCE),
+        printed,
+        |line| print(&logs::line(line, &mut tones, style)),
+    )
+    .await
 }
 
-async fn from_pods(
-    cluster: &Cluster,
-    run: &PipelineRun,
-    args: &LogsArgs,
-    style: Style,
-) -> Result<Exit, Failure> {
-    let uid = run.metadata.uid.clone().unwrap_or_default();
-    let mut selector = format!("{}={uid}", labels::RUN_UID);
-    if let Some(stage) = &args.stage {
-        selector.push_str(&format!(",{}={stage}", labels::STAGE));
-    }
-    let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
-    let found = pods
-        .list(&ListParams::default().labels(&selector))
-        .await
-        .map_err(|source| cluster.explain(&source, "the list of Pods"))?;
-    if found.items.is_empty() {
-        return Err(Failure::cannot_tell(format!(
-            "run {} has no Pods any more",
-            args.name
-        )));
-    }
-    let label = |pod: &Pod, key: &str| {
-        pod.metadata
-            .labels
-            .as_ref()
-            .and_then(|all| all.get(key).cloned())
-            .unwrap_or_default()
-    };
-    let mut items = found.items;
-    items.sort_by_key(|pod| pod.metadata.creation_timestamp.as_ref().map(|time| time.0));
-    let streams = items.into_iter().map(|pod| {
-        let (stage, attempt) = (label(&pod, labels::STAGE), label(&pod, labels::ATTEMPT));
-        let name = pod.metadata.name.clone().unwrap_or_default();
-        let pods = pods.clone();
-        let params = LogParams {
-            follow: args.follow,
-            ..LogParams::default()
+/// Where the server has the logs: pure. With the run's name it sees the end of one that never had an attempt.
+fn path(namespace: &str, uid: &str, args: &LogsArgs) -> String {
+    let stage = args
+        .stage
+        .as_ref()
+        .map_or_else(String::new, |stage| format!("stage={}&", server::escaped(stage)));
+    let (run, follow) = (server::escaped(&args.name), args.follow);
+    format!("/v1/namespaces/{namespace}/runs/{uid}/logs?{stage}run={run}&follow={follow}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_server_is_told_the_name_of_the_run_with_or_without_a_stage() {
+        let args = |stage: Option<&str>, follow| LogsArgs {
+            name: "web-1".to_owned(),
+            stage: stage.map(str::to_owned),
+            follow,
         };
-        async move { (stage, attempt, pods.log_stream(&name, &params).await) }
-    });
-    // Followed logs are mixed as they come; ended ones are printed Pod by Pod.
-    let at_once = if args.follow { 64 } else { 1 };
-    let mut lines = stream::iter(streams)
-        .buffered(at_once)
-        .map(|(stage, attempt, opened)| match opened {
-            Ok(reader) => reader
-                .lines()
-                .map_ok(move |line| Line::plain(&stage, &attempt, line))
-                .map_err(|source| source.to_string())
-                .boxed(),
-            Err(source) => stream::once(async move { Err(source.to_string()) }).boxed(),
-        })
-        .flatten_unordered(Some(at_once));
-    let mut tones = BTreeMap::new();
-    while let Some(line) = lines.next().await {
-        match line {
-            Ok(line) => print(&logs::line(&line, &mut tones, style)),
-            Err(reason) => note(&format!("a log cannot be read: {reason}")),
-        }
+        assert_eq!(
+            path("team", "u", &args(None, true)),
+            "/v1/namespaces/team/runs/u/logs?run=web-1&follow=true"
+        );
+        assert_eq!(
+            path("team", "u", &args(Some("a&b"), false)),
+            "/v1/namespaces/team/runs/u/logs?stage=a%26b&run=web-1&follow=false"
+        );
     }
-    Ok(Exit::Succeeded)
 }

@@ -17,7 +17,10 @@ use crate::{
     cluster::{Cluster, kind::Named},
     exit::{Exit, Failure},
     journal::compare::outcome,
-    output::{Style, print},
+    output::{
+        Style, print,
+        screen::{Screen, rows},
+    },
     render::{environment, promotions, tree},
 };
 
@@ -71,15 +74,6 @@ impl Followed for Promotion {
 
     fn follow(name: &str) -> String {
         format!("dcanary get promotions {name}")
-    }
-}
-
-/// Clears from the top of the last drawing to the end of the screen.
-fn up(lines: usize) -> String {
-    if lines == 0 {
-        String::new()
-    } else {
-        format!("\u{1b}[{lines}F\u{1b}[J")
     }
 }
 
@@ -138,27 +132,51 @@ fn over<K: Named>(name: &str) -> Failure {
 
 /// Redraws the object until it has ended. Without a terminal each state is printed once.
 pub async fn show<K: Followed>(cluster: &Cluster, name: &str, style: Style) -> Result<Exit, Failure> {
-    let live = std::io::stdout().is_terminal();
-    let mut states = Box::pin(states::<K>(cluster, &cluster.namespace, name));
+    let states = Box::pin(states::<K>(cluster, &cluster.namespace, name));
+    if !std::io::stdout().is_terminal() {
+        return list(states, name, style).await;
+    }
+    let mut screen = Screen::default();
+    let ended = redraw(states, name, style, &mut screen).await;
+    print(&screen.end(rows()));
+    ended
+}
+
+async fn redraw<K: Followed>(
+    mut states: impl Stream<Item = Result<K, Failure>> + Unpin,
+    name: &str,
+    style: Style,
+    screen: &mut Screen,
+) -> Result<Exit, Failure> {
     let mut clock = interval(Duration::from_secs(1));
     clock.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut present: Option<K> = None;
-    let mut drawn = 0;
-    let mut before = String::new();
     loop {
         tokio::select! {
             state = states.next() => match state {
                 Some(state) => present = Some(state?),
                 None => return Err(over::<K>(name)),
             },
-            _ = clock.tick(), if live && present.is_some() => {}
+            _ = clock.tick(), if present.is_some() => {}
         }
         let Some(object) = &present else { continue };
+        print(&screen.draw(object.draw(Timestamp::now(), style), rows()));
+        if let Some(exit) = object.exit() {
+            return Ok(exit);
+        }
+    }
+}
+
+async fn list<K: Followed>(
+    mut states: impl Stream<Item = Result<K, Failure>> + Unpin,
+    name: &str,
+    style: Style,
+) -> Result<Exit, Failure> {
+    let mut before = String::new();
+    while let Some(state) = states.next().await {
+        let object = state?;
         let text = object.draw(Timestamp::now(), style);
-        if live {
-            print(&format!("{}{text}", up(drawn)));
-            drawn = text.lines().count();
-        } else if text != before {
+        if text != before {
             print(&text);
             before = text;
         }
@@ -166,6 +184,7 @@ pub async fn show<K: Followed>(cluster: &Cluster, name: &str, style: Style) -> R
             return Ok(exit);
         }
     }
+    Err(over::<K>(name))
 }
 
 /// Prints one JSON document a line for each change, until the object has ended.
@@ -243,11 +262,5 @@ mod tests {
         let mut deleted = fixtures::failed();
         deleted.status.as_mut().unwrap().conditions[0].reason = "Deleted".to_owned();
         assert_eq!(exit_of(&deleted), Some(Exit::Cancelled));
-    }
-
-    #[test]
-    fn a_redraw_starts_where_the_last_drawing_did() {
-        assert_eq!(up(0), "");
-        assert_eq!(up(3), "\u{1b}[3F\u{1b}[J");
     }
 }

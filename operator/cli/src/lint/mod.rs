@@ -4,14 +4,17 @@
 //! text ─▶ place: a tree of values with their places
 //!           ├─▶ fields: names that the schema of the kind does not have, with the nearest one that it has
 //!           ├─▶ the kind's own type: wrong or missing values
-//!           └─▶ dcanary-core: the same validation as the operator's, its paths looked up in the tree
+//!           └─▶ dcanary-core, dcanary-rollout: the same validation as the operator's, its paths looked up in the tree
 //! ```
 
 pub mod fields;
 pub mod place;
 
 use dcanary_core::{problem::Problem, repository, validate};
-use dcanary_crds::{ClusterExecutor, Executor, Pipeline, PipelineDefinition, PipelineRun, PipelineRunSpec};
+use dcanary_crds::{
+    ClusterExecutor, ClusterTemplate, Decision, Environment, EnvironmentSpec, Executor, Pipeline,
+    PipelineDefinition, PipelineRun, PipelineRunSpec, Promotion, Release, Template,
+};
 use kube::CustomResourceExt as _;
 use serde::de::DeserializeOwned;
 
@@ -19,6 +22,20 @@ use place::{Node, Place};
 
 /// Most stages that a run may have; the operator may be set to fewer.
 const MAX_STAGES: usize = 256;
+
+/// Kinds of `dcanary.dev`.
+const KINDS: [&str; 10] = [
+    "Pipeline",
+    "PipelineRun",
+    "Executor",
+    "ClusterExecutor",
+    "Environment",
+    "Release",
+    "Promotion",
+    "Decision",
+    "Template",
+    "ClusterTemplate",
+];
 
 /// One mistake in a file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +53,16 @@ pub struct Findings {
     pub checked: Vec<String>,
     /// Mistakes, in the order of the file.
     pub mistakes: Vec<Mistake>,
+    /// It has objects, none of them of dcanary.dev: a mistake, unless such objects are in other files.
+    pub foreign: bool,
+}
+
+/// Files that are checked together: in one of them must be something of dcanary.dev, the others may belong to it. Pure.
+pub fn together(files: &mut [(String, Findings)]) {
+    if files.iter().any(|(_, found)| !found.checked.is_empty()) {
+        let foreign = files.iter_mut().filter(|(_, found)| found.foreign);
+        foreign.for_each(|(_, found)| found.mistakes.clear());
+    }
 }
 
 /// Checks the text of a file: pure.
@@ -52,6 +79,9 @@ pub fn lint(text: &str) -> Findings {
         check(document, &mut findings);
     }
     if findings.checked.is_empty() && findings.mistakes.is_empty() {
+        findings.foreign = documents
+            .iter()
+            .any(|document| document.text("apiVersion").is_some());
         let message = "there is no object of dcanary.dev/v1alpha1 in this file".to_owned();
         findings.mistakes.push(Mistake {
             place: Place { line: 1, column: 1 },
@@ -79,14 +109,21 @@ fn check(document: &Node, findings: &mut Findings) {
     let kind = document.text("kind").unwrap_or_default();
     let mistakes = match kind {
         "Pipeline" => one::<Pipeline>(document, &Pipeline::crd(), |pipeline| {
-            judge(&pipeline.spec.definition, "spec")
+            told(judge(&pipeline.spec.definition, "spec"))
         }),
-        "PipelineRun" => one::<PipelineRun>(document, &PipelineRun::crd(), |run| judge_run(&run.spec)),
+        "PipelineRun" => one::<PipelineRun>(document, &PipelineRun::crd(), |run| told(judge_run(&run.spec))),
+        "Environment" => one::<Environment>(document, &Environment::crd(), |environment| {
+            judge_environment(&environment.spec)
+        }),
         "Executor" => one::<Executor>(document, &Executor::crd(), |_| Vec::new()),
         "ClusterExecutor" => one::<ClusterExecutor>(document, &ClusterExecutor::crd(), |_| Vec::new()),
+        "Release" => one::<Release>(document, &Release::crd(), |_| Vec::new()),
+        "Promotion" => one::<Promotion>(document, &Promotion::crd(), |_| Vec::new()),
+        "Decision" => one::<Decision>(document, &Decision::crd(), |_| Vec::new()),
+        "Template" => one::<Template>(document, &Template::crd(), |_| Vec::new()),
+        "ClusterTemplate" => one::<ClusterTemplate>(document, &ClusterTemplate::crd(), |_| Vec::new()),
         other => {
-            let kinds = ["Pipeline", "PipelineRun", "Executor", "ClusterExecutor"];
-            let near = dcanary_core::problem::suggestion(other, kinds);
+            let near = dcanary_core::problem::suggestion(other, KINDS);
             let message = format!("`{other}` is no kind of dcanary.dev{near}");
             vec![Mistake {
                 place: document.place_of("kind"),
@@ -101,13 +138,13 @@ fn check(document: &Node, findings: &mut Findings) {
 fn one<T: DeserializeOwned>(
     document: &Node,
     crd: &k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
-    judge: impl Fn(&T) -> Vec<Problem>,
+    judge: impl Fn(&T) -> Vec<(String, String)>,
 ) -> Vec<Mistake> {
     let mut mistakes = fields::check(document, crd);
     match serde_json::from_value::<T>(document.to_json()) {
-        Ok(object) => mistakes.extend(judge(&object).into_iter().map(|problem| Mistake {
-            place: document.find(&problem.path),
-            message: problem.to_string(),
+        Ok(object) => mistakes.extend(judge(&object).into_iter().map(|(path, message)| Mistake {
+            place: document.find(&path),
+            message,
         })),
         // What is missing or of a wrong type; the field check has named what it can.
         Err(source) if mistakes.is_empty() => {
@@ -119,6 +156,25 @@ fn one<T: DeserializeOwned>(
         Err(_) => {}
     }
     mistakes
+}
+
+/// Paths and sentences.
+fn told(problems: Vec<Problem>) -> Vec<(String, String)> {
+    let one = |problem: Problem| (problem.path.clone(), problem.to_string());
+    problems.into_iter().map(one).collect()
+}
+
+/// The first mistake, as the Environment would say it in its status: a sentence that begins with the path.
+fn judge_environment(spec: &EnvironmentSpec) -> Vec<(String, String)> {
+    let Err(wrong) = dcanary_rollout::decide::validate(spec) else {
+        return Vec::new();
+    };
+    let message = wrong.to_string();
+    let path = message
+        .split(|letter: char| !(letter.is_ascii_alphanumeric() || ".[]".contains(letter)))
+        .next()
+        .unwrap_or_default();
+    vec![(path.to_owned(), message)]
 }
 
 fn judge_run(spec: &PipelineRunSpec) -> Vec<Problem> {

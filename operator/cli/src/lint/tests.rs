@@ -28,7 +28,7 @@ fn a_good_file_has_no_mistakes() {
         lint(GOOD),
         Findings {
             checked: vec!["Pipeline web".to_owned()],
-            mistakes: vec![]
+            ..Findings::default()
         }
     );
 }
@@ -80,6 +80,119 @@ fn other_kinds_are_left_alone_and_misspelt_ones_are_not() {
     );
 }
 
+#[test]
+fn files_without_any_object_of_ours_are_mistakes_unless_they_are_checked_with_one_that_has() {
+    let account = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: deployer}\n";
+    let mistakes = |texts: &[&str]| {
+        let mut files: Vec<_> = texts.iter().map(|text| (String::new(), lint(text))).collect();
+        together(&mut files);
+        files.iter().map(|(_, found)| found.mistakes.len()).sum::<usize>()
+    };
+    assert_eq!(mistakes(&[account]), 1);
+    assert_eq!(mistakes(&[account, GOOD]), 0);
+    assert_eq!(
+        mistakes(&["stages: []", GOOD]),
+        1,
+        "no object of Kubernetes at all"
+    );
+    let shown = render::lint::findings("deployer.yaml", &Findings::default(), Style::PLAIN);
+    assert_eq!(shown, "deployer.yaml: nothing of dcanary.dev\n");
+}
+
+#[test]
+fn every_kind_that_is_defined_is_known() {
+    let defined = dcanary_crds::generate::files().unwrap();
+    assert_eq!(defined.len(), KINDS.len());
+    for (file, text) in defined {
+        let kind = KINDS
+            .into_iter()
+            .find(|kind| text.contains(&format!("\n    kind: {kind}\n")))
+            .unwrap_or_else(|| panic!("{file} is of no known kind"));
+        let found = lint(&format!(
+            "apiVersion: dcanary.dev/v1alpha1\nkind: {kind}\nextra: 1\n"
+        ));
+        let said: Vec<_> = found.mistakes.iter().map(|mistake| &mistake.message).collect();
+        assert!(
+            said.iter().any(|said| said.contains("unknown field `extra`"))
+                && !said.iter().any(|said| said.contains("no kind")),
+            "{kind}: {said:?}"
+        );
+    }
+}
+
+#[test]
+fn every_file_of_the_examples_is_clean() {
+    let folders = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    let mut seen = 0;
+    for folder in std::fs::read_dir(folders).unwrap() {
+        let folder = folder.unwrap().path();
+        let Ok(entries) = std::fs::read_dir(&folder) else {
+            continue;
+        };
+        let files = entries.map(|file| file.unwrap().path());
+        let mut all: Vec<(String, Findings)> = files
+            .filter(|file| file.extension().is_some_and(|kind| kind == "yaml"))
+            .map(|file| {
+                let text = std::fs::read_to_string(&file).unwrap();
+                (file.display().to_string(), lint(&text))
+            })
+            .collect();
+        together(&mut all);
+        for (file, found) in &all {
+            assert_eq!(found.mistakes, [], "{file}");
+        }
+        seen += all.len();
+    }
+    assert!(seen > 15, "{seen} files only");
+}
+
+const ENVIRONMENT: &str = "apiVersion: dcanary.dev/v1alpha1
+kind: Environment
+metadata:
+  name: production
+spec:
+  workload:
+    ref: {name: web}
+  strategy:
+    canary:
+      steps:
+      - weight: 20
+      - weight: 50
+";
+
+#[test]
+fn an_environment_is_judged_as_the_operator_does_with_the_place() {
+    assert_eq!(lint(ENVIRONMENT).mistakes, []);
+    for (text, line, said) in [
+        (
+            ENVIRONMENT.replace("weight: 50", "weight: 10"),
+            12,
+            "spec.strategy.canary.steps[1].weight is 10, less than 20",
+        ),
+        (
+            format!(
+                "{}    rolling: {{}}\n",
+                &ENVIRONMENT[..ENVIRONMENT.find("    canary").unwrap()]
+            ),
+            7,
+            "give strategy.canary or strategy.blueGreen",
+        ),
+        (
+            ENVIRONMENT.replace("- weight: 50", "- wieght: 50"),
+            12,
+            "did you mean `weight`?",
+        ),
+    ] {
+        let found = lint(&text).mistakes;
+        assert!(
+            found
+                .iter()
+                .any(|one| one.place.line == line && one.message.contains(said)),
+            "no `{said}` in line {line}: {found:#?}\n{text}"
+        );
+    }
+}
+
 const RUN: &str = "apiVersion: dcanary.dev/v1alpha1
 kind: PipelineRun
 metadata:
@@ -96,7 +209,7 @@ fn runs_are_checked_too_with_place_and_suggestion() {
         lint(RUN),
         Findings {
             checked: vec!["PipelineRun web-1".to_owned()],
-            mistakes: vec![]
+            ..Findings::default()
         }
     );
     let inline = format!(

@@ -1,6 +1,7 @@
 //! How things are printed: colours only on a terminal, machine formats without any.
 
 pub mod age;
+pub mod screen;
 pub mod table;
 
 use std::{

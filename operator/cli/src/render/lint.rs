@@ -17,7 +17,9 @@ pub fn findings(file: &str, found: &Findings, style: Style) -> String {
             mistake.message
         ));
     }
-    if found.mistakes.is_empty() {
+    if found.mistakes.is_empty() && found.checked.is_empty() {
+        text.push_str(&format!("{file}: nothing of dcanary.dev\n"));
+    } else if found.mistakes.is_empty() {
         text.push_str(&format!(
             "{file}: {} {}\n",
             style.paint(Tone::Good, "✔"),

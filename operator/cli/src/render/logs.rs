@@ -14,9 +14,15 @@ pub struct Line {
     /// Attempt: its number or UID.
     #[serde(default)]
     pub attempt: serde_json::Value,
+    /// Index of the step.
+    #[serde(default)]
+    pub step: u32,
     /// `stdout` or `stderr`.
     #[serde(default)]
     pub stream: String,
+    /// When it was written, RFC 3339.
+    #[serde(default)]
+    pub time: String,
     /// The line, without the newline.
     pub line: String,
 }
@@ -27,7 +33,9 @@ impl Line {
         Self {
             stage: stage.to_owned(),
             attempt: attempt.into(),
+            step: 0,
             stream: "stdout".to_owned(),
+            time: String::new(),
             line,
         }
     }

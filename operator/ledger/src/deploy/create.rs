@@ -2,7 +2,8 @@
 
 use candid::{CandidType, Encode, Nat, Principal};
 use ic_management_canister_types::{
-    CanisterIdRecord, CanisterSettings, ProvisionalCreateCanisterWithCyclesArgs,
+    CanisterIdRecord, CanisterSettings, CreateCanisterArgs as ListedCreateArgs,
+    ProvisionalCreateCanisterWithCyclesArgs,
 };
 use serde::Deserialize;
 
@@ -22,7 +23,8 @@ const ATTEMPTS: usize = 3;
 /// Who makes the canister.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Maker {
-    /// A development network, which makes cycles from nothing.
+    /// A network that asks for no payment: one for development, which makes cycles from nothing, or a node in production mode that lists
+    /// the person as a creator, where the canister gets the node's default cycles.
     Provisional,
     /// The cycles ledger, from what the identity holds there.
     CyclesLedger {
@@ -44,24 +46,36 @@ pub async fn create(person: &Person, maker: Maker, cycles: u128) -> Result<Princ
 
 async fn provisional(person: &Person, cycles: u128) -> Result<Principal, DeployError> {
     let client = person.client(FIRST_CANISTER)?;
-    let arguments = ProvisionalCreateCanisterWithCyclesArgs {
+    let settings = CanisterSettings {
+        controllers: Some(vec![client.caller()]),
+        freezing_threshold: Some(Nat::from(FREEZING_SECONDS)),
+        ..CanisterSettings::default()
+    };
+    let from_nothing = ProvisionalCreateCanisterWithCyclesArgs {
         amount: Some(Nat::from(cycles)),
-        settings: Some(CanisterSettings {
-            controllers: Some(vec![client.caller()]),
-            freezing_threshold: Some(Nat::from(FREEZING_SECONDS)),
-            ..CanisterSettings::default()
-        }),
+        settings: Some(settings.clone()),
         specified_id: None,
         sender_canister_version: None,
     };
     let made = client
-        .manage("provisional_create_canister_with_cycles", &arguments)
+        .manage("provisional_create_canister_with_cycles", &from_nothing)
         .await;
-    match made {
+    let refused = match made {
+        Ok(CanisterIdRecord { canister_id }) => return Ok(canister_id),
+        Err(LedgerError::Rejected { message, .. }) => message,
+        Err(other) => return Err(other.into()),
+    };
+    // A node in production makes nothing from nothing, but lets those create whom it lists.
+    let listed = ListedCreateArgs {
+        settings: Some(settings),
+        sender_canister_version: None,
+    };
+    match client.manage("create_canister", &listed).await {
         Ok(CanisterIdRecord { canister_id }) => Ok(canister_id),
         Err(LedgerError::Rejected { message, .. }) => Err(DeployError::NotMade {
             network: person.transport.url.clone(),
-            message,
+            identity: client.caller(),
+            message: format!("{refused}; {message}"),
         }),
         Err(other) => Err(other.into()),
     }

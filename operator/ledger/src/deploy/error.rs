@@ -89,13 +89,15 @@ pub enum DeployError {
         /// Who they are.
         owners: String,
     },
-    /// A network that makes no canisters from nothing.
+    /// A network that makes no canister for this identity.
     #[error(
-        "{network} makes no canister for this identity: {message}; give --canister ID of an empty one that the identity controls, for instance from `icp canister create`"
+        "{network} makes no canister for {identity}: {message}; on a node of your own name it with `--creators {identity}`, elsewhere give --canister ID of an empty one that it controls, for instance from `icp canister create`"
     )]
     NotMade {
         /// URL of the network.
         network: String,
+        /// Whoever asked.
+        identity: Principal,
         /// What it says.
         message: String,
     },

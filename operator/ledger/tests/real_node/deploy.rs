@@ -8,6 +8,7 @@ use dcanary_ledger::{
     setup::Grant,
     transport,
 };
+use dcanary_node::{Creators, Mode};
 use ic_agent::{Agent, Identity, identity::Secp256k1Identity};
 use ic_management_canister_types::{
     CanisterInstallMode, CanisterSettings, InstallCodeArgs, ProvisionalCreateCanisterWithCyclesArgs,
@@ -107,6 +108,23 @@ async fn a_person_creates_and_deploys_and_an_operator_that_is_no_controller_reco
         .unwrap();
     assert_eq!(more.done.len(), 1, "{:?}", more.done);
     assert!(more.done[0].contains(&other.to_text()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_in_production_makes_the_canister_for_those_whom_it_lists_as_creators() {
+    let (ann, bob) = (ann(), support::identity());
+    let only_ann = Creators::Only([sender(&ann)].into());
+    let world = World::of(|config| config.mode(Mode::Production).creators(only_ann)).await;
+    let signs = person(&world, &ann);
+    let ledger = create(&signs, Maker::Provisional, 7 * T).await.unwrap();
+    let made = look(&signs, ledger).await.unwrap();
+    assert_eq!((made.module_hash, made.controllers), (None, vec![sender(&ann)]));
+    let error = create(&person(&world, &bob), Maker::Provisional, T)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, DeployError::NotMade { .. }), "{error}");
+    let named = format!("--creators {}", sender(&bob));
+    assert!(error.to_string().contains(&named), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

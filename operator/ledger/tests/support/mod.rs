@@ -71,8 +71,13 @@ pub struct World {
 impl World {
     /// A node without canister.
     pub async fn bare() -> Self {
+        Self::of(|config| config).await
+    }
+
+    /// A node without canister that is set up otherwise.
+    pub async fn of(set_up: impl FnOnce(Config) -> Config) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let node = Node::start(config(folder.path())).await.unwrap();
+        let node = Node::start(set_up(config(folder.path()))).await.unwrap();
         Self {
             owner: identity(),
             root_key: node.root_key().to_vec(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{StreamExt, stream::FuturesUnordered};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -139,6 +139,33 @@ async fn following_a_stage_whose_attempt_failed_ends_when_no_other_one_comes() {
         answer.await.text().await.unwrap()
     });
     assert_eq!(text.await.unwrap(), "");
+}
+
+#[tokio::test]
+async fn following_what_never_had_an_attempt_ends_with_the_run_when_its_name_is_given() {
+    let server = TestServer::start().await;
+    server.runner("uid-1").await.lines(1, 1).await;
+    server.cluster.runs.lock().unwrap().insert("run-2".into());
+    let http = server.http();
+    let follow = async |path: &str| {
+        let answer = http.get(path, "reader/a/builds").await;
+        lines(&answer.text().await.unwrap()).len()
+    };
+    let (skipped, whole) = (
+        format!("{LOGS}?stage=skipped&run=run-1-name&follow=true"),
+        format!("{LOGS}?run=run-1-name&follow=true"),
+    );
+    let empty = "/v1/namespaces/builds/runs/run-2/logs?run=run-2-name&follow=true";
+    let mut all: FuturesUnordered<_> = [&skipped, empty, &whole].into_iter().map(follow).collect();
+    let early = tokio::time::timeout(Duration::from_millis(1_500), all.next()).await;
+    assert!(early.is_err(), "they are followed while the runs go on");
+    for run in ["run-1", "run-2"] {
+        server.cluster.finished.lock().unwrap().insert(run.into());
+    }
+    let ended = tokio::time::timeout(Duration::from_secs(10), all.collect::<Vec<_>>()).await;
+    let mut ended = ended.unwrap();
+    ended.sort_unstable();
+    assert_eq!(ended, [0, 0, 1]);
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use kube::{
 };
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::parts::{CONTAINER, DATA, LEDGER, NODE};
+use super::parts::{CONTAINER, DATA, NODE, Names};
 use crate::{
     args::Global,
     cluster::{Cluster, causes},
@@ -30,7 +30,8 @@ const MAX_SAID: u64 = 4_096;
 /// Runs `ledger backup`.
 pub async fn run(global: &Global) -> Result<Exit, Failure> {
     let cluster = Cluster::connect(global).await?;
-    let pod = cluster.backend(LEDGER).await?.pod;
+    let names = Names::of_service(&cluster.node_service().await?)?;
+    let pod = cluster.backend(&names.ledger).await?.pod;
     let file = global.output.as_deref().filter(|name| *name != "-");
     match file.map(Path::new) {
         None => {
@@ -49,9 +50,10 @@ pub async fn run(global: &Global) -> Result<Exit, Failure> {
             note(&format!("{} in {}", said.trim(), path.display()));
         }
     }
-    note(
-        "the node's keys are not in it: keep a copy of Secret dcanary-ledger-keys too, where nobody else can read it",
-    );
+    note(&format!(
+        "the node's keys are not in it: keep a copy of Secret {} too, where nobody else can read it",
+        names.keys
+    ));
     Ok(Exit::Succeeded)
 }
 

@@ -31,6 +31,12 @@ pub async fn of(args: &PersonArgs) -> Result<(Person, bool), Failure> {
     let url = url(&args.network);
     let (root_key, fetched) = match source(&args.network, args.root_key.as_deref())? {
         Source::Named(key) => (key.to_der(), false),
+        // with nobody to compare it, whoever answers first would be believed for ever
+        Source::Fetch if args.yes => {
+            return Err(Failure::usage(format!(
+                "`--root-key fetch` takes what {url} says of itself for somebody to look at, and with --yes nobody does: give --root-key HEX as the network's owner tells you (`dcanary-node` writes it into its ready file), or leave --yes out"
+            )));
+        }
         Source::Fetch => (root_key::fetch(url).await?, true),
     };
     let person = Person {
@@ -100,6 +106,32 @@ mod tests {
             let told = source(network, named).unwrap_err().message;
             assert!(told.contains(said), "{network} {named:?}: {told}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_root_key_that_nobody_looks_at_is_not_fetched() {
+        let folder = tempfile::tempdir().unwrap();
+        let identity = folder.path().join("me.pem");
+        key::create(&identity).unwrap();
+        // nobody listens there
+        let told = async |yes| {
+            let args = PersonArgs {
+                network: "http://127.0.0.1:9".to_owned(),
+                root_key: Some("fetch".to_owned()),
+                identity: identity.clone(),
+                wasm: None,
+                yes,
+            };
+            of(&args).await.map(drop).unwrap_err()
+        };
+        let refused = told(true).await;
+        assert_eq!(refused.exit, crate::exit::Exit::Usage);
+        assert!(
+            refused.message.contains("--yes") && refused.message.contains("--root-key HEX"),
+            "{refused}"
+        );
+        let asked = told(false).await;
+        assert!(asked.message.contains("cannot reach the network"), "{asked}");
     }
 
     #[test]

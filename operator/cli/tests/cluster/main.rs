@@ -1,6 +1,8 @@
 //! The program against a Kubernetes API that answers from a script: what it prints, and how it ends.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod restore;
+
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
@@ -14,6 +16,21 @@ use serde_json::{Value, json};
 
 const RUNS: &str = "/apis/dcanary.dev/v1alpha1/namespaces/team/pipelineruns";
 const PIPELINE: &str = "/apis/dcanary.dev/v1alpha1/namespaces/team/pipelines/web";
+
+const PODS: &str = "/api/v1/namespaces/team/pods";
+
+/// The Pods of `web-1`, of which the second one's log cannot be read; other runs have none.
+fn pods(query: &str) -> Value {
+    let pod = |name: &str, stage: &str| json!({"metadata": {"name": name, "labels": {"dcanary.dev/stage": stage, "dcanary.dev/attempt": "1"}}});
+    let all = json!([pod("web-1-a", "a"), pod("web-1-b", "b")]);
+    let of = |stage: &str| query.contains(&format!("stage%3D{stage}"));
+    let items = match (query.contains("uid-web-1"), of("a")) {
+        (false, _) => json!([]),
+        (true, true) => json!([all[0]]),
+        (true, false) => all,
+    };
+    json!({"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": items})
+}
 
 /// A run in one state; `ended` is the status and reason of its condition `Succeeded`.
 fn run(name: &str, version: u64, ended: Option<(&str, &str)>) -> Value {
@@ -154,6 +171,9 @@ fn answer(
             json!({"type": "MODIFIED", "object": run("web-1", 7, Some(ends))}),
         ),
         ("GET", RUNS) => (200, list(runs)),
+        ("GET", PODS) => (200, pods(query)),
+        ("GET", path) if path == format!("{PODS}/web-1-a/log") => (200, json!("one")),
+        ("GET", path) if path == format!("{PODS}/web-1-b/log") => (500, json!({})),
         ("GET", path) => match runs
             .iter()
             .find(|run| path.ends_with(run["metadata"]["name"].as_str().unwrap()))
@@ -306,6 +326,8 @@ fn cancel_sets_the_field_that_the_operator_stops_a_run_for_and_nothing_else() {
     let said = text(&done.stderr);
     assert_eq!(done.status.code(), Some(0), "{said}");
     assert!(said.contains("web-1 is being cancelled"), "{said}");
+    // the short name is ours alone, `pipelinerun` may be Tekton's
+    assert!(said.contains("`kubectl delete dpr web-1 -n team`"), "{said}");
     let asked = (
         format!("{RUNS}/web-1"),
         "application/merge-patch+json".to_owned(),
@@ -325,4 +347,47 @@ fn a_run_that_has_ended_is_not_cancelled() {
     assert_eq!(done.status.code(), Some(0));
     assert!(text(&done.stderr).contains("has ended already"));
     assert!(api.patched.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_log_of_a_pod_that_cannot_be_read_is_exit_code_5_after_the_others_are_shown() {
+    let home = tempfile::tempdir().unwrap();
+    let mut ended = run("web-1", 5, Some(("True", "Succeeded")));
+    ended["status"]["stages"] = json!([{"name": "a", "attempts": []}, {"name": "b", "attempts": []}]);
+    let api = Api::start(vec![ended], ("True", "Succeeded"));
+    let done = api.dcanary(home.path(), &["logs", "web-1"]);
+    let said = text(&done.stderr);
+    assert_eq!(done.status.code(), Some(5), "{said}");
+    assert_eq!(text(&done.stdout), "a | \"one\"\n");
+    assert!(
+        said.contains("Pod web-1-b") && said.contains("not the whole log"),
+        "{said}"
+    );
+    let done = api.dcanary(home.path(), &["logs", "web-1", "a"]);
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+}
+
+#[test]
+fn a_run_that_has_had_no_pod_is_told_from_one_whose_pods_are_gone() {
+    let home = tempfile::tempdir().unwrap();
+    let mut gone = run("web-3", 5, Some(("True", "Succeeded")));
+    gone["status"]["stages"] = json!([
+        {"name": "a", "attempts": [{"number": 1, "pod": "web-3-a"}]}, {"name": "b", "attempts": []},
+    ]);
+    let never = run("web-2", 5, Some(("False", "InvalidPipeline")));
+    let api = Api::start(vec![gone, never], ("True", "Succeeded"));
+    for (arguments, told) in [
+        (&["logs", "web-2"][..], "run web-2 has had no Pod"),
+        (&["logs", "web-3"], "run web-3 has no Pods any more"),
+        (
+            &["logs", "web-3", "a"],
+            "stage a of run web-3 has no Pods any more",
+        ),
+        (&["logs", "web-3", "b"], "stage b of run web-3 has had no Pod"),
+    ] {
+        let done = api.dcanary(home.path(), arguments);
+        let said = text(&done.stderr);
+        assert_eq!(done.status.code(), Some(5), "{arguments:?}: {said}");
+        assert!(said.contains(told), "{arguments:?}: {said}");
+    }
 }
