@@ -80,7 +80,7 @@ pub struct Checkout {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub path: Option<String>,
-    /// Secret with credentials for the repository's host: keys `token` and `username`, or `ssh-privatekey` and `known_hosts`. Default: the source's. Without `repo` it counts only while the run's repository is that of the pipeline's `source`, or the run holds its definition inline: whoever starts a run of a Pipeline must not choose where its Secret goes. With `repo` it goes to the host named there, which must not come from an expression.
+    /// Secret with credentials for the repository's host: keys `token` and `username`, or `ssh-privatekey` and `known_hosts`. Default: the source's. Without `repo` it counts only while the run's repository is that of the pipeline's `source`, or the run holds its definition inline: whoever starts a run of a Pipeline must not choose where its Secret goes. With `repo` it goes to the host named there, which must be written out: a name, or an IPv6 address in brackets, and not an expression.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub credentials: Option<String>,

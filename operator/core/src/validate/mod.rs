@@ -19,6 +19,7 @@ use dcanary_expr::Reference;
 
 use crate::{
     problem::{MAX_PROBLEMS, Problem, suggestion},
+    credentials,
     repository,
 };
 
@@ -52,6 +53,13 @@ impl Context<'_> {
 
     /// Whether nothing further is told: nobody reads so many, and looking for them could take long.
     pub(crate) fn is_full(&self) -> bool {
+    /// Credentials are mounted for the host of a repository.
+    pub(crate) fn check_host(&mut self, path: String, url: &str) {
+        if credentials::folder(url).is_none() {
+            self.tell(path, credentials::HOST_ADVICE);
+        }
+    }
+
         self.problems.len() >= MAX_PROBLEMS
     }
 
@@ -79,6 +87,9 @@ pub fn definition(definition: &PipelineDefinition, root: &str, max_stages: usize
         context.check_repository(format!("{root}.source.repo"), &source.repo);
     }
     graph::check(&mut context, root);
+        if source.credentials.is_some() {
+            context.check_host(format!("{root}.source.credentials"), &source.repo);
+        }
     for (index, (path, stage, finally)) in all(definition, root).enumerate() {
         if context.is_full() {
             break;
@@ -112,3 +123,5 @@ pub(crate) fn all<'a>(
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod literal_tests;

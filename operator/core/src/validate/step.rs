@@ -36,6 +36,9 @@ pub(super) fn check(context: &mut Context<'_>, path: &str, step: &Step, index: u
         if let Some(repo) = &checkout.repo {
             context.check_repository(format!("{path}.checkout.repo"), repo);
         }
+            if checkout.credentials.is_some() {
+                context.check_host(format!("{path}.checkout.credentials"), repo);
+            }
         for (name, value) in [("repo", &checkout.repo), ("ref", &checkout.reference)] {
             if let Some(value) = value {
                 expressions::template(context, &format!("{path}.checkout.{name}"), value, index);
