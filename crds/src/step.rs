@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Duration, EnvVar};
 
-/// One step. Exactly one of `run`, `checkout`, `artifact`, `downloadArtifact` and `image` says what it does.
+/// One step. Exactly one of `run`, `checkout`, `artifact`, `downloadArtifact` and `image` says what it does. `$(params.x)` and the like are replaced in values of `env`, in `checkout.repo` and `ref`, and in `image.push`, `base`, `env` and `labels`; elsewhere they are refused.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("[has(self.run), has(self.checkout), has(self.artifact), has(self.downloadArtifact), has(self.image)].exists_one(x, x)").message("give exactly one of run, checkout, artifact, downloadArtifact and image"))]
