@@ -113,6 +113,8 @@ pub struct ParamValue {
 /// What a run builds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+// the pattern of `commit` takes 64 digits, so that they are answered in words
+#[x_kube(validation = Rule::new("!has(self.commit) || size(self.commit) != 64").message("commit: 64 digits are the id of a commit in a repository with SHA-256, which cannot be checked out: only repositories with SHA-1 can, whose ids have 40"))]
 pub struct RunSource {
     /// Repository. Default: the pipeline's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -122,7 +124,7 @@ pub struct RunSource {
     #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub reference: Option<String>,
-    /// Commit. Default: what the ref names when `checkout` runs.
+    /// Commit: 40 hex digits; the 64 of repositories with SHA-256 are not supported. Default: what the ref names when `checkout` runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64), regex(pattern = "^([0-9a-f]{40}|[0-9a-f]{64})$"))]
     pub commit: Option<String>,

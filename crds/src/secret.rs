@@ -15,7 +15,7 @@ pub struct EnvVar {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32768))]
     pub value: Option<String>,
-    /// Key of a Secret in the run's namespace. Its value is masked in all output.
+    /// Key of a Secret in the run's namespace. Its value is masked in all output, and a result that holds it fails its step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretKey>,
 }
@@ -35,7 +35,7 @@ pub struct SecretKey {
     pub optional: bool,
 }
 
-/// A Secret as files under `/var/run/dcanary/secrets/<name>/`. All of its values are masked in output.
+/// A Secret as files under `/var/run/dcanary/secrets/<name>/`. All of its values of 4 bytes or more, and their lines, are masked in output, and a result that holds one fails its step (`ResultHoldsSecret`): use `env` with `secret` for single keys where a Secret also holds what is not secret, such as a user name or a region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretMount {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Duration, EnvVar};
 
-/// One step. Exactly one of `run`, `checkout`, `artifact`, `downloadArtifact` and `image` says what it does.
+/// One step. Exactly one of `run`, `checkout`, `artifact`, `downloadArtifact` and `image` says what it does. `$(params.x)` and the like are replaced in values of `env`, in `checkout.repo` and `ref`, and in `image.push`, `base`, `env` and `labels`; elsewhere they are refused.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("[has(self.run), has(self.checkout), has(self.artifact), has(self.downloadArtifact), has(self.image)].exists_one(x, x)").message("give exactly one of run, checkout, artifact, downloadArtifact and image"))]
@@ -80,7 +80,7 @@ pub struct Checkout {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub path: Option<String>,
-    /// Secret with credentials for the repository's host: keys `token` and `username`, or `ssh-privatekey` and `known_hosts`. Default: the source's. Without `repo` it counts only while the run's repository is that of the pipeline's `source`, or the run holds its definition inline: whoever starts a run of a Pipeline must not choose where its Secret goes. With `repo` it goes to the host named there, which must not come from an expression.
+    /// Secret with credentials for the repository's host: keys `token` and `username`, or `ssh-privatekey` and `known_hosts`. Default: the source's. Without `repo` it counts only while the run's repository is that of the pipeline's `source`, or the run holds its definition inline: whoever starts a run of a Pipeline must not choose where its Secret goes. With `repo` it goes to the host named there, which must be written out: a name, or an IPv6 address in brackets, and not an expression.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub credentials: Option<String>,

@@ -1,8 +1,9 @@
 //! Secrets with which repositories are checked out: one folder per step that needs one, in it one folder per host.
 
+use core::net::Ipv6Addr;
 use std::collections::BTreeMap;
 
-use dcanary_crds::PipelineRun;
+use dcanary_crds::{Checkout, PipelineRun};
 
 use crate::{
     definition::{Definition, StageDefinition},
@@ -15,6 +16,17 @@ const ROOT: &str = "/var/run/dcanary/credentials";
 const MASKS: &str = "/var/run/dcanary/masks";
 /// Keys whose values are secret. User names, host keys and certificates are not: masking them makes logs unreadable.
 pub const SECRET_KEYS: [&str; 3] = ["token", "password", "ssh-privatekey"];
+/// What to do where no host can be read from an address.
+pub const HOST_ADVICE: &str = "the Secret is for one host, which must be written out in `repo`, with its port and not by an expression: letters, digits, `.`, `-` and `_`, or an IPv6 address in brackets";
+
+/// Why a step does not get the Secret that is named for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Withheld {
+    /// The Secret is for the pipeline's own repository, and the run names another one.
+    AnotherRepository,
+    /// The address does not say for which host it is.
+    NoHost,
+}
 
 /// A Secret for a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +35,7 @@ pub struct Credentials {
     pub number: usize,
     /// The Secret.
     pub secret: String,
-    /// The host.
+    /// Folder of the host.
     pub host: String,
     /// Steps that use it.
     pub steps: Vec<usize>,
@@ -48,27 +60,11 @@ impl Credentials {
 
 /// The credentials of a stage, each pair of Secret and host once.
 pub fn of(run: &PipelineRun, definition: &Definition, stage: &StageDefinition) -> Vec<Credentials> {
-    let source = values::source(run, definition);
-    // a run may name another repository; no Secret that the pipeline names for its own must be shown to its host
-    let own = definition
-        .source
-        .as_ref()
-        .filter(|own| source.repo.as_ref() == Some(&own.repo));
-    let default = own.and_then(|own| own.credentials.clone());
-    // with an inline definition, whoever names the repository has named the Secret too
-    let trusted = own.is_some() || run.spec.pipeline_spec.is_some();
     let mut steps: BTreeMap<(String, String), Vec<usize>> = BTreeMap::new();
     for (i, step) in stage.stage.steps.iter().enumerate() {
         let Some(checkout) = &step.checkout else { continue };
-        let secret = match (&checkout.repo, &checkout.credentials) {
-            (Some(_), named) => named.clone(),
-            (None, Some(named)) => trusted.then(|| named.clone()),
-            // the Secret of the source is for the source's repository only
-            (None, None) => default.clone(),
-        };
-        let url = checkout.repo.clone().or_else(|| source.repo.clone());
-        if let (Some(secret), Some(host)) = (secret, url.as_deref().and_then(host)) {
-            steps.entry((secret, host)).or_default().push(i);
+        if let Ok(Some(secret_and_host)) = of_checkout(run, definition, checkout) {
+            steps.entry(secret_and_host).or_default().push(i);
         }
     }
     steps
@@ -83,23 +79,68 @@ pub fn of(run: &PipelineRun, definition: &Definition, stage: &StageDefinition) -
         .collect()
 }
 
-/// The host of a Git URL (`https://host:port/…`, `ssh://user@host/…`, `user@host:path`).
-fn host(url: &str) -> Option<String> {
+/// The Secret of a step and the folder of the host that it is for; none when it has no Secret.
+///
+/// # Errors
+/// When a Secret is named and the step cannot have it.
+pub fn of_checkout(
+    run: &PipelineRun,
+    definition: &Definition,
+    checkout: &Checkout,
+) -> Result<Option<(String, String)>, Withheld> {
+    let source = values::source(run, definition);
+    // a run may name another repository; no Secret that the pipeline names for its own must be shown to its host
+    let own = definition
+        .source
+        .as_ref()
+        .filter(|own| source.repo.as_ref() == Some(&own.repo));
+    // with an inline definition, whoever names the repository has named the Secret too
+    let trusted = own.is_some() || run.spec.pipeline_spec.is_some();
+    let secret = match (&checkout.repo, &checkout.credentials) {
+        (Some(_), named) => named.as_ref(),
+        (None, Some(_)) if !trusted => return Err(Withheld::AnotherRepository),
+        (None, Some(named)) => Some(named),
+        // the Secret of the source is for the source's repository only
+        (None, None) => own.and_then(|own| own.credentials.as_ref()),
+    };
+    let url = checkout.repo.as_ref().or(source.repo.as_ref());
+    match (secret, url) {
+        (Some(secret), Some(url)) => match folder(url) {
+            Some(folder) => Ok(Some((secret.clone(), folder))),
+            None => Err(Withheld::NoHost),
+        },
+        _ => Ok(None),
+    }
+}
+
+/// The folder for the host of a Git URL (`https://host:port/…`, `ssh://user@host/…`, `user@host:path`): its name in small letters, and of
+/// an IPv6 address the shortest spelling in brackets with `_` for `:`, which the path of a mount cannot have. None when the host is not
+/// written out.
+pub fn folder(url: &str) -> Option<String> {
     let rest = match url.split_once("://") {
         Some((_, rest)) => rest.split(['/', '?', '#']).next()?,
         None => url.split_once(':')?.0,
     };
     let host = rest.rsplit('@').next()?;
+    if let Some((address, port)) = host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        let address: Ipv6Addr = address.parse().ok()?;
+        let proper = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
+        return proper.then(|| format!("[{}]", address.to_string().replace(':', "_")));
+    }
     let host = match host.rsplit_once(':') {
-        Some((name, port)) if port.chars().all(|c| c.is_ascii_digit()) => name,
+        Some((name, port)) if is_port(port) => name,
         _ => host,
     };
     let ok = !host.is_empty()
         && host
             .chars()
-            .all(|c| c.is_ascii_alphanumeric() || ".-".contains(c))
+            .all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c))
         && !host.starts_with('.');
     ok.then(|| host.to_ascii_lowercase())
+}
+
+fn is_port(text: &str) -> bool {
+    text.chars().all(|c| c.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -113,10 +154,27 @@ mod tests {
             ("https://user:pw@git.example.com:8443/a", Some("git.example.com")),
             ("ssh://git@git.example.com:22/a", Some("git.example.com")),
             ("git@git.example.com:a/b.git", Some("git.example.com")),
+            ("https://git_server/a", Some("git_server")),
+            ("https://[2001:DB8:0::1]/a", Some("[2001_db8__1]")),
+            ("https://[2001:db8::1]:8443/a", Some("[2001_db8__1]")),
+            ("ssh://git@[::1]:22/a", Some("[__1]")),
+            (
+                "https://git.example.com/$(params.name).git",
+                Some("git.example.com"),
+            ),
             ("/local/path", None),
             ("https://../a", None),
+            ("https://$(params.host)/a", None),
+            ("https://git.$(params.domain):443/a", None),
+            ("https://git.example.com:$(params.port)/a", None),
+            ("$(params.repo)", None),
+            ("https://[::1/a", None),
+            ("https://[::1]x/a", None),
+            ("https://[fe80::1%25eth0]/a", None),
+            ("https://2001:db8::1/a", None),
+            ("https://g\u{fc}t.example/a", None),
         ] {
-            assert_eq!(host(url).as_deref(), expected, "{url}");
+            assert_eq!(folder(url).as_deref(), expected, "{url}");
         }
     }
 }

@@ -21,6 +21,7 @@ mod process;
 mod rejected;
 mod results;
 mod run;
+mod secret_results;
 mod server;
 mod settings;
 mod spool;

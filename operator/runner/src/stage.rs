@@ -9,9 +9,9 @@ use sha2::{Digest, Sha256};
 
 use crate::condition;
 use crate::journal::now;
-use crate::mask::Masks;
 use crate::rejected::{self, Wrote};
 use crate::results::StepResult;
+use crate::secret_results;
 use crate::spool::SpoolError;
 use crate::steps::run::PROCESSES_LEFT;
 use crate::steps::{self, Context, Done};
@@ -122,12 +122,21 @@ async fn take(
     mut done: Done,
 ) -> Result<(), SpoolError> {
     let masks = context.journal.masks();
-    for StepResult { name, value } in done.results {
-        let result = masked(masks, name, &value);
+    let sifted = secret_results::sift(masks, std::mem::take(&mut done.results));
+    if let Some(refused) = sifted.refused {
+        done.fail(secret_results::REASON, &refused.message());
+        // what an earlier step wrote under that name is not the result either
+        for name in &refused.names {
+            progress.results.remove(name);
+        }
+    }
+    for StepResult { name, value } in sifted.kept {
+        let result = (name, value);
         if progress.results.len() >= RESULTS && !progress.results.contains_key(&result.0) {
-            done.end.outcome = StepOutcome::Failed;
-            done.reason = "ResultsInvalid";
-            done.end.message = Some(format!("more than {RESULTS} results in this stage"));
+            done.fail(
+                "ResultsInvalid",
+                &format!("more than {RESULTS} results in this stage"),
+            );
             break;
         }
         progress.wrote.push(Wrote {
@@ -172,17 +181,6 @@ async fn take(
         message: done.end.message,
     });
     Ok(())
-}
-
-/// A name that holds a secret cannot be kept as a name.
-fn masked(masks: &Masks, name: String, value: &str) -> (String, String) {
-    let safe = masks.text(&name);
-    let name = if safe == name {
-        name
-    } else {
-        safe.replace('*', "x")
-    };
-    (name, masks.value(value))
 }
 
 fn describe((name, value): (String, String), inline: u64) -> ResultReport {

@@ -35,6 +35,8 @@ pub const UNSEEN: u64 = 60;
 /// Reason of an attempt that stood still, or ran out of time, because the server can store nothing.
 pub const STORE_FULL: &str = "ServerStoreFull";
 const STORE_FULL_TEXT: &str = "the stage ran out of time while the server's store was full";
+/// Reason of a report whose stage failed because a step's own time was over.
+const STEP_TIMED_OUT: &str = "StepTimedOut";
 
 /// What is known about an attempt without outcome.
 #[derive(Debug, Clone, Copy)]
@@ -154,6 +156,15 @@ impl Situation<'_> {
     }
 }
 
+/// Whether a report says that time ran out, of the stage or of a step in it.
+pub fn ran_out_of_time(report: &FinalReport) -> bool {
+    match report.outcome {
+        Outcome::TimedOut => true,
+        Outcome::Failed => report.reason == STEP_TIMED_OUT,
+        Outcome::Succeeded | Outcome::Cancelled | Outcome::Error => false,
+    }
+}
+
 fn server_unavailable() -> Verdict {
     decided(
         AttemptOutcome::Lost,
@@ -177,7 +188,10 @@ fn by_report(it: Situation<'_>, report: &FinalReport) -> Verdict {
         by_report: true,
     };
     match (report.outcome, it.stopping) {
-        (Outcome::TimedOut, _) if it.store_full_since.is_some() => {
+        // uploads stand still then, by no fault of the stage
+        (Outcome::TimedOut | Outcome::Failed, _)
+            if it.store_full_since.is_some() && ran_out_of_time(report) =>
+        {
             decision.outcome = AttemptOutcome::Lost;
             STORE_FULL.clone_into(&mut decision.reason);
             STORE_FULL_TEXT.clone_into(&mut decision.message);

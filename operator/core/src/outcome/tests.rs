@@ -297,8 +297,25 @@ fn a_stage_that_runs_out_of_time_while_the_store_is_full_is_lost_and_not_blamed(
             assert_eq!(end(it), expected);
         }
     }
+    // a step's own time runs out by the same fault of the server
+    let mut step = reported(Outcome::Failed);
+    step.entry.report.as_mut().unwrap().reason = "StepTimedOut".into();
+    for store_full_since in [None, Some(at(5))] {
+        let it = Situation {
+            report: step.entry.report.as_ref().map(|report| (&step, report)),
+            store_full_since,
+            ..situation(&attempt, None, 20)
+        };
+        let expected = if store_full_since.is_some() {
+            full.clone()
+        } else {
+            Some((AttemptOutcome::Failed, "StepTimedOut".to_owned()))
+        };
+        assert_eq!(end(it), expected);
+    }
     // a failed step is the step's fault, full store or not
-    let failed = reported(Outcome::Failed);
+    let mut failed = reported(Outcome::Failed);
+    failed.entry.report.as_mut().unwrap().reason = "StepFailed".into();
     let it = Situation {
         report: failed.entry.report.as_ref().map(|report| (&failed, report)),
         store_full_since: Some(at(5)),

@@ -6,7 +6,10 @@ use dcanary_crds::{Checkout, DownloadArtifact, Image, Step};
 use dcanary_protocol::plan::{Action, EnvVar, ImageFile, StepPlan};
 
 use super::{Builder, PlanError, Variables, artifact_name, image_name, kind, refused, step_name};
-use crate::{credentials::Credentials, repository, values};
+use crate::{
+    credentials::{self, Credentials, Withheld},
+    repository, values,
+};
 
 impl Builder<'_> {
     /// The plan of a step. `beaten` are the values of executor and stage that other steps have from a Secret.
@@ -84,15 +87,10 @@ impl Builder<'_> {
                 )
             })?,
         };
-        let credentials = self.credentials.iter().find(|c| c.steps.contains(&index));
-        if checkout.repo.is_none() && checkout.credentials.is_some() && credentials.is_none() {
-            return Err(refused(
-                "CredentialsForAnother",
-                format!(
-                    "steps[{index}].checkout.credentials: without `repo` they are for the repository of the pipeline's `source` only, and the run names another one: name it in `checkout.repo`"
-                ),
-            ));
+        if let Err(why) = credentials::of_checkout(self.subject.run, self.subject.definition, checkout) {
+            return Err(withheld(index, why));
         }
+        let credentials = self.credentials.iter().find(|c| c.steps.contains(&index));
         let revision = match &checkout.reference {
             Some(reference) => self.render(reference)?,
             None if checkout.repo.is_none() => self
@@ -173,4 +171,16 @@ impl Builder<'_> {
             labels: render(&image.labels)?,
         })
     }
+}
+
+/// Without the Secret it would fail in its Pod, where nothing is known of the reason.
+fn withheld(index: usize, why: Withheld) -> PlanError {
+    let (reason, advice) = match why {
+        Withheld::AnotherRepository => (
+            "CredentialsForAnother",
+            "without `repo` they are for the repository of the pipeline's `source` only, and the run names another one: name it in `checkout.repo`",
+        ),
+        Withheld::NoHost => ("CredentialsWithoutHost", credentials::HOST_ADVICE),
+    };
+    refused(reason, format!("steps[{index}].checkout.credentials: {advice}"))
 }

@@ -313,3 +313,61 @@ fn credentials_that_are_not_for_the_repository_of_the_run_refuse_the_stage_by_na
     by_name.spec.source = None;
     assert!(plan_of(&by_name).is_ok());
 }
+
+#[test]
+fn credentials_without_a_host_that_is_written_out_refuse_the_stage_by_name() {
+    // as a definition that was resolved by an operator that did not look
+    let plan_of = |definition: &Definition, run: &PipelineRun| {
+        plan(Subject {
+            run,
+            definition,
+            status: &PipelineRunStatus::default(),
+            index: 0,
+            attempt: 1,
+        })
+    };
+    let run = run(json!({"pipelineSpec": {
+        "params": [{"name": "host", "default": "git.example.com"}],
+        "source": {"repo": "https://git.example.com/web.git", "credentials": "git-token"},
+        "stages": [{"name": "a", "image": "i", "steps": [
+            {"checkout": {"repo": "https://$(params.host)/a", "path": "a"}},
+            {"checkout": {}},
+        ]}],
+    }}));
+    let mut definition = definition(&run);
+    assert!(plan_of(&definition, &run).is_ok());
+    let first = definition.stages[0].stage.steps[0].checkout.as_mut().unwrap();
+    first.credentials = Some("git-token".into());
+    let error = plan_of(&definition, &run).unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.starts_with("steps[0].checkout.credentials: ") && text.contains("written out"),
+        "{text}"
+    );
+    assert_eq!(reason(error), "CredentialsWithoutHost");
+    // the Secret of the source likewise
+    definition.stages[0].stage.steps.remove(0);
+    assert!(plan_of(&definition, &run).is_ok());
+    definition.source.as_mut().unwrap().repo = "/srv/web.git".into();
+    let error = plan_of(&definition, &run).unwrap_err();
+    assert_eq!(reason(error), "CredentialsWithoutHost");
+}
+
+#[test]
+fn credentials_of_an_ipv6_address_are_mounted_where_the_runner_looks_and_a_mount_may_be() {
+    let run = run(json!({"pipelineSpec": {
+        "source": {"repo": "https://[2001:DB8::1]:8443/web.git", "credentials": "git-token"},
+        "stages": [{"name": "a", "image": "i", "steps": [{"checkout": {}}]}],
+    }}));
+    let definition = definition(&run);
+    let subject = Subject {
+        run: &run,
+        definition: &definition,
+        status: &PipelineRunStatus::default(),
+        index: 0,
+        attempt: 1,
+    };
+    let spec = pod::pod(subject, &Settings::default()).unwrap().spec.unwrap();
+    let mut mounts = spec.containers[0].volume_mounts.iter().flatten();
+    assert!(mounts.any(|mount| mount.mount_path == "/var/run/dcanary/credentials/0/[2001_db8__1]"));
+}

@@ -88,7 +88,13 @@ impl Step<'_> {
         };
         let mut text = self.counts();
         if self.run.spec.cancel && self.finally_goes_on() {
-            text.push_str("; cancelled, but `finally` stages are run to their end: `kubectl delete pipelinerun` stops them too");
+            // our short name: Tekton has `pipelinerun` as well
+            let meta = &self.run.metadata;
+            text.push_str(&format!(
+                "; cancelled, but `finally` stages are run to their end: `kubectl delete dpr {} -n {}` stops them too",
+                meta.name.as_deref().unwrap_or_default(),
+                meta.namespace.as_deref().unwrap_or_default(),
+            ));
         }
         if let Some(why) = self.waits().or_else(|| self.waits_for_server()) {
             text.push_str("; ");

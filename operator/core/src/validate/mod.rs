@@ -1,13 +1,14 @@
 //! Whether a definition can be run: all mistakes at once, each with its place.
 //!
 //! ```text
-//! names ─▶ graph ─▶ stages ─▶ steps ─▶ expressions      (the same code for the controller, the webhook and `dcanary lint`)
+//! names ─▶ graph ─▶ stages ─▶ steps ─▶ expressions      (the same code for the controller and `dcanary lint`)
 //! ```
 
 mod deployment;
 mod expressions;
 mod graph;
 mod limits;
+mod literal;
 mod stage;
 mod step;
 mod variables;
@@ -18,11 +19,13 @@ use dcanary_crds::{PipelineDefinition, Stage};
 use dcanary_expr::Reference;
 
 use crate::{
+    credentials,
     problem::{MAX_PROBLEMS, Problem, suggestion},
     repository,
 };
 
 pub use graph::needs;
+pub(crate) use literal::expression;
 
 /// What is being looked at: the whole definition and what is upstream of each stage.
 pub(crate) struct Context<'a> {
@@ -47,6 +50,13 @@ impl Context<'_> {
     pub(crate) fn check_repository(&mut self, path: String, url: &str) {
         if let Some(problem) = repository::problem(path, url) {
             self.tell(problem.path, problem.message);
+        }
+    }
+
+    /// Credentials are mounted for the host of a repository.
+    pub(crate) fn check_host(&mut self, path: String, url: &str) {
+        if credentials::folder(url).is_none() {
+            self.tell(path, credentials::HOST_ADVICE);
         }
     }
 
@@ -77,7 +87,11 @@ pub fn definition(definition: &PipelineDefinition, root: &str, max_stages: usize
     limits::check(&mut context, root, max_stages);
     if let Some(source) = &definition.source {
         context.check_repository(format!("{root}.source.repo"), &source.repo);
+        if source.credentials.is_some() {
+            context.check_host(format!("{root}.source.credentials"), &source.repo);
+        }
     }
+    literal::definition(&mut context, root);
     graph::check(&mut context, root);
     for (index, (path, stage, finally)) in all(definition, root).enumerate() {
         if context.is_full() {
@@ -110,5 +124,7 @@ pub(crate) fn all<'a>(
     stages.chain(finally).collect::<Vec<_>>().into_iter()
 }
 
+#[cfg(test)]
+mod literal_tests;
 #[cfg(test)]
 mod tests;

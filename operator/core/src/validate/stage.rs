@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use dcanary_crds::{EnvVar, Resources, Stage};
 
-use super::{Context, deployment, expressions, limits, step};
+use super::{Context, deployment, expressions, limits, literal, step};
 
 const STEPS: usize = 50;
 const ENV: usize = 100;
@@ -51,6 +51,7 @@ pub(super) fn check(context: &mut Context<'_>, path: &str, stage: &Stage, index:
         expressions::condition(context, &format!("{path}.when"), when, index, false);
     }
     env(context, &format!("{path}.env"), &stage.env, index);
+    literal::stage(context, path, stage);
     let mut mounted = BTreeSet::new();
     for (i, secret) in stage.secrets.iter().enumerate() {
         if !mounted.insert(&secret.name) {
@@ -137,6 +138,10 @@ pub(super) fn env(context: &mut Context<'_>, path: &str, list: &[EnvVar], index:
         }
         if let Some(value) = &var.value {
             expressions::template(context, &format!("{place}.value"), value, index);
+        }
+        if let Some(secret) = &var.secret {
+            literal::text(context, format!("{place}.secret.name"), &secret.name);
+            literal::text(context, format!("{place}.secret.key"), &secret.key);
         }
     }
 }

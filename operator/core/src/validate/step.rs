@@ -3,7 +3,7 @@
 use dcanary_crds::Step;
 use dcanary_expr::template::reference_in_script;
 
-use super::{Context, expressions, stage, variables};
+use super::{Context, expressions, literal, stage, variables};
 use crate::plan::{artifact_name, image_name};
 
 const SCRIPT_BYTES: usize = 256 * 1024;
@@ -31,10 +31,14 @@ pub(super) fn check(context: &mut Context<'_>, path: &str, step: &Step, index: u
     if step.timeout.is_some_and(|timeout| timeout.as_secs() == 0) {
         context.tell(format!("{path}.timeout"), "must be longer than 0s");
     }
+    literal::step(context, path, step);
     stage::env(context, &format!("{path}.env"), &step.env, index);
     if let Some(checkout) = &step.checkout {
         if let Some(repo) = &checkout.repo {
             context.check_repository(format!("{path}.checkout.repo"), repo);
+            if checkout.credentials.is_some() {
+                context.check_host(format!("{path}.checkout.credentials"), repo);
+            }
         }
         for (name, value) in [("repo", &checkout.repo), ("ref", &checkout.reference)] {
             if let Some(value) = value {

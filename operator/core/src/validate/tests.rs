@@ -4,7 +4,7 @@ use dcanary_crds::PipelineDefinition;
 
 use super::definition;
 
-fn problems(yaml: &str) -> Vec<String> {
+pub(super) fn problems(yaml: &str) -> Vec<String> {
     let parsed: PipelineDefinition = serde_saphyr::from_str(yaml).unwrap();
     definition(&parsed, "spec", 256)
         .into_iter()
@@ -12,7 +12,7 @@ fn problems(yaml: &str) -> Vec<String> {
         .collect()
 }
 
-fn has(yaml: &str, path: &str, words: &str) {
+pub(super) fn has(yaml: &str, path: &str, words: &str) {
     let found = problems(yaml);
     assert!(
         found
@@ -22,7 +22,7 @@ fn has(yaml: &str, path: &str, words: &str) {
     );
 }
 
-const DIAMOND: &str = r#"
+pub(super) const DIAMOND: &str = r#"
 params: [{name: version, default: "1"}, {name: deploy}]
 source: {repo: "https://git.example.com/web.git"}
 stages:

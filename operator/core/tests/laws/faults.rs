@@ -301,7 +301,10 @@ fn a_cancel_that_comes_while_only_finally_is_left_says_that_it_goes_on_and_what_
     for cancel in [false, true] {
         run.spec.cancel = cancel;
         let status = next(&run, &seen, world.now).status;
-        let said = |condition: &Condition| condition.message.contains("kubectl delete pipelinerun");
+        let meta = &run.metadata;
+        let (name, namespace) = (meta.name.as_ref().unwrap(), meta.namespace.as_ref().unwrap());
+        let command = format!("`kubectl delete dpr {name} -n {namespace}`");
+        let said = |condition: &Condition| condition.message.contains(&command);
         assert_eq!(
             status.conditions.iter().any(said),
             cancel,

@@ -21,6 +21,7 @@ mod retries;
 mod scenario;
 mod server;
 mod stalled;
+mod store_full;
 mod terminal;
 mod unbuilt;
 mod world;

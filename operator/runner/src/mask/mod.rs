@@ -44,40 +44,52 @@ pub(crate) struct Masks {
 
 #[derive(Debug)]
 struct Known {
-    values: Vec<Vec<u8>>,
+    secrets: Vec<Secret>,
     automaton: Arc<Automaton>,
+}
+
+#[derive(Debug, Clone)]
+struct Secret {
+    value: Vec<u8>,
+    /// The variable or file that held it, for people; none of what the runner has for itself.
+    origin: Option<String>,
 }
 
 impl Masks {
     /// Reads the values that the plan names, besides `others`.
     pub(crate) fn read(masks: &[Mask], others: &[Vec<u8>]) -> Result<Self, MaskError> {
-        let mut all = others.to_vec();
-        all.extend(values(masks)?);
-        Ok(Self::of(&all))
+        let mut all = own(others);
+        all.extend(secrets(masks)?);
+        Ok(Self::with(all))
     }
 
     /// Reads them again: the kubelet swaps the files of a Secret that was changed. What was secret before stays so.
     pub(crate) fn read_again(&self, masks: &[Mask]) -> Result<(), MaskError> {
-        let read = values(masks)?;
+        let read = secrets(masks)?;
         let mut known = self.known();
         let mut news = false;
-        for value in read {
-            if !known.values.contains(&value) {
-                known.values.push(value);
+        for secret in read {
+            if known.secrets.iter().all(|other| other.value != secret.value) {
+                known.secrets.push(secret);
                 news = true;
             }
         }
         if news {
-            known.automaton = Arc::new(automaton(&known.values));
+            known.automaton = Arc::new(automaton(&known.secrets));
         }
         Ok(())
     }
 
     /// Masks the given values.
+    #[cfg(test)]
     pub(crate) fn of(values: &[Vec<u8>]) -> Self {
+        Self::with(own(values))
+    }
+
+    fn with(secrets: Vec<Secret>) -> Self {
         let known = Known {
-            automaton: Arc::new(automaton(values)),
-            values: values.to_vec(),
+            automaton: Arc::new(automaton(&secrets)),
+            secrets,
         };
         Self {
             known: Arc::new(Mutex::new(known)),
@@ -102,6 +114,24 @@ impl Masks {
     pub(crate) fn value(&self, value: &str) -> String {
         masked(self.stream().exact(), value)
     }
+
+    /// The variable or file whose value a text holds. For the rare case only: it searches for each secret by itself.
+    pub(crate) fn origin(&self, text: &str) -> Option<String> {
+        let secrets = self.known().secrets.clone();
+        let held = |secret: &&Secret| {
+            let alone = Arc::new(automaton(std::slice::from_ref(*secret)));
+            masked(Stream::new(alone).exact(), text) != text
+        };
+        secrets.iter().find(held)?.origin.clone()
+    }
+}
+
+fn own(values: &[Vec<u8>]) -> Vec<Secret> {
+    let secret = |value: &Vec<u8>| Secret {
+        value: value.clone(),
+        origin: None,
+    };
+    values.iter().map(secret).collect()
 }
 
 fn masked(mut stream: Stream, text: &str) -> String {
@@ -118,43 +148,49 @@ fn masked(mut stream: Stream, text: &str) -> String {
     masked
 }
 
-fn automaton(values: &[Vec<u8>]) -> Automaton {
+fn automaton(secrets: &[Secret]) -> Automaton {
     let mut builder = Builder::default();
-    for value in values {
-        forms::add(value, &mut builder);
+    for secret in secrets {
+        forms::add(&secret.value, &mut builder);
     }
     builder.build()
 }
 
 /// The values that the plan names, as they are now.
-fn values(masks: &[Mask]) -> Result<Vec<Vec<u8>>, MaskError> {
-    let mut values: Vec<Vec<u8>> = Vec::new();
+fn secrets(masks: &[Mask]) -> Result<Vec<Secret>, MaskError> {
+    let mut secrets: Vec<Secret> = Vec::new();
     for mask in masks {
         match mask {
             Mask::Env { name } => {
                 use std::os::unix::ffi::OsStringExt;
-                values.extend(std::env::var_os(name).map(OsStringExt::into_vec));
+                secrets.extend(std::env::var_os(name).map(|value| Secret {
+                    value: value.into_vec(),
+                    origin: Some(format!("variable `{name}`")),
+                }));
             }
             Mask::Dir { path } => {
                 let failed = |source| MaskError::Read {
                     path: path.clone(),
                     source,
                 };
-                read_secret(Path::new(path), &mut values).map_err(failed)?;
+                read_secret(Path::new(path), &mut secrets).map_err(failed)?;
             }
         }
     }
-    if values.iter().any(|value| value.len() as u64 > SECRET_BYTES) {
+    if secrets
+        .iter()
+        .any(|secret| secret.value.len() as u64 > SECRET_BYTES)
+    {
         return Err(MaskError::TooLarge("of the plan".to_owned()));
     }
-    Ok(values)
+    Ok(secrets)
 }
 
 /// Reads a file, or a directory of files. A key that the Secret does not have is a name that is missing in its directory.
-fn read_secret(path: &Path, values: &mut Vec<Vec<u8>>) -> std::io::Result<()> {
+fn read_secret(path: &Path, secrets: &mut Vec<Secret>) -> std::io::Result<()> {
     match std::fs::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => read_directory(path, values),
-        Ok(metadata) if metadata.is_file() => read_file(path, values),
+        Ok(metadata) if metadata.is_dir() => read_directory(path, secrets),
+        Ok(metadata) if metadata.is_file() => read_file(path, secrets),
         Ok(_) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => match path.parent() {
             Some(parent) if parent.is_dir() => Ok(()),
@@ -165,7 +201,7 @@ fn read_secret(path: &Path, values: &mut Vec<Vec<u8>>) -> std::io::Result<()> {
 }
 
 /// Secret volumes hold files behind symlinks (`..data`), which the kubelet swaps at an update.
-fn read_directory(path: &Path, values: &mut Vec<Vec<u8>>) -> std::io::Result<()> {
+fn read_directory(path: &Path, secrets: &mut Vec<Secret>) -> std::io::Result<()> {
     for entry in std::fs::read_dir(path)? {
         let entry = entry?.path();
         let metadata = match std::fs::metadata(&entry) {
@@ -178,16 +214,16 @@ fn read_directory(path: &Path, values: &mut Vec<Vec<u8>>) -> std::io::Result<()>
                 .file_name()
                 .is_some_and(|name| name.as_encoded_bytes().starts_with(b".."))
             {
-                read_directory(&entry, values)?;
+                read_directory(&entry, secrets)?;
             }
         } else if metadata.is_file() {
-            read_file(&entry, values)?;
+            read_file(&entry, secrets)?;
         }
     }
     Ok(())
 }
 
-fn read_file(path: &Path, values: &mut Vec<Vec<u8>>) -> std::io::Result<()> {
+fn read_file(path: &Path, secrets: &mut Vec<Secret>) -> std::io::Result<()> {
     use std::io::Read;
     // Not blocking: never waits on a FIFO that took the place of the file.
     let mut options = std::fs::OpenOptions::new();
@@ -197,6 +233,9 @@ fn read_file(path: &Path, values: &mut Vec<Vec<u8>>) -> std::io::Result<()> {
         .open(path)?;
     let mut value = Vec::new();
     file.take(SECRET_BYTES + 1).read_to_end(&mut value)?;
-    values.push(value);
+    secrets.push(Secret {
+        value,
+        origin: Some(format!("file `{}`", path.display())),
+    });
     Ok(())
 }

@@ -64,6 +64,18 @@ impl Done {
         Self::ended(StepOutcome::Failed, reason, message)
     }
 
+    /// Fails a step that succeeded; of one that did not, it says this as well.
+    pub(crate) fn fail(&mut self, reason: &'static str, message: &str) {
+        if self.end.outcome == StepOutcome::Succeeded {
+            self.end.outcome = StepOutcome::Failed;
+            self.reason = reason;
+            self.end.message = Some(message.to_owned());
+        } else {
+            let before = self.end.message.take().unwrap_or_default();
+            self.end.message = Some(format!("{before}; {message}"));
+        }
+    }
+
     fn ended(outcome: StepOutcome, reason: &'static str, message: impl Into<String>) -> Self {
         let end = StepEnd {
             outcome,

@@ -235,16 +235,7 @@ fn killed_by(signal: i32) -> String {
 fn with_results(mut done: Done, results: Result<Vec<StepResult>, ResultsError>) -> Done {
     match results {
         Ok(results) => done.results = results,
-        Err(error) => {
-            if done.end.outcome == StepOutcome::Succeeded {
-                done.end.outcome = StepOutcome::Failed;
-                done.reason = "ResultsInvalid";
-                done.end.message = Some(error.to_string());
-            } else {
-                let message = done.end.message.take().unwrap_or_default();
-                done.end.message = Some(format!("{message}; {error}"));
-            }
-        }
+        Err(error) => done.fail("ResultsInvalid", &error.to_string()),
     }
     done
 }

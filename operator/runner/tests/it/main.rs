@@ -20,4 +20,5 @@ mod scripts;
 mod secrets;
 mod session;
 mod ssh;
+mod ssh_rsa;
 mod stream;

@@ -3,19 +3,21 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use dcanary_protocol::plan::Mask;
+use dcanary_protocol::report::StepOutcome;
 
 use crate::pod::Pod;
 
 const SECRET: &str = "hunter2-c0rrect-horse/battery";
 
 #[tokio::test]
-async fn secrets_are_masked_in_output_results_and_the_container_log() {
+async fn secrets_are_in_no_output_no_result_and_not_in_the_container_log() {
     let pod = Pod::new().await.secret("PASSWORD", SECRET).run_step(
         "echo \"with $PASSWORD inside\"\nprintf '%s' \"$PASSWORD\" | base64\nprintf 'xy%s' \"$PASSWORD\" | base64 -w 7\necho \"pw=$PASSWORD\" >> $DCANARY_RESULTS\necho \"broken $PASSWORD\" >> $DCANARY_RESULTS",
     );
     let end = pod.run().await;
     let output = pod.double.output(0);
     assert!(output.starts_with("with *** inside\n***\n"), "{output}");
+    assert_eq!(end.report().reason, "ResultsInvalid");
     let everything = format!("{output}{}{}{:?}", end.stdout, end.stderr, end.report());
     for shape in [
         SECRET,
@@ -130,8 +132,91 @@ async fn what_a_secret_holds_after_a_change_is_masked_in_the_steps_that_follow_a
     pod.variables.push(("SECRETS".into(), path.clone()));
     pod.plan.masks.push(Mask::Dir { path });
     let end = pod.run().await;
-    assert_eq!(end.code, Some(0), "{}", end.stderr);
+    assert_eq!(end.report().reason, "ResultHoldsSecret");
     assert_eq!(pod.double.output(1), "***\n***\n");
     let everything = format!("{}{:?}", end.stdout, end.report());
     assert!(!everything.contains("second-s3cret"), "{everything}");
+}
+
+/// A step that writes `text` as its results, in a Pod with a mounted Secret that has a key `env` with the value `prod`.
+async fn with_secret(text: &str) -> (Pod, String) {
+    let mut pod = Pod::new().await.run_step(text);
+    let secret = pod.folder.path().join("secrets/cluster");
+    std::fs::create_dir_all(&secret).unwrap();
+    std::fs::write(secret.join("env"), "prod\n").unwrap();
+    let path = secret.to_str().unwrap().to_owned();
+    pod.plan.masks.push(Mask::Dir { path: path.clone() });
+    (pod, path)
+}
+
+const TAGS: &str = "echo tag=web-prod-17 >> $DCANARY_RESULTS; echo other=web-17 >> $DCANARY_RESULTS";
+
+#[tokio::test]
+async fn a_result_that_holds_the_value_of_a_secret_fails_its_step_and_says_which_and_is_never_changed() {
+    let (pod, path) = with_secret(TAGS).await;
+    let pod = pod.run_step("touch never");
+    let end = pod.run().await;
+    assert_eq!(end.code, Some(1), "{}", end.stderr);
+    assert_eq!(end.outcomes(), [StepOutcome::Failed, StepOutcome::Skipped]);
+    assert_eq!(end.report().reason, "ResultHoldsSecret");
+    let message = end.message(0);
+    let begin = format!("result `tag` holds the value of a Secret (file `{path}/env`)");
+    assert!(message.starts_with(&begin), "{message}");
+    assert!(
+        !message.contains("prod") && !end.stdout.contains("web-prod"),
+        "{message}"
+    );
+    // the others are what they were
+    assert_eq!((end.result("tag"), end.result("other")), (None, Some("web-17")));
+}
+
+#[tokio::test]
+async fn a_step_that_may_fail_loses_only_the_result_that_holds_a_secret_and_no_earlier_value_stands_for_it() {
+    let (pod, _) = with_secret("echo tag=web-16 >> $DCANARY_RESULTS").await;
+    let pod = pod
+        .run_step(TAGS)
+        .with(|step| step.continue_on_error = true)
+        .run_step("echo went on");
+    let end = pod.run().await;
+    assert_eq!(end.code, Some(0), "{}", end.stderr);
+    let expected = [
+        StepOutcome::Succeeded,
+        StepOutcome::Failed,
+        StepOutcome::Succeeded,
+    ];
+    assert_eq!(end.outcomes(), expected);
+    assert!(
+        end.message(1).starts_with("result `tag` holds"),
+        "{}",
+        end.message(1)
+    );
+    assert_eq!((end.result("tag"), end.result("other")), (None, Some("web-17")));
+}
+
+#[tokio::test]
+async fn a_step_that_failed_by_itself_keeps_its_reason_and_says_of_the_secret_as_well() {
+    let (pod, _) = with_secret(&format!("{TAGS}; exit 3")).await;
+    let end = pod.run().await;
+    assert_eq!(end.report().reason, "StepFailed");
+    assert!(
+        end.message(0).starts_with("exit code 3; result `tag` holds"),
+        "{}",
+        end.message(0)
+    );
+    assert_eq!(end.result("tag"), None);
+}
+
+#[tokio::test]
+async fn a_secret_in_a_variable_is_named_by_the_variable() {
+    let pod = Pod::new()
+        .await
+        .secret("PASSWORD", SECRET)
+        .run_step("echo \"pw=$(printf %s \"$PASSWORD\" | base64 -w 0)\" >> $DCANARY_RESULTS");
+    let end = pod.run().await;
+    let begin = "result `pw` holds the value of a Secret (variable `PASSWORD`)";
+    assert!(end.message(0).starts_with(begin), "{}", end.message(0));
+    let everything = format!("{}{}{:?}", end.stdout, end.stderr, end.report());
+    for shape in [SECRET, &STANDARD.encode(SECRET)[..20]] {
+        assert!(!everything.contains(shape), "{shape} in {everything}");
+    }
 }

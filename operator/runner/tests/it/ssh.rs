@@ -14,7 +14,7 @@ use tokio::io::AsyncWriteExt;
 use crate::git_server::GitServer;
 use crate::pod::{End, Pod};
 
-fn new_key() -> PrivateKey {
+pub fn new_key() -> PrivateKey {
     key_of(Algorithm::Ed25519)
 }
 
@@ -22,13 +22,17 @@ fn key_of(algorithm: Algorithm) -> PrivateKey {
     PrivateKey::random(&mut russh::keys::key::safe_rng(), algorithm).unwrap()
 }
 
+pub fn pem(key: &PrivateKey) -> String {
+    key.to_openssh(LineEnding::LF).unwrap().to_string()
+}
+
 /// The step's end when the host has this `known_hosts`.
-async fn run_with(
+pub async fn run_with(
     port: u16,
     host: &str,
     commit: &str,
     known_hosts: Option<&str>,
-    key: Option<&PrivateKey>,
+    key: Option<&str>,
 ) -> (End, bool) {
     let pod = Pod::new().await;
     let folder = pod.folder.path().join("credentials/localhost");
@@ -37,8 +41,7 @@ async fn run_with(
         std::fs::write(folder.join("known_hosts"), known_hosts).unwrap();
     }
     if let Some(key) = key {
-        let pem = key.to_openssh(LineEnding::LF).unwrap().to_string();
-        std::fs::write(folder.join("ssh-privatekey"), pem).unwrap();
+        std::fs::write(folder.join("ssh-privatekey"), key).unwrap();
     }
     let credentials = pod.folder.path().join("credentials").to_str().unwrap().to_owned();
     let pod = pod.step(Action::Checkout {
@@ -127,7 +130,7 @@ impl Handler for Sshd {
     }
 }
 
-async fn serve(root: &Path, host_key: PrivateKey, allowed: PublicKey) -> u16 {
+pub async fn serve(root: &Path, host_key: PrivateKey, allowed: PublicKey) -> u16 {
     let config = russh::server::Config {
         keys: vec![host_key],
         auth_rejection_time: std::time::Duration::ZERO,
@@ -171,7 +174,8 @@ async fn a_commit_comes_over_ssh_from_a_pinned_host_only() {
         (None, Some(&user_key), "localhost has no pinned host key"),
         (Some(line(&host_key)), None, "there is no `ssh-privatekey`"),
     ] {
-        let (end, read) = run_with(port, "localhost", &commit, known_hosts.as_deref(), key).await;
+        let key = key.map(pem);
+        let (end, read) = run_with(port, "localhost", &commit, known_hosts.as_deref(), key.as_deref()).await;
         if expected.is_empty() {
             assert_eq!(end.code, Some(0), "{:?}", end.report);
             assert!(read);
@@ -219,7 +223,7 @@ async fn hashed_lines_and_ecdsa_keys_of_hosts_and_users_are_understood() {
                 "has no pinned host key",
             ),
         ] {
-            let (end, read) = run_with(port, host, &commit, Some(&known_hosts), Some(&user_key)).await;
+            let (end, read) = run_with(port, host, &commit, Some(&known_hosts), Some(&pem(&user_key))).await;
             assert_eq!(read, expected.is_empty(), "{known_hosts}: {:?}", end.report);
             assert!(end.message(0).contains(expected), "{}", end.message(0));
         }

@@ -5,7 +5,7 @@ use dcanary_protocol::report::Outcome as Reported;
 use dcanary_types::record::Transition;
 
 use crate::{
-    outcome::STORE_FULL,
+    outcome::{STORE_FULL, ran_out_of_time},
     report,
     run::{
         budget::RESULTS_TOO_LARGE,
@@ -35,7 +35,7 @@ impl Step<'_> {
             .and_then(|seen| seen.entry.report.as_ref());
         let late = attempt.report.is_none()
             && report
-                .filter(|report| report.outcome != Reported::TimedOut || attempt.reason != STORE_FULL)
+                .filter(|report| !ran_out_of_time(report) || attempt.reason != STORE_FULL)
                 .and_then(|report| expected(report.outcome))
                 .is_some_and(|told| told != outcome);
         let code = pod_of(self.seen, self.owner, attempt)
@@ -93,8 +93,10 @@ impl Step<'_> {
             }
             Some(AttemptOutcome::Failed) => &[Reported::Failed],
             Some(AttemptOutcome::TimedOut) => &[Reported::TimedOut],
-            // reported as out of time, while the server's store was full
-            Some(AttemptOutcome::Lost) if attempt.reason == STORE_FULL => &[Reported::TimedOut],
+            // reported as out of time, of the stage or of a step, while the server's store was full
+            Some(AttemptOutcome::Lost) if attempt.reason == STORE_FULL => {
+                &[Reported::TimedOut, Reported::Failed]
+            }
             Some(AttemptOutcome::Lost | AttemptOutcome::Cancelled) => &[Reported::Cancelled, Reported::Error],
             Some(AttemptOutcome::Refused) | None => &[],
         };

@@ -1,5 +1,6 @@
 //! Credentials by host: `<directory>/<host>/{token,username,ssh-privatekey,known_hosts,ca.crt}`.
 
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
 
 /// User name for tokens, which the common servers ignore.
@@ -25,17 +26,10 @@ impl Credentials {
         }
     }
 
-    /// A file for this host; names that are no host never become a path.
+    /// A file for this host.
     fn read(&self, host: &str, name: &str) -> Option<String> {
-        let proper = !host.is_empty()
-            && host != "."
-            && host != ".."
-            && host
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
-        let directory = self.directory.as_ref().filter(|_| proper)?;
-        // Hosts have no case, folders have.
-        std::fs::read_to_string(directory.join(host.to_ascii_lowercase()).join(name)).ok()
+        let directory = self.directory.as_ref()?;
+        std::fs::read_to_string(directory.join(folder(host)?).join(name)).ok()
     }
 
     /// Token for HTTPS.
@@ -68,6 +62,22 @@ impl Credentials {
     }
 }
 
+/// The folder of a host, spelt as the operator does; names that are no host never become a path.
+fn folder(host: &str) -> Option<String> {
+    let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    if let Ok(address) = address.unwrap_or(host).parse::<Ipv6Addr>() {
+        return Some(format!("[{}]", address.to_string().replace(':', "_")));
+    }
+    let proper = !host.is_empty()
+        && host != "."
+        && host != ".."
+        && host
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
+    // Hosts have no case, folders have.
+    proper.then(|| host.to_ascii_lowercase())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +102,24 @@ mod tests {
             "git.example/../git.example",
         ] {
             assert!(credentials.login(other).is_none(), "{other}");
+        }
+    }
+
+    /// The same spellings as `folder` of `operator/core/src/credentials.rs` has.
+    #[test]
+    fn the_folder_of_a_host_is_the_one_that_the_operator_mounts() {
+        let host = |url: &str| gix::url::parse(url).unwrap().host().unwrap().to_owned();
+        for (url, expected) in [
+            ("https://Git.example.com/a/b.git", Some("git.example.com")),
+            ("git@git.example.com:a/b.git", Some("git.example.com")),
+            ("https://git_server/a", Some("git_server")),
+            ("https://[2001:DB8:0::1]/a", Some("[2001_db8__1]")),
+            ("https://[2001:db8::1]:8443/a", Some("[2001_db8__1]")),
+            ("ssh://git@[::1]:22/a", Some("[__1]")),
+            ("ssh://git@[::1]/a", Some("[__1]")),
+            ("ssh://git@[fe80::1%25eth0]/a", None),
+        ] {
+            assert_eq!(folder(&host(url)).as_deref(), expected, "{url}");
         }
     }
 }

@@ -13,6 +13,8 @@ use russh::client::{self, Handle};
 use russh::keys::PublicKeyOrCertificate;
 use russh::keys::known_hosts::known_host_keys_path;
 use russh::keys::{PrivateKeyWithHashAlg, PublicKey, decode_secret_key};
+use rustls_pki_types::PrivatePkcs8KeyDer;
+use rustls_pki_types::pem::PemObject;
 use thiserror::Error;
 use tokio::io::{ReadHalf, WriteHalf};
 use tokio_util::io::SyncIoBridge;
@@ -22,6 +24,10 @@ use super::{Address, Session};
 const PORT: u16 = 22;
 const USER: &str = "git";
 const CONNECT: Duration = Duration::from_secs(20);
+/// `rsaEncryption` (1.2.840.113549.1.1.1, RFC 8017) as it is encoded in a PKCS#8 key.
+const RSA_OID: [u8; 11] = [0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
+/// Length and version come before the kind of a PKCS#8 key, and are shorter than this with it.
+const PKCS8_HEAD: usize = 32;
 
 /// Why there is no SSH connection.
 #[derive(Debug, Error)]
@@ -30,6 +36,10 @@ pub(crate) enum SshError {
     NoKey(String),
     #[error("{0} has no pinned host key: `known_hosts` is missing or does not name it")]
     NotPinned(String),
+    #[error(
+        "only an RSA host key is pinned for {0}, and RSA keys are not supported; pin its Ed25519 or ECDSA key in `known_hosts` (`ssh-keyscan -t ed25519,ecdsa {0}` shows them; compare them with what the host's owner publishes)"
+    )]
+    OnlyRsaPinned(String),
     #[error("`known_hosts` for {host} cannot be read: {message}")]
     KnownHosts { host: String, message: String },
     #[error("the SSH key for {0} cannot be read; keys with a passphrase are not supported")]
@@ -116,7 +126,7 @@ async fn open(session: &Session, address: &Address) -> Result<(Handle<Pinned>, C
         .credentials
         .private_key(&host)
         .ok_or_else(|| SshError::NoKey(host.clone()))?;
-    if text.contains("BEGIN RSA PRIVATE KEY") {
+    if is_rsa(&text) {
         return Err(SshError::Rsa(host));
     }
     let key = decode_secret_key(&text, None).map_err(|_| SshError::Key(host.clone()))?;
@@ -148,6 +158,19 @@ async fn open(session: &Session, address: &Address) -> Result<(Handle<Pinned>, C
     let _ = channel.set_env(false, "GIT_PROTOCOL", "version=2").await;
     channel.exec(true, command(address)).await.map_err(failed)?;
     Ok((handle, channel.into_stream()))
+}
+
+/// Whether a private key is an RSA key in one of the forms that the library has no word for.
+fn is_rsa(pem: &str) -> bool {
+    if pem.contains("BEGIN RSA PRIVATE KEY") {
+        return true;
+    }
+    // The kind stands before the key itself.
+    PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).is_ok_and(|key| {
+        let begin = key.secret_pkcs8_der().iter().take(PKCS8_HEAD);
+        let begin: Vec<u8> = begin.copied().collect();
+        begin.windows(RSA_OID.len()).any(|bytes| bytes == RSA_OID)
+    })
 }
 
 /// What a shell on the other side runs; the path is one word whatever it holds.
@@ -182,5 +205,14 @@ fn pinned(session: &Session, host: &str, port: u16) -> Result<Vec<PublicKey>, Ss
     if keys.is_empty() {
         return Err(SshError::NotPinned(host.to_owned()));
     }
-    Ok(keys.into_iter().map(|(_, key)| key).collect())
+    // The library cannot check their signatures, and a server that has both kinds would be asked for the first one.
+    let usable: Vec<PublicKey> = keys
+        .into_iter()
+        .map(|(_, key)| key)
+        .filter(|key| !key.algorithm().is_rsa())
+        .collect();
+    if usable.is_empty() {
+        return Err(SshError::OnlyRsaPinned(host.to_owned()));
+    }
+    Ok(usable)
 }

@@ -1,0 +1,145 @@
+//! Results that hold the value of a Secret. They fail their step: a result is shown in the status of the run, so the value must not stay
+//! in it, and one that went on with `***` in its place would name another image or release than the step meant.
+
+use crate::mask::Masks;
+use crate::results::StepResult;
+
+/// Reason of a stage that fails for one.
+pub(crate) const REASON: &str = "ResultHoldsSecret";
+/// How many results a message names.
+const NAMED: usize = 3;
+
+/// The results of a step.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Sifted {
+    /// Without anything secret, in their order.
+    pub(crate) kept: Vec<StepResult>,
+    /// What was not kept, if anything was not.
+    pub(crate) refused: Option<Refused>,
+}
+
+/// Results that are not kept.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    /// Names that hold nothing secret themselves.
+    pub(crate) names: Vec<String>,
+    /// Names that do.
+    unnamed: usize,
+    /// Where the first of the values is from.
+    origin: Option<String>,
+}
+
+/// Takes out what holds a value that output is masked for, in any spelling that is masked.
+pub(crate) fn sift(masks: &Masks, results: Vec<StepResult>) -> Sifted {
+    let mut kept = Vec::with_capacity(results.len());
+    let mut refused: Option<Refused> = None;
+    for result in results {
+        let named = masks.value(&result.name) == result.name;
+        if named && masks.value(&result.value) == result.value {
+            kept.push(result);
+            continue;
+        }
+        let holder = if named { &result.value } else { &result.name };
+        let refused = refused.get_or_insert_with(|| Refused {
+            names: Vec::new(),
+            unnamed: 0,
+            origin: masks.origin(holder),
+        });
+        if named {
+            refused.names.push(result.name);
+        } else {
+            refused.unnamed += 1;
+        }
+    }
+    Sifted { kept, refused }
+}
+
+impl Refused {
+    /// What happened and what to do, without a value.
+    pub(crate) fn message(&self) -> String {
+        let named: Vec<String> = self
+            .names
+            .iter()
+            .take(NAMED)
+            .map(|name| format!("`{name}`"))
+            .collect();
+        let more = self.names.len().saturating_sub(NAMED);
+        let what = match (named.as_slice(), more, self.unnamed) {
+            ([], ..) => "the name of a result holds".to_owned(),
+            ([name], _, 0) => format!("result {name} holds"),
+            (names, 0, 0) => format!("results {} hold", names.join(", ")),
+            (names, more, unnamed) => {
+                format!("results {} and {} more hold", names.join(", "), more + unnamed)
+            }
+        };
+        let origin = self
+            .origin
+            .as_ref()
+            .map_or_else(String::new, |origin| format!(" ({origin})"));
+        format!(
+            "{what} the value of a Secret{origin}, and results are shown in the status of the run. If that value is not secret, take only the keys that are into this stage, each by `env` with `secret`, instead of the whole Secret by `secrets`"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sifted(secrets: &[&str], results: &[(&str, &str)]) -> Sifted {
+        let secrets: Vec<Vec<u8>> = secrets.iter().map(|value| value.as_bytes().to_vec()).collect();
+        let results = results.iter().map(|(name, value)| StepResult {
+            name: (*name).to_owned(),
+            value: (*value).to_owned(),
+        });
+        sift(&Masks::of(&secrets), results.collect())
+    }
+
+    fn kept(sifted: &Sifted) -> Vec<&str> {
+        sifted.kept.iter().map(|result| result.name.as_str()).collect()
+    }
+
+    #[test]
+    fn a_result_with_a_secret_in_it_is_refused_by_name_and_the_others_are_kept_as_they_are() {
+        let sifted = sifted(
+            &["prod"],
+            &[("tag", "web-prod-17"), ("digest", "sha256:00"), ("pro", "pro")],
+        );
+        assert_eq!(kept(&sifted), ["digest", "pro"]);
+        let refused = sifted.refused.unwrap();
+        assert_eq!(refused.names, ["tag"]);
+        assert!(
+            refused
+                .message()
+                .starts_with("result `tag` holds the value of a Secret")
+        );
+        assert!(!refused.message().contains("prod"), "{}", refused.message());
+    }
+
+    #[test]
+    fn a_value_that_is_too_short_to_be_masked_refuses_nothing() {
+        let sifted = sifted(&["pro", ""], &[("tag", "web-prod-17")]);
+        assert_eq!((kept(&sifted), sifted.refused.is_none()), (vec!["tag"], true));
+    }
+
+    #[test]
+    fn a_name_with_a_secret_in_it_is_not_told() {
+        let sifted = sifted(&["hunter2"], &[("a-hunter2", "1"), ("b", "2")]);
+        assert_eq!(kept(&sifted), ["b"]);
+        let message = sifted.refused.unwrap().message();
+        assert!(message.starts_with("the name of a result holds"), "{message}");
+        assert!(!message.contains("hunter2"), "{message}");
+    }
+
+    #[test]
+    fn of_many_results_some_are_named_and_the_others_counted() {
+        let message = |results: &[(&str, &str)]| sifted(&["hunter2"], results).refused.unwrap().message();
+        let s = "hunter2";
+        assert!(message(&[("a", s), ("b", s)]).starts_with("results `a`, `b` hold "));
+        let many = message(&[("a", s), ("b", s), ("c", s), ("d", s), ("x-hunter2", "")]);
+        assert!(
+            many.starts_with("results `a`, `b`, `c` and 2 more hold "),
+            "{many}"
+        );
+    }
+}
