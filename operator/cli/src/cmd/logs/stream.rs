@@ -110,9 +110,11 @@ mod tests {
         Failure::cannot_tell("the connection to the server broke")
     }
 
+    type Sent = Vec<Result<Vec<u8>, Failure>>;
+
     /// Lines of one stage; `None` is where the connection breaks.
-    fn sent(texts: &[Option<&str>]) -> Vec<Result<Vec<u8>, Failure>> {
-        let line = |text: &Option<&str>| match text {
+    fn sent(texts: &[Option<&str>]) -> Sent {
+        let line = |text: Option<&str>| match text {
             Some(text) => Ok(
                 serde_json::json!({"stage": "a", "attempt": 1, "stream": "stdout", "line": text})
                     .to_string()
@@ -120,12 +122,12 @@ mod tests {
             ),
             None => Err(broke()),
         };
-        texts.iter().map(line).collect()
+        texts.iter().copied().map(line).collect()
     }
 
     /// What is shown of what each opening gives, after which none can be opened; and how it ends.
     async fn shown(
-        openings: Vec<Result<Vec<Result<Vec<u8>, Failure>>, Failure>>,
+        openings: Vec<Result<Sent, Failure>>,
         patience: Option<Patience>,
     ) -> (Vec<String>, Result<(), Failure>) {
         let mut openings = VecDeque::from(openings);
