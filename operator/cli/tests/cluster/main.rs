@@ -2,9 +2,10 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod restore;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
     path::Path,
     process::{Command, Output},
@@ -13,6 +14,8 @@ use std::{
 };
 
 use serde_json::{Value, json};
+
+use support::{Request, text};
 
 const RUNS: &str = "/apis/dcanary.dev/v1alpha1/namespaces/team/pipelineruns";
 const PIPELINE: &str = "/apis/dcanary.dev/v1alpha1/namespaces/team/pipelines/web";
@@ -87,15 +90,7 @@ impl Api {
                 thread::spawn(move || answer(stream, &runs, ends, &seen, &patches));
             }
         });
-        let kubeconfig = format!(
-            "apiVersion: v1
-kind: Config
-clusters: [{{name: c, cluster: {{server: 'http://127.0.0.1:{port}'}}}}]
-users: [{{name: u, user: {{}}}}]
-contexts: [{{name: x, context: {{cluster: c, user: u, namespace: team}}}}]
-current-context: x
-"
-        );
+        let kubeconfig = support::kubeconfig(port, "team");
         Self {
             kubeconfig,
             created,
@@ -123,29 +118,11 @@ fn answer(
     created: &Mutex<Vec<Value>>,
     patched: &Mutex<Vec<(String, String, Value)>>,
 ) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let mut first = String::new();
-    reader.read_line(&mut first).unwrap();
-    let (mut length, mut kind) = (0, String::new());
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line).unwrap() == 0 || line.trim().is_empty() {
-            break;
-        }
-        let lower = line.to_ascii_lowercase();
-        if let Some(value) = lower.strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap();
-        }
-        if let Some(value) = lower.strip_prefix("content-type:") {
-            value.trim().clone_into(&mut kind);
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).unwrap();
-    let mut words = first.split_whitespace();
-    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let (code, answer) = match (method, path) {
+    let Some(request) = Request::read(&stream) else {
+        return;
+    };
+    let (path, query) = (request.path.as_str(), request.query.as_str());
+    let (code, answer) = match (request.method.as_str(), path) {
         ("GET", PIPELINE) => (
             200,
             json!({
@@ -155,15 +132,15 @@ fn answer(
             }),
         ),
         ("POST", RUNS) => {
-            created
-                .lock()
-                .unwrap()
-                .push(serde_json::from_slice(&body).unwrap());
+            created.lock().unwrap().push(request.body);
             (201, run("web-1", 6, None))
         }
         ("PATCH", path) => {
-            let patch = serde_json::from_slice(&body).unwrap();
-            patched.lock().unwrap().push((path.to_owned(), kind, patch));
+            let kind = request.header("content-type").to_ascii_lowercase();
+            patched
+                .lock()
+                .unwrap()
+                .push((path.to_owned(), kind, request.body.clone()));
             (200, run("web-1", 6, None))
         }
         ("GET", RUNS) if query.contains("watch=true") => (
@@ -186,13 +163,7 @@ fn answer(
         },
         _ => (405, json!({})),
     };
-    // Without a length the end of the connection ends the body, as for a watch.
-    let head = format!("HTTP/1.1 {code} X\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n");
-    let _ = stream.write_all(format!("{head}{answer}\n").as_bytes());
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
+    support::answer(&mut stream, code, &answer);
 }
 
 const ENDS: [((&str, &str), i32); 4] = [

@@ -1,7 +1,7 @@
 //! `ledger restore` against a cluster whose workloads follow what is asked of them at once.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::Read as _,
     net::{TcpListener, TcpStream},
     path::PathBuf,
     process::{Child, Command, Stdio},
@@ -12,7 +12,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::text;
+use super::support::{self, Request, text};
 
 const APPS: &str = "/apis/apps/v1/namespaces/dcanary-system";
 const CORE: &str = "/api/v1/namespaces/dcanary-system";
@@ -69,13 +69,14 @@ impl Installation {
         (self.nodes > 0).then_some(pod)
     }
 
-    fn answer(&mut self, method: &str, path: &str, query: &str, body: &Value) -> (u16, Value) {
+    fn answer(&mut self, request: &Request) -> (u16, Value) {
+        let (path, query, body) = (request.path.as_str(), &request.query, &request.body);
         let list = |kind: &str, items: Vec<Value>| json!({"apiVersion": "v1", "kind": kind, "metadata": {"resourceVersion": "1"}, "items": items});
         let missing = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404, "reason": "NotFound", "message": "not found"});
         let replicas = body["spec"]["replicas"].as_i64();
         let scale = json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {}, "spec": {}});
         let (apps, core) = (path.strip_prefix(APPS), path.strip_prefix(CORE));
-        match (method, apps.or(core).unwrap_or_default()) {
+        match (request.method.as_str(), apps.or(core).unwrap_or_default()) {
             ("GET", "/configmaps/dcanary-ledger") => {
                 let network = "http://ci-ledger.dcanary-system.svc:8080";
                 (
@@ -141,13 +142,7 @@ impl Cluster {
         });
         let home = tempfile::tempdir().unwrap();
         let kubeconfig = home.path().join("kubeconfig");
-        let config = json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "x",
-            "clusters": [{"name": "c", "cluster": {"server": format!("http://127.0.0.1:{port}")}}],
-            "users": [{"name": "u", "user": {}}],
-            "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
-        });
-        std::fs::write(&kubeconfig, config.to_string()).unwrap();
+        std::fs::write(&kubeconfig, support::kubeconfig(port, "default")).unwrap();
         std::fs::write(home.path().join("ledger.tar"), b"backup").unwrap();
         Self {
             home,
@@ -175,44 +170,25 @@ impl Cluster {
 }
 
 fn serve(mut stream: TcpStream, state: &Mutex<Installation>, tell: &mpsc::Sender<String>) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let mut first = String::new();
-    let mut length = 0;
-    if reader.read_line(&mut first).unwrap_or(0) == 0 {
+    let Some(request) = Request::read(&stream) else {
         return;
-    }
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line).unwrap() == 0 || line.trim().is_empty() {
-            break;
-        }
-        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap();
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).unwrap();
-    let body = serde_json::from_slice(&body).unwrap_or_default();
-    let mut words = first.split_whitespace();
-    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let head = "content-type: application/json\r\nconnection: close\r\n\r\n";
-    if query.contains("watch=true") {
+    };
+    if request.query.contains("watch=true") {
         // nothing changes by itself: the watch stays open until whoever watches goes away
-        let _ = stream.write_all(format!("HTTP/1.1 200 X\r\n{head}").as_bytes());
-        let _ = reader.read(&mut [0]);
+        support::begin(&mut stream, 200);
+        let _ = stream.read(&mut [0]);
         return;
     }
     let (code, answer) = {
         let mut state = state.lock().unwrap();
         let before = state.done.len();
-        let answer = state.answer(method, path, query, &body);
+        let answer = state.answer(&request);
         state.done[before..]
             .iter()
             .for_each(|done| drop(tell.send(done.clone())));
         answer
     };
-    let _ = stream.write_all(format!("HTTP/1.1 {code} X\r\n{head}{answer}\n").as_bytes());
+    support::answer(&mut stream, code, &answer);
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! A Kubernetes API that answers from a script, and the program against it.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
     path::Path,
     process::{Command, Output},
@@ -10,6 +9,8 @@ use std::{
 };
 
 use serde_json::{Value, json};
+
+use crate::support::{self, Request, text};
 
 const API: &str = "/apis/dcanary.dev/v1alpha1/namespaces/";
 const REVIEW: &str = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
@@ -125,15 +126,7 @@ impl Api {
                 thread::spawn(move || answer(stream, &world, &seen));
             }
         });
-        let kubeconfig = format!(
-            "apiVersion: v1
-kind: Config
-clusters: [{{name: c, cluster: {{server: 'http://127.0.0.1:{port}'}}}}]
-users: [{{name: u, user: {{}}}}]
-contexts: [{{name: x, context: {{cluster: c, user: u, namespace: shop}}}}]
-current-context: x
-"
-        );
+        let kubeconfig = support::kubeconfig(port, "shop");
         Self {
             kubeconfig,
             created,
@@ -184,29 +177,6 @@ current-context: x
     }
 }
 
-fn request(stream: &TcpStream) -> (String, String, String, Value) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let mut first = String::new();
-    reader.read_line(&mut first).unwrap();
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line).unwrap() == 0 || line.trim().is_empty() {
-            break;
-        }
-        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap();
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).unwrap();
-    let mut words = first.split_whitespace();
-    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let body = serde_json::from_slice(&body).unwrap_or_default();
-    (method.to_owned(), path.to_owned(), query.to_owned(), body)
-}
-
 fn status(code: u16, message: &str) -> (u16, Value) {
     let reason = if code == 404 { "NotFound" } else { "Forbidden" };
     let answer = json!({
@@ -217,21 +187,15 @@ fn status(code: u16, message: &str) -> (u16, Value) {
 }
 
 fn answer(mut stream: TcpStream, world: &World, created: &Mutex<Vec<Value>>) {
-    let (method, path, query, body) = request(&stream);
-    let (code, answer) = reply(&method, &path, &query, body, world, created);
-    // Without a length the end of the connection ends the body, as for a watch.
-    let head = format!("HTTP/1.1 {code} X\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n");
-    let _ = stream.write_all(format!("{head}{answer}\n").as_bytes());
+    let Some(request) = Request::read(&stream) else {
+        return;
+    };
+    let (code, answer) = reply(request, world, created);
+    support::answer(&mut stream, code, &answer);
 }
 
-fn reply(
-    method: &str,
-    path: &str,
-    query: &str,
-    body: Value,
-    world: &World,
-    created: &Mutex<Vec<Value>>,
-) -> (u16, Value) {
+fn reply(request: Request, world: &World, created: &Mutex<Vec<Value>>) -> (u16, Value) {
+    let (method, path, query) = (request.method.as_str(), request.path.as_str(), &request.query);
     if (method, path) == ("POST", REVIEW) {
         let user = json!({"username": world.caller, "groups": ["sre", "dev", "system:authenticated"]});
         return (
@@ -262,7 +226,7 @@ fn reply(
                     ),
                 );
             }
-            let mut made = body;
+            let mut made = request.body;
             made["metadata"]["namespace"] = json!(namespace);
             made["metadata"]["uid"] = json!("uid-made");
             created.lock().unwrap().push(made.clone());
@@ -299,8 +263,4 @@ fn reply(
         }
         _ => status(405, "not in the script"),
     }
-}
-
-pub(crate) fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
 }

@@ -2,10 +2,13 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod api;
+#[path = "../support/mod.rs"]
+mod support;
 
 use serde_json::{Value, json};
 
-use api::{Api, World, identity, promotion, shop, text};
+use api::{Api, World, identity, promotion, shop};
+use support::text;
 
 #[test]
 fn a_promotion_names_who_asks_and_says_how_to_follow_it() {
