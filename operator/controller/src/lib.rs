@@ -26,6 +26,7 @@ pub mod orphans;
 pub mod pipeline;
 pub mod pod_key;
 pub mod pods;
+pub mod program;
 pub mod reports;
 pub mod run;
 pub mod start;
