@@ -1,9 +1,9 @@
 //! Secrets with which repositories are checked out: one folder per step that needs one, in it one folder per host.
 
-use core::net::Ipv6Addr;
 use std::collections::BTreeMap;
 
 use dcanary_crds::{Checkout, PipelineRun};
+use dcanary_protocol::credentials::folder;
 
 use crate::{
     definition::{Definition, StageDefinition},
@@ -105,7 +105,7 @@ pub fn of_checkout(
     };
     let url = checkout.repo.as_ref().or(source.repo.as_ref());
     match (secret, url) {
-        (Some(secret), Some(url)) => match folder(url) {
+        (Some(secret), Some(url)) => match folder_for(url) {
             Some(folder) => Ok(Some((secret.clone(), folder))),
             None => Err(Withheld::NoHost),
         },
@@ -113,34 +113,24 @@ pub fn of_checkout(
     }
 }
 
-/// The folder for the host of a Git URL (`https://host:port/…`, `ssh://user@host/…`, `user@host:path`): its name in small letters, and of
-/// an IPv6 address the shortest spelling in brackets with `_` for `:`, which the path of a mount cannot have. None when the host is not
-/// written out.
-pub fn folder(url: &str) -> Option<String> {
+/// The folder for the host of a Git URL (`https://host:port/…`, `ssh://user@host/…`, `user@host:path`). None when the host is not written
+/// out.
+pub fn folder_for(url: &str) -> Option<String> {
     let rest = match url.split_once("://") {
         Some((_, rest)) => rest.split(['/', '?', '#']).next()?,
         None => url.split_once(':')?.0,
     };
-    let host = rest.rsplit('@').next()?;
-    if let Some((address, port)) = host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        let address: Ipv6Addr = address.parse().ok()?;
-        let proper = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
-        return proper.then(|| format!("[{}]", address.to_string().replace(':', "_")));
-    }
-    let host = match host.rsplit_once(':') {
-        Some((name, port)) if is_port(port) => name,
-        _ => host,
+    let authority = rest.rsplit('@').next()?;
+    let (host, port) = match authority.rsplit_once(':') {
+        // of an address in brackets
+        Some((_, rest)) if rest.contains(']') => (authority, ""),
+        Some(host_and_port) => host_and_port,
+        None => (authority, ""),
     };
-    let ok = !host.is_empty()
-        && host
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c))
-        && !host.starts_with('.');
-    ok.then(|| host.to_ascii_lowercase())
-}
-
-fn is_port(text: &str) -> bool {
-    text.chars().all(|c| c.is_ascii_digit())
+    // an address without brackets, which no URL has
+    let bare = host.contains(':') && !host.starts_with('[');
+    let proper = !bare && port.bytes().all(|byte| byte.is_ascii_digit());
+    proper.then(|| folder(host)).flatten()
 }
 
 #[cfg(test)]
@@ -174,7 +164,7 @@ mod tests {
             ("https://2001:db8::1/a", None),
             ("https://g\u{fc}t.example/a", None),
         ] {
-            assert_eq!(folder(url).as_deref(), expected, "{url}");
+            assert_eq!(folder_for(url).as_deref(), expected, "{url}");
         }
     }
 }

@@ -9,6 +9,7 @@
 //! Unknown fields are ignored everywhere, so that a neighbouring version may add some; an unknown action of a step or kind of a mask is
 //! an error, because a runner that does not know it must not go on without it.
 
+pub mod credentials;
 pub mod frame;
 pub mod limits;
 pub mod plan;

@@ -137,6 +137,9 @@ pub struct Stored {
     pub reference: Option<String>,
 }
 
+/// Reason of a report whose stage failed because a step's own time was over.
+pub const STEP_TIMED_OUT: &str = "StepTimedOut";
+
 /// Body of `POST /v1/attempts/{attempt}/final`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

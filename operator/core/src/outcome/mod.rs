@@ -12,7 +12,7 @@ mod tests;
 pub use live::is_of_creation;
 
 use dcanary_crds::{AttemptOutcome, AttemptStatus};
-use dcanary_protocol::report::{FinalReport, Outcome};
+use dcanary_protocol::report::{FinalReport, Outcome, STEP_TIMED_OUT};
 use jiff::Timestamp;
 
 use crate::{
@@ -35,8 +35,6 @@ pub const UNSEEN: u64 = 60;
 /// Reason of an attempt that stood still, or ran out of time, because the server can store nothing.
 pub const STORE_FULL: &str = "ServerStoreFull";
 const STORE_FULL_TEXT: &str = "the stage ran out of time while the server's store was full";
-/// Reason of a report whose stage failed because a step's own time was over.
-const STEP_TIMED_OUT: &str = "StepTimedOut";
 
 /// What is known about an attempt without outcome.
 #[derive(Debug, Clone, Copy)]

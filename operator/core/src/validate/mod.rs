@@ -55,7 +55,7 @@ impl Context<'_> {
 
     /// Credentials are mounted for the host of a repository.
     pub(crate) fn check_host(&mut self, path: String, url: &str) {
-        if credentials::folder(url).is_none() {
+        if credentials::folder_for(url).is_none() {
             self.tell(path, credentials::HOST_ADVICE);
         }
     }

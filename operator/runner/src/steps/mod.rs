@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use dcanary_protocol::frame::StepEnd;
 use dcanary_protocol::plan::{Action, Plan, StepPlan};
-use dcanary_protocol::report::{ArtifactReport, StepOutcome};
+use dcanary_protocol::report::{ArtifactReport, STEP_TIMED_OUT, StepOutcome};
 
 use crate::environment::Environment;
 use crate::journal::Journal;
@@ -191,7 +191,7 @@ pub(crate) async fn step_timeout(seconds: u64) {
 pub(crate) fn timed_out(seconds: u64) -> Done {
     Done::ended(
         StepOutcome::TimedOut,
-        "StepTimedOut",
+        STEP_TIMED_OUT,
         format!("its time of {seconds} s is over"),
     )
 }

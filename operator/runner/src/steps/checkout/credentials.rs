@@ -1,7 +1,8 @@
 //! Credentials by host: `<directory>/<host>/{token,username,ssh-privatekey,known_hosts,ca.crt}`.
 
-use std::net::Ipv6Addr;
 use std::path::PathBuf;
+
+use dcanary_protocol::credentials::folder;
 
 /// User name for tokens, which the common servers ignore.
 const TOKEN_USER: &str = "x-access-token";
@@ -62,22 +63,6 @@ impl Credentials {
     }
 }
 
-/// The folder of a host, spelt as the operator does; names that are no host never become a path.
-fn folder(host: &str) -> Option<String> {
-    let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    if let Ok(address) = address.unwrap_or(host).parse::<Ipv6Addr>() {
-        return Some(format!("[{}]", address.to_string().replace(':', "_")));
-    }
-    let proper = !host.is_empty()
-        && host != "."
-        && host != ".."
-        && host
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
-    // Hosts have no case, folders have.
-    proper.then(|| host.to_ascii_lowercase())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,7 +90,7 @@ mod tests {
         }
     }
 
-    /// The same spellings as `folder` of `operator/core/src/credentials.rs` has.
+    /// What Git's own reading of an address calls a host.
     #[test]
     fn the_folder_of_a_host_is_the_one_that_the_operator_mounts() {
         let host = |url: &str| gix::url::parse(url).unwrap().host().unwrap().to_owned();
