@@ -12,6 +12,9 @@ use crate::{config::Config, start};
 ///
 /// # Errors
 /// When it cannot start or has to give up; what it says is for the log.
+///
+/// # Panics
+/// When the system gives it no threads.
 #[tokio::main]
 pub async fn main() -> anyhow::Result<()> {
     let config = Config::parse();
