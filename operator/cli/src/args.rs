@@ -50,7 +50,7 @@ pub struct Global {
     /// Namespace [default: that of the kubeconfig's context]
     #[arg(help_heading = EVERYWHERE, short, long, global = true, value_name = "NAME")]
     pub namespace: Option<String>,
-    /// Every namespace
+    /// Every namespace, where objects are listed
     #[arg(help_heading = EVERYWHERE, short = 'A', long, global = true)]
     pub all_namespaces: bool,
     /// Context of the kubeconfig
@@ -78,6 +78,19 @@ pub struct Global {
 }
 
 impl Global {
+    /// Refuses `-A` where one object is meant: it would act in one namespace all the same.
+    ///
+    /// # Errors
+    /// When every namespace is asked for.
+    pub fn one_namespace(&self) -> Result<(), Failure> {
+        if self.all_namespaces {
+            return Err(Failure::usage(
+                "-A is for lists (`dcanary get runs -A`); name the namespace of the object with -n NAMESPACE",
+            ));
+        }
+        Ok(())
+    }
+
     /// The form that was asked for, if `command` can print it.
     ///
     /// # Errors
@@ -234,11 +247,17 @@ pub struct RunArgs {
     /// Name of the run [default: the Pipeline's name and five letters]
     #[arg(long)]
     pub name: Option<String>,
+    /// Branch or tag to build [default: the Pipeline's]
+    #[arg(long = "ref", value_name = "REF")]
+    pub reference: Option<String>,
+    /// Commit to build: 40 hex digits [default: what the ref names when it is checked out]
+    #[arg(long, value_name = "COMMIT", value_parser = commit)]
+    pub commit: Option<String>,
     /// Wait until the run has ended; the exit code says how
     #[arg(long)]
     pub wait: bool,
-    /// With --wait: give up after this time, for instance 30m
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    /// With --wait: give up after this time, for instance 30m; the run goes on
+    #[arg(long, value_name = "DURATION", value_parser = duration, requires = "wait")]
     pub timeout: Option<std::time::Duration>,
 }
 
@@ -338,6 +357,14 @@ fn param(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("write it as name=value".to_owned()),
     }
+}
+
+fn commit(text: &str) -> Result<String, String> {
+    let digits = text.to_ascii_lowercase();
+    if digits.len() == 40 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(digits);
+    }
+    Err("write all 40 hex digits of it (git rev-parse COMMIT); for a branch or tag there is --ref".to_owned())
 }
 
 fn duration(text: &str) -> Result<std::time::Duration, String> {

@@ -130,6 +130,17 @@ fn wrong_usage_is_exit_code_2() {
         &["get", "runs", "-o", "xml"],
         &["run", "web", "-p", "x"],
         &["lint", "/nowhere"],
+        // what would have no effect is refused, not ignored
+        &["run", "web", "--timeout", "5m"],
+        &["promote", "live", "web-1", "--timeout", "5m"],
+        &["run", "web", "--commit", "abc123"],
+        &["run", "web", "-A"],
+        &["cancel", "x", "-A"],
+        &["logs", "x", "-A"],
+        &["get", "run", "x", "-A"],
+        &["get", "env", "x", "-A"],
+        &["approve", "x", "-A"],
+        &["verify", "run", "x", "-A"],
     ] {
         let done = dcanary(home.path(), arguments);
         assert_eq!(

@@ -23,8 +23,8 @@ pub struct PromoteArgs {
     /// Wait until the promotion has ended; the exit code says how
     #[arg(long)]
     pub wait: bool,
-    /// With --wait: give up after this time, for instance 30m
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    /// With --wait: give up after this time, for instance 30m; the promotion goes on
+    #[arg(long, value_name = "DURATION", value_parser = duration, requires = "wait")]
     pub timeout: Option<std::time::Duration>,
 }
 

@@ -20,7 +20,7 @@ mod watch;
 use dcanary_crds::Verb;
 
 use crate::{
-    args::{Cli, Command},
+    args::{Cli, Command, Get},
     exit::{Exit, Failure},
 };
 
@@ -30,6 +30,9 @@ use crate::{
 /// With one sentence and the exit code.
 pub async fn run(cli: Cli, called: &'static str) -> Result<Exit, Failure> {
     let Cli { global, command } = cli;
+    if !lists(&command) {
+        global.one_namespace()?;
+    }
     match command {
         Command::Run(args) => run::run(&global, &args).await,
         Command::Get(args) => get::run(&global, args).await,
@@ -58,4 +61,17 @@ pub async fn run(cli: Cli, called: &'static str) -> Result<Exit, Failure> {
         }
         Command::Version => Ok(version::run(&global)?),
     }
+}
+
+/// Whether the command lists objects, which it does of every namespace too.
+fn lists(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Get(
+            Get::Runs { .. }
+                | Get::Env { name: None, .. }
+                | Get::Releases { name: None, .. }
+                | Get::Promotions { name: None, .. }
+        )
+    )
 }

@@ -1,6 +1,6 @@
 //! `run PIPELINE`
 
-use dcanary_crds::{ParamValue, Pipeline, PipelineRef, PipelineRun, PipelineRunSpec, Trigger};
+use dcanary_crds::{ParamValue, Pipeline, PipelineRef, PipelineRun, PipelineRunSpec, RunSource, Trigger};
 use kube::api::PostParams;
 
 use super::watch;
@@ -110,6 +110,7 @@ fn build(name: &str, args: &RunArgs) -> PipelineRun {
                 name: args.pipeline.clone(),
             }),
             params,
+            source: source(args),
             trigger: Some(Trigger {
                 by: None,
                 event: Some("manual".to_owned()),
@@ -119,6 +120,16 @@ fn build(name: &str, args: &RunArgs) -> PipelineRun {
     );
     run.status = None;
     run
+}
+
+/// What is built, where it is not what the Pipeline says.
+fn source(args: &RunArgs) -> Option<RunSource> {
+    let source = RunSource {
+        repo: None,
+        reference: args.reference.clone(),
+        commit: args.commit.clone(),
+    };
+    (source != RunSource::default()).then_some(source)
 }
 
 /// A name made of another one: that and five letters without vowels, so that no word comes out.
@@ -144,6 +155,8 @@ mod tests {
                 .map(|(a, b)| ((*a).to_owned(), (*b).to_owned()))
                 .collect(),
             name: None,
+            reference: None,
+            commit: None,
             wait: false,
             timeout: None,
         }
@@ -176,6 +189,21 @@ spec:
         let nasty = "\"; touch /pwned; $(id)\nx=y";
         let run = build("web-1", &args(&[("version", nasty)]));
         assert_eq!(run.spec.params[0].value, nasty);
+    }
+
+    #[test]
+    fn a_run_builds_the_ref_or_commit_that_is_named_and_else_what_the_pipeline_says() {
+        assert_eq!(build("web-1", &args(&[])).spec.source, None);
+        let named = RunArgs {
+            reference: Some("release-2".to_owned()),
+            commit: Some("a".repeat(40)),
+            ..args(&[])
+        };
+        let source = build("web-1", &named).spec.source.unwrap();
+        assert_eq!(
+            (source.repo, source.reference, source.commit),
+            (None, Some("release-2".to_owned()), Some("a".repeat(40)))
+        );
     }
 
     #[test]

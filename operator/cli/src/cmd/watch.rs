@@ -115,8 +115,10 @@ pub fn states<K: Followed>(
                     K::LISTED
                 ))))),
                 Ok(_) => Some(None),
-                // Broken connections are opened again; a refusal is told.
-                Err(watcher::Error::InitialListFailed(source)) if matches!(source, kube::Error::Api(_)) => {
+                // Connections that broke are opened again; a refusal is told, and so is that there never was one.
+                Err(watcher::Error::InitialListFailed(source) | watcher::Error::WatchStartFailed(source))
+                    if refused(&source) || !*seen =>
+                {
                     Some(Some(Err(cluster.explain_one::<K>(&source, &namespace, &name))))
                 }
                 Err(_) => Some(None),
@@ -124,6 +126,12 @@ pub fn states<K: Followed>(
             futures::future::ready(item)
         })
         .filter_map(futures::future::ready)
+}
+
+/// What the API server says no to now, it says no to again. Of what went wrong within it, as of a version that it has no more, the watch
+/// begins anew.
+fn refused(source: &kube::Error) -> bool {
+    matches!(source, kube::Error::Api(status) if (400..500).contains(&status.code) && !matches!(status.code, 408 | 410 | 429))
 }
 
 fn over<K: Named>(name: &str) -> Failure {

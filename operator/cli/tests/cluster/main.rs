@@ -8,9 +8,10 @@ mod support;
 use std::{
     net::{TcpListener, TcpStream},
     path::Path,
-    process::{Command, Output},
-    sync::{Arc, Mutex},
+    process::{Command, Output, Stdio},
+    sync::{Arc, Mutex, mpsc},
     thread,
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -192,6 +193,79 @@ fn whoever_waits_or_watches_learns_from_the_exit_code_how_a_run_ended() {
             );
         }
     }
+}
+
+/// Runs `dcanary` to its end, which is waited for no longer than it may take.
+fn ends(mut command: Command) -> Output {
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (pid, (send, ended)) = (child.id(), mpsc::channel());
+    thread::spawn(move || send.send(child.wait_with_output().unwrap()));
+    ended.recv_timeout(Duration::from_secs(60)).unwrap_or_else(|_| {
+        let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
+        panic!("it goes on without end");
+    })
+}
+
+#[test]
+fn whoever_watches_in_vain_is_told_so() {
+    let home = tempfile::tempdir().unwrap();
+    let config = home.path().join("kubeconfig");
+    let dcanary = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dcanary"));
+        command
+            .args(arguments)
+            .env_clear()
+            .env("HOME", home.path())
+            .env("KUBECONFIG", &config);
+        ends(command)
+    };
+    // nobody listens there any more
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    std::fs::write(&config, support::kubeconfig(port, "team")).unwrap();
+    for arguments in [&["get", "run", "web-1", "-w"][..], &["get", "env", "live", "-w"]] {
+        let done = dcanary(arguments);
+        let said = text(&done.stderr);
+        assert_eq!(done.status.code(), Some(5), "{arguments:?}: {said}");
+        assert!(
+            said.contains(&format!("cannot reach the cluster at http://127.0.0.1:{port}")),
+            "{said}"
+        );
+    }
+    // it may be read, but not watched
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::fs::write(&config, support::kubeconfig(port, "team")).unwrap();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let Some(request) = Request::read(&stream) else {
+                continue;
+            };
+            let (code, body) = if request.query.contains("watch=true") {
+                (
+                    403,
+                    json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 403, "reason": "Forbidden", "message": "pipelineruns is forbidden: ann cannot watch"}),
+                )
+            } else {
+                (200, list(&[run("web-1", 5, None)]))
+            };
+            support::answer(&mut stream, code, &body);
+        }
+    });
+    let done = dcanary(&["get", "run", "web-1", "-w"]);
+    let said = text(&done.stderr);
+    assert_eq!(done.status.code(), Some(5), "{said}");
+    assert!(
+        said.contains("not allowed: pipelineruns is forbidden: ann cannot watch"),
+        "{said}"
+    );
 }
 
 #[test]
