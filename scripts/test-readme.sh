@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the README's own shell blocks, from `make up` to the verified run, as a newcomer would type them, in a namespace and with a trust file
-# of their own. A command that fails ends it. The block with `make demo` and `make test` is what runs this.
+# of their own, and lints its YAML blocks. A command that fails ends it. The block with `make demo` and `make test` is what runs this.
 set -uo pipefail
 . "$(dirname "$0")/env.sh"
 cd "$ROOT"
@@ -18,12 +18,23 @@ ns=readme
     print "kubectl config set-context --current --namespace=" ns
     print "kubectl delete pipelineruns.dcanary.dev --all --wait"}'
 } > "$work/run.sh"
+passed=0 failed=0
+awk '/^```yaml$/ {on = 1; print "---"; next} /^```$/ {on = 0} on' README.md > "$work/readme.yaml"
+if grep -q '^kind: Pipeline$' "$work/readme.yaml" && "$BIN_DIR/dcanary" lint "$work/readme.yaml" > "$work/out" 2>&1; then
+  echo 'test the objects of the README are without fault ... ok'
+  passed=$((passed + 1))
+else
+  cat "$work/out"
+  echo 'test the objects of the README are without fault ... FAILED'
+  failed=$((failed + 1))
+fi
 if grep -q 'kubectl apply' "$work/run.sh" && timeout 300 bash "$work/run.sh" > "$work/out" 2>&1 < /dev/null; then
   echo 'test the commands of the README work in order ... ok'
-  echo 'test result: ok. 1 passed; 0 failed; 0 ignored'
+  passed=$((passed + 1))
 else
   cat "$work/out"
   echo 'test the commands of the README work in order ... FAILED'
-  echo 'test result: FAILED. 0 passed; 1 failed; 0 ignored'
-  exit 1
+  failed=$((failed + 1))
 fi
+printf 'test result: %s. %d passed; %d failed; 0 ignored\n' "$([ "$failed" = 0 ] && echo ok || echo FAILED)" "$passed" "$failed"
+[ "$failed" = 0 ]

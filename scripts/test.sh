@@ -32,12 +32,13 @@ tests() {
 }
 
 # patient NAME ARGUMENTS…: tests beside which much else runs. A few that fail are told again by themselves; both outcomes are shown, and what
-# fails alone has failed.
+# fails alone has failed. A program that ended otherwise than by saying what failed (a signal, say) has failed for good.
+told_all() { [ "$(grep -c '^error: test failed, to rerun' "$1")" = "$(grep -c '^test result: FAILED' "$1")" ]; }
 patient() {
   local name=$1 before=$status again arguments=()
   tests "$@"
   mapfile -t again < <(sed -nE 's/^[.]*(test )?([a-z0-9_:]+) (\.\.\.|---) FAILED$/\2/p' "$results/$name.log" | sort -u)
-  if [ "${#again[@]}" -ge 1 ] && [ "${#again[@]}" -le 5 ]; then
+  if [ "${#again[@]}" -ge 1 ] && [ "${#again[@]}" -le 5 ] && told_all "$results/$name.log"; then
     printf '== failed beside others, told again alone: %s\n' "${again[@]}"
     status=$before
     shift
