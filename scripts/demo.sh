@@ -4,6 +4,12 @@ set -euo pipefail
 . "$(dirname "$0")/env.sh"
 cd "$ROOT"
 started=$SECONDS
+image=${DCANARY_DEMO_IMAGE:-}
+if [ "${CLUSTER:-local}" = current ] && [ -z "$image" ]; then
+  echo "the example's image, registry.local:5000/busybox:1, is in the registry of the local cluster; name one with a shell that your cluster" \
+    "can pull, for example DCANARY_DEMO_IMAGE=busybox:1 make CLUSTER=current demo" >&2
+  exit 2
+fi
 
 echo "DCanary demo: a Kubernetes, the ledger node and the operator on this machine"
 scripts/up.sh
@@ -19,7 +25,7 @@ echo "\$ dcanary trust pin --yes          # once, before anything is believed"
 dcanary trust pin --yes --replace
 echo
 echo "\$ kubectl apply -n $ns -f examples/diamond/pipeline.yaml"
-kubectl apply -n "$ns" -f examples/diamond/pipeline.yaml
+sed "s|registry.local:5000/busybox:1|${image:-&}|" examples/diamond/pipeline.yaml | kubectl apply -n "$ns" -f -
 run=diamond-$(date +%H%M%S)
 echo "\$ dcanary -n $ns run diamond --name $run"
 dcanary -n "$ns" run diamond --name "$run"

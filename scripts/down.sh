@@ -4,7 +4,7 @@ set -euo pipefail
 . "$(dirname "$0")/env.sh"
 cd "$ROOT"
 if [ "${CLUSTER:-local}" = current ]; then
-  echo "CLUSTER=current: nothing was started here. Remove the charts with: helm uninstall dcanary -n dcanary-system"
+  echo "CLUSTER=current: nothing was started here. docs/uninstall.md says how to take DCanary off a cluster: runs and Environments go before the operator"
   exit 0
 fi
 step "stopping the cluster" e2e/cluster/down.sh
