@@ -2,7 +2,8 @@
 # The long loops: as `make test`, with more of everything. SOAK_BLOCKS (1,000,000) blocks in one journal, SOAK_CRASHES (100,000) crashes of the
 # node, SOAK_KILLS (1,000) kills of its program under load, SOAK_HISTORIES (512) random histories of deliveries for each of their laws, SOAK_CASES
 # (8,192) of runs, state machines and the node, which are shorter, FUZZ_SECONDS (60) for each fuzz target, SOAK_ROUNDS (3) rounds of the tests that
-# disturb the installation; with any of those, a canary under Argo CD and Flux themselves.
+# disturb the installation; with any of those, a canary under Argo CD and Flux themselves, and NetworkPolicies in force (a cluster of your own
+# has to enforce them).
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 cd "$ROOT"
@@ -40,11 +41,14 @@ if [ "${SOAK_ROUNDS:-3}" -gt 0 ]; then
     scripts/data-plane.sh
     e2e/cluster/flux.sh up
     e2e/cluster/argocd.sh up
+    # and stays: nothing that follows may need what a policy forbids
+    e2e/cluster/netpol.sh up
   fi
   # on a cluster of your own they have to be there (e2e/harness/src/gitops.rs)
   if [ "${CLUSTER:-local}" = local ] || { [ -n "${DCANARY_FLUX:-}" ] && [ -n "${DCANARY_ARGOCD:-}" ]; }; then
     soak "deliveries under Argo CD and Flux" run --test e2e -- --test-threads 2 --nocapture gitops_tools::
   fi
+  soak "network policies in force" run --test e2e -- --nocapture enforced::
   for round in $(seq "${SOAK_ROUNDS:-3}"); do
     soak "outages, round $round" run --test e2e -- --test-threads 1 outages::
     # each kill in a story of its own

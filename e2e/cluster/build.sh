@@ -30,6 +30,7 @@ about() { # how long a component takes the first time on two cores
     helm) echo '2 min' ;;
     traefik) echo '8 min' ;;
     kwok) echo '2 min' ;;
+    netpol) echo '3 min' ;;
     contour) echo '3 min' ;;
     envoy) echo '10 s' ;;
     flux) echo '6 min' ;;
@@ -107,6 +108,11 @@ make_kwok() { # with the stages that nodes and Pods pass at once
     echo ---
     cat "$file"
   done > "$1/stages.yaml"
+}
+
+make_netpol() {
+  go_build netpol "$1"
+  mv "$1/bin/cmd" "$1/bin/kube-network-policies"
 }
 
 make_traefik() { # with the definitions of the Gateway API that it is tested with

@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154
-# Sourced by gateway.sh, prometheus.sh, kwok.sh and contour.sh: what servers need that are added to a running cluster.
+# Sourced by gateway.sh, prometheus.sh, kwok.sh, netpol.sh and contour.sh: what servers need that are added to a running cluster.
 # shellcheck source=daemon.sh
 . "$here/daemon.sh"
 # shellcheck source=machine.sh

@@ -16,6 +16,7 @@
 #   DCANARY_GATEWAY_PORT [10080]  DCANARY_GATEWAY_ADMIN_PORT [10081]  DCANARY_PROMETHEUS_PORT [9090]
 #   DCANARY_CONTOUR_PORT [10090]  and the five after it
 #   DCANARY_FLUX_PORT [10100], DCANARY_ARGOCD_PORT [10110]  and the four after each
+#   DCANARY_NETPOL_PORT [10120]
 #   DCANARY_VOLUMES [20]     number of PersistentVolumes
 #   DCANARY_EXPOSE [0]       1: other machines may reach the API server and the registry
 
@@ -45,6 +46,7 @@ prometheus_port=${DCANARY_PROMETHEUS_PORT:-9090}
 contour_port=${DCANARY_CONTOUR_PORT:-10090}
 flux_port=${DCANARY_FLUX_PORT:-10100}
 argocd_port=${DCANARY_ARGOCD_PORT:-10110}
+netpol_port=${DCANARY_NETPOL_PORT:-10120}
 volumes=${DCANARY_VOLUMES:-20}
 expose=${DCANARY_EXPOSE:-0}
 service_prefix=${service_cidr%.*.*} # 10.96 of 10.96.0.0/16
@@ -87,7 +89,7 @@ make_base() {
 
 components="kubernetes containerd etcd coredns helm debs images"
 # what gateway.sh, prometheus.sh, contour.sh, flux.sh, argocd.sh and the bench build when they are asked for
-extras="traefik prometheus kwok contour envoy flux argocd redis"
+extras="traefik prometheus kwok netpol contour envoy flux argocd redis"
 deb_packages="runc containernetworking-plugins busybox-static docker-registry"
 
 version_of() {
@@ -99,6 +101,7 @@ version_of() {
     helm) echo "$HELM_VERSION" ;;
     traefik) echo "$TRAEFIK_VERSION" ;;
     kwok) echo "$KWOK_VERSION" ;;
+    netpol) echo "$NETPOL_VERSION" ;;
     contour) echo "$CONTOUR_VERSION" ;;
     envoy) echo "$ENVOY_VERSION" ;;
     flux) echo "$FLUX_VERSION" ;;
@@ -136,6 +139,7 @@ go_recipe() {
       go_ldflags="-s -w -X sigs.k8s.io/kwok/pkg/consts.Version=v$KWOK_VERSION"
       go_tags='' go_target=tool
       ;;
+    netpol) go_ldflags='-s -w' go_tags='' go_target=tool ;;
     flux) go_ldflags='-s -w' go_tags='' go_target=tool ;;
     argocd)
       go_ldflags="-s -w -X github.com/argoproj/argo-cd/v3/common.version=$ARGOCD_VERSION"
@@ -261,8 +265,8 @@ kill_daemon() { # name: ends it at once and waits for that; a zombie counts as e
 }
 
 daemons="etcd apiserver containerd registry controller-manager scheduler kubelet kube-proxy coredns"
-# started by gateway.sh, prometheus.sh, kwok.sh, contour.sh, flux.sh and argocd.sh; a cluster without them is whole
-extra_daemons="traefik prometheus prometheus-targets kwok contour envoy source-controller kustomize-controller"
+# started by gateway.sh, prometheus.sh, kwok.sh, netpol.sh, contour.sh, flux.sh and argocd.sh; a cluster without them is whole
+extra_daemons="traefik prometheus prometheus-targets kwok netpol contour envoy source-controller kustomize-controller"
 extra_daemons+=" argocd-redis argocd-repo-server argocd-application-controller"
 
 # the running cluster belongs to this boot and this network namespace

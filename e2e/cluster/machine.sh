@@ -39,6 +39,7 @@ ports_of() {
     kube-proxy) echo "$proxy_health_port $proxy_metrics_port" ;;
     traefik) echo "$gateway_port $gateway_admin_port" ;;
     prometheus) echo "$prometheus_port" ;;
+    netpol) echo "$netpol_port" ;;
     contour) echo "$((contour_port + 1)) $((contour_port + 2)) $((contour_port + 3))" ;;
     source-controller) echo "$flux_port $((flux_port + 1)) $((flux_port + 2))" ;;
     kustomize-controller) echo "$((flux_port + 3)) $((flux_port + 4))" ;;
@@ -74,7 +75,9 @@ port_variable() {
     "$prometheus_port") echo DCANARY_PROMETHEUS_PORT ;;
     "$proxy_metrics_port") echo DCANARY_PROXY_METRICS_PORT ;;
     *) # one of a row
-      if [ "$1" -ge "$argocd_port" ] && [ "$1" -le $((argocd_port + 4)) ]; then
+      if [ "$1" = "$netpol_port" ]; then
+        echo DCANARY_NETPOL_PORT
+      elif [ "$1" -ge "$argocd_port" ] && [ "$1" -le $((argocd_port + 4)) ]; then
         echo DCANARY_ARGOCD_PORT
       elif [ "$1" -ge "$flux_port" ] && [ "$1" -le $((flux_port + 4)) ]; then
         echo DCANARY_FLUX_PORT

@@ -20,7 +20,8 @@ async fn a_token_that_a_step_trades_a_second_time_is_refused_shown_and_recorded(
             code=$(curl -sS -o answer -w '%{http_code}' --cacert ca.pem -H 'Content-Type: application/json' \
               -H "Authorization: Bearer $(cat /var/run/dcanary/token)" -d "{\"protocol\": 1, \"key\": \"$key\"}" "$DCANARY_SERVER/v1/session")
             echo "code=$code" >> "$DCANARY_RESULTS"
-            echo "reason=$(jq -r .type answer)" >> "$DCANARY_RESULTS""#;
+            echo "reason=$(jq -r .type answer)" >> "$DCANARY_RESULTS"
+            echo "cluster=$(ls /var/run/secrets/kubernetes.io 2> /dev/null || echo none)" >> "$DCANARY_RESULTS""#;
         let stages = json!([{"name": "thief", "image": BUILDER, "steps": [{"run": script}]}]);
         let (view, records) = ns
             .records("thief", async {
@@ -31,6 +32,8 @@ async fn a_token_that_a_step_trades_a_second_time_is_refused_shown_and_recorded(
         let stage = view.stage("thief")?;
         assert_eq!(stage["results"][0]["value"], "409", "{stage:#}");
         assert_eq!(stage["results"][1]["value"], "urn:dcanary:second-trade", "{stage:#}");
+        // the token is for the server alone; one of the cluster it has none
+        assert_eq!(stage["results"][2]["value"], "none", "{stage:#}");
         assert_eq!(view.attempt("thief")?["disputed"], "SecondTrade", "{stage:#}");
         ensure!(records.iter().any(|kind| kind == Transition::STAGE_DISPUTED), "{records:?}");
         ns.verified("thief").await

@@ -1,6 +1,6 @@
 //! End-to-end tests on a real cluster. One program: linking one is quicker than linking ten.
 //!
-//! Tests of the modules `failpoints` and `outages` disturb the whole installation and run alone, one after the other; `rbac` runs last
+//! `enforced` needs a cluster that enforces NetworkPolicies (`make soak`). Tests of the modules `failpoints` and `outages` disturb the whole installation and run alone, one after the other; `rbac` runs last
 //! (`scripts/test.sh e2e`).
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -9,6 +9,7 @@ mod absent;
 mod approvals;
 mod checkout;
 mod delivery;
+mod enforced;
 mod examples;
 mod failpoints;
 mod faults;
