@@ -165,11 +165,7 @@ mod tests {
             .iter()
             .find(|condition| condition.kind == ConditionType::Stalled)
             .unwrap();
-        assert!(
-            stalled.message.contains("a → c → b → a"),
-            "{}",
-            stalled.message
-        );
+        assert!(stalled.message.contains("a → c → b → a"), "{}", stalled.message);
         assert_eq!(status.definition, None);
     }
 }
