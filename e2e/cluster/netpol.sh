@@ -2,20 +2,23 @@
 # Has the local cluster enforce NetworkPolicies: kube-network-policies as a
 # process beside the other servers. New connections to and from Pods that a
 # policy selects are judged; those of root on the node (probes, the API server,
-# the gateways of this folder) are not.
+# the gateways of this folder) are not. Its own rules are of nftables and need a
+# kernel with nft_queue; here a rule of iptables hands it the packets instead.
 #
 # usage: netpol.sh up     prints where its metrics are
 #        netpol.sh down   stops it; everything may connect again
 #
-# Leaves behind: the process and its table of nftables until the cluster goes
-# down, its log (log/netpol.log of the cluster's state), and the program in the
-# cache (3 minutes the first time). Installs Debian's nftables where there is no nft.
+# Leaves behind: the process and the rules until the cluster goes down, its log
+# (log/netpol.log of the cluster's state), and the program in the cache (3 minutes
+# the first time).
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source=extras.sh
 . "$here/extras.sh"
 
+queue=100
+chain=DCANARY-NETPOL # down.sh removes chains of such names
 say() { printf '%s\n' "cluster: $*" >&2; } # the address alone goes to standard output
 
 objects() {
@@ -39,9 +42,27 @@ subjects: [{kind: ServiceAccount, name: kube-network-policies, namespace: kube-s
 Y
 }
 
+rules() { # new connections from and to Pods, as they are after a Service's address was replaced; without the process they pass
+  remove_rules
+  iptables-restore -w 10 --noflush << T
+*mangle
+:$chain - [0:0]
+-A $chain -m owner --uid-owner 0 -j RETURN
+-A $chain -d $pod_cidr -j NFQUEUE --queue-num $queue --queue-bypass
+-A $chain -s $pod_cidr -j NFQUEUE --queue-num $queue --queue-bypass
+-A POSTROUTING -m conntrack --ctstate NEW -j $chain
+COMMIT
+T
+}
+
+remove_rules() {
+  while iptables -w 10 -t mangle -D POSTROUTING -m conntrack --ctstate NEW -j "$chain" 2> /dev/null; do :; done
+  iptables -w 10 -t mangle -F "$chain" 2> /dev/null && iptables -w 10 -t mangle -X "$chain" || true
+  if command -v nft > /dev/null; then nft delete table inet kube-network-policies 2> /dev/null || true; fi
+}
+
 up() {
   begin netpol
-  command -v nft > /dev/null || run 'installing nftables' '10 s' "$cache/packages.log" bash -c 'apt_run install --no-install-recommends nftables' >&2
   if ! alive netpol; then
     until_ok 30 'account of kube-network-policies' apiserver kubectl apply --server-side --force-conflicts -f - <<< "$(objects)"
     mkdir -p "$state/etc/netpol"
@@ -54,10 +75,12 @@ up() {
     # shellcheck disable=SC2016,SC2154 # $0 and $@ are the inner shell's; netpol is set by begin
     start netpol env KUBERNETES_SERVICE_HOST=127.0.0.1 KUBERNETES_SERVICE_PORT="$api_port" unshare --mount sh -c '
       mount -t tmpfs run /run && mkdir -p /run/secrets/kubernetes.io && cp -r "$0" /run/secrets/kubernetes.io/serviceaccount && exec "$@"' \
-      "$state/etc/netpol" "$netpol/bin/kube-network-policies" --hostname-override="$node" --disable-nri --fail-open \
+      "$state/etc/netpol" "$netpol/bin/kube-network-policies" --hostname-override="$node" --nfqueue-id="$queue" --disable-nri --fail-open \
       --metrics-bind-address="127.0.0.1:$netpol_port"
   fi
-  until_ok 30 'rules of kube-network-policies' 'apiserver netpol' nft list chain inet kube-network-policies postrouting
+  # it judges what is in its queue from here on
+  until_ok 30 'queue of kube-network-policies' 'apiserver netpol' grep -q "^ *$queue " /proc/net/netfilter/nfnetlink_queue
+  rules
   echo "127.0.0.1:$netpol_port"
 }
 
@@ -65,7 +88,7 @@ case ${1:-} in
   up) up ;;
   down)
     stop netpol
-    if [ -e "$state" ] && command -v nft > /dev/null; then nft delete table inet kube-network-policies 2> /dev/null || true; fi
+    remove_rules
     ;;
   *) die "usage: netpol.sh up|down" ;;
 esac

@@ -176,7 +176,7 @@ def remove_rules(state):
             result = run(tool + "-restore", "-w", "10", "--noflush", text="\n".join(script) + "\n")
             if result.returncode:
                 warn(f"{tool} rules could not be removed: {result.stderr.strip()}")
-    # what enforces policies does not take its table with it when it is killed
+    # what enforces policies (netpol.sh) does not take its table with it when it is killed
     if shutil.which("nft"):
         run("nft", "delete", "table", "inet", "kube-network-policies")
 
