@@ -5,13 +5,17 @@ use std::collections::BTreeMap;
 use dcanary_ledger::key::{self, KeyError};
 use ic_agent::identity::BasicIdentity;
 use ic_verify_bls_signature::PrivateKey;
-use k8s_openapi::{ByteString, api::core::v1::Secret};
+use k8s_openapi::{
+    ByteString,
+    api::core::v1::{ConfigMap, Secret},
+};
 use kube::{Api, Client, api::PostParams};
 use rand::RngCore;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use thiserror::Error;
 
+use super::publish;
 use crate::config::Config;
 
 /// Key of the operator's identity in its Secret.
@@ -51,6 +55,19 @@ pub enum KeysError {
         /// What another one would do.
         loss: &'static str,
     },
+    /// Where the ledger is cannot be read.
+    #[error("read ConfigMap {}", publish::NAME)]
+    Published(#[source] Box<kube::Error>),
+    /// A Secret that the ledger was made with is gone.
+    #[error(
+        "Secret {name} is gone, and the ledger was made with it: put it back from a backup (kubectl apply); for a new ledger, without the \
+         records of this one, delete ConfigMap {} and the node's volume too",
+        publish::NAME
+    )]
+    Lost {
+        /// The Secret.
+        name: String,
+    },
     /// The operator's key.
     #[error(transparent)]
     Operator(#[from] KeyError),
@@ -64,9 +81,46 @@ struct NodeKeys {
     node: String,
 }
 
+fn operator_secret(config: &Config) -> String {
+    format!("{}-operator-key", config.installation)
+}
+
+fn node_secret(config: &Config) -> String {
+    format!("{}-ledger-keys", config.installation)
+}
+
+/// Refuses when there is a ledger at the embedded node and a key that it was made with is gone. Another one would not do (the node refuses
+/// keys that are not of its data, the ledger an operator that it does not know) and would be in the way of the backup.
+pub async fn none_lost(client: &Client, config: &Config, url: &str) -> Result<(), KeysError> {
+    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &config.namespace);
+    let published = maps
+        .get_opt(publish::NAME)
+        .await
+        .map_err(|source| KeysError::Published(Box::new(source)))?;
+    // that of another network says nothing about this one
+    let is_made = published
+        .and_then(|map| map.data)
+        .is_some_and(|data| data.get("network").is_some_and(|network| network == url));
+    if !is_made {
+        return Ok(());
+    }
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), &config.namespace);
+    for name in [node_secret(config), operator_secret(config)] {
+        let found = secrets.get_opt(&name).await.map_err(|source| KeysError::Secret {
+            verb: "read",
+            name: name.clone(),
+            source: Box::new(source),
+        })?;
+        if found.is_none() {
+            return Err(KeysError::Lost { name });
+        }
+    }
+    Ok(())
+}
+
 /// The operator's identity, made at the first start.
 pub async fn operator(client: &Client, config: &Config) -> Result<BasicIdentity, KeysError> {
-    let name = format!("{}-operator-key", config.installation);
+    let name = operator_secret(config);
     let wanted = KeyName {
         secret: &name,
         key: IDENTITY,
@@ -83,7 +137,7 @@ pub async fn operator(client: &Client, config: &Config) -> Result<BasicIdentity,
 
 /// DER of the root key of the embedded node, derived from the Secret that the node signs with.
 pub async fn embedded_root_key(client: &Client, config: &Config) -> Result<Vec<u8>, KeysError> {
-    let name = format!("{}-ledger-keys", config.installation);
+    let name = node_secret(config);
     let wanted = KeyName {
         secret: &name,
         key: NODE,
@@ -196,8 +250,65 @@ pub(super) fn test_root_key() -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
+    use crate::testing::{Answer, ApiServer, Asked, config};
+
+    const NODE_URL: &str = "http://dcanary-ledger:8080";
+
+    /// An API server that has the ConfigMap of a ledger at `network` and these Secrets.
+    fn api(network: Option<&'static str>, secrets: &'static [&'static str]) -> ApiServer {
+        ApiServer::start(move |request: &Asked| {
+            let name = request.path.rsplit('/').next().unwrap_or_default();
+            match network {
+                _ if secrets.contains(&name) => Answer::ok(&json!({"metadata": {"name": name}})),
+                Some(network) if name == publish::NAME => Answer::ok(
+                    &json!({"metadata": {"name": name}, "data": {"network": network, "rootKey": "30"}}),
+                ),
+                _ => Answer::error(404, "NotFound", "there is none"),
+            }
+        })
+    }
+
+    async fn lost(network: Option<&'static str>, secrets: &'static [&'static str]) -> Option<String> {
+        let config = Config {
+            installation: "ci".to_owned(),
+            ..config()
+        };
+        match none_lost(&api(network, secrets).client(), &config, NODE_URL).await {
+            Ok(()) => None,
+            Err(KeysError::Lost { name }) => Some(name),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_key_of_the_ledger_that_is_gone_is_named_and_not_made_anew() {
+        let (node, operator) = ("ci-ledger-keys", "ci-operator-key");
+        assert_eq!(
+            lost(Some(NODE_URL), &["ci-operator-key"]).await.as_deref(),
+            Some(node)
+        );
+        assert_eq!(
+            lost(Some(NODE_URL), &["ci-ledger-keys"]).await.as_deref(),
+            Some(operator)
+        );
+        assert_eq!(
+            lost(Some(NODE_URL), &["ci-ledger-keys", "ci-operator-key"]).await,
+            None
+        );
+        // at the first start, and when the ledger was on another network before
+        assert_eq!(lost(None, &[]).await, None);
+        assert_eq!(lost(Some("https://icp-api.io"), &[]).await, None);
+        let told = KeysError::Lost {
+            name: node.to_owned(),
+        }
+        .to_string();
+        assert!(
+            told.contains("ci-ledger-keys") && told.contains("dcanary-ledger"),
+            "{told}"
+        );
+    }
 
     #[test]
     fn made_keys_have_the_form_that_the_node_reads() {

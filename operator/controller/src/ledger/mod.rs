@@ -156,6 +156,9 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 }
 
 async fn set_up(ctx: &Context, url: &str) -> Result<IcLedger, SetupError> {
+    if ctx.config.ledger_embedded {
+        keys::none_lost(&ctx.client, &ctx.config, url).await?;
+    }
     let identity: Arc<dyn Identity> = Arc::new(keys::operator(&ctx.client, &ctx.config).await?);
     let (root_key, ledger) = if ctx.config.ledger_embedded {
         let root_key = keys::embedded_root_key(&ctx.client, &ctx.config).await?;
