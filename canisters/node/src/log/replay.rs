@@ -130,14 +130,8 @@ pub fn recover_when(
     due: &mut dyn FnMut(Duration, Duration) -> bool,
 ) -> Result<Recovered, ReplayError> {
     let names = disk.list().map_err(read_error("."))?;
-    let left: Vec<_> = names.iter().filter(|name| name.starts_with(TEMPORARY)).collect();
-    for name in &left {
+    for name in names.iter().filter(|name| name.starts_with(TEMPORARY)) {
         disk.remove(name).map_err(read_error(name))?;
-    }
-    // For good, before anything new has such a name: a disk that keeps the renaming of a new one and loses that the old one was removed would
-    // give the old one's half-written content the checkpoint's name.
-    if !left.is_empty() {
-        disk.sync_dir().map_err(read_error("."))?;
     }
     let fingerprint = executor.limits.fingerprint();
     let version = read_all(disk.as_ref(), VERSION)
