@@ -96,13 +96,18 @@ impl Person {
 
     /// Runs `dcanary ledger VERB` at the network, with its root key as its owner tells it.
     fn ledger(&self, verb: &str, more: &[&str]) -> Output {
+        self.believing(&self.node.root_key, verb, more)
+    }
+
+    /// The same by another root key.
+    fn believing(&self, root_key: &str, verb: &str, more: &[&str]) -> Output {
         let mut arguments = vec![
             "ledger",
             verb,
             "--network",
             &self.node.url,
             "--root-key",
-            &self.node.root_key,
+            root_key,
             "--identity",
             "me.pem",
         ];
@@ -110,7 +115,7 @@ impl Person {
         self.dcanary(&arguments)
     }
 
-    /// The same, which has to succeed, and what it prints as JSON.
+    /// The same as [`Person::ledger`], which has to succeed, and what it prints as JSON.
     fn done(&self, verb: &str, more: &[&str]) -> Value {
         let mut arguments = more.to_vec();
         arguments.extend(["--yes", "-o", "json"]);
@@ -217,34 +222,10 @@ fn nothing_is_made_or_paid_for_before_somebody_agreed() {
         "{told}"
     );
     // what the network says of itself is for somebody to look at
-    let arguments = [
-        "ledger",
-        "deploy",
-        "--network",
-        &person.node.url,
-        "--root-key",
-        "fetch",
-        "--identity",
-        "me.pem",
-        "--create",
-        "--yes",
-    ];
-    let unseen = person.dcanary(&arguments);
+    let unseen = person.believing("fetch", "deploy", &["--create", "--yes"]);
     assert_eq!(unseen.status.code(), Some(2), "{}", said(&unseen));
     // another network's root key: nothing of it is believed
-    let arguments = [
-        "ledger",
-        "deploy",
-        "--network",
-        &person.node.url,
-        "--root-key",
-        "mainnet",
-        "--identity",
-        "me.pem",
-        "--create",
-        "--yes",
-    ];
-    let other = person.dcanary(&arguments);
+    let other = person.believing("mainnet", "deploy", &["--create", "--yes"]);
     assert!(
         matches!(other.status.code(), Some(1 | 5)),
         "{:?} {}",
