@@ -22,16 +22,29 @@ pub fn program() -> PathBuf {
     )
 }
 
+// The trust file of whoever runs the tests is about other ledgers: what is configured for every call is nothing, and a test that believes
+// something says so by `--trust`.
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(program());
+    command
+        .args(args)
+        .env("NO_COLOR", "1")
+        .env_remove("DCANARY_TRUST")
+        .env(
+            "XDG_CONFIG_HOME",
+            std::env::temp_dir().join(format!("dcanary-e2e-{}-without-config", std::process::id())),
+        )
+        // there is nobody to ask
+        .stdin(Stdio::null());
+    command
+}
+
 /// Runs `dcanary` with arguments.
 ///
 /// # Errors
 /// When it cannot be started.
 pub async fn dcanary(args: &[&str]) -> Result<Output> {
-    Command::new(program())
-        .args(args)
-        .env("NO_COLOR", "1")
-        // there is nobody to ask
-        .stdin(Stdio::null())
+    command(args)
         .output()
         .await
         .with_context(|| format!("start {}", program().display()))
@@ -42,9 +55,7 @@ pub async fn dcanary(args: &[&str]) -> Result<Output> {
 /// # Errors
 /// When it cannot be started.
 pub async fn dcanary_remembering(state: &Path, args: &[&str]) -> Result<Output> {
-    Command::new(program())
-        .args(args)
-        .env("NO_COLOR", "1")
+    command(args)
         .env("XDG_STATE_HOME", state)
         .output()
         .await
