@@ -4,7 +4,7 @@
 //! Versions of memories share unchanged pages, so the difference to the last checkpoint is found by comparing pointers.
 //! A chain of differences is replaced by a whole one when it has grown as large.
 
-use super::disk::{Disk, TEMPORARY};
+use super::disk::{Disk, WholeError, write_whole};
 use super::format::{self, FormatError};
 use super::journal::segment_round;
 use crate::state::State;
@@ -141,30 +141,19 @@ impl Checkpoints {
             (Some(self.last.round), &self.last)
         };
         let file = checkpoint_name(state.round);
-        let temporary = format!("{TEMPORARY}{file}");
-        let io = |source| CheckpointError::Io {
-            file: temporary.clone(),
-            source,
-        };
-        let mut output = self.disk.create(&temporary).map_err(io)?;
-        let written = format::write(output.as_mut(), state, base, old);
-        let bytes = match written {
-            Ok(bytes) => bytes,
-            Err(source) => {
-                // Probably no room: give back what was taken. The log still has everything.
-                drop(output);
-                let _ = self.disk.remove(&temporary);
-                return Err(io(source));
-            }
-        };
-        output.sync().map_err(|source| CheckpointError::Sync {
-            file: temporary.clone(),
-            source,
-        })?;
-        self.disk.rename(&temporary, &file).map_err(io)?;
-        self.disk.sync_dir().map_err(|source| CheckpointError::Sync {
-            file: file.clone(),
-            source,
+        let bytes = write_whole(self.disk.as_ref(), &file, |output| {
+            format::write(output, state, base, old)
+        })
+        .map_err(|error| match error {
+            // The log still has everything.
+            WholeError::Content(source) | WholeError::Named(source) => CheckpointError::Io {
+                file: file.clone(),
+                source,
+            },
+            WholeError::Sync(source) => CheckpointError::Sync {
+                file: file.clone(),
+                source,
+            },
         })?;
         if whole {
             self.chain.clear();

@@ -2,10 +2,12 @@
 //!
 //! All names are plain file names in one folder. Nothing is durable before `sync` (contents) and `sync_dir` (names).
 
+use rand::RngCore;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use thiserror::Error;
 
 /// A folder.
 pub trait Disk: Send + Sync + std::fmt::Debug {
@@ -157,14 +159,60 @@ pub fn read_all(disk: &dyn Disk, name: &str) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// Writes a small file so that after a crash it is there as a whole or not at all.
+/// Why [`write_whole`] failed.
+#[derive(Debug, Error)]
+pub enum WholeError<E> {
+    /// What goes into the file could not be had or written. The file of before is there.
+    #[error(transparent)]
+    Content(E),
+    /// The file could not be created or named. The file of before is there.
+    #[error("it cannot be created")]
+    Named(#[source] io::Error),
+    /// It could not be made durable: nobody knows which of the two is on the disk.
+    #[error("it cannot be synced")]
+    Sync(#[source] io::Error),
+}
+
+/// Writes a file so that after a crash it is there as a whole, or what was there before is.
+///
+/// It is written under a name that nothing ever had. A name that was used before would not do: a loss of power may undo that an older file,
+/// torn by an earlier crash, lost it, and still keep that the file of this name took its place.
+///
+/// # Errors
+/// See [`WholeError`].
+pub fn write_whole<T, E>(
+    disk: &dyn Disk,
+    name: &str,
+    content: impl FnOnce(&mut dyn DiskFile) -> Result<T, E>,
+) -> Result<T, WholeError<E>> {
+    let temporary = format!("{TEMPORARY}{:016x}-{name}", rand::rng().next_u64());
+    let mut file = disk.create(&temporary).map_err(WholeError::Named)?;
+    let written = content(file.as_mut())
+        .map_err(WholeError::Content)
+        .and_then(|written| file.sync().map(|()| written).map_err(WholeError::Sync))
+        .and_then(|written| {
+            disk.rename(&temporary, name)
+                .map(|()| written)
+                .map_err(WholeError::Named)
+        });
+    if written.is_err() {
+        // Probably no room: what was taken is given back.
+        drop(file);
+        let _ = disk.remove(&temporary);
+    }
+    let written = written?;
+    disk.sync_dir().map_err(WholeError::Sync)?;
+    Ok(written)
+}
+
+/// As [`write_whole`], of a small file.
+///
+/// # Errors
+/// Those of the file operations.
 pub fn write_atomically(disk: &dyn Disk, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let temporary = format!("{TEMPORARY}{name}");
-    let mut file = disk.create(&temporary)?;
-    file.write(bytes)?;
-    file.sync()?;
-    disk.rename(&temporary, name)?;
-    disk.sync_dir()
+    write_whole(disk, name, |file| file.write(bytes)).map_err(|error| match error {
+        WholeError::Content(error) | WholeError::Named(error) | WholeError::Sync(error) => error,
+    })
 }
 
 /// Prefix of files that a crash may leave behind.

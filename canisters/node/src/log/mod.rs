@@ -14,6 +14,6 @@ pub mod codec;
 pub mod crash;
 pub mod disk;
 pub mod format;
-mod frame;
+pub mod frame;
 pub mod journal;
 pub mod replay;

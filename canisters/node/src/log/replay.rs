@@ -20,7 +20,7 @@ use thiserror::Error;
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// File of the data folder that names the version of the node that writes there, for people.
-const VERSION: &str = "version";
+pub const VERSION: &str = "version";
 
 /// Why a node cannot start from its data.
 #[derive(Debug, Error)]
@@ -133,6 +133,9 @@ pub fn recover_when(
     for name in names.iter().filter(|name| name.starts_with(TEMPORARY)) {
         disk.remove(name).map_err(read_error(name))?;
     }
+    // What is seen is built on, and a process that was killed in the middle leaves names that a loss of power still takes back: a checkpoint could
+    // survive the one that it holds the difference to.
+    disk.sync_dir().map_err(write_error("."))?;
     let fingerprint = executor.limits.fingerprint();
     let version = read_all(disk.as_ref(), VERSION)
         .map_err(read_error(VERSION))?
@@ -163,7 +166,7 @@ pub fn recover_when(
         checkpoints,
         ..
     } = replay;
-    let own = format!("dcanary-node {} ({SEMANTICS})", env!("CARGO_PKG_VERSION"));
+    let own = own_version();
     if version.is_none_or(|known| known != own) {
         write_atomically(disk.as_ref(), VERSION, own.as_bytes()).map_err(write_error(VERSION))?;
     }
@@ -173,6 +176,12 @@ pub fn recover_when(
         checkpoints,
         replayed,
     })
+}
+
+/// What this program writes into [`VERSION`]: all that its semantics depend on.
+fn own_version() -> String {
+    let (version, machine) = (env!("CARGO_PKG_VERSION"), std::env::consts::ARCH);
+    format!("dcanary-node {version} ({SEMANTICS}, {machine})")
 }
 
 fn read_error(file: &str) -> impl FnOnce(io::Error) -> ReplayError {
@@ -328,10 +337,8 @@ impl Replay<'_> {
     }
 }
 
-/// Removes a file for good: it never comes back beside later ones. First what makes it needless: the name of a checkpoint may not be durable yet,
-/// where the process that wrote it was killed in the middle.
+/// Removes a file for good: it never comes back beside later ones. What makes it needless is durable: [`recover`] begins with that.
 fn discard(disk: &dyn Disk, file: &str) -> io::Result<()> {
-    disk.sync_dir()?;
     disk.remove(file)?;
     disk.sync_dir()
 }
@@ -341,7 +348,6 @@ fn discard(disk: &dyn Disk, file: &str) -> io::Result<()> {
 fn secure(disk: &dyn Disk, file: &str, bytes: &[u8]) -> io::Result<()> {
     match write_atomically(disk, file, bytes) {
         Err(error) if error.kind() == io::ErrorKind::StorageFull => {
-            disk.remove(&format!("{TEMPORARY}{file}"))?;
             let mut whole = disk.append(file)?;
             whole.truncate(bytes.len() as u64)?;
             whole.sync()?;

@@ -3,7 +3,7 @@
 use crate::log::disk::{Disk, DiskFile};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::sync::{Arc, Condvar, Mutex};
 
@@ -43,7 +43,8 @@ impl Inode {
 
 #[derive(Debug)]
 struct Inner {
-    inodes: HashMap<u64, Inode>,
+    /// In their order, so that a seed always gives the same crashes.
+    inodes: BTreeMap<u64, Inode>,
     synced_names: BTreeMap<String, u64>,
     names: BTreeMap<String, u64>,
     naming: Vec<Naming>,
@@ -87,7 +88,7 @@ impl FaultyDisk {
     pub fn new(seed: u64) -> Self {
         Self(
             Arc::new(Mutex::new(Inner {
-                inodes: HashMap::new(),
+                inodes: BTreeMap::new(),
                 synced_names: BTreeMap::new(),
                 names: BTreeMap::new(),
                 naming: Vec::new(),
@@ -106,9 +107,26 @@ impl FaultyDisk {
 
     /// What is certainly there after a crash at this moment: what was synced and nothing else.
     pub fn synced(&self) -> Self {
+        self.synced_and(|_| false)
+    }
+
+    /// Everything that a loss of power at this moment may leave of the names, beside contents that were synced.
+    pub fn losses(&self) -> Vec<Self> {
+        let changes = self.inner(|inner| inner.naming.len());
+        (0..1_u32 << changes)
+            .map(|kept| self.synced_and(|change| kept & (1 << change) != 0))
+            .collect()
+    }
+
+    /// What was synced, and those changes of names that are kept.
+    fn synced_and(&self, kept: impl Fn(usize) -> bool) -> Self {
         let copy = Self::new(0);
         self.inner(|inner| {
-            let names = inner.synced_names.clone();
+            let mut names = inner.synced_names.clone();
+            let changes = inner.naming.iter().enumerate();
+            for (_, change) in changes.filter(|(at, _)| kept(*at)) {
+                apply(&mut names, change);
+            }
             let inodes = names
                 .values()
                 .map(|id| (*id, Inode::of(inner.inodes[id].synced.clone())));
