@@ -31,8 +31,11 @@ const FORMAT: u32 = 1;
 struct Description {
     /// Version of the format.
     format: u32,
-    /// The node's version, for people.
+    /// The version of the program that took it, for people.
     node: String,
+    /// What the data folder said of the version that wrote it: the one that can execute the rest of a log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    written_by: Option<String>,
     /// Root key of the network, DER in hexadecimal.
     root_key: String,
     /// How often the folder was restored before.

@@ -2,8 +2,9 @@
 
 use super::{DESCRIPTION, Description, FORMAT, INCARNATION};
 use crate::log::checkpoint::checkpoint_round;
-use crate::log::disk::{Disk, Folder, TEMPORARY, write_atomically};
+use crate::log::disk::{Disk, Folder, WholeError, read_all, write_atomically, write_whole};
 use crate::log::journal::segment_round;
+use crate::log::replay::VERSION;
 use crate::node::{KEYS, ROOT_KEY};
 use std::collections::BTreeSet;
 use std::io::{self, Read};
@@ -45,6 +46,20 @@ pub enum RestoreError {
     /// The backup is none.
     #[error("this is no backup of a node: {0}")]
     Malformed(String),
+    /// The backup is of another network than the data in whose place it would come.
+    #[error(
+        "the backup is of another network than the data in {}: its root key is {backup}, and theirs is {here}. Nothing was \
+         changed; a node goes on from it in an empty folder, with the keys of that network",
+        folder.display()
+    )]
+    OtherNetwork {
+        /// The folder.
+        folder: PathBuf,
+        /// The root key of the data, DER in hexadecimal.
+        here: String,
+        /// The root key of the backup, the same.
+        backup: String,
+    },
     /// The backup ends early.
     #[error("the backup is not whole: `{0}` is missing")]
     Missing(String),
@@ -121,9 +136,17 @@ pub fn replace(
         .map_err(failed)?
         .ok_or_else(|| RestoreError::InUse(folder.to_owned()))?;
     let least = super::incarnation(&disk).map_err(failed)?.saturating_add(1);
+    let here = read_all(&disk, ROOT_KEY).map_err(failed)?;
     let beside = beside(folder, "restoring").map_err(failed)?;
     let restored = restore(&beside, incarnation.max(least), input);
     let swapped = restored.and_then(|restored| {
+        if let Some(here) = here.filter(|here| *here != restored.root_key) {
+            return Err(RestoreError::OtherNetwork {
+                folder: folder.to_owned(),
+                here: hex::encode(here),
+                backup: hex::encode(restored.root_key),
+            });
+        }
         let before = self::beside(folder, "before").map_err(failed)?;
         std::fs::rename(folder, &before).map_err(failed)?;
         if let Err(error) = std::fs::rename(&beside, folder) {
@@ -207,10 +230,14 @@ fn unpack(
         return Err(RestoreError::Missing((*name).to_owned()).into());
     }
     let incarnation = description.incarnation.saturating_add(1).max(incarnation);
+    let written_by = description.written_by.map(String::into_bytes);
     for (name, bytes) in [
         (INCARNATION, format!("{incarnation}\n").into_bytes()),
         (ROOT_KEY, root_key.clone()),
-    ] {
+    ]
+    .into_iter()
+    .chain(written_by.map(|version| (VERSION, version)))
+    {
         unpacked.push(name.to_owned());
         write_atomically(disk, name, &bytes).map_err(Unpack::Disk)?;
     }
@@ -253,19 +280,19 @@ fn is_of_a_node(name: &str) -> bool {
 
 /// Under its name only when it is whole and synced.
 fn write(disk: &Folder, unpacked: &mut Vec<String>, name: &str, mut bytes: impl Read) -> Result<(), Unpack> {
-    let temporary = format!("{TEMPORARY}{name}");
-    unpacked.push(temporary.clone());
-    let mut file = disk.create(&temporary).map_err(Unpack::Disk)?;
-    let mut piece = vec![0; PIECE];
-    loop {
-        let read = bytes.read(&mut piece).map_err(RestoreError::Read)?;
-        let Some(piece) = piece.get(..read).filter(|piece| !piece.is_empty()) else {
-            break;
-        };
-        file.write(piece).map_err(Unpack::Disk)?;
-    }
-    file.sync().map_err(Unpack::Disk)?;
-    disk.rename(&temporary, name).map_err(Unpack::Disk)?;
     unpacked.push(name.to_owned());
-    disk.sync_dir().map_err(Unpack::Disk)
+    write_whole(disk, name, |file| {
+        let mut piece = vec![0; PIECE];
+        loop {
+            let read = bytes.read(&mut piece).map_err(RestoreError::Read)?;
+            let Some(piece) = piece.get(..read).filter(|piece| !piece.is_empty()) else {
+                return Ok(());
+            };
+            file.write(piece).map_err(Unpack::Disk)?;
+        }
+    })
+    .map_err(|error| match error {
+        WholeError::Content(error) => error,
+        WholeError::Named(error) | WholeError::Sync(error) => Unpack::Disk(error),
+    })
 }

@@ -4,6 +4,7 @@ use super::{DESCRIPTION, Description, FORMAT, INCARNATION};
 use crate::cert::keys::{Keys, Secrets};
 use crate::log::checkpoint::checkpoint_round;
 use crate::log::journal::segment_round;
+use crate::log::replay::VERSION;
 use crate::node::{KEYS, ROOT_KEY};
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -87,11 +88,13 @@ pub fn take(folder: &Path, keys: bool, output: impl Write) -> Result<Taken, Back
         None
     };
     let counted = read(folder, INCARNATION)?.unwrap_or_default();
+    let written_by = read(folder, VERSION)?.map(|text| String::from_utf8_lossy(&text).into_owned());
     let mut files: Vec<String> = parts.iter().map(|part| part.name.clone()).collect();
     files.extend(secret.is_some().then(|| KEYS.to_owned()));
     let description = Description {
         format: FORMAT,
         node: env!("CARGO_PKG_VERSION").to_owned(),
+        written_by,
         root_key: hex::encode(&root_key),
         incarnation: String::from_utf8_lossy(&counted).trim().parse().unwrap_or(0),
         files,

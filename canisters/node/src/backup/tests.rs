@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
+use crate::log::disk::{Folder, write_atomically};
+use crate::log::frame::{SEGMENT_HEADER, SegmentHeader};
 use crate::{Config, Node};
 use candid::{CandidType, Decode, Encode, Principal};
 use ic_agent::Agent;
@@ -215,6 +217,64 @@ async fn a_folder_that_is_replaced_is_kept_beside_and_its_incarnation_counts_too
     start(&data).await.shutdown().await.unwrap();
 }
 
+#[tokio::test]
+async fn a_backup_of_another_network_takes_the_place_of_nothing() {
+    let (bytes, _original) = backup(true).await;
+    let outside = tempfile::tempdir().unwrap();
+    let data = outside.path().join("node");
+    start(&data).await.shutdown().await.unwrap();
+    let (there, within) = (names(outside.path()), names(&data));
+    let refused = replace(&data, 0, bytes.as_slice()).unwrap_err();
+    assert!(matches!(refused, RestoreError::OtherNetwork { .. }), "{refused}");
+    assert!(refused.to_string().contains("of another network"), "{refused}");
+    assert_eq!((names(outside.path()), names(&data)), (there, within));
+    start(&data).await.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_start_from_a_backup_with_a_log_of_another_version_names_that_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = start(folder.path()).await;
+    make(&agent(&node), 1).await;
+    let mut bytes = Vec::new();
+    take(folder.path(), true, &mut bytes).unwrap();
+    node.shutdown().await.unwrap();
+    let there = tempfile::tempdir().unwrap();
+    restore(there.path(), 0, bytes.as_slice()).unwrap();
+    let written_by = std::fs::read_to_string(folder.path().join("version")).unwrap();
+    assert!(written_by.contains(std::env::consts::ARCH), "{written_by}");
+    assert_eq!(
+        std::fs::read_to_string(there.path().join("version")).unwrap(),
+        written_by
+    );
+    // as if another version had written it
+    std::fs::write(there.path().join("version"), "dcanary-node 9.9.9 (its semantics)").unwrap();
+    let log = names(there.path())
+        .into_iter()
+        .find(|name| name.starts_with("log-"))
+        .unwrap();
+    let disk = Folder::open(there.path()).unwrap().unwrap();
+    let mut bytes = read_all(&disk, &log).unwrap().unwrap();
+    let other = SegmentHeader {
+        fingerprint: [9; 32],
+        ..SegmentHeader::decode(&bytes).unwrap()
+    };
+    bytes[..SEGMENT_HEADER].copy_from_slice(&other.encode());
+    write_atomically(&disk, &log, &bytes).unwrap();
+    drop(disk);
+    let refused = Node::start(Config::durable(there.path())).await.unwrap_err();
+    let mut said = refused.to_string();
+    let mut cause = std::error::Error::source(&refused);
+    while let Some(error) = cause {
+        said += &format!(": {error}");
+        cause = error.source();
+    }
+    assert!(
+        said.contains("written by dcanary-node 9.9.9 (its semantics)"),
+        "{said}"
+    );
+}
+
 /// Names in a folder but its lock.
 fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(folder)
@@ -234,7 +294,7 @@ async fn a_backup_that_ends_early_is_refused_and_leaves_nothing() {
         if let Ok(restored) = restore(there.path(), 0, &bytes[..len]) {
             // only the padding behind the last file is missing
             assert!(
-                names(there.path()).len() == restored.files + 2,
+                names(there.path()).len() == restored.files + 3,
                 "{len} of {}",
                 bytes.len()
             );
@@ -265,6 +325,7 @@ fn nothing_is_written_but_files_of_a_node_that_the_description_names() {
         format: FORMAT,
         node: String::new(),
         root_key: String::new(),
+        written_by: None,
         incarnation: 0,
         files: files.iter().map(|name| (*name).to_owned()).collect(),
     };
