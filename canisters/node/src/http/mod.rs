@@ -37,7 +37,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use tower_http::cors::CorsLayer;
 
-/// Largest body. Mainnet takes 2 MiB of ingress; until modules can be installed in chunks this leaves room for them.
+/// Largest body. Mainnet takes 2 MiB of ingress; this leaves room for the ledger's module, which its operator installs by one call.
 const MAX_BODY: usize = 4 << 20;
 
 /// What the handlers share.

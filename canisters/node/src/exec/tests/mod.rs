@@ -19,6 +19,7 @@ mod memory;
 mod messages;
 mod modules;
 mod named;
+mod prices;
 mod printed;
 mod quota;
 mod random;
