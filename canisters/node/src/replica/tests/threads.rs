@@ -101,6 +101,30 @@ async fn calls_that_wait_for_a_slow_disk_take_a_bounded_number_of_bytes_and_all_
 }
 
 #[tokio::test]
+async fn calls_that_come_while_the_disk_syncs_share_the_next_sync() {
+    let rig = Rig::new(12);
+    let replica = started(rig.recover().unwrap());
+    let submit = |number| {
+        let call = rig::message(number, rig::canister(), "inc", vec![]);
+        replica.submit(call, None).unwrap()
+    };
+    // so that a segment is open
+    submit(0).await.unwrap().unwrap();
+    rig.disk.hold_syncs();
+    let mut taken = vec![submit(1)];
+    rig.disk.wait_for_sync();
+    let before = rig.disk.operations();
+    taken.extend((2..200).map(submit));
+    rig.disk.release_syncs();
+    for answer in taken {
+        answer.await.unwrap().unwrap();
+    }
+    // the sync of the first, and a write and a sync for all others together
+    assert_eq!(rig.disk.operations() - before, 3);
+    replica.stop();
+}
+
+#[tokio::test]
 async fn every_batch_has_a_seed_of_its_own() {
     let keys = Arc::new(Keys::generate().unwrap());
     let mut seeds = std::collections::BTreeSet::from([[0; 32]]);
