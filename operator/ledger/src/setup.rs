@@ -111,11 +111,7 @@ pub async fn install(setup: Setup) -> Result<Installed, LedgerError> {
     }
     installer.client.ready().await?;
     installer.was_opened_by_us().await?;
-    if let Some(incarnation) = installer.tell_restored().await? {
-        done.push(format!(
-            "recorded that the node was restored: incarnation {incarnation}"
-        ));
-    }
+    done.extend(installer.client.tell_restored().await?);
     for grant in grants {
         if installer.client.grant_operator(&grant).await? {
             done.push(format!(
@@ -186,21 +182,6 @@ impl Installer {
         Ok(())
     }
 
-    /// A node that goes on from a backup forgot what came after it. The journal says so before anything else is recorded. The
-    /// incarnation when there was something to say.
-    async fn tell_restored(&self) -> Result<Option<u64>, LedgerError> {
-        let (node, mut told) = (self.client.restored().await?, None);
-        let mut recorded = self.client.stats().await?.incarnation;
-        for _ in 0..MAX_RESTORED {
-            if recorded >= node {
-                break;
-            }
-            recorded = self.client.record_restored().await?.incarnation;
-            told = Some(recorded);
-        }
-        Ok(told)
-    }
-
     fn not_ours(&self, reason: String) -> LedgerError {
         LedgerError::NotOurs {
             ledger: self.ledger,
@@ -232,6 +213,24 @@ impl Installer {
 }
 
 impl IcLedger {
+    /// A node that goes on from a backup forgot what came after it. The journal says so before anything else is recorded. What was done, when
+    /// there was something to say.
+    ///
+    /// # Errors
+    /// When the ledger does not answer, or the caller is no owner.
+    pub async fn tell_restored(&self) -> Result<Option<String>, LedgerError> {
+        let (node, mut told) = (self.restored().await?, None);
+        let mut recorded = self.stats().await?.incarnation;
+        for _ in 0..MAX_RESTORED {
+            if recorded >= node {
+                break;
+            }
+            recorded = self.record_restored().await?.incarnation;
+            told = Some(recorded);
+        }
+        Ok(told.map(|incarnation| format!("recorded that the node was restored: incarnation {incarnation}")))
+    }
+
     /// Grants the role `operator` unless the policy has it; the policy counts only as the head certifies it. Whether it was new.
     ///
     /// # Errors

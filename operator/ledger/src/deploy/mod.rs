@@ -188,6 +188,9 @@ pub async fn deploy(person: &Person, wanted: Wanted) -> Result<Deployed, DeployE
             owners: error::list(&owners),
         });
     }
+    if owners.contains(&client.caller()) {
+        done.extend(client.tell_restored().await?);
+    }
     for grant in &operators {
         if !owners.contains(&client.caller()) && !client.has_granted(grant).await? {
             return Err(not_owner(&client, &owners));
@@ -222,6 +225,9 @@ pub async fn upgrade(person: &Person, ledger: Principal, wasm: Vec<u8>) -> Resul
         done.push(format!("upgraded the ledger to {}", hex::encode(given)));
         verify(&client, person, &given).await?;
         client.ready().await?;
+    }
+    if owners(&client.proven_policy().await?).contains(&client.caller()) {
+        done.extend(client.tell_restored().await?);
     }
     report(&client, person, &given, done).await
 }

@@ -224,6 +224,42 @@ async fn an_upgrade_keeps_the_journal_and_only_a_controller_makes_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owner_who_deploys_or_upgrades_after_a_restore_says_so_in_the_journal_and_only_once() {
+    let mut world = World::new().await;
+    let owner = person(&world, &world.owner);
+    for (incarnation, upgrades) in [(1, false), (2, true)] {
+        let before = world.client(memory()).stats().await.unwrap().blocks;
+        world.stop().await;
+        world.restore_backup();
+        world.start().await;
+        let again = async || {
+            if upgrades {
+                upgrade(&owner, FIRST_CANISTER, wasm()).await.unwrap()
+            } else {
+                deploy(&owner, wanted(FIRST_CANISTER, vec![])).await.unwrap()
+            }
+        };
+        let said = format!("recorded that the node was restored: incarnation {incarnation}");
+        let done = again().await;
+        assert_eq!((done.done, done.blocks), (vec![said], before + 1));
+        let client = world.client(memory());
+        let head = client.head().await.unwrap();
+        let block = client.proven_block(before, &head).await.unwrap();
+        assert_eq!(
+            Body::of(&block).unwrap(),
+            Body::Ledger(LedgerEvent::Restored { incarnation })
+        );
+        assert_eq!(again().await.done, Vec::<String>::new());
+        // who controls it and does not own it says nothing, and is not refused for that
+        let bob = person(&world, &support::identity());
+        assert_eq!(
+            upgrade(&bob, FIRST_CANISTER, wasm()).await.unwrap().done,
+            Vec::<String>::new()
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_no_ledger_is_not_upgraded() {
     let world = World::bare().await;
     let ann = ann();
