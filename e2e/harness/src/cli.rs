@@ -22,18 +22,32 @@ pub fn program() -> PathBuf {
     )
 }
 
-// The trust file of whoever runs the tests is about other ledgers: what is configured for every call is nothing, and a test that believes
-// something says so by `--trust`.
+/// Where everything is that `dcanary` keeps for this process.
+fn home() -> PathBuf {
+    std::env::temp_dir().join(format!("dcanary-e2e-{}", std::process::id()))
+}
+
+/// Forgets what every call of [`dcanary`] so far has seen of ledgers.
+///
+/// # Errors
+/// When it cannot be removed.
+pub fn forget() -> Result<()> {
+    match std::fs::remove_dir_all(home()) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+// Trust file and memory of whoever runs the tests are about other ledgers: nothing is configured, and a test that believes something says so
+// by `--trust`.
 fn command(args: &[&str]) -> Command {
     let mut command = Command::new(program());
     command
         .args(args)
         .env("NO_COLOR", "1")
         .env_remove("DCANARY_TRUST")
-        .env(
-            "XDG_CONFIG_HOME",
-            std::env::temp_dir().join(format!("dcanary-e2e-{}-without-config", std::process::id())),
-        )
+        .env("XDG_CONFIG_HOME", home())
+        .env("XDG_STATE_HOME", home())
         // there is nobody to ask
         .stdin(Stdio::null());
     command

@@ -318,6 +318,18 @@ impl System {
             .context("no upload begins")?
     }
 
+    /// Waits until a part has no Pod any more, also none that ends.
+    ///
+    /// # Errors
+    /// When they do not go in time.
+    pub async fn gone(&self, component: &str) -> Result<()> {
+        for pod in self.pods_of(component).await? {
+            let gone = |found: Option<&Pod>| found.is_none();
+            within("the Pod is gone", await_condition(self.pods(), &pod, gone)).await?;
+        }
+        Ok(())
+    }
+
     /// Names of the Pods of a part (`operator`, `server`, `ledger`).
     ///
     /// # Errors

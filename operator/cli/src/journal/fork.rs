@@ -25,6 +25,14 @@ pub fn told(folder: Option<&Path>, ledger: Principal, fork: &ForkEvidence) -> St
     }
 }
 
+/// How a reader goes on with a ledger of which its owner says that an older state of it was restored on purpose.
+pub fn way_on(memory: &Path) -> String {
+    format!(
+        "If the owner has restored an older backup on purpose, remove {} to go on from what is there now",
+        memory.display()
+    )
+}
+
 /// Writes the evidence. The same fork is always the same file.
 fn keep(folder: &Path, ledger: Principal, fork: &ForkEvidence) -> std::io::Result<PathBuf> {
     let path = folder.join(name(ledger, fork));

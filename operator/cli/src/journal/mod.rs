@@ -40,13 +40,21 @@ pub struct Access {
     pub route: Route,
     /// Where the evidence of a fork is kept: beside the trust file.
     pub evidence: Option<PathBuf>,
+    /// The folder of the checkpoints, when they are kept.
+    pub memory: Option<PathBuf>,
 }
 
 impl Access {
     /// What an error says, and what was done about it: both certificates of a fork are kept.
     pub fn told(&self, error: &LedgerError) -> String {
         match error {
-            LedgerError::Forked(fork) => fork::told(self.evidence.as_deref(), self.ledger.id(), fork),
+            LedgerError::Forked(fork) => {
+                let said = fork::told(self.evidence.as_deref(), self.ledger.id(), fork);
+                match &self.memory {
+                    Some(folder) => format!("{said}. {}", fork::way_on(folder)),
+                    None => said,
+                }
+            }
             other => other.to_string(),
         }
     }
@@ -106,7 +114,8 @@ pub async fn access(
         Some(cluster) => cluster.route(&target.network).await?,
         None => Route::direct(target.network.clone()),
     };
-    let checkpoints: Arc<dyn CheckpointStore> = match checkpoint_folder(target, folders) {
+    let memory = checkpoint_folder(target, folders);
+    let checkpoints: Arc<dyn CheckpointStore> = match memory.clone() {
         Some(folder) => Arc::new(FileCheckpoints::new(folder)),
         None => Arc::new(MemoryCheckpoints::default()),
     };
@@ -125,6 +134,7 @@ pub async fn access(
         root_key: target.root_key.clone(),
         route,
         evidence: folders.evidence(trust_file),
+        memory,
     })
 }
 

@@ -1,11 +1,14 @@
 //! Bad input from the side of the ledger: an older node, another canister, swapped ConfigMaps. Each is refused or shown, by name.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, ensure};
 use dcanary_harness::{
     Cluster, Namespace, RunView,
-    cli::{dcanary, dcanary_remembering, said},
+    cli::{dcanary, dcanary_remembering, forget, said},
     fixtures::{LIMIT, run, stage},
     journal,
     ledger::{CONFIG, SECOND_CANISTER, Stolen},
@@ -209,10 +212,8 @@ async fn a_backup_of_the_working_node_is_restored_and_the_journal_says_so_before
         runs(&ns, "before").await?;
         ns.recorded("before").await?;
         let before = incarnation(&reader).await?;
-        let file = reader.folder.path().join("backup.tar");
+        let file = backup(&reader).await?;
         let file = file.to_str().context("path")?;
-        let backed = dcanary(&["ledger", "backup", "-o", file]).await?;
-        ensure!(backed.status.success(), "{}", said(&backed));
         let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(file)?.permissions());
         assert_eq!(mode & 0o777, 0o600);
         let asked = dcanary(&["ledger", "restore", file]).await?;
@@ -229,6 +230,66 @@ async fn a_backup_of_the_working_node_is_restored_and_the_journal_says_so_before
         Ok(())
     })
     .await
+}
+
+/// Takes a backup of the node that works.
+async fn backup(reader: &Reader) -> Result<PathBuf> {
+    let file = reader.folder.path().join("backup.tar");
+    let backed = dcanary(&["ledger", "backup", "-o", file.to_str().context("path")?]).await?;
+    ensure!(backed.status.success(), "{}", said(&backed));
+    Ok(file)
+}
+
+/// As `docs/ledger.md` says under "Going on from an older state".
+#[tokio::test]
+async fn after_an_older_backup_operator_and_readers_go_on_when_what_they_remember_is_put_away() -> Result<()>
+{
+    let (system, cluster) = (super::system().await?, Cluster::connect().await?);
+    let outcome = scenario("older-backup", |ns| async move {
+        let reader = Reader::pin(&ns).await?;
+        runs(&ns, "kept").await?;
+        ns.recorded("kept").await?;
+        let before = incarnation(&reader).await?;
+        let file = backup(&reader).await?;
+        runs(&ns, "lost").await?;
+        ns.recorded("lost").await?;
+        assert_eq!(reader.verify("lost").await?, (Some(0), BTreeMap::new()));
+        let file = file.to_str().context("path")?;
+        let restored = dcanary(&["ledger", "restore", file, "--yes"]).await?;
+        ensure!(restored.status.success(), "{}", said(&restored));
+        runs(&ns, "later").await?;
+        ns.run_until("later", LIMIT, |view| view.state("Recorded").1 == "LedgerForked")
+            .await?;
+        let (code, told) = reader.call(&["verify", "run", "kept"]).await?;
+        assert_eq!(code, Some(1), "{told}");
+        let memory = reader.folder.path().join("dcanary/checkpoints");
+        ensure!(
+            told.contains(&format!("remove {}", memory.display())),
+            "how to go on is not told: {told}"
+        );
+
+        system.operators(0).await?;
+        system.gone("operator").await?;
+        maps(&ns.cluster)
+            .delete("dcanary-checkpoint", &DeleteParams::default())
+            .await?;
+        system.operators(1).await?;
+        ns.recorded("later").await?;
+        std::fs::remove_dir_all(&memory)?;
+        forget()?;
+        for run in ["kept", "later"] {
+            assert_eq!(reader.verify(run).await?, (Some(0), BTreeMap::new()), "{run}");
+        }
+        assert_eq!(incarnation(&reader).await?, before + 1);
+        let (code, failed) = reader.verify("lost").await?;
+        assert_eq!(code, Some(1), "its records are gone: {failed:?}");
+        Ok(())
+    })
+    .await;
+    maps(&cluster)
+        .delete_collection(&DeleteParams::default(), &evidence())
+        .await?;
+    outcome
 }
 
 /// Puts the newest folder back where it is not in its place.
