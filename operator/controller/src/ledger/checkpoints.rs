@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use dcanary_ledger::{Checkpoint, CheckpointStore, checkpoint::CheckpointError};
+use dcanary_types::value::sha256;
 use ic_agent::export::Principal;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
@@ -12,19 +13,25 @@ use serde_json::json;
 
 use crate::config::Config;
 
-/// Keeps checkpoints in one ConfigMap, a key for each ledger.
+/// Keeps checkpoints in one ConfigMap, a key for each network and ledger: the first canister has the same id on every node.
 pub struct ConfigMapCheckpoints {
     api: Api<ConfigMap>,
     name: String,
+    network: String,
 }
 
 impl ConfigMapCheckpoints {
-    /// In the operator's namespace.
-    pub fn new(client: Client, config: &Config) -> Self {
+    /// In the operator's namespace, of the ledgers of the network with this root key.
+    pub fn new(client: Client, config: &Config, root_key: &[u8]) -> Self {
         Self {
             api: Api::namespaced(client, &config.namespace),
             name: format!("{}-checkpoint", config.installation),
+            network: hex::encode(&sha256(root_key)[..8]),
         }
+    }
+
+    fn key(&self, ledger: Principal) -> String {
+        format!("{}.{ledger}", self.network)
     }
 
     fn error(&self, verb: &'static str, reason: impl ToString) -> CheckpointError {
@@ -46,7 +53,7 @@ impl CheckpointStore for ConfigMapCheckpoints {
             .map_err(|error| self.error("read", error))?;
         let text = map
             .and_then(|map| map.data)
-            .and_then(|mut data| data.remove(&ledger.to_text()));
+            .and_then(|mut data| data.remove(&self.key(ledger)));
         text.map(|text| serde_json::from_str(&text).map_err(|error| self.error("read", error)))
             .transpose()
     }
@@ -57,9 +64,10 @@ impl CheckpointStore for ConfigMapCheckpoints {
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {"name": self.name, "labels": {"app.kubernetes.io/part-of": "dcanary"}},
-            "data": {ledger.to_text(): text},
+            "data": {self.key(ledger): text},
         });
-        let params = PatchParams::apply("dcanary-operator").force();
+        // an owner of its own for each network: what one applies takes nothing away that another has remembered
+        let params = PatchParams::apply(&format!("dcanary-operator-{}", self.network)).force();
         self.api
             .patch(&self.name, &params, &Patch::Apply(&map))
             .await
@@ -81,8 +89,37 @@ mod tests {
         testing::{Answer, ApiServer, config, provider},
     };
 
+    fn key_of_first(root_key: &[u8]) -> String {
+        format!("{}.{FIRST_CANISTER}", hex::encode(&sha256(root_key)[..8]))
+    }
+
+    #[tokio::test]
+    async fn what_is_remembered_of_a_network_is_not_taken_for_another_one_with_the_same_canister() {
+        let kept = Checkpoint {
+            ledger: FIRST_CANISTER.as_slice().to_vec(),
+            size: 7,
+            root: [9; 32],
+            time: 1,
+            certificate: vec![1],
+            hash_tree: vec![2],
+        };
+        let text = serde_json::to_string(&kept).unwrap();
+        let root_key = test_root_key();
+        let key = key_of_first(&root_key);
+        let api = ApiServer::start(move |_| {
+            Answer::ok(&json!({"metadata": {"name": "dcanary-checkpoint"}, "data": {&key: text}}))
+        });
+        provider();
+        let of = |root_key: &[u8]| ConfigMapCheckpoints::new(api.client(), &config(), root_key);
+        let (here, elsewhere) = (of(&root_key), of(b"another"));
+        assert_eq!(here.load(FIRST_CANISTER).await.unwrap(), Some(kept));
+        assert_eq!(elsewhere.load(FIRST_CANISTER).await.unwrap(), None);
+    }
+
     /// What a client says that finds this text as its checkpoint, and a network that nobody runs.
     async fn found(text: String) -> dcanary_ledger::LedgerError {
+        let root_key = test_root_key();
+        let kept = key_of_first(&root_key);
         let api = ApiServer::start(move |request| {
             assert!(
                 request.path.ends_with("/configmaps/dcanary-checkpoint"),
@@ -90,15 +127,15 @@ mod tests {
                 request.path
             );
             Answer::ok(&json!({
-                "metadata": {"name": "dcanary-checkpoint"}, "data": {FIRST_CANISTER.to_text(): text},
+                "metadata": {"name": "dcanary-checkpoint"}, "data": {&kept: text},
             }))
         });
         provider();
         let identity = key::parse(&key::generate().unwrap(), "a test").unwrap();
-        let store = Arc::new(ConfigMapCheckpoints::new(api.client(), &config()));
+        let store = Arc::new(ConfigMapCheckpoints::new(api.client(), &config(), &root_key));
         let config = IcLedgerConfig::new(
             "http://127.0.0.1:9",
-            test_root_key(),
+            root_key,
             FIRST_CANISTER,
             Arc::new(identity),
             store,

@@ -173,6 +173,7 @@ async fn set_up(ctx: &Context, url: &str) -> Result<IcLedger, SetupError> {
     let checkpoints = Arc::new(checkpoints::ConfigMapCheckpoints::new(
         ctx.client.clone(),
         &ctx.config,
+        &root_key,
     ));
     let config = IcLedgerConfig::new(url, root_key, ledger, identity, checkpoints);
     Ok(IcLedger::connect(owned(&ctx.config, config))?)
