@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use dcanary_core::observed::{Conflict, JournalSeen, Refusal, Sealing, Waiting};
-use dcanary_crds::PipelineRun;
+use dcanary_crds::{JournalStatus, PipelineRun};
 use dcanary_ledger::{Outbox, Outcome, RunKey};
 use jiff::Timestamp;
 use kube::runtime::reflector::Store;
@@ -17,6 +17,8 @@ use crate::context::Context;
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// Deletions come in crowds: one look for all of them.
 const CROWD: Duration = Duration::from_millis(200);
+/// Why nothing more of an object is recorded whose earlier records the ledger does not have any more.
+const LOST: &str = "RecordsMissing";
 /// How often the recorder is told which runs there still are.
 const FORGET: Duration = Duration::from_secs(60);
 
@@ -201,7 +203,45 @@ fn take(journal: &mut JournalSeen, outcome: Outcome) {
 /// recorder.
 async fn hand_back(ctx: &Context, runs: &Store<PipelineRun>, key: &RunKey, from: u64, to: u64) {
     if let Some(subject) = current(ctx, runs, &key.run) {
+        if let Some(message) = subject.journal().and_then(|journal| gone(journal, from)) {
+            lost(ctx, &key.run, message);
+        }
         hand_back_of(ctx, subject.as_ref(), key, from, to).await;
+    }
+}
+
+/// Why what the chain lacks, from this number on, comes from nowhere: the chain acknowledged it once, so that nobody kept it.
+fn gone(journal: &JournalStatus, from: u64) -> Option<String> {
+    let number = |n: i64| u64::try_from(n).unwrap_or(0);
+    let mut sealed = journal.sealed.iter();
+    let kept = sealed.any(|sealed| (number(sealed.first)..=number(sealed.last)).contains(&from));
+    let recorded = number(journal.recorded);
+    (from < recorded && !kept).then(|| {
+        format!(
+            "the ledger has {from} records of this object and had {recorded}: an older state of it was restored, or it is another ledger. \
+             Nothing more of this object can be recorded; one that is created anew under its name begins anew (docs/ledger.md, \
+             \"Going on from an older state\")"
+        )
+    })
+}
+
+/// The recorder asks again and again: people are told once.
+fn lost(ctx: &Context, uid: &str, message: String) {
+    let news = ctx.journal_of(uid, |journal| {
+        let known = |waiting: &Waiting| waiting.reason == LOST && waiting.message == message;
+        let news = !journal.waiting.as_ref().is_some_and(known);
+        if news {
+            journal.waiting = Some(Waiting {
+                since: Timestamp::now(),
+                reason: LOST.to_owned(),
+                message: message.clone(),
+            });
+        }
+        news
+    });
+    if news {
+        warn!(uid, message, "records are gone");
+        ctx.wake_subject(uid);
     }
 }
 

@@ -186,6 +186,28 @@ async fn a_swapped_config_map_of_sealed_records_is_named_and_nothing_of_it_is_re
 }
 
 #[tokio::test]
+async fn records_that_were_acknowledged_and_that_the_chain_has_no_more_are_told_with_a_way_on() {
+    let api = ApiServer::start(|_: &Asked| Answer::ok(&json!({"items": [], "metadata": {}})));
+    let mut run = run();
+    let status = run.status.as_mut().unwrap();
+    let journal = json!({
+        "next": 4, "recorded": 2, "block": 7,
+        "graph": BASE64_STANDARD.encode(b"graph"),
+        "pending": [pending(2, "c"), pending(3, "d")],
+    });
+    status.journal = serde_json::from_value(journal).unwrap();
+    // an older state of the chain, which does not have the run at all
+    let mut desk = Desk::open(&api, Arc::new(MemoryLedger::new()), &run);
+    desk.seen(|seen| seen.waiting.is_some()).await;
+    let condition = desk.recorded(&run);
+    assert_eq!(condition.reason, "RecordsMissing");
+    for said in ["has 0 records", "had 2", "created anew"] {
+        assert!(condition.message.contains(said), "{}", condition.message);
+    }
+    assert_eq!(desk.ledger.records(&RunKey::new("default", "local", "run-1")), []);
+}
+
+#[tokio::test]
 async fn a_record_with_the_number_and_other_content_of_one_on_the_chain_is_a_conflict_by_name() {
     let ledger = Arc::new(MemoryLedger::new());
     let key = RunKey::new("default", "local", "run-1");
