@@ -170,10 +170,11 @@ pub(crate) async fn main() -> anyhow::Result<()> {
     let node = Node::start(config.listen(arguments.listen))
         .await
         .context("the node does not start")?;
-    tracing::info!(url = node.url(), "serving");
     if let Some(file) = &arguments.ready_file {
         announce(file, &node).with_context(|| format!("cannot write {}", file.display()))?;
     }
+    // last, so that whoever reads it finds the file
+    tracing::info!(url = node.url(), "serving");
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
