@@ -2,8 +2,8 @@
 # The long loops: as `make test`, with more of everything. SOAK_BLOCKS (1,000,000) blocks in one journal, SOAK_CRASHES (100,000) crashes of the
 # node, SOAK_KILLS (1,000) kills of its program under load, SOAK_HISTORIES (512) random histories of deliveries for each of their laws, SOAK_CASES
 # (8,192) of runs, state machines and the node, which are shorter, FUZZ_SECONDS (60) for each fuzz target, SOAK_ROUNDS (3) rounds of the tests that
-# disturb the installation; with any of those, a canary under Argo CD and Flux themselves, and NetworkPolicies in force (a cluster of your own
-# has to enforce them).
+# disturb the installation; with any of those, a canary under Argo CD and Flux themselves, NetworkPolicies in force (a cluster of your own
+# has to enforce them), and on the local cluster a ledger of others.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 cd "$ROOT"
@@ -49,6 +49,9 @@ if [ "${SOAK_ROUNDS:-3}" -gt 0 ]; then
     soak "deliveries under Argo CD and Flux" run --test e2e -- --test-threads 2 --nocapture gitops_tools::
   fi
   soak "network policies in force" run --test e2e -- --nocapture enforced::
+  if [ "${CLUSTER:-local}" = local ]; then
+    soak "a ledger of others" run --test e2e -- --test-threads 1 --nocapture external::
+  fi
   for round in $(seq "${SOAK_ROUNDS:-3}"); do
     soak "outages, round $round" run --test e2e -- --test-threads 1 outages::
     # each kill in a story of its own

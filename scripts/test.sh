@@ -126,7 +126,7 @@ if [ "$what" != unit ]; then
     if [ -z "${DCANARY_GATEWAY:-}" ]; then out+=(delivery::); elif [ -z "${DCANARY_CONTOUR:-}" ]; then out+=(delivery::contour::); fi
     printf '== left out: %s\n' "${out[@]}"
   fi
-  if [ "$what" = delivery ]; then which=(delivery::); else which=(--skip failpoints:: --skip outages:: --skip rbac:: --skip gitops_tools:: --skip enforced::); fi
+  if [ "$what" = delivery ]; then which=(delivery::); else which=(--skip failpoints:: --skip outages:: --skip rbac:: --skip gitops_tools:: --skip enforced:: --skip external::); fi
   # Each test has a namespace of its own. Six at once on one machine, and deliveries measure requests
   patient e2e --test e2e -- --test-threads 6 "${out[@]/#/--skip=}" "${which[@]}"
 fi

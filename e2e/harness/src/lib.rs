@@ -19,6 +19,7 @@ pub mod delivery;
 pub mod evidence;
 pub mod example_app;
 pub mod exec;
+pub mod external;
 pub mod fixtures;
 pub mod follow;
 pub mod forward;
