@@ -85,6 +85,16 @@ pub struct Restored {
 /// # Errors
 /// When the folder is not empty or cannot be written, or the backup is none or not whole.
 pub fn restore(folder: &Path, incarnation: u64, input: impl Read) -> Result<Restored, RestoreError> {
+    restore_beside(folder, incarnation, None, input)
+}
+
+/// As [`restore`], for a backup that is to come in the place of data: their folder and root key, which the backup has to have.
+fn restore_beside(
+    folder: &Path,
+    incarnation: u64,
+    data: Option<(&Path, &[u8])>,
+    input: impl Read,
+) -> Result<Restored, RestoreError> {
     let failed = |source| RestoreError::Folder {
         folder: folder.to_owned(),
         source,
@@ -104,7 +114,7 @@ pub fn restore(folder: &Path, incarnation: u64, input: impl Read) -> Result<Rest
         });
     }
     let mut unpacked = Vec::new();
-    let result = unpack(&disk, &mut unpacked, incarnation, input).map_err(|error| match error {
+    let result = unpack(&disk, &mut unpacked, incarnation, data, input).map_err(|error| match error {
         Unpack::Disk(source) => failed(source),
         Unpack::Backup(error) => error,
     });
@@ -138,15 +148,9 @@ pub fn replace(
     let least = super::incarnation(&disk).map_err(failed)?.saturating_add(1);
     let here = read_all(&disk, ROOT_KEY).map_err(failed)?;
     let beside = beside(folder, "restoring").map_err(failed)?;
-    let restored = restore(&beside, incarnation.max(least), input);
+    let data = here.as_deref().map(|root_key| (folder, root_key));
+    let restored = restore_beside(&beside, incarnation.max(least), data, input);
     let swapped = restored.and_then(|restored| {
-        if let Some(here) = here.filter(|here| *here != restored.root_key) {
-            return Err(RestoreError::OtherNetwork {
-                folder: folder.to_owned(),
-                here: hex::encode(here),
-                backup: hex::encode(restored.root_key),
-            });
-        }
         let before = self::beside(folder, "before").map_err(failed)?;
         std::fs::rename(folder, &before).map_err(failed)?;
         if let Err(error) = std::fs::rename(&beside, folder) {
@@ -203,6 +207,7 @@ fn unpack(
     disk: &Folder,
     unpacked: &mut Vec<String>,
     incarnation: u64,
+    data: Option<(&Path, &[u8])>,
     input: impl Read,
 ) -> Result<Restored, Unpack> {
     let mut tar = tar::Archive::new(input);
@@ -214,6 +219,14 @@ fn unpack(
     let description = describe(first)?;
     let root_key =
         hex::decode(&description.root_key).map_err(|_| malformed("its root key is not hexadecimal"))?;
+    // before anything is unpacked, which may be more than there is room for
+    if let Some((folder, here)) = data.filter(|(_, here)| *here != root_key) {
+        return Err(Unpack::Backup(RestoreError::OtherNetwork {
+            folder: folder.to_owned(),
+            here: hex::encode(here),
+            backup: description.root_key,
+        }));
+    }
     let mut due: BTreeSet<&str> = description.files.iter().map(String::as_str).collect();
     if let Some(name) = due.iter().find(|name| !is_of_a_node(name)) {
         return Err(malformed(format!("it names `{name}`")));

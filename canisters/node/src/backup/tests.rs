@@ -263,12 +263,7 @@ async fn a_start_from_a_backup_with_a_log_of_another_version_names_that_version(
     write_atomically(&disk, &log, &bytes).unwrap();
     drop(disk);
     let refused = Node::start(Config::durable(there.path())).await.unwrap_err();
-    let mut said = refused.to_string();
-    let mut cause = std::error::Error::source(&refused);
-    while let Some(error) = cause {
-        said += &format!(": {error}");
-        cause = error.source();
-    }
+    let said = format!("{:#}", anyhow::Error::new(refused));
     assert!(
         said.contains("written by dcanary-node 9.9.9 (its semantics)"),
         "{said}"
