@@ -10,8 +10,14 @@ use std::{
 
 use async_trait::async_trait;
 use candid::Principal;
+use dcanary_types::value::sha256;
 pub use dcanary_verifier::checkpoint::Checkpoint;
 use thiserror::Error;
+
+/// A short name of a network for where checkpoints are kept: the first canister has the same id on every node.
+pub fn network_name(root_key: &[u8]) -> String {
+    hex::encode(&sha256(root_key)[..8])
+}
 
 /// Why a checkpoint could not be read or kept.
 #[derive(Debug, Error)]

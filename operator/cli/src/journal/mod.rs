@@ -14,8 +14,8 @@ use std::{
 
 use dcanary_ledger::{
     CheckpointStore, FileCheckpoints, IcLedger, IcLedgerConfig, LedgerError, MemoryCheckpoints,
+    checkpoint::network_name,
 };
-use dcanary_types::value::sha256;
 use dcanary_verifier::{Check, HeadError, Report, Status, TrustFile};
 use ic_agent::{export::Principal, identity::AnonymousIdentity};
 
@@ -140,8 +140,9 @@ pub async fn access(
 
 /// One folder for each root key: the same canister id lives on many networks.
 fn checkpoint_folder(target: &Target, folders: &Folders) -> Option<PathBuf> {
-    let network = hex::encode(&sha256(&target.root_key)[..8]);
-    folders.checkpoints().map(|folder| folder.join(network))
+    folders
+        .checkpoints()
+        .map(|folder| folder.join(network_name(&target.root_key)))
 }
 
 /// The check that an error of the ledger client fails; `None` when it only says that nothing could be checked.

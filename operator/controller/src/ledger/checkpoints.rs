@@ -1,8 +1,10 @@
 //! The operator's last verified head, in a ConfigMap: a restarted operator still notices a fork.
 
 use async_trait::async_trait;
-use dcanary_ledger::{Checkpoint, CheckpointStore, checkpoint::CheckpointError};
-use dcanary_types::value::sha256;
+use dcanary_ledger::{
+    Checkpoint, CheckpointStore,
+    checkpoint::{CheckpointError, network_name},
+};
 use ic_agent::export::Principal;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
@@ -26,7 +28,7 @@ impl ConfigMapCheckpoints {
         Self {
             api: Api::namespaced(client, &config.namespace),
             name: format!("{}-checkpoint", config.installation),
-            network: hex::encode(&sha256(root_key)[..8]),
+            network: network_name(root_key),
         }
     }
 
@@ -90,7 +92,7 @@ mod tests {
     };
 
     fn key_of_first(root_key: &[u8]) -> String {
-        format!("{}.{FIRST_CANISTER}", hex::encode(&sha256(root_key)[..8]))
+        format!("{}.{FIRST_CANISTER}", network_name(root_key))
     }
 
     #[tokio::test]
