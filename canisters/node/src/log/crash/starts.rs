@@ -116,35 +116,23 @@ fn a_checkpoint_that_cannot_be_synced_ends_the_start_and_one_that_finds_no_room_
     assert_eq!(up.checkpoints.round(), 0);
 }
 
-/// A start that writes one checkpoint and is killed so many operations after it began to.
-fn killed_at_a_checkpoint(disk: &FaultyDisk, operations: u64) {
-    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
-    let mut replayed = 0;
-    recover_when(&shared, executor(), &mut |_, _| {
-        replayed += 1;
-        if replayed == 3 {
-            disk.crash_after(operations);
-        }
-        replayed == 3
-    })
-    .unwrap_err();
-    disk.restart();
-}
-
 #[test]
 fn no_loss_of_power_keeps_a_checkpoint_without_the_one_that_it_is_the_difference_to() {
     let mut looked_at = 0;
     for (first, second) in (0..8).flat_map(|first| (0..8).map(move |second| (first, second))) {
         let disk = FaultyDisk::new(1);
         let before = logged(&disk);
-        killed_at_a_checkpoint(&disk, first);
+        // the first checkpoint is written when it is to be killed
+        start(&disk, KILLED, first).unwrap_err();
+        disk.restart();
         let has = |round: u64| disk.list().unwrap().contains(&format!("checkpoint-{round:016x}"));
         // killed after the name was given
-        if !has(3) {
+        if !has(KILLED) {
             continue;
         }
-        killed_at_a_checkpoint(&disk, second);
-        if !has(6) {
+        start(&disk, KILLED, second).unwrap_err();
+        disk.restart();
+        if !has(2 * KILLED) {
             continue;
         }
         for left in disk.losses() {
