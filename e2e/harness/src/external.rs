@@ -8,8 +8,9 @@ use dcanary_ledger::{
     key,
     transport::{self, Transport},
 };
+use ic_agent::Identity;
 use ic_management_canister_types::{CanisterSettings, UpdateSettingsArgs};
-use k8s_openapi::api::core::v1::{Node, Secret};
+use k8s_openapi::api::core::v1::Node;
 use kube::{Api, api::ListParams};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -22,6 +23,7 @@ use crate::{
     Cluster,
     cli::{dcanary, program, said},
     cluster::repository,
+    ledger::operator_key,
 };
 
 /// A node outside of the cluster, and the person who put a ledger on it and controls that alone.
@@ -69,7 +71,10 @@ impl External {
                 .context("the node did not start")?,
         )?;
         let text = |name: &str| ready[name].as_str().with_context(|| name.to_owned());
-        let operator = operator(cluster).await?;
+        let operator = operator_key(cluster)
+            .await?
+            .sender()
+            .map_err(anyhow::Error::msg)?;
         let deployed = dcanary(&[
             "ledger",
             "deploy",
@@ -107,6 +112,11 @@ impl External {
         )?)
     }
 
+    fn network(&self, value: &'static str) -> Result<&str> {
+        let external = &self.told["values"]["ledger"]["external"];
+        external[value].as_str().context(value)
+    }
+
     /// The chart's values for an installation that records there.
     pub fn values(&self) -> Value {
         let mut values = self.told["values"].clone();
@@ -122,9 +132,7 @@ impl External {
         let path = self.folder.path().join("trust.json").display().to_string();
         let pinned = dcanary(&["trust", "pin", "--yes", "--replace", "--trust", &path]).await?;
         ensure!(pinned.status.success(), "{}", said(&pinned));
-        let root_key = self.told["values"]["ledger"]["external"]["rootKey"]
-            .as_str()
-            .context("rootKey")?;
+        let root_key = self.network("rootKey")?;
         let file = std::fs::read_to_string(&path)?;
         ensure!(file.contains(root_key), "another network is pinned: {file}");
         Ok(path)
@@ -135,11 +143,10 @@ impl External {
     /// # Errors
     /// When the node refuses.
     pub async fn shared_with(&self, others: &[Principal]) -> Result<()> {
-        let external = &self.told["values"]["ledger"]["external"];
         let pem = std::fs::read_to_string(self.folder.path().join("me.pem"))?;
         let agent = transport::agent(
-            &Transport::new(external["url"].as_str().context("url")?),
-            &hex::decode(external["rootKey"].as_str().context("rootKey")?)?,
+            &Transport::new(self.network("url")?),
+            &hex::decode(self.network("rootKey")?)?,
             Arc::new(key::parse(&pem, "me.pem")?),
         )?;
         let arguments = UpdateSettingsArgs {
@@ -170,19 +177,6 @@ async fn address(cluster: &Cluster) -> Result<String> {
         .find(|address| address.type_ == "InternalIP")
         .map(|address| address.address)
         .context("no node has an address")
-}
-
-/// The principal of the operator's key.
-async fn operator(cluster: &Cluster) -> Result<Principal> {
-    let secrets: Api<Secret> = Api::namespaced(cluster.client.clone(), &cluster.operator_namespace);
-    let data = secrets
-        .get("dcanary-operator-key")
-        .await?
-        .data
-        .unwrap_or_default();
-    let pem = data.get("identity.pem").context("identity.pem")?;
-    let identity = key::parse(std::str::from_utf8(&pem.0)?, "the Secret")?;
-    ic_agent::Identity::sender(&identity).map_err(anyhow::Error::msg)
 }
 
 /// Upgrades the installation with the same chart and these values besides those that it has, and waits until it serves.

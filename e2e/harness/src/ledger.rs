@@ -7,6 +7,7 @@ use dcanary_ledger::{
     IcLedger, IcLedgerConfig, MemoryCheckpoints, key,
     setup::{FIRST_CANISTER, Setup, install},
 };
+use ic_agent::identity::BasicIdentity;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Api;
 
@@ -37,14 +38,7 @@ impl Stolen {
     /// When the Secret or the ConfigMap is not there.
     pub async fn take(cluster: &Cluster) -> Result<Self> {
         let namespace = &cluster.operator_namespace;
-        let secrets: Api<Secret> = Api::namespaced(cluster.client.clone(), namespace);
-        let secret = secrets
-            .get("dcanary-operator-key")
-            .await?
-            .data
-            .unwrap_or_default();
-        let pem = secret.get("identity.pem").context("identity.pem")?;
-        let identity = Arc::new(key::parse(std::str::from_utf8(&pem.0)?, "the Secret")?);
+        let identity = Arc::new(operator_key(cluster).await?);
         let maps: Api<ConfigMap> = Api::namespaced(cluster.client.clone(), namespace);
         let map = maps.get(CONFIG).await?.data.unwrap_or_default();
         let root_key = hex::decode(map.get("rootKey").context("rootKey")?)?;
@@ -82,4 +76,19 @@ impl Stolen {
         .await?;
         Ok(())
     }
+}
+
+/// The operator's key, out of its Secret.
+///
+/// # Errors
+/// When the Secret is not there or holds none.
+pub async fn operator_key(cluster: &Cluster) -> Result<BasicIdentity> {
+    let secrets: Api<Secret> = Api::namespaced(cluster.client.clone(), &cluster.operator_namespace);
+    let data = secrets
+        .get("dcanary-operator-key")
+        .await?
+        .data
+        .unwrap_or_default();
+    let pem = data.get("identity.pem").context("identity.pem")?;
+    Ok(key::parse(std::str::from_utf8(&pem.0)?, "the Secret")?)
 }

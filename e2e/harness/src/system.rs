@@ -250,8 +250,12 @@ impl System {
             })
         };
         within("none is wanted", await_condition(self.sets(), name, none_wanted)).await?;
+        self.no_pod(&pod).await
+    }
+
+    async fn no_pod(&self, name: &str) -> Result<()> {
         let gone = |found: Option<&Pod>| found.is_none();
-        within("the Pod is gone", await_condition(self.pods(), &pod, gone)).await
+        within("the Pod is gone", await_condition(self.pods(), name, gone)).await
     }
 
     /// Kills the only Pod of a stateful part at once, without a chance to end well. Returns when its successor is ready.
@@ -324,8 +328,7 @@ impl System {
     /// When they do not go in time.
     pub async fn gone(&self, component: &str) -> Result<()> {
         for pod in self.pods_of(component).await? {
-            let gone = |found: Option<&Pod>| found.is_none();
-            within("the Pod is gone", await_condition(self.pods(), &pod, gone)).await?;
+            self.no_pod(&pod).await?;
         }
         Ok(())
     }
