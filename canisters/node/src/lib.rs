@@ -2,7 +2,7 @@
 //! unmodified clients verify, and a state that survives crashes.
 //!
 //! ```text
-//! http ─▶ wire, auth ─▶ replica: order ─▶ log (sync) ─▶ exec (wasm, sysapi, mgmt) ─▶ state ─▶ cert ─▶ http
+//! http ─▶ wire, auth ─▶ replica: order ─▶ log ─▶ exec (wasm, sysapi, mgmt) ─▶ state ─▶ cert; synced ─▶ http
 //! ```
 //!
 //! ```no_run

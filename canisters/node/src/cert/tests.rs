@@ -7,7 +7,8 @@ use super::remote::{local, remote};
 use super::signer::{SignError, Signer};
 use super::topology::{FIRST_CANISTER, in_range};
 use super::tree::Wanted;
-use super::view::Views;
+use super::view::{View, Views};
+use crate::log::journal::Synced;
 use crate::state::State;
 use crate::state::canister::Canister;
 use crate::state::request::{Outcome, Record};
@@ -190,6 +191,28 @@ fn an_idle_node_signs_again_only_when_the_signature_is_old() {
     verify(&first.request_certificate(&[1; 32]), keys.root.der()).unwrap();
 }
 
+/// Shows a state as soon as it is signed.
+fn publish(views: &Views, state: State) -> Result<Arc<View>, SignError> {
+    views.show(views.prepare(state)?, Synced::nothing_is_kept())
+}
+
+#[test]
+fn certified_time_does_not_go_back_when_readers_were_shown_a_later_one_between_the_signature_and_the_sync() {
+    let (keys, views) = views();
+    let state = State {
+        round: 2,
+        time: NOW + 1,
+        ..views.latest().state.clone()
+    };
+    let signed = views.prepare(state).unwrap();
+    assert_eq!(views.latest().state.round, 1, "nobody sees what is only signed");
+    let read = views.fresh(NOW + 5 * SECOND).unwrap();
+    assert_eq!((read.state.round, read.time), (1, NOW + 5 * SECOND));
+    let shown = views.show(signed, Synced::nothing_is_kept()).unwrap();
+    assert_eq!((shown.state.round, shown.time), (2, NOW + 5 * SECOND));
+    verify(&shown.request_certificate(&[3; 32]), keys.root.der()).unwrap();
+}
+
 #[test]
 fn certified_time_never_goes_back() {
     let (_, views) = views();
@@ -199,7 +222,7 @@ fn certified_time_never_goes_back() {
         time: NOW + 1,
         ..views.latest().state.clone()
     };
-    assert_eq!(views.publish(state).unwrap().time, NOW + 5 * SECOND);
+    assert_eq!(publish(&views, state).unwrap().time, NOW + 5 * SECOND);
 }
 
 #[test]
@@ -224,12 +247,12 @@ fn what_cannot_be_signed_is_not_shown_and_what_was_signed_is_until_it_is_old() {
     };
     away.store(true, Ordering::Relaxed);
     let refused = SignError("it is away".to_owned());
-    assert_eq!(views.publish(next.clone()).unwrap_err(), refused);
+    assert_eq!(publish(&views, next.clone()).unwrap_err(), refused);
     assert_eq!(views.latest().state.round, 1);
     assert_eq!(views.fresh(NOW).unwrap().state.round, 1);
     assert_eq!(views.fresh(NOW + 5 * SECOND).unwrap_err(), refused);
     away.store(false, Ordering::Relaxed);
-    assert_eq!(views.publish(next).unwrap().state.round, 2);
+    assert_eq!(publish(&views, next).unwrap().state.round, 2);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What readers see: a synced state and the signature under it.
 //!
-//! A [`View`] is made only from states whose batches are synced, so nothing that reads one can show more. It is replaced
-//! as a whole; whoever holds one keeps seeing the same state.
+//! Readers get a [`View`] only of states whose batches are synced, so nothing that reads one can show more: [`Views::show`] asks for
+//! [`Synced`], which the journal gives. It is replaced as a whole; whoever holds one keeps seeing the same state.
 
 use super::certificate;
 use super::keys::Keys;
@@ -10,6 +10,7 @@ use super::topology;
 use super::tree::{Tree, Wanted};
 use super::trie::{Hash, Subtree, Trie};
 use crate::faults::{Fault, broken};
+use crate::log::journal::Synced;
 use crate::state::State;
 use crate::state::canister::Canister;
 use crate::state::request::Record;
@@ -125,6 +126,11 @@ impl View {
     }
 }
 
+/// A view that nobody has seen yet.
+#[derive(Debug)]
+#[must_use]
+pub struct Unshown(View);
+
 /// Makes views and holds the current one.
 #[derive(Debug)]
 pub struct Views {
@@ -134,7 +140,7 @@ pub struct Views {
     current: RwLock<Arc<View>>,
     /// The latest time that somebody was shown.
     certified: AtomicU64,
-    /// Held while the next view is made.
+    /// Held while the current one is replaced.
     making: Mutex<()>,
 }
 
@@ -191,33 +197,50 @@ impl Views {
         if now < view.time.saturating_add(FRESH) {
             return Ok(view);
         }
-        self.replace(view.state.clone(), now, &view)
+        Ok(self.replace(self.sign(view.state.clone(), now, &view)?))
     }
 
-    /// Shows a state. Its batch must be synced.
+    /// Signs a state, to be shown once its batch is synced.
     ///
     /// # Errors
-    /// When it cannot be signed; then readers go on to see the state before.
-    pub fn publish(&self, state: State) -> Result<Arc<View>, SignError> {
+    /// When it cannot be signed.
+    pub fn prepare(&self, state: State) -> Result<Unshown, SignError> {
+        let old = self.latest();
+        let time = state.time.max(old.time);
+        self.sign(state, time, &old).map(Unshown)
+    }
+
+    /// Shows a state whose batch is synced.
+    ///
+    /// # Errors
+    /// When readers were shown a later time since it was prepared, and it cannot be signed again; then they go on to see the state before.
+    pub fn show(&self, view: Unshown, _batch: Synced) -> Result<Arc<View>, SignError> {
         let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let Unshown(mut view) = view;
         let old = self.latest();
         #[cfg(feature = "faults")]
         crate::faults::kept::shown(&old);
-        let time = state.time.max(old.time);
-        let view = self.replace(state, time, &old)?;
+        if view.time < old.time {
+            view = self.sign(view.state, old.time, &old)?;
+        }
+        let view = self.replace(view);
         self.certified.fetch_max(view.time, Ordering::SeqCst);
         Ok(view)
     }
 
-    fn replace(&self, state: State, time: u64, old: &View) -> Result<Arc<View>, SignError> {
+    fn sign(&self, state: State, time: u64, old: &View) -> Result<View, SignError> {
         let delegation = if time > old.delegation.time.saturating_add(DELEGATION_AGE) {
             delegate(&self.keys, time)?
         } else {
             old.delegation.clone()
         };
-        let view = Arc::new(sign(&self.keys, &self.fixed, state, time, delegation)?);
+        sign(&self.keys, &self.fixed, state, time, delegation)
+    }
+
+    fn replace(&self, view: View) -> Arc<View> {
+        let view = Arc::new(view);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = view.clone();
-        Ok(view)
+        view
     }
 }
 

@@ -1,8 +1,8 @@
 //! The write side of the log.
 //!
-//! [`Journal::append`] returns after the record is synced. There are three ways in which it fails, and they must not be
-//! mixed up: the disk is full (nothing was accepted, the record is undone, the node goes on), or anything else, above all
-//! a failed sync, after which nobody knows what is on the disk: the journal is broken and the process must end.
+//! A record is written, and then synced. There are two ways in which that fails, and they must not be mixed up: the disk is full (nothing was
+//! accepted, the record is undone, the node goes on), which only writing says; or anything else, above all a failed sync, after which nobody
+//! knows what is on the disk: the journal is broken and the process must end. So whoever has a written record gets it synced, or ends.
 
 use super::codec::Entry;
 use super::disk::{Disk, DiskFile};
@@ -33,7 +33,21 @@ pub struct Journal {
     disk: Arc<dyn Disk>,
     fingerprint: Hash,
     segment: Option<Segment>,
+    /// Whether a record is written and not synced.
+    pending: bool,
     broken: bool,
+}
+
+/// What [`Journal::sync`] gives: everything that was written before is there to stay. Who asks for it cannot show more.
+#[derive(Debug)]
+#[must_use]
+pub struct Synced(());
+
+impl Synced {
+    /// That of a node that keeps nothing, and so loses nothing that was shown.
+    pub fn nothing_is_kept() -> Self {
+        Self(())
+    }
 }
 
 #[derive(Debug)]
@@ -72,11 +86,12 @@ impl Journal {
             disk,
             fingerprint,
             segment: None,
+            pending: false,
             broken: false,
         }
     }
 
-    /// Bytes in the current segment.
+    /// Bytes in the current segment, with what is not synced yet.
     pub fn segment_len(&self) -> u64 {
         self.segment.as_ref().map_or(0, |segment| segment.len)
     }
@@ -87,16 +102,50 @@ impl Journal {
     }
 
     /// Writes a record and syncs it.
+    #[cfg(test)]
     pub fn append(&mut self, entry: &Entry) -> Result<(), AppendError> {
+        self.write(entry)?;
+        self.sync().map(drop)
+    }
+
+    /// Writes a record, which has to be synced before the next one is written: a crash damages at most the last record because of that.
+    pub fn write(&mut self, entry: &Entry) -> Result<(), AppendError> {
+        self.unless_broken(|journal| {
+            if journal.pending {
+                let error = io::Error::other("the record before is not synced");
+                return Err(AppendError::Broken(error));
+            }
+            journal.try_write(entry)?;
+            journal.pending = true;
+            Ok(())
+        })
+    }
+
+    /// Syncs what was written.
+    pub fn sync(&mut self) -> Result<Synced, AppendError> {
+        self.unless_broken(|journal| {
+            if let Some(segment) = &mut journal.segment {
+                // Whatever sync says, "full" included, the data may be lost while the file seems whole: never try again.
+                segment.file.sync().map_err(AppendError::Broken)?;
+            }
+            journal.pending = false;
+            Ok(Synced(()))
+        })
+    }
+
+    fn unless_broken<T>(
+        &mut self,
+        action: impl FnOnce(&mut Self) -> Result<T, AppendError>,
+    ) -> Result<T, AppendError> {
         if self.broken {
             return Err(AppendError::Broken(io::Error::other("an earlier write failed")));
         }
-        let result = self.try_append(entry);
+        let result = action(self);
         self.broken |= matches!(result, Err(AppendError::Broken(_)));
         result
     }
 
-    fn try_append(&mut self, entry: &Entry) -> Result<(), AppendError> {
+    fn try_write(&mut self, entry: &Entry) -> Result<(), AppendError> {
         let mut segment = match self.segment.take() {
             Some(segment) => segment,
             None => self.begin(entry.batch.round)?,
@@ -116,8 +165,6 @@ impl Journal {
             self.segment = Some(segment);
             return Err(AppendError::Full(error));
         }
-        // Whatever sync says, "full" included, the data may be lost while the file seems whole: never try again.
-        segment.file.sync().map_err(AppendError::Broken)?;
         segment.len += frame.len() as u64;
         self.segment = Some(segment);
         Ok(())
@@ -213,6 +260,17 @@ mod tests {
             failing(&self.folder)?;
             self.disk.sync_dir()
         }
+    }
+
+    #[test]
+    fn no_record_is_written_behind_one_that_is_not_synced() {
+        let disk = FaultyDisk::new(1);
+        let mut journal = Journal::new(Arc::new(disk.clone()), [0; 32]);
+        journal.write(&entry(1, vec![])).unwrap();
+        let operations = disk.operations();
+        let refused = journal.write(&entry(2, vec![])).unwrap_err();
+        assert!(matches!(refused, AppendError::Broken(_)), "{refused}");
+        assert_eq!(disk.operations(), operations);
     }
 
     #[test]

@@ -35,11 +35,11 @@ impl Checkpointer {
         let _ = self.states.try_send(state);
     }
 
-    /// Writes the last checkpoint, so that nothing is left to replay.
-    pub fn finish(self, state: &State) {
+    /// Waits for the checkpoint that is being written, and writes the last one, so that nothing is left to replay; none without a state.
+    pub fn finish(self, state: Option<&State>) {
         drop(self.states);
         // A panic has been reported by the thread itself.
-        if let Ok(mut checkpoints) = self.thread.join() {
+        if let (Ok(mut checkpoints), Some(state)) = (self.thread.join(), state) {
             write(&mut checkpoints, state, &self.failure);
         }
     }

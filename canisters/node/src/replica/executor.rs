@@ -1,9 +1,9 @@
-//! Applies synced batches, shows the result, wakes who waits.
+//! Applies batches while they are synced, then shows the result and wakes who waits.
 
 use super::checkpointer::Checkpointer;
 use super::inbox::Inbox;
 use super::metrics::Metrics;
-use super::{Failure, Ordered, Waiting};
+use super::{Failure, Logged, Ordered, Waiting};
 use crate::cert::view::{View, Views};
 use crate::exec::batch::Ingress;
 use crate::exec::machine::Machine;
@@ -12,6 +12,9 @@ use crate::wire::hash::Hash;
 use std::collections::BTreeMap;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// The node cannot go on; its [`Failure`] says why.
+struct Broken;
 
 pub struct Worker {
     pub machine: Machine,
@@ -44,38 +47,55 @@ impl Worker {
         if let Some(checkpointer) = checkpointer.as_ref().filter(|_| replayed) {
             checkpointer.offer(self.machine.state().clone());
         }
-        while let Ok(Ordered {
-            batch,
-            waiting,
-            checkpoint,
-        }) = self.batches.recv()
-        {
+        let ended = self.work(checkpointer.as_ref());
+        if let Some(checkpointer) = checkpointer {
+            let last = self.views.latest();
+            checkpointer.finish(ended.is_ok().then_some(&last.state));
+        }
+    }
+
+    /// Works until there are no more batches, or until the node cannot go on.
+    fn work(&mut self, checkpointer: Option<&Checkpointer>) -> Result<(), Broken> {
+        while let Ok(ordered) = self.batches.recv() {
+            let Ordered {
+                batch,
+                waiting,
+                logged,
+            } = ordered;
             self.machine.apply(&batch);
             if let Some(why) = self.machine.executor.engine.broken() {
-                // Nothing of it is shown; the next start executes the batch again.
-                return self.failure.set(why);
+                // Nothing of it is shown; the next start executes the batch again, if it is synced.
+                return Err(self.fail(why));
             }
-            self.metrics.batch(batch.messages.len());
             let state = self.machine.state();
+            // If it cannot be signed, the next start executes it again too.
+            let view = self
+                .views
+                .prepare(state.clone())
+                .map_err(|error| self.fail(&error.to_string()))?;
             if checkpointer.is_some() {
                 *self.checked.lock().unwrap_or_else(PoisonError::into_inner) =
                     Some((state.round, state.root()));
             }
-            let view = match self.views.publish(state.clone()) {
-                Ok(view) => view,
-                // It is synced, and the next start executes it again.
-                Err(error) => return self.failure.set(&error.to_string()),
-            };
+            // Without it the orderer has said why. What was executed is shown to nobody and kept nowhere.
+            let Logged { synced, checkpoint } = logged.recv().map_err(|_| Broken)?;
+            let view = self
+                .views
+                .show(view, synced)
+                .map_err(|error| self.fail(&error.to_string()))?;
+            self.metrics.batch(batch.messages.len());
             self.inbox.report(self.machine.agenda());
             self.wake(&batch.messages, waiting, &view);
-            let state = self.machine.state();
-            if let Some(checkpointer) = checkpointer.as_ref().filter(|_| checkpoint) {
-                checkpointer.offer(state.clone());
+            if let Some(checkpointer) = checkpointer.filter(|_| checkpoint) {
+                checkpointer.offer(view.state.clone());
             }
         }
-        if let Some(checkpointer) = checkpointer {
-            checkpointer.finish(self.machine.state());
-        }
+        Ok(())
+    }
+
+    fn fail(&self, why: &str) -> Broken {
+        self.failure.set(why);
+        Broken
     }
 }
 

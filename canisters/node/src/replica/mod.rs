@@ -1,13 +1,13 @@
 //! The running replica: threads around the deterministic core. Clock, disk and waiting clients live here.
 //!
 //! ```text
-//! HTTP ─▶ inbox ─▶ orderer: batch, time, log, sync ─▶ executor: apply, sign, publish, wake clients
-//!           ▲                                            │ └─▶ checkpointer (after a full log segment, and at the end)
-//!           └── what is left to do, timers ──────────────┘
+//! HTTP ─▶ inbox ─▶ orderer: batch, time, log ─▶ executor: apply, sign; when it is synced: publish, wake clients
+//!           ▲               └▶ sync ─────────────┘▲   │ └─▶ checkpointer (after a full log segment, and at the end)
+//!           └── what is left to do, timers ───────────┘
 //! queries, inspections, modules to compile ─▶ a pool for each ─▶ a snapshot of the published state
 //! ```
 //!
-//! The orderer writes the next batch while the executor works on the one before, so a sync and an execution overlap.
+//! A batch is executed and signed while it is synced, and the orderer writes the next one while the executor still works on it.
 
 mod checkpointer;
 pub mod clock;
@@ -25,7 +25,7 @@ use crate::exec::batch::{Batch, Ingress, Permissions};
 use crate::exec::call::Executor;
 use crate::exec::machine::Machine;
 use crate::log::checkpoint::Checkpoints;
-use crate::log::journal::Journal;
+use crate::log::journal::{Journal, Synced};
 use crate::wasm::ahead;
 use crate::wasm::engine::{Compiled, THREAD_STACK};
 use crate::wire::hash::Hash;
@@ -35,6 +35,7 @@ use metrics::Metrics;
 use pool::Pool;
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use thiserror::Error;
@@ -111,12 +112,20 @@ struct Pending {
     waiting: Waiting,
 }
 
-/// A synced batch.
+/// A batch that is written and may be executed.
 #[derive(Debug)]
 struct Ordered {
     batch: Batch,
     /// Who waits, by the place of the message.
     waiting: Vec<Waiting>,
+    /// Gets one when the batch may be shown, and none when it never may.
+    logged: Receiver<Logged>,
+}
+
+/// A batch that may be shown.
+#[derive(Debug)]
+struct Logged {
+    synced: Synced,
     /// Whether the log segment ended with it.
     checkpoint: bool,
 }
@@ -241,7 +250,7 @@ pub struct Replica {
     inbox: Inbox,
     /// Bytes that may still come into the inbox.
     room: Arc<Semaphore>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// What the node's configuration says about batches.
@@ -326,8 +335,8 @@ impl Replica {
             failure: failure.clone(),
             metrics: metrics.clone(),
         };
-        start("orderer", &failure, move || orderer.run())?;
-        let thread = start("executor", &failure, move || worker.run())?;
+        let orderer = start("orderer", &failure, move || orderer.run())?;
+        let worker = start("executor", &failure, move || worker.run())?;
         Ok(Self {
             views,
             executor,
@@ -338,7 +347,7 @@ impl Replica {
             policy,
             inbox,
             room: Arc::new(Semaphore::new(INBOX_BYTES)),
-            thread: Mutex::new(Some(thread)),
+            threads: Mutex::new(vec![orderer, worker]),
         })
     }
 
@@ -374,8 +383,8 @@ impl Replica {
     /// calls between canisters that are under way, go on after the next start. Blocks.
     pub fn stop(&self) {
         self.inbox.close();
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
             // A panic has been reported by the thread itself.
             let _ = thread.join();
         }

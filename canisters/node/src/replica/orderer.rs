@@ -1,19 +1,19 @@
-//! Puts calls into batches and makes the batches durable.
+//! Puts calls into batches and makes the batches durable, while they are executed already.
 
 use super::clock::Clock;
 use super::inbox::{Orders, Work};
 use super::metrics::Metrics;
-use super::{Failure, Ordered, Pending, Policy, Refused, Waiting};
+use super::{Failure, Logged, Ordered, Pending, Policy, Refused, Waiting};
 use crate::cert::view::Views;
 use crate::exec::batch::{Batch, Ingress};
 use crate::log::codec::Entry;
-use crate::log::journal::{AppendError, Journal};
+use crate::log::journal::{AppendError, Journal, Synced};
 use crate::wire::hash::Hash;
 use rand::TryRngCore;
 use rand::rngs::OsRng;
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Most calls in a batch.
 const MAX_CALLS: usize = 1_000;
@@ -96,7 +96,7 @@ impl Orderer {
         }
     }
 
-    /// Makes a batch durable and hands it on. Whether the node can go on.
+    /// Hands a batch on and makes it durable. Whether the node can go on.
     fn order(&mut self, time: u64, messages: Vec<Ingress>, waiting: Vec<Waiting>) -> bool {
         let mut seed = Hash::default();
         if let Err(error) = OsRng.try_fill_bytes(&mut seed) {
@@ -113,8 +113,8 @@ impl Orderer {
             seed,
             messages,
         };
-        let (batch, checkpoint) = match self.log(batch) {
-            Ok(logged) => logged,
+        let (batch, took) = match self.write(batch) {
+            Ok(written) => written,
             Err(AppendError::Full(error)) => {
                 tracing::error!(%error, "the storage is full; calls are refused");
                 for one in waiting {
@@ -129,22 +129,30 @@ impl Orderer {
             }
         };
         (self.round, self.time) = (batch.round, batch.time);
+        let (shown, logged) = sync_channel(1);
         let ordered = Ordered {
             batch,
             waiting,
-            checkpoint,
+            logged,
         };
-        let handed = self.next.send(ordered).is_ok();
-        if !handed {
+        if self.next.send(ordered).is_err() {
             self.failure.set("the executor has ended");
+            return false;
         }
-        handed
+        match self.sync(took) {
+            // An executor that cannot go on has said why, and nothing more is written.
+            Ok(logged) => shown.send(logged).is_ok() && self.failure.get().is_none(),
+            Err(error) => {
+                self.failure.set(&describe(&error));
+                false
+            }
+        }
     }
 
-    /// Returns only when the batch is synced.
-    fn log(&mut self, batch: Batch) -> Result<(Batch, bool), AppendError> {
-        let Some((journal, segment_bytes)) = &mut self.journal else {
-            return Ok((batch, false));
+    /// Writes a batch. Returns it with the time that this took.
+    fn write(&mut self, batch: Batch) -> Result<(Batch, Duration), AppendError> {
+        let Some((journal, _)) = &mut self.journal else {
+            return Ok((batch, Duration::ZERO));
         };
         let semantics = std::array::from_fn(|at| self.semantics[at]);
         let checked = *self.checked.lock().unwrap_or_else(PoisonError::into_inner);
@@ -154,13 +162,27 @@ impl Orderer {
             batch,
         };
         let begun = Instant::now();
-        journal.append(&entry)?;
-        self.metrics.synced(begun.elapsed(), journal.segment_len());
-        let full = journal.segment_len() >= *segment_bytes;
-        if full {
+        journal.write(&entry)?;
+        Ok((entry.batch, begun.elapsed()))
+    }
+
+    /// Syncs the batch that was written.
+    fn sync(&mut self, writing: Duration) -> Result<Logged, AppendError> {
+        let Some((journal, segment_bytes)) = &mut self.journal else {
+            return Ok(Logged {
+                synced: Synced::nothing_is_kept(),
+                checkpoint: false,
+            });
+        };
+        let begun = Instant::now();
+        let synced = journal.sync()?;
+        self.metrics
+            .synced(writing + begun.elapsed(), journal.segment_len());
+        let checkpoint = journal.segment_len() >= *segment_bytes;
+        if checkpoint {
             journal.rotate();
         }
-        Ok((entry.batch, full))
+        Ok(Logged { synced, checkpoint })
     }
 }
 
