@@ -2,7 +2,7 @@
 //!
 //! Source: IC interface specification, "Overview of imports", and the functions of the crate ic0 1.2.0.
 
-/// Every function that a module may import.
+/// Every function that a module may import from `ic0`, in alphabetical order.
 pub const KNOWN: &[&str] = &[
     "accept_message",
     "call_cycles_add",

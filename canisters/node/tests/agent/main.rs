@@ -4,6 +4,7 @@
 mod bodies;
 mod browsers;
 mod calls;
+mod cdk;
 mod connections;
 mod delegated;
 mod durability;
