@@ -10,8 +10,9 @@ use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Ro
 use kube::{Api, api::ListParams};
 use serde_json::Value;
 
-/// API group, resource with subresource, verb.
-type Right = (String, String, String);
+/// API group, resource with subresource, verb, name of the one object where that is said. Uses have names for Secrets only: of everything else
+/// there are too many.
+type Right = (String, String, String, Option<String>);
 /// A right and the namespace that it is for; without one it is for all of them and for what is in none.
 type Scoped = (Option<String>, Right);
 
@@ -23,7 +24,11 @@ fn expand(rules: Option<Vec<PolicyRule>>) -> Vec<Right> {
         for group in rule.api_groups.iter().flatten() {
             for resource in rule.resources.iter().flatten() {
                 for verb in &rule.verbs {
-                    rights.push((group.clone(), resource.clone(), verb.clone()));
+                    let named = |name| (group.clone(), resource.clone(), verb.clone(), name);
+                    match rule.resource_names.as_deref().unwrap_or_default() {
+                        [] => rights.push(named(None)),
+                        names => rights.extend(names.iter().cloned().map(Some).map(named)),
+                    }
                 }
             }
         }
@@ -96,9 +101,10 @@ fn asked(account: &str, namespace: &str) -> Result<(BTreeSet<Scoped>, Vec<String
             }
             if !event["impersonatedUser"].is_null() {
                 // what is asked for as somebody else is theirs to be allowed or not
-                let right = ["", "serviceaccounts", "impersonate"].map(str::to_owned);
+                let [group, resource, verb] = ["", "serviceaccounts", "impersonate"].map(str::to_owned);
                 let whose = event["impersonatedUser"]["username"].as_str().unwrap_or("");
-                used.insert((whose.split(':').nth(2).map(str::to_owned), right.into()));
+                let place = whose.split(':').nth(2).map(str::to_owned);
+                used.insert((place, (group, resource, verb, None)));
                 continue;
             }
             let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
@@ -107,7 +113,17 @@ fn asked(account: &str, namespace: &str) -> Result<(BTreeSet<Scoped>, Vec<String
             if let Some(sub) = reference["subresource"].as_str() {
                 resource = format!("{resource}/{sub}");
             }
-            let right = (text(&reference["apiGroup"]), resource, text(&event["verb"]));
+            // what is made has no name yet when it is allowed
+            let verb = text(&event["verb"]);
+            let name = reference["name"]
+                .as_str()
+                .filter(|_| resource == "secrets" && verb != "create");
+            let right = (
+                text(&reference["apiGroup"]),
+                resource,
+                verb,
+                name.map(str::to_owned),
+            );
             if event["annotations"]["authorization.k8s.io/decision"] == "forbid" {
                 denied.push(format!("{right:?} at {}", text(&event["requestURI"])));
             }
@@ -117,23 +133,32 @@ fn asked(account: &str, namespace: &str) -> Result<(BTreeSet<Scoped>, Vec<String
     Ok((used, denied))
 }
 
-/// Rights that were not needed as they were granted: never used, used at home only though they are for every namespace, or granted twice.
+/// Whether a right allows a use.
+fn covers(right: &Right, wanted: &Right) -> bool {
+    (&right.0, &right.1, &right.2) == (&wanted.0, &wanted.1, &wanted.2)
+        && (right.3.is_none() || right.3 == wanted.3)
+}
+
+/// Rights that were not needed as they were granted: never used, used at home only though they are for every namespace, granted twice, or for
+/// every Secret.
 fn superfluous(granted: &BTreeSet<Scoped>, used: &BTreeSet<Scoped>, home: &str) -> Vec<String> {
     let mut wrong = Vec::new();
     for grant in granted {
         let (place, right) = grant;
         let uses: Vec<_> = used
             .iter()
-            .filter(|(_, used)| used == right)
+            .filter(|(_, used)| covers(right, used))
             .map(|(place, _)| place.as_deref())
             .collect();
         // the admission policies ask for this verb; it is no request of its own, so no audit log has it
         if right.2 == "requestfor" {
             continue;
         }
-        if place.is_some() && granted.contains(&(None, right.clone())) {
+        if right.1 == "secrets" && right.2 != "create" && right.3.is_none() {
+            wrong.push(format!("has {right:?} for every Secret and does not name them"));
+        } else if place.is_some() && granted.contains(&(None, right.clone())) {
             wrong.push(format!("has {right:?} in every namespace and in one"));
-        } else if uses.is_empty() || place.is_some() && !used.contains(grant) {
+        } else if uses.is_empty() || place.is_some() && !uses.contains(&place.as_deref()) {
             wrong.push(format!("never used {right:?}"));
         } else if place.is_none() && uses.iter().all(|place| *place == Some(home)) {
             wrong.push(format!(
@@ -146,8 +171,12 @@ fn superfluous(granted: &BTreeSet<Scoped>, used: &BTreeSet<Scoped>, home: &str) 
 
 #[test]
 fn a_right_that_is_wider_than_its_use_is_noticed() {
-    let right = |verb: &str| ["", "pods", verb].map(str::to_owned).into();
-    let scoped = |place: Option<&str>, verb| (place.map(str::to_owned), right(verb));
+    let right = |resource: &str, verb: &str, name: Option<&str>| {
+        let [group, resource, verb] = ["", resource, verb].map(str::to_owned);
+        (group, resource, verb, name.map(str::to_owned))
+    };
+    let scoped = |place: Option<&str>, verb| (place.map(str::to_owned), right("pods", verb, None));
+    let secret = |verb, name| (Some("home".to_owned()), right("secrets", verb, name));
     let says = |granted: &[&Scoped], used: &[&Scoped]| {
         let [granted, used] = [granted, used].map(|all| all.iter().copied().cloned().collect());
         superfluous(&granted, &used, "home").len()
@@ -164,6 +193,11 @@ fn a_right_that_is_wider_than_its_use_is_noticed() {
     assert_eq!(says(&[all], &[&scoped(Some("away"), "list")]), 1);
     assert_eq!(says(&[home], &[away]), 1);
     assert_eq!(says(&[all, home], &[all]), 1);
+    let (mine, other) = (&secret("get", Some("mine")), &secret("get", Some("other")));
+    assert_eq!(says(&[mine], &[mine]), 0);
+    assert_eq!(says(&[mine, other], &[mine]), 1);
+    assert_eq!(says(&[&secret("get", None)], &[mine]), 1);
+    assert_eq!(says(&[&secret("create", None)], &[&secret("create", None)]), 0);
 }
 
 #[tokio::test]
