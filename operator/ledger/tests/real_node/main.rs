@@ -375,6 +375,21 @@ async fn setting_up_twice_changes_nothing_and_other_code_is_named() {
         (after.size, after.root),
         "an upgrade keeps the journal"
     );
+
+    // An older operator (`helm rollback`) ships the older one. It goes back, and the journal goes on.
+    let run = |name: &str| Segment {
+        key: key_of(name),
+        graph: Some(graph().encode()),
+        records: long_run(name, 3),
+    };
+    client.append(&[run("run-1")]).await.unwrap();
+    let grown = client.head().await.unwrap();
+    let back = world.install(wasm(), true).await.unwrap();
+    assert_eq!(back.module_hash, sha256(&wasm()));
+    let kept = client.head().await.unwrap();
+    assert_eq!((grown.size, grown.root), (kept.size, kept.root));
+    let appended = client.append(&[run("run-2")]).await.unwrap();
+    assert_eq!(appended.head.size, grown.size + 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
