@@ -49,6 +49,11 @@ fn features_that_the_ic_does_not_enable_are_refused() {
     refused("(module (memory 1 1 shared))");
     refused("(module (tag))");
     refused("(module (type (struct)))");
+    refused("(module (global i32 (i32.add (i32.const 1) (i32.const 2))))");
+    refused("(module (type $f (func)) (func (param (ref null $f)) (call_ref $f (local.get 0))))");
+    refused(
+        "(module (func (param v128 v128) (result v128) (i8x16.relaxed_swizzle (local.get 0) (local.get 1))))",
+    );
 }
 
 #[test]
