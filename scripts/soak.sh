@@ -38,6 +38,7 @@ if [ "${SOAK_ROUNDS:-3}" -gt 0 ]; then
   scripts/up.sh
   if [ "${CLUSTER:-local}" = local ]; then
     eval "$(e2e/cluster/env.sh)"
+    step "loading the builder image" e2e/cluster/images/builder.sh --load
     scripts/data-plane.sh
     e2e/cluster/flux.sh up
     e2e/cluster/argocd.sh up
