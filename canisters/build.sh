@@ -1,15 +1,20 @@
 #!/usr/bin/env bash
-# Builds the canisters: canisters/build.sh [OUT_DIR]
+# Builds the canisters: canisters/build.sh [--tests] [OUT_DIR]
 #
-# OUT_DIR (default target/canisters) gets orchestrator.wasm, and tests/cdk.wasm for tests of the node. The same source and toolchain give the same bytes in any
-# folder and for any user: paths are remapped, dependencies are locked, and nothing of the machine is in the output.
+# OUT_DIR (default target/canisters) gets orchestrator.wasm; with --tests only tests/cdk.wasm, which tests of the node need and no image gets.
+# The same source and toolchain give the same bytes in any folder and for any user: paths are remapped, dependencies are locked, and nothing of the machine is in the output.
 # The toolchain is part of the input: rust-toolchain.toml pins it. Without rustup's wasm target, Debian's compiler
 # builds the standard library from source; that works as well and gives other bytes.
 set -euo pipefail
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 ROOT=$(cd "$HERE/.." && pwd -P)
-OUT=${1:-${CARGO_TARGET_DIR:-$ROOT/target}/canisters}
+TESTS=
+if [ "${1:-}" = --tests ]; then
+  TESTS=yes
+  shift
+fi
+OUT=${1:-${CARGO_TARGET_DIR:-$ROOT/target}/canisters}${TESTS:+/tests}
 mkdir -p "$OUT"
 OUT=$(cd "$OUT" && pwd -P)
 TRIPLE=wasm32-unknown-unknown
@@ -83,28 +88,22 @@ with_section() {
   cat "$3"
 }
 
-compile() {
-  cargo build --quiet --locked --profile canister --target "$TRIPLE" "${STD[@]}" -p "dcanary-$1" --bin "$1"
-  made=$CARGO_TARGET_DIR/$TRIPLE/canister/$1.wasm
-}
-
+# build NAME [CANDID]: with its interface as a custom section, if that is given.
 build() {
-  local name=$1 made
-  compile "$name"
+  local name=$1 made=$CARGO_TARGET_DIR/$TRIPLE/canister/$1.wasm
+  cargo build --quiet --locked --profile canister --target "$TRIPLE" "${STD[@]}" -p "dcanary-$name" --bin "$name"
   # Written beside and renamed, so that nobody reads half a module.
-  with_section "$made" "icp:public candid:service" "$HERE/$name/$name.did" > "$OUT/.$name.wasm.$$"
+  if [ -n "${2:-}" ]; then
+    with_section "$made" "icp:public candid:service" "$2" > "$OUT/.$name.wasm.$$"
+  else
+    cp "$made" "$OUT/.$name.wasm.$$"
+  fi
   mv "$OUT/.$name.wasm.$$" "$OUT/$name.wasm"
   (cd "$OUT" && sha256sum "$name.wasm")
 }
 
-# For tests only: in a folder of its own, which no image gets.
-build_for_tests() {
-  local name=$1 made
-  compile "$name"
-  mkdir -p "$OUT/tests"
-  cp "$made" "$OUT/tests/.$name.wasm.$$"
-  mv "$OUT/tests/.$name.wasm.$$" "$OUT/tests/$name.wasm"
-}
-
-build orchestrator
-build_for_tests cdk
+if [ -n "$TESTS" ]; then
+  build cdk
+else
+  build orchestrator "$HERE/orchestrator/orchestrator.did"
+fi

@@ -9,6 +9,7 @@ mkdir -p "$OUT_DIR/canisters"
 # shellcheck disable=SC2086 # several words
 step "building programs" cargo build --release --locked --workspace ${DCANARY_BUILD:---bins}
 step "building canisters" canisters/build.sh "$OUT_DIR/canisters"
+case ${DCANARY_BUILD:-} in *--tests*) step "building a canister for tests" canisters/build.sh --tests "$OUT_DIR/canisters" ;; esac
 # without symbols: the image is loaded at every start of the cluster
 images() {
   local program

@@ -48,4 +48,4 @@ pub use faults::{Fault, break_rule};
 pub use mode::{Mode, ModeError};
 pub use node::{Node, NodeFailed, StartError};
 pub use quotas::{Quota, QuotaError, Quotas};
-pub use sysapi::names::KNOWN as SYSTEM_API;
+pub use sysapi::names::{KNOWN as SYSTEM_API, NARROW as NARROW_SYSTEM_API};

@@ -1,9 +1,13 @@
 //! A canister of the official kit (`tests/cdk`): what it links, what it awaits, and what becomes of it.
 
+#[path = "../cdk/src/answers.rs"]
+mod answers;
+
 use crate::network::*;
+use answers::Answers;
+use candid::Principal;
 use candid::utils::{ArgumentDecoder, ArgumentEncoder, decode_args, encode_args};
-use candid::{CandidType, Deserialize, Principal};
-use dcanary_node::{Config, Modules, Node};
+use dcanary_node::{Config, Modules, NARROW_SYSTEM_API, Node, SYSTEM_API};
 use ic_agent::identity::BasicIdentity;
 use ic_agent::{Agent, AgentError, Identity};
 use ic_management_canister_types::{
@@ -13,19 +17,6 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
-
-/// What the kit has no function for any more: narrower forms of what it links.
-const SUPERSEDED: [&str; 9] = [
-    "call_cycles_add",
-    "canister_cycle_balance",
-    "msg_cycles_accept",
-    "msg_cycles_available",
-    "msg_cycles_refunded",
-    "stable_grow",
-    "stable_read",
-    "stable_size",
-    "stable_write",
-];
 
 /// The kit's canister: `tests/cdk.wasm` of the folder `$DCANARY_CANISTERS`, or built now.
 fn wasm() -> &'static [u8] {
@@ -42,7 +33,11 @@ fn build() -> PathBuf {
     let lock = std::fs::File::create(folder.join("lock")).unwrap();
     lock.lock().unwrap();
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../build.sh");
-    let status = std::process::Command::new(script).arg(&folder).status().unwrap();
+    let status = std::process::Command::new(script)
+        .arg("--tests")
+        .arg(&folder)
+        .status()
+        .unwrap();
     assert!(status.success(), "{script} failed");
     folder
 }
@@ -53,29 +48,6 @@ struct Kit {
     agent: Agent,
     me: Principal,
     canister: Principal,
-}
-
-/// What the system told the canister, as `tests/cdk/src/system.rs` has it.
-#[derive(Debug, CandidType, Deserialize)]
-struct Answers {
-    caller: Principal,
-    caller_info: Vec<u8>,
-    caller_info_signer: Option<Principal>,
-    deadline: bool,
-    itself: Principal,
-    subnet: Principal,
-    nodes: u32,
-    root_key: Vec<u8>,
-    time: u64,
-    version: u64,
-    running: bool,
-    replicated: bool,
-    controlled_by_caller: bool,
-    balance: u128,
-    liquid: u128,
-    instructions: [u64; 2],
-    variables: Vec<(String, String)>,
-    certificate: Option<Vec<u8>>,
 }
 
 impl Kit {
@@ -184,9 +156,9 @@ fn the_kit_links_every_function_that_the_node_knows_but_those_that_newer_ones_re
             }
         }
     }
-    let known: BTreeSet<&str> = dcanary_node::SYSTEM_API.iter().copied().collect();
+    let known: BTreeSet<&str> = SYSTEM_API.iter().copied().collect();
     let left: Vec<&str> = known.difference(&linked).copied().collect();
-    assert_eq!(left, SUPERSEDED);
+    assert_eq!(left, NARROW_SYSTEM_API);
     assert!(linked.is_subset(&known), "{:?}", linked.difference(&known));
 }
 

@@ -9,23 +9,10 @@ use crate::exec::quota::Growth;
 use crate::exec::run::{Entry, Job, run};
 use crate::state::canister::Code;
 use crate::sysapi::context::Contexts;
-use crate::sysapi::names::KNOWN;
+use crate::sysapi::names::{KNOWN, NARROW};
 
 /// Function, parameters (I is the index type), result, contexts.
 const TABLE: &str = include_str!("reach.txt");
-
-/// The functions that 64-bit canisters do not have.
-const NARROW: [&str; 9] = [
-    "call_cycles_add",
-    "canister_cycle_balance",
-    "msg_cycles_accept",
-    "msg_cycles_available",
-    "msg_cycles_refunded",
-    "stable_grow",
-    "stable_read",
-    "stable_size",
-    "stable_write",
-];
 
 struct Row {
     name: &'static str,

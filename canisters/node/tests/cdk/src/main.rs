@@ -5,6 +5,7 @@
     allow(dead_code, reason = "exported methods have no caller outside wasm")
 )]
 
+mod answers;
 mod calls;
 mod management;
 mod system;

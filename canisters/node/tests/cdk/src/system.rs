@@ -1,31 +1,7 @@
 //! What the system tells a canister, function by function.
 
-use candid::{CandidType, Principal};
+use crate::answers::Answers;
 use ic_cdk::{api, stable};
-use serde::Deserialize;
-
-/// Answers of the functions that need no argument.
-#[derive(Debug, CandidType, Deserialize)]
-struct Answers {
-    caller: Principal,
-    caller_info: Vec<u8>,
-    caller_info_signer: Option<Principal>,
-    deadline: bool,
-    itself: Principal,
-    subnet: Principal,
-    nodes: u32,
-    root_key: Vec<u8>,
-    time: u64,
-    version: u64,
-    running: bool,
-    replicated: bool,
-    controlled_by_caller: bool,
-    balance: u128,
-    liquid: u128,
-    instructions: [u64; 2],
-    variables: Vec<(String, String)>,
-    certificate: Option<Vec<u8>>,
-}
 
 fn answers() -> Answers {
     let caller = api::msg_caller();
