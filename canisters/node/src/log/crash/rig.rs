@@ -295,16 +295,13 @@ impl Rig {
             }
             (round, time) = (round + 1, time + 1);
             if early {
-                self.show(&machine, &entry.batch);
-                checked = Some((machine.state().round, machine.state().root()));
+                checked = Some(self.show(&machine, &entry.batch));
             } else if let Some(before) = waiting.replace(entry.batch) {
-                self.execute(&mut machine, &before);
-                checked = Some((machine.state().round, machine.state().root()));
+                checked = Some(self.execute(&mut machine, &before));
             }
             let keeps_up = self.random.random_bool(0.7);
             if let Some(batch) = waiting.take_if(|_| keeps_up) {
-                self.execute(&mut machine, &batch);
-                checked = Some((machine.state().round, machine.state().root()));
+                checked = Some(self.execute(&mut machine, &batch));
             }
             if self.random.random_bool(0.2) {
                 journal.rotate();
@@ -314,12 +311,13 @@ impl Rig {
         }
     }
 
-    fn execute(&mut self, machine: &mut Machine, batch: &Batch) {
+    fn execute(&mut self, machine: &mut Machine, batch: &Batch) -> (u64, Hash) {
         machine.apply(batch);
-        self.show(machine, batch);
+        self.show(machine, batch)
     }
 
-    fn show(&mut self, machine: &Machine, batch: &Batch) {
+    /// Tells clients what became of a batch. Its round and state root, to be logged with a later one.
+    fn show(&mut self, machine: &Machine, batch: &Batch) -> (u64, Hash) {
         let state = machine.state();
         for id in batch
             .messages
@@ -330,6 +328,7 @@ impl Rig {
             self.told(id, state);
         }
         self.saw(state);
+        (state.round, state.root())
     }
 
     /// A client got its answer with this state.

@@ -83,19 +83,28 @@ impl Running {
 
 /// A replica with keys of its own.
 fn start(machine: Machine, durability: Option<Durability>) -> Replica {
-    let keys = Arc::new(Keys::generate().unwrap());
-    let views = Arc::new(Views::new(keys, machine.state().clone(), 0).unwrap());
+    start_with(Keys::generate().unwrap(), machine, durability)
+}
+
+/// One with these keys.
+fn start_with(keys: Keys, machine: Machine, durability: Option<Durability>) -> Replica {
+    let views = Arc::new(Views::new(Arc::new(keys), machine.state().clone(), 0).unwrap());
     Replica::start(machine, views, durability, Policy::default()).unwrap()
 }
 
 /// One that goes on with what a disk held.
 fn started(node: Recovered) -> Replica {
+    started_with(Keys::generate().unwrap(), node)
+}
+
+/// One with these keys that does.
+fn started_with(keys: Keys, node: Recovered) -> Replica {
     let durability = Durability {
         journal: node.journal,
         checkpoints: node.checkpoints,
         segment_bytes: 1 << 30,
     };
-    start(node.machine, Some(durability))
+    start_with(keys, node.machine, Some(durability))
 }
 
 async fn post(url: &str, body: Vec<u8>) -> (u16, String) {

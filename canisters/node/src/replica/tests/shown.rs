@@ -1,12 +1,12 @@
 //! What clients are shown while a sync is under way, fails, or finds no room.
 
-use super::{Running, post};
+use super::{Running, post, started_with};
 use crate::cert::bls::BlsKey;
 use crate::cert::keys::Keys;
 use crate::cert::signer::{SignError, Signature, Signer};
-use crate::cert::view::{View, Views};
+use crate::cert::view::View;
 use crate::log::crash::rig::{self, Rig};
-use crate::replica::{Durability, Policy, Refused, Replica};
+use crate::replica::{Refused, Replica};
 use ed25519_dalek::SigningKey;
 use ic_agent::agent::RequestStatusResponse;
 use std::sync::Arc;
@@ -43,7 +43,6 @@ impl Signer for Telling {
 struct Held {
     rig: Rig,
     replica: Replica,
-    views: Arc<Views>,
     /// The round that readers see.
     before: u64,
     /// Of the call in the batch that waits.
@@ -65,18 +64,11 @@ impl Held {
         };
         let node_key = SigningKey::from_bytes(&[3; 32]);
         let keys = Keys::new(Box::new(root), Box::new(subnet), node_key);
-        let views = Arc::new(Views::new(Arc::new(keys), node.machine.state().clone(), 0).unwrap());
-        let durability = Durability {
-            journal: node.journal,
-            checkpoints: node.checkpoints,
-            segment_bytes: 1 << 30,
-        };
-        let replica =
-            Replica::start(node.machine, views.clone(), Some(durability), Policy::default()).unwrap();
+        let replica = started_with(keys, node);
         // The first one begins a segment, which is synced before anything is written to it.
         call(&replica, 1).blocking_recv().unwrap().unwrap();
         assert!(asks.try_iter().count() > 0);
-        let before = views.latest().state.round;
+        let before = replica.views.latest().state.round;
         rig.disk.hold_syncs();
         away.store(signer_is_away, Ordering::Relaxed);
         let answer = call(&replica, 2);
@@ -86,7 +78,6 @@ impl Held {
         Self {
             rig,
             replica,
-            views,
             before,
             answer,
         }
@@ -155,7 +146,7 @@ fn a_batch_that_is_executed_and_signed_and_whose_sync_fails_is_shown_to_nobody()
     // A clean end would write a checkpoint.
     held.replica.stop();
     assert_eq!(held.rig.disk.operations(), operations);
-    assert_eq!(held.views.latest().state.round, held.before);
+    assert_eq!(held.replica.views.latest().state.round, held.before);
 }
 
 #[test]
@@ -173,7 +164,7 @@ fn nothing_is_written_behind_a_batch_that_was_synced_and_could_not_be_signed() {
     next.blocking_recv().unwrap_err();
     held.replica.stop();
     assert_eq!(held.rig.disk.operations(), operations + 1, "more than the sync");
-    assert_eq!(held.views.latest().state.round, held.before);
+    assert_eq!(held.replica.views.latest().state.round, held.before);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! A thread that dies takes the node with it, at once.
 
-use super::{Running, start, started};
+use super::{Running, start, start_with, started};
 use crate::cert::keys::Keys;
 use crate::cert::remote::remote;
 use crate::cert::view::Views;
@@ -42,8 +42,7 @@ async fn an_executor_that_panics_fails_the_node_without_another_order() {
 async fn a_signer_that_cannot_sign_ends_the_node_and_nothing_is_answered_without_a_signature() {
     let (keys, away) = remote();
     let machine = Machine::new(rig::executor(), State::default());
-    let views = Arc::new(Views::new(Arc::new(keys), State::default(), 0).unwrap());
-    let replica = Replica::start(machine, views, None, Policy::default()).unwrap();
+    let replica = start_with(keys, machine, None);
     away.store(true, Ordering::Relaxed);
     let call = rig::message(1, rig::canister(), "inc", vec![]);
     let answer = replica.submit(call, None).unwrap();
