@@ -103,3 +103,19 @@ fn outcome(state: StageState) -> &'static str {
         StageState::Pending | StageState::Running | StageState::Retrying => "",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use dcanary_crds::StageState;
+    use dcanary_expr::typed::STAGE_OUTCOMES;
+
+    use super::outcome;
+
+    #[test]
+    fn every_outcome_of_a_stage_is_a_word_that_conditions_know() {
+        use StageState::{Cancelled, Failed, Pending, Retrying, Running, Skipped, Succeeded};
+        for state in [Succeeded, Failed, Skipped, Cancelled, Pending, Running, Retrying] {
+            assert!(STAGE_OUTCOMES.contains(&outcome(state)), "{state:?}");
+        }
+    }
+}

@@ -10,7 +10,7 @@ use kube_cel::cel::{
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::{COST, EXPRESSION_BYTES, cost, shape};
+use crate::{COST, EXPRESSION_BYTES, Mistyped, advice, cost, shape, typed};
 
 /// A parsed condition.
 #[derive(Debug)]
@@ -65,7 +65,39 @@ pub struct Uses {
     pub params: BTreeSet<String>,
     /// `stages.NAME` or `stages["NAME"]`
     pub stages: BTreeSet<String>,
+    /// `steps.NAME` or `steps["NAME"]`
+    pub steps: BTreeSet<String>,
 }
+
+/// Functions that a condition of a run may call: what CEL has, and what tells how the run stands.
+pub const FUNCTIONS: [&str; 26] = [
+    "always",
+    "bytes",
+    "contains",
+    "double",
+    "duration",
+    "endsWith",
+    "failure",
+    "getDate",
+    "getDayOfMonth",
+    "getDayOfWeek",
+    "getDayOfYear",
+    "getFullYear",
+    "getHours",
+    "getMilliseconds",
+    "getMinutes",
+    "getMonth",
+    "getSeconds",
+    "int",
+    "matches",
+    "max",
+    "min",
+    "size",
+    "startsWith",
+    "string",
+    "success",
+    "timestamp",
+];
 
 /// What `success()`, `failure()` and `always()` answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +129,10 @@ impl Condition {
             ConditionError::Syntax {
                 line: first.map_or(1, |e| e.pos.0.max(1)),
                 column: first.map_or(1, |e| e.pos.1.max(1)),
-                message: first.map_or_else(|| "no valid CEL expression".into(), |e| e.msg.clone()),
+                message: advice::on(source).map_or_else(
+                    || first.map_or_else(|| "no valid CEL expression".into(), |e| e.msg.clone()),
+                    str::to_owned,
+                ),
             }
         })?;
         if let Some(message) = shape::refusal(program.expression()) {
@@ -120,6 +155,11 @@ impl Condition {
 
     pub(crate) fn expression(&self) -> &IdedExpr {
         self.program.expression()
+    }
+
+    /// The first part of a run's condition that can never be as it is meant.
+    pub fn mistyped(&self) -> Option<Mistyped> {
+        typed::mistyped(self.expression())
     }
 
     /// What it names.
@@ -220,6 +260,7 @@ fn member(operand: &IdedExpr, name: &str, uses: &mut Uses, bound: &BTreeSet<Stri
         match root.as_str() {
             "params" => uses.params.insert(name.to_owned()),
             "stages" => uses.stages.insert(name.to_owned()),
+            "steps" => uses.steps.insert(name.to_owned()),
             _ => false,
         };
     }
@@ -271,6 +312,28 @@ mod tests {
         assert_eq!(uses.params, BTreeSet::from(["a".to_owned()]));
         assert_eq!(uses.stages, BTreeSet::from(["b-c".to_owned(), "d".to_owned()]));
         assert!(!uses.roots.contains("i"));
+    }
+
+    #[test]
+    fn every_function_that_a_condition_may_call_is_there() {
+        for name in FUNCTIONS {
+            for call in [
+                format!("{name}() == 1"),
+                format!("params.env.{name}() == 1"),
+                format!("{name}(params.env) == 1"),
+            ] {
+                let said = holds(&call)
+                    .err()
+                    .map(|error| error.to_string())
+                    .unwrap_or_default();
+                assert!(
+                    !said.contains("Undeclared") && !said.contains("not found"),
+                    "{call}: {said}"
+                );
+            }
+        }
+        let said = holds("lowerAscii(params.env) == 'x'").unwrap_err().to_string();
+        assert!(said.contains("Undeclared"), "{said}");
     }
 
     #[test]

@@ -6,17 +6,20 @@
 //! "result < 0.01"              the same, over values that were measured
 //! ```
 
+mod advice;
 pub mod condition;
 mod cost;
 pub mod measured;
 pub mod reference;
 mod shape;
 pub mod template;
+pub mod typed;
 
 pub use condition::{Condition, ConditionError, Status, Uses};
 pub use measured::FUNCTIONS;
 pub use reference::{Reference, Values};
 pub use template::{Template, TemplateError};
+pub use typed::Mistyped;
 
 /// Longest expression in bytes.
 pub const EXPRESSION_BYTES: usize = 4 * 1024;

@@ -90,7 +90,18 @@ fn after_literal(text: &str, raw: bool) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use dcanary_expr::typed::STEP_OUTCOMES;
+
     use super::*;
+
+    #[test]
+    fn every_outcome_of_a_step_is_a_word_that_conditions_know() {
+        use dcanary_protocol::report::StepOutcome::{Failed, Killed, Skipped, Succeeded, TimedOut};
+        for outcome in [Succeeded, Failed, Skipped, TimedOut, Killed] {
+            let word = serde_json::to_value(outcome).unwrap();
+            assert!(STEP_OUTCOMES.contains(&word.as_str().unwrap()), "{word}");
+        }
+    }
 
     #[test]
     fn names_in_literals_fields_and_comments_say_nothing_about_steps() {

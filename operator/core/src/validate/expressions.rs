@@ -1,6 +1,9 @@
 //! Expressions: whether what they name is there, and upstream.
 
-use dcanary_expr::{Condition, Reference, Template, condition::Uses};
+use dcanary_expr::{
+    Condition, Mistyped, Reference, Template,
+    condition::{FUNCTIONS, Uses},
+};
 
 use super::{Context, variables};
 
@@ -24,22 +27,48 @@ pub(super) fn template(context: &mut Context<'_>, path: &str, text: &str, index:
     }
 }
 
-pub(super) fn condition(context: &mut Context<'_>, path: &str, text: &str, index: usize, of_step: bool) {
-    let uses: Uses = match Condition::parse(text) {
-        Ok(condition) => condition.uses(),
+/// Checks a condition of a stage, or of a step: that one sees the outcomes of the `earlier` steps of its stage.
+pub(super) fn condition(
+    context: &mut Context<'_>,
+    path: &str,
+    text: &str,
+    index: usize,
+    earlier: Option<&[String]>,
+) {
+    let condition = match Condition::parse(text) {
+        Ok(condition) => condition,
         Err(error) => return context.tell(path, error.to_string()),
     };
+    if let Some(mistyped) = condition.mistyped() {
+        let message = told(context, mistyped);
+        context.tell(path, message);
+    }
+    let uses: Uses = condition.uses();
     for name in &uses.params {
         param_exists(context, path, name);
     }
     for stage in &uses.stages {
-        stage_is_upstream(context, path, stage, index);
+        if !is_cut_short(context, stage, &uses) {
+            stage_is_upstream(context, path, stage, index);
+        }
     }
-    for root in uses
-        .roots
+    for function in uses
+        .functions
         .iter()
-        .filter(|root| !ROOTS.contains(&root.as_str()) && (!of_step || *root != "steps"))
+        .filter(|name| !FUNCTIONS.contains(&name.as_str()))
     {
+        let hint = context.hint(function, FUNCTIONS);
+        context.tell(path, format!("there is no function `{function}`{hint}"));
+    }
+    for step in earlier
+        .iter()
+        .flat_map(|earlier| uses.steps.iter().filter(|step| !earlier.contains(step)))
+    {
+        let hint = context.hint(step, earlier.into_iter().flatten().map(String::as_str));
+        context.tell(path, format!("no step before this one is named `{step}`{hint}"));
+    }
+    let roots: Vec<&str> = ROOTS.into_iter().chain(earlier.map(|_| "steps")).collect();
+    for root in uses.roots.iter().filter(|root| !roots.contains(&root.as_str())) {
         // `stages.unit-test` is read as a subtraction
         let minus = context
             .definition
@@ -47,14 +76,42 @@ pub(super) fn condition(context: &mut Context<'_>, path: &str, text: &str, index
             .iter()
             .find(|stage| stage.name.split('-').skip(1).any(|part| part == root))
             .map(|stage| format!("; for a name with `-` write stages[\"{}\"]", stage.name));
-        let hint = minus.unwrap_or_else(|| context.hint(root, ROOTS));
+        let hint = minus.unwrap_or_else(|| context.hint(root, roots.iter().copied()));
         context.tell(
             path,
             format!(
                 "there is no variable `{root}`; there are {}{hint}",
-                ROOTS.join(", ")
+                roots.join(", ")
             ),
         );
+    }
+}
+
+/// Whether it is what is left of a name with `-`, which is told of the part behind that.
+fn is_cut_short(context: &Context<'_>, name: &str, uses: &Uses) -> bool {
+    let longer = |stage: &str| {
+        let rest = stage.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
+        rest.is_some_and(|rest| rest.split('-').any(|part| uses.roots.contains(part)))
+    };
+    context.definition.stages.iter().any(|stage| longer(&stage.name))
+}
+
+fn told(context: &Context<'_>, mistyped: Mistyped) -> String {
+    match mistyped {
+        Mistyped::NotBoolean {
+            written: Some(written),
+            kind,
+        } => {
+            format!("`{written}` is {kind}, not true or false: write `{written} == \"true\"`")
+        }
+        Mistyped::NotBoolean { written: None, kind } => {
+            format!("a condition is true or false, and this gives {kind}: compare it with a value")
+        }
+        Mistyped::NoOutcome { word, outcomes } => {
+            let words: Vec<&str> = outcomes.iter().copied().filter(|word| !word.is_empty()).collect();
+            let hint = context.hint(&word, words.iter().copied());
+            format!("`{word}` is no outcome; there are {}{hint}", words.join(", "))
+        }
     }
 }
 

@@ -48,7 +48,7 @@ pub(super) fn check(context: &mut Context<'_>, path: &str, stage: &Stage, index:
         }
     }
     if let Some(when) = &stage.when {
-        expressions::condition(context, &format!("{path}.when"), when, index, false);
+        expressions::condition(context, &format!("{path}.when"), when, index, None);
     }
     env(context, &format!("{path}.env"), &stage.env, index);
     literal::stage(context, path, stage);
@@ -64,19 +64,20 @@ pub(super) fn check(context: &mut Context<'_>, path: &str, stage: &Stage, index:
     if let Some(resources) = &stage.resources {
         quantities(context, &format!("{path}.resources"), resources);
     }
-    let mut names = BTreeSet::new();
+    let mut names: Vec<String> = Vec::new();
     let mut artifacts = BTreeSet::new();
     let mut secrets = stage.env.iter().filter_map(secret).collect::<Vec<_>>();
     for (i, one) in stage.steps.iter().enumerate() {
         let place = format!("{path}.steps[{i}]");
-        step::check(context, &place, one, index, finally);
+        step::check(context, &place, one, index, finally, &names);
         let name = step::name(one, i);
-        if !names.insert(name.clone()) {
+        if names.contains(&name) {
             context.tell(
                 format!("{place}.name"),
                 format!("step `{name}` is already defined in this stage"),
             );
         }
+        names.push(name);
         if let Some(artifact) = step::stored(one)
             && !artifacts.insert(artifact.clone())
         {

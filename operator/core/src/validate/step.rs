@@ -4,11 +4,18 @@ use dcanary_crds::Step;
 use dcanary_expr::template::reference_in_script;
 
 use super::{Context, expressions, literal, stage, variables};
-use crate::plan::{artifact_name, image_name};
+use crate::plan::{artifact_name, image_name, is_item};
 
 const SCRIPT_BYTES: usize = 256 * 1024;
 
-pub(super) fn check(context: &mut Context<'_>, path: &str, step: &Step, index: usize, finally: bool) {
+pub(super) fn check(
+    context: &mut Context<'_>,
+    path: &str,
+    step: &Step,
+    index: usize,
+    finally: bool,
+    earlier: &[String],
+) {
     let given = [
         step.run.is_some(),
         step.checkout.is_some(),
@@ -26,7 +33,7 @@ pub(super) fn check(context: &mut Context<'_>, path: &str, step: &Step, index: u
         check_script(context, &format!("{path}.run"), script, index);
     }
     if let Some(condition) = &step.condition {
-        expressions::condition(context, &format!("{path}.if"), condition, index, true);
+        expressions::condition(context, &format!("{path}.if"), condition, index, Some(earlier));
     }
     if step.timeout.is_some_and(|timeout| timeout.as_secs() == 0) {
         context.tell(format!("{path}.timeout"), "must be longer than 0s");
@@ -44,6 +51,22 @@ pub(super) fn check(context: &mut Context<'_>, path: &str, step: &Step, index: u
             if let Some(value) = value {
                 expressions::template(context, &format!("{path}.checkout.{name}"), value, index);
             }
+        }
+    }
+    let named = [
+        (
+            "artifact",
+            step.artifact.as_ref().and_then(|artifact| artifact.name.as_ref()),
+        ),
+        ("image", step.image.as_ref().and_then(|image| image.name.as_ref())),
+    ];
+    for (kind, name) in named.into_iter().filter_map(|(kind, name)| Some((kind, name?))) {
+        if !is_item(name) {
+            let rule = "use letters, digits, `.`, `_` and `-`, a letter or digit first, at most 128";
+            context.tell(
+                format!("{path}.{kind}.name"),
+                format!("`{name}` is no name: {rule}"),
+            );
         }
     }
     if let Some(image) = &step.image {
@@ -76,6 +99,7 @@ fn check_script(context: &mut Context<'_>, path: &str, script: &str, index: usiz
         return context.tell(path, "the script is longer than 256 KiB");
     }
     variables::script(context, path, script, index);
+    variables::params(context, path, script);
     // `$(id)` is the shell's; what is ours must come in as a variable, never as text of the program
     if let Some(reference) = reference_in_script(script) {
         let (line, column) = place(script, &reference.to_string());

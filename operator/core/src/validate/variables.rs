@@ -45,6 +45,47 @@ pub(super) fn script(context: &mut Context<'_>, path: &str, script: &str, index:
     }
 }
 
+/// Variables in a script that look like a parameter, and are none: they would be empty.
+pub(super) fn params(context: &mut Context<'_>, path: &str, script: &str) {
+    let mut seen = BTreeSet::new();
+    for (at, _) in script.match_indices("PARAM_") {
+        let before = script[..at].trim_end_matches('{');
+        let escaped = before.ends_with("\\$");
+        if context.is_full() || !before.ends_with('$') || escaped {
+            continue;
+        }
+        let end = script[at..]
+            .find(|c| !is_part(c))
+            .map_or(script.len(), |len| at + len);
+        let name = &script[at + "PARAM_".len()..end];
+        // `${PARAM_x:-…}` says what to take when there is none
+        let has_default = script[..at].ends_with('{') && !script[end..].starts_with('}');
+        let own = format!("PARAM_{name}=");
+        if name.is_empty() || has_default || script.contains(&own) || !seen.insert(name) {
+            continue;
+        }
+        let variables: Vec<String> = context
+            .definition
+            .params
+            .iter()
+            .map(|param| variable(&param.name))
+            .collect();
+        let wanted = variable(name);
+        if !variables.contains(&wanted) {
+            let hint = context.hint(&wanted, variables.iter().map(String::as_str));
+            context.tell(
+                path,
+                format!("there is no parameter for `${wanted}`, which would be empty{hint}"),
+            );
+        }
+    }
+}
+
+/// The variable of a parameter.
+fn variable(param: &str) -> String {
+    Reference::Param(param.to_owned()).variable()
+}
+
 fn is_part(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
 }

@@ -1,0 +1,90 @@
+//! What was probably meant by a text that is no CEL.
+
+/// Advice about a text that the parser refused; `None` when nothing is known better than what the parser says.
+pub(crate) fn on(source: &str) -> Option<&'static str> {
+    let plain = without_literals(source);
+    if plain.contains("$(") || plain.contains("${") {
+        return Some("a condition names values as they are, without `$( )`, such as params.env == \"prod\"");
+    }
+    if single_equals(&plain) {
+        return Some("values are compared with two equals signs: write `==`");
+    }
+    let words = [
+        (" and ", "write `&&` instead of `and`"),
+        (" or ", "write `||` instead of `or`"),
+        ("not ", "write `!` instead of `not`"),
+    ];
+    let has = |word: &str| {
+        plain.contains(word) && (!word.starts_with("not") || plain.trim_start().starts_with(word))
+    };
+    words
+        .into_iter()
+        .find(|(word, _)| has(word))
+        .map(|(_, advice)| advice)
+}
+
+/// The text with every string literal empty; what is in quotes is not the author's syntax.
+fn without_literals(source: &str) -> String {
+    let mut plain = String::new();
+    let (mut quote, mut escaped) = (None, false);
+    for c in source.chars() {
+        match quote {
+            Some(_) if escaped => escaped = false,
+            Some(_) if c == '\\' => escaped = true,
+            Some(open) if c == open => quote = None,
+            Some(_) => {}
+            None if c == '"' || c == '\'' => quote = Some(c),
+            None => plain.push(c),
+        }
+    }
+    plain
+}
+
+fn single_equals(plain: &str) -> bool {
+    let bytes = plain.as_bytes();
+    (0..bytes.len()).any(|at| {
+        let near = |at: Option<usize>| at.and_then(|at| bytes.get(at)).copied().unwrap_or(b' ');
+        let (before, after) = (near(at.checked_sub(1)), near(at.checked_add(1)));
+        bytes[at] == b'=' && after != b'=' && !matches!(before, b'=' | b'!' | b'<' | b'>')
+    }) || plain.contains("===")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Condition, ConditionError};
+
+    fn said(source: &str) -> String {
+        match Condition::parse(source) {
+            Err(ConditionError::Syntax { message, .. }) => message,
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_people_write_by_habit_is_answered_with_what_to_write() {
+        for (source, advice) in [
+            ("$(params.env) == 'prod'", "without `$( )`"),
+            ("${params.env} == 'prod'", "without `$( )`"),
+            ("params.env = 'prod'", "two equals signs"),
+            ("params.env === 'prod'", "two equals signs"),
+            ("success() and params.env == 'prod'", "`&&`"),
+            ("success() or params.env == 'prod'", "`||`"),
+            ("not success()", "`!`"),
+        ] {
+            assert!(said(source).contains(advice), "{source}: {}", said(source));
+        }
+    }
+
+    #[test]
+    fn what_is_in_quotes_is_nobodys_habit() {
+        for source in ["params.a == '$(x) = 1 and 2' &&", "params.a == \"a\\\"=\" ||"] {
+            let said = said(source);
+            assert!(
+                ["$( )", "equals", "instead of"]
+                    .iter()
+                    .all(|advice| !said.contains(advice)),
+                "{source}: {said}"
+            );
+        }
+    }
+}
