@@ -73,9 +73,7 @@ pub fn deployment(subject: Subject<'_>) -> Result<Deployment, PlanError> {
         .get(subject.index)
         .and_then(|stage| Some((&stage.stage, stage.stage.environment.as_ref()?)))
     else {
-        return Err(PlanError::Missing(
-            "the definition has no such deployment".to_owned(),
-        ));
+        return Err(refused("InternalError", "the definition has no such deployment"));
     };
     let spec = spec(subject)?;
     let meta = &subject.run.metadata;

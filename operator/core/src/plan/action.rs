@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use dcanary_crds::{Checkout, DownloadArtifact, Image, Step};
 use dcanary_protocol::plan::{Action, EnvVar, ImageFile, StepPlan};
 
-use super::{Builder, PlanError, Variables, artifact_name, image_name, kind, refused, step_name};
+use super::{
+    ARTIFACT_MISSING, Builder, PlanError, Variables, artifact_name, image_name, kind, refused, step_name,
+};
 use crate::{
     credentials::{self, Credentials, Withheld},
     repository, values,
@@ -115,22 +117,21 @@ impl Builder<'_> {
 
     fn download(&self, download: &DownloadArtifact) -> Result<Action, PlanError> {
         let upstream = values::upstream(self.subject.definition, self.subject.index);
-        let stages = upstream
+        let stages: Vec<_> = upstream
             .into_iter()
-            .filter_map(|i| self.subject.status.stages.get(i));
-        let found = stages
+            .filter_map(|i| self.subject.status.stages.get(i))
             .filter(|stage| download.stage.as_ref().is_none_or(|name| *name == stage.name))
-            .find_map(|stage| {
-                stage
-                    .artifacts
-                    .iter()
-                    .find(|artifact| artifact.name == download.name)
-            });
-        let artifact = found.ok_or_else(|| {
-            PlanError::Missing(format!(
-                "no earlier stage has stored artifact `{}`",
-                download.name
-            ))
+            .collect();
+        let found = stages.iter().find_map(|stage| {
+            stage
+                .artifacts
+                .iter()
+                .find(|artifact| artifact.name == download.name)
+        });
+        let artifact = found.ok_or_else(|| PlanError::Missing {
+            reason: ARTIFACT_MISSING,
+            message: format!("no earlier stage has stored artifact `{}`", download.name),
+            of: self.makers(stages.iter().map(|stage| stage.name.as_str()), &download.name),
         })?;
         Ok(Action::DownloadArtifact {
             artifact: artifact.name.clone(),
@@ -139,6 +140,21 @@ impl Builder<'_> {
             file_name: artifact.name.clone(),
             path: download.path.clone().unwrap_or_else(|| ".".to_owned()),
         })
+    }
+
+    /// Those of the stages whose steps store an artifact of that name.
+    fn makers<'n>(&self, names: impl Iterator<Item = &'n str>, artifact: &str) -> Vec<String> {
+        let stores = |name: &&str| {
+            let mut stages = self.subject.definition.stages.iter();
+            let stage = stages.find(|stage| stage.stage.name == **name);
+            let mut steps = stage.into_iter().flat_map(|stage| &stage.stage.steps);
+            steps.any(|step| {
+                step.artifact
+                    .as_ref()
+                    .is_some_and(|one| artifact_name(one) == artifact)
+            })
+        };
+        names.filter(stores).map(str::to_owned).collect()
     }
 
     fn image(&self, image: &Image) -> Result<Action, PlanError> {

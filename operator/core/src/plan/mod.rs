@@ -15,7 +15,7 @@ use dcanary_protocol::{
 };
 use thiserror::Error;
 
-pub use names::{artifact_name, image_name, kind, step_name};
+pub use names::{artifact_name, image_name, is_item, kind, step_name};
 
 use crate::{
     credentials::{self, Credentials},
@@ -28,12 +28,25 @@ pub const GRACE: u64 = 20;
 /// Where Secrets of a stage are mounted, one folder each.
 pub const SECRETS: &str = "/var/run/dcanary/secrets";
 
+/// A stage succeeded without a result that another one needs.
+pub const RESULT_MISSING: &str = "ResultMissing";
+/// The same for an artifact.
+pub const ARTIFACT_MISSING: &str = "ArtifactMissing";
+
 /// Why there is no plan.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PlanError {
-    /// A result or artifact of an earlier stage is missing: the stage is skipped.
-    #[error("{0}")]
-    Missing(String),
+    /// A result or artifact of an earlier stage is missing. A stage that was skipped or failed gave none, and what needs it is skipped too;
+    /// one that succeeded should have given it, and what needs it fails.
+    #[error("{message}")]
+    Missing {
+        /// One CamelCase word.
+        reason: &'static str,
+        /// One sentence.
+        message: String,
+        /// Names of the stages that could have given it.
+        of: Vec<String>,
+    },
     /// The stage cannot be run as it is written.
     #[error("{message}")]
     Refused {
@@ -88,7 +101,7 @@ pub fn plan(subject: Subject<'_>) -> Result<Plan, PlanError> {
     builder.build()
 }
 
-fn refused(reason: &'static str, message: impl Into<String>) -> PlanError {
+pub(crate) fn refused(reason: &'static str, message: impl Into<String>) -> PlanError {
     PlanError::Refused {
         reason,
         message: message.into(),
@@ -143,7 +156,12 @@ impl Builder<'_> {
                 "ResultTooLarge",
                 format!("result `{name}` of stage `{stage}` is too large for a variable; read it from \"$DCANARY_INPUTS/{stage}/{name}\""),
             ),
-            TemplateError::NoValue(_) => PlanError::Missing(error.to_string()),
+            TemplateError::NoValue(Reference::Result { stage, .. }) => PlanError::Missing {
+                reason: RESULT_MISSING,
+                message: error.to_string(),
+                of: vec![stage.clone()],
+            },
+            TemplateError::NoValue(_) => refused("ValueMissing", error.to_string()),
             TemplateError::Malformed { .. } | TemplateError::TooLong => refused("ExpressionInvalid", error.to_string()),
         })
     }

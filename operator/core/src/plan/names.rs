@@ -3,6 +3,9 @@
 use dcanary_crds::{Artifact, Image, Step};
 use dcanary_protocol::report::ArtifactKind;
 
+/// Longest name of an artifact or image in bytes (`ItemName` of the server).
+const LONGEST: usize = 128;
+
 /// Name of a step: its own, or its kind and number.
 pub fn step_name(step: &Step, index: usize) -> String {
     let kind = || {
@@ -23,7 +26,7 @@ pub fn step_name(step: &Step, index: usize) -> String {
         .unwrap_or_else(|| format!("{}-{}", kind(), index + 1))
 }
 
-/// Name of an artifact: its own, or the last part of its first path.
+/// Name of an artifact: its own, or the last part of its first path, with `x` for what is no part of a name, such as `*`.
 pub fn artifact_name(artifact: &Artifact) -> String {
     let last = || {
         let path = artifact
@@ -33,9 +36,8 @@ pub fn artifact_name(artifact: &Artifact) -> String {
             .trim_end_matches('/');
         path.rsplit('/')
             .next()
-            .filter(|part| !part.is_empty() && *part != ".")
-            .unwrap_or("files")
-            .to_owned()
+            .and_then(named)
+            .unwrap_or_else(|| "files".to_owned())
     };
     artifact.name.clone().unwrap_or_else(last)
 }
@@ -46,11 +48,29 @@ pub fn image_name(image: &Image) -> String {
         let last = image.push.rsplit('/').next().unwrap_or_default();
         last.split([':', '@'])
             .next()
-            .filter(|part| !part.is_empty())
-            .unwrap_or("image")
-            .to_owned()
+            .and_then(named)
+            .unwrap_or_else(|| "image".to_owned())
     };
     image.name.clone().unwrap_or_else(last)
+}
+
+/// Whether the server takes it as the name of an artifact.
+pub fn is_item(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.len() <= LONGEST
+        && name.chars().all(is_of_item)
+}
+
+fn is_of_item(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
+}
+
+/// A name out of the last part of a path.
+fn named(part: &str) -> Option<String> {
+    let part = part.trim_start_matches(['.', '_', '-']);
+    let of_item = |c| if is_of_item(c) { c } else { 'x' };
+    let name: String = part.chars().take(LONGEST).map(of_item).collect();
+    (!name.is_empty()).then_some(name)
 }
 
 /// The kind of an artifact as a status keeps it.
@@ -60,5 +80,37 @@ pub fn kind(text: &str) -> ArtifactKind {
         "image" => ArtifactKind::Image,
         "report" => ArtifactKind::Report,
         _ => ArtifactKind::File,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn name(path: &str) -> String {
+        let artifact = serde_json::json!({"paths": [path]});
+        artifact_name(&serde_json::from_value(artifact).unwrap())
+    }
+
+    #[test]
+    fn a_name_that_is_left_out_is_one_that_the_server_takes() {
+        for (path, wanted) in [
+            ("dist/web.tar", "web.tar"),
+            ("dist/", "dist"),
+            (".", "files"),
+            ("dist/*.tar", "x.tar"),
+            ("dist/web-?.t[ag]z", "web-x.txagxz"),
+            ("dist/**", "xx"),
+            ("a/.config", "config"),
+            ("Büro.pdf", "Bxro.pdf"),
+            ("_", "files"),
+        ] {
+            assert_eq!(name(path), wanted, "{path}");
+            assert!(is_item(&name(path)), "{path}");
+        }
+        for bad in ["", "*.tar", "a b", ".a", "a/b", "ä"] {
+            assert!(!is_item(bad), "{bad}");
+        }
     }
 }

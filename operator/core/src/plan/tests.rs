@@ -50,7 +50,7 @@ fn with_results(of: &[(&str, Vec<ResultStatus>)], definition: &Definition) -> Pi
 fn reason(error: PlanError) -> &'static str {
     match error {
         PlanError::Refused { reason, .. } => reason,
-        PlanError::Missing(_) => "Missing",
+        PlanError::Missing { .. } => "Missing",
     }
 }
 

@@ -43,7 +43,7 @@ const DEADLINE_MARGIN: u64 = 120;
 pub fn pod(subject: Subject<'_>, settings: &Settings) -> Result<Pod, PlanError> {
     let plan = plan::plan(subject)?;
     let Some(stage) = subject.definition.stages.get(subject.index) else {
-        return Err(PlanError::Missing("the definition has no such stage".to_owned()));
+        return Err(plan::refused("InternalError", "the definition has no such stage"));
     };
     let template = template(
         stage

@@ -32,14 +32,12 @@ impl<'a> Step<'a> {
         }
         match release::deployment(self.subject(index, 1)) {
             Ok(_) => Gate::Open,
-            Err(PlanError::Missing(message)) => Gate::Refuse {
-                reason: "InternalError",
-                message,
-            },
-            Err(PlanError::Refused { reason, message }) => Gate::Refuse {
-                reason,
-                message: text::cut(&message, 512),
-            },
+            Err(PlanError::Missing { reason, message, .. } | PlanError::Refused { reason, message }) => {
+                Gate::Refuse {
+                    reason,
+                    message: text::cut(&message, 512),
+                }
+            }
         }
     }
 

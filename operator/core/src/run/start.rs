@@ -10,7 +10,7 @@ use super::{
     step::Step,
 };
 use crate::{
-    plan::{PlanError, Subject},
+    plan::{self, PlanError, Subject},
     pod::{self, pod_name},
     text::cut,
     time::later,
@@ -195,13 +195,12 @@ impl Step<'_> {
         match when.map(|when| self.holds(index, when)) {
             Some(Ok(false)) => return Gate::Skip(SkipReason::Condition, "its condition is false".to_owned()),
             Some(Err(ConditionError::Evaluation(message))) if message.starts_with("No such key") => {
-                return Gate::Skip(
-                    SkipReason::Results,
-                    cut(
-                        &format!("its condition names a result that is missing: {message}"),
-                        512,
-                    ),
-                );
+                let said = format!("its condition names a result that is missing: {message}");
+                let named = when
+                    .and_then(|when| Condition::parse(when).ok())
+                    .map(|when| when.uses().stages);
+                let advice = "; has(stages.STAGE.results.NAME) tells whether there is one";
+                return self.without(plan::RESULT_MISSING, &said, advice, named.unwrap_or_default());
             }
             Some(Err(error)) => {
                 return Gate::Refuse {
@@ -216,11 +215,33 @@ impl Step<'_> {
         }
         match pod::pod(self.subject(index, 1), &self.seen.settings) {
             Ok(_) => Gate::Open,
-            Err(PlanError::Missing(message)) => Gate::Skip(SkipReason::Results, cut(&message, 512)),
+            Err(PlanError::Missing { reason, message, of }) => self.without(reason, &message, "", of),
             Err(PlanError::Refused { reason, message }) => Gate::Refuse {
                 reason,
                 message: cut(&message, 512),
             },
+        }
+    }
+
+    /// What becomes of a stage whose input is missing. Nothing is lost when the stage that should have given it was skipped or failed; one
+    /// that succeeded has left out what somebody counts on, and a run that passes over that would be green for no reason.
+    fn without(
+        &self,
+        reason: &'static str,
+        said: &str,
+        advice: &str,
+        of: impl IntoIterator<Item = String>,
+    ) -> Gate {
+        let gave_nothing = |name: String| {
+            let mut stages = self.status.stages.iter();
+            stages.any(|stage| stage.name == name && stage.state != StageState::Succeeded)
+        };
+        if of.into_iter().any(gave_nothing) {
+            return Gate::Skip(SkipReason::Results, cut(said, 512));
+        }
+        Gate::Refuse {
+            reason,
+            message: cut(&format!("{said}{advice}"), 512),
         }
     }
 

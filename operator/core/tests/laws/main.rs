@@ -13,6 +13,7 @@ mod foreign;
 mod kstatus;
 mod kubelet;
 mod ledger;
+mod missing;
 mod promotions;
 mod random;
 mod replica;

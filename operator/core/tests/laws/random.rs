@@ -51,8 +51,10 @@ pub fn scenario() -> impl Strategy<Value = Scenario> {
                 for need in needs.iter().filter(|_| deploys) {
                     stages[*need].builds = !stages[*need].deploys;
                 }
+                let reads = optional && !deploys && needs.contains(&0);
                 stages.push(Stage {
                     name: format!("s{i}"),
+                    reads: reads.then_some("$(stages.s0.results.version)"),
                     needs,
                     optional,
                     finally,

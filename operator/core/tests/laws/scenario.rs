@@ -62,6 +62,8 @@ pub struct Stage {
     /// Which ends are repeated; none = the default.
     pub retry_on: Vec<&'static str>,
     pub when: Option<String>,
+    /// It has a variable of this value.
+    pub reads: Option<&'static str>,
     /// It builds an image.
     pub builds: bool,
     /// It brings images into the Environment `production`: `Succeed` promotes, `Hangs` waits for approval, `NeverScheduled` finds no
@@ -131,6 +133,9 @@ impl Scenario {
                 "retries": {"count": stage.retries, "backoff": "2s"}, "timeout": "5m",
                 "steps": [{"run": "echo version=1.2 >> \"$DCANARY_RESULTS\""}],
             });
+            if let Some(text) = stage.reads {
+                value["env"] = json!([{"name": "READ", "value": text}]);
+            }
             if stage.builds {
                 let image = json!({"image": {"push": format!("r.example.com/{}:1", stage.name)}});
                 value["steps"].as_array_mut().unwrap().push(image);

@@ -115,7 +115,7 @@ impl Step<'_> {
             return None;
         }
         match pod::pod(self.subject(index, attempt.number), &self.seen.settings).err()? {
-            PlanError::Missing(message) => Some(CreateAnswer::Refused {
+            PlanError::Missing { message, .. } => Some(CreateAnswer::Refused {
                 reason: "PlanIncomplete".to_owned(),
                 message,
             }),
