@@ -18,6 +18,8 @@ const NAME_TAKEN: &str = "PodNameTaken";
 const TIMEOUT_MARGIN: u64 = POD_GRACE + 30;
 /// Pause before a refused creation is looked at again, in seconds.
 const CREATE_PAUSE: u64 = 10;
+/// How long a Pod may take to begin before it is told where to look, in seconds.
+const SILENCE: u64 = 30;
 
 pub(super) fn live(it: Situation<'_>, pod: &SeenPod) -> Verdict {
     if let Some(reason) = it.stopping {
@@ -91,7 +93,10 @@ fn pending(it: Situation<'_>, pod: &SeenPod) -> Verdict {
         }
         _ => {}
     }
-    out_of_patience(it, waiting.map(shown))
+    match waiting {
+        Some(waiting) => out_of_patience(it, Some(shown(waiting))),
+        None => silent(it),
+    }
 }
 
 /// Answers of registries that another try does not change.
@@ -121,6 +126,24 @@ fn shown(waiting: &PodWaiting) -> PodWaiting {
         reason: text::reason(reason, "Waiting"),
         message: text::cut(&waiting.message, 512),
     }
+}
+
+/// A Pod that has not begun and of which the kubelet says nothing but that it is being made. What is in its way, most often a Secret that is
+/// missing, stands in its Events only, which the operator does not read.
+fn silent(it: Situation<'_>) -> Verdict {
+    let long = later(it.attempt.created_at.unwrap_or(it.now), SILENCE);
+    if it.now < long {
+        return out_of_patience(it, None).or_at(long);
+    }
+    let message = format!(
+        "the Pod does not begin, as when a Secret or volume is missing: its Events say why (kubectl describe pod {})",
+        it.attempt.pod
+    );
+    let waiting = PodWaiting {
+        reason: "ContainerCreating".to_owned(),
+        message,
+    };
+    out_of_patience(it, Some(waiting))
 }
 
 fn out_of_patience(it: Situation<'_>, waiting: Option<PodWaiting>) -> Verdict {

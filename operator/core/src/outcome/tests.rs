@@ -219,6 +219,34 @@ fn what_a_step_left_as_the_containers_message_is_in_no_attempt() {
 
 /// What the kubelet says of a container that never ran is nobody else's word.
 #[test]
+fn a_pod_of_which_the_kubelet_says_nothing_tells_after_a_while_where_to_look() {
+    let (attempt, pod) = (
+        attempt(),
+        SeenPod {
+            started_at: None,
+            ..running_since(0)
+        },
+    );
+    for (now, told, wake) in [(5, false, 30), (29, false, 30), (30, true, 900), (899, true, 900)] {
+        let Verdict::Undecided { waiting, wake: next } = decide(situation(&attempt, Some(&pod), now)) else {
+            panic!("decided after {now} s");
+        };
+        let said = waiting.map(|waiting| waiting.message).unwrap_or_default();
+        assert_eq!(said.contains("kubectl describe pod p"), told, "{now}: {said}");
+        assert_eq!(next, Some(at(wake)), "{now}");
+    }
+    let Verdict::Decided(decision) = decide(situation(&attempt, Some(&pod), 900)) else {
+        panic!("waits for ever");
+    };
+    assert_eq!(decision.reason, "PendingTimedOut");
+    assert!(
+        decision.message.contains("a Secret or volume is missing"),
+        "{}",
+        decision.message
+    );
+}
+
+#[test]
 fn why_a_container_cannot_be_started_is_told() {
     let attempt = attempt();
     let pod = ended(Some(128), "StartError", "exec: no such file", 10);
