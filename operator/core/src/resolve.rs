@@ -84,7 +84,7 @@ pub fn resolve(spec: &PipelineRunSpec, seen: &Observed) -> Result<Definition, Un
         }
     };
     let mut problems = validate::definition(definition, root, seen.settings.max_stages);
-    problems.extend(param_problems(definition, spec));
+    problems.extend(wrong_params(definition, spec));
     problems.extend(repository::of_run(spec));
     problems.truncate(MAX_PROBLEMS);
     if !problems.is_empty() {
@@ -127,7 +127,8 @@ pub fn params(definition: &Definition, spec: &PipelineRunSpec) -> BTreeMap<Strin
         .collect()
 }
 
-fn param_problems(definition: &PipelineDefinition, spec: &PipelineRunSpec) -> Vec<Problem> {
+/// What is wrong with the parameters of a run, given those of its pipeline.
+pub fn wrong_params(definition: &PipelineDefinition, spec: &PipelineRunSpec) -> Vec<Problem> {
     let names: Vec<&str> = definition
         .params
         .iter()

@@ -19,6 +19,7 @@ mod gitops_tools;
 mod hostile;
 mod kubernetes;
 mod ledger;
+mod linted;
 mod outages;
 mod private_registry;
 mod rbac;

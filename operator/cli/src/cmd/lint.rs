@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{Read as _, stdin},
+    io::{ErrorKind, Read as _, stdin},
     path::Path,
 };
 
@@ -16,12 +16,14 @@ use crate::{
     render,
 };
 
-/// Checks the files; exit code 1 when there is a mistake.
+/// Checks the files; exit code 1 when there is a mistake, 2 when one could not be read.
 pub fn run(global: &Global, args: &LintArgs) -> Result<Exit, Failure> {
     let format = global.form("dcanary lint", &[Format::Json, Format::Yaml])?;
     let mut all = Vec::new();
     for file in &args.files {
-        all.push((file.display().to_string(), lint(&read(file)?)));
+        // a file that cannot be read hides nothing of the others
+        let found = read(file).map_or_else(Findings::unreadable, |text| lint(&text));
+        all.push((file.display().to_string(), found));
     }
     together(&mut all);
     match format {
@@ -39,8 +41,14 @@ pub fn run(global: &Global, args: &LintArgs) -> Result<Exit, Failure> {
             }
         }
     }
-    let wrong = all.iter().any(|(_, found)| !found.mistakes.is_empty());
-    Ok(if wrong { Exit::Failed } else { Exit::Succeeded })
+    let any = |test: fn(&Findings) -> bool| all.iter().any(|(_, found)| test(found));
+    Ok(if any(|found| found.unreadable) {
+        Exit::Usage
+    } else if any(|found| !found.mistakes.is_empty()) {
+        Exit::Failed
+    } else {
+        Exit::Succeeded
+    })
 }
 
 fn objects(file: &str, found: &Findings) -> Vec<Value> {
@@ -55,8 +63,12 @@ fn objects(file: &str, found: &Findings) -> Vec<Value> {
     found.mistakes.iter().map(object).collect()
 }
 
-fn read(file: &Path) -> Result<String, Failure> {
-    let cannot = |source: std::io::Error| Failure::usage(format!("cannot read {}: {source}", file.display()));
+fn read(file: &Path) -> Result<String, String> {
+    let cannot = |source: std::io::Error| match source.kind() {
+        ErrorKind::IsADirectory => "this is a folder: name the files in it, such as folder/*.yaml".to_owned(),
+        ErrorKind::InvalidData => "the file cannot be read: it is no text in UTF-8".to_owned(),
+        _ => format!("the file cannot be read: {source}"),
+    };
     if file == Path::new("-") {
         let mut text = String::new();
         stdin().read_to_string(&mut text).map_err(cannot)?;

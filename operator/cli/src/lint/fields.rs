@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use dcanary_crds::duration;
+
 use dcanary_core::problem::suggestion;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
@@ -9,22 +11,35 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use serde_json::Value;
 
 use super::{
-    Mistake,
-    place::{Node, Shape},
+    Mistake, limits,
+    place::{Node, Place, Shape},
 };
 
-/// Unknown fields, missing fields and values of a wrong type.
-pub fn check(document: &Node, crd: &CustomResourceDefinition) -> Vec<Mistake> {
+/// What was found against a schema.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Unknown and missing fields, and values of a wrong type.
+    pub wrong: Vec<Mistake>,
+    /// Values beyond a limit, which the operator may judge in better words.
+    pub beyond: Vec<Mistake>,
+    /// What to read in the place of wrong values, so that the rest can be judged: nothing, or what was meant.
+    pub instead: BTreeMap<Place, Option<Value>>,
+}
+
+/// The schema of the only version of a kind.
+pub fn schema(crd: &CustomResourceDefinition) -> Option<&JSONSchemaProps> {
     let version = crd.spec.versions.first();
-    let schema = version
-        .and_then(|version| version.schema.as_ref())
-        .and_then(|schema| schema.open_api_v3_schema.as_ref());
-    let mut mistakes = Vec::new();
-    let Some(properties) = schema.and_then(|schema| schema.properties.as_ref()) else {
-        return mistakes;
+    version?.schema.as_ref()?.open_api_v3_schema.as_ref()
+}
+
+/// Unknown fields, missing fields, values of a wrong type and beyond a limit.
+pub fn check(document: &Node, crd: &CustomResourceDefinition) -> Found {
+    let mut found = Found::default();
+    let Some(properties) = schema(crd).and_then(|schema| schema.properties.as_ref()) else {
+        return found;
     };
     let Shape::Fields(fields) = &document.shape else {
-        return mistakes;
+        return found;
     };
     // The frame is Kubernetes' own; its metadata is left to the API server.
     let mut known: BTreeMap<&str, Option<&JSONSchemaProps>> = ["apiVersion", "kind", "metadata"]
@@ -39,12 +54,27 @@ pub fn check(document: &Node, crd: &CustomResourceDefinition) -> Vec<Mistake> {
     );
     for (name, place, value) in fields {
         match known.get(name.as_str()) {
-            Some(Some(inner)) => walk(value, inner, name, &mut mistakes),
+            Some(Some(inner)) => walk(value, inner, name, &mut found),
             Some(None) => {}
-            None => mistakes.push(unknown(name, "the object", known.keys().copied(), *place)),
+            None => found
+                .wrong
+                .push(unknown(name, "the object", known.keys().copied(), *place)),
         }
     }
-    mistakes
+    for name in schema(crd)
+        .and_then(|schema| schema.required.as_ref())
+        .into_iter()
+        .flatten()
+    {
+        if !fields.iter().any(|(given, _, _)| given == name) {
+            let message = format!("the object lacks `{name}`");
+            found.wrong.push(Mistake {
+                place: document.place,
+                message,
+            });
+        }
+    }
+    found
 }
 
 fn unknown<'a>(
@@ -60,12 +90,22 @@ fn unknown<'a>(
     }
 }
 
-fn walk(node: &Node, schema: &JSONSchemaProps, path: &str, mistakes: &mut Vec<Mistake>) {
+fn walk(node: &Node, schema: &JSONSchemaProps, path: &str, found: &mut Found) {
     if schema.x_kubernetes_preserve_unknown_fields == Some(true)
         || schema.x_kubernetes_int_or_string == Some(true)
     {
         return;
     }
+    let beyond = limits::check(node, schema);
+    if !beyond.is_empty() && is_duration(schema) {
+        found.instead.insert(node.place, None);
+    }
+    found
+        .beyond
+        .extend(beyond.into_iter().map(|(place, said)| Mistake {
+            place,
+            message: format!("`{path}` {said}"),
+        }));
     match (&node.shape, schema.type_.as_deref()) {
         (Shape::Fields(fields), Some("object") | None) => {
             let properties = schema.properties.as_ref();
@@ -76,19 +116,20 @@ fn walk(node: &Node, schema: &JSONSchemaProps, path: &str, mistakes: &mut Vec<Mi
             for (name, place, value) in fields {
                 let inner_path = format!("{path}.{name}");
                 match (properties.and_then(|known| known.get(name)), additional) {
-                    (Some(inner), _) | (None, Some(inner)) => walk(value, inner, &inner_path, mistakes),
+                    (Some(inner), _) | (None, Some(inner)) => walk(value, inner, &inner_path, found),
                     (None, None) => {
                         let known = properties
                             .into_iter()
                             .flat_map(|known| known.keys().map(String::as_str));
-                        mistakes.push(unknown(name, &format!("`{path}`"), known, *place));
+                        let mistake = unknown(name, &format!("`{path}`"), known, *place);
+                        found.wrong.push(mistake);
                     }
                 }
             }
             for name in schema.required.iter().flatten() {
-                if !fields.iter().any(|(found, _, _)| found == name) {
+                if !fields.iter().any(|(given, _, _)| given == name) {
                     let message = format!("`{path}` lacks `{name}`");
-                    mistakes.push(Mistake {
+                    found.wrong.push(Mistake {
                         place: node.place,
                         message,
                     });
@@ -98,25 +139,42 @@ fn walk(node: &Node, schema: &JSONSchemaProps, path: &str, mistakes: &mut Vec<Mi
         (Shape::List(items), Some("array")) => {
             if let Some(JSONSchemaPropsOrArray::Schema(inner)) = &schema.items {
                 for (i, item) in items.iter().enumerate() {
-                    walk(item, inner, &format!("{path}[{i}]"), mistakes);
+                    walk(item, inner, &format!("{path}[{i}]"), found);
                 }
             }
         }
         (Shape::Scalar(Value::Null), _) => {}
         (shape, Some(wanted)) if !fits(shape, wanted) => {
             let message = format!("`{path}` must be {}, found {}", article(wanted), kind(shape));
-            mistakes.push(Mistake {
+            found.wrong.push(Mistake {
                 place: node.place,
                 message,
             });
+            found.instead.insert(node.place, meant(shape, schema));
         }
-        (Shape::Scalar(value), _) => choose(value, schema, path, node, mistakes),
+        (Shape::Scalar(value), _) => choose(value, schema, path, node, found),
         _ => {}
     }
 }
 
+fn is_duration(schema: &JSONSchemaProps) -> bool {
+    schema.pattern.as_deref() == Some(duration::PATTERN)
+}
+
+/// Text without quotes that is a number or a truth value was meant as it is written.
+fn meant(shape: &Shape, schema: &JSONSchemaProps) -> Option<Value> {
+    match shape {
+        Shape::Scalar(value @ (Value::Number(_) | Value::Bool(_)))
+            if schema.type_.as_deref() == Some("string") && !is_duration(schema) =>
+        {
+            Some(Value::String(value.to_string()))
+        }
+        _ => None,
+    }
+}
+
 /// Values of a closed list.
-fn choose(value: &Value, schema: &JSONSchemaProps, path: &str, node: &Node, mistakes: &mut Vec<Mistake>) {
+fn choose(value: &Value, schema: &JSONSchemaProps, path: &str, node: &Node, found: &mut Found) {
     let Some(allowed) = &schema.enum_ else { return };
     if allowed.iter().any(|one| one.0 == *value) {
         return;
@@ -124,10 +182,11 @@ fn choose(value: &Value, schema: &JSONSchemaProps, path: &str, node: &Node, mist
     let words: Vec<&str> = allowed.iter().filter_map(|one| one.0.as_str()).collect();
     let near = suggestion(value.as_str().unwrap_or_default(), words.iter().copied());
     let message = format!("`{path}` must be one of {}{near}", words.join(", "));
-    mistakes.push(Mistake {
+    found.wrong.push(Mistake {
         place: node.place,
         message,
     });
+    found.instead.insert(node.place, None);
 }
 
 fn fits(shape: &Shape, wanted: &str) -> bool {

@@ -2,23 +2,33 @@
 //!
 //! ```text
 //! text ─▶ place: a tree of values with their places
+//!           ├─▶ frame: the name of the object
 //!           ├─▶ fields: names that the schema of the kind does not have, with the nearest one that it has
-//!           ├─▶ the kind's own type: wrong or missing values
+//!           │     └─▶ limits: sizes, ranges and patterns of the schema
+//!           ├─▶ rules: those of the schema, in CEL, as the API server evaluates them
 //!           └─▶ dcanary-core, dcanary-rollout: the same validation as the operator's, its paths looked up in the tree
+//!                 └─▶ together: runs against the pipelines in the other files
 //! ```
 
 pub mod fields;
+mod frame;
+mod limits;
 pub mod place;
+mod rules;
+mod together;
+mod words;
 
 use dcanary_core::{problem::Problem, repository, validate};
 use dcanary_crds::{
     ClusterExecutor, ClusterTemplate, Decision, Environment, EnvironmentSpec, Executor, Pipeline,
-    PipelineDefinition, PipelineRun, PipelineRunSpec, Promotion, Release, Template,
+    PipelineDefinition, PipelineRun, PipelineRunSpec, Profile, Promotion, Release, Template,
 };
 use kube::CustomResourceExt as _;
 use serde::de::DeserializeOwned;
 
 use place::{Node, Place};
+pub use together::together;
+use together::{NamedPipeline, RunOfPipeline};
 
 /// Most stages that a run may have; the operator may be set to fewer.
 const MAX_STAGES: usize = 256;
@@ -47,7 +57,7 @@ pub struct Mistake {
 }
 
 /// What was found in one file.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Findings {
     /// Objects that were checked: kind and name.
     pub checked: Vec<String>,
@@ -55,13 +65,23 @@ pub struct Findings {
     pub mistakes: Vec<Mistake>,
     /// It has objects, none of them of dcanary.dev: a mistake, unless such objects are in other files.
     pub foreign: bool,
+    /// It could not be read.
+    pub unreadable: bool,
+    /// Pipelines of the file, which runs in other files may name.
+    pipelines: Vec<NamedPipeline>,
+    /// Runs of the file that name a pipeline.
+    runs: Vec<RunOfPipeline>,
 }
 
-/// Files that are checked together: in one of them must be something of dcanary.dev, the others may belong to it. Pure.
-pub fn together(files: &mut [(String, Findings)]) {
-    if files.iter().any(|(_, found)| !found.checked.is_empty()) {
-        let foreign = files.iter_mut().filter(|(_, found)| found.foreign);
-        foreign.for_each(|(_, found)| found.mistakes.clear());
+impl Findings {
+    /// A file that could not be read.
+    pub fn unreadable(message: String) -> Self {
+        let place = Place { line: 1, column: 1 };
+        Self {
+            mistakes: vec![Mistake { place, message }],
+            unreadable: true,
+            ..Self::default()
+        }
     }
 }
 
@@ -109,13 +129,21 @@ fn check(document: &Node, findings: &mut Findings) {
     let kind = document.text("kind").unwrap_or_default();
     let mistakes = match kind {
         "Pipeline" => one::<Pipeline>(document, &Pipeline::crd(), |pipeline| {
+            findings
+                .pipelines
+                .push(NamedPipeline::new(document, &pipeline.spec.definition));
             told(judge(&pipeline.spec.definition, "spec"))
         }),
-        "PipelineRun" => one::<PipelineRun>(document, &PipelineRun::crd(), |run| told(judge_run(&run.spec))),
+        "PipelineRun" => one::<PipelineRun>(document, &PipelineRun::crd(), |run| {
+            findings.runs.extend(RunOfPipeline::new(document, &run.spec));
+            told(judge_run(&run.spec))
+        }),
         "Environment" => one::<Environment>(document, &Environment::crd(), |environment| {
             judge_environment(&environment.spec)
         }),
-        "Executor" => one::<Executor>(document, &Executor::crd(), |_| Vec::new()),
+        "Executor" => one::<Executor>(document, &Executor::crd(), |executor| {
+            judge_executor(executor.spec.profile)
+        }),
         "ClusterExecutor" => one::<ClusterExecutor>(document, &ClusterExecutor::crd(), |_| Vec::new()),
         "Release" => one::<Release>(document, &Release::crd(), |_| Vec::new()),
         "Promotion" => one::<Promotion>(document, &Promotion::crd(), |_| Vec::new()),
@@ -138,24 +166,51 @@ fn check(document: &Node, findings: &mut Findings) {
 fn one<T: DeserializeOwned>(
     document: &Node,
     crd: &k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
-    judge: impl Fn(&T) -> Vec<(String, String)>,
+    judge: impl FnOnce(&T) -> Vec<(String, String)>,
 ) -> Vec<Mistake> {
-    let mut mistakes = fields::check(document, crd);
-    match serde_json::from_value::<T>(document.to_json()) {
-        Ok(object) => mistakes.extend(judge(&object).into_iter().map(|(path, message)| Mistake {
-            place: document.find(&path),
-            message,
-        })),
-        // What is missing or of a wrong type; the field check has named what it can.
-        Err(source) if mistakes.is_empty() => {
-            mistakes.push(Mistake {
-                place: document.place,
-                message: source.to_string(),
-            });
-        }
-        Err(_) => {}
-    }
+    let fields::Found {
+        wrong: mut mistakes,
+        beyond,
+        instead,
+    } = fields::check(document, crd);
+    mistakes.extend(frame::check(document));
+    let whole = document.to_json();
+    let placed = |(path, message): (String, String)| Mistake {
+        place: document.find(&path),
+        message,
+    };
+    let judged = match serde_json::from_value::<T>(document.with(&instead).unwrap_or_default()) {
+        Ok(object) => judge(&object).into_iter().map(placed).collect(),
+        // What is missing; the field check has named what it can.
+        Err(source) if mistakes.is_empty() && beyond.is_empty() => vec![Mistake {
+            place: document.place,
+            message: source.to_string(),
+        }],
+        Err(_) => Vec::new(),
+    };
+    let schema = fields::schema(crd).and_then(|schema| serde_json::to_value(schema).ok());
+    let ruled = schema
+        .map(|schema| rules::check(&whole, &schema))
+        .unwrap_or_default();
+    let ruled = ruled.into_iter().map(placed);
+    // what the operator says of a place is more to the point than the schema
+    let others = beyond.into_iter().chain(ruled);
+    let others: Vec<Mistake> = others
+        .filter(|one| judged.iter().all(|said| said.place != one.place))
+        .collect();
+    mistakes.extend(judged);
+    mistakes.extend(others);
     mistakes
+}
+
+/// Whoever may write to a namespace cannot leave the restricted profile; the operator takes another one for it (`resolve`).
+fn judge_executor(profile: Profile) -> Vec<(String, String)> {
+    let message = "spec.profile: an Executor of a namespace is always `restricted`, whatever it says: leave it out, or let an administrator make a ClusterExecutor";
+    let other = profile != Profile::Restricted;
+    other
+        .then(|| ("spec.profile".to_owned(), message.to_owned()))
+        .into_iter()
+        .collect()
 }
 
 /// Paths and sentences.
@@ -195,5 +250,7 @@ fn judge(definition: &PipelineDefinition, root: &str) -> Vec<Problem> {
     validate::definition(definition, root, MAX_STAGES)
 }
 
+#[cfg(test)]
+mod schema_tests;
 #[cfg(test)]
 mod tests;

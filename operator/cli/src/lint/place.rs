@@ -1,6 +1,6 @@
 //! YAML as a tree in which everything knows its line and column.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{
     Deserialize, Deserializer,
@@ -9,7 +9,7 @@ use serde::{
 use serde_json::{Map, Number, Value};
 use serde_saphyr::Spanned;
 
-use super::Mistake;
+use super::{Mistake, words};
 
 /// Line and column, both from 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,8 +52,7 @@ pub fn read(text: &str) -> Result<Vec<Node>, Mistake> {
                 line: at.line(),
                 column: at.column(),
             });
-        let said = source.without_snippet().to_string();
-        let message = said.lines().next().unwrap_or("this is no YAML").to_owned();
+        let message = words::told(&source, text);
         Mistake { place, message }
     })?;
     Ok(documents.into_iter().map(Node::from).collect())
@@ -105,19 +104,32 @@ impl Node {
         place
     }
 
+    /// The value of a field.
+    pub fn get(&self, field: &str) -> Option<&Self> {
+        self.field(field).map(|(_, node)| node)
+    }
+
     /// The value without places.
     pub fn to_json(&self) -> Value {
-        match &self.shape {
+        self.with(&BTreeMap::new()).unwrap_or_default()
+    }
+
+    /// The value without places, with other values at some of them, or none.
+    pub fn with(&self, instead: &BTreeMap<Place, Option<Value>>) -> Option<Value> {
+        Some(match &self.shape {
+            Shape::Scalar(_) if instead.contains_key(&self.place) => {
+                return instead.get(&self.place)?.clone();
+            }
             Shape::Scalar(value) => value.clone(),
-            Shape::List(items) => Value::Array(items.iter().map(Self::to_json).collect()),
+            Shape::List(items) => Value::Array(items.iter().filter_map(|item| item.with(instead)).collect()),
             Shape::Fields(fields) => {
                 let fields: Map<String, Value> = fields
                     .iter()
-                    .map(|(name, _, node)| (name.clone(), node.to_json()))
+                    .filter_map(|(name, _, node)| Some((name.clone(), node.with(instead)?)))
                     .collect();
                 Value::Object(fields)
             }
-        }
+        })
     }
 }
 
