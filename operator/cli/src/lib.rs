@@ -24,7 +24,10 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{CommandFactory as _, FromArgMatches as _};
+use clap::{
+    Command, CommandFactory as _, FromArgMatches as _,
+    error::{ContextKind, ErrorKind},
+};
 
 use args::Cli;
 use exit::{Exit, Failure};
@@ -32,12 +35,18 @@ use exit::{Exit, Failure};
 /// Runs the command line and answers the exit code.
 pub fn main(arguments: Vec<OsString>) -> ExitCode {
     let called = called(arguments.first().map(OsString::as_os_str));
-    let command = Cli::command().name(called).bin_name(called);
-    let matches = match command.try_get_matches_from(arguments) {
+    let arguments = helped(arguments);
+    let mut command = Cli::command().name(called).bin_name(called);
+    let matches = match command.try_get_matches_from_mut(&arguments) {
         Ok(matches) => matches,
         Err(shown) => {
             let code = u8::try_from(shown.exit_code()).unwrap_or(2);
             let _ = shown.print();
+            if shown.kind() == ErrorKind::InvalidSubcommand
+                && shown.get(ContextKind::SuggestedSubcommand).is_none()
+            {
+                output::note(&format!("there are {}", words(&command, &arguments).join(", ")));
+            }
             return ExitCode::from(code);
         }
     };
@@ -51,6 +60,22 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
             failure.exit.into()
         }
     }
+}
+
+/// `help get run` as `get run --help`.
+fn helped(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    if arguments.get(1).is_some_and(|first| first == "help") {
+        arguments.remove(1);
+        arguments.push("--help".into());
+    }
+    arguments
+}
+
+/// Words that may follow those that are known.
+fn words<'c>(command: &'c Command, arguments: &[OsString]) -> Vec<&'c str> {
+    let known = |at: &'c Command, word: &OsString| at.find_subcommand(word).unwrap_or(at);
+    let at = arguments.iter().skip(1).fold(command, known);
+    at.get_subcommands().map(Command::get_name).collect()
 }
 
 /// The name in usage and messages: by what the program was called.
@@ -86,6 +111,30 @@ fn run(cli: Cli, called: &'static str) -> Result<Exit, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn line(words: &str) -> Vec<OsString> {
+        words.split(' ').map(OsString::from).collect()
+    }
+
+    #[test]
+    fn help_is_a_command_too() {
+        assert_eq!(
+            helped(line("dcanary help get run")),
+            line("dcanary get run --help")
+        );
+        assert_eq!(helped(line("dcanary help")), line("dcanary --help"));
+        assert_eq!(helped(line("dcanary run help")), line("dcanary run help"));
+    }
+
+    #[test]
+    fn a_word_that_is_not_known_is_answered_with_those_that_are() {
+        let command = Cli::command();
+        assert!(words(&command, &line("dcanary deploy")).contains(&"promote"));
+        assert_eq!(
+            words(&command, &line("dcanary -n shop get pods")),
+            ["runs", "env", "releases", "promotions", "run"]
+        );
+    }
 
     #[test]
     fn usage_names_the_program_as_it_was_called() {

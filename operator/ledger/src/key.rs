@@ -25,7 +25,7 @@ pub enum KeyError {
     #[error("{0} exists already; a key is never overwritten")]
     Exists(PathBuf),
     /// The file could not be written.
-    #[error("cannot write the key {path}")]
+    #[error("cannot write the key {path}: {source}")]
     Write {
         /// File.
         path: PathBuf,
@@ -33,7 +33,7 @@ pub enum KeyError {
         source: std::io::Error,
     },
     /// The file could not be read.
-    #[error("cannot read the key {path}")]
+    #[error("cannot read the key {path}: {source}")]
     Read {
         /// File.
         path: PathBuf,

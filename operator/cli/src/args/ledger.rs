@@ -152,12 +152,13 @@ pub struct PersonArgs {
 
 /// `ledger deploy`
 #[derive(Clone, Debug, Args)]
+#[command(group = clap::ArgGroup::new("ledger").required(true).args(["canister", "create"]))]
 pub struct DeployArgs {
     /// Network and person
     #[command(flatten)]
     pub person: PersonArgs,
     /// Canister to use: an empty one, or one with the ledger in it
-    #[arg(long, value_name = "ID", value_parser = principal, required_unless_present = "create", conflicts_with = "create")]
+    #[arg(long, value_name = "ID", value_parser = principal)]
     pub canister: Option<Principal>,
     /// Make a canister: on the mainnet with cycles that the person holds in the cycles ledger, elsewhere from nothing
     #[arg(long)]

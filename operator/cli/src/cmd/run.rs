@@ -11,6 +11,9 @@ use crate::{
     output::{machine, note, print},
 };
 
+/// Longest name that `spec.trigger.by` takes, in bytes.
+const LONGEST_CALLER: usize = 256;
+
 /// Creates the run and, if asked, waits for its end.
 pub async fn run(global: &Global, args: &RunArgs) -> Result<Exit, Failure> {
     let format = global.form("dcanary run", &[Format::Json, Format::Yaml, Format::Name])?;
@@ -21,7 +24,9 @@ pub async fn run(global: &Global, args: &RunArgs) -> Result<Exit, Failure> {
         .name
         .clone()
         .unwrap_or_else(|| generated(&args.pipeline, &mut rand::rng()));
-    let wanted = build(&name, args);
+    // a release that the run asks for can be approved only if it is known who asked
+    let by = cluster.whoami().await.ok().map(|caller| caller.username);
+    let wanted = build(&name, args, by.filter(|by| by.len() <= LONGEST_CALLER));
     let made = cluster
         .runs()
         .create(&PostParams::default(), &wanted)
@@ -94,7 +99,7 @@ fn check(pipeline: &Pipeline, args: &RunArgs) -> Result<(), Failure> {
     }
 }
 
-fn build(name: &str, args: &RunArgs) -> PipelineRun {
+fn build(name: &str, args: &RunArgs, by: Option<String>) -> PipelineRun {
     let params = args
         .param
         .iter()
@@ -112,7 +117,7 @@ fn build(name: &str, args: &RunArgs) -> PipelineRun {
             params,
             source: source(args),
             trigger: Some(Trigger {
-                by: None,
+                by,
                 event: Some("manual".to_owned()),
             }),
             ..PipelineRunSpec::default()
@@ -187,19 +192,19 @@ spec:
     #[test]
     fn values_reach_the_run_as_they_were_typed() {
         let nasty = "\"; touch /pwned; $(id)\nx=y";
-        let run = build("web-1", &args(&[("version", nasty)]));
+        let run = build("web-1", &args(&[("version", nasty)]), Some("ann".to_owned()));
         assert_eq!(run.spec.params[0].value, nasty);
     }
 
     #[test]
     fn a_run_builds_the_ref_or_commit_that_is_named_and_else_what_the_pipeline_says() {
-        assert_eq!(build("web-1", &args(&[])).spec.source, None);
+        assert_eq!(build("web-1", &args(&[]), None).spec.source, None);
         let named = RunArgs {
             reference: Some("release-2".to_owned()),
             commit: Some("a".repeat(40)),
             ..args(&[])
         };
-        let source = build("web-1", &named).spec.source.unwrap();
+        let source = build("web-1", &named, None).spec.source.unwrap();
         assert_eq!(
             (source.repo, source.reference, source.commit),
             (None, Some("release-2".to_owned()), Some("a".repeat(40)))
