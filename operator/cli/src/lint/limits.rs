@@ -93,9 +93,7 @@ pub(super) fn words(pattern: &str) -> Option<&'static str> {
         "^([0-9a-f]{40}|[0-9a-f]{64})$" => {
             "write all 40 or 64 hex digits of the commit (git rev-parse COMMIT)"
         }
-        "^sha256:[0-9a-f]{64}$" => {
-            "write a digest, sha256: and 64 hex digits; a tag is not enough, it can be moved to another image"
-        }
+        "^sha256:[0-9a-f]{64}$" => "write a digest: sha256: and 64 hex digits",
         "^[0-9]{1,5}%?$" => "write a number such as 2, or a part of all such as 25%",
         "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$" => "write a name of an HTTP header or cookie, such as X-Tester",
         "^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?$" => "write a host name, such as web.example.com",

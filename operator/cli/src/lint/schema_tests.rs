@@ -173,9 +173,9 @@ fn what_is_beyond_a_limit_of_the_schema_is_told_with_the_limit() {
         (
             object(
                 "Promotion",
-                "{environmentRef: {name: p}, releaseRef: {name: r}, identity: \"sha256:12\"}",
+                "{environmentRef: {name: p}, releaseRef: {name: r}, undo: true, identity: \"sha256:12\"}",
             ),
-            "a tag is not enough",
+            "sha256: and 64 hex digits",
         ),
     ] {
         let said = said(&text);
