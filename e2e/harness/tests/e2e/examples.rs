@@ -148,6 +148,13 @@ async fn secrets_never_reach_logs_status_events_or_the_journal_in_any_form() -> 
         let journal = journal::export().await?;
         // the export does hold the run, and texts can be found in it
         ensure!(holds(&journal, run.uid()), "the run is not in the journal");
+        let expected = [
+            "dcanary_run_opened",
+            "dcanary_stage_started use#1",
+            "dcanary_stage_succeeded use#1",
+            "dcanary_run_finished",
+        ];
+        assert_eq!(journal::records(run.uid()).await?, expected);
         // base64 of the token, at its own alignment
         for secret in [
             "s3cr3t-t0ken-of-the-example",
