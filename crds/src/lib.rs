@@ -56,7 +56,7 @@ pub use run_status::{
     PipelineRunStatus, ResultStatus, SealedRecords, StageState, StageStatus, StepStatus,
 };
 pub use secret::{EnvVar, SecretKey, SecretMount};
-pub use stage::{Retries, RetryOn, Stage};
+pub use stage::{Retries, RetryOutcome, Stage};
 pub use step::{Artifact, Checkout, DownloadArtifact, Image, ImageFile, Step};
 pub use strategy::{BlueGreen, Canary, CanaryStep, NameValue, Pause, Rolling, Strategy, Tester};
 pub use template::{ClusterTemplate, ClusterTemplateSpec, Template, TemplateSpec};

@@ -80,15 +80,16 @@ pub struct Retries {
     /// Pause before the next attempt; doubled each time, at most 10 minutes. Default: `5s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backoff: Option<Duration>,
-    /// Which ends are tried again. Default: `[Failed, TimedOut]`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// Which outcomes are tried again. Default: `[Failed, TimedOut]`.
+    // runs that began before have it as `on`, which kubectl reads as `true` unless it is in quotes
+    #[serde(default, alias = "on", skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 4))]
-    pub on: Vec<RetryOn>,
+    pub outcomes: Vec<RetryOutcome>,
 }
 
-/// An end that is tried again.
+/// An outcome that is tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum RetryOn {
+pub enum RetryOutcome {
     /// A step failed.
     Failed,
     /// The attempt ran out of time.

@@ -147,7 +147,7 @@ impl Scenario {
                 value["environment"] = json!("production");
             }
             if !stage.retry_on.is_empty() {
-                value["retries"]["on"] = json!(stage.retry_on);
+                value["retries"]["outcomes"] = json!(stage.retry_on);
             }
             if !stage.needs.is_empty() {
                 value["dependsOn"] = stage

@@ -1,6 +1,6 @@
 //! What follows from the outcome of an attempt: its record, the stage's next state, another attempt.
 
-use dcanary_crds::{AttemptOutcome, RetryOn, StageState};
+use dcanary_crds::{AttemptOutcome, RetryOutcome, StageState};
 use dcanary_types::{
     limits::MAX_BODY_BYTES,
     record::{Artifact, Record, Transition},
@@ -140,14 +140,14 @@ impl Step<'_> {
             AttemptOutcome::Failed | AttemptOutcome::TimedOut => {
                 let retries = stage.stage.retries.as_ref()?;
                 let kind = match (outcome, reason) {
-                    (AttemptOutcome::TimedOut, _) => RetryOn::TimedOut,
-                    (_, "OutOfMemory") => RetryOn::OutOfMemory,
-                    _ => RetryOn::Failed,
+                    (AttemptOutcome::TimedOut, _) => RetryOutcome::TimedOut,
+                    (_, "OutOfMemory") => RetryOutcome::OutOfMemory,
+                    _ => RetryOutcome::Failed,
                 };
-                let listed = if retries.on.is_empty() {
-                    kind != RetryOn::OutOfMemory
+                let listed = if retries.outcomes.is_empty() {
+                    kind != RetryOutcome::OutOfMemory
                 } else {
-                    retries.on.contains(&kind)
+                    retries.outcomes.contains(&kind)
                 };
                 let failed = before(false);
                 let first = retries
