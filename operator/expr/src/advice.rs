@@ -9,6 +9,9 @@ pub(crate) fn on(source: &str) -> Option<&'static str> {
     if single_equals(&plain) {
         return Some("values are compared with two equals signs: write `==`");
     }
+    if plain.contains("=~") {
+        return Some("a pattern is compared with `matches`: write params.NAME.matches(\"^v[0-9]\")");
+    }
     let words = [
         (" and ", "write `&&` instead of `and`"),
         (" or ", "write `||` instead of `or`"),
@@ -45,7 +48,8 @@ fn single_equals(plain: &str) -> bool {
     (0..bytes.len()).any(|at| {
         let near = |at: Option<usize>| at.and_then(|at| bytes.get(at)).copied().unwrap_or(b' ');
         let (before, after) = (near(at.checked_sub(1)), near(at.checked_add(1)));
-        bytes[at] == b'=' && after != b'=' && !matches!(before, b'=' | b'!' | b'<' | b'>')
+        // `=~` is no comparison of two values
+        bytes[at] == b'=' && !matches!(after, b'=' | b'~') && !matches!(before, b'=' | b'!' | b'<' | b'>')
     }) || plain.contains("===")
 }
 
@@ -67,6 +71,7 @@ mod tests {
             ("${params.env} == 'prod'", "without `$( )`"),
             ("params.env = 'prod'", "two equals signs"),
             ("params.env === 'prod'", "two equals signs"),
+            ("params.env =~ 'v.*'", "`matches`"),
             ("success() and params.env == 'prod'", "`&&`"),
             ("success() or params.env == 'prod'", "`||`"),
             ("not success()", "`!`"),

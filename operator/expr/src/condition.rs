@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kube_cel::cel::{
-    Context, IdedExpr, Program, Value as CelValue,
+    Context, ExecutionError, IdedExpr, Program, Value as CelValue,
     common::ast::{EntryExpr, Expr, LiteralValue, operators},
     to_value,
 };
@@ -41,6 +41,9 @@ pub enum ConditionError {
     /// A variable cannot be given to CEL.
     #[error("variable `{0}` cannot be used in a condition")]
     Variable(String),
+    /// It names a member that is not there, such as a result that was not written.
+    #[error("there is no `{0}` among what it names")]
+    Missing(String),
     /// It failed.
     #[error("{0}")]
     Evaluation(String),
@@ -67,10 +70,15 @@ pub struct Uses {
     pub stages: BTreeSet<String>,
     /// `steps.NAME` or `steps["NAME"]`
     pub steps: BTreeSet<String>,
+    /// `stages.NAME.results.RESULT`: stage and result.
+    pub results: BTreeSet<(String, String)>,
+    /// Other members of what has few: `source.NAME`, `run.NAME`, and `stages.STAGE.NAME` as `stages.STAGE` and its member.
+    pub members: BTreeSet<(String, String)>,
 }
 
-/// Functions that a condition of a run may call: what CEL has, and what tells how the run stands.
-pub const FUNCTIONS: [&str; 26] = [
+/// Functions that a condition of a run may call: what CEL has, and what tells how the run stands. Those of optional values are left out: what
+/// may be missing is asked for with `has`.
+pub const FUNCTIONS: [&str; 27] = [
     "always",
     "bytes",
     "contains",
@@ -97,6 +105,7 @@ pub const FUNCTIONS: [&str; 26] = [
     "string",
     "success",
     "timestamp",
+    "uint",
 ];
 
 /// What `success()`, `failure()` and `always()` answer.
@@ -194,6 +203,7 @@ impl Condition {
         match self.program.execute(&context) {
             Ok(CelValue::Bool(holds)) => Ok(holds),
             Ok(other) => Err(ConditionError::NotBoolean(other.type_of().to_string())),
+            Err(ExecutionError::NoSuchKey(name)) => Err(ConditionError::Missing(name.as_ref().clone())),
             Err(error) => Err(ConditionError::Evaluation(error.to_string())),
         }
     }
@@ -208,6 +218,7 @@ fn walk(expression: &IdedExpr, uses: &mut Uses, bound: &BTreeSet<String>) {
         }
         Expr::Select(select) => {
             member(&select.operand, &select.field, uses, bound);
+            path(expression, uses, bound);
             walk(&select.operand, uses, bound);
         }
         Expr::Call(call) => {
@@ -215,6 +226,7 @@ fn walk(expression: &IdedExpr, uses: &mut Uses, bound: &BTreeSet<String>) {
                 && let Expr::Literal(LiteralValue::String(key)) = &index.expr
             {
                 member(operand, key.inner(), uses, bound);
+                path(expression, uses, bound);
             }
             // operators have names too, such as `_+_`
             if call.func_name.starts_with(|c: char| c.is_ascii_alphabetic()) {
@@ -251,6 +263,23 @@ fn entry(entry: &EntryExpr, uses: &mut Uses, bound: &BTreeSet<String>) {
             walk(&entry.value, uses, bound);
         }
     }
+}
+
+/// What a whole path names, where it names something with few members.
+fn path(expression: &IdedExpr, uses: &mut Uses, bound: &BTreeSet<String>) {
+    let Some(names) = typed::names(expression) else {
+        return;
+    };
+    if bound.contains(names[0]) {
+        return;
+    }
+    let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+    match names.as_slice() {
+        [root @ ("source" | "run"), name] => uses.members.insert(pair(root, name)),
+        ["stages", stage, "results", result] => uses.results.insert(pair(stage, result)),
+        ["stages", stage, name] => uses.members.insert(pair(&format!("stages.{stage}"), name)),
+        _ => false,
+    };
 }
 
 fn member(operand: &IdedExpr, name: &str, uses: &mut Uses, bound: &BTreeSet<String>) {
@@ -312,6 +341,27 @@ mod tests {
         assert_eq!(uses.params, BTreeSet::from(["a".to_owned()]));
         assert_eq!(uses.stages, BTreeSet::from(["b-c".to_owned(), "d".to_owned()]));
         assert!(!uses.roots.contains("i"));
+        let uses = Condition::parse(
+            r#"stages["b-c"].results.tag == source.branch && has(stages.d.results["x"]) && stages.d.reslts.y != run.name"#,
+        )
+        .unwrap()
+        .uses();
+        let pairs = |list: &[(&str, &str)]| {
+            list.iter()
+                .map(|(a, b)| ((*a).to_owned(), (*b).to_owned()))
+                .collect::<BTreeSet<_>>()
+        };
+        assert_eq!(uses.results, pairs(&[("b-c", "tag"), ("d", "x")]));
+        assert_eq!(
+            uses.members,
+            pairs(&[
+                ("run", "name"),
+                ("source", "branch"),
+                ("stages.b-c", "results"),
+                ("stages.d", "reslts"),
+                ("stages.d", "results")
+            ])
+        );
     }
 
     #[test]
@@ -341,10 +391,10 @@ mod tests {
         let error = Condition::parse("params.env ==").unwrap_err();
         assert!(matches!(error, ConditionError::Syntax { line: 1, .. }), "{error}");
         assert!(matches!(holds("params.env"), Err(ConditionError::NotBoolean(_))));
-        assert!(matches!(
+        assert_eq!(
             holds("params.nothing == 'x'"),
-            Err(ConditionError::Evaluation(_))
-        ));
+            Err(ConditionError::Missing("nothing".to_owned()))
+        );
     }
 
     #[test]

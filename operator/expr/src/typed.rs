@@ -28,6 +28,13 @@ pub enum Mistyped {
         /// The words that there are.
         outcomes: &'static [&'static str],
     },
+    /// Text that is compared with what is no text.
+    NoText {
+        /// The text as it is written.
+        written: String,
+        /// What it is compared with, as text.
+        with: String,
+    },
 }
 
 /// The first mistake in a condition.
@@ -47,6 +54,16 @@ fn boolean(expression: &IdedExpr) -> Option<Mistyped> {
             }
             (operators::EQUALS | operators::NOT_EQUALS, [left, right]) => {
                 return compared(left, right).or_else(|| compared(right, left));
+            }
+            (
+                operators::GREATER | operators::GREATER_EQUALS | operators::LESS | operators::LESS_EQUALS,
+                [left, right],
+            ) => {
+                return no_text(left, right).or_else(|| no_text(right, left));
+            }
+            (operators::IN, [outcome, list]) => {
+                let Expr::List(list) = &list.expr else { return None };
+                return list.elements.iter().find_map(|one| compared(outcome, one));
             }
             _ => {}
         }
@@ -76,9 +93,14 @@ fn other_than_boolean(expression: &IdedExpr) -> Option<&'static str> {
     }
 }
 
+/// Whether it is `has(a.b)`, a selection that tests and is true or false.
+fn is_test(expression: &IdedExpr) -> bool {
+    matches!(&expression.expr, Expr::Select(select) if select.test)
+}
+
 /// What a value of a run is: `params.x`, `source.x` and `run.x` are text, as are outcomes and results of a stage.
 fn value(expression: &IdedExpr) -> Option<&'static str> {
-    let names = names(expression)?;
+    let names = names(expression).filter(|_| !is_test(expression))?;
     match names.as_slice() {
         ["params" | "source" | "run", _]
         | ["stages" | "steps", _, "outcome"]
@@ -87,8 +109,27 @@ fn value(expression: &IdedExpr) -> Option<&'static str> {
     }
 }
 
+/// Text that is compared with a number or a truth value, to which it is never equal.
+fn no_text(text: &IdedExpr, with: &IdedExpr) -> Option<Mistyped> {
+    value(text)?;
+    let with = match &with.expr {
+        Expr::Literal(LiteralValue::Boolean(value)) => value.inner().to_string(),
+        Expr::Literal(LiteralValue::Int(value)) => value.inner().to_string(),
+        Expr::Literal(LiteralValue::UInt(value)) => value.inner().to_string(),
+        Expr::Literal(LiteralValue::Double(value)) => value.inner().to_string(),
+        _ => return None,
+    };
+    Some(Mistyped::NoText {
+        written: path(text)?,
+        with,
+    })
+}
+
 /// A word that is compared with an outcome, and is none.
 fn compared(outcome: &IdedExpr, with: &IdedExpr) -> Option<Mistyped> {
+    if let Some(mistyped) = no_text(outcome, with) {
+        return Some(mistyped);
+    }
     let names = names(outcome)?;
     let outcomes: &'static [&'static str] = match names.as_slice() {
         ["stages", _, "outcome"] => &STAGE_OUTCOMES,
@@ -106,11 +147,10 @@ fn compared(outcome: &IdedExpr, with: &IdedExpr) -> Option<Mistyped> {
 }
 
 /// The names of `a.b["c"]`.
-fn names(expression: &IdedExpr) -> Option<Vec<&str>> {
+pub(crate) fn names(expression: &IdedExpr) -> Option<Vec<&str>> {
     match &expression.expr {
         Expr::Ident(name) => Some(vec![name]),
-        // `has(a.b)` is a selection that tests, and true or false
-        Expr::Select(select) if !select.test => {
+        Expr::Select(select) => {
             let mut all = names(&select.operand)?;
             all.push(&select.field);
             Some(all)
@@ -190,6 +230,23 @@ mod tests {
     }
 
     #[test]
+    fn text_is_never_equal_to_a_number_or_a_truth_value() {
+        for (source, written, with) in [
+            ("params.deploy == true", "params.deploy", "true"),
+            ("3 != params.count", "params.count", "3"),
+            ("success() && params.count > 2", "params.count", "2"),
+            ("stages.build.results.n <= 2.5", "stages.build.results.n", "2.5"),
+        ] {
+            let wanted = Mistyped::NoText {
+                written: written.to_owned(),
+                with: with.to_owned(),
+            };
+            assert_eq!(mistyped(source), Ok(Some(wanted)), "{source}");
+        }
+        assert_eq!(mistyped("int(params.count) == 3 && size(params.a) > 2"), Ok(None));
+    }
+
+    #[test]
     fn what_may_be_true_or_false_is_left_to_the_evaluation() {
         for source in [
             "params.deploy == 'true'",
@@ -212,6 +269,7 @@ mod tests {
             ("stages.build.outcome == 'success'", "success"),
             ("'Failed' != stages['unit-test'].outcome", "Failed"),
             ("always() && steps.push.outcome == 'cancelled'", "cancelled"),
+            ("stages.build.outcome in ['failed', 'success']", "success"),
         ] {
             let found = mistyped(source);
             assert!(

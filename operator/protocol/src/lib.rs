@@ -12,6 +12,7 @@
 pub mod credentials;
 pub mod frame;
 pub mod limits;
+pub mod names;
 pub mod plan;
 pub mod report;
 pub mod session;

@@ -78,6 +78,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn names_of_items_are_those_that_operator_and_lint_let_pass() {
+        let long = ["a".repeat(128), "a".repeat(129)];
+        let short = [
+            "", "a", "Z9", "a.b_c-d", "-a", ".a", "_a", "a b", "a/b", "a*", "ä", "x\n",
+        ];
+        for name in short.into_iter().chain(long.iter().map(String::as_str)) {
+            assert_eq!(
+                name.parse::<ItemName>().is_ok(),
+                dcanary_protocol::names::is_item(name),
+                "{name:?}"
+            );
+        }
+    }
+
+    #[test]
     fn names_never_leave_their_directory() {
         for bad in [
             "", ".", "..", "../x", "a/b", "a\\b", "/", "a\0b", "-a", ".hidden", "a b", "é", "%2e%2e",

@@ -128,22 +128,22 @@ fn shown(waiting: &PodWaiting) -> PodWaiting {
     }
 }
 
-/// A Pod that has not begun and of which the kubelet says nothing but that it is being made. What is in its way, most often a Secret that is
+/// A Pod that has not begun and of which the kubelet says nothing but that it is being made. What is in its way, such as a Secret that is
 /// missing, stands in its Events only, which the operator does not read.
 fn silent(it: Situation<'_>) -> Verdict {
-    let long = later(it.attempt.created_at.unwrap_or(it.now), SILENCE);
-    if it.now < long {
-        return out_of_patience(it, None).or_at(long);
-    }
     let message = format!(
-        "the Pod does not begin, as when a Secret or volume is missing: its Events say why (kubectl describe pod {})",
+        "the Pod does not begin: its image may be large, or a Secret or volume missing; its Events say which (kubectl describe pod {})",
         it.attempt.pod
     );
     let waiting = PodWaiting {
         reason: "ContainerCreating".to_owned(),
         message,
     };
-    out_of_patience(it, Some(waiting))
+    let long = later(it.attempt.created_at.unwrap_or(it.now), SILENCE);
+    match out_of_patience(it, Some(waiting)) {
+        Verdict::Undecided { wake, .. } if it.now < long => wait(None, wake).or_at(long),
+        verdict => verdict,
+    }
 }
 
 fn out_of_patience(it: Situation<'_>, waiting: Option<PodWaiting>) -> Verdict {

@@ -217,7 +217,6 @@ fn what_a_step_left_as_the_containers_message_is_in_no_attempt() {
     }
 }
 
-/// What the kubelet says of a container that never ran is nobody else's word.
 #[test]
 fn a_pod_of_which_the_kubelet_says_nothing_tells_after_a_while_where_to_look() {
     let (attempt, pod) = (
@@ -240,12 +239,13 @@ fn a_pod_of_which_the_kubelet_says_nothing_tells_after_a_while_where_to_look() {
     };
     assert_eq!(decision.reason, "PendingTimedOut");
     assert!(
-        decision.message.contains("a Secret or volume is missing"),
+        decision.message.contains("a Secret or volume missing"),
         "{}",
         decision.message
     );
 }
 
+/// What the kubelet says of a container that never ran is nobody else's word.
 #[test]
 fn why_a_container_cannot_be_started_is_told() {
     let attempt = attempt();

@@ -7,6 +7,7 @@ use dcanary_protocol::plan::{Action, EnvVar, ImageFile, StepPlan};
 
 use super::{
     ARTIFACT_MISSING, Builder, PlanError, Variables, artifact_name, image_name, kind, refused, step_name,
+    stored,
 };
 use crate::{
     credentials::{self, Credentials, Withheld},
@@ -148,11 +149,7 @@ impl Builder<'_> {
             let mut stages = self.subject.definition.stages.iter();
             let stage = stages.find(|stage| stage.stage.name == **name);
             let mut steps = stage.into_iter().flat_map(|stage| &stage.stage.steps);
-            steps.any(|step| {
-                step.artifact
-                    .as_ref()
-                    .is_some_and(|one| artifact_name(one) == artifact)
-            })
+            steps.any(|step| stored(step).as_deref() == Some(artifact))
         };
         names.filter(stores).map(str::to_owned).collect()
     }

@@ -15,7 +15,7 @@ use dcanary_protocol::{
 };
 use thiserror::Error;
 
-pub use names::{artifact_name, image_name, is_item, kind, step_name};
+pub use names::{artifact_name, image_name, kind, step_name, stored};
 
 use crate::{
     credentials::{self, Credentials},
@@ -32,6 +32,16 @@ pub const SECRETS: &str = "/var/run/dcanary/secrets";
 pub const RESULT_MISSING: &str = "ResultMissing";
 /// The same for an artifact.
 pub const ARTIFACT_MISSING: &str = "ArtifactMissing";
+
+/// A result is kept by digest only, and reaches other stages as a file.
+pub const RESULT_TOO_LARGE: &str = "ResultTooLarge";
+
+/// Whether a stage has a result whose value is too large for a variable.
+pub fn is_large(status: &PipelineRunStatus, stage: &str, name: &str) -> bool {
+    let stage = status.stages.iter().find(|status| status.name == stage);
+    let mut results = stage.into_iter().flat_map(|stage| &stage.results);
+    results.any(|result| result.name == name && result.value.is_none())
+}
 
 /// Why there is no plan.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -152,8 +162,8 @@ impl Builder<'_> {
         let template =
             Template::parse(text).map_err(|error| refused("ExpressionInvalid", error.to_string()))?;
         template.render(&self.values).map_err(|error| match &error {
-            TemplateError::NoValue(Reference::Result { stage, name }) if self.is_large(stage, name) => refused(
-                "ResultTooLarge",
+            TemplateError::NoValue(Reference::Result { stage, name }) if is_large(self.subject.status, stage, name) => refused(
+                RESULT_TOO_LARGE,
                 format!("result `{name}` of stage `{stage}` is too large for a variable; read it from \"$DCANARY_INPUTS/{stage}/{name}\""),
             ),
             TemplateError::NoValue(Reference::Result { stage, .. }) => PlanError::Missing {
@@ -163,21 +173,6 @@ impl Builder<'_> {
             },
             TemplateError::NoValue(_) => refused("ValueMissing", error.to_string()),
             TemplateError::Malformed { .. } | TemplateError::TooLong => refused("ExpressionInvalid", error.to_string()),
-        })
-    }
-
-    fn is_large(&self, stage: &str, name: &str) -> bool {
-        let stage = self
-            .subject
-            .status
-            .stages
-            .iter()
-            .find(|status| status.name == stage);
-        stage.is_some_and(|stage| {
-            stage
-                .results
-                .iter()
-                .any(|result| result.name == name && result.value.is_none())
         })
     }
 

@@ -1,10 +1,10 @@
 //! Names that a definition leaves out.
 
 use dcanary_crds::{Artifact, Image, Step};
-use dcanary_protocol::report::ArtifactKind;
-
-/// Longest name of an artifact or image in bytes (`ItemName` of the server).
-const LONGEST: usize = 128;
+use dcanary_protocol::{
+    names::{ITEM_BYTES, is_of_item},
+    report::ArtifactKind,
+};
 
 /// Name of a step: its own, or its kind and number.
 pub fn step_name(step: &Step, index: usize) -> String {
@@ -54,22 +54,17 @@ pub fn image_name(image: &Image) -> String {
     image.name.clone().unwrap_or_else(last)
 }
 
-/// Whether the server takes it as the name of an artifact.
-pub fn is_item(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && name.len() <= LONGEST
-        && name.chars().all(is_of_item)
-}
-
-fn is_of_item(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
+/// Name of what a step stores, an artifact or an image.
+pub fn stored(step: &Step) -> Option<String> {
+    let image = || step.image.as_ref().map(image_name);
+    step.artifact.as_ref().map(artifact_name).or_else(image)
 }
 
 /// A name out of the last part of a path.
 fn named(part: &str) -> Option<String> {
     let part = part.trim_start_matches(['.', '_', '-']);
     let of_item = |c| if is_of_item(c) { c } else { 'x' };
-    let name: String = part.chars().take(LONGEST).map(of_item).collect();
+    let name: String = part.chars().take(ITEM_BYTES).map(of_item).collect();
     (!name.is_empty()).then_some(name)
 }
 
@@ -86,6 +81,8 @@ pub fn kind(text: &str) -> ArtifactKind {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use dcanary_protocol::names::is_item;
+
     use super::*;
 
     fn name(path: &str) -> String {

@@ -4,7 +4,7 @@ use dcanary_crds::{PipelineRun, PipelineRunStatus, ResultStatus, StageState, Sta
 use dcanary_protocol::plan::Mask;
 use serde_json::json;
 
-use super::{PlanError, Subject, plan};
+use super::{ARTIFACT_MISSING, PlanError, RESULT_MISSING, Subject, plan};
 use crate::{Observed, Settings, definition::Definition, pod, resolve::resolve};
 
 fn run(spec: serde_json::Value) -> PipelineRun {
@@ -50,7 +50,7 @@ fn with_results(of: &[(&str, Vec<ResultStatus>)], definition: &Definition) -> Pi
 fn reason(error: PlanError) -> &'static str {
     match error {
         PlanError::Refused { reason, .. } => reason,
-        PlanError::Missing { .. } => "Missing",
+        PlanError::Missing { reason, .. } => reason,
     }
 }
 
@@ -112,6 +112,37 @@ fn a_result_that_is_too_large_for_a_variable_is_refused_with_the_file_that_has_i
     .unwrap_err();
     assert!(error.to_string().contains("$DCANARY_INPUTS/a/big"), "{error}");
     assert_eq!(reason(error), "ResultTooLarge");
+}
+
+#[test]
+fn what_is_missing_names_the_stages_that_could_have_given_it() {
+    let run = run(json!({"pipelineSpec": {"stages": [
+        {"name": "files", "image": "i", "steps": [{"artifact": {"name": "web", "paths": ["web"]}}]},
+        {"name": "image", "image": "i", "steps": [{"image": {"push": "r.example.com/app:1"}}]},
+        {"name": "other", "image": "i", "steps": [{"run": "true"}]},
+        {"name": "a", "image": "i", "dependsOn": ["files", "image", "other"], "steps": [{"downloadArtifact": {"name": "web"}}]},
+        {"name": "b", "image": "i", "dependsOn": ["files", "image", "other"], "steps": [{"downloadArtifact": {"name": "app"}}]},
+        {"name": "c", "image": "i", "dependsOn": ["other"], "steps": [{"run": "true"}], "env": [{"name": "X", "value": "$(stages.other.results.y)"}]},
+    ]}}));
+    let definition = definition(&run);
+    let status = with_results(&[], &definition);
+    for (index, wanted, maker) in [
+        (3, ARTIFACT_MISSING, "files"),
+        (4, ARTIFACT_MISSING, "image"),
+        (5, RESULT_MISSING, "other"),
+    ] {
+        let subject = Subject {
+            run: &run,
+            definition: &definition,
+            status: &status,
+            index,
+            attempt: 1,
+        };
+        let PlanError::Missing { reason, of, .. } = plan(subject).unwrap_err() else {
+            unreachable!("nothing is refused");
+        };
+        assert_eq!((reason, of), (wanted, vec![maker.to_owned()]));
+    }
 }
 
 /// Text that does not compress: each character follows from a generator with a fixed start.

@@ -1,6 +1,6 @@
 //! Stages that can begin: needs, conditions, limits, the next attempt.
 
-use dcanary_crds::{AttemptOutcome, AttemptStatus, StageState};
+use dcanary_crds::{AttemptOutcome, AttemptStatus, StageState, StageStatus};
 use dcanary_expr::condition::{Condition, ConditionError, Status};
 use dcanary_types::record::{SkipReason, Transition};
 use jiff::Timestamp;
@@ -194,14 +194,7 @@ impl Step<'_> {
             .and_then(|stage| stage.stage.when.as_deref());
         match when.map(|when| self.holds(index, when)) {
             Some(Ok(false)) => return Gate::Skip(SkipReason::Condition, "its condition is false".to_owned()),
-            Some(Err(ConditionError::Evaluation(message))) if message.starts_with("No such key") => {
-                let said = format!("its condition names a result that is missing: {message}");
-                let named = when
-                    .and_then(|when| Condition::parse(when).ok())
-                    .map(|when| when.uses().stages);
-                let advice = "; has(stages.STAGE.results.NAME) tells whether there is one";
-                return self.without(plan::RESULT_MISSING, &said, advice, named.unwrap_or_default());
-            }
+            Some(Err(ConditionError::Missing(name))) => return self.without_member(index, when, &name),
             Some(Err(error)) => {
                 return Gate::Refuse {
                     reason: "ConditionFailed",
@@ -215,7 +208,7 @@ impl Step<'_> {
         }
         match pod::pod(self.subject(index, 1), &self.seen.settings) {
             Ok(_) => Gate::Open,
-            Err(PlanError::Missing { reason, message, of }) => self.without(reason, &message, "", of),
+            Err(PlanError::Missing { reason, message, of }) => self.without(index, reason, &message, &of),
             Err(PlanError::Refused { reason, message }) => Gate::Refuse {
                 reason,
                 message: cut(&message, 512),
@@ -223,25 +216,71 @@ impl Step<'_> {
         }
     }
 
-    /// What becomes of a stage whose input is missing. Nothing is lost when the stage that should have given it was skipped or failed; one
-    /// that succeeded has left out what somebody counts on, and a run that passes over that would be green for no reason.
-    fn without(
-        &self,
-        reason: &'static str,
-        said: &str,
-        advice: &str,
-        of: impl IntoIterator<Item = String>,
-    ) -> Gate {
-        let gave_nothing = |name: String| {
-            let mut stages = self.status.stages.iter();
-            stages.any(|stage| stage.name == name && stage.state != StageState::Succeeded)
+    /// What becomes of a stage whose condition names something that is not there.
+    fn without_member(&self, index: usize, when: Option<&str>, name: &str) -> Gate {
+        let parsed = when.and_then(|when| Condition::parse(when).ok());
+        let results = parsed.map(|when| when.uses().results).unwrap_or_default();
+        let mut of: Vec<String> = results
+            .into_iter()
+            .filter_map(|(stage, result)| (result == name && !self.gives(&stage, name)).then_some(stage))
+            .collect();
+        if let Some(stage) = of.iter().find(|stage| plan::is_large(&self.status, stage, name)) {
+            return Gate::Refuse {
+                reason: plan::RESULT_TOO_LARGE,
+                message: format!("result `{name}` of stage `{stage}` is too large for a condition"),
+            };
+        }
+        // one that should have given it tells more than one that could not
+        let (should, could_not): (Vec<_>, Vec<_>) = of.drain(..).partition(|stage| self.succeeded(stage));
+        of = if should.is_empty() { could_not } else { should };
+        let Some(stage) = of.first() else {
+            return Gate::Refuse {
+                reason: "ConditionFailed",
+                message: cut(
+                    &format!("when: {}", ConditionError::Missing(name.to_owned())),
+                    512,
+                ),
+            };
         };
-        if of.into_iter().any(gave_nothing) {
+        let said = format!(
+            "`when` names result `{name}` of stage `{stage}`, which there is not; has(…) asks whether there is one"
+        );
+        self.without(index, plan::RESULT_MISSING, &said, &of)
+    }
+
+    fn status_of(&self, stage: &str) -> Option<&StageStatus> {
+        self.status.stages.iter().find(|status| status.name == stage)
+    }
+
+    fn succeeded(&self, stage: &str) -> bool {
+        self.status_of(stage)
+            .is_some_and(|stage| stage.state == StageState::Succeeded)
+    }
+
+    fn gives(&self, stage: &str, result: &str) -> bool {
+        let stage = self.status_of(stage);
+        stage.is_some_and(|stage| {
+            stage
+                .results
+                .iter()
+                .any(|one| one.name == result && one.value.is_some())
+        })
+    }
+
+    /// What becomes of a stage whose input is missing. Nothing is lost when the stage that should have given it was skipped or failed; one
+    /// that succeeded has left out what somebody counts on, and a run that passes over that would be green for no reason. Only what is
+    /// upstream counts: that has ended, so the answer is the same whenever it is asked for.
+    fn without(&self, index: usize, reason: &'static str, said: &str, of: &[String]) -> Gate {
+        let upstream = values::upstream(self.definition, index);
+        let mut stages = upstream.iter().filter_map(|i| self.status.stages.get(*i));
+        let gave_nothing =
+            stages.any(|stage| of.contains(&stage.name) && stage.state != StageState::Succeeded);
+        if gave_nothing {
             return Gate::Skip(SkipReason::Results, cut(said, 512));
         }
         Gate::Refuse {
             reason,
-            message: cut(&format!("{said}{advice}"), 512),
+            message: cut(said, 512),
         }
     }
 

@@ -47,9 +47,24 @@ pub(super) fn condition(
     for name in &uses.params {
         param_exists(context, path, name);
     }
+    let roots: Vec<&str> = ROOTS.into_iter().chain(earlier.map(|_| "steps")).collect();
     for stage in &uses.stages {
-        if !is_cut_short(context, stage, &uses) {
+        if !is_cut_short(context, stage, &uses, &roots) {
             stage_is_upstream(context, path, stage, index);
+        }
+    }
+    for (owner, name) in &uses.members {
+        let known: &[&str] = match owner.as_str() {
+            "source" => &["repo", "ref", "commit"],
+            "run" => &["name", "namespace", "uid"],
+            _ => &["outcome", "results"],
+        };
+        if !known.contains(&name.as_str()) {
+            let hint = context.hint(name, known.iter().copied());
+            context.tell(
+                path,
+                format!("`{owner}` has no `{name}`; it has {}{hint}", known.join(", ")),
+            );
         }
     }
     for function in uses
@@ -64,10 +79,16 @@ pub(super) fn condition(
         .iter()
         .flat_map(|earlier| uses.steps.iter().filter(|step| !earlier.contains(step)))
     {
-        let hint = context.hint(step, earlier.into_iter().flatten().map(String::as_str));
+        let longer = earlier
+            .into_iter()
+            .flatten()
+            .find(|name| name.starts_with(&format!("{step}-")));
+        let hint = match longer {
+            Some(name) => format!("; for a name with `-` write steps[\"{name}\"]"),
+            None => context.hint(step, earlier.into_iter().flatten().map(String::as_str)),
+        };
         context.tell(path, format!("no step before this one is named `{step}`{hint}"));
     }
-    let roots: Vec<&str> = ROOTS.into_iter().chain(earlier.map(|_| "steps")).collect();
     for root in uses.roots.iter().filter(|root| !roots.contains(&root.as_str())) {
         // `stages.unit-test` is read as a subtraction
         let minus = context
@@ -76,7 +97,12 @@ pub(super) fn condition(
             .iter()
             .find(|stage| stage.name.split('-').skip(1).any(|part| part == root))
             .map(|stage| format!("; for a name with `-` write stages[\"{}\"]", stage.name));
-        let hint = minus.unwrap_or_else(|| context.hint(root, roots.iter().copied()));
+        let call = FUNCTIONS
+            .contains(&root.as_str())
+            .then(|| format!("; `{root}()` is a function"));
+        let hint = minus
+            .or(call)
+            .unwrap_or_else(|| context.hint(root, roots.iter().copied()));
         context.tell(
             path,
             format!(
@@ -88,10 +114,13 @@ pub(super) fn condition(
 }
 
 /// Whether it is what is left of a name with `-`, which is told of the part behind that.
-fn is_cut_short(context: &Context<'_>, name: &str, uses: &Uses) -> bool {
+fn is_cut_short(context: &Context<'_>, name: &str, uses: &Uses, known: &[&str]) -> bool {
     let longer = |stage: &str| {
         let rest = stage.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
-        rest.is_some_and(|rest| rest.split('-').any(|part| uses.roots.contains(part)))
+        rest.is_some_and(|rest| {
+            rest.split('-')
+                .any(|part| uses.roots.contains(part) && !known.contains(&part))
+        })
     };
     context.definition.stages.iter().any(|stage| longer(&stage.name))
 }
@@ -102,7 +131,12 @@ fn told(context: &Context<'_>, mistyped: Mistyped) -> String {
             written: Some(written),
             kind,
         } => {
-            format!("`{written}` is {kind}, not true or false: write `{written} == \"true\"`")
+            let value = match written.as_str() {
+                outcome if outcome.ends_with(".outcome") => "succeeded",
+                given if given.starts_with("params.") || given.contains(".results") => "true",
+                _ => "…",
+            };
+            format!("`{written}` is {kind}, not true or false: write `{written} == \"{value}\"`")
         }
         Mistyped::NotBoolean { written: None, kind } => {
             format!("a condition is true or false, and this gives {kind}: compare it with a value")
@@ -111,6 +145,14 @@ fn told(context: &Context<'_>, mistyped: Mistyped) -> String {
             let words: Vec<&str> = outcomes.iter().copied().filter(|word| !word.is_empty()).collect();
             let hint = context.hint(&word, words.iter().copied());
             format!("`{word}` is no outcome; there are {}{hint}", words.join(", "))
+        }
+        Mistyped::NoText { written, with } => {
+            let number = if with.parse::<f64>().is_ok() {
+                format!(", or int({written}) where numbers are compared")
+            } else {
+                String::new()
+            };
+            format!("`{written}` is text and never the same as {with}: write \"{with}\"{number}")
         }
     }
 }

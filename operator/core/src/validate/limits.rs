@@ -1,4 +1,4 @@
-//! Counts and sizes of the whole definition. The schema refuses most of this at the API server; files that are linted have no schema.
+//! Counts and sizes of the whole definition. The schema refuses most of this at the API server, in words that are less to the point, and a run that holds its definition since an earlier version was never held against it.
 
 use std::collections::BTreeSet;
 

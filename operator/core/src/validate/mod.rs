@@ -125,6 +125,8 @@ pub(crate) fn all<'a>(
 }
 
 #[cfg(test)]
+mod condition_tests;
+#[cfg(test)]
 mod literal_tests;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use dcanary_crds::{EnvVar, Resources, Stage};
 
 use super::{Context, deployment, expressions, limits, literal, step};
+use crate::plan::stored;
 
 const STEPS: usize = 50;
 const ENV: usize = 100;
@@ -78,7 +79,7 @@ pub(super) fn check(context: &mut Context<'_>, path: &str, stage: &Stage, index:
             );
         }
         names.push(name);
-        if let Some(artifact) = step::stored(one)
+        if let Some(artifact) = stored(one)
             && !artifacts.insert(artifact.clone())
         {
             context.tell(place.clone(), format!("artifact `{artifact}` is already stored by an earlier step of this stage: give it another `name`"));

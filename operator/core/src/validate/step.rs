@@ -2,9 +2,10 @@
 
 use dcanary_crds::Step;
 use dcanary_expr::template::reference_in_script;
+use dcanary_protocol::names::is_item;
 
 use super::{Context, expressions, literal, stage, variables};
-use crate::plan::{artifact_name, image_name, is_item};
+use crate::plan::stored;
 
 const SCRIPT_BYTES: usize = 256 * 1024;
 
@@ -72,6 +73,15 @@ pub(super) fn check(
     if let Some(image) = &step.image {
         let place = format!("{path}.image");
         expressions::template(context, &format!("{place}.push"), &image.push, index);
+        let last = image.push.rsplit('/').next().unwrap_or_default();
+        if image.name.is_none()
+            && last
+                .split([':', '@'])
+                .next()
+                .is_some_and(|last| last.contains("$("))
+        {
+            context.tell(format!("{place}.push"), "the last part of the repository is an expression, so it is no name of the image: give `name`");
+        }
         if let Some(base) = &image.base {
             expressions::template(context, &format!("{place}.base"), base, index);
         }
@@ -190,14 +200,6 @@ fn makers(context: &Context<'_>, artifact: &str, index: usize) -> Vec<String> {
         .filter(|stage| stage.steps.iter().filter_map(stored).any(|name| name == artifact))
         .map(|stage| stage.name.clone())
         .collect()
-}
-
-/// Name of the artifact that a step stores.
-pub(super) fn stored(step: &Step) -> Option<String> {
-    step.artifact
-        .as_ref()
-        .map(artifact_name)
-        .or_else(|| step.image.as_ref().map(image_name))
 }
 
 /// Name of a step: its own, or its kind and number.

@@ -45,40 +45,62 @@ pub(super) fn script(context: &mut Context<'_>, path: &str, script: &str, index:
     }
 }
 
-/// Variables in a script that look like a parameter, and are none: they would be empty.
+/// Variables in a script that are a misspelt parameter, and would not be set. Only what can be nothing else is told: near a parameter's name,
+/// and read everywhere, nowhere set, and in no comment or text that the shell leaves alone.
 pub(super) fn params(context: &mut Context<'_>, path: &str, script: &str) {
+    let known: Vec<String> = context
+        .definition
+        .params
+        .iter()
+        .map(|param| variable(&param.name))
+        .collect();
     let mut seen = BTreeSet::new();
     for (at, _) in script.match_indices("PARAM_") {
-        let before = script[..at].trim_end_matches('{');
-        let escaped = before.ends_with("\\$");
-        if context.is_full() || !before.ends_with('$') || escaped {
+        if context.is_full() || script[..at].chars().next_back().is_some_and(is_part) {
             continue;
         }
-        let end = script[at..]
-            .find(|c| !is_part(c))
-            .map_or(script.len(), |len| at + len);
-        let name = &script[at + "PARAM_".len()..end];
-        // `${PARAM_x:-…}` says what to take when there is none
-        let has_default = script[..at].ends_with('{') && !script[end..].starts_with('}');
-        let own = format!("PARAM_{name}=");
-        if name.is_empty() || has_default || script.contains(&own) || !seen.insert(name) {
+        let name = word(script, at);
+        if known.iter().any(|known| known == name) || !seen.insert(name) {
             continue;
         }
-        let variables: Vec<String> = context
-            .definition
-            .params
-            .iter()
-            .map(|param| variable(&param.name))
-            .collect();
-        let wanted = variable(name);
-        if !variables.contains(&wanted) {
-            let hint = context.hint(&wanted, variables.iter().map(String::as_str));
+        let hint = context.hint(name, known.iter().map(String::as_str));
+        if !hint.is_empty() && is_only_read(script, name) {
             context.tell(
                 path,
-                format!("there is no parameter for `${wanted}`, which would be empty{hint}"),
+                format!("there is no parameter for `${name}`, which is not set{hint}"),
             );
         }
     }
+}
+
+/// The name of a variable that begins there.
+fn word(script: &str, at: usize) -> &str {
+    let end = script[at..]
+        .find(|c| !is_part(c))
+        .map_or(script.len(), |len| at + len);
+    &script[at..end]
+}
+
+/// Whether a name occurs as `$NAME` or `${NAME}` alone, and always where the shell replaces it.
+fn is_only_read(script: &str, name: &str) -> bool {
+    script.match_indices(name).all(|(at, _)| {
+        if script[..at].chars().next_back().is_some_and(is_part) || word(script, at) != name {
+            return true;
+        }
+        let line = script[..at].rsplit('\n').next().unwrap_or_default();
+        let after = &script[at + name.len()..];
+        let before = match line.strip_suffix("${") {
+            Some(before) if after.starts_with('}') => before,
+            Some(_) => return false,
+            None => match line.strip_suffix('$') {
+                Some(before) => before,
+                None => return false,
+            },
+        };
+        let quoted = before.matches('\'').count() % 2 == 1;
+        let escaped = before.ends_with(['\\', '$']);
+        !quoted && !escaped && !before.contains('#')
+    })
 }
 
 /// The variable of a parameter.

@@ -81,6 +81,69 @@ fn a_stage_that_was_skipped_or_failed_gives_none_and_what_needs_it_is_skipped() 
     }
 }
 
+/// A run of `build`, `lint`, which failed and is optional, and `use`, which needs both.
+fn beside_a_failure(when: &str, parallelism: Option<u32>) -> World {
+    let lint = Stage {
+        optional: true,
+        ..stage("lint", &[], &[Behaviour::Fail])
+    };
+    let reader = Stage {
+        when: Some(when.to_owned()),
+        ..stage("use", &[0, 1], &[Behaviour::Succeed])
+    };
+    let scenario = Scenario {
+        parallelism,
+        ..Scenario::of(vec![built(), lint, reader])
+    };
+    drive(scenario, &[], None).world
+}
+
+#[test]
+fn a_failure_beside_it_excuses_no_result_that_another_stage_left_out() {
+    for (when, state, reason) in [
+        (
+            "stages.lint.outcome == 'failed' && stages.build.results.verison == '1'",
+            StageState::Failed,
+            "ResultMissing",
+        ),
+        (
+            "stages.lint.results.version == '1' || stages.build.results.verison == '1'",
+            StageState::Failed,
+            "ResultMissing",
+        ),
+        (
+            "stages.lint.results.version == '1' && stages.build.outcome == 'succeeded'",
+            StageState::Skipped,
+            "Results",
+        ),
+    ] {
+        for parallelism in [None, Some(1)] {
+            let world = beside_a_failure(when, parallelism);
+            let stage = &world.status().stages[2];
+            let last = stage
+                .attempts
+                .last()
+                .map_or(stage.reason.as_str(), |attempt| attempt.reason.as_str());
+            assert_eq!(
+                (stage.state, last),
+                (state, reason),
+                "{when} {parallelism:?}: {stage:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_no_result_and_not_there_fails_the_stage_by_that_name() {
+    let world = used(built(), None, Some("{'a': true}[run.name]"));
+    let stage = &world.status().stages[1];
+    assert_eq!(
+        (stage.state, stage.attempts[0].reason.as_str()),
+        (StageState::Failed, "ConditionFailed"),
+        "{stage:?}"
+    );
+}
+
 #[test]
 fn a_condition_may_ask_whether_there_is_a_result() {
     for (when, state) in [
