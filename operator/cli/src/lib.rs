@@ -42,10 +42,12 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Err(shown) => {
             let code = u8::try_from(shown.exit_code()).unwrap_or(2);
             let _ = shown.print();
+            let words = words(&command, &arguments);
             if shown.kind() == ErrorKind::InvalidSubcommand
                 && shown.get(ContextKind::SuggestedSubcommand).is_none()
+                && !words.is_empty()
             {
-                output::note(&format!("there are {}", words(&command, &arguments).join(", ")));
+                output::note(&format!("there are {}", words.join(", ")));
             }
             return ExitCode::from(code);
         }
@@ -73,7 +75,11 @@ fn helped(mut arguments: Vec<OsString>) -> Vec<OsString> {
 
 /// Words that may follow those that are known.
 fn words<'c>(command: &'c Command, arguments: &[OsString]) -> Vec<&'c str> {
-    let known = |at: &'c Command, word: &OsString| at.find_subcommand(word).unwrap_or(at);
+    // the value of an option may be called as a command is, and has none behind it
+    let known = |at: &'c Command, word: &OsString| {
+        let next = at.find_subcommand(word).filter(|next| next.has_subcommands());
+        next.unwrap_or(at)
+    };
     let at = arguments.iter().skip(1).fold(command, known);
     at.get_subcommands().map(Command::get_name).collect()
 }
@@ -131,7 +137,7 @@ mod tests {
         let command = Cli::command();
         assert!(words(&command, &line("dcanary deploy")).contains(&"promote"));
         assert_eq!(
-            words(&command, &line("dcanary -n shop get pods")),
+            words(&command, &line("dcanary -n run get pods")),
             ["runs", "env", "releases", "promotions", "run"]
         );
     }

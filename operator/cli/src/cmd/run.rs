@@ -25,8 +25,14 @@ pub async fn run(global: &Global, args: &RunArgs) -> Result<Exit, Failure> {
         .clone()
         .unwrap_or_else(|| generated(&args.pipeline, &mut rand::rng()));
     // a release that the run asks for can be approved only if it is known who asked
-    let by = cluster.whoami().await.ok().map(|caller| caller.username);
-    let wanted = build(&name, args, by.filter(|by| by.len() <= LONGEST_CALLER));
+    let by = match cluster.whoami().await {
+        Ok(caller) => Some(caller.username).filter(|by| by.len() <= LONGEST_CALLER),
+        Err(failure) => {
+            note(&format!("nobody is named as who starts the run: {failure}"));
+            None
+        }
+    };
+    let wanted = build(&name, args, by);
     let made = cluster
         .runs()
         .create(&PostParams::default(), &wanted)

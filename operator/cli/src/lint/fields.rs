@@ -8,7 +8,7 @@ use dcanary_core::problem::suggestion;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use super::{
     Mistake, limits,
@@ -41,7 +41,7 @@ pub fn check(document: &Node, crd: &CustomResourceDefinition) -> Found {
     let Shape::Fields(fields) = &document.shape else {
         return found;
     };
-    // The frame is Kubernetes' own; its metadata is left to the API server.
+    // The frame is Kubernetes' own: `frame` looks at the name, and the rest of it is left to the API server.
     let mut known: BTreeMap<&str, Option<&JSONSchemaProps>> = ["apiVersion", "kind", "metadata"]
         .into_iter()
         .map(|name| (name, None))
@@ -83,7 +83,12 @@ fn unknown<'a>(
     known: impl IntoIterator<Item = &'a str>,
     place: super::Place,
 ) -> Mistake {
-    let near = suggestion(name, known);
+    let near = match name {
+        "true" | "false" => {
+            "; a name such as on, y or no is read as true or false: put it in quotes".to_owned()
+        }
+        _ => suggestion(name, known),
+    };
     Mistake {
         place,
         message: format!("unknown field `{name}` in {parent}{near}"),
@@ -97,7 +102,7 @@ fn walk(node: &Node, schema: &JSONSchemaProps, path: &str, found: &mut Found) {
         return;
     }
     let beyond = limits::check(node, schema);
-    if !beyond.is_empty() && is_duration(schema) {
+    if !beyond.is_empty() && is_parsed(schema) {
         found.instead.insert(node.place, None);
     }
     found
@@ -115,6 +120,11 @@ fn walk(node: &Node, schema: &JSONSchemaProps, path: &str, found: &mut Found) {
             };
             for (name, place, value) in fields {
                 let inner_path = format!("{path}.{name}");
+                let inner_schema = properties.and_then(|known| known.get(name)).or(additional);
+                if inner_schema.is_some_and(|inner| is_pruned(value, inner)) {
+                    found.instead.insert(value.place, None);
+                    continue;
+                }
                 match (properties.and_then(|known| known.get(name)), additional) {
                     (Some(inner), _) | (None, Some(inner)) => walk(value, inner, &inner_path, found),
                     (None, None) => {
@@ -127,7 +137,14 @@ fn walk(node: &Node, schema: &JSONSchemaProps, path: &str, found: &mut Found) {
                 }
             }
             for name in schema.required.iter().flatten() {
-                if !fields.iter().any(|(given, _, _)| given == name) {
+                let is_given = |value: &Node| {
+                    let inner = properties.and_then(|known| known.get(name));
+                    !inner.is_some_and(|inner| is_pruned(value, inner))
+                };
+                if !fields
+                    .iter()
+                    .any(|(given, _, value)| given == name && is_given(value))
+                {
                     let message = format!("`{path}` lacks `{name}`");
                     found.wrong.push(Mistake {
                         place: node.place,
@@ -143,7 +160,7 @@ fn walk(node: &Node, schema: &JSONSchemaProps, path: &str, found: &mut Found) {
                 }
             }
         }
-        (Shape::Scalar(Value::Null), _) => {}
+        (Shape::Scalar(Value::Null), _) if schema.nullable == Some(true) => {}
         (shape, Some(wanted)) if !fits(shape, wanted) => {
             let message = format!("`{path}` must be {}, found {}", article(wanted), kind(shape));
             found.wrong.push(Mistake {
@@ -152,20 +169,34 @@ fn walk(node: &Node, schema: &JSONSchemaProps, path: &str, found: &mut Found) {
             });
             found.instead.insert(node.place, meant(shape, schema));
         }
-        (Shape::Scalar(value), _) => choose(value, schema, path, node, found),
+        (Shape::Scalar(value), wanted) => {
+            // kubectl sends `5.0` as 5
+            if let (Value::Number(number), Some("integer")) = (value, wanted)
+                && number.is_f64()
+            {
+                found.instead.insert(node.place, whole(number));
+            }
+            choose(value, schema, path, node, found);
+        }
         _ => {}
     }
 }
 
-fn is_duration(schema: &JSONSchemaProps) -> bool {
-    schema.pattern.as_deref() == Some(duration::PATTERN)
+/// Whether the API server takes it for a field that is not there: nothing, where nothing is no value.
+fn is_pruned(node: &Node, schema: &JSONSchemaProps) -> bool {
+    matches!(node.shape, Shape::Scalar(Value::Null)) && schema.nullable != Some(true)
+}
+
+/// Text that is read as something else: where it cannot be, nothing is read in its place.
+fn is_parsed(schema: &JSONSchemaProps) -> bool {
+    schema.pattern.as_deref() == Some(duration::PATTERN) || schema.format.as_deref() == Some("date-time")
 }
 
 /// Text without quotes that is a number or a truth value was meant as it is written.
 fn meant(shape: &Shape, schema: &JSONSchemaProps) -> Option<Value> {
     match shape {
         Shape::Scalar(value @ (Value::Number(_) | Value::Bool(_)))
-            if schema.type_.as_deref() == Some("string") && !is_duration(schema) =>
+            if schema.type_.as_deref() == Some("string") && !is_parsed(schema) =>
         {
             Some(Value::String(value.to_string()))
         }
@@ -196,9 +227,22 @@ fn fits(shape: &Shape, wanted: &str) -> bool {
         | (Shape::Scalar(Value::String(_)), "string")
         | (Shape::Scalar(Value::Bool(_)), "boolean")
         | (Shape::Scalar(Value::Number(_)), "number") => true,
-        (Shape::Scalar(Value::Number(number)), "integer") => number.is_i64() || number.is_u64(),
+        (Shape::Scalar(Value::Number(number)), "integer") => whole(number).is_some(),
         _ => false,
     }
+}
+
+/// A number without a part behind the point.
+fn whole(number: &Number) -> Option<Value> {
+    if number.is_i64() || number.is_u64() {
+        return Some(Value::Number(number.clone()));
+    }
+    // printed without a point and read again: no cast of a double that does not fit
+    let text = number
+        .as_f64()
+        .filter(|number| number.fract() == 0.0)?
+        .to_string();
+    text.parse::<i64>().ok().map(Value::from)
 }
 
 fn article(wanted: &str) -> &'static str {

@@ -11,7 +11,13 @@ const NAME: usize = 253;
 /// Whether the object has a name that the API server takes: a DNS subdomain (RFC 1123), or the beginning of one in `generateName`.
 pub fn check(document: &Node) -> Option<Mistake> {
     let metadata = document.get("metadata");
-    let given = |field| metadata.and_then(|metadata| metadata.get(field));
+    let is_empty =
+        |node: &Node| matches!(&node.shape, Shape::Scalar(value) if value.is_null() || value == "");
+    let given = |field| {
+        metadata
+            .and_then(|metadata| metadata.get(field))
+            .filter(|node| !is_empty(node))
+    };
     let (place, message) = match (given("name"), given("generateName")) {
         (None, None) => {
             let place = document.place_of("metadata");

@@ -54,11 +54,15 @@ fn of_text(text: &str, schema: &JSONSchemaProps) -> Option<String> {
     {
         return Some(format!("must have at most {most} characters, found {length}"));
     }
-    let pattern = schema.pattern.as_deref()?;
-    if !matches(pattern, text) {
+    if let Some(pattern) = schema
+        .pattern
+        .as_deref()
+        .filter(|pattern| !matches(pattern, text))
+    {
         return Some(form(pattern, text));
     }
-    (schema.format.as_deref() == Some("date-time") && text.parse::<jiff::Timestamp>().is_err())
+    let is_time = schema.format.as_deref() == Some("date-time");
+    (is_time && text.parse::<jiff::Timestamp>().is_err())
         .then(|| format!("is `{text}`: write a time such as 2026-01-31T12:00:00Z"))
 }
 

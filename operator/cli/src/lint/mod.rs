@@ -95,6 +95,7 @@ pub fn lint(text: &str) -> Findings {
             return findings;
         }
     };
+    let documents: Vec<Node> = documents.into_iter().flat_map(Node::listed).collect();
     for document in &documents {
         check(document, &mut findings);
     }
@@ -179,13 +180,14 @@ fn one<T: DeserializeOwned>(
         place: document.find(&path),
         message,
     };
-    let judged = match serde_json::from_value::<T>(document.with(&instead).unwrap_or_default()) {
+    let readable = document.with(&instead).unwrap_or_default();
+    let judged = match serde_path_to_error::deserialize::<_, T>(&readable) {
         Ok(object) => judge(&object).into_iter().map(placed).collect(),
         // What is missing; the field check has named what it can.
-        Err(source) if mistakes.is_empty() && beyond.is_empty() => vec![Mistake {
-            place: document.place,
-            message: source.to_string(),
-        }],
+        Err(source) if mistakes.is_empty() && beyond.is_empty() => {
+            let path = source.path().to_string();
+            vec![placed((path.clone(), format!("{path}: {}", source.inner())))]
+        }
         Err(_) => Vec::new(),
     };
     let schema = fields::schema(crd).and_then(|schema| serde_json::to_value(schema).ok());

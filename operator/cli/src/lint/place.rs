@@ -52,7 +52,7 @@ pub fn read(text: &str) -> Result<Vec<Node>, Mistake> {
                 line: at.line(),
                 column: at.column(),
             });
-        let message = words::told(&source, text);
+        let message = words::told(&source, text, usize::try_from(place.line).unwrap_or(usize::MAX));
         Mistake { place, message }
     })?;
     Ok(documents.into_iter().map(Node::from).collect())
@@ -104,6 +104,30 @@ impl Node {
         place
     }
 
+    /// The objects of a `List`, such as `kubectl get -o yaml` writes, or the object itself.
+    pub fn listed(self) -> Vec<Self> {
+        let is_list = self.text("apiVersion") == Some("v1") && self.text("kind") == Some("List");
+        let items =
+            |fields: Vec<(String, Place, Self)>| fields.into_iter().find(|(name, _, _)| name == "items");
+        match self.shape {
+            Shape::Fields(fields) if is_list => match items(fields) {
+                Some((
+                    _,
+                    _,
+                    Self {
+                        shape: Shape::List(objects),
+                        ..
+                    },
+                )) => objects,
+                _ => Vec::new(),
+            },
+            shape => vec![Self {
+                place: self.place,
+                shape,
+            }],
+        }
+    }
+
     /// The value of a field.
     pub fn get(&self, field: &str) -> Option<&Self> {
         self.field(field).map(|(_, node)| node)
@@ -137,13 +161,22 @@ impl Node {
 enum Raw {
     Scalar(Value),
     List(Vec<Spanned<Raw>>),
-    Fields(Vec<(Spanned<String>, Spanned<Raw>)>),
+    Fields(Vec<(Spanned<Raw>, Spanned<Raw>)>),
 }
 
 fn place<T>(spanned: &Spanned<T>) -> Place {
     Place {
         line: spanned.referenced.line(),
         column: spanned.referenced.column(),
+    }
+}
+
+/// A name as kubectl reads it: JSON has names of text only, and `on` without quotes is `true` in its YAML.
+fn key(raw: Raw) -> String {
+    match raw {
+        Raw::Scalar(Value::String(text)) => text,
+        Raw::Scalar(value) => value.to_string(),
+        Raw::List(_) | Raw::Fields(_) => "(a list or fields)".to_owned(),
     }
 }
 
@@ -158,7 +191,7 @@ impl From<Spanned<Raw>> for Node {
                     .into_iter()
                     .map(|(name, value)| {
                         let at = place(&name);
-                        (name.value, at, Self::from(value))
+                        (key(name.value), at, Self::from(value))
                     })
                     .collect(),
             ),

@@ -24,7 +24,7 @@ pub fn check(object: &Value, schema: &Value) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The object without fields that are null: to the schema they are not there.
+/// The object without fields that are nothing: a rule's `has` says of them that they are not there, whether they may be nothing or not.
 fn given(value: &Value) -> Value {
     match value {
         Value::Object(fields) => fields

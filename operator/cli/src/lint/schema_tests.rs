@@ -280,13 +280,79 @@ spec:
 ";
 
 #[test]
+fn names_are_read_as_kubectl_reads_them() {
+    let said = said(&stage(", retries: {count: 1, on: [Failed]}"));
+    assert!(
+        said.len() == 1 && said[0].contains("unknown field `true`") && said[0].contains("put it in quotes"),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn nothing_is_no_value_and_what_needs_one_is_told() {
+    for (more, told) in [
+        (", optional: null", None),
+        (", dependsOn: null", None),
+        (", executor: null", None),
+        (", dependsOn: [null]", Some("must be text")),
+        (
+            ", retries: {count: null}",
+            Some("`spec.stages[0].retries` lacks `count`"),
+        ),
+    ] {
+        let said = said(&stage(more));
+        let fits = told.map_or(said.is_empty(), |told| said.iter().any(|one| one.contains(told)));
+        assert!(fits, "{more}: {said:?}");
+    }
+}
+
+#[test]
+fn a_time_and_a_field_of_the_frame_are_told_at_their_place() {
+    let text = object(
+        "Decision",
+        "{for: {kind: Environment, name: p, uid: u}, verb: pause, by: {username: a}, expiresAt: tomorrow}",
+    );
+    assert_eq!(
+        said(&text),
+        ["`spec.expiresAt` is `tomorrow`: write a time such as 2026-01-31T12:00:00Z"]
+    );
+    let labels = object("Executor", "{image: i}").replace("{name: a}", "{name: a, labels: {x: 1}}");
+    let found = lint(&labels).mistakes;
+    assert!(
+        found.len() == 1 && found[0].message.starts_with("metadata.labels"),
+        "{found:?}"
+    );
+    assert_eq!(found[0].place.line, 3);
+}
+
+#[test]
+fn the_objects_of_a_list_are_checked_each() {
+    let list = "apiVersion: v1\nkind: List\nitems:\n- apiVersion: dcanary.dev/v1alpha1\n  kind: Executor\n  metadata: {name: a}\n  spec: {image: ''}\n";
+    let found = lint(list);
+    assert_eq!(found.checked, ["Executor a"]);
+    assert_eq!(found.mistakes[0].place.line, 7);
+    assert_eq!(lint("apiVersion: v1\nkind: List\nitems: []\n").mistakes.len(), 1);
+}
+
+#[test]
+fn a_number_that_kubectl_sends_as_a_whole_one_is_one() {
+    assert_eq!(said(&canary("{weight: 5.0}", "")), Vec::<String>::new());
+    assert!(said(&canary("{weight: 5.5}", ""))[0].contains("must be a whole number"));
+}
+
+#[test]
 fn an_object_needs_a_name_that_kubernetes_takes() {
     let named = |metadata: &str| object("Executor", "{image: i}").replace("{name: a}", metadata);
-    for good in ["{name: web-1.x}", "{generateName: web-}"] {
+    for good in [
+        "{name: web-1.x}",
+        "{generateName: web-}",
+        "{name: '', generateName: web-}",
+    ] {
         assert_eq!(said(&named(good)), Vec::<String>::new(), "{good}");
     }
     for (bad, told) in [
         ("{}", "give metadata.name"),
+        ("{name: ''}", "give metadata.name"),
         ("{labels: {a: b}}", "give metadata.name"),
         ("{name: Web}", "`metadata.name` is `Web`: use small letters"),
         ("{name: web_1}", "use small letters"),

@@ -3,7 +3,7 @@
 use serde_saphyr::Error;
 
 /// One sentence about a text that cannot be read.
-pub fn told(error: &Error, text: &str) -> String {
+pub fn told(error: &Error, text: &str, line: usize) -> String {
     let error = innermost(error);
     if let Some(line) = text
         .lines()
@@ -35,7 +35,9 @@ pub fn told(error: &Error, text: &str) -> String {
     if said.contains("tabs disallowed") {
         return "a tab cannot indent YAML: use spaces".to_owned();
     }
-    if text.contains("{{") {
+    // in the line itself, or alone on one just before it, as the tags of a template are
+    let near = text.lines().skip(line.saturating_sub(2)).take(2);
+    if near.into_iter().any(|line| line.contains("{{")) {
         return format!(
             "{said}; this looks like a template: render it first, such as helm template . | dcanary lint -"
         );
