@@ -11,7 +11,41 @@ use dcanary_harness::{
 use serde_json::Value;
 
 /// Kinds and specs in the shapes that the schema tells apart: what the operator alone would refuse is not here.
-const CASES: [(&str, &str); 40] = [
+const CASES: [(&str, &str); 50] = [
+    (
+        "Pipeline",
+        "{stages: [{name: a, image: i, executor: null, steps: [{run: x}]}]}",
+    ),
+    (
+        "Pipeline",
+        "{stages: [{name: a, image: i, steps: [{run: x, checkout: null}]}]}",
+    ),
+    (
+        "Pipeline",
+        "{stages: [{name: null, image: i, steps: [{run: x}]}]}",
+    ),
+    (
+        "Pipeline",
+        "{stages: [{name: a, image: i, steps: [{run: x}], dependsOn: [null]}]}",
+    ),
+    ("Pipeline", "{stages: null}"),
+    (
+        "Pipeline",
+        "{stages: [{name: a, image: i, steps: [{run: x}], retries: {count: 1, outcomes: [Failed]}}]}",
+    ),
+    (
+        "Pipeline",
+        "{stages: [{name: a, image: i, steps: [{run: x}], retries: {count: 1, on: [Failed]}}]}",
+    ),
+    (
+        "Environment",
+        "{workload: {ref: {name: web}}, strategy: null, traffic: null}",
+    ),
+    (
+        "Environment",
+        "{workload: {ref: {name: web}}, strategy: {canary: {steps: [{weight: 5.0}]}}, traffic: {ports: [{name: http, port: 80}]}}",
+    ),
+    ("Executor", "{image: i, podTemplate: {labels: {y: 'x'}}}"),
     ("Executor", "{image: i}"),
     ("Executor", "{image: ''}"),
     ("Executor", "{}"),
@@ -65,7 +99,7 @@ const CASES: [(&str, &str); 40] = [
     ),
     (
         "Pipeline",
-        "{stages: [{name: a, image: i, steps: [{run: x}], retries: {on: [Whatever]}}]}",
+        "{stages: [{name: a, image: i, steps: [{run: x}], retries: {count: 1, outcomes: [Whatever]}}]}",
     ),
     (
         "Pipeline",
@@ -154,24 +188,25 @@ async fn what_the_api_server_refuses_is_what_lint_refuses() -> Result<()> {
         ];
         let created = kubectl(&create, &all).await?;
         let answer = String::from_utf8_lossy(&created.stdout);
-        let mut taken = 0;
-        for (i, file) in files.iter().enumerate() {
+        let (mut taken, mut apart) = (0, Vec::new());
+        for (case, (i, file)) in CASES.into_iter().zip(files.iter().enumerate()) {
             let is_taken = answer
                 .lines()
                 .any(|line| line.contains(&format!("/case-{i} created")));
             taken += usize::from(is_taken);
-            let told: Vec<&Value> = mistakes
-                .iter()
-                .filter(|mistake| mistake["file"] == **file)
-                .collect();
-            ensure!(
-                is_taken != refused_by_lint.contains(file.as_str()),
-                "{:?}: lint says {told:#?}; the API server:\n{}",
-                CASES[i],
-                said(&created)
-            );
+            if is_taken == refused_by_lint.contains(file.as_str()) {
+                let told: Vec<&Value> = mistakes
+                    .iter()
+                    .filter(|mistake| mistake["file"] == **file)
+                    .collect();
+                apart.push(format!(
+                    "case-{i} {case:?}: taken: {is_taken}, lint says {told:?}"
+                ));
+            }
         }
-        assert_eq!(taken, 10, "{answer}");
+        ensure!(apart.is_empty(), "{}\n{}", apart.join("\n"), said(&created));
+        // a cluster that takes nothing, or anything, would show nothing
+        ensure!((10..20).contains(&taken), "{taken} were taken: {answer}");
         Ok(())
     })
     .await

@@ -139,6 +139,60 @@ async fn a_pod_that_does_not_start_in_its_pending_time_ends_the_stage_with_the_c
     .await
 }
 
+#[tokio::test]
+async fn a_pod_whose_secret_is_missing_ends_the_stage_and_says_where_the_reason_stands() -> Result<()> {
+    scenario("no-secret", |ns| async move {
+        let mut use_it = stage("use", "true");
+        use_it["pendingTimeout"] = json!("5s");
+        use_it["secrets"] = json!([{"name": "nobody-made-it"}]);
+        ns.apply(&run("no-secret", &json!([use_it]))).await?;
+        let view = ns.finished("no-secret", LIMIT).await?;
+        assert_eq!(
+            view.outcomes("use")?,
+            [("TimedOut", "PendingTimedOut")],
+            "{:#}",
+            view.status()
+        );
+        let attempt = view.attempt("use")?;
+        let (pod, message) = (
+            attempt["pod"].as_str().unwrap_or(""),
+            attempt["message"].as_str().unwrap_or(""),
+        );
+        ensure!(
+            message.contains(&format!("kubectl describe pod {pod}")),
+            "{message}"
+        );
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_result_that_nobody_wrote_fails_the_stage_that_names_it_and_the_run() -> Result<()> {
+    scenario("no-result", |ns| async move {
+        let mut use_it = stage("use", "true");
+        use_it["dependsOn"] = json!(["make"]);
+        use_it["env"] = json!([{"name": "TAG", "value": "$(stages.make.results.tga)"}]);
+        let make = stage("make", "echo tag=1 >> \"$DCANARY_RESULTS\"");
+        ns.apply(&run("no-result", &json!([make, use_it]))).await?;
+        let view = ns.finished("no-result", LIMIT).await?;
+        assert_eq!(
+            view.state("Succeeded"),
+            ("False", "Failed"),
+            "{:#}",
+            view.status()
+        );
+        assert_eq!(
+            view.attempt("use")?["reason"],
+            "ResultMissing",
+            "{:#}",
+            view.status()
+        );
+        ns.verified("no-result").await
+    })
+    .await
+}
+
 /// Most spans that overlap at one moment; one that begins when another ends does not.
 fn most_at_once(spans: &[(Timestamp, Timestamp)]) -> usize {
     let at = |moment: Timestamp| {
