@@ -342,7 +342,7 @@ mod tests {
         assert_eq!(uses.stages, BTreeSet::from(["b-c".to_owned(), "d".to_owned()]));
         assert!(!uses.roots.contains("i"));
         let uses = Condition::parse(
-            r#"stages["b-c"].results.tag == source.branch && has(stages.d.results["x"]) && stages.d.reslts.y != run.name"#,
+            r#"stages["b-c"].results.tag == source.branch && has(stages.d.results.x) && stages.d.reslts.y != run.name"#,
         )
         .unwrap()
         .uses();

@@ -12,7 +12,8 @@ use serde_json::{Number, Value};
 
 use super::{
     Mistake, limits,
-    place::{Node, Place, Shape},
+    place::{Node, Place, Shape, TEMPLATED},
+    words,
 };
 
 /// What was found against a schema.
@@ -87,6 +88,7 @@ fn unknown<'a>(
         "true" | "false" => {
             "; a name such as on, y or no is read as true or false: put it in quotes".to_owned()
         }
+        TEMPLATED => words::TEMPLATE.to_owned(),
         _ => suggestion(name, known),
     };
     Mistake {

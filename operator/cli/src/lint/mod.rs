@@ -103,7 +103,8 @@ pub fn lint(text: &str) -> Findings {
         findings.foreign = documents
             .iter()
             .any(|document| document.text("apiVersion").is_some());
-        let message = "there is no object of dcanary.dev/v1alpha1 in this file".to_owned();
+        let template = if text.contains("{{") { words::TEMPLATE } else { "" };
+        let message = format!("there is no object of dcanary.dev/v1alpha1 in this file{template}");
         findings.mistakes.push(Mistake {
             place: Place { line: 1, column: 1 },
             message,
@@ -252,6 +253,8 @@ fn judge(definition: &PipelineDefinition, root: &str) -> Vec<Problem> {
     validate::definition(definition, root, MAX_STAGES)
 }
 
+#[cfg(test)]
+mod docs_tests;
 #[cfg(test)]
 mod schema_tests;
 #[cfg(test)]

@@ -171,12 +171,15 @@ fn place<T>(spanned: &Spanned<T>) -> Place {
     }
 }
 
+/// Stands for a name that is no text, as `{{ .Values.x }}` is.
+pub(super) const TEMPLATED: &str = "{…}";
+
 /// A name as kubectl reads it: JSON has names of text only, and `on` without quotes is `true` in its YAML.
 fn key(raw: Raw) -> String {
     match raw {
         Raw::Scalar(Value::String(text)) => text,
         Raw::Scalar(value) => value.to_string(),
-        Raw::List(_) | Raw::Fields(_) => "(a list or fields)".to_owned(),
+        Raw::List(_) | Raw::Fields(_) => TEMPLATED.to_owned(),
     }
 }
 

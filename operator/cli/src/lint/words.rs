@@ -2,6 +2,10 @@
 
 use serde_saphyr::Error;
 
+/// What to do with a file that a program has to make YAML of.
+pub const TEMPLATE: &str =
+    "; this looks like a template: render it first, such as helm template . | dcanary lint -";
+
 /// One sentence about a text that cannot be read.
 pub fn told(error: &Error, text: &str, line: usize) -> String {
     let error = innermost(error);
@@ -38,9 +42,7 @@ pub fn told(error: &Error, text: &str, line: usize) -> String {
     // in the line itself, or alone on one just before it, as the tags of a template are
     let near = text.lines().skip(line.saturating_sub(2)).take(2);
     if near.into_iter().any(|line| line.contains("{{")) {
-        return format!(
-            "{said}; this looks like a template: render it first, such as helm template . | dcanary lint -"
-        );
+        return format!("{said}{TEMPLATE}");
     }
     said
 }
