@@ -1,26 +1,16 @@
 //! What the schema of a kind says of a file: the same as the API server, which is asked too by the end-to-end tests.
 
-use dcanary_crds::Pipeline;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::CustomResourceExt as _;
 use kube_cel::{ErrorKind, Validator, compile_schema};
 use serde_json::Value;
 
-use super::*;
+use super::{tests::GOOD, *};
 
+/// The definitions as they are installed.
 fn crds() -> Vec<CustomResourceDefinition> {
-    vec![
-        Pipeline::crd(),
-        PipelineRun::crd(),
-        Executor::crd(),
-        ClusterExecutor::crd(),
-        Environment::crd(),
-        Release::crd(),
-        Promotion::crd(),
-        Decision::crd(),
-        Template::crd(),
-        ClusterTemplate::crd(),
-    ]
+    let files = dcanary_crds::generate::files().unwrap();
+    let read = |(_, text): (String, String)| serde_saphyr::from_str(&text).unwrap();
+    files.into_iter().map(read).collect()
 }
 
 /// Every schema in a schema, with its path.
@@ -261,23 +251,6 @@ fn a_value_that_cannot_be_read_hides_nothing_of_the_rest() {
         );
     }
 }
-
-const GOOD: &str = "apiVersion: dcanary.dev/v1alpha1
-kind: Pipeline
-metadata:
-  name: web
-spec:
-  stages:
-  - name: build
-    image: busybox
-    steps:
-    - run: make
-  - name: test
-    dependsOn: [build]
-    image: busybox
-    steps:
-    - run: make test
-";
 
 #[test]
 fn names_are_read_as_kubectl_reads_them() {

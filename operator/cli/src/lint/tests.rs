@@ -5,7 +5,7 @@ fn shown(text: &str) -> String {
     render::lint::findings("pipeline.yaml", &lint(text), Style::PLAIN)
 }
 
-const GOOD: &str = "apiVersion: dcanary.dev/v1alpha1
+pub(super) const GOOD: &str = "apiVersion: dcanary.dev/v1alpha1
 kind: Pipeline
 metadata:
   name: web
