@@ -1,7 +1,7 @@
 //! Runs one entry point of a canister in a fresh instance.
 
 use crate::faults::{Fault, broken};
-use crate::heap::mapping::{self, Image};
+use crate::heap::mapping::{self, Beginning, Image};
 use crate::heap::stable::Stable;
 use crate::heap::wasm_memory::{GlobalValue, Heap};
 use crate::state::calls::Function;
@@ -128,6 +128,7 @@ pub fn run(engine: &Engine, job: Job<'_>) -> Result<Done, Stopped> {
     let began = Began {
         heap: job.heap,
         image: image.as_ref(),
+        passes_on: !job.keep,
     };
     let result = attempt(&mut store, job.code, began, job.kind, limit, job.entry).and_then(|instance| {
         if !job.keep {
@@ -212,18 +213,29 @@ pub fn run(engine: &Engine, job: Job<'_>) -> Result<Done, Stopped> {
 struct Began<'a> {
     heap: &'a Heap,
     image: Option<&'a Arc<Image>>,
+    /// Whether another instance may have the memory afterwards.
+    passes_on: bool,
 }
 
 fn attempt(
     store: &mut Store<Execution>,
     code: &Compiled,
-    Began { heap, image }: Began<'_>,
+    Began {
+        heap,
+        image,
+        passes_on,
+    }: Began<'_>,
     kind: Contexts,
     limit: u64,
     entry: Entry<'_>,
 ) -> wasmtime::Result<Instance> {
     store.set_fuel(limit)?;
-    let instance = mapping::beginning_with(image.cloned(), || code.pre.instantiate(&mut *store))?;
+    let beginning = image.map(|image| Beginning {
+        image: image.clone(),
+        size: heap.bytes(),
+        passes_on,
+    });
+    let instance = mapping::beginning_with(beginning, || code.pre.instantiate(&mut *store))?;
     if let Some(memory) = instance.get_memory(&mut *store, MEMORY) {
         let missing = heap.size.saturating_sub(memory.size(&*store));
         if missing > 0 {

@@ -32,6 +32,12 @@ const HEAP: &str = r#"(module
         (local.set $page (i32.add (local.get $page) (i32.const 1)))
         (br_if $next (i32.lt_u (local.get $page) (i32.const 16))))
       (call $msg_reply))
+    (func (export "canister_query scribble") (call $fill) (call $msg_reply))
+    (func (export "canister_query swell")
+      (call $args)
+      (drop (memory.grow (i32.load (i32.const 0))))
+      (call $append (i32.const 0) (i32.mul (memory.size) (i32.const 65536)))
+      (call $msg_reply))
     (func (export "canister_query show")
       (call $append (i32.const 0) (i32.mul (memory.size) (i32.const 65536)))
       (call $msg_reply)))"#;
@@ -63,6 +69,9 @@ enum Step {
     Fill(u32, u32, u32),
     Trap(u32, u32, u32),
     Grow(u32),
+    /// Queries that write, of which nothing may be left.
+    Scribble(u32, u32, u32),
+    Swell(u32),
     Upgrade,
     Replay,
 }
@@ -76,15 +85,30 @@ fn step() -> impl Strategy<Value = Step> {
     let fill = (place, prop_oneof![0_u32..9_000, Just(90_000)], 0_u32..3);
     prop_oneof![
         6 => fill.clone().prop_map(|(at, len, byte)| Step::Fill(at, len, byte)),
-        2 => fill.prop_map(|(at, len, byte)| Step::Trap(at, len, byte)),
+        2 => fill.clone().prop_map(|(at, len, byte)| Step::Trap(at, len, byte)),
+        4 => fill.prop_map(|(at, len, byte)| Step::Scribble(at, len, byte)),
+        1 => (0_u32..12).prop_map(Step::Swell),
         1 => (0_u32..12).prop_map(Step::Grow),
         1 => Just(Step::Upgrade),
         1 => Just(Step::Replay),
     ]
 }
 
-fn take(world: &mut World, step: &Step) {
+/// Asks with arguments.
+fn ask(world: &World, method: &str, numbers: [u32; 3]) -> Result<Vec<u8>, Reject> {
+    let call = Call {
+        arg: args(numbers).into(),
+        ..world.call(method)
+    };
+    let (executor, state) = (&world.machine.executor, world.machine.state());
+    executor.query(state, world.canister(), &call, None)
+}
+
+/// Takes a step, and says what a query was answered.
+fn take(world: &mut World, step: &Step) -> Option<Result<Vec<u8>, Reject>> {
     match *step {
+        Step::Scribble(at, len, byte) => return Some(ask(world, "scribble", [at, len, byte])),
+        Step::Swell(pages) => return Some(ask(world, "swell", [pages, 0, 0])),
         Step::Fill(at, len, byte) => drop(world.send(owner(), id(), "fill", &args([at, len, byte]))),
         Step::Trap(at, len, byte) => drop(world.send(owner(), id(), "fill_and_trap", &args([at, len, byte]))),
         Step::Grow(pages) => drop(world.send(owner(), id(), "grow", &args([pages, 0, 0]))),
@@ -98,6 +122,7 @@ fn take(world: &mut World, step: &Step) {
             }
         }
     }
+    None
 }
 
 proptest! {
@@ -107,8 +132,7 @@ proptest! {
         let [mut mapped, mut copied] = both();
         let mut old = None;
         for step in &steps {
-            take(&mut mapped, step);
-            take(&mut copied, step);
+            prop_assert_eq!(take(&mut mapped, step), take(&mut copied, step));
             prop_assert_eq!(mapped.machine.state().root(), copied.machine.state().root());
             let shown = mapped.query("show");
             prop_assert_eq!(&shown, &copied.query("show"));

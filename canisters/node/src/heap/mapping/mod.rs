@@ -11,6 +11,7 @@
 #![allow(unsafe_code)]
 
 mod private;
+mod spare;
 
 pub use private::private_pages;
 
@@ -21,6 +22,7 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::fs::FileExt;
 use std::ptr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use wasmtime::{LinearMemory, MemoryCreator, MemoryType};
 
@@ -30,6 +32,8 @@ const RESERVED_64: usize = 6 << 30;
 /// The contents of a heap in a file without a name. It is complete before anybody maps it and never written again.
 #[derive(Debug)]
 pub struct Image {
+    /// No other has had it since the start.
+    number: u64,
     file: File,
     len: usize,
     /// What it holds.
@@ -41,6 +45,7 @@ pub struct Image {
 impl Image {
     /// An image of these pages, `len` bytes long.
     pub fn new(pages: &PageMap, len: u64) -> io::Result<Self> {
+        static NUMBERS: AtomicU64 = AtomicU64::new(0);
         // SAFETY: the name is a C string, and a descriptor that is not negative is new and owned by nobody else.
         let file = unsafe {
             let descriptor = libc::memfd_create(c"heap".as_ptr(), libc::MFD_CLOEXEC);
@@ -56,11 +61,18 @@ impl Image {
             filled += 1;
         }
         Ok(Self {
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             file,
             len: usize::try_from(len).map_err(io::Error::other)?,
             pages: pages.clone(),
             filled,
         })
+    }
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        spare::SPARES.forget(self);
     }
 }
 
@@ -136,28 +148,9 @@ impl Drop for Mapping {
     }
 }
 
-// SAFETY: the base never moves, the accessible size only grows, everything after it up to the guard's end is inaccessible.
-unsafe impl LinearMemory for Mapping {
-    fn byte_size(&self) -> usize {
-        self.size
-    }
-
-    fn byte_capacity(&self) -> usize {
-        self.capacity
-    }
-
-    fn grow_to(&mut self, new_size: usize) -> wasmtime::Result<()> {
-        Ok(self.open(new_size)?)
-    }
-
-    fn as_ptr(&self) -> *mut u8 {
-        self.base.cast()
-    }
-}
-
 thread_local! {
-    /// The image that the next memory of this thread begins with.
-    static NEXT: RefCell<Option<Arc<Image>>> = const { RefCell::new(None) };
+    /// What the next memory of this thread begins as.
+    static NEXT: RefCell<Option<Beginning>> = const { RefCell::new(None) };
     /// Why the machine could not give this thread a memory that it has a right to.
     static FAILED: RefCell<Option<io::Error>> = const { RefCell::new(None) };
     /// How many system calls of this thread succeed before one fails.
@@ -202,9 +195,20 @@ fn host(succeeded: bool) -> io::Result<()> {
     })
 }
 
+/// What a memory begins as.
+#[derive(Debug, Clone)]
+pub struct Beginning {
+    /// What it shows.
+    pub image: Arc<Image>,
+    /// The size in bytes that it is grown to before any code runs.
+    pub size: u64,
+    /// Whether nothing of it is kept when the instance ends, so that another instance may have it then.
+    pub passes_on: bool,
+}
+
 /// Instantiates a module whose memory begins with an image.
-pub fn beginning_with<T>(image: Option<Arc<Image>>, instantiate: impl FnOnce() -> T) -> T {
-    NEXT.set(image);
+pub fn beginning_with<T>(beginning: Option<Beginning>, instantiate: impl FnOnce() -> T) -> T {
+    NEXT.set(beginning);
     let instance = instantiate();
     // A module without a memory has not taken it.
     NEXT.set(None);
@@ -215,7 +219,7 @@ pub fn beginning_with<T>(image: Option<Arc<Image>>, instantiate: impl FnOnce() -
 #[derive(Debug)]
 pub struct Creator;
 
-// SAFETY: see `Mapping`. A memory is filled with zeros unless `beginning_with` says otherwise on purpose.
+// SAFETY: see `Mapping` and `Memory`. A memory is filled with zeros unless `beginning_with` says otherwise on purpose.
 unsafe impl MemoryCreator for Creator {
     fn new_memory(
         &self,
@@ -227,9 +231,19 @@ unsafe impl MemoryCreator for Creator {
     ) -> Result<Box<dyn LinearMemory>, String> {
         let most = if kind.is_64() { RESERVED_64 } else { 0 };
         let capacity = reserved.unwrap_or(0).max(minimum).max(most);
-        let image = NEXT.take();
-        match Mapping::new(minimum, capacity, guard, image.as_deref()) {
-            Ok(mapping) => Ok(Box::new(mapping)),
+        let next = NEXT.take();
+        // All of an image that somebody used is accessible. A memory that stays smaller must not have it.
+        let reused = next
+            .as_ref()
+            .filter(|next| next.passes_on && next.image.len as u64 <= next.size)
+            .and_then(|next| spare::SPARES.take(&next.image, capacity, guard));
+        let mapping = match reused {
+            Some(mapping) => Ok(mapping),
+            None => Mapping::new(minimum, capacity, guard, next.as_ref().map(|next| &*next.image)),
+        };
+        let shared = next.filter(|next| next.passes_on).map(|next| next.image);
+        match mapping {
+            Ok(mapping) => Ok(Box::new(spare::Memory::new(mapping, minimum, shared))),
             Err(error) => Err(error.to_string()),
         }
     }
@@ -262,7 +276,7 @@ fn probe() -> io::Result<bool> {
     let image = Image::new(&pages, len as u64)?;
     let mapping = Mapping::new(len, len, PAGE, Some(&image))?;
     // SAFETY: the accessible part of a mapping that nobody else knows.
-    let memory = unsafe { std::slice::from_raw_parts_mut(mapping.as_ptr(), mapping.size) };
+    let memory = unsafe { std::slice::from_raw_parts_mut(mapping.base.cast::<u8>(), mapping.size) };
     let before: usize = memory.iter().map(|byte| usize::from(*byte)).sum();
     memory[2 * PAGE + 5] = 1;
     let found = private_pages(memory)?;
@@ -289,10 +303,10 @@ mod tests {
         pages.set(17, Some(Arc::new([2; PAGE])));
         let image = Image::new(&pages, 32 * PAGE as u64).unwrap();
         let mut mapping = Mapping::new(16 * PAGE, 64 * PAGE, PAGE, Some(&image)).unwrap();
-        assert_eq!(mapping.byte_size(), 16 * PAGE);
-        mapping.grow_to(48 * PAGE).unwrap();
+        assert_eq!(mapping.size, 16 * PAGE);
+        mapping.open(48 * PAGE).unwrap();
         // SAFETY: the accessible part of a mapping that nobody else knows.
-        let memory = unsafe { std::slice::from_raw_parts_mut(mapping.as_ptr(), mapping.size) };
+        let memory = unsafe { std::slice::from_raw_parts_mut(mapping.base.cast::<u8>(), mapping.size) };
         assert_eq!(
             [memory[0], memory[PAGE], memory[17 * PAGE], memory[40 * PAGE]],
             [1, 0, 2, 0]
@@ -302,10 +316,10 @@ mod tests {
         let private = private_pages(memory).unwrap();
         assert!(private.contains(&17) && private.contains(&40), "{private:?}");
         assert!(!private.contains(&0) && !private.contains(&1), "{private:?}");
-        assert!(mapping.grow_to(65 * PAGE).is_err());
+        assert!(mapping.open(65 * PAGE).is_err());
         let other = Mapping::new(32 * PAGE, 64 * PAGE, PAGE, Some(&image)).unwrap();
         // SAFETY: the accessible part of a mapping that nobody else knows.
-        let memory = unsafe { std::slice::from_raw_parts(other.as_ptr(), other.size) };
+        let memory = unsafe { std::slice::from_raw_parts(other.base.cast::<u8>(), other.size) };
         assert_eq!(memory[17 * PAGE], 2, "the image was written");
     }
 }

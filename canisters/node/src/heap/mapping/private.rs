@@ -17,9 +17,11 @@ const OF_FILE: u64 = 1 << 61;
 /// Entries of the pagemap that are read at once: 32 MiB of memory.
 const ENTRIES: usize = 8_192;
 
+/// Whether the kernel names ranges of pages, as far as is known.
+static SCANS: AtomicBool = AtomicBool::new(true);
+
 /// The pages of a memory that are not the image's any more: every page that was written, and perhaps some that were not.
 pub fn private_pages(memory: &[u8]) -> io::Result<Vec<u64>> {
-    static SCANS: AtomicBool = AtomicBool::new(true);
     let file = pagemap().ok_or(io::ErrorKind::Unsupported)?;
     if SCANS.load(Ordering::Relaxed) {
         match scan(file, memory) {
@@ -33,6 +35,12 @@ pub fn private_pages(memory: &[u8]) -> io::Result<Vec<u64>> {
         }
     }
     read(file, memory)
+}
+
+/// The same where the kernel names ranges, so that it costs little; nothing elsewhere.
+pub(super) fn ranges_of_private_pages(memory: &[u8]) -> Option<Vec<u64>> {
+    let file = pagemap().filter(|_| SCANS.load(Ordering::Relaxed))?;
+    scan(file, memory).ok()
 }
 
 /// Whether it is an older kernel, or one that does not let us.
@@ -147,7 +155,6 @@ mod tests {
     use super::*;
     use crate::heap::pages::PageMap;
     use std::sync::Arc;
-    use wasmtime::LinearMemory;
 
     #[test]
     fn ranges_and_the_page_map_name_the_same_pages() {
@@ -160,7 +167,7 @@ mod tests {
         let image = Image::new(&pages, len as u64).unwrap();
         let mapping = Mapping::new(len, len, PAGE, Some(&image)).unwrap();
         // SAFETY: the accessible part of a mapping that nobody else knows.
-        let memory = unsafe { std::slice::from_raw_parts_mut(mapping.as_ptr(), mapping.size) };
+        let memory = unsafe { std::slice::from_raw_parts_mut(mapping.base.cast::<u8>(), mapping.size) };
         let file = pagemap().unwrap();
         // more ranges than the kernel is asked for at once, some read before, the last page too
         let mut read_only = 0;
