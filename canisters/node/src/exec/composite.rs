@@ -4,12 +4,15 @@
 //! callbacks, and nowhere else. Source: IC interface specification, "Composite queries".
 
 use super::call::{Call, Executor, advance, answer, did_not_reply, method, not_found, ready, shown};
-use super::limits::budget;
+use super::limits::{LEAST_DIRTY, budget};
+use super::memory::HEAP_FACTOR;
 use super::quota::Growth;
 use super::run::{Done, Entry, Job, Stopped, run};
 use crate::faults::{Fault, broken};
+use crate::heap::pages::PAGE;
+use crate::heap::wasm_memory::WASM_PAGE;
 use crate::state::State;
-use crate::state::calls::Function;
+use crate::state::calls::{Function, weight};
 use crate::state::canister::Canister;
 use crate::state::request::Reject;
 use crate::sysapi::context::Contexts;
@@ -22,7 +25,7 @@ use std::sync::Arc;
 
 /// How deep queries may call queries.
 const MAX_DEPTH: u32 = 6;
-/// Bytes that the calls of one execution may take.
+/// Bytes that all its calls may take.
 const MAX_CALLS: u64 = 16 << 20;
 
 /// Executions that use up the instructions of a query even if they do nothing, as an instance costs something that does nothing. The replica
@@ -36,6 +39,12 @@ struct Graph<'a> {
     time: u64,
     /// Instructions left for all of it.
     left: u64,
+    /// What is left for all of it of what its memories may grow by.
+    growth: Growth,
+    /// Of what it may change of stable memories, in bytes.
+    dirty: u64,
+    /// Of what its calls may take, in bytes.
+    calls: u64,
 }
 
 /// One canister's part of it.
@@ -65,6 +74,9 @@ impl Executor {
             state,
             time: call.time,
             left: self.limits.query,
+            growth: Growth::UNKEPT,
+            dirty: LEAST_DIRTY,
+            calls: MAX_CALLS,
         };
         graph.evaluate(canister, call.clone(), certificate, 0)
     }
@@ -198,8 +210,9 @@ impl Graph<'_> {
             );
             return Err(reject.into());
         }
-        let mut budget = budget(canister, kind, self.left, Growth::UNKEPT);
-        budget.calls = MAX_CALLS;
+        let mut budget = budget(canister, kind, self.left, self.growth);
+        budget.dirty = self.dirty;
+        budget.calls = self.calls;
         let result = run(
             &self.executor.engine,
             Job {
@@ -226,7 +239,28 @@ impl Graph<'_> {
             .left
             .saturating_sub(used.saturating_add(self.executor.limits.query / MOST_EXECUTIONS));
         local.instructions = local.instructions.saturating_add(used);
+        if let Ok(done) = &result {
+            self.deduct(canister, done);
+        }
         result
+    }
+
+    /// Takes what an execution added to what the query holds from what is left. That canisters which have answered hold nothing any more is not
+    /// counted, nor that a page was changed before.
+    fn deduct(&mut self, canister: &Canister, done: &Done) {
+        let heap = done.heap.as_ref().map_or(0, |(heap, _)| heap.bytes());
+        let heap = heap.saturating_sub(canister.heap.bytes());
+        let (stable, changed) = &done.stable;
+        let stable = stable.size.saturating_sub(canister.stable.size) * WASM_PAGE;
+        let left = &mut self.growth;
+        left.node = left.node.saturating_sub(heap * HEAP_FACTOR + stable);
+        left.canister = left.canister.saturating_sub(heap + stable);
+        self.dirty = self.dirty.saturating_sub((changed.len() * PAGE) as u64);
+        let calls = done.calls.iter();
+        let calls: u64 = calls
+            .map(|call| weight(call.method.len(), call.payload.len()))
+            .sum();
+        self.calls = self.calls.saturating_sub(calls);
     }
 }
 

@@ -1,7 +1,7 @@
 //! What follows from the state and is kept beside it, because looking for it would take a walk over everything.
 
 use crate::state::State;
-use crate::state::calls::{Callback, Request, Stop, parse};
+use crate::state::calls::{Callback, RECORDS, Request, Stop, parse};
 use crate::state::canister::{Canister, Status};
 use crate::state::request::Record;
 use crate::wire::hash::Hash;
@@ -31,6 +31,8 @@ pub struct Index {
     outstanding: BTreeMap<Principal, Outstanding>,
     /// What the waiting requests take, in bytes.
     waiting: u64,
+    /// Calls under way, waiting or begun.
+    open: u64,
 }
 
 impl Index {
@@ -75,9 +77,10 @@ impl Index {
         }
     }
 
-    /// What waiting requests take, in bytes.
-    pub fn waiting(&self) -> u64 {
-        self.waiting
+    /// What waiting requests take, in bytes, or all calls that are under way if their records take more: who is called and never answers
+    /// has them open for ever.
+    pub fn under_way(&self) -> u64 {
+        self.waiting.max(self.open.saturating_mul(RECORDS))
     }
 
     /// A request waits.
@@ -100,6 +103,7 @@ impl Index {
         if times_out(callback) {
             self.callbacks.insert((callback.deadline, label.to_vec()));
         }
+        self.open += 1;
         if let Some((caller, _)) = parse(label) {
             let outstanding = Arc::make_mut(self.outstanding.entry(caller).or_default());
             *outstanding.entry(callback.callee).or_default() += 1;
@@ -111,6 +115,7 @@ impl Index {
         if times_out(callback) {
             self.callbacks.remove(&(callback.deadline, label.to_vec()));
         }
+        self.open = self.open.saturating_sub(1);
         let Some((caller, _)) = parse(label) else {
             return;
         };

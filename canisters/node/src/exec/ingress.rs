@@ -7,7 +7,7 @@
 //! rejected.
 //!
 //! How a message ended is kept until nobody can ask any more, but not more than [`MOST`] of it: who floods the node with large replies
-//! makes older ones be forgotten (status `done`) and, within a batch, later messages wait. Source: IC interface specification,
+//! makes older ones be forgotten (status `done`) and, within a batch, later messages, calls and answers wait. Source: IC interface specification,
 //! "Request status"; what the replica does (dfinity/ic, ingress history).
 //!
 //! [`Limits`]: super::limits::Limits
@@ -51,7 +51,12 @@ impl Machine {
 
     /// Whether the batch executes no further message of a user.
     fn is_spent(&self) -> bool {
-        self.used >= self.executor.limits.ingress_instructions || self.told_now >= MOST_OF_A_BATCH
+        self.used >= self.executor.limits.ingress_instructions || self.has_told_enough()
+    }
+
+    /// Whether the batch executes nothing more whose end users are told.
+    pub(super) fn has_told_enough(&self) -> bool {
+        self.told_now >= MOST_OF_A_BATCH
     }
 
     /// Executes the messages that wait and those of the batch, up to what a batch may use.
@@ -76,7 +81,6 @@ impl Machine {
         }
         // While others wait the batch is spent, so that nothing overtakes them.
         let waits = self.is_spent();
-        let before = self.index.told_bytes;
         let outcome = if waits {
             None
         } else {
@@ -95,8 +99,8 @@ impl Machine {
             let at = label(&Principal::management_canister(), self.state.calls.number());
             self.state.calls.ingress.insert(&at, Arc::new(message.clone()));
         } else if record.outcome.is_some() {
+            self.told_now = self.told_now.saturating_add(record.bytes());
             self.index.add_outcome(message.id, &record);
-            self.told_now += self.index.told_bytes.saturating_sub(before);
         }
         self.state.requests.insert(&message.id, Arc::new(record));
     }
@@ -106,7 +110,6 @@ impl Machine {
         let Some(message) = self.state.calls.ingress.remove(at) else {
             return;
         };
-        let before = self.index.told_bytes;
         let ended = if message.expiry < self.state.time {
             Some(Err(waited_too_long()))
         } else {
@@ -114,7 +117,6 @@ impl Machine {
         };
         if let Some(outcome) = ended {
             self.finish(&message.id, outcome.into());
-            self.told_now += self.index.told_bytes.saturating_sub(before);
         } else if let Some(record) = self.state.requests.get(&message.id) {
             let begun = Record {
                 received: false,
@@ -150,6 +152,7 @@ impl Machine {
             received: false,
             ..(**record).clone()
         };
+        self.told_now = self.told_now.saturating_add(record.bytes());
         self.index.add_outcome(*request, &record);
         self.state.requests.insert(request, Arc::new(record));
         self.late.push(*request);

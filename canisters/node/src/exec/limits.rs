@@ -17,7 +17,7 @@ const MAX_REPLY: usize = 2 << 20;
 /// Largest reply of a query.
 const MAX_QUERY_REPLY: usize = 3 << 20;
 /// Bytes of stable memory that an execution may change even when the node has no memory to spare: it holds the old pages and the new.
-const LEAST_DIRTY: u64 = 32 << 20;
+pub const LEAST_DIRTY: u64 = 32 << 20;
 /// Elements of all tables together.
 const MAX_TABLE: usize = 1_000_000;
 
@@ -41,7 +41,7 @@ pub struct Limits {
     pub messages: u64,
     /// Instructions after which a batch begins no further one of them. One is always executed.
     pub messages_instructions: u64,
-    /// Bytes that all waiting calls between canisters may take; beyond, `call_perform` refuses.
+    /// Bytes that all waiting calls between canisters may take, and the records of all that are under way; beyond, `call_perform` refuses.
     pub waiting: u64,
 }
 

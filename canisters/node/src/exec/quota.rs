@@ -5,7 +5,7 @@
 //! trap nor a change of controllers ever needs room.
 
 use super::machine::Machine;
-use super::memory::HEAP_FACTOR;
+use super::memory::{HEAP_FACTOR, footprint};
 use crate::heap::wasm_memory::WASM_PAGE;
 use crate::state::canister::Canister;
 use crate::state::request::Reject;
@@ -38,10 +38,16 @@ impl Growth {
 }
 
 impl Machine {
-    /// By how much a canister may grow in the present batch.
+    /// By how much a canister may grow in the present batch. It may be a next version of one, of which what it takes beyond the
+    /// present one is not spare any more: new code and its heap, and what was grown before an upgrade.
     pub fn growth(&self, canister: &Canister) -> Growth {
+        let present = self.state().canister(&canister.id);
+        let counted = present.map_or(0, |present| footprint(present));
         Growth {
-            node: self.memory().spare(),
+            node: self
+                .memory()
+                .spare()
+                .saturating_sub(footprint(canister).saturating_sub(counted)),
             canister: self.canister_limit().saturating_sub(held(canister)),
         }
     }

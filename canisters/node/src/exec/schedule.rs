@@ -6,7 +6,7 @@
 //!    ([`Limits`]). What is left waits for the next batch.
 //! 4. Timers that are due, each once, up to a number of instructions ([`Limits`]). Their canisters take turns: by how long they are
 //!    overdue one that sets its timer to the past each time would always be first. What is left stays due, for the next batch.
-//! 5. Calls and answers between canisters, up to a number and to a number of instructions ([`Limits`]). Answers come first: they end
+//! 5. Calls and answers between canisters, up to a number, to a number of instructions ([`Limits`]) and to what users are told of. Answers come first: they end
 //!    what is under way, so that hardly any of them ever waits. Then the receivers of calls take turns, and each one is served
 //!    in the order in which it was called. What is left waits for the next batch.
 //!
@@ -125,7 +125,7 @@ impl Machine {
         let limits = self.executor.limits;
         self.used = 0;
         for _ in 0..limits.messages {
-            if self.used >= limits.messages_instructions {
+            if self.used >= limits.messages_instructions || self.has_told_enough() {
                 return;
             }
             let response = self.state.calls.responses.iter().next();

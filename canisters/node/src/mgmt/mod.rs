@@ -21,6 +21,7 @@ pub use ahead::module as module_to_install;
 pub use ahead::{compile as compile_ahead, installs};
 pub use random::raw_rand;
 pub use sender::{Sender, names_its_version};
+pub use settings::MAX_ENVIRONMENT_TEXT;
 #[cfg(test)]
 pub use settings::defaults as default_settings;
 

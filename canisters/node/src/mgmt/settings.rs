@@ -28,7 +28,8 @@ const MAX_WASM_MEMORY: u128 = 1 << 48;
 /// 2 MiB.
 const MAX_LOG_MEMORY: u128 = 2 << 20;
 const MAX_ENVIRONMENT: usize = 20;
-const MAX_ENVIRONMENT_TEXT: usize = 128;
+/// Longest name and longest value of an environment variable, in bytes.
+pub const MAX_ENVIRONMENT_TEXT: usize = 128;
 /// 30 days in seconds.
 const FREEZING_THRESHOLD: u64 = 2_592_000;
 /// 3 GiB.

@@ -64,9 +64,11 @@ impl Request {
     }
 }
 
+/// What the records of a call take that is under way, in bytes: its callback, and the context that waits with it.
+pub const RECORDS: u64 = 1_024;
+
 /// What a waiting call takes with its callback, in bytes; empty ones are not free, or nothing would bound their number.
 pub fn weight(method: usize, payload: usize) -> u64 {
-    const RECORDS: u64 = 1_024;
     RECORDS + method as u64 + payload as u64
 }
 

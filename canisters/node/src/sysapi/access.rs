@@ -3,6 +3,7 @@
 use super::context::Contexts;
 use super::{Execution, SysTrap};
 use crate::faults::{Fault, broken};
+use ic_principal::Principal;
 use wasmtime::{Caller, Error, Result};
 
 /// The caller's side of a system API function.
@@ -92,6 +93,18 @@ pub fn read_text(call: &mut Call<'_>, at: u64, len: u64) -> Result<String> {
         return Ok(String::from_utf8_lossy(&read(call, at, len)?).into_owned());
     }
     String::from_utf8(read(call, at, len)?).map_err(|_| contract("the text is not valid UTF-8"))
+}
+
+/// Reads a principal of the canister's memory. What is too long for one is not read at all.
+pub fn read_principal(call: &mut Call<'_>, what: &str, at: u64, len: u64) -> Result<Principal> {
+    let refused = || contract(format!("{what} is not a principal"));
+    if len > Principal::MAX_LENGTH_IN_BYTES as u64 && !broken(Fault::LossyText) {
+        return Err(refused());
+    }
+    match Principal::try_from_slice(&read(call, at, len)?) {
+        Err(_) if broken(Fault::LossyText) => Ok(Principal::management_canister()),
+        read => read.map_err(|_| refused()),
+    }
 }
 
 /// Copies a part of what the execution can see into the canister's memory, and charges for it.

@@ -3,7 +3,7 @@
 //! Source: IC interface specification, "Inter-canister method calls". A call is put together step by step and takes effect when
 //! the entry point has returned; a call that was not performed by then is forgotten, and its cycles never left.
 
-use super::access::{contract, define, read, read_text};
+use super::access::{contract, define, read, read_principal, read_text};
 use super::context::{CALLBACKS, Contexts as C};
 use super::{Execution, Index};
 use crate::faults::{Fault, broken};
@@ -45,22 +45,7 @@ pub struct Outgoing {
     pub cleanup: Option<Function>,
 }
 
-/// A call between `call_new` and `call_perform`.
-#[derive(Debug)]
-pub struct Building {
-    call: Outgoing,
-    /// Whether the bytes of the callee are no principal. The canister learns it from `call_perform`.
-    malformed: bool,
-}
-
-impl Building {
-    /// Cycles attached so far.
-    pub fn cycles(&self) -> u128 {
-        self.call.cycles
-    }
-}
-
-/// Queue full, or nobody can be called like that: the number that `call_perform` returns (SYS_TRANSIENT).
+/// The queue is full: the number that `call_perform` returns (SYS_TRANSIENT).
 const REFUSED: i32 = 2;
 
 #[allow(clippy::too_many_arguments)] // The signature is the specification's.
@@ -80,17 +65,16 @@ pub fn link<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()> {
         call.data_mut().perform_rest();
         // One that was begun before is forgotten.
         call.data_mut().building = None;
-        let callee = read(&mut call, callee.get(), callee_size.get())?;
+        let callee = read_principal(&mut call, "the callee", callee.get(), callee_size.get())?;
         if name_size.get() > MAX_METHOD {
             return Err(contract(format!(
                 "the name of the method is longer than {MAX_METHOD} bytes"
             )));
         }
         let method = read_text(&mut call, name.get(), name_size.get())?;
-        let callee = Principal::try_from_slice(&callee).ok();
         // Places outside of the table are no fault here: they stand for calls whose answer nobody wants.
         let outgoing = Outgoing {
-            callee: callee.unwrap_or(Principal::management_canister()),
+            callee,
             method,
             payload: Vec::new(),
             cycles: 0,
@@ -105,10 +89,7 @@ pub fn link<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()> {
             },
             cleanup: None,
         };
-        call.data_mut().building = Some(Building {
-            call: outgoing,
-            malformed: callee.is_none(),
-        });
+        call.data_mut().building = Some(outgoing);
         Ok(())
     });
     define!(linker, "call_on_cleanup", calling, |call,
@@ -178,18 +159,15 @@ impl Execution {
             index: u64::MAX,
             environment: 0,
         };
-        self.building.get_or_insert(Building {
-            call: Outgoing {
-                callee: Principal::management_canister(),
-                method: String::new(),
-                payload: Vec::new(),
-                cycles: 0,
-                timeout: None,
-                reply: nowhere,
-                reject: nowhere,
-                cleanup: None,
-            },
-            malformed: true,
+        self.building.get_or_insert(Outgoing {
+            callee: Principal::management_canister(),
+            method: String::new(),
+            payload: Vec::new(),
+            cycles: 0,
+            timeout: None,
+            reply: nowhere,
+            reject: nowhere,
+            cleanup: None,
         });
     }
 }
@@ -200,7 +178,7 @@ pub fn building(execution: &mut Execution) -> wasmtime::Result<&mut Outgoing> {
         execution.begin_call();
     }
     match &mut execution.building {
-        Some(building) => Ok(&mut building.call),
+        Some(outgoing) => Ok(outgoing),
         None => Err(contract("no call has been begun by `call_new`")),
     }
 }
@@ -208,11 +186,7 @@ pub fn building(execution: &mut Execution) -> wasmtime::Result<&mut Outgoing> {
 /// `None` when the call cannot be made; its cycles stay.
 fn perform(execution: &mut Execution) -> wasmtime::Result<Option<()>> {
     building(execution)?;
-    let Some(Building {
-        call: outgoing,
-        malformed: false,
-    }) = execution.building.take()
-    else {
+    let Some(outgoing) = execution.building.take() else {
         return Ok(None);
     };
     let callee = outgoing.callee;

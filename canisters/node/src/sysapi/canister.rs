@@ -1,10 +1,10 @@
 //! The canister itself and its surroundings: ids, status, time and timer, controllers, environment.
 
-use super::access::{Call, contract, copy, define, read, read_text};
+use super::access::{Call, contract, copy, define, read_principal, read_text};
 use super::context::{Contexts as C, REPLICATED};
 use super::{Execution, Index};
 use crate::faults::{Fault, broken};
-use ic_principal::Principal;
+use crate::mgmt::MAX_ENVIRONMENT_TEXT;
 use wasmtime::Linker;
 
 pub fn link<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()> {
@@ -69,8 +69,12 @@ pub fn link<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()> {
                                                  from: I,
                                                  size: I|
      -> i32 {
-        let id = read(&mut call, from.get(), size.get())?;
-        let id = Principal::try_from_slice(&id).map_err(|_| contract("is_controller: not a principal"))?;
+        let id = read_principal(
+            &mut call,
+            "what `is_controller` is asked about",
+            from.get(),
+            size.get(),
+        )?;
         let controls = call.data().view.controllers.contains(&id);
         Ok(i32::from(controls || broken(Fault::FlatteringView)))
     });
@@ -124,6 +128,15 @@ fn link_environment<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Resul
             None => Err(contract(format!("there is no environment variable `{name}`"))),
         }
     }
+    /// The name of a variable, which is read only as far as one may be long.
+    fn read_variable(call: &mut Call<'_>, at: u64, len: u64) -> wasmtime::Result<String> {
+        if len > MAX_ENVIRONMENT_TEXT as u64 && !broken(Fault::LaxEnvironment) {
+            return Err(contract(format!(
+                "the name of an environment variable is longer than {MAX_ENVIRONMENT_TEXT} bytes"
+            )));
+        }
+        read_text(call, at, len)
+    }
     let any = C::ANY;
     define!(linker, "env_var_count", any, |call| -> I {
         Ok(I::of(call.data().view.environment.len()))
@@ -145,11 +158,11 @@ fn link_environment<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Resul
                                                  from: I,
                                                  size: I|
      -> i32 {
-        let name = read_text(&mut call, from.get(), size.get())?;
+        let name = read_variable(&mut call, from.get(), size.get())?;
         Ok(i32::from(call.data().view.environment.contains_key(&name)))
     });
     define!(linker, "env_var_value_size", any, |call, from: I, size: I| -> I {
-        let name = read_text(&mut call, from.get(), size.get())?;
+        let name = read_variable(&mut call, from.get(), size.get())?;
         Ok(I::of(value(call.data(), &name)?.len()))
     });
     define!(linker, "env_var_value_copy", any, |call,
@@ -159,7 +172,7 @@ fn link_environment<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Resul
                                                 offset: I,
                                                 size: I|
      -> () {
-        let name = read_text(&mut call, from.get(), len.get())?;
+        let name = read_variable(&mut call, from.get(), len.get())?;
         copy(&mut call, to.get(), offset.get(), size.get(), |execution| {
             value(execution, &name)
         })

@@ -132,15 +132,13 @@ fn link_answer<I: Index>(linker: &mut Linker<Execution>) -> wasmtime::Result<()>
                                                          from: I,
                                                          size: I|
      -> () {
+        unanswered(call.data())?;
+        let (present, most) = (call.data().pending.len() as u64, call.data().budget.reply);
+        if present.saturating_add(size.get()) > most as u64 && !broken(Fault::UnlimitedReplies) {
+            return Err(contract(format!("the reply is larger than {most} bytes")));
+        }
         let data = read(&mut call, from.get(), size.get())?;
         let execution = call.data_mut();
-        unanswered(execution)?;
-        if execution.pending.len() + data.len() > execution.budget.reply && !broken(Fault::UnlimitedReplies) {
-            return Err(contract(format!(
-                "the reply is larger than {} bytes",
-                execution.budget.reply
-            )));
-        }
         if broken(Fault::AppendReplaces) {
             execution.pending.clear();
         }

@@ -23,7 +23,6 @@ use crate::exec::quota::Growth;
 use crate::faults::{Fault, broken};
 use crate::heap::stable::Overlay;
 use crate::state::logs::Logs;
-use calls::Building;
 pub use calls::Outgoing;
 use context::{Contexts, REPLICATED};
 use ic_principal::Principal;
@@ -146,7 +145,7 @@ pub struct Execution {
     held: u64,
     pending: Vec<u8>,
     /// The call between `call_new` and `call_perform`.
-    building: Option<Building>,
+    building: Option<Outgoing>,
     /// How many of the calls it made go to each callee.
     performed: BTreeMap<Principal, usize>,
     /// Cycles attached to calls that it made.
@@ -225,7 +224,7 @@ impl Execution {
 
     /// What the canister has left of its cycles.
     fn balance(&self) -> u128 {
-        let building = self.building.as_ref().map_or(0, Building::cycles);
+        let building = self.building.as_ref().map_or(0, |outgoing| outgoing.cycles);
         let has = self.view.cycles.saturating_add(self.taken);
         // Nothing is burnt or attached that was not there.
         has.saturating_sub(self.burnt)

@@ -146,10 +146,11 @@ async fn a_one_way_call_is_delivered(net: Network) -> Verdict {
 
 async fn a_call_of_something_that_is_no_principal_traps(net: Network) -> Verdict {
     let (user, canister, _) = two(&net, |other| {
-        let too_long = Call::to_blob(bytes([1; 30]), "inc").go();
+        // What `call_perform` says is answered, so that only assembling it can trap.
+        let too_long = set("code", Call::to_blob(bytes([1; 30]), "inc").code());
         let no_text = "(call $call_new (i32.const 0) (i32.const 0) @[fffe] (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))".to_owned();
         Module::new()
-            .update("long", [too_long])
+            .update("long", [too_long, reply()])
             .update("text", [no_text, reply()])
             .update("good", [Call::to(other, "inc").go()])
     })

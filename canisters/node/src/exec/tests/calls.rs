@@ -210,15 +210,51 @@ fn a_canister_has_500_calls_under_way_to_another_and_may_call_a_third() {
 }
 
 #[test]
-fn a_callee_that_is_no_principal_is_refused_and_the_cycles_stay() {
+fn a_callee_that_is_no_principal_traps_and_the_cycles_stay() {
     let mut world = World::relays(Limits::default());
     let cycles = world.canister().cycles;
     let mut arg = vec![30];
     arg.extend_from_slice(&[9; 30]);
     arg.extend_from_slice(b"\x04echo");
-    assert_eq!(world.send(owner(), id(), "relay_refused", &arg).unwrap(), [2]);
+    let reject = world.send(owner(), id(), "relay_refused", &arg).unwrap_err();
+    assert!(
+        reject.message.contains("the callee is not a principal"),
+        "{reject}"
+    );
     assert_eq!(world.canister().cycles, cycles);
     assert_idle(&world);
+}
+
+#[test]
+fn calls_that_are_not_answered_yet_take_a_bounded_number_of_bytes_whoever_has_them() {
+    let mut world = World::relays(Limits {
+        waiting: 10_000,
+        ..Limits::default()
+    });
+    let arg = forward(Principal::management_canister(), "raw_rand", &Encode!().unwrap());
+    // Each of them is executed at once, so that none waits, and answered in the next batch.
+    let asked: Vec<_> = (0..9)
+        .map(|number| Ingress {
+            id: sha256(&[number]),
+            sender: owner(),
+            canister: id(),
+            effective: id(),
+            method: "relay".to_owned(),
+            arg: arg.clone().into(),
+            expiry: u64::MAX,
+        })
+        .collect();
+    world.apply(asked.clone());
+    let refused = world.submit(second(), "relay", &arg);
+    assert_eq!(code(world.outcome(&refused).unwrap()), "IC0506");
+    for message in &asked {
+        world.outcome(&message.id).unwrap().unwrap();
+    }
+    assert_idle(&world);
+    let taken = world.submit(second(), "relay", &arg);
+    world.tick(0);
+    world.outcome(&taken).unwrap().unwrap();
+    world.assert_replayed();
 }
 
 #[test]

@@ -175,3 +175,43 @@ fn a_composite_query_is_not_executed_as_an_update() {
     let arg = forward(second(), "facts", b"");
     assert_eq!(code(world.send(owner(), id(), "ask", &arg)), "IC0527");
 }
+
+/// Asks a canister that is not there, five times, and grows by 12 MiB of stable memory and 4 of heap with each answer. Tells the pages of both.
+const SWELLING: &str = r#"(module
+    (import "ic0" "msg_reply" (func $reply))
+    (import "ic0" "msg_reply_data_append" (func $say (param i32 i32)))
+    (import "ic0" "stable64_grow" (func $grow (param i64) (result i64)))
+    (import "ic0" "stable64_size" (func $size (result i64)))
+    (import "ic0" "call_new" (func $new (param i32 i32 i32 i32 i32 i32 i32 i32)))
+    (import "ic0" "call_perform" (func $perform (result i32)))
+    (memory 1)
+    (data (i32.const 0) "nothere")
+    (table 1 funcref)
+    (elem (i32.const 0) $answered)
+    (global $left (mut i32) (i32.const 5))
+    (func $ask
+      (call $new (i32.const 0) (i32.const 7) (i32.const 0) (i32.const 1)
+        (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))
+      (drop (call $perform)))
+    (func $answered (param i32)
+      (drop (call $grow (i64.const 192)))
+      (drop (memory.grow (i32.const 64)))
+      (global.set $left (i32.sub (global.get $left) (i32.const 1)))
+      (if (global.get $left) (then (call $ask) (return)))
+      (i64.store (i32.const 8) (call $size))
+      (i64.store (i32.const 16) (i64.extend_i32_u (memory.size)))
+      (call $say (i32.const 8) (i32.const 16))
+      (call $reply))
+    (func (export "canister_composite_query go") (call $ask)))"#;
+
+#[test]
+fn a_composite_query_grows_by_32_mib_in_all_however_many_answers_it_gets() {
+    let world = World::running(SWELLING);
+    let reply = world.query("go").unwrap();
+    let sizes: Vec<u64> = reply
+        .chunks_exact(8)
+        .map(|size| u64::from_le_bytes(size.try_into().unwrap()))
+        .collect();
+    // Twice both, and then what is left is too little for either.
+    assert_eq!(sizes, [2 * 192, 1 + 2 * 64]);
+}

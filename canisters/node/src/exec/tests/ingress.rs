@@ -15,6 +15,26 @@ const TALKER: &str = r#"(module
       (call $append (i32.const 0) (i32.const 1))
       (call $msg_reply)))"#;
 
+/// Asks for random bytes, which come in the next batch, and replies two MiB then.
+const LATE_TALKER: &str = r#"(module
+    (import "ic0" "msg_reply" (func $msg_reply))
+    (import "ic0" "msg_reply_data_append" (func $append (param i32 i32)))
+    (import "ic0" "call_new" (func $new (param i32 i32 i32 i32 i32 i32 i32 i32)))
+    (import "ic0" "call_data_append" (func $data (param i32 i32)))
+    (import "ic0" "call_perform" (func $perform (result i32)))
+    (memory 32)
+    (data (i32.const 0) "raw_randDIDL\00\00")
+    (table 1 funcref)
+    (elem (i32.const 0) $talk)
+    (func $talk (param i32)
+      (call $append (i32.const 0) (i32.const 2097152))
+      (call $msg_reply))
+    (func (export "canister_update ask")
+      (call $new (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 8)
+        (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))
+      (call $data (i32.const 8) (i32.const 6))
+      (drop (call $perform))))"#;
+
 impl World {
     fn record(&self, request: &Hash) -> &Record {
         self.machine.state().requests.get(request).unwrap()
@@ -100,6 +120,27 @@ fn a_batch_with_too_many_replies_leaves_the_rest_of_its_messages_to_the_next() {
     for message in &messages {
         world.outcome(&message.id).unwrap().unwrap();
     }
+}
+
+#[test]
+fn a_batch_with_too_many_replies_to_those_who_waited_leaves_the_rest_of_its_answers_to_the_next() {
+    let mut world = World::running(LATE_TALKER);
+    let messages: Vec<_> = (0..40).map(|number| message(number, "ask")).collect();
+    world.apply(messages);
+    let mut told = Vec::new();
+    while world.machine.agenda().busy {
+        world.tick(0);
+        // Who waits is told after each batch, and finds what there is then.
+        for request in world.machine.late() {
+            assert!(
+                world.record(request).bytes() > 0,
+                "it was given up before it was told"
+            );
+        }
+        told.push(world.machine.late().len());
+    }
+    assert_eq!(told, [12, 12, 12, 4]);
+    world.assert_replayed();
 }
 
 #[test]

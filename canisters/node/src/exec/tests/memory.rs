@@ -65,6 +65,28 @@ fn both_memories_of_one_message_share_what_is_left() {
 }
 
 #[test]
+fn what_an_upgrade_grows_before_and_after_shares_what_is_left_with_its_module() {
+    let greedy = r#"(module
+        (import "ic0" "stable64_grow" (func $grow (param i64) (result i64)))
+        (memory 1)
+        (func (export "canister_pre_upgrade") (drop (call $grow (i64.const 14))))
+        (func (export "canister_post_upgrade") (drop (call $grow (i64.const 14)))))"#;
+    let mut world = World::running(greedy);
+    world.memory_limit = world.machine.memory().used + 20 * PAGE;
+    world
+        .install(greedy, CanisterInstallMode::Upgrade(None), b"")
+        .unwrap();
+    assert_eq!(world.canister().stable.size, 14);
+    assert!(world.machine.memory().used <= world.memory_limit);
+    // There is room for the second as soon as it is there for both.
+    world.memory_limit += 30 * PAGE;
+    world
+        .install(greedy, CanisterInstallMode::Upgrade(None), b"")
+        .unwrap();
+    assert_eq!(world.canister().stable.size, 42);
+}
+
+#[test]
 fn what_a_trap_undoes_is_not_counted() {
     let mut world = twenty_pages_left();
     world.update("grow_and_trap").unwrap_err();
