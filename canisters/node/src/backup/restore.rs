@@ -152,12 +152,7 @@ pub fn replace(
     let restored = restore_beside(&beside, incarnation.max(least), data, input);
     let swapped = restored.and_then(|restored| {
         let before = self::beside(folder, "before").map_err(failed)?;
-        std::fs::rename(folder, &before).map_err(failed)?;
-        if let Err(error) = std::fs::rename(&beside, folder) {
-            // the folder of before back in its place, if that is possible
-            let _ = std::fs::rename(&before, folder);
-            return Err(failed(error));
-        }
+        swap(folder, &beside, &before).map_err(failed)?;
         let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
         let synced =
             std::fs::File::open(parent.unwrap_or(Path::new("."))).and_then(|parent| parent.sync_all());
@@ -169,6 +164,26 @@ pub fn replace(
         let _ = std::fs::remove_dir_all(&beside);
     }
     swapped
+}
+
+/// Puts what was restored in the place of a folder, which is kept under another name. At every moment one of them is in the place: a node
+/// that found none would begin a new network under the same keys.
+fn swap(folder: &Path, restored: &Path, before: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use rustix::io::Errno;
+    match renameat_with(CWD, folder, CWD, restored, RenameFlags::EXCHANGE) {
+        // From here on it is in its place, whatever the other one is called.
+        Ok(()) => std::fs::rename(restored, before),
+        // File systems that cannot (NFS, some overlays): the next best is two steps.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+            std::fs::rename(folder, before)?;
+            std::fs::rename(restored, folder).inspect_err(|_| {
+                // the folder of before back in its place, if that is possible
+                let _ = std::fs::rename(before, folder);
+            })
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The first name `<folder>.<what>-<n>` that nothing has.
