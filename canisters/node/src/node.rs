@@ -119,7 +119,7 @@ impl Node {
             .map_err(|_| StartError::Threads(io::Error::other("restoring was interrupted")))??;
         let api = Arc::new(api);
         let (stop, stopped) = oneshot::channel::<()>();
-        let service = router(api.clone());
+        let service = router(api.clone(), &connections);
         let (failure, metrics) = (api.replica.failure.clone(), api.replica.metrics.clone());
         let server = tokio::spawn(async move {
             let stopping = async move {

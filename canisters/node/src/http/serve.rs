@@ -7,7 +7,6 @@
 //! [`peers`]: super::peers
 
 use super::deadline::Deadline;
-use super::intake::{Intake, take_body};
 use super::metrics::count;
 use super::peers::Peers;
 use crate::replica::metrics::Metrics;
@@ -67,10 +66,7 @@ pub async fn serve(
     metrics: Metrics,
     stopping: impl Future<Output = ()>,
 ) {
-    // Counted outside of it: what is refused here is counted too.
-    let router = router
-        .layer(from_fn_with_state(Intake::new(&limits), take_body))
-        .layer(from_fn_with_state(metrics.clone(), count));
+    let router = router.layer(from_fn_with_state(metrics.clone(), count));
     let places = Arc::new(Semaphore::new(limits.connections));
     let peers = Peers::new(limits.connections);
     let graceful = GracefulShutdown::new();

@@ -54,6 +54,21 @@ async fn a_page_of_another_site_may_call_the_api() {
         .unwrap();
     assert_eq!(refused.status().as_u16(), 400);
     assert_eq!(refused.headers()["access-control-allow-origin"], "*");
+    // Whoever refuses it: what is no endpoint, and what is not even read.
+    for (path, body, status) in [
+        ("/api/v9/nothing", 1, 404),
+        ("/api/v2/status", (4 << 20) + 1, 413),
+    ] {
+        let refused = Client::new()
+            .post(format!("{}{path}", network.node.url()))
+            .header("origin", "https://page.example.org")
+            .body(vec![0; body])
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(refused.status().as_u16(), status, "{path}");
+        assert_eq!(refused.headers()["access-control-allow-origin"], "*", "{path}");
+    }
 }
 
 #[tokio::test]

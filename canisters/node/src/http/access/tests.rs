@@ -16,6 +16,8 @@ const MANAGED: [u8; 32] = [5; 32];
 const NOT_NOTED: [u8; 32] = [4; 32];
 /// One that was sent through the subnet.
 const CREATION: [u8; 32] = [6; 32];
+/// One that was sent through the management canister.
+const NOWHERE: [u8; 32] = [3; 32];
 
 macro_rules! path {
     ($($label:expr),*) => {{
@@ -89,7 +91,12 @@ fn state() -> &'static State {
         state.requests.insert(&REQUEST, Arc::new(record));
         state.requests.insert(&MANAGED, Arc::new(managed));
         state.requests.insert(&NOT_NOTED, Arc::new(not_noted));
+        let nowhere = Record {
+            effective: Principal::management_canister(),
+            ..creation.clone()
+        };
         state.requests.insert(&CREATION, Arc::new(creation));
+        state.requests.insert(&NOWHERE, Arc::new(nowhere));
         state
     })
 }
@@ -317,9 +324,21 @@ fn one_forbidden_path_among_allowed_ones_is_refused() {
 }
 
 #[test]
+fn who_creates_a_canister_through_the_management_canister_asks_there_what_became_of_it_and_for_nothing_else()
+{
+    let there = Scope::Canister(Principal::management_canister());
+    let request = || path![b"request_status", &NOWHERE];
+    assert!(read(there, false, sender(), &[request(), path![b"time"]]).is_ok());
+    assert!(read(there, false, controller(), &[request()]).is_err());
+    assert!(read(Scope::Canister(one_canister()), false, sender(), &[request()]).is_err());
+    assert!(read(there, false, sender(), &[path![b"request_status", &REQUEST]]).is_err());
+    assert!(read(there, false, sender(), &[request(), path![b"subnet"]]).is_err());
+}
+
+#[test]
 fn a_canister_id_that_is_in_no_range_is_refused() {
     for (id, allowed) in [
-        (Principal::management_canister(), false),
+        (Principal::from_slice(&[255; 29]), false),
         (Principal::anonymous(), true),
         (Principal::from_text("ryjl3-tyaaa-aaaaa-aaaba-cai").unwrap(), true),
     ] {

@@ -147,12 +147,6 @@ fn rejected(canister: Principal, reject: Reject) -> GatewayError {
 pub async fn serve(State(api): State<Arc<Api>>, request: Request) -> Result<Response, GatewayError> {
     let (head, body) = request.into_parts();
     let path = head.uri.path();
-    if path == "/api" || path.starts_with("/api/") {
-        return Err(GatewayError::NoEndpoint {
-            path: path.to_owned(),
-            method: head.method,
-        });
-    }
     let host = match head.headers.get(header::HOST) {
         Some(host) => host.to_str().ok(),
         None => head.uri.host(),
