@@ -1,8 +1,9 @@
 //! What was probably meant by a text that is no CEL.
 
-/// Advice about a text that the parser refused; `None` when nothing is known better than what the parser says.
-pub(crate) fn on(source: &str) -> Option<&'static str> {
-    let plain = without_literals(source);
+/// Advice about code that the parser refused; `None` when nothing is known better than what the parser says. What is in quotes is not
+/// the author's syntax, and no part of it.
+pub(crate) fn on(code: &[(usize, char)]) -> Option<&'static str> {
+    let plain: String = code.iter().map(|(_, character)| character).collect();
     if plain.contains("$(") || plain.contains("${") {
         return Some("a condition names values as they are, without `$( )`, such as params.env == \"prod\"");
     }
@@ -24,23 +25,6 @@ pub(crate) fn on(source: &str) -> Option<&'static str> {
         .into_iter()
         .find(|(word, _)| has(word))
         .map(|(_, advice)| advice)
-}
-
-/// The text with every string literal empty; what is in quotes is not the author's syntax.
-fn without_literals(source: &str) -> String {
-    let mut plain = String::new();
-    let (mut quote, mut escaped) = (None, false);
-    for c in source.chars() {
-        match quote {
-            Some(_) if escaped => escaped = false,
-            Some(_) if c == '\\' => escaped = true,
-            Some(open) if c == open => quote = None,
-            Some(_) => {}
-            None if c == '"' || c == '\'' => quote = Some(c),
-            None => plain.push(c),
-        }
-    }
-    plain
 }
 
 fn single_equals(plain: &str) -> bool {

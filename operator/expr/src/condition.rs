@@ -1,16 +1,12 @@
 //! CEL conditions.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use kube_cel::cel::{
-    Context, ExecutionError, IdedExpr, Program, Value as CelValue,
-    common::ast::{EntryExpr, Expr, LiteralValue, operators},
-    to_value,
-};
+use kube_cel::cel::{Context, ExecutionError, IdedExpr, Program, Value as CelValue, to_value};
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::{COST, EXPRESSION_BYTES, Mistyped, advice, cost, shape, typed};
+use crate::{COST, EXPRESSION_BYTES, Mistyped, Uses, advice, cost, shape, text, typed, uses};
 
 /// A parsed condition.
 #[derive(Debug)]
@@ -55,25 +51,6 @@ pub enum ConditionError {
         "numbers of an answer are doubles and cannot be added to or multiplied with integers: write 100.0 instead of 100"
     )]
     MixedNumbers,
-}
-
-/// What a condition names.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Uses {
-    /// Variables at the root, such as `params`.
-    pub roots: BTreeSet<String>,
-    /// Functions, such as `size`.
-    pub functions: BTreeSet<String>,
-    /// `params.NAME`
-    pub params: BTreeSet<String>,
-    /// `stages.NAME` or `stages["NAME"]`
-    pub stages: BTreeSet<String>,
-    /// `steps.NAME` or `steps["NAME"]`
-    pub steps: BTreeSet<String>,
-    /// `stages.NAME.results.RESULT`: stage and result.
-    pub results: BTreeSet<(String, String)>,
-    /// Other members of what has few: `source.NAME`, `run.NAME`, and `stages.STAGE.NAME` as `stages.STAGE` and its member.
-    pub members: BTreeSet<(String, String)>,
 }
 
 /// Functions that a condition of a run may call: what CEL has, and what tells how the run stands. Those of optional values are left out: what
@@ -126,30 +103,27 @@ impl Condition {
         if source.len() > EXPRESSION_BYTES {
             return Err(ConditionError::TooLong(source.len()));
         }
-        if let Some(column) = shape::too_nested(source) {
-            return Err(ConditionError::Syntax {
-                line: 1,
-                column,
-                message: "the expression is nested too deeply".to_owned(),
-            });
+        let syntax = |(line, column): (isize, isize), message: String| ConditionError::Syntax {
+            line,
+            column,
+            message,
+        };
+        let code = text::code(source)
+            .map_err(|flawed| syntax((flawed.line, flawed.column), flawed.flaw.to_string()))?;
+        if let Some(at) = shape::too_nested(&code) {
+            return Err(syntax(
+                text::place(source, at),
+                "the expression is nested too deeply".to_owned(),
+            ));
         }
         let program = Program::compile(source).map_err(|errors| {
             let first = errors.errors.first();
-            ConditionError::Syntax {
-                line: first.map_or(1, |e| e.pos.0.max(1)),
-                column: first.map_or(1, |e| e.pos.1.max(1)),
-                message: advice::on(source).map_or_else(
-                    || first.map_or_else(|| "no valid CEL expression".into(), |e| e.msg.clone()),
-                    str::to_owned,
-                ),
-            }
+            let place = first.map_or((1, 1), |e| (e.pos.0.max(1), e.pos.1.max(1)));
+            let own = || first.map_or_else(|| "no valid CEL expression".into(), |e| e.msg.clone());
+            syntax(place, advice::on(&code).map_or_else(own, str::to_owned))
         })?;
         if let Some(message) = shape::refusal(program.expression()) {
-            return Err(ConditionError::Syntax {
-                line: 1,
-                column: 1,
-                message: message.to_owned(),
-            });
+            return Err(syntax((1, 1), message.to_owned()));
         }
         Ok(Self {
             program,
@@ -173,9 +147,7 @@ impl Condition {
 
     /// What it names.
     pub fn uses(&self) -> Uses {
-        let mut uses = Uses::default();
-        walk(self.program.expression(), &mut uses, &BTreeSet::new());
-        uses
+        uses::of(self.expression())
     }
 
     /// Evaluates it.
@@ -206,92 +178,6 @@ impl Condition {
             Err(ExecutionError::NoSuchKey(name)) => Err(ConditionError::Missing(name.as_ref().clone())),
             Err(error) => Err(ConditionError::Evaluation(error.to_string())),
         }
-    }
-}
-
-fn walk(expression: &IdedExpr, uses: &mut Uses, bound: &BTreeSet<String>) {
-    match &expression.expr {
-        Expr::Ident(name) => {
-            if !bound.contains(name) && !name.starts_with('@') {
-                uses.roots.insert(name.clone());
-            }
-        }
-        Expr::Select(select) => {
-            member(&select.operand, &select.field, uses, bound);
-            path(expression, uses, bound);
-            walk(&select.operand, uses, bound);
-        }
-        Expr::Call(call) => {
-            if let (operators::INDEX, [operand, index]) = (call.func_name.as_str(), call.args.as_slice())
-                && let Expr::Literal(LiteralValue::String(key)) = &index.expr
-            {
-                member(operand, key.inner(), uses, bound);
-                path(expression, uses, bound);
-            }
-            // operators have names too, such as `_+_`
-            if call.func_name.starts_with(|c: char| c.is_ascii_alphabetic()) {
-                uses.functions.insert(call.func_name.clone());
-            }
-            if let Some(target) = &call.target {
-                walk(target, uses, bound);
-            }
-            call.args.iter().for_each(|arg| walk(arg, uses, bound));
-        }
-        Expr::Comprehension(c) => {
-            walk(&c.iter_range, uses, bound);
-            walk(&c.accu_init, uses, bound);
-            let mut inner = bound.clone();
-            inner.insert(c.iter_var.clone());
-            inner.extend(c.iter_var2.clone());
-            inner.insert(c.accu_var.clone());
-            for part in [&c.loop_cond, &c.loop_step, &c.result] {
-                walk(part, uses, &inner);
-            }
-        }
-        Expr::List(list) => list.elements.iter().for_each(|e| walk(e, uses, bound)),
-        Expr::Map(map) => map.entries.iter().for_each(|e| entry(&e.expr, uses, bound)),
-        Expr::Struct(s) => s.entries.iter().for_each(|e| entry(&e.expr, uses, bound)),
-        Expr::Literal(_) | Expr::Unspecified => {}
-    }
-}
-
-fn entry(entry: &EntryExpr, uses: &mut Uses, bound: &BTreeSet<String>) {
-    match entry {
-        EntryExpr::StructField(field) => walk(&field.value, uses, bound),
-        EntryExpr::MapEntry(entry) => {
-            walk(&entry.key, uses, bound);
-            walk(&entry.value, uses, bound);
-        }
-    }
-}
-
-/// What a whole path names, where it names something with few members.
-fn path(expression: &IdedExpr, uses: &mut Uses, bound: &BTreeSet<String>) {
-    let Some(names) = typed::names(expression) else {
-        return;
-    };
-    if bound.contains(names[0]) {
-        return;
-    }
-    let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
-    match names.as_slice() {
-        [root @ ("source" | "run"), name] => uses.members.insert(pair(root, name)),
-        ["stages", stage, "results", result] => uses.results.insert(pair(stage, result)),
-        ["stages", stage, name] => uses.members.insert(pair(&format!("stages.{stage}"), name)),
-        _ => false,
-    };
-}
-
-fn member(operand: &IdedExpr, name: &str, uses: &mut Uses, bound: &BTreeSet<String>) {
-    if let Expr::Ident(root) = &operand.expr
-        && !bound.contains(root)
-    {
-        match root.as_str() {
-            "params" => uses.params.insert(name.to_owned()),
-            "stages" => uses.stages.insert(name.to_owned()),
-            "steps" => uses.steps.insert(name.to_owned()),
-            _ => false,
-        };
     }
 }
 
@@ -329,39 +215,6 @@ mod tests {
         );
         assert_eq!(holds("int(stages['unit-test'].results.count) > 5"), Ok(false));
         assert_eq!(holds("always() && failure() && !success()"), Ok(true));
-    }
-
-    #[test]
-    fn what_a_condition_names_is_known_before_it_is_evaluated() {
-        let uses = Condition::parse(
-            r#"params.a == "x" && stages["b-c"].outcome != stages.d.outcome && [1].all(i, i > 0)"#,
-        )
-        .unwrap()
-        .uses();
-        assert_eq!(uses.params, BTreeSet::from(["a".to_owned()]));
-        assert_eq!(uses.stages, BTreeSet::from(["b-c".to_owned(), "d".to_owned()]));
-        assert!(!uses.roots.contains("i"));
-        let uses = Condition::parse(
-            r#"stages["b-c"].results.tag == source.branch && has(stages.d.results.x) && stages.d.reslts.y != run.name"#,
-        )
-        .unwrap()
-        .uses();
-        let pairs = |list: &[(&str, &str)]| {
-            list.iter()
-                .map(|(a, b)| ((*a).to_owned(), (*b).to_owned()))
-                .collect::<BTreeSet<_>>()
-        };
-        assert_eq!(uses.results, pairs(&[("b-c", "tag"), ("d", "x")]));
-        assert_eq!(
-            uses.members,
-            pairs(&[
-                ("run", "name"),
-                ("source", "branch"),
-                ("stages.b-c", "results"),
-                ("stages.d", "reslts"),
-                ("stages.d", "results")
-            ])
-        );
     }
 
     #[test]

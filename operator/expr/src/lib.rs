@@ -13,13 +13,16 @@ pub mod measured;
 pub mod reference;
 mod shape;
 pub mod template;
+mod text;
 pub mod typed;
+mod uses;
 
-pub use condition::{Condition, ConditionError, Status, Uses};
+pub use condition::{Condition, ConditionError, Status};
 pub use measured::FUNCTIONS;
 pub use reference::{Reference, Values};
 pub use template::{Template, TemplateError};
 pub use typed::Mistyped;
+pub use uses::Uses;
 
 /// Longest expression in bytes.
 pub const EXPRESSION_BYTES: usize = 4 * 1024;

@@ -12,35 +12,23 @@ const RUN: usize = 64;
 /// Most operators that join two operands; the parser recurses once for each.
 const OPERATORS: usize = 256;
 
-/// Whether a text is nested so deeply that not even parsing it is safe; the answer is the column.
-pub(crate) fn too_nested(source: &str) -> Option<isize> {
+/// Whether code is nested so deeply that not even parsing it is safe; the answer is the number of the character.
+pub(crate) fn too_nested(code: &[(usize, char)]) -> Option<usize> {
     let (mut depth, mut run, mut operators) = (0_usize, 0_usize, 0_usize);
-    let mut quote: Option<char> = None;
-    let mut escaped = false;
-    for (at, c) in source.chars().enumerate() {
-        if let Some(open) = quote {
-            match c {
-                _ if escaped => escaped = false,
-                '\\' => escaped = true,
-                _ if c == open => quote = None,
-                _ => {}
-            }
-            continue;
-        }
-        match c {
-            '"' | '\'' => quote = Some(c),
+    for &(at, character) in code {
+        match character {
             '(' | '[' | '{' => depth += 1,
             ')' | ']' | '}' => depth = depth.saturating_sub(1),
             _ => {}
         }
-        match c {
+        match character {
             '!' | '-' | '.' | '[' => run += 1,
             '+' | '*' | '/' | '%' | '?' | '<' | '>' | '=' => operators += 1,
             '&' | '|' | ',' => run = 0,
             _ => {}
         }
         if depth > DEPTH || run > RUN || operators > OPERATORS {
-            return Some(isize::try_from(at + 1).unwrap_or(isize::MAX));
+            return Some(at);
         }
     }
     None

@@ -1,9 +1,6 @@
 //! Expressions: whether what they name is there, and upstream.
 
-use dcanary_expr::{
-    Condition, Mistyped, Reference, Template,
-    condition::{FUNCTIONS, Uses},
-};
+use dcanary_expr::{Condition, Mistyped, Reference, Template, Uses, condition::FUNCTIONS};
 
 use super::{Context, variables};
 
