@@ -14,7 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::{
     definition::text,
-    plan::{PlanError, Subject},
+    plan::{PlanError, Subject, refused},
     pod::{label, pod_name},
     values,
 };
@@ -263,13 +263,6 @@ fn metadata<const N: usize>(subject: Subject<'_>, name: &str, more: [(&str, Stri
         namespace: meta.namespace.clone(),
         labels: Some(all),
         ..ObjectMeta::default()
-    }
-}
-
-fn refused(reason: &'static str, message: impl Into<String>) -> PlanError {
-    PlanError::Refused {
-        reason,
-        message: message.into(),
     }
 }
 
