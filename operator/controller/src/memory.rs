@@ -12,10 +12,15 @@ use dcanary_crds::PipelineRun;
 use jiff::Timestamp;
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 
+use crate::backoff::pause;
+
 /// A Promotion that was created so long ago and is not in the cache is gone.
 const UNSEEN: Duration = Duration::from_secs(60);
 /// Pause before a Pod is asked for again that could not be created then.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
+
+/// Doublings of the first pause that one begins with that did not get through: 1.6 seconds.
+const SLOW_START: u32 = 2;
 
 /// What is remembered about one run.
 #[derive(Default)]
@@ -65,8 +70,22 @@ impl RunMemory {
         self.reports.retain(|seen| !cursors.contains(&seen.entry.cursor));
     }
 
-    /// Notes the answer to a creation, in place of an earlier one.
-    pub fn answered(&mut self, creation: Creation, now: Instant) {
+    /// Notes the answer to a creation, in place of an earlier one. One that does not get through is tried again after a pause that grows.
+    pub fn answered(&mut self, mut creation: Creation, now: Instant) {
+        let before = self.creations.iter().find(|(old, _)| old.pod == creation.pod);
+        if let CreateAnswer::Failed { times, retry_at, .. } = &mut creation.answer {
+            if let Some((
+                Creation {
+                    answer: CreateAnswer::Failed { times: before, .. },
+                    ..
+                },
+                _,
+            )) = before
+            {
+                *times = before.saturating_add(1);
+            }
+            *retry_at = *retry_at + pause(times.saturating_add(SLOW_START));
+        }
         self.creations.retain(|(old, _)| old.pod != creation.pod);
         self.creations.push((creation, now));
     }
@@ -287,6 +306,35 @@ mod tests {
         memory.answered(answer("c", created.clone()), start);
         assert_eq!(memory.answers(start + ASK_AGAIN / 2).len(), 3);
         assert_eq!(memory.answers(start + ASK_AGAIN), [answer("c", created)]);
+    }
+
+    #[test]
+    fn a_creation_that_does_not_get_through_is_tried_again_after_pauses_that_grow_and_begin_anew_with_another_answer()
+     {
+        let start = Instant::now();
+        let mut memory = RunMemory::default();
+        let mut pause = |given: CreateAnswer| {
+            memory.answered(answer("a", given), start);
+            match &memory.answers(start)[0].answer {
+                CreateAnswer::Failed { times, retry_at, .. } => {
+                    Some((*times, retry_at.duration_since(Timestamp::UNIX_EPOCH).as_secs()))
+                }
+                _ => None,
+            }
+        };
+        let failed = || CreateAnswer::Failed {
+            message: "the webhook does not answer".to_owned(),
+            times: 1,
+            retry_at: Timestamp::UNIX_EPOCH,
+        };
+        assert!(matches!(pause(failed()), Some((1, 1..=2))));
+        assert!(matches!(pause(failed()), Some((2, 3..=4))));
+        for _ in 0..10 {
+            pause(failed());
+        }
+        assert!(matches!(pause(failed()), Some((13, 51..=64))));
+        assert_eq!(pause(CreateAnswer::Foreign), None);
+        assert!(matches!(pause(failed()), Some((1, _))));
     }
 
     #[test]

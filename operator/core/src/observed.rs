@@ -97,6 +97,8 @@ pub enum CreateAnswer {
     Failed {
         /// What happened.
         message: String,
+        /// How often in a row.
+        times: u32,
         /// Not before this time.
         retry_at: Timestamp,
     },

@@ -30,8 +30,10 @@ pub struct SeenPod {
     pub ended: Option<Ended>,
     /// When this process first saw that, by its own clock.
     pub end_seen: Option<Timestamp>,
-    /// When its main container started.
+    /// When its main container started, by its node's clock.
     pub started_at: Option<Timestamp>,
+    /// When this process first saw that it had, by its own clock.
+    pub start_seen: Option<Timestamp>,
     /// Image with digest, as the kubelet reports it.
     pub image_id: Option<String>,
     /// Why it has not started, when the cluster gives a reason.
@@ -98,6 +100,7 @@ impl SeenPod {
                 .and_then(|running| running.started_at.as_ref())
                 .or_else(|| terminated.and_then(|terminated| terminated.started_at.as_ref()))
                 .map(|time| time.0),
+            start_seen: None,
             image_id: main
                 .map(|container| container.image_id.clone())
                 .filter(|id| !id.is_empty()),
@@ -106,13 +109,13 @@ impl SeenPod {
         })
     }
 
-    /// Notes when its end was first seen: `before` is the same Pod as it was seen last.
+    /// Notes when its start and its end were first seen: `before` is the same Pod as it was seen last.
     #[must_use]
     pub fn seen_after(mut self, before: Option<&Self>, now: Timestamp) -> Self {
-        let first = before
-            .filter(|before| before.uid == self.uid)
-            .and_then(|before| before.end_seen);
-        self.end_seen = self.ended.as_ref().map(|_| first.unwrap_or(now));
+        let before = before.filter(|before| before.uid == self.uid);
+        let first = |seen: fn(&Self) -> Option<Timestamp>| before.and_then(seen).unwrap_or(now);
+        self.start_seen = self.started_at.map(|_| first(|pod| pod.start_seen));
+        self.end_seen = self.ended.as_ref().map(|_| first(|pod| pod.end_seen));
         self
     }
 

@@ -3,7 +3,7 @@
 use dcanary_crds::AttemptOutcome;
 use jiff::Timestamp;
 
-use super::{STORE_FULL, STUCK, Situation, UNSEEN, Verdict, decided, server_unavailable, wait};
+use super::{STORE_FULL, STUCK, Situation, UNSEEN, Verdict, decided, promotion, server_unavailable, wait};
 use crate::{
     observed::CreateAnswer,
     pod::POD_GRACE,
@@ -14,6 +14,7 @@ use crate::{
 
 const QUOTA_EXCEEDED: &str = "QuotaExceeded";
 const NAME_TAKEN: &str = "PodNameTaken";
+const NOT_CREATED: &str = "PodNotCreated";
 /// How long the runner may take to report the end of its time, in seconds.
 const TIMEOUT_MARGIN: u64 = POD_GRACE + 30;
 /// Pause before a refused creation is looked at again, in seconds.
@@ -41,7 +42,7 @@ pub(super) fn live(it: Situation<'_>, pod: &SeenPod) -> Verdict {
         }
         return wait(None, Some(stuck));
     }
-    match pod.started_at.or(it.attempt.started_at) {
+    match it.started() {
         Some(started) => running(it, started),
         None => pending(it, pod),
     }
@@ -99,9 +100,12 @@ fn pending(it: Situation<'_>, pod: &SeenPod) -> Verdict {
     }
 }
 
-/// Answers of registries that another try does not change.
+/// Answers of registries that another try does not change. Names of images and addresses, which always have a slash or are quoted, may
+/// hold such words too and say nothing.
 fn is_final(message: &str) -> bool {
-    let message = message.to_ascii_lowercase();
+    let outside = message.split('"').step_by(2).collect::<Vec<_>>().join(" ");
+    let words = outside.split_whitespace().filter(|word| !word.contains('/'));
+    let message = words.collect::<Vec<_>>().join(" ").to_ascii_lowercase();
     [
         "not found",
         "manifest unknown",
@@ -163,7 +167,7 @@ fn out_of_patience(it: Situation<'_>, waiting: Option<PodWaiting>) -> Verdict {
 
 /// Whether an attempt waits because its Pod could not be created, and not because of something that the Pod waits for.
 pub fn is_of_creation(reason: &str) -> bool {
-    reason == QUOTA_EXCEEDED || reason == NAME_TAKEN
+    [QUOTA_EXCEEDED, NAME_TAKEN, NOT_CREATED, promotion::NOT_CREATED].contains(&reason)
 }
 
 pub(super) fn without_pod(it: Situation<'_>) -> Verdict {
@@ -205,7 +209,13 @@ pub(super) fn without_pod(it: Situation<'_>) -> Verdict {
             message.clone(),
         ),
         Some(CreateAnswer::NamespaceTerminating) => wait(None, Some(later(it.now, CREATE_PAUSE))),
-        Some(CreateAnswer::Failed { retry_at, .. }) => out_of_patience(it, None).or_at(*retry_at),
+        Some(CreateAnswer::Failed {
+            message, retry_at, ..
+        }) => look_again(
+            NOT_CREATED,
+            &format!("the API server does not create the Pod: {message}"),
+            *retry_at,
+        ),
         None if it.attempt.pod_uid.is_some() => {
             let unseen = later(it.attempt.created_at.unwrap_or(it.now), UNSEEN);
             if it.now >= unseen {

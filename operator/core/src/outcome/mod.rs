@@ -118,13 +118,16 @@ pub fn decide(it: Situation<'_>) -> Verdict {
 }
 
 impl Situation<'_> {
+    /// When its container started: by the operator's clock as far as it saw that, because a node's may be wrong.
+    fn started(&self) -> Option<Timestamp> {
+        let pod = self.pod;
+        pod.and_then(|pod| pod.start_seen.or(pod.started_at))
+            .or(self.attempt.started_at)
+    }
+
     /// When its container started, or when its Pod was to be created.
     fn begun(&self) -> Timestamp {
-        let started = self.pod.and_then(|pod| pod.started_at);
-        started
-            .or(self.attempt.started_at)
-            .or(self.attempt.created_at)
-            .unwrap_or(self.now)
+        self.started().or(self.attempt.created_at).unwrap_or(self.now)
     }
 
     /// When it is lost because the server is away. An attempt that began meanwhile has its own ten minutes.

@@ -10,6 +10,8 @@ use crate::{conditions::find, observed::CreateAnswer, seen_pod::PodWaiting, text
 
 /// How long an Environment that is not there is waited for, in seconds: the stage before may have made it a moment ago.
 const ENVIRONMENT_GRACE: u64 = 120;
+/// Reason of an attempt whose Release or Promotion the API server does not take now.
+pub(super) const NOT_CREATED: &str = "PromotionNotCreated";
 /// Pause before something is looked at again that nobody tells, in seconds.
 const PAUSE: u64 = 10;
 
@@ -139,7 +141,18 @@ fn not_there(it: Situation<'_>, begun: Timestamp) -> Verdict {
             wait(Some(waiting), Some(again))
         }
         Some(CreateAnswer::NamespaceTerminating) => wait(None, Some(again)),
-        Some(CreateAnswer::Failed { retry_at, .. }) => wait(None, Some(*retry_at)),
+        Some(CreateAnswer::Failed {
+            message, retry_at, ..
+        }) => {
+            let waiting = PodWaiting {
+                reason: NOT_CREATED.to_owned(),
+                message: text::cut(
+                    &format!("the API server does not create the Release or the Promotion: {message}"),
+                    512,
+                ),
+            };
+            wait(Some(waiting), Some(*retry_at))
+        }
         None if it.asked.uid.is_some() => {
             let unseen = later(begun, UNSEEN);
             if it.now >= unseen {

@@ -1,9 +1,12 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use dcanary_protocol::{exit, report::ReportEntry};
 
 use super::*;
-use crate::{report, seen_pod::Ended};
+use crate::{pod::POD_GRACE, report, seen_pod::Ended};
+
+/// How much longer than its time a stage may take until its runner says so.
+const TIMEOUT: u64 = POD_GRACE + 30;
 
 fn at(seconds: u64) -> Timestamp {
     later("2026-01-02T03:00:00Z".parse().unwrap(), seconds)
@@ -386,4 +389,97 @@ fn the_first_sight_of_an_end_stays_and_belongs_to_one_pod() {
     };
     assert_eq!(other.seen_after(Some(&first), at(9)).end_seen, Some(at(9)));
     assert_eq!(running_since(0).seen_after(Some(&first), at(9)).end_seen, None);
+    // so does the first sight of its start, also once it has ended
+    let started = running_since(0).seen_after(None, at(3));
+    assert_eq!(
+        first.clone().seen_after(Some(&started), at(9)).start_seen,
+        Some(at(3))
+    );
+}
+
+#[test]
+fn a_pod_that_the_api_server_does_not_create_says_why_while_it_waits_and_when_its_time_is_over() {
+    let attempt = AttemptStatus {
+        pod_uid: None,
+        ..attempt()
+    };
+    let failed = CreateAnswer::Failed {
+        message: "failed calling webhook \"policy.example\"".into(),
+        times: 3,
+        retry_at: at(30),
+    };
+    let waits = Situation {
+        creation: Some(&failed),
+        ..situation(&attempt, None, 20)
+    };
+    let Verdict::Undecided {
+        waiting: Some(waiting),
+        wake,
+    } = decide(waits)
+    else {
+        panic!("decided too early, or without a reason");
+    };
+    assert_eq!((waiting.reason.as_str(), wake), ("PodNotCreated", Some(at(30))));
+    assert!(waiting.message.contains("policy.example"), "{}", waiting.message);
+    assert!(
+        is_of_creation(&waiting.reason),
+        "it would stay when the Pod is there"
+    );
+    let over = Situation {
+        creation: Some(&failed),
+        ..situation(&attempt, None, 900)
+    };
+    let Verdict::Decided(decision) = decide(over) else {
+        panic!("it waits for ever");
+    };
+    assert_eq!(decision.reason, "PendingTimedOut");
+    assert!(
+        decision.message.contains("policy.example"),
+        "{}",
+        decision.message
+    );
+}
+
+#[test]
+fn the_name_of_an_image_is_no_answer_of_its_registry() {
+    let attempt = attempt();
+    let pulling = |message: &str| SeenPod {
+        started_at: None,
+        waiting: Some(PodWaiting {
+            reason: "ImagePullBackOff".into(),
+            message: message.into(),
+        }),
+        ..running_since(0)
+    };
+    for (message, is_final) in [
+        (
+            r#"Back-off pulling image "acme/access-denied:1": ErrImagePull: failed to pull and unpack image "reg.example/acme/access-denied:1": failed to do request: Head https://reg.example/v2/acme/access-denied/manifests/1: dial tcp 10.0.0.1:443: connect: connection refused"#,
+            false,
+        ),
+        (
+            r#"Back-off pulling image "acme/forbidden:1": reg.example/acme/forbidden:1: not found"#,
+            true,
+        ),
+        (r#"Back-off pulling image "acme/a:1": pull access denied"#, true),
+    ] {
+        let pod = pulling(message);
+        let refused = end(situation(&attempt, Some(&pod), 20)).is_some();
+        assert_eq!(refused, is_final, "{message}");
+    }
+}
+
+#[test]
+fn a_stage_has_its_time_by_the_operators_clock_whatever_that_of_the_node_says() {
+    let attempt = attempt();
+    for node in [0, 100, 9_000] {
+        let seen = running_since(node).seen_after(None, at(1_000));
+        let ends = |now| end(situation(&attempt, Some(&seen), now)).map(|(_, reason)| reason);
+        let over = 1_000 + 3_600 + TIMEOUT;
+        assert_eq!(ends(over - 1), None, "started at {node} by the node");
+        assert_eq!(
+            ends(over).as_deref(),
+            Some("StageTimedOut"),
+            "started at {node} by the node"
+        );
+    }
 }

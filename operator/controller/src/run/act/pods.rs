@@ -7,7 +7,7 @@ use dcanary_core::{
     observed::{CreateAnswer, Creation},
 };
 use dcanary_crds::{PipelineRun, labels};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, ResourceExt,
@@ -18,9 +18,6 @@ use serde_json::json;
 
 use super::ActError;
 use crate::{context::Context, environment::act::answer::is_quota};
-
-/// Pause before a creation that did not get through is repeated.
-const RETRY: SignedDuration = SignedDuration::from_secs(2);
 
 /// Creates a Pod and notes the answer for the next decision.
 pub async fn create(ctx: &Context, run: &PipelineRun, create: &CreatePod) {
@@ -37,7 +34,10 @@ pub async fn create(ctx: &Context, run: &PipelineRun, create: &CreatePod) {
         Err(kube::Error::Api(status)) => refused(&status, "Pod"),
         Err(error) => later(error.to_string()),
     };
-    tracing::debug!(pod = name, ?answer, "create Pod");
+    match &answer {
+        CreateAnswer::Failed { message, .. } => tracing::warn!(pod = name, message, "the Pod is not created"),
+        _ => tracing::debug!(pod = name, ?answer, "create Pod"),
+    }
     ctx.memory.with(&run.uid().unwrap_or_default(), |memory| {
         memory.answered(Creation { pod: name, answer }, Instant::now());
     });
@@ -71,10 +71,12 @@ async fn existing(ctx: &Context, api: &Api<Pod>, run: &PipelineRun, name: &str) 
     }
 }
 
+/// It did not get through. When it is tried again is for the memory to say, which knows how often that was so.
 pub(super) fn later(message: String) -> CreateAnswer {
     CreateAnswer::Failed {
         message,
-        retry_at: Timestamp::now() + RETRY,
+        times: 1,
+        retry_at: Timestamp::now(),
     }
 }
 
