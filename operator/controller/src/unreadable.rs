@@ -3,6 +3,8 @@
 //! The API server lets through what its schema allows; a newer version of the CRDs, or a status that somebody wrote by hand, may hold
 //! what this program cannot parse. Only conditions are changed in it, everything else stays byte for byte.
 
+mod told;
+
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use dcanary_crds::{ConditionType, DeletionPolicy, labels};
@@ -24,6 +26,7 @@ use crate::{
     metrics::Reason,
     swap::{self, Swapped},
 };
+use told::Told;
 
 /// Kinds with a status.
 const WITH_STATUS: [&str; 4] = ["Pipeline", "PipelineRun", "Environment", "Promotion"];
@@ -34,16 +37,14 @@ const REASON: &str = "Unreadable";
 /// Follows what the caches tell, until they are gone.
 pub async fn follow(ctx: Arc<Context>, again: UnboundedSender<Found>, mut found: UnboundedReceiver<Found>) {
     let mut failures: HashMap<String, u32> = HashMap::new();
-    let mut told: HashMap<String, String> = HashMap::new();
+    let mut told = Told::default();
     while let Some(found) = found.recv().await {
         let uid = found.metadata.uid.clone().unwrap_or_default();
         match mark(&ctx, &found).await {
             Ok(marked) => {
                 failures.remove(&uid);
-                let news = told.get(&uid) != Some(&found.error);
-                if marked || (news && !has_status(&found)) {
+                if marked || (!has_status(&found) && told.is_news(&uid, &found.error)) {
                     tell(&ctx, &found).await;
-                    told.insert(uid, found.error);
                 }
             }
             Err(error) => {
