@@ -11,7 +11,8 @@ use thiserror::Error;
 /// Largest file, beyond all results that it could hold within their limits in practice.
 const FILE_BYTES: u64 = 64 << 20;
 
-/// Why a results file is refused. Values are never part of a message.
+/// Why a results file is refused. A message says the line and the rule and repeats nothing of the line: what looks like a name may be the
+/// beginning of a secret (`echo "$KEY" >> "$DCANARY_RESULTS"` with a base64 key that ends in `=`), and masking finds whole secrets only.
 #[derive(Debug, PartialEq, Eq, Error)]
 pub(crate) enum ResultsError {
     #[error("the results file cannot be read: {0}")]
@@ -25,24 +26,19 @@ pub(crate) enum ResultsError {
     #[error("line {0} of the results file has neither `key=value` nor `key<<WORD`")]
     NoSeparator(usize),
     #[error(
-        "line {line} of the results file has the name `{name}`; a name has 1 to {NAME_BYTES} letters, digits, `.`, `_` and `-` and begins with a letter or digit"
+        "line {0} of the results file has no name before its `=` or `<<`; a line is `key=value` or `key<<WORD`, and the key has 1 to {NAME_BYTES} letters, digits, `.`, `_` and `-` and begins with a letter or digit"
     )]
-    Name { line: usize, name: String },
+    Name(usize),
     #[error("line {0} of the results file has `<<` without a word after it")]
     NoWord(usize),
-    #[error("the value that begins at line {line} of the results file has no end: no line `{word}` follows")]
-    Unended { line: usize, word: String },
-    #[error("the value of `{name}` in line {line} of the results file holds a zero byte")]
-    Zero { line: usize, name: String },
     #[error(
-        "the value of `{name}` in line {line} of the results file has {size} bytes; the limit is {limit}"
+        "the value that begins at line {0} of the results file has no end: no line follows that is the word after its `<<`, and nothing else"
     )]
-    TooLarge {
-        line: usize,
-        name: String,
-        size: usize,
-        limit: u64,
-    },
+    Unended(usize),
+    #[error("the value in line {0} of the results file holds a zero byte")]
+    Zero(usize),
+    #[error("the value in line {line} of the results file has {size} bytes; the limit is {limit}")]
+    TooLarge { line: usize, size: usize, limit: u64 },
     #[error("more than {RESULTS} results")]
     TooMany,
 }
@@ -52,6 +48,8 @@ pub(crate) enum ResultsError {
 pub(crate) struct StepResult {
     pub(crate) name: String,
     pub(crate) value: String,
+    /// The word that ended the value, if it was written as `key<<WORD`.
+    pub(crate) word: Option<String>,
 }
 
 /// Reads a results file. It lies where hostile steps can write, so it may be anything by now.
@@ -91,8 +89,10 @@ fn parse(bytes: &[u8], limit: u64) -> Result<Vec<StepResult>, ResultsError> {
             continue;
         }
         let (equals, here) = (line.find('='), line.find("<<"));
-        let (name, value) = match (equals, here) {
-            (Some(at), here) if here.is_none_or(|here| at < here) => (&line[..at], line[at + 1..].to_owned()),
+        let (name, value, word) = match (equals, here) {
+            (Some(at), here) if here.is_none_or(|here| at < here) => {
+                (&line[..at], line[at + 1..].to_owned(), None)
+            }
             (_, Some(at)) => {
                 let word = &line[at + 2..];
                 if word.trim().is_empty() {
@@ -101,10 +101,7 @@ fn parse(bytes: &[u8], limit: u64) -> Result<Vec<StepResult>, ResultsError> {
                 let mut value: Option<String> = None;
                 loop {
                     let Some((inner, text)) = lines.next() else {
-                        return Err(ResultsError::Unended {
-                            line: number,
-                            word: word.to_owned(),
-                        });
+                        return Err(ResultsError::Unended(number));
                     };
                     let text = std::str::from_utf8(text).map_err(|_| ResultsError::NotText(inner + 1))?;
                     if text == word {
@@ -118,7 +115,7 @@ fn parse(bytes: &[u8], limit: u64) -> Result<Vec<StepResult>, ResultsError> {
                         }
                     }
                 }
-                (&line[..at], value.unwrap_or_default())
+                (&line[..at], value.unwrap_or_default(), Some(word.to_owned()))
             }
             _ => return Err(ResultsError::NoSeparator(number)),
         };
@@ -128,6 +125,7 @@ fn parse(bytes: &[u8], limit: u64) -> Result<Vec<StepResult>, ResultsError> {
         results.push(StepResult {
             name: name.to_owned(),
             value,
+            word,
         });
         if results.len() > RESULTS {
             return Err(ResultsError::TooMany);
@@ -140,21 +138,14 @@ fn check(line: usize, name: &str, value: &str, limit: u64) -> Result<(), Results
     let begins = name.starts_with(|character: char| character.is_ascii_alphanumeric());
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     if !begins || name.len() > NAME_BYTES || !name.bytes().all(allowed) {
-        return Err(ResultsError::Name {
-            line,
-            name: name.chars().take(64).collect(),
-        });
+        return Err(ResultsError::Name(line));
     }
     if value.contains('\0') {
-        return Err(ResultsError::Zero {
-            line,
-            name: name.to_owned(),
-        });
+        return Err(ResultsError::Zero(line));
     }
     if value.len() as u64 > limit {
         return Err(ResultsError::TooLarge {
             line,
-            name: name.to_owned(),
             size: value.len(),
             limit,
         });
@@ -207,49 +198,54 @@ mod tests {
         assert_eq!(error(b"a=1\nnonsense\n"), ResultsError::NoSeparator(2));
         assert_eq!(error(b"a=1\n\xff=\n"), ResultsError::NotText(2));
         assert_eq!(error(b"a<<\n"), ResultsError::NoWord(1));
-        assert_eq!(
-            error(b"a<<E\nx\n"),
-            ResultsError::Unended {
-                line: 1,
-                word: "E".into()
-            }
-        );
-        assert_eq!(
-            error(b"a b=1"),
-            ResultsError::Name {
-                line: 1,
-                name: "a b".into()
-            }
-        );
-        assert_eq!(
-            error(b"=1"),
-            ResultsError::Name {
-                line: 1,
-                name: String::new()
-            }
-        );
-        assert_eq!(
-            error(b"../x=1"),
-            ResultsError::Name {
-                line: 1,
-                name: "../x".into()
-            }
-        );
-        assert_eq!(
-            error(b"a=x\0"),
-            ResultsError::Zero {
-                line: 1,
-                name: "a".into()
-            }
-        );
+        assert_eq!(error(b"a<<E\nx\n"), ResultsError::Unended(1));
+        for line in [
+            "a b=1",
+            "=1",
+            "../x=1",
+            &format!("{}=1", "a".repeat(NAME_BYTES + 1)),
+        ] {
+            assert_eq!(error(line.as_bytes()), ResultsError::Name(1), "{line}");
+        }
+        assert_eq!(error(b"ok=1\na=x\0"), ResultsError::Zero(2));
         assert_eq!(
             error(b"a=123456789"),
             ResultsError::TooLarge {
                 line: 1,
-                name: "a".into(),
                 size: 9,
                 limit: 8
             }
+        );
+    }
+
+    #[test]
+    fn no_message_repeats_a_piece_of_a_line_because_it_may_be_a_piece_of_a_secret() {
+        let long = format!("c0rrect{}=1", "x".repeat(NAME_BYTES));
+        let cases = [
+            "c0rrect/horse+battery==",
+            "c0rrect-horse",
+            "x<<c0rrect-horse\nvalue",
+            "c0rrect<<E\nvalue",
+            "c0rrect=horse\0",
+            "c0rrect=123456789",
+            &long,
+        ];
+        for text in cases {
+            let message = parse(text.as_bytes(), 8).unwrap_err().to_string();
+            assert!(
+                !message.contains("c0rrect") && !message.contains("horse"),
+                "{message}"
+            );
+            assert!(message.contains("line 1"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_line_without_a_valid_name_is_told_what_a_right_one_looks_like() {
+        let message = parse(b"a b=1", 8).unwrap_err().to_string();
+        assert!(
+            message.contains("`key=value` or `key<<WORD`") && message.contains("letters, digits"),
+            "{message}"
         );
     }
 

@@ -22,9 +22,9 @@ pub(crate) struct Sifted {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Refused {
     /// Names that hold nothing secret themselves.
-    pub(crate) names: Vec<String>,
-    /// Names that do.
-    unnamed: usize,
+    names: Vec<String>,
+    /// Names that do, alone or together with what follows them; no message tells them.
+    untold: Vec<String>,
     /// Where the first of the values is from.
     origin: Option<String>,
 }
@@ -34,27 +34,62 @@ pub(crate) fn sift(masks: &Masks, results: Vec<StepResult>) -> Sifted {
     let mut kept = Vec::with_capacity(results.len());
     let mut refused: Option<Refused> = None;
     for result in results {
-        let named = masks.value(&result.name) == result.name;
-        if named && masks.value(&result.value) == result.value {
+        let found = search(masks, &result);
+        let Some(holder) = found.holder else {
             kept.push(result);
             continue;
-        }
-        let holder = if named { &result.value } else { &result.name };
+        };
         let refused = refused.get_or_insert_with(|| Refused {
             names: Vec::new(),
-            unnamed: 0,
-            origin: masks.origin(holder),
+            untold: Vec::new(),
+            origin: masks.origin(&holder),
         });
-        if named {
-            refused.names.push(result.name);
+        if found.in_name {
+            refused.untold.push(result.name);
         } else {
-            refused.unnamed += 1;
+            refused.names.push(result.name);
         }
     }
     Sifted { kept, refused }
 }
 
+/// What is secret in one result.
+struct Found {
+    /// The first text with something secret in it.
+    holder: Option<String>,
+    /// It takes up some of the name.
+    in_name: bool,
+}
+
+/// Looks at the name alone, and at name and value as they were written: a secret that is itself `key=value` is in neither of the two.
+fn search(masks: &Masks, StepResult { name, value, word }: &StepResult) -> Found {
+    let here = word
+        .as_ref()
+        .map(|word| (format!("{name}<<"), format!("{name}<<{word}\n{value}\n{word}")));
+    let texts = [
+        (name.clone(), name.clone()),
+        (format!("{name}="), format!("{name}={value}")),
+    ];
+    let mut found = Found {
+        holder: None,
+        in_name: false,
+    };
+    for (begin, text) in texts.into_iter().chain(here) {
+        let masked = masks.value(&text);
+        found.in_name |= !masked.starts_with(&begin);
+        if masked != text {
+            found.holder.get_or_insert(text);
+        }
+    }
+    found
+}
+
 impl Refused {
+    /// Names of everything that is not kept. Not for people: some hold what is secret.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &String> {
+        self.names.iter().chain(&self.untold)
+    }
+
     /// What happened and what to do, without a value.
     pub(crate) fn message(&self) -> String {
         let named: Vec<String> = self
@@ -64,12 +99,12 @@ impl Refused {
             .map(|name| format!("`{name}`"))
             .collect();
         let more = self.names.len().saturating_sub(NAMED);
-        let what = match (named.as_slice(), more, self.unnamed) {
-            ([], ..) => "the name of a result holds".to_owned(),
+        let what = match (named.as_slice(), more, self.untold.len()) {
+            ([], ..) => "the name of a result, alone or together with its value, holds".to_owned(),
             ([name], _, 0) => format!("result {name} holds"),
             (names, 0, 0) => format!("results {} hold", names.join(", ")),
-            (names, more, unnamed) => {
-                format!("results {} and {} more hold", names.join(", "), more + unnamed)
+            (names, more, untold) => {
+                format!("results {} and {} more hold", names.join(", "), more + untold)
             }
         };
         let origin = self
@@ -91,6 +126,7 @@ mod tests {
         let results = results.iter().map(|(name, value)| StepResult {
             name: (*name).to_owned(),
             value: (*value).to_owned(),
+            word: None,
         });
         sift(&Masks::of(&secrets), results.collect())
     }
@@ -127,8 +163,47 @@ mod tests {
         let sifted = sifted(&["hunter2"], &[("a-hunter2", "1"), ("b", "2")]);
         assert_eq!(kept(&sifted), ["b"]);
         let message = sifted.refused.unwrap().message();
-        assert!(message.starts_with("the name of a result holds"), "{message}");
+        assert!(message.starts_with("the name of a result, "), "{message}");
         assert!(!message.contains("hunter2"), "{message}");
+    }
+
+    #[test]
+    fn a_secret_of_the_form_key_is_value_is_found_over_name_and_value_and_its_key_is_not_told() {
+        for secret in ["pass=two-lines-long", "user=me\npass=two-lines-long\n"] {
+            let sifted = sifted(&[secret], &[("pass", "two-lines-long"), ("b", "two")]);
+            assert_eq!(kept(&sifted), ["b"]);
+            let refused = sifted.refused.unwrap();
+            assert_eq!(refused.all().collect::<Vec<_>>(), ["pass"]);
+            let message = refused.message();
+            assert!(message.starts_with("the name of a result, "), "{message}");
+            assert!(!message.contains("`pass`"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_part_of_one_secret_is_not_told_when_its_value_is_another_one() {
+        let sifted = sifted(
+            &["two-lines-long", "pass=two-lines-long"],
+            &[("pass", "two-lines-long")],
+        );
+        let message = sifted.refused.unwrap().message();
+        assert!(message.starts_with("the name of a result, "), "{message}");
+    }
+
+    #[test]
+    fn a_secret_that_is_a_result_of_several_lines_is_found_as_it_was_written() {
+        let written = |word: &str, value: &str| StepResult {
+            name: "k".to_owned(),
+            value: value.to_owned(),
+            word: Some(word.to_owned()),
+        };
+        // No line of a value is long enough to be masked by itself.
+        let masks = Masks::of(&[b"k<<E\nab\ncd\nE\n".to_vec(), b"k=x\nyz".to_vec()]);
+        for result in [written("E", "ab\ncd"), written("WORD", "x\nyz")] {
+            let refused = sift(&masks, vec![result]).refused.unwrap();
+            assert_eq!(refused.untold, ["k"]);
+        }
+        assert_eq!(sift(&masks, vec![written("WORD", "ab\ncd")]).refused, None);
     }
 
     #[test]

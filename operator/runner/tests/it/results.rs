@@ -70,7 +70,8 @@ async fn a_result_above_the_limit_of_the_plan_fails_the_step() {
     pod.plan.limits.result_bytes = 8;
     let end = pod.run().await;
     assert!(
-        end.message(0).contains("`name` in line 1") && end.message(0).contains('8'),
+        end.message(0)
+            .contains("line 1 of the results file has 9 bytes; the limit is 8"),
         "{}",
         end.message(0)
     );

@@ -138,6 +138,46 @@ async fn what_a_secret_holds_after_a_change_is_masked_in_the_steps_that_follow_a
     assert!(!everything.contains("second-s3cret"), "{everything}");
 }
 
+#[tokio::test]
+async fn a_line_of_a_secret_that_reads_as_a_result_is_neither_kept_nor_told_nor_stands_an_earlier_value_for_it()
+ {
+    let mut pod = Pod::new()
+        .await
+        .run_step("echo pass=1 >> $DCANARY_RESULTS")
+        .run_step("cat $SECRETS/config >> $DCANARY_RESULTS")
+        .with(|step| step.continue_on_error = true);
+    let secrets = pod.folder.path().join("secrets");
+    std::fs::create_dir_all(&secrets).unwrap();
+    std::fs::write(secrets.join("config"), "pass=two-lines-long\n").unwrap();
+    let path = secrets.to_str().unwrap().to_owned();
+    pod.variables.push(("SECRETS".into(), path.clone()));
+    pod.plan.masks.push(Mask::Dir { path });
+    let end = pod.run().await;
+    assert_eq!(end.outcomes(), [StepOutcome::Succeeded, StepOutcome::Failed]);
+    assert!(end.report().results.is_empty(), "{:?}", end.report().results);
+    let message = end.message(1);
+    assert!(
+        message.starts_with("the name of a result, ") && !message.contains("`pass`"),
+        "{message}"
+    );
+    let everything = format!("{}{}{:?}", end.stdout, end.stderr, end.report());
+    assert!(!everything.contains("two-lines-long"), "{everything}");
+}
+
+#[tokio::test]
+async fn a_secret_that_is_written_as_a_results_line_by_mistake_is_in_no_message() {
+    let key = "c0rrect/horse+battery/staple+c0rrect/horse==";
+    let pod = Pod::new()
+        .await
+        .secret("KEY", key)
+        .run_step("echo \"$KEY\" >> $DCANARY_RESULTS");
+    let end = pod.run().await;
+    assert_eq!(end.report().reason, "ResultsInvalid");
+    assert!(end.message(0).contains("line 1"), "{}", end.message(0));
+    let everything = format!("{}{}{:?}", end.stdout, end.stderr, end.report());
+    assert!(!everything.contains("c0rrect"), "{everything}");
+}
+
 /// A step that writes `text` as its results, in a Pod with a mounted Secret that has a key `env` with the value `prod`.
 async fn with_secret(text: &str) -> (Pod, String) {
     let mut pod = Pod::new().await.run_step(text);
