@@ -11,6 +11,8 @@ struct Node {
     depth: u16,
     /// Length of the longest pattern that ends here; 0 = none.
     found: u16,
+    /// How many of the bytes after a pattern that ends here belong to the same secret.
+    following: u16,
     child: u32,
     sibling: u32,
     fail: u32,
@@ -37,6 +39,7 @@ impl Default for Builder {
                 byte: 0,
                 depth: 0,
                 found: 0,
+                following: 0,
                 child: NONE,
                 sibling: NONE,
                 fail: ROOT,
@@ -48,6 +51,11 @@ impl Default for Builder {
 impl Builder {
     /// Adds a pattern; it must hold no line breaks and at most `u16::MAX` bytes.
     pub(super) fn add(&mut self, pattern: &[u8]) {
+        self.add_beginning(pattern, 0);
+    }
+
+    /// Adds a pattern after which `following` more bytes belong to the secret, whatever they are.
+    pub(super) fn add_beginning(&mut self, pattern: &[u8], following: u16) {
         let mut at = ROOT;
         for &byte in pattern {
             at = match find(&self.nodes, at, byte) {
@@ -57,6 +65,7 @@ impl Builder {
         }
         let node = &mut self.nodes[at as usize];
         node.found = node.depth;
+        node.following = node.following.max(following);
     }
 
     fn grow(&mut self, at: u32, byte: u8) -> u32 {
@@ -68,6 +77,7 @@ impl Builder {
             byte,
             depth: parent.depth + 1,
             found: 0,
+            following: 0,
             child: NONE,
             sibling: std::mem::replace(&mut parent.child, next),
             fail: ROOT,
@@ -89,9 +99,10 @@ impl Builder {
         }
         while let Some(at) = queue.pop_front() {
             let fail = nodes[at as usize].fail;
-            let inherited = nodes[fail as usize].found;
+            let Node { found, following, .. } = nodes[fail as usize];
             let node = &mut nodes[at as usize];
-            node.found = node.found.max(inherited);
+            node.found = node.found.max(found);
+            node.following = node.following.max(following);
             let mut child = node.child;
             while child != NONE {
                 let Node { byte, sibling, .. } = nodes[child as usize];
@@ -100,6 +111,7 @@ impl Builder {
                 child = sibling;
             }
         }
+        nodes.shrink_to_fit();
         Automaton { nodes, root }
     }
 }
@@ -137,9 +149,20 @@ impl Automaton {
         usize::from(self.nodes[state as usize].found)
     }
 
+    /// How many of the next bytes belong to what was found in this state.
+    pub(super) fn following(&self, state: u32) -> usize {
+        usize::from(self.nodes[state as usize].following)
+    }
+
     /// How many of the last bytes may be the beginning of a pattern.
     pub(super) fn depth(&self, state: u32) -> usize {
         usize::from(self.nodes[state as usize].depth)
+    }
+
+    /// What it takes in memory.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.nodes.capacity() * size_of::<Node>()
     }
 
     /// Whether there is nothing to find.

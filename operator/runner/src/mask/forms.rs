@@ -1,4 +1,8 @@
 //! The spellings of a secret that tools print.
+//!
+//! A masker takes some 20 bytes for each byte of a pattern, and all spellings of a value are up to 40 times its size, once for the whole and
+//! once for its lines. So only the smallest values get all of them. Of the others only the spellings are searched for in which large values
+//! are printed at all, and of these a short beginning of each piece, after which the rest of the piece is masked unseen.
 
 use std::fmt::Write;
 
@@ -11,11 +15,47 @@ use super::automaton::Builder;
 const SHORTEST: usize = 4;
 /// Longer patterns are cut, which bounds what a masker holds back; a secret printed as a whole is still masked as a whole.
 const LONGEST: usize = 128;
-/// Above this size only the lines themselves and their base64 are searched for.
-const MANY_FORMS_BYTES: usize = 64 << 10;
+/// Values get all spellings as long as they have no more bytes than this together.
+const ALL_SPELLINGS_BYTES: usize = 32 << 10;
+/// What is searched for of each piece of a value beyond that.
+const BEGINNING: usize = 16;
+
+/// Adds the spellings of all values. Small ones come first: they are passwords and keys, and people print them in many ways.
+pub(super) fn add_all(mut values: Vec<&[u8]>, builder: &mut Builder) {
+    values.sort_unstable_by_key(|value| (value.len(), *value));
+    values.dedup();
+    let mut left = ALL_SPELLINGS_BYTES;
+    for value in values {
+        if let Some(rest) = left.checked_sub(value.len()) {
+            left = rest;
+            add(value, builder);
+        } else {
+            add_large(value, builder);
+        }
+    }
+}
+
+/// Adds a value as a whole and its lines, plain and in base64.
+fn add_large(value: &[u8], builder: &mut Builder) {
+    for line in value.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii) {
+        if line.len() >= SHORTEST {
+            beginnings(line, builder);
+            for alphabet in [STANDARD, URL_SAFE] {
+                beginnings(alphabet.encode(line).as_bytes(), builder);
+            }
+        }
+    }
+    beginnings(value, builder);
+    for alphabet in [STANDARD, URL_SAFE] {
+        beginnings(alphabet.encode(value).as_bytes(), builder);
+        for shift in 1..3 {
+            beginnings(&base64_inside(value, shift, &alphabet), builder);
+        }
+    }
+}
 
 /// Adds all spellings of one value.
-pub(super) fn add(value: &[u8], builder: &mut Builder) {
+fn add(value: &[u8], builder: &mut Builder) {
     let trimmed = value.trim_ascii();
     let mut texts: Vec<&[u8]> = vec![value, trimmed];
     texts.extend(value.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii));
@@ -31,9 +71,6 @@ pub(super) fn add(value: &[u8], builder: &mut Builder) {
             for shift in 0..3 {
                 pattern(&base64_inside(text, shift, &alphabet), builder);
             }
-        }
-        if text.len() > MANY_FORMS_BYTES {
-            continue;
         }
         for upper in [true, false] {
             pattern(&percent(text, b"-_.~", upper), builder);
@@ -52,6 +89,19 @@ pub(super) fn add(value: &[u8], builder: &mut Builder) {
 
 /// Adds a pattern without its line breaks, which the search skips in the output as well.
 fn pattern(text: &[u8], builder: &mut Builder) {
+    pieces(text, |piece| builder.add(piece));
+}
+
+/// Adds the beginning of each piece of a pattern.
+fn beginnings(text: &[u8], builder: &mut Builder) {
+    pieces(text, |piece| {
+        let (begin, rest) = piece.split_at(piece.len().min(BEGINNING));
+        // A piece is never as long as this.
+        builder.add_beginning(begin, u16::try_from(rest.len()).unwrap_or(u16::MAX));
+    });
+}
+
+fn pieces(text: &[u8], mut add: impl FnMut(&[u8])) {
     let text: Vec<u8> = text
         .iter()
         .copied()
@@ -63,10 +113,10 @@ fn pattern(text: &[u8], builder: &mut Builder) {
     let mut rest = text.as_slice();
     while rest.len() > LONGEST {
         let (piece, after) = rest.split_at(LONGEST / 2);
-        builder.add(piece);
+        add(piece);
         rest = after;
     }
-    builder.add(rest);
+    add(rest);
 }
 
 /// The characters of an encoding that hold nothing but this text when `shift` bytes come before it.

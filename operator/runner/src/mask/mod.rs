@@ -150,9 +150,8 @@ fn masked(mut stream: Stream, text: &str) -> String {
 
 fn automaton(secrets: &[Secret]) -> Automaton {
     let mut builder = Builder::default();
-    for secret in secrets {
-        forms::add(&secret.value, &mut builder);
-    }
+    let values = secrets.iter().map(|secret| secret.value.as_slice());
+    forms::add_all(values.collect(), &mut builder);
     builder.build()
 }
 

@@ -12,6 +12,8 @@ use super::automaton::{Automaton, ROOT};
 const LINE_BYTES: usize = 64 << 10;
 /// A beginning of a secret of at least this length is masked when it is flushed undecided.
 const SUSPICIOUS: usize = 8;
+/// Line breaks in a row that are held back after the beginning of a secret.
+const BREAKS: usize = 1024;
 
 /// One line of masked output.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +31,10 @@ pub(crate) struct Stream {
     held: Vec<u8>,
     /// Whether the byte of `held` at the same place belongs to a secret.
     secret: Vec<bool>,
+    /// How many of the bytes that follow belong to a secret of which only the beginning is searched for.
+    following: usize,
+    /// Line breaks since the last other byte.
+    breaks: usize,
     line: Vec<u8>,
     line_ends_masked: bool,
     /// A carriage return at the end of a line stays.
@@ -46,6 +52,8 @@ impl Stream {
             state: ROOT,
             held: Vec::new(),
             secret: Vec::new(),
+            following: 0,
+            breaks: 0,
             line: Vec::new(),
             line_ends_masked: false,
             exact: false,
@@ -65,14 +73,23 @@ impl Stream {
         }
         for &byte in bytes {
             self.held.push(byte);
-            self.secret.push(false);
             if is_break(byte) {
+                self.secret.push(false);
+                self.breaks += 1;
+                // A value is in memory as a whole already, and no byte of it may change without need.
+                if self.breaks > BREAKS && !self.exact {
+                    self.give_up_holding(lines);
+                }
                 continue;
             }
+            self.breaks = 0;
+            self.secret.push(self.following > 0);
+            self.following = self.following.saturating_sub(1);
             self.state = self.automaton.next(self.state, byte);
             let found = self.automaton.found(self.state);
             if found > 0 {
                 self.mark(found);
+                self.following = self.following.max(self.automaton.following(self.state));
             }
         }
         let decided = self.undecided_from();
@@ -97,9 +114,19 @@ impl Stream {
         self.mark_suspicious();
         self.release(self.held.len(), lines);
         self.state = ROOT;
+        self.following = 0;
+        self.breaks = 0;
         if !self.line.is_empty() {
             self.emit(false, lines);
         }
+    }
+
+    /// Gives out what is held back before very many line breaks, which decide nothing and could come for ever. All that may be the beginning of
+    /// a secret is masked, however short: a secret that goes on after the line breaks begins no earlier than the state is deep, so nothing of
+    /// it is shown. The search goes on, so its rest is masked as well.
+    fn give_up_holding(&mut self, lines: &mut Vec<Line>) {
+        self.mark(self.automaton.depth(self.state));
+        self.release(self.held.len(), lines);
     }
 
     /// Marks the last `count` bytes, not counting line breaks.

@@ -182,11 +182,111 @@ fn short_values_and_lines_are_left_alone_and_texts_keep_their_lines() {
 }
 
 #[test]
-fn a_large_secret_neither_delays_output_nor_takes_much_memory() {
+fn the_largest_secret_is_masked_to_its_last_byte_and_nothing_after_it() {
     let secret: String = (0..200_000).map(|number| format!("{number:05} ")).collect();
     let masks = Masks::of(&[secret.as_bytes()[..1_000_000].to_vec()]);
+    assert!(masks.known().automaton.bytes() < 64 << 20);
     let out = masks.text(&format!("<{}>", &secret[..1_000_000]));
     assert_eq!(out.replace("***", ""), "<>");
+}
+
+/// Bytes without a pattern, the same in each run.
+fn noise(count: usize, alphabet: &[u8]) -> Vec<u8> {
+    let mut state = 1_u64;
+    let mut next = || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        alphabet[usize::try_from(state >> 33).unwrap() % alphabet.len()]
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+fn in_lines(bytes: &[u8], width: usize) -> Vec<u8> {
+    bytes.chunks(width).collect::<Vec<_>>().join(&b'\n')
+}
+
+#[test]
+fn the_memory_and_the_time_for_large_secrets_are_bounded_by_their_size() {
+    const SIZE: usize = 1 << 18;
+    const MOST: usize = 96;
+    let letters = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+    let all: Vec<u8> = (0..=255).collect();
+    let text = noise(SIZE, letters);
+    let cases = [
+        ("one line", vec![text.clone()]),
+        ("a key file", vec![in_lines(&text, 64)]),
+        ("short lines", vec![in_lines(&text, 8)]),
+        ("many values", text.chunks(1 << 10).map(<[u8]>::to_vec).collect()),
+        ("binary", vec![noise(SIZE, &all)]),
+    ];
+    for (name, values) in cases {
+        let begin = std::time::Instant::now();
+        let masks = Masks::of(&values);
+        let bytes = masks.known().automaton.bytes();
+        assert!(
+            bytes <= MOST * SIZE,
+            "{name}: {} bytes for each byte",
+            bytes / SIZE
+        );
+        if name != "binary" {
+            let shown = String::from_utf8(values.join(&b'\n')).unwrap();
+            let out = masks.text(&shown).replace("***", "").replace('\n', "");
+            assert_eq!(out, "", "{name}");
+        }
+        assert!(begin.elapsed().as_secs() < 30, "{name}: {:?}", begin.elapsed());
+    }
+}
+
+#[test]
+fn base64_of_a_large_secret_is_masked_however_it_is_folded_and_what_precedes_it() {
+    let value = noise(200_000, b"abcdefgh\n\xc3\xa9 +/");
+    let masks = Masks::of(std::slice::from_ref(&value));
+    for before in ["", "x", "xy"] {
+        let plain = [before.as_bytes(), &value].concat();
+        for encoded in [STANDARD.encode(&plain), URL_SAFE.encode(&plain)] {
+            let folded = String::from_utf8(in_lines(encoded.as_bytes(), 76)).unwrap();
+            let rest = masks.text(&folded).replace("***", "").replace('\n', "");
+            assert!(rest.len() <= 8, "{rest}");
+        }
+    }
+}
+
+#[test]
+fn the_smallest_secrets_are_masked_in_all_spellings_beside_a_large_one() {
+    let masks = Masks::of(&[noise(100_000, b"abcdefgh"), b"pass word".to_vec()]);
+    for form in ["pass%20word", &hex::encode("pass word")] {
+        assert_eq!(masks.text(form), "***");
+    }
+}
+
+#[test]
+fn what_follows_the_beginning_of_a_secret_is_not_held_for_endless_line_breaks_and_nothing_of_it_is_shown() {
+    for line_break in ["\r", "\n", "\r\n"] {
+        for secret in ["abcde", "abcdefghijkl"] {
+            let mut stream = masks(&[secret]).stream();
+            let mut lines = Vec::new();
+            let begin = std::time::Instant::now();
+            stream.feed(b"x abc", &mut lines);
+            let piece = line_break.repeat(100);
+            for _ in 0..10_000 {
+                stream.feed(piece.as_bytes(), &mut lines);
+            }
+            assert!(lines.len() > 10, "{}", lines.len());
+            assert!(begin.elapsed().as_secs() < 20, "{:?}", begin.elapsed());
+            stream.feed(&secret.as_bytes()[3..], &mut lines);
+            stream.feed(b" y\n", &mut lines);
+            stream.finish(&mut lines);
+            let out = joined(&lines).replace(['\r', '\n'], "");
+            assert_eq!(out, "x ****** y", "{line_break:?}");
+        }
+    }
+}
+
+#[test]
+fn a_value_with_very_many_line_breaks_is_the_same_to_the_byte() {
+    let value = format!("abc{}x", "\r\n".repeat(5000));
+    assert_eq!(masks(&["abcdefgh"]).value(&value), value);
 }
 
 #[test]
