@@ -12,6 +12,7 @@
 mod command_line;
 mod condition;
 mod environment;
+mod interrupt;
 mod journal;
 mod mask;
 mod oci;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::interrupt::Interrupt;
 use crate::tarball::archive::{Archive, Body, Entry};
 use crate::tarball::header::{Kind, Meta};
 
@@ -30,9 +31,13 @@ pub(crate) struct Description {
 }
 
 /// The layout as a tar. Reads all files once for the digest of the layer.
-pub(crate) fn layout(files: Vec<Entry>, description: &Description) -> std::io::Result<Body> {
+pub(crate) fn layout(
+    files: Vec<Entry>,
+    description: &Description,
+    interrupt: &Interrupt,
+) -> std::io::Result<Body> {
     let layer = Body::Archive(Arc::new(Archive::new(files)));
-    let layer_digest = layer.digest()?;
+    let layer_digest = layer.digest(interrupt)?;
     let created = i64::try_from(description.created)
         .ok()
         .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok())

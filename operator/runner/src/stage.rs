@@ -13,7 +13,6 @@ use crate::rejected::{self, Wrote};
 use crate::results::StepResult;
 use crate::secret_results;
 use crate::spool::SpoolError;
-use crate::steps::run::PROCESSES_LEFT;
 use crate::steps::{self, Context, Done};
 use crate::stop::StopReason;
 use crate::termination;
@@ -47,7 +46,7 @@ pub(crate) async fn run(
     let mut progress = Progress::default();
     let impossible = before.is_some();
     progress.failure = before;
-    // by processes that nobody can end
+    // by something that nobody can end
     let mut accompanied = false;
     for (index, step) in (0_u32..).zip(&context.plan.steps) {
         let mut context = context.clone();
@@ -84,7 +83,7 @@ pub(crate) async fn run(
             }
         };
         termination::clear();
-        accompanied = done.reason == PROCESSES_LEFT;
+        accompanied = done.goes_on;
         take(&context, &mut progress, started, done).await?;
     }
     let wrote = std::mem::take(&mut progress.wrote);
@@ -126,11 +125,11 @@ async fn take(
     if let Some(refused) = sifted.refused {
         done.fail(secret_results::REASON, &refused.message());
         // what an earlier step wrote under that name is not the result either
-        for name in &refused.names {
+        for name in refused.all() {
             progress.results.remove(name);
         }
     }
-    for StepResult { name, value } in sifted.kept {
+    for StepResult { name, value, .. } in sifted.kept {
         let result = (name, value);
         if progress.results.len() >= RESULTS && !progress.results.contains_key(&result.0) {
             done.fail(
@@ -167,7 +166,7 @@ async fn take(
         .journal
         .finished(context.index, &step.name, &finished, done.end.clone())
         .await?;
-    let counts = !step.continue_on_error || done.reason == PROCESSES_LEFT;
+    let counts = !step.continue_on_error || done.goes_on;
     if done.end.outcome != StepOutcome::Succeeded && counts && progress.failure.is_none() {
         let message = done.end.message.clone().unwrap_or_default();
         progress.failure = Some((done.reason, format!("step {}: {message}", step.name)));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use dcanary_protocol::report::{ArtifactKind, ArtifactReport};
 use thiserror::Error;
 
+use super::work::Work;
 use super::{Context, Done};
 use crate::server::upload::{Item, UploadError};
 use crate::tarball::archive::{Archive, Body};
@@ -27,8 +28,8 @@ pub(crate) enum ArtifactError {
 }
 
 /// Stores what the paths name.
-pub(crate) async fn run(context: &Context, name: &str, paths: &[String], raw: bool) -> Done {
-    match store(context, name, paths, raw).await {
+pub(super) async fn run(context: &Context, work: Work, name: &str, paths: &[String], raw: bool) -> Done {
+    match store(context, &work, name, paths, raw).await {
         Ok(artifact) => {
             let text = format!(
                 "stored {} ({} bytes, {})",
@@ -46,6 +47,7 @@ pub(crate) async fn run(context: &Context, name: &str, paths: &[String], raw: bo
 
 async fn store(
     context: &Context,
+    work: &Work,
     name: &str,
     paths: &[String],
     raw: bool,
@@ -57,7 +59,8 @@ async fn store(
         Times::Fixed(context.source_date())
     };
     let (workspace, paths) = (context.workspace.clone(), paths.to_vec());
-    let selecting = tokio::task::spawn_blocking(move || select::select(&workspace, &base, &paths, times));
+    let selecting =
+        work.blocking(move |interrupt| select::select(&workspace, &base, &paths, times, interrupt));
     let (kind, media_type, file_name, body) = match selecting.await?? {
         Selected::File { name, body } => (ArtifactKind::File, "application/octet-stream", name, body),
         Selected::Entries(entries) => {

@@ -5,6 +5,7 @@ use std::path::Path;
 use dcanary_protocol::report::ArtifactKind;
 use thiserror::Error;
 
+use super::work::Work;
 use super::{Context, Done};
 use crate::server::inputs::{FetchError, publish};
 use crate::tarball::unpack::{self, UnpackError};
@@ -40,8 +41,8 @@ pub(crate) struct Wanted<'a> {
 }
 
 /// Fetches an artifact into its directory.
-pub(crate) async fn run(context: &Context, wanted: Wanted<'_>) -> Done {
-    match fetch(context, wanted).await {
+pub(super) async fn run(context: &Context, work: Work, wanted: Wanted<'_>) -> Done {
+    match fetch(context, &work, wanted).await {
         Ok(()) => {
             let text = format!("fetched {} ({})", wanted.name, wanted.digest);
             let _ = context.journal.note(context.index, &text).await;
@@ -51,7 +52,7 @@ pub(crate) async fn run(context: &Context, wanted: Wanted<'_>) -> Done {
     }
 }
 
-async fn fetch(context: &Context, wanted: Wanted<'_>) -> Result<(), DownloadError> {
+async fn fetch(context: &Context, work: &Work, wanted: Wanted<'_>) -> Result<(), DownloadError> {
     let base = context.workspace.directory(context.step.working_dir.as_deref())?;
     let directory = context.workspace.create_directory(&base, wanted.path)?;
     let limit = context.plan.limits.artifact_bytes;
@@ -62,8 +63,16 @@ async fn fetch(context: &Context, wanted: Wanted<'_>) -> Result<(), DownloadErro
         context.server.fetch(wanted.digest, limit, &mut file).await?;
         let reader = std::io::BufReader::new(file);
         let workspace = context.workspace.clone();
-        let unpacking = move || unpack::unpack(reader, &directory, limit, |path| workspace.is_own(path));
-        tokio::task::spawn_blocking(unpacking).await??;
+        work.blocking(move |interrupt| {
+            unpack::unpack(
+                reader,
+                &directory,
+                limit,
+                |path| workspace.is_own(path),
+                interrupt,
+            )
+        })
+        .await??;
         return Ok(());
     }
     let name = Path::new(wanted.file_name);

@@ -8,7 +8,9 @@ use dcanary_protocol::report::{ArtifactKind, ArtifactReport};
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 
+use super::work::Work;
 use super::{Context, Done};
+use crate::interrupt::Interrupt;
 use crate::oci::{self, Description};
 use crate::server::upload::{Item, UploadError};
 use crate::tarball::archive::Body;
@@ -54,8 +56,8 @@ pub(crate) struct Image<'a> {
 }
 
 /// Builds the image and hands it to the server.
-pub(crate) async fn run(context: &Context, image: Image<'_>) -> Done {
-    match build(context, &image).await {
+pub(super) async fn run(context: &Context, work: Work, image: Image<'_>) -> Done {
+    match build(context, &work, &image).await {
         Ok(artifact) => {
             let reference = artifact.reference.as_deref().unwrap_or(image.reference);
             let _ = context
@@ -71,7 +73,7 @@ pub(crate) async fn run(context: &Context, image: Image<'_>) -> Done {
     }
 }
 
-async fn build(context: &Context, image: &Image<'_>) -> Result<ArtifactReport, ImageError> {
+async fn build(context: &Context, work: &Work, image: &Image<'_>) -> Result<ArtifactReport, ImageError> {
     let base = context.workspace.directory(context.step.working_dir.as_deref())?;
     let description = Description {
         reference: image.reference.to_owned(),
@@ -80,7 +82,7 @@ async fn build(context: &Context, image: &Image<'_>) -> Result<ArtifactReport, I
         created: context.source_date(),
     };
     let (workspace, files) = (context.workspace.clone(), image.files.to_vec());
-    let building = tokio::task::spawn_blocking(move || layout(&workspace, &base, &files, &description));
+    let building = work.blocking(move |interrupt| layout(&workspace, &base, &files, &description, interrupt));
     let body = building.await??;
     let item = Item {
         name: image.artifact.to_owned(),
@@ -112,8 +114,9 @@ fn layout(
     base: &Path,
     files: &[ImageFile],
     description: &Description,
+    interrupt: &Interrupt,
 ) -> Result<Body, ImageError> {
-    let mut selection = Selection::new(workspace, Times::Fixed(description.created));
+    let mut selection = Selection::new(workspace, Times::Fixed(description.created), interrupt);
     for ImageFile { from, to } in files {
         let from_root = if from.starts_with('/') {
             workspace.root()
@@ -135,7 +138,7 @@ fn layout(
     {
         return Err(ImageError::Whiteout(String::from_utf8_lossy(name).into_owned()));
     }
-    Ok(oci::layout(files, description)?)
+    Ok(oci::layout(files, description, interrupt)?)
 }
 
 fn is_whiteout(path: &[u8]) -> bool {

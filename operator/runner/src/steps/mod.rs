@@ -5,6 +5,9 @@ mod checkout;
 mod download;
 mod image;
 pub(crate) mod run;
+#[cfg(test)]
+mod tests;
+mod work;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +23,10 @@ use crate::results::StepResult;
 use crate::server::Server;
 use crate::stop::{Stop, StopReason};
 use crate::workspace::Workspace;
+use work::Work;
+
+/// How long work that is given up may take to notice; it looks between any two pieces of a file.
+const ENDING: Duration = Duration::from_secs(10);
 
 /// Everything a step works with.
 #[derive(Clone)]
@@ -43,6 +50,8 @@ pub(crate) struct Done {
     pub(crate) reason: &'static str,
     pub(crate) results: Vec<StepResult>,
     pub(crate) artifact: Option<ArtifactReport>,
+    /// Something that the step began goes on and cannot be ended: no step may run beside it, and nothing makes up for it.
+    pub(crate) goes_on: bool,
 }
 
 impl Done {
@@ -57,6 +66,7 @@ impl Done {
             reason: "",
             results: Vec::new(),
             artifact: None,
+            goes_on: false,
         }
     }
 
@@ -88,6 +98,7 @@ impl Done {
             reason,
             results: Vec::new(),
             artifact: None,
+            goes_on: false,
         }
     }
 }
@@ -121,10 +132,13 @@ pub(crate) async fn execute(context: &Context) -> Done {
                 path,
                 credentials: credentials.as_deref(),
             };
-            interruptible(context, checkout::run(context, request)).await
+            interruptible(context, |work| checkout::run(context, work, request)).await
         }
         Action::Artifact { artifact, paths, raw } => {
-            interruptible(context, artifact::run(context, artifact, paths, *raw)).await
+            interruptible(context, |work| {
+                artifact::run(context, work, artifact, paths, *raw)
+            })
+            .await
         }
         Action::DownloadArtifact {
             artifact,
@@ -140,7 +154,7 @@ pub(crate) async fn execute(context: &Context) -> Done {
                 file_name,
                 path,
             };
-            interruptible(context, download::run(context, wanted)).await
+            interruptible(context, |work| download::run(context, work, wanted)).await
         }
         Action::Image {
             artifact,
@@ -166,19 +180,55 @@ pub(crate) async fn execute(context: &Context) -> Done {
                 working_dir: working_dir.as_deref(),
                 labels,
             };
-            interruptible(context, image::run(context, image)).await
+            interruptible(context, |work| image::run(context, work, image)).await
         }
     }
 }
 
 /// Ends work of the runner itself when the step's or the stage's time is over.
-async fn interruptible(context: &Context, work: impl Future<Output = Done>) -> Done {
-    let seconds = context.step.timeout_seconds;
+async fn interruptible<Doing: Future<Output = Done>>(
+    context: &Context,
+    begin: impl FnOnce(Work) -> Doing,
+) -> Done {
+    within(context.step.timeout_seconds, &context.stop, begin).await
+}
+
+/// The next step may run as soon as this answers, so what a step whose time is over still writes is waited for. After a stop there is no
+/// next step, and somebody waits for the report.
+async fn within<Doing: Future<Output = Done>>(
+    seconds: u64,
+    stop: &Stop,
+    begin: impl FnOnce(Work) -> Doing,
+) -> Done {
+    let (work, ending) = work::of_step();
+    // When time is over before the work is, the future that does it is gone before its branch is taken, and only threads are left.
     tokio::select! {
-        done = work => done,
-        () = step_timeout(seconds) => timed_out(seconds),
-        reason = context.stop.requested() => stopped(&reason),
+        done = begin(work) => done,
+        () = step_timeout(seconds) => {
+            ending.give_up();
+            tokio::select! {
+                ended = tokio::time::timeout(ENDING, ending.ended()) => match ended {
+                    Ok(()) => timed_out(seconds),
+                    Err(_) => going_on(seconds),
+                },
+                _ = stop.requested() => timed_out(seconds),
+            }
+        }
+        reason = stop.requested() => {
+            ending.give_up();
+            stopped(&reason)
+        }
     }
+}
+
+/// A step whose time is over and whose work waits for something that does not come, such as a server that is silent.
+fn going_on(seconds: u64) -> Done {
+    let mut done = timed_out(seconds);
+    done.end.message = Some(format!(
+        "its time of {seconds} s is over, and what it began has not ended: no step runs beside it"
+    ));
+    done.goes_on = true;
+    done
 }
 
 pub(crate) async fn step_timeout(seconds: u64) {

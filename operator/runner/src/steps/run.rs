@@ -23,8 +23,8 @@ use crate::stop::StopReason;
 use crate::workspace::PathError;
 
 const REASON: &str = "StepFailed";
-/// Reason of a step whose processes live on: it ends the stage whatever the step or later ones say of failures.
-pub(crate) const PROCESSES_LEFT: &str = "ProcessesLeft";
+/// Reason of a step whose processes live on.
+const PROCESSES_LEFT: &str = "ProcessesLeft";
 /// After every process is gone the pipes end at once; a process that cannot be killed must not hold the stage.
 const DRAIN: Duration = Duration::from_mins(1);
 
@@ -113,7 +113,10 @@ fn processes_left(left: usize) -> Done {
         "{} that it started cannot be ended: no step runs beside them",
         processes(left)
     );
-    Done::failed(PROCESSES_LEFT, message)
+    Done {
+        goes_on: true,
+        ..Done::failed(PROCESSES_LEFT, message)
+    }
 }
 
 fn start(
@@ -205,6 +208,7 @@ fn finished(exit: Exit) -> Done {
             reason: "StepKilled",
             results: Vec::new(),
             artifact: None,
+            goes_on: false,
         },
     }
 }

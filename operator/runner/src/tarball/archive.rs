@@ -10,6 +10,7 @@ use nix::fcntl::OFlag;
 use sha2::{Digest, Sha256};
 
 use super::header::{BLOCK, Meta};
+use crate::interrupt::Interrupt;
 
 /// Two empty blocks end an archive.
 const END: u64 = 2 * BLOCK as u64;
@@ -35,13 +36,14 @@ impl Body {
         }
     }
 
-    /// SHA-256 of everything.
-    pub(crate) fn digest(&self) -> Result<String> {
+    /// SHA-256 of everything, which may take long.
+    pub(crate) fn digest(&self, interrupt: &Interrupt) -> Result<String> {
         let mut reader = Reader::new(self.clone());
         let mut hash = Sha256::new();
         let mut buffer = vec![0; 1 << 20];
         let mut at = 0;
         loop {
+            interrupt.check().map_err(Error::other)?;
             let read = reader.read_at(at, &mut buffer)?;
             if read == 0 {
                 return Ok(hex::encode(hash.finalize()));

@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use super::archive::{Body, Entry};
 use super::header::{Kind, Meta};
+use crate::interrupt::{Interrupt, Interrupted};
 use crate::workspace::{OWN, PathError, Workspace, inside};
 
 /// Entries of one archive.
@@ -40,6 +41,8 @@ pub(crate) enum SelectError {
     Special(PathBuf),
     #[error("more than {ENTRIES} files")]
     TooMany,
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
 }
 
 /// What was found.
@@ -65,6 +68,7 @@ pub(crate) enum Times {
 pub(crate) struct Selection<'a> {
     workspace: &'a Workspace,
     times: Times,
+    interrupt: &'a Interrupt,
     entries: Vec<Entry>,
     /// Paths that are in, to keep each only once.
     known: BTreeMap<Vec<u8>, usize>,
@@ -76,8 +80,9 @@ pub(crate) fn select(
     base: &Path,
     patterns: &[String],
     times: Times,
+    interrupt: &Interrupt,
 ) -> Result<Selected, SelectError> {
-    let mut selection = Selection::new(workspace, times);
+    let mut selection = Selection::new(workspace, times, interrupt);
     let mut plain = Vec::new();
     for pattern in patterns {
         let relative = inside(pattern)?;
@@ -87,7 +92,7 @@ pub(crate) fn select(
             base
         };
         let found = if pattern.contains(['*', '?', '[']) {
-            globbed(workspace, base, pattern, &relative)?
+            globbed(&selection, base, pattern, &relative)?
         } else {
             vec![relative]
         };
@@ -139,7 +144,7 @@ pub(crate) fn resolve(
 }
 
 fn globbed(
-    workspace: &Workspace,
+    selection: &Selection<'_>,
     base: &Path,
     pattern: &str,
     relative: &Path,
@@ -154,9 +159,9 @@ fn globbed(
         .take_while(|part| !part.to_string_lossy().contains(['*', '?', '[']))
         .collect();
     let mut found = Vec::new();
-    let (real, metadata) = resolve(workspace, base, &fixed, pattern)?;
+    let (real, metadata) = resolve(selection.workspace, base, &fixed, pattern)?;
     if metadata.is_dir() {
-        walk(workspace, &compiled, &real, &fixed, &mut found)?;
+        walk(selection, &compiled, &real, &fixed, &mut found)?;
     }
     if found.is_empty() {
         return Err(SelectError::Nothing(pattern.to_owned()));
@@ -166,13 +171,13 @@ fn globbed(
 }
 
 fn walk(
-    workspace: &Workspace,
+    selection: &Selection<'_>,
     pattern: &Pattern,
     directory: &Path,
     relative: &Path,
     found: &mut Vec<PathBuf>,
 ) -> Result<(), SelectError> {
-    for (path, metadata) in children(workspace, directory)? {
+    for (path, metadata) in selection.children(directory)? {
         let Some(name) = path.file_name() else { continue };
         let relative = relative.join(name);
         if pattern.matches_path_with(&relative, OPTIONS) {
@@ -180,12 +185,12 @@ fn walk(
             if !metadata.is_symlink()
                 || path
                     .canonicalize()
-                    .is_ok_and(|real| real.starts_with(workspace.root()))
+                    .is_ok_and(|real| real.starts_with(selection.workspace.root()))
             {
                 found.push(relative);
             }
         } else if metadata.is_dir() {
-            walk(workspace, pattern, &path, &relative, found)?;
+            walk(selection, pattern, &path, &relative, found)?;
         }
         if found.len() > ENTRIES {
             return Err(SelectError::TooMany);
@@ -204,32 +209,34 @@ fn is_own(workspace: &Workspace, path: &Path) -> bool {
             .is_ok_and(|entries| entries.flatten().all(|entry| is_own(workspace, &entry.path())))
 }
 
-/// What lies in a directory, without the runner's own folders.
-fn children(workspace: &Workspace, directory: &Path) -> Result<Vec<(PathBuf, Metadata)>, SelectError> {
-    let read = |source| SelectError::Read {
-        path: directory.to_owned(),
-        source,
-    };
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(directory).map_err(read)? {
-        let path = entry.map_err(read)?.path();
-        if is_own(workspace, &path) {
-            continue;
-        }
-        let metadata = path.symlink_metadata().map_err(read)?;
-        found.push((path, metadata));
-    }
-    Ok(found)
-}
-
 impl<'a> Selection<'a> {
-    pub(crate) fn new(workspace: &'a Workspace, times: Times) -> Self {
+    pub(crate) fn new(workspace: &'a Workspace, times: Times, interrupt: &'a Interrupt) -> Self {
         Self {
             workspace,
             times,
+            interrupt,
             entries: Vec::new(),
             known: BTreeMap::new(),
         }
+    }
+
+    /// What lies in a directory, without the runner's own folders.
+    fn children(&self, directory: &Path) -> Result<Vec<(PathBuf, Metadata)>, SelectError> {
+        let read = |source| SelectError::Read {
+            path: directory.to_owned(),
+            source,
+        };
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(directory).map_err(read)? {
+            self.interrupt.check()?;
+            let path = entry.map_err(read)?.path();
+            if is_own(self.workspace, &path) {
+                continue;
+            }
+            let metadata = path.symlink_metadata().map_err(read)?;
+            found.push((path, metadata));
+        }
+        Ok(found)
     }
 
     /// Adds a file, a symlink, or a directory with everything below it, under the given path.
@@ -238,7 +245,7 @@ impl<'a> Selection<'a> {
             if !path.is_empty() {
                 self.push(Entry::empty(self.meta(path, Kind::Directory, metadata)))?;
             }
-            for (child, metadata) in children(self.workspace, real)? {
+            for (child, metadata) in self.children(real)? {
                 let name = child.file_name().unwrap_or_default().as_bytes();
                 let mut below = path.to_vec();
                 if !below.is_empty() {

@@ -8,6 +8,7 @@ use super::archive::{Archive, Body, Entry, Reader};
 use super::header::{Kind, Meta};
 use super::select::{SelectError, Selected, Times, select};
 use super::unpack::{UnpackError, unpack};
+use crate::interrupt::Interrupt;
 use crate::workspace::{PathError, Workspace};
 
 fn bytes(body: &Body) -> Vec<u8> {
@@ -19,7 +20,15 @@ fn bytes(body: &Body) -> Vec<u8> {
 
 fn tar_of(workspace: &Workspace, patterns: &[&str], times: Times) -> Vec<u8> {
     let patterns: Vec<String> = patterns.iter().map(|&pattern| pattern.to_owned()).collect();
-    match select(workspace, workspace.root(), &patterns, times).unwrap() {
+    match select(
+        workspace,
+        workspace.root(),
+        &patterns,
+        times,
+        &Interrupt::default(),
+    )
+    .unwrap()
+    {
         Selected::Entries(entries) => bytes(&Body::Archive(Arc::new(Archive::new(entries)))),
         Selected::File { body, .. } => bytes(&body),
     }
@@ -83,7 +92,14 @@ fn an_archive_comes_out_as_it_went_in_and_other_programs_read_it() {
     symlink("plain", folder.path().join("dist/link")).unwrap();
     let tar = tar_of(&workspace, &["dist"], Times::Fixed(1));
     let out = tempfile::tempdir().unwrap();
-    unpack(tar.as_slice(), out.path(), 1 << 20, |_| false).unwrap();
+    unpack(
+        tar.as_slice(),
+        out.path(),
+        1 << 20,
+        |_| false,
+        &Interrupt::default(),
+    )
+    .unwrap();
     let by_tar = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("x.tar"), &tar).unwrap();
     let status = std::process::Command::new("tar")
@@ -145,9 +161,23 @@ fn globs_and_paths_select_what_they_say() {
         !all(&["."]).iter().any(|name| name.contains(".dcanary/")),
         "the runner's own folders stay out"
     );
-    let one = select(&workspace, workspace.root(), &["a/b/*.md".into()], Times::Raw).unwrap();
+    let one = select(
+        &workspace,
+        workspace.root(),
+        &["a/b/*.md".into()],
+        Times::Raw,
+        &Interrupt::default(),
+    )
+    .unwrap();
     assert!(matches!(one, Selected::File { name, .. } if name == "three.md"));
-    let folder = select(&workspace, workspace.root(), &["a/b".into()], Times::Raw).unwrap();
+    let folder = select(
+        &workspace,
+        workspace.root(),
+        &["a/b".into()],
+        Times::Raw,
+        &Interrupt::default(),
+    )
+    .unwrap();
     assert!(matches!(folder, Selected::Entries(entries) if entries.len() == 3));
 }
 
@@ -157,8 +187,16 @@ fn nothing_outside_of_the_workspace_is_selected() {
     let workspace = fill(folder.path(), &["dist/a"], 0o644);
     symlink("/etc", folder.path().join("dist/etc")).unwrap();
     symlink("/etc/passwd", folder.path().join("secret")).unwrap();
-    let fail =
-        |pattern: &str| select(&workspace, workspace.root(), &[pattern.into()], Times::Raw).unwrap_err();
+    let fail = |pattern: &str| {
+        select(
+            &workspace,
+            workspace.root(),
+            &[pattern.into()],
+            Times::Raw,
+            &Interrupt::default(),
+        )
+        .unwrap_err()
+    };
     for outside in [
         "../x",
         "/etc/passwd",
@@ -189,9 +227,14 @@ fn nothing_outside_of_the_workspace_is_selected() {
 fn a_file_that_changes_while_it_is_stored_is_noticed() {
     let folder = tempfile::tempdir().unwrap();
     let workspace = fill(folder.path(), &["dist/a"], 0o644);
-    let Selected::Entries(entries) =
-        select(&workspace, workspace.root(), &["dist".into()], Times::Raw).unwrap()
-    else {
+    let Selected::Entries(entries) = select(
+        &workspace,
+        workspace.root(),
+        &["dist".into()],
+        Times::Raw,
+        &Interrupt::default(),
+    )
+    .unwrap() else {
         panic!("a folder")
     };
     std::fs::write(folder.path().join("dist/a"), "longer than it was before").unwrap();
@@ -258,7 +301,13 @@ fn archives_that_lead_out_of_their_directory_are_refused() {
         let _ = std::fs::remove_dir_all(&into);
         std::fs::create_dir(&into).unwrap();
         symlink(folder.path(), into.join("old")).unwrap();
-        let result = unpack(evil(case).as_slice(), &into, 1 << 20, |_| false);
+        let result = unpack(
+            evil(case).as_slice(),
+            &into,
+            1 << 20,
+            |_| false,
+            &Interrupt::default(),
+        );
         assert!(result.is_err(), "{case:?}");
         assert_eq!(
             std::fs::read_to_string(folder.path().join("victim")).unwrap(),
@@ -274,11 +323,96 @@ fn sizes_are_bounded_and_special_modes_dropped() {
     let folder = tempfile::tempdir().unwrap();
     let tar = evil(&[("a", Regular, "12345"), ("b", Link, "a"), ("c", Link, "a")]);
     assert!(matches!(
-        unpack(tar.as_slice(), folder.path(), 14, |_| false),
+        unpack(
+            tar.as_slice(),
+            folder.path(),
+            14,
+            |_| false,
+            &Interrupt::default()
+        ),
         Err(UnpackError::TooLarge(14))
     ));
-    unpack(tar.as_slice(), folder.path(), 15, |_| false).unwrap();
+    unpack(
+        tar.as_slice(),
+        folder.path(),
+        15,
+        |_| false,
+        &Interrupt::default(),
+    )
+    .unwrap();
     let mode = folder.path().join("a").metadata().unwrap().permissions().mode();
     assert_eq!(mode & 0o7777, 0o777, "no set-user-id");
-    assert!(unpack(&b"garbage".repeat(200)[..], folder.path(), 1 << 20, |_| false).is_err());
+    assert!(
+        unpack(
+            &b"garbage".repeat(200)[..],
+            folder.path(),
+            1 << 20,
+            |_| false,
+            &Interrupt::default()
+        )
+        .is_err()
+    );
+}
+
+#[test]
+fn an_archive_that_is_given_up_writes_nothing_more_neither_files_nor_the_rest_of_one() {
+    use tar::EntryType::Regular;
+    /// Gives it up once so many bytes were read.
+    struct GivesUp<'a> {
+        tar: &'a [u8],
+        left: usize,
+        interrupt: Interrupt,
+    }
+    impl std::io::Read for GivesUp<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            if self.left == 0 {
+                self.interrupt.set();
+            }
+            let wanted = buffer.len().min(512).min(self.tar.len());
+            buffer[..wanted].copy_from_slice(&self.tar[..wanted]);
+            self.tar = &self.tar[wanted..];
+            self.left = self.left.saturating_sub(wanted);
+            Ok(wanted)
+        }
+    }
+    let large = "x".repeat(10_000);
+    let tar = evil(&[("a", Regular, "a"), ("b", Regular, &large), ("c", Regular, "c")]);
+    let folder = tempfile::tempdir().unwrap();
+    let interrupt = Interrupt::default();
+    let archive = GivesUp {
+        tar: &tar,
+        left: 4096,
+        interrupt: interrupt.clone(),
+    };
+    let result = unpack(archive, folder.path(), 1 << 20, |_| false, &interrupt);
+    assert!(result.is_err());
+    let written = |name: &str| {
+        folder
+            .path()
+            .join(name)
+            .metadata()
+            .map_or(0, |metadata| metadata.len())
+    };
+    assert_eq!(written("a"), 1);
+    assert!(written("b") > 0 && written("b") < 10_000, "{}", written("b"));
+    assert!(!folder.path().join("c").exists());
+}
+
+#[test]
+fn a_selection_that_is_given_up_ends_at_the_next_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let workspace = fill(folder.path(), &["dist/a", "dist/b"], 0o644);
+    let interrupt = Interrupt::default();
+    interrupt.set();
+    for pattern in ["dist", "dist/*"] {
+        let result = select(
+            &workspace,
+            workspace.root(),
+            &[pattern.into()],
+            Times::Raw,
+            &interrupt,
+        );
+        assert!(matches!(result, Err(SelectError::Interrupted(_))), "{pattern}");
+    }
+    assert!(Body::Bytes(Arc::from([1])).digest(&interrupt).is_err());
 }

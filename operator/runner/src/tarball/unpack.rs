@@ -13,6 +13,8 @@ use nix::fcntl::OFlag;
 use tar::{Archive, Entry, EntryType};
 use thiserror::Error;
 
+use crate::interrupt::Interrupt;
+
 /// Entries of one archive.
 const ENTRIES: usize = 1_000_000;
 
@@ -39,14 +41,16 @@ pub(crate) enum UnpackError {
     Write { path: String, source: std::io::Error },
 }
 
-/// Unpacks into an existing directory; `limit` bounds the bytes of all files together, `is_own` names the places of the runner.
+/// Unpacks into an existing directory; `limit` bounds the bytes of all files together, `is_own` names the places of the runner. Once it is
+/// interrupted nothing more is written: every entry and every piece of a file is read through the interrupt.
 pub(crate) fn unpack(
     archive: impl Read,
     directory: &Path,
     limit: u64,
     is_own: impl Fn(&Path) -> bool,
+    interrupt: &Interrupt,
 ) -> Result<(), UnpackError> {
-    let mut archive = Archive::new(archive);
+    let mut archive = Archive::new(interrupt.reader(archive));
     let mut left = limit;
     for (number, entry) in archive.entries().map_err(UnpackError::Format)?.enumerate() {
         if number >= ENTRIES {
@@ -62,7 +66,7 @@ pub(crate) fn unpack(
         if clean(&name).is_some_and(|name| is_own(&directory.join(name))) {
             return Err(UnpackError::Own(name.display().to_string()));
         }
-        unpack_one(&mut entry, directory, &mut spend)?;
+        unpack_one(&mut entry, directory, &mut spend, interrupt)?;
     }
     Ok(())
 }
@@ -71,6 +75,7 @@ fn unpack_one(
     entry: &mut Entry<'_, impl Read>,
     directory: &Path,
     spend: &mut impl FnMut(u64) -> Result<(), UnpackError>,
+    interrupt: &Interrupt,
 ) -> Result<(), UnpackError> {
     let name = entry.path_bytes().into_owned();
     let shown = String::from_utf8_lossy(&name).into_owned();
@@ -141,7 +146,7 @@ fn unpack_one(
             }
             remove(&path).map_err(written)?;
             // A copy: a later entry that writes to one of both must not change the other.
-            let mut from = File::open(source).map_err(written)?;
+            let mut from = interrupt.reader(File::open(source).map_err(written)?);
             let mut to = OpenOptions::new()
                 .write(true)
                 .create_new(true)

@@ -1,6 +1,7 @@
 //! `checkout` against a real Git server.
 
 use dcanary_protocol::plan::Action;
+use dcanary_protocol::report::StepOutcome;
 
 use crate::git_server::GitServer;
 use crate::pod::Pod;
@@ -248,14 +249,29 @@ async fn a_token_is_shown_to_its_host_only_and_a_wrong_one_named() {
     );
 }
 
-#[tokio::test]
-async fn a_checkout_ends_when_its_time_is_over() {
+/// A checkout from a server that takes the connection and is silent, and a step that runs whatever comes of it.
+async fn from_a_silent_server(scheme: &str) -> Vec<StepOutcome> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/app", listener.local_addr().unwrap());
+    let url = format!("{scheme}://{}/app", listener.local_addr().unwrap());
     let pod = Pod::new()
         .await
         .step(checkout(&url, "main"))
-        .with(|step| step.timeout_seconds = 1);
+        .with(|step| step.timeout_seconds = 1)
+        .run_step("test ! -e .git")
+        .with(|step| step.condition = Some("always()".into()));
     let end = pod.run().await;
     assert_eq!(end.report().reason, "StepTimedOut");
+    end.outcomes().to_vec()
+}
+
+#[tokio::test]
+async fn a_checkout_ends_when_its_time_is_over_and_leaves_nothing_for_the_steps_that_follow() {
+    let outcomes = from_a_silent_server("http").await;
+    assert_eq!(outcomes, [StepOutcome::TimedOut, StepOutcome::Succeeded]);
+}
+
+#[tokio::test]
+async fn no_step_runs_beside_a_checkout_that_cannot_be_ended() {
+    let outcomes = from_a_silent_server("git").await;
+    assert_eq!(outcomes, [StepOutcome::TimedOut, StepOutcome::Skipped]);
 }

@@ -9,6 +9,7 @@ use gix::remote::ref_map;
 
 use super::transport::{self, Connected};
 use super::{CheckoutError, Session, Wanted};
+use crate::interrupt::Interrupted;
 
 /// Fetches what is wanted and answers its commit.
 pub(crate) fn fetch(
@@ -111,7 +112,7 @@ fn once(
             transport::Asked::With if error.is_unauthenticated() || error.is_permission_denied() => {
                 CheckoutError::Refused { host }
             }
-            _ if error.is_cancelled() => CheckoutError::Interrupted,
+            _ if error.is_cancelled() => Interrupted.into(),
             _ => CheckoutError::Fetch {
                 url: url.clone(),
                 message: shown(&error),
@@ -132,7 +133,7 @@ fn once(
     }
     prepared
         .with_shallow(shallow)
-        .receive(Discard, &session.interrupt)
+        .receive(Discard, session.interrupt.flag())
         .map_err(failed)?;
     Ok(found)
 }

@@ -7,6 +7,7 @@
 mod address;
 mod credentials;
 mod fetch;
+mod http;
 mod lfs;
 mod ssh;
 mod submodules;
@@ -15,11 +16,12 @@ mod worktree;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use thiserror::Error;
 
+use super::work::Work;
 use super::{Context, Done};
+use crate::interrupt::{Interrupt, Interrupted};
 use crate::workspace::{PathError, Workspace};
 
 pub(crate) use address::Address;
@@ -80,8 +82,8 @@ pub(crate) enum CheckoutError {
     SubmoduleRefused { name: String, reason: String },
     #[error("more than {0} submodules")]
     TooManySubmodules(usize),
-    #[error("interrupted")]
-    Interrupted,
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
     #[error("the checkout ended: {0}")]
     Task(#[from] tokio::task::JoinError),
 }
@@ -103,7 +105,7 @@ pub(crate) struct Wanted {
 #[derive(Debug, Clone)]
 pub(crate) struct Session {
     pub(crate) credentials: Arc<Credentials>,
-    pub(crate) interrupt: Arc<AtomicBool>,
+    pub(crate) interrupt: Interrupt,
     pub(crate) tls: Arc<rustls::ClientConfig>,
     pub(crate) runtime: tokio::runtime::Handle,
     pub(crate) workspace: Workspace,
@@ -111,20 +113,7 @@ pub(crate) struct Session {
 
 impl Session {
     fn check(&self) -> Result<(), CheckoutError> {
-        if self.interrupt.load(Ordering::Relaxed) {
-            Err(CheckoutError::Interrupted)
-        } else {
-            Ok(())
-        }
-    }
-}
-
-/// Stops the blocking work when the step is given up.
-struct InterruptOnDrop(Arc<AtomicBool>);
-
-impl Drop for InterruptOnDrop {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+        Ok(self.interrupt.check()?)
     }
 }
 
@@ -140,8 +129,8 @@ pub(crate) struct Request<'a> {
 }
 
 /// Checks out one commit.
-pub(crate) async fn run(context: &Context, request: Request<'_>) -> Done {
-    match check_out(context, request).await {
+pub(super) async fn run(context: &Context, work: Work, request: Request<'_>) -> Done {
+    match check_out(context, &work, request).await {
         Ok(outcome) => {
             let _ = context
                 .journal
@@ -163,7 +152,7 @@ pub(crate) struct Outcome {
     pub(crate) notes: Vec<String>,
 }
 
-async fn check_out(context: &Context, request: Request<'_>) -> Result<Outcome, CheckoutError> {
+async fn check_out(context: &Context, work: &Work, request: Request<'_>) -> Result<Outcome, CheckoutError> {
     let address = Address::parse(request.url)?;
     let directory = context
         .workspace
@@ -171,15 +160,10 @@ async fn check_out(context: &Context, request: Request<'_>) -> Result<Outcome, C
     if directory.starts_with(context.workspace.own("")) {
         return Err(CheckoutError::OwnDirectory(directory));
     }
-    let interrupt = Arc::new(AtomicBool::new(false));
-    let _guard = InterruptOnDrop(Arc::clone(&interrupt));
-    let session = Session {
-        credentials: Arc::new(Credentials::new(request.credentials)),
-        interrupt,
-        tls: Arc::new(transport::tls(&context.environment).map_err(TransportError::from)?),
-        runtime: tokio::runtime::Handle::current(),
-        workspace: context.workspace.clone(),
-    };
+    let credentials = Arc::new(Credentials::new(request.credentials));
+    let tls = Arc::new(transport::tls(&context.environment).map_err(TransportError::from)?);
+    let runtime = tokio::runtime::Handle::current();
+    let workspace = context.workspace.clone();
     let wanted = Wanted {
         address,
         revision: request.revision.to_owned(),
@@ -188,7 +172,14 @@ async fn check_out(context: &Context, request: Request<'_>) -> Result<Outcome, C
         directory,
     };
     let home = context.workspace.own("home");
-    tokio::task::spawn_blocking(move || {
+    work.blocking(move |interrupt| {
+        let session = Session {
+            credentials,
+            interrupt: interrupt.clone(),
+            tls,
+            runtime,
+            workspace,
+        };
         let mut notes = Vec::new();
         let mut count = 0;
         let commit = one(&session, &wanted, &mut count, &mut notes)?;

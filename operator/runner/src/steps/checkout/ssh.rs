@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gix::bstr::ByteSlice;
 use gix::protocol::transport::Protocol;
@@ -16,14 +16,22 @@ use russh::keys::{PrivateKeyWithHashAlg, PublicKey, decode_secret_key};
 use rustls_pki_types::PrivatePkcs8KeyDer;
 use rustls_pki_types::pem::PemObject;
 use thiserror::Error;
-use tokio::io::{ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, ReadHalf, WriteHalf};
+use tokio::runtime;
 use tokio_util::io::SyncIoBridge;
 
+use super::http::LOOK;
+use super::transport::SILENCE;
 use super::{Address, Session};
+use crate::interrupt::Interrupt;
 
 const PORT: u16 = 22;
 const USER: &str = "git";
 const CONNECT: Duration = Duration::from_secs(20);
+/// Keeps the way open while the server thinks.
+const KEEPALIVE: Duration = Duration::from_mins(1);
+/// Questions that may stay without an answer: a server that answers none has as much time as one that answers them all.
+const UNANSWERED: usize = 9;
 /// `rsaEncryption` (1.2.840.113549.1.1.1, RFC 8017) as it is encoded in a PKCS#8 key.
 const RSA_OID: [u8; 11] = [0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
 /// Length and version come before the kind of a PKCS#8 key, and are shorter than this with it.
@@ -80,7 +88,7 @@ type Channel = russh::ChannelStream<client::Msg>;
 
 /// Keeps the session open as long as something is read.
 struct Reader {
-    inner: SyncIoBridge<ReadHalf<Channel>>,
+    inner: Patient<ReadHalf<Channel>>,
     _session: Handle<Pinned>,
 }
 
@@ -90,17 +98,51 @@ impl std::io::Read for Reader {
     }
 }
 
+/// Reads with a limit for silence, and only as long as the step goes on. The session's own limit is none for a server that answers to
+/// keepalives and sends nothing else.
+struct Patient<R> {
+    inner: R,
+    runtime: runtime::Handle,
+    interrupt: Interrupt,
+    silence: Duration,
+}
+
+impl<R: AsyncRead + Unpin> std::io::Read for Patient<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let begin = Instant::now();
+        loop {
+            self.interrupt.check().map_err(std::io::Error::other)?;
+            let reading = async { tokio::time::timeout(LOOK, self.inner.read(buffer)).await };
+            match self.runtime.block_on(reading) {
+                Ok(read) => return read,
+                Err(_) if begin.elapsed() >= self.silence => {
+                    let text = format!("the server sent nothing for {} s", self.silence.as_secs());
+                    return Err(std::io::Error::new(std::io::ErrorKind::TimedOut, text));
+                }
+                Err(_) => {}
+            }
+        }
+    }
+}
+
 /// Starts `git-upload-pack` on the other side.
 pub(crate) fn connect(session: &Session, address: &Address) -> Result<Box<dyn Transport + Send>, SshError> {
     let connecting = async {
-        tokio::time::timeout(CONNECT, open(session, address))
-            .await
-            .unwrap_or_else(|_| Err(SshError::Silent(address.host().to_owned())))
+        let opened = tokio::select! {
+            opened = tokio::time::timeout(CONNECT, open(session, address)) => opened.ok(),
+            () = given_up(&session.interrupt) => None,
+        };
+        opened.unwrap_or_else(|| Err(SshError::Silent(address.host().to_owned())))
     };
     let (handle, channel) = session.runtime.block_on(connecting)?;
     let (reader, writer): (_, WriteHalf<Channel>) = tokio::io::split(channel);
     let reader = Reader {
-        inner: SyncIoBridge::new_with_handle(reader, session.runtime.clone()),
+        inner: Patient {
+            inner: reader,
+            runtime: session.runtime.clone(),
+            interrupt: session.interrupt.clone(),
+            silence: SILENCE,
+        },
         _session: handle,
     };
     let writer = SyncIoBridge::new_with_handle(writer, session.runtime.clone());
@@ -115,6 +157,13 @@ pub(crate) fn connect(session: &Session, address: &Address) -> Result<Box<dyn Tr
         ConnectMode::Process,
         false,
     )))
+}
+
+/// Waits until the step is given up.
+async fn given_up(interrupt: &Interrupt) {
+    while !interrupt.is_set() {
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 async fn open(session: &Session, address: &Address) -> Result<(Handle<Pinned>, Channel), SshError> {
@@ -133,9 +182,7 @@ async fn open(session: &Session, address: &Address) -> Result<(Handle<Pinned>, C
     if key.algorithm().is_rsa() {
         return Err(SshError::Rsa(host));
     }
-    let mut config = client::Config::default();
-    // Asks for keys of the pinned kinds only: the server would choose another one otherwise.
-    config.preferred.key = keys.iter().map(PublicKey::algorithm).collect::<Vec<_>>().into();
+    let config = config(&keys);
     let unreachable = |error: russh::Error| match error {
         russh::Error::UnknownKey => SshError::HostKey(host.clone()),
         error => SshError::Connect(host.clone(), error.to_string()),
@@ -158,6 +205,18 @@ async fn open(session: &Session, address: &Address) -> Result<(Handle<Pinned>, C
     let _ = channel.set_env(false, "GIT_PROTOCOL", "version=2").await;
     channel.exec(true, command(address)).await.map_err(failed)?;
     Ok((handle, channel.into_stream()))
+}
+
+fn config(pinned: &[PublicKey]) -> client::Config {
+    let mut config = client::Config {
+        inactivity_timeout: Some(SILENCE),
+        keepalive_interval: Some(KEEPALIVE),
+        keepalive_max: UNANSWERED,
+        ..client::Config::default()
+    };
+    // Asks for keys of the pinned kinds only: the server would choose another one otherwise.
+    config.preferred.key = pinned.iter().map(PublicKey::algorithm).collect::<Vec<_>>().into();
+    config
 }
 
 /// Whether a private key is an RSA key in one of the forms that the library has no word for.
@@ -215,4 +274,53 @@ fn pinned(session: &Session, host: &str, port: u16) -> Result<Vec<PublicKey>, Ss
         return Err(SshError::OnlyRsaPinned(host.to_owned()));
     }
     Ok(usable)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    /// What reading from a server that is silent comes to.
+    async fn read_silence(silence: Duration, interrupt: Interrupt) -> std::io::Error {
+        let (inner, _server) = tokio::io::duplex(16);
+        let runtime = runtime::Handle::current();
+        let reading = tokio::task::spawn_blocking(move || {
+            let mut reader = Patient {
+                inner,
+                runtime,
+                interrupt,
+                silence,
+            };
+            reader.read(&mut [0; 16])
+        });
+        reading.await.unwrap().unwrap_err()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_server_that_is_silent_for_too_long_is_given_up() {
+        let error = read_silence(Duration::from_millis(10), Interrupt::default()).await;
+        assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn reading_from_a_silent_server_ends_with_its_step() {
+        let interrupt = Interrupt::default();
+        let reading = read_silence(SILENCE, interrupt.clone());
+        let giving_up = async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            interrupt.set();
+        };
+        let (error, ()) = tokio::join!(reading, giving_up);
+        assert_eq!(error.to_string(), "interrupted");
+    }
+
+    #[test]
+    fn a_session_ends_when_nothing_comes_for_as_long_as_over_https() {
+        let config = config(&[]);
+        assert_eq!(config.inactivity_timeout, Some(SILENCE));
+        assert_eq!(config.keepalive_interval, Some(KEEPALIVE));
+        assert!(KEEPALIVE * u32::try_from(config.keepalive_max + 1).unwrap() >= SILENCE);
+    }
 }

@@ -13,13 +13,14 @@ use gix::remote::{Connection, Direction};
 use gix::url::Scheme;
 use thiserror::Error;
 
+use super::http::Client;
 use super::ssh::{self, SshError};
 use super::{Address, CheckoutError, Session};
 use crate::environment::Environment;
 use crate::server::tls::{self, TlsError};
 
 /// A server may think for a long time before it sends the first byte of a large pack.
-const SILENCE: Duration = Duration::from_mins(10);
+pub(super) const SILENCE: Duration = Duration::from_mins(10);
 const CONNECT: Duration = Duration::from_secs(20);
 
 /// Why there is no connection.
@@ -89,10 +90,19 @@ pub(crate) fn connect<'a, 'repo>(
             login,
         });
     }
-    let mut connection = remote.connect(Direction::Fetch).map_err(failed)?;
-    if matches!(address.scheme(), Scheme::Https | Scheme::Http) {
+    let mut connection = if matches!(address.scheme(), Scheme::Https | Scheme::Http) {
+        let (url, version) = remote
+            .sanitized_url_and_version(Direction::Fetch)
+            .map_err(failed)?;
+        let client = Client::new(session.interrupt.clone());
+        let transport: Box<dyn Transport + Send> =
+            Box::new(http::Transport::new_http(client, url, version, false));
+        let mut connection = remote.to_connection_with_transport(transport);
         connection.set_transport_options(Box::new(http_options(session, address)?));
-    }
+        connection
+    } else {
+        remote.connect(Direction::Fetch).map_err(failed)?
+    };
     let (credentials, state) = (Arc::clone(&session.credentials), login.clone());
     connection.set_credentials(move |action| match action {
         Action::Get(context) => {

@@ -70,7 +70,7 @@ pub(crate) fn check_out(
         objects,
         &Discard,
         &Discard,
-        &session.interrupt,
+        session.interrupt.flag(),
         options,
     )
     .map_err(written)?;
