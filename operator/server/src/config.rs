@@ -123,6 +123,10 @@ pub struct Config {
     #[arg(long, env = "DCANARY_SERVER_MAX_ARTIFACTS", default_value_t = ARTIFACTS,
         value_parser = clap::value_parser!(u32).range(1..=i64::from(ARTIFACTS)))]
     pub max_artifacts: u32,
+    /// Artifacts of a namespace together, in bytes; 0 is no limit.
+    #[arg(long, env = "DCANARY_SERVER_MAX_NAMESPACE_BYTES", default_value_t = 0,
+        value_parser = clap::value_parser!(u64).range(..=1 << 50))]
+    pub max_namespace_bytes: u64,
     /// Kept log of an attempt, in bytes: the first quarter and the last three.
     #[arg(long, env = "DCANARY_SERVER_MAX_LOG_BYTES", default_value_t = 64 << 20,
         value_parser = clap::value_parser!(u64).range(64 << 10..=1 << 30))]
@@ -153,6 +157,7 @@ impl Config {
             results: size(u64::from(self.max_results)),
             artifact_bytes: self.max_artifact_bytes,
             artifacts: size(u64::from(self.max_artifacts)),
+            namespace_bytes: self.max_namespace_bytes,
             log_bytes: self.max_log_bytes,
             frames_bytes: size(self.max_frames_bytes),
             steps: size(u64::from(self.max_steps)),
@@ -239,12 +244,13 @@ mod tests {
 
     #[test]
     fn every_limit_has_a_ceiling_and_the_error_names_its_flag() {
-        let ceilings: [(&str, u64); 14] = [
+        let ceilings: [(&str, u64); 15] = [
             ("max-result-bytes", limits::RESULT_BYTES),
             ("max-run-result-bytes", limits::RUN_RESULT_BYTES),
             ("max-results", limits::RESULTS as u64),
             ("max-artifact-bytes", limits::ARTIFACT_BYTES),
             ("max-artifacts", limits::ARTIFACTS as u64),
+            ("max-namespace-bytes", 1 << 50),
             ("max-log-bytes", 1 << 30),
             ("max-frames-bytes", 8 << 20),
             ("max-steps", limits::STEPS as u64),

@@ -20,7 +20,9 @@ use crate::session::TRADE_LOCKS;
 use crate::store::Store;
 use crate::store::fault::StoreFault;
 use crate::store::op::Op;
+use crate::sweep::usage::count;
 use crate::uploads::Uploads;
+use crate::usage::Usage;
 
 /// Settings of a server that are no limits.
 #[derive(Debug, Clone)]
@@ -47,6 +49,8 @@ pub struct Core {
     pub reports: Reports,
     /// Uploads under way.
     pub uploads: Uploads,
+    /// What artifacts take, for the limit on namespaces.
+    pub usage: Usage,
     /// Limits.
     pub limits: Limits,
     /// Settings.
@@ -96,7 +100,13 @@ impl Core {
         settings: Settings,
         metrics: Metrics,
     ) -> std::io::Result<Self> {
+        let usage = if limits.namespace_bytes > 0 {
+            Usage::new(count(store.disk.as_ref())?)
+        } else {
+            Usage::default()
+        };
         Ok(Self {
+            usage,
             attempts: Attempts::new(Arc::clone(&store)),
             reports: Reports::open(Arc::clone(&store), metrics.clone())?,
             uploads: Uploads::default(),

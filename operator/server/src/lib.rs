@@ -26,3 +26,4 @@ pub mod session;
 pub mod store;
 pub mod sweep;
 pub mod uploads;
+pub mod usage;

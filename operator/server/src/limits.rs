@@ -17,6 +17,8 @@ pub struct Limits {
     pub artifact_bytes: u64,
     /// Artifacts of an attempt.
     pub artifacts: usize,
+    /// Artifacts of a namespace together; 0 is no limit.
+    pub namespace_bytes: u64,
     /// Kept log of an attempt: the first quarter and the last three.
     pub log_bytes: u64,
     /// A `frames` request, except one that is a single large result.
@@ -39,6 +41,7 @@ impl Default for Limits {
             results: limits::RESULTS,
             artifact_bytes: limits::ARTIFACT_BYTES,
             artifacts: limits::ARTIFACTS,
+            namespace_bytes: 0,
             log_bytes: 64 << 20,
             frames_bytes: dcanary_protocol::FRAMES_BYTES,
             body_bytes: limits::REPORT_BYTES,

@@ -7,6 +7,7 @@
 mod content;
 mod leftovers;
 mod runs;
+pub mod usage;
 
 use std::io;
 use std::sync::Arc;
@@ -142,6 +143,7 @@ pub async fn sweep(core: &Core, ages: Ages) -> Result<Swept, SweepError> {
     }
     runs::write(core, notes.unwrap_or_default(), &mut trouble).await;
     trouble.note(leftovers::forget_closed(core).await);
+    trouble.note(usage::recount(core).await);
     trouble.ended()?;
     Ok(swept)
 }

@@ -26,6 +26,8 @@ pub struct RunFolder {
     gone_since: Option<u64>,
     /// Content that its attempts refer to.
     pub contents: Vec<Digest>,
+    /// Artifacts among it, with their bytes.
+    pub artifacts: Vec<(Digest, u64)>,
     /// Attempts whose record cannot be read: nobody knows what they refer to.
     pub unreadable: u64,
 }
@@ -65,6 +67,7 @@ fn folder(disk: &dyn Disk, namespace: &Namespace, name: &str) -> io::Result<RunF
         newest: 0,
         gone_since: None,
         contents: Vec::new(),
+        artifacts: Vec::new(),
         unreadable: 0,
     };
     for name in disk.list(&folder.dir)? {
@@ -100,6 +103,9 @@ impl RunFolder {
                     .flat_map(|artifact| [Some(artifact.digest), artifact.manifest])
                     .flatten();
                 self.contents.extend(results.chain(artifacts));
+                let sizes = record.artifacts.values();
+                self.artifacts
+                    .extend(sizes.map(|artifact| (artifact.digest, artifact.size)));
                 let last = record.end.map_or(record.opened, |end| end.at);
                 self.newest = self.newest.max(last);
             }

@@ -113,6 +113,8 @@ async fn place(
     let (digest, size) = core.store.blobs.upload_digest(key).await.map_err(fault)?;
     if digest != expected {
         core.store.blobs.upload_drop(key).await.map_err(fault)?;
+        let namespace = attempt.state.lock().await.record.namespace.clone();
+        core.usage.give_back(&namespace, size);
         return Err(UploadError::DigestMismatch { stored: digest });
     }
     let artifact = ArtifactRecord {

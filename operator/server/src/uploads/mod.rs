@@ -19,7 +19,7 @@ use crate::attempts::record::{ArtifactRecord, Over, Record};
 use crate::core::Core;
 use crate::digest::Digest;
 use crate::images::ImageError;
-use crate::names::ItemName;
+use crate::names::{ItemName, Namespace};
 use crate::store::blobs::{BlobError, PIECE, UploadKey};
 use crate::store::fault::StoreFault;
 pub use complete::complete;
@@ -61,6 +61,17 @@ pub enum UploadError {
         /// By which flag.
         flag: &'static str,
     },
+    /// The limit of a namespace.
+    #[error(
+        "the artifacts of namespace {namespace} together are limited to {most} bytes (--max-namespace-bytes): those of \
+         deleted PipelineRuns count until their retention is over; whoever runs the server can raise the limit"
+    )]
+    Namespace {
+        /// Whose.
+        namespace: Namespace,
+        /// To how much.
+        most: u64,
+    },
     /// Something else arrived than was sent.
     #[error("stored bytes have digest {stored}; the upload is dropped, send it again from 0")]
     DigestMismatch {
@@ -93,7 +104,7 @@ impl UploadError {
             Self::Revoked => (410, "session-revoked"),
             Self::Final => (409, "final"),
             Self::NoRun => (403, "no-run"),
-            Self::Limit { .. } => (413, "too-large"),
+            Self::Limit { .. } | Self::Namespace { .. } => (413, "too-large"),
             Self::DigestMismatch { .. } => (409, "digest-mismatch"),
             Self::BadDigest(_) => (422, "bad-digest"),
             Self::Slow(_) => (408, "slow"),
@@ -215,9 +226,12 @@ pub async fn append<S, E>(
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin + Send,
 {
-    if writable(&attempt.state.lock().await.record, core, name)?.is_some_and(|known| known.complete) {
+    let state = attempt.state.lock().await;
+    if writable(&state.record, core, name)?.is_some_and(|known| known.complete) {
         return Err(UploadError::Complete);
     }
+    let namespace = state.record.namespace.clone();
+    drop(state);
     let key = key(attempt, name);
     let lock = core.uploads.lock(&key);
     let mut at = offset;
@@ -256,9 +270,16 @@ where
         if let Err(error) = open(&attempt.state.lock().await.record) {
             break Err(error);
         }
+        let most = core.limits.namespace_bytes;
+        if !core.usage.take(&namespace, len, most) {
+            break Err(UploadError::Namespace { namespace, most });
+        }
         match core.store.blobs.upload_append(&key, at, piece).await {
             Ok(end) => at = end,
-            Err(error) => break Err(fault(error)),
+            Err(error) => {
+                core.usage.give_back(&namespace, len);
+                break Err(fault(error));
+            }
         }
         if at - synced >= SYNC_EVERY {
             core.store.blobs.upload_sync(&key).await.map_err(fault)?;
@@ -267,8 +288,11 @@ where
         drop(one_at_a_time);
         core.metrics.upload_bytes.inc_by(len);
     };
-    core.store.blobs.upload_sync(&key).await.map_err(fault)?;
-    ended.map(|()| at)
+    let synced = core.store.blobs.upload_sync(&key).await.map_err(fault);
+    // Why it ended comes first: what belongs to an attempt that was revoked meanwhile is not there any more to be synced.
+    ended?;
+    synced?;
+    Ok(at)
 }
 
 /// Joins what has arrived already, up to a size that is worth a write.

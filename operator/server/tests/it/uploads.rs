@@ -1,6 +1,9 @@
 //! Uploads: offsets, digests, limits, inputs of later stages.
 
+use std::time::Duration;
+
 use dcanary_server::digest::Digest;
+use dcanary_server::sweep::{Ages, sweep};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -99,6 +102,79 @@ async fn a_restart_between_pieces_goes_on_at_the_offset() {
     assert_eq!(
         runner.complete("dist", &completion(&bytes)).await.status(),
         StatusCode::OK
+    );
+}
+
+#[tokio::test]
+async fn a_namespace_that_has_its_share_is_told_so_and_another_goes_on() {
+    let mut options = Options::default();
+    options.limits.namespace_bytes = 1_000;
+    let server = TestServer::with(options.clone()).await;
+    let runner = server.runner("uid-1").await;
+    runner.store("a", &content(600)).await;
+    let full = runner.put("b", 0, vec![1; 401]).await;
+    assert_eq!(full.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    let text = full.text().await.unwrap();
+    for part in ["too-large", "namespace builds", "1000", "--max-namespace-bytes"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert_eq!(runner.offset("b").await, 0, "nothing of it was kept");
+    let other = server.runner_of("elsewhere", "uid-2", "run-2", "build", 1).await;
+    other.store("a", &content(1_000)).await;
+    // what was dropped does not count
+    runner.put("c", 0, vec![1; 400]).await;
+    let wrong = runner.complete("c", &completion(&[2; 400])).await;
+    assert_eq!(refused(wrong).await, (409, "digest-mismatch".into()));
+    assert_eq!(runner.put("c", 0, vec![1; 300]).await.status(), StatusCode::OK);
+    // a start counts what is there: content, and an upload on its way
+    let server = server.restart(options).await;
+    let runner = Runner {
+        http: server.http(),
+        ..runner
+    };
+    assert_eq!(
+        runner.put("d", 0, vec![1; 101]).await.status(),
+        StatusCode::PAYLOAD_TOO_LARGE
+    );
+    runner.store("d", &[1; 100]).await;
+}
+
+#[tokio::test]
+async fn the_share_of_a_namespace_is_counted_anew_when_runs_are_swept() {
+    let mut options = Options::default();
+    options.limits.namespace_bytes = 1_000;
+    options.settings.retention = Duration::ZERO;
+    let server = TestServer::with(options).await;
+    let gone = server.runner("uid-1").await;
+    gone.store("a", &content(700)).await;
+    gone.finish(&report(0)).await;
+    let alive = server.runner_of("builds", "uid-2", "run-2", "build", 1).await;
+    let refused_now = alive.put("b", 0, vec![1; 700]).await;
+    assert_eq!(refused_now.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    server.cluster.runs.lock().unwrap().remove("run-1");
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let ages = Ages {
+        content: Duration::ZERO,
+        uploads: Duration::ZERO,
+        evidence: Duration::from_secs(3600),
+    };
+    assert_eq!(sweep(&server.core, ages).await.unwrap().runs, 1);
+    alive.store("b", &[1; 400]).await;
+    let same = server.runner_of("builds", "uid-3", "run-2", "test", 1).await;
+    same.store("b", &[1; 400]).await;
+    let much = same.put("c", 0, vec![2; 600]).await;
+    assert_eq!(
+        much.status(),
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "the same content counts twice until then"
+    );
+    sweep(&server.core, ages).await.unwrap();
+    same.store("c", &[2; 600]).await;
+    let over = same.put("d", 0, vec![3]).await;
+    assert_eq!(
+        over.status(),
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "the count begins from what is there"
     );
 }
 
