@@ -5,11 +5,11 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::{Audience, ClusterError, Readable, RunFacts, User};
-use crate::auth::Cluster;
+use super::reviews::{ReviewError, Reviews};
+use super::{Audience, Cluster, ClusterError, Readable, RunFacts, User};
 use crate::digest::Digest;
 
-/// Answers that are kept at once.
+/// Answers of a kind that are kept at once.
 const MOST: usize = 4_096;
 
 struct Answers<K, V> {
@@ -44,11 +44,54 @@ impl<K: Eq + Hash, V: Clone> Answers<K, V> {
     }
 }
 
+/// What is kept of an answer.
+#[derive(Debug, PartialEq, Eq)]
+enum Kept<V> {
+    Found(V),
+    Nothing,
+    /// None, or its time is over.
+    Unknown,
+}
+
+/// Answers of which some find nothing. Those have a place of their own: anybody can ask for as many of them as they like, and they must not
+/// take the place of the others.
+struct Findings<K, V> {
+    found: Answers<K, V>,
+    nothing: Answers<K, ()>,
+}
+
+impl<K: Eq + Hash, V: Clone> Findings<K, V> {
+    fn new(lifetime: Duration) -> Self {
+        Self {
+            found: Answers::new(lifetime),
+            nothing: Answers::new(lifetime),
+        }
+    }
+
+    fn get(&self, key: &K) -> Kept<V> {
+        if let Some(found) = self.found.get(key) {
+            return Kept::Found(found);
+        }
+        match self.nothing.get(key) {
+            Some(()) => Kept::Nothing,
+            None => Kept::Unknown,
+        }
+    }
+
+    fn keep(&self, key: K, found: Option<V>) {
+        match found {
+            Some(found) => self.found.keep(key, found),
+            None => self.nothing.keep(key, ()),
+        }
+    }
+}
+
 /// Reviews of readers. Trades of Pod tokens are never kept.
 pub struct Readers {
-    users: Answers<(Digest, Audience), Option<User>>,
-    permissions: Answers<(User, Readable, String), bool>,
-    runs: Answers<(String, String, String), Option<Arc<RunFacts>>>,
+    reviews: Reviews,
+    users: Findings<(Digest, Audience), User>,
+    permissions: Findings<(User, Readable, String), ()>,
+    runs: Findings<(String, String, String), Arc<RunFacts>>,
 }
 
 /// How long an answer about a run counts.
@@ -58,17 +101,26 @@ impl Readers {
     /// Keeps answers for `lifetime`.
     pub fn new(lifetime: Duration) -> Self {
         Self {
-            users: Answers::new(lifetime),
-            permissions: Answers::new(lifetime),
-            runs: Answers::new(RUN_LIFETIME),
+            reviews: Reviews::default(),
+            users: Findings::new(lifetime),
+            permissions: Findings::new(lifetime),
+            runs: Findings::new(RUN_LIFETIME),
         }
+    }
+
+    /// Whose token it is, for this server and at this moment: no answer is kept or used again.
+    ///
+    /// # Errors
+    /// When the API server does not answer, or has too much to answer already.
+    pub async fn now(&self, cluster: &dyn Cluster, token: &str) -> Result<Option<User>, ReviewError> {
+        self.reviews.of(cluster, token, Audience::Server).await
     }
 
     /// Whose token it is; either audience is fine for a reader.
     ///
     /// # Errors
-    /// When the API server does not answer.
-    pub async fn user(&self, cluster: &dyn Cluster, token: &str) -> Result<Option<User>, ClusterError> {
+    /// When the API server does not answer, or has too much to answer already.
+    pub async fn user(&self, cluster: &dyn Cluster, token: &str) -> Result<Option<User>, ReviewError> {
         for audience in [Audience::Server, Audience::ApiServer] {
             if let Some(user) = self.user_for(cluster, token, audience).await? {
                 return Ok(Some(user));
@@ -80,18 +132,20 @@ impl Readers {
     /// Whose token it is, for one audience.
     ///
     /// # Errors
-    /// When the API server does not answer.
+    /// When the API server does not answer, or has too much to answer already.
     pub async fn user_for(
         &self,
         cluster: &dyn Cluster,
         token: &str,
         audience: Audience,
-    ) -> Result<Option<User>, ClusterError> {
+    ) -> Result<Option<User>, ReviewError> {
         let key = (Digest::of(token.as_bytes()), audience);
-        if let Some(user) = self.users.get(&key) {
-            return Ok(user);
+        match self.users.get(&key) {
+            Kept::Found(user) => return Ok(Some(user)),
+            Kept::Nothing => return Ok(None),
+            Kept::Unknown => {}
         }
-        let user = cluster.review(token, audience).await?;
+        let user = self.reviews.of(cluster, token, audience).await?;
         self.users.keep(key, user.clone());
         Ok(user)
     }
@@ -108,11 +162,13 @@ impl Readers {
         namespace: &str,
     ) -> Result<bool, ClusterError> {
         let key = (user.clone(), kind, namespace.to_owned());
-        if let Some(allowed) = self.permissions.get(&key) {
-            return Ok(allowed);
+        match self.permissions.get(&key) {
+            Kept::Found(()) => return Ok(true),
+            Kept::Nothing => return Ok(false),
+            Kept::Unknown => {}
         }
         let allowed = cluster.may_read(user, kind, namespace).await?;
-        self.permissions.keep(key, allowed);
+        self.permissions.keep(key, allowed.then_some(()));
         Ok(allowed)
     }
 
@@ -128,11 +184,39 @@ impl Readers {
         uid: &str,
     ) -> Result<Option<Arc<RunFacts>>, ClusterError> {
         let key = (namespace.to_owned(), name.to_owned(), uid.to_owned());
-        if let Some(run) = self.runs.get(&key) {
-            return Ok(run);
+        match self.runs.get(&key) {
+            Kept::Found(run) => return Ok(Some(run)),
+            Kept::Nothing => return Ok(None),
+            Kept::Unknown => {}
         }
         let run = cluster.run(namespace, name, uid).await?.map(Arc::new);
         self.runs.keep(key, run.clone());
         Ok(run)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_that_find_nothing_take_no_place_of_those_that_find_somebody() {
+        let users: Findings<usize, User> = Findings::new(Duration::from_secs(3600));
+        for junk in 0..=MOST {
+            users.keep(junk, None);
+        }
+        let reader = MOST + 1;
+        users.keep(reader, Some(User::default()));
+        assert_eq!(users.get(&reader), Kept::Found(User::default()));
+        assert_eq!(users.get(&0), Kept::Nothing, "what found nothing is known too");
+        assert_eq!(users.get(&MOST), Kept::Unknown, "as far as there is room for it");
+    }
+
+    #[test]
+    fn no_answer_is_used_after_its_time() {
+        let users: Findings<usize, User> = Findings::new(Duration::ZERO);
+        users.keep(1, Some(User::default()));
+        users.keep(2, None);
+        assert_eq!((users.get(&1), users.get(&2)), (Kept::Unknown, Kept::Unknown));
     }
 }

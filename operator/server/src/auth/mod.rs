@@ -1,8 +1,10 @@
 //! Who is asking: Kubernetes decides, behind a small interface.
 
 pub mod cached;
+pub mod claims;
 pub mod kubernetes;
 pub mod relay;
+pub mod reviews;
 
 use std::collections::HashSet;
 

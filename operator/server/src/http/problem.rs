@@ -7,6 +7,7 @@ use dcanary_protocol::session::Problem;
 
 use crate::auth::ClusterError;
 use crate::auth::relay::RelayError;
+use crate::auth::reviews::ReviewError;
 use crate::evidence::EvidenceError;
 use crate::finish::FinalError;
 use crate::frames::FramesError;
@@ -139,6 +140,15 @@ impl From<EvidenceError> for Refusal {
 impl From<ClusterError> for Refusal {
     fn from(error: ClusterError) -> Self {
         Self::of((503, "api-server"), &error)
+    }
+}
+
+impl From<ReviewError> for Refusal {
+    fn from(error: ReviewError) -> Self {
+        match error {
+            ReviewError::Cluster(error) => error.into(),
+            ReviewError::Busy => Self::of((503, "busy"), &error),
+        }
     }
 }
 

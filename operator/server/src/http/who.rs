@@ -29,8 +29,8 @@ fn shown<'a>(headers: &'a HeaderMap, scheme: &str) -> Result<&'a str, Refusal> {
 pub async fn pod(core: &Core, headers: &HeaderMap) -> Result<PodIdentity, Refusal> {
     let token = shown(headers, "Bearer")?;
     let user = core
-        .cluster
-        .review(token, Audience::Server)
+        .readers
+        .now(core.cluster.as_ref(), token)
         .await?
         .ok_or_else(Refusal::unauthenticated)?;
     user.pod().ok_or_else(|| session::SessionError::NotAPod.into())

@@ -7,7 +7,7 @@ use dcanary_server::evidence::BYTES;
 use dcanary_server::sweep::{Ages, sweep};
 use reqwest::{Method, Response, StatusCode};
 
-use crate::support::{Options, TestServer, refused};
+use crate::support::{Options, TestServer, bearer, refused};
 
 const DOCUMENT: &[u8] = b"{\"verdict\":\"Passed\"}";
 
@@ -18,7 +18,7 @@ fn path(document: &[u8], namespace: &str) -> String {
 async fn put(server: &TestServer, path: &str, token: &str, document: &[u8]) -> Response {
     server
         .http()
-        .request(Method::PUT, path, &format!("Bearer {token}"))
+        .request(Method::PUT, path, &bearer(token))
         .body(document.to_vec())
         .send()
         .await

@@ -21,6 +21,7 @@ mod reading;
 mod registry;
 mod reports;
 mod retention;
+mod reviews;
 mod revoked;
 mod scripted_registry;
 mod sessions;

@@ -22,7 +22,7 @@ use dcanary_server::store::volume::Volume;
 use reqwest::StatusCode;
 use tokio::net::TcpListener;
 
-pub use client::{Http, Runner, completion, line, refused, report};
+pub use client::{Http, Runner, bearer, completion, jwt, line, refused, report};
 pub use cluster::{OPERATOR, TestCluster};
 
 /// What differs between tests.
