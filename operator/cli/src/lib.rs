@@ -17,6 +17,7 @@ pub mod output;
 pub mod render;
 pub mod server;
 pub mod trust_file;
+pub mod whole_file;
 
 use std::{
     ffi::{OsStr, OsString},

@@ -11,7 +11,6 @@ mod standing;
 mod status;
 
 use std::{
-    fs::File,
     io::{BufWriter, Write},
     path::PathBuf,
 };
@@ -29,6 +28,7 @@ use crate::{
     journal::{self, Access},
     output::{note, print},
     trust_file::{self, Folders},
+    whole_file::{Readers, WholeFile},
 };
 
 /// Blocks asked for at once; the ledger gives fewer where they are large.
@@ -98,16 +98,9 @@ async fn export(global: &Global, at: &LedgerAt) -> Result<Exit, Failure> {
             let cannot =
                 |source: std::io::Error| Failure::usage(format!("cannot write {}: {source}", path.display()));
             // A half-written export never stands under the name that was asked for.
-            let beside = path.with_extension("part");
-            let output = BufWriter::new(File::create(&beside).map_err(cannot)?);
-            let size = match write(&access, output).await {
-                Ok(size) => size,
-                Err(failure) => {
-                    let _ = std::fs::remove_file(&beside);
-                    return Err(failure);
-                }
-            };
-            std::fs::rename(&beside, &path).map_err(cannot)?;
+            let mut output = WholeFile::create(&path, Readers::All).map_err(cannot)?;
+            let size = write(&access, BufWriter::new(&mut output)).await?;
+            output.finish().map_err(cannot)?;
             note(&format!(
                 "{size} blocks in {}; check it with `dcanary verify export {}`",
                 path.display(),

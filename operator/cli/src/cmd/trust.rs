@@ -26,6 +26,7 @@ use crate::{
     output::{machine, note, print},
     render::pin::{fingerprint, pins},
     trust_file::{self, Folders},
+    whole_file::{Readers, WholeFile},
 };
 
 /// Runs the subcommand.
@@ -233,9 +234,7 @@ fn save(path: &Path, trust: &TrustFile) -> Result<(), Failure> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
-        let beside = path.with_extension("part");
-        fs::write(&beside, trust.to_json())?;
-        fs::rename(&beside, path)
+        WholeFile::keep(path, Readers::All, trust.to_json().as_bytes())
     };
     write().map_err(|source| Failure::usage(format!("cannot write {}: {source}", path.display())))
 }

@@ -9,6 +9,8 @@ use dcanary_ledger::{Checkpoint, ForkEvidence};
 use ic_agent::export::Principal;
 use serde_json::{Value, json};
 
+use crate::whole_file::{Readers, WholeFile};
+
 /// Keeps the evidence and says where; what cannot be written is told too.
 pub fn told(folder: Option<&Path>, ledger: Principal, fork: &ForkEvidence) -> String {
     match folder.map(|folder| keep(folder, ledger, fork)) {
@@ -38,9 +40,7 @@ fn keep(folder: &Path, ledger: Principal, fork: &ForkEvidence) -> std::io::Resul
     let path = folder.join(name(ledger, fork));
     let text = serde_json::to_string_pretty(&document(ledger, fork)).map_err(std::io::Error::other)?;
     fs::create_dir_all(folder)?;
-    let beside = path.with_extension("part");
-    fs::write(&beside, text + "\n")?;
-    fs::rename(&beside, &path)?;
+    WholeFile::keep(&path, Readers::All, (text + "\n").as_bytes())?;
     Ok(path)
 }
 

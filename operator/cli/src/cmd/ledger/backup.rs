@@ -1,9 +1,7 @@
 //! `ledger backup`: the data of the embedded node, copied while it works.
 
 use std::{
-    fs::{File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
     path::Path,
 };
 
@@ -20,6 +18,7 @@ use crate::{
     cluster::{Cluster, causes},
     exit::{Exit, Failure},
     output::note,
+    whole_file::{Readers, WholeFile},
 };
 
 /// Read at once.
@@ -40,13 +39,11 @@ pub async fn run(global: &Global) -> Result<Exit, Failure> {
         Some(path) => {
             let cannot =
                 |source: io::Error| Failure::usage(format!("cannot write {}: {source}", path.display()));
-            // A half-written backup never stands under the name that was asked for.
-            let beside = path.with_extension("part");
-            let output = private(&beside).map_err(cannot)?;
-            let copied = copy(&cluster, &pod, &output).await;
-            let synced = copied.and_then(|said| output.sync_all().map_err(cannot).map(|()| said));
-            let said = synced.inspect_err(|_| drop(std::fs::remove_file(&beside)))?;
-            std::fs::rename(&beside, path).map_err(cannot)?;
+            // A half-written backup never stands under the name that was asked for, and a whole one shows what only controllers may read on
+            // the network.
+            let mut output = WholeFile::create(path, Readers::Owner).map_err(cannot)?;
+            let said = copy(&cluster, &pod, &mut output).await?;
+            output.finish().map_err(cannot)?;
             note(&format!("{} in {}", said.trim(), path.display()));
         }
     }
@@ -55,16 +52,6 @@ pub async fn run(global: &Global) -> Result<Exit, Failure> {
         names.keys
     ));
     Ok(Exit::Succeeded)
-}
-
-/// A backup shows what only controllers may read on the network.
-fn private(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(path)
 }
 
 /// Writes what the node hands out; what it says about it.
