@@ -91,7 +91,7 @@ render &&
   has $server 'terminationGracePeriodSeconds: 30' &&
   has $ledger dcanary-ledger-keys && has Secret-dcanary-server-tls ca.crt
 verdict 'the defaults are an installation with the embedded ledger'
-env_is $server DCANARY_SERVER_MAX_ARTIFACT_BYTES 10737418240 &&
+env_is $server DCANARY_SERVER_MAX_ARTIFACT_BYTES 10737418240 && env_is $server DCANARY_SERVER_MAX_NAMESPACE_BYTES 0 &&
   env_is $server DCANARY_SERVER_MAX_RESULTS 256 && env_is $server DCANARY_SERVER_MAX_STEPS 50 &&
   env_is $server DCANARY_SERVER_REGISTRY_RULES '[]' &&
   env_is $operator DCANARY_ANALYSIS_ALLOW_LINK_LOCAL false && env_is $server DCANARY_SERVER_REGISTRY_ALLOW_LINK_LOCAL false &&
@@ -115,6 +115,14 @@ for missing in rootKey canister; do
   other=$([ $missing = rootKey ] && echo canister=aaaaa-aa || echo rootKey=00ff)
   refuses "an external ledger without its $missing is refused" "ledger.external.$missing" \
     --set ledger.embedded.enabled=false --set ledger.external.url=https://icp-api.io --set "ledger.external.$other"
+done
+
+external='--set ledger.external.url=https://icp-api.io --set ledger.external.rootKey=00ff --set ledger.external.canister=aaaaa-aa'
+# shellcheck disable=SC2086
+refuses 'an external ledger beside the embedded node is refused' 'set ledger.embedded.enabled to false' $external
+for given in url=https://icp-api.io rootKey=00ff canister=aaaaa-aa; do
+  refuses "ledger.external.${given%%=*} beside the embedded node is refused" \
+    "ledger.external.${given%%=*} is set beside ledger.embedded.enabled: true" --set "ledger.external.$given"
 done
 
 render --set ledger.embedded.enabled=false &&
@@ -187,6 +195,7 @@ runResultBytes 1 16777216 RUN_RESULT_BYTES
 results 1 256 RESULTS
 artifactBytes 1 10737418240 ARTIFACT_BYTES
 artifacts 1 256 ARTIFACTS
+namespaceBytes 0 1125899906842624 NAMESPACE_BYTES
 logBytes 65536 1073741824 LOG_BYTES
 framesBytes 65536 8388608 FRAMES_BYTES
 steps 1 50 STEPS
@@ -293,6 +302,30 @@ render && has ClusterRole-dcanary-operator 'verbs: [create, requestfor]' 'valida
 verdict 'the operator may ask for others, look after the policies and write as service accounts of Environments'
 ! grep -l requestfor "$work"/objects/*Role-* | grep -qv 'ClusterRole-dcanary-operator$'
 verdict 'nobody else may ask for others'
+# impersonating OBJECT…: these alone have the right
+impersonating() {
+  diff <(printf '%s\n' "$@") <(cd "$work/objects" && grep -l impersonate ./* | cut -c3-) > "$work/error"
+}
+impersonating ClusterRole-dcanary-operator && lacks dcanary-operator-environments
+verdict 'only the operator may impersonate, and it may everywhere unless something else is said'
+render --set 'operator.environments.namespaces={shop,docs,shop}' &&
+  impersonating Role-dcanary-operator-environments &&
+  has Role-dcanary-operator-environments 'namespace: shop' 'namespace: docs' 'resources: [serviceaccounts]' &&
+  has RoleBinding-dcanary-operator-environments 'namespace: shop' 'namespace: docs' 'name: dcanary-operator-environments}' \
+    '{kind: ServiceAccount, name: dcanary-operator, namespace: dcanary-system}' &&
+  [ "$(grep -c impersonate "$work/all")" = 2 ]
+verdict 'the operator impersonates in the namespaces of Environments alone when they are named'
+render --set-json 'operator.environments.namespaces=[]' && lacks impersonate dcanary-operator-environments &&
+  has ClusterRole-dcanary-operator 'resources: [environments, promotions,'
+verdict 'where there are no Environments the operator impersonates nobody'
+render --set-json 'operator.environments.namespaces=["*","shop"]' && impersonating ClusterRole-dcanary-operator
+verdict 'every namespace includes those that are named beside it'
+refuses 'a namespace of Environments that none can be called is refused' /operator/environments/namespaces/0 \
+  --set 'operator.environments.namespaces={Shop}'
+refuses 'a pattern of namespaces of Environments is refused' /operator/environments/namespaces/0 \
+  --set 'operator.environments.namespaces={team-*}'
+refuses 'namespaces of Environments that are taken away are refused' namespaces --set operator.environments.namespaces=null
+render
 has ClusterRole-dcanary-approver 'resources: [decisions]' 'verbs: [approve, reject, abort, pause, resume]' &&
   ! grep -qE 'aggregate|update|patch' "$work/objects/ClusterRole-dcanary-approver" &&
   ! grep -q 'name: dcanary-approver}' "$work/all"
