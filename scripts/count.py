@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Adds up the results of all suites: the last line is `N passed, N failed, N skipped`."""
+"""Adds up the results of all suites: the last line is `N passed, N failed, N skipped`. A suite that ran no test has failed."""
 import pathlib
 import re
 import sys
 
-passed = failed = skipped = 0
-for log in sorted(pathlib.Path(sys.argv[1]).glob("*.log")):
-    text = log.read_text(errors="replace")
+
+def count(text: str) -> list[int]:
+    """What passed, failed and was skipped by the output of one suite."""
     counts = [0, 0, 0]
     for match in re.finditer(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored", text, re.M):
         for index in range(3):
@@ -26,11 +26,33 @@ for log in sorted(pathlib.Path(sys.argv[1]).glob("*.log")):
         bad = sum(int(n) for n in re.findall(r"(?:failures|errors)=(\d+)", text))
         counts[0] += int(match[1]) - bad
         counts[1] += bad
-    alone = ""
-    if log.with_name(f"{log.stem}-alone.log").exists():
-        # they count as they ended alone
-        alone = f" ({counts[1]} told again alone)"
-        counts[1] = 0
-    print(f"{log.stem}: {counts[0]} passed, {counts[1]} failed, {counts[2]} skipped{alone}")
-    passed, failed, skipped = passed + counts[0], failed + counts[1], skipped + counts[2]
-print(f"{passed} passed, {failed} failed, {skipped} skipped")
+    return counts
+
+
+def report(folder: pathlib.Path) -> tuple[list[str], bool]:
+    """The lines, and whether every suite ran a test."""
+    lines, total, ran = [], [0, 0, 0], True
+    for log in sorted(folder.glob("*.log")):
+        counts = count(log.read_text(errors="replace"))
+        note = ""
+        # one program of a suite may have none: only all of them together have to
+        if counts[0] + counts[1] == 0:
+            note = " (it ran no test, so it FAILED)"
+            ran = False
+        elif log.with_name(f"{log.stem}-alone.log").exists():
+            # they count as they ended alone
+            note = f" ({counts[1]} told again alone)"
+            counts[1] = 0
+        lines.append(f"{log.stem}: {counts[0]} passed, {counts[1]} failed, {counts[2]} skipped{note}")
+        total = [sum(pair) for pair in zip(total, counts)]
+    if not lines:
+        lines.append(f"no suite left its output in {folder}")
+        ran = False
+    lines.append(f"{total[0]} passed, {total[1]} failed, {total[2]} skipped")
+    return lines, ran
+
+
+if __name__ == "__main__":
+    shown, all_ran = report(pathlib.Path(sys.argv[1]))
+    print("\n".join(shown))
+    sys.exit(0 if all_ran else 1)

@@ -22,12 +22,12 @@ soak() {
   "$@"
   printf '== %s: %ds\n' "$title" $((SECONDS - start))
 }
-run() { cargo test --release --locked --quiet --workspace "$@"; }
+run() { scripts/tests.py "$@"; }
 
 soak "two builds of the canisters in two folders" canisters/test-reproducible.sh
 soak "a journal of $DCANARY_SOAK_BLOCKS blocks is upgraded" run --test node -- --nocapture scale::
-soak "$DCANARY_NODE_CRASHES crashes of the node" run -p dcanary-node --lib -- crash
-soak "$DCANARY_NODE_KILLS kills of the node under load" run -p dcanary-node --test agent -- --nocapture kill_9
+soak "$DCANARY_NODE_CRASHES crashes of the node" run --lib -- log::crash:: tests::crashes:: at_a_crash
+soak "$DCANARY_NODE_KILLS kills of the node under load" run --test agent -- --nocapture kill_9
 soak "readers of foreign bytes" scripts/fuzz.sh
 soak "the local cluster, broken and recovered" e2e/cluster/selftest.sh
 # this variable goes before the number that a law says of itself, so each kind of history gets its own

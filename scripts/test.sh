@@ -24,11 +24,11 @@ suite() {
   printf '== %s (%ds)\n' "$name" $((SECONDS - start))
 }
 
-# tests NAME ARGUMENTS… [-- ARGUMENTS OF THE TEST PROGRAM…]
+# tests NAME ARGUMENTS… [-- ARGUMENTS OF THE TEST PROGRAM…], as scripts/tests.py takes them
 tests() {
   local name=$1
   shift
-  suite "$name" cargo test --release --locked --quiet --no-fail-fast --workspace "$@"
+  suite "$name" scripts/tests.py --no-fail-fast "$@"
 }
 
 # patient NAME ARGUMENTS…: tests beside which much else runs. A few that fail are told again by themselves; both outcomes are shown, and what
@@ -51,9 +51,10 @@ patient() {
 computing() {
   # the server's tests push to a real registry
   if command -v apt-get > /dev/null; then PATH=$PATH:$(e2e/cluster/build.sh --path debs)/bin; fi
-  # all but `laws`; of the programs only the bench has tests of its own, and others would be compiled once more for nothing. Many wait for
-  # something, so more of them than there are processors
-  patient unit --exclude dcanary-harness --lib --bin dcanary-bench --test '[!l]*' --test 'ly*' -- --test-threads 6
+  suite suites scripts/test-suites.py
+  # all but what needs a cluster, the laws, which are next, and the journal's program, whose tests are its library's: it would be compiled once
+  # more for nothing. Many wait for something, so more of them than there are processors
+  patient unit --without dcanary-harness --without laws --without orchestrator -- --test-threads 6
   tests laws --test laws
   # the laws of the interface specification, as any network has to keep them, and nodes that break one, which the laws must notice
   suite conformance scripts/conformance.sh
@@ -142,5 +143,5 @@ if [ "$what" = all ] || [ "$what" = e2e ]; then
   fi
 fi
 
-scripts/count.py "$results"
+scripts/count.py "$results" || status=1
 exit "$status"
