@@ -182,7 +182,7 @@ async fn values_with_quotes_semicolons_and_newlines_execute_nothing() -> Result<
                         {"run": "test \"$COPY\" = \"$PARAM_title\"; test \"$DCANARY_REF\" = \"$PARAM_title\"; test ! -e /workspace/pwned"},
                     ]},
                     {"name": "b", "dependsOn": ["a"], "image": BUSYBOX, "steps": [
-                        {"run": "printf '%s' \"$RESULT_a_out\" > got; test -s got; test ! -e /workspace/pwned"},
+                        {"run": "test \"$RESULT_a_out\" = \"$PARAM_title\"; test ! -e /workspace/pwned"},
                     ]},
                 ]},
             },
