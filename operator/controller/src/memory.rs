@@ -84,7 +84,7 @@ impl RunMemory {
             {
                 *times = before.saturating_add(1);
             }
-            *retry_at = *retry_at + pause(times.saturating_add(SLOW_START));
+            *retry_at += pause(times.saturating_add(SLOW_START));
         }
         self.creations.retain(|(old, _)| old.pod != creation.pod);
         self.creations.push((creation, now));

@@ -5,6 +5,7 @@ use std::time::Duration;
 use dcanary_protocol::report::{STEP_TIMED_OUT, StepOutcome};
 
 use super::{Done, within};
+use crate::interrupt::Interrupt;
 use crate::stop::{Stop, StopReason};
 
 /// Blocking work that takes a while until it notices that it was given up, and says when it has ended.
@@ -71,7 +72,7 @@ async fn a_stop_gives_the_work_up_and_does_not_wait_for_its_end() {
 #[tokio::test]
 async fn work_that_is_done_in_time_counts() {
     let done = within(60, &Stop::new(), |work| async move {
-        match work.blocking(|interrupt| interrupt.is_set()).await {
+        match work.blocking(Interrupt::is_set).await {
             Ok(false) => Done::succeeded(),
             _ => Done::failed("Test", "it was given up"),
         }

@@ -261,7 +261,7 @@ async fn from_a_silent_server(scheme: &str) -> Vec<StepOutcome> {
         .with(|step| step.condition = Some("always()".into()));
     let end = pod.run().await;
     assert_eq!(end.report().reason, "StepTimedOut");
-    end.outcomes().to_vec()
+    end.outcomes()
 }
 
 #[tokio::test]
