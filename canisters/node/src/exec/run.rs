@@ -9,6 +9,7 @@ use crate::state::logs::Logs;
 use crate::state::request::Reject;
 use crate::sysapi::context::{Contexts, REPLICATED};
 use crate::sysapi::{Answer, Budget, Execution, Outgoing, SysTrap, View};
+use crate::wasm::depth::LEFT;
 use crate::wasm::engine::{Compiled, Engine};
 use crate::wasm::rewrite::{MEMORY, START, TABLE, global_export};
 use ic_error_types::ErrorCode;
@@ -245,10 +246,22 @@ fn attempt(
         store.data_mut().attach(Some(memory));
     }
     write_globals(store, instance, code, &heap.globals)?;
+    match enter(store, instance, code, kind, entry) {
+        Ok(()) => Ok(instance),
+        Err(error) => Err(too_deep(store, instance, error)),
+    }
+}
+
+fn enter(
+    store: &mut Store<Execution>,
+    instance: Instance,
+    code: &Compiled,
+    kind: Contexts,
+    entry: Entry<'_>,
+) -> wasmtime::Result<()> {
     let (start, export) = match entry {
         Entry::Callback(function) => {
-            call_back(store, instance, function, code.info.memory64)?;
-            return Ok(instance);
+            return call_back(store, instance, function, code.info.memory64);
         }
         Entry::Export(export) => (false, export),
         Entry::StartThen(export) => (true, export),
@@ -258,8 +271,18 @@ fn attempt(
         call(store, instance, START)?;
         store.data_mut().set_kind(kind);
     }
-    call(store, instance, export)?;
-    Ok(instance)
+    call(store, instance, export)
+}
+
+/// What stopped an execution; a call for which nothing was left is named as the engine names one that finds no room.
+fn too_deep(store: &mut Store<Execution>, instance: Instance, error: Error) -> Error {
+    let left = instance
+        .get_global(&mut *store, LEFT)
+        .and_then(|left| left.get(&mut *store).i32());
+    if left.is_some_and(|left| left < 0) {
+        return Trap::StackOverflow.into();
+    }
+    error
 }
 
 fn call(store: &mut Store<Execution>, instance: Instance, export: &str) -> wasmtime::Result<()> {

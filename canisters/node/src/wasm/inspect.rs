@@ -3,6 +3,7 @@
 //! The engine would run more than the IC allows, and a canister that installs here must also install there. Sources: IC
 //! interface specification, "Canister module format" and "Entry points"; limits from the IC's resource limits page.
 
+use super::frames::{Frame, validate};
 use crate::faults::{Fault, broken};
 use crate::heap::pages::{PAGE, PageMap, ZEROS};
 use crate::heap::wasm_memory::{WASM_PAGE, most_pages};
@@ -11,8 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use thiserror::Error;
 use wasmparser::{
-    BinaryReaderError, DataKind, ExternalKind, FunctionBody, Operator, Parser, Payload, TypeRef, ValType,
-    Validator, WasmFeatures,
+    BinaryReaderError, DataKind, ExternalKind, Operator, Parser, Payload, TypeRef, ValType, WasmFeatures,
 };
 
 #[cfg(test)]
@@ -28,8 +28,6 @@ const MAX_CODE_BYTES: usize = 10 << 20;
 /// Most pages that hold initial data, besides those that the data would fill without gaps. A module is small, and what its data takes when
 /// it is far apart is not.
 const MAX_SCATTERED: usize = 1_024;
-/// Most instructions of one function: what compiling it may cost.
-const MAX_INSTRUCTIONS: usize = 1_000_000;
 /// Names that the rewriting adds; no canister may use them.
 pub const RESERVED: &str = "dcanary:";
 
@@ -150,6 +148,8 @@ pub struct ModuleInfo {
     pub start: Option<u32>,
     /// Whether there is a table.
     pub has_table: bool,
+    /// What each function takes of the call stack, without those that are imported.
+    pub frames: Vec<Frame>,
     /// Whether it can ask for the certificate of its certified data.
     pub uses_certificate: bool,
 }
@@ -162,31 +162,14 @@ fn features() -> WasmFeatures {
         .difference(WasmFeatures::RELAXED_SIMD)
 }
 
-fn check_length(function: u32, body: &FunctionBody<'_>) -> Result<(), ModuleError> {
-    // Every instruction takes a byte at least, so most functions need no counting.
-    if body.range().len() <= MAX_INSTRUCTIONS {
-        return Ok(());
-    }
-    let mut instructions = 0;
-    for operator in body.get_operators_reader()? {
-        operator?;
-        instructions += 1;
-        if instructions > MAX_INSTRUCTIONS {
-            return Err(ModuleError::LongFunction {
-                function,
-                limit: MAX_INSTRUCTIONS,
-            });
-        }
-    }
-    Ok(())
-}
-
 /// Validates a module and collects what the node needs.
 pub fn inspect(wasm: &[u8]) -> Result<ModuleInfo, ModuleError> {
-    let types = Validator::new_with_features(features()).validate_all(wasm)?;
-    let mut info = ModuleInfo::default();
+    let (types, frames) = validate(wasm, features())?;
+    let mut info = ModuleInfo {
+        frames,
+        ..ModuleInfo::default()
+    };
     let mut custom_bytes = 0;
-    let (mut imports, mut functions) = (0, 0);
     let mut data = Vec::new();
     for payload in Parser::new(0).parse_all(wasm) {
         match payload? {
@@ -196,7 +179,6 @@ pub fn inspect(wasm: &[u8]) -> Result<ModuleInfo, ModuleError> {
                     let name = format!("{}.{}", import.module, import.name);
                     match import.ty {
                         TypeRef::Func(_) if import.module == "ic0" && is_known_import(import.name) => {
-                            imports += 1;
                             info.uses_certificate |= import.name.starts_with("data_certificate_");
                         }
                         TypeRef::Func(_) => return Err(ModuleError::UnknownImport(name)),
@@ -252,10 +234,6 @@ pub fn inspect(wasm: &[u8]) -> Result<ModuleInfo, ModuleError> {
             Payload::StartSection { func, .. } => info.start = Some(func),
             Payload::CodeSectionStart { range, .. } if range.len() > MAX_CODE_BYTES => {
                 return Err(ModuleError::TooMany("bytes of code", MAX_CODE_BYTES));
-            }
-            Payload::CodeSectionEntry(body) => {
-                check_length(imports + functions, &body)?;
-                functions += 1;
             }
             Payload::DataSection(section) => {
                 for segment in section {
