@@ -1,12 +1,14 @@
 //! Copies of a data folder: taken while a node works on it, put into an empty folder later.
 //!
-//! A backup is a tar file. Its first entry describes it; the others are checkpoints and log segments as they are, which
-//! carry their own check sums. It holds what everybody may know who may read the folder, and no keys unless they are asked for.
+//! A backup is a tar file. Its first entry describes it, the last one has the SHA-256 of all others as `sha256sum` writes it, and between
+//! them are checkpoints and log segments as they are. It holds what everybody may know who may read the folder, and no keys unless they
+//! are asked for.
 //!
 //! A node that goes on from a backup has forgotten what came after it, and its clients have not. So it says so: restoring
 //! counts up the folder's *incarnation*, which `/api/v2/status` shows and the ledger's owner writes into the journal.
 
 mod restore;
+mod sums;
 mod take;
 #[cfg(test)]
 mod tests;
@@ -23,7 +25,9 @@ pub const INCARNATION: &str = "incarnation";
 /// The entry that describes a backup.
 const DESCRIPTION: &str = "backup.json";
 /// Version of the format of backups.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+/// The format before, which had no sums. It is still restored.
+const WITHOUT_SUMS: u32 = 1;
 
 /// The first entry of a backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,6 +1,7 @@
 //! Putting a backup into an empty data folder.
 
-use super::{DESCRIPTION, Description, FORMAT, INCARNATION};
+use super::sums::{SUMS, Sums};
+use super::{DESCRIPTION, Description, FORMAT, INCARNATION, WITHOUT_SUMS};
 use crate::log::checkpoint::checkpoint_round;
 use crate::log::disk::{Disk, Folder, WholeError, read_all, write_atomically, write_whole};
 use crate::log::journal::segment_round;
@@ -43,9 +44,21 @@ pub enum RestoreError {
     /// The backup cannot be read.
     #[error("the backup cannot be read")]
     Read(#[source] io::Error),
+    /// The backup ends in the middle of something.
+    #[error(
+        "the backup is not whole: it ends early. Copy it again from where it is kept, or use another one"
+    )]
+    EndsEarly,
     /// The backup is none.
-    #[error("this is no backup of a node: {0}")]
+    #[error(
+        "this is no backup of a node: {0}. Backups are made by `dcanary ledger backup` and `dcanary-node backup`"
+    )]
     Malformed(String),
+    /// Something in the backup is not what was put into it.
+    #[error(
+        "the backup is damaged: `{0}` is not what was put into it (another SHA-256). Copy it again from where it is kept, or use another one"
+    )]
+    Damaged(String),
     /// The backup is of another network than the data in whose place it would come.
     #[error(
         "the backup is of another network than the data in {}: its root key is {backup}, and theirs is {here}. Nothing was \
@@ -114,8 +127,10 @@ fn restore_beside(
         });
     }
     let mut unpacked = Vec::new();
-    let result = unpack(&disk, &mut unpacked, incarnation, data, input).map_err(|error| match error {
+    let mut input = Ending { input, ended: false };
+    let result = unpack(&disk, &mut unpacked, incarnation, data, &mut input).map_err(|error| match error {
         Unpack::Disk(source) => failed(source),
+        Unpack::Backup(RestoreError::Read(_)) if input.ended => RestoreError::EndsEarly,
         Unpack::Backup(error) => error,
     });
     if result.is_err() {
@@ -203,6 +218,20 @@ fn beside(folder: &Path, what: &str) -> io::Result<PathBuf> {
     }
 }
 
+/// A backup that is read, which knows whether it was read to its end. The library for tar files has no error of its own for one that ends early.
+struct Ending<R> {
+    input: R,
+    ended: bool,
+}
+
+impl<R: Read> Read for Ending<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.input.read(buffer)?;
+        self.ended |= read == 0 && !buffer.is_empty();
+        Ok(read)
+    }
+}
+
 enum Unpack {
     Disk(io::Error),
     Backup(RestoreError),
@@ -230,8 +259,9 @@ fn unpack(
     let first = entries
         .next()
         .ok_or_else(|| malformed("it is empty"))?
-        .map_err(RestoreError::Read)?;
-    let description = describe(first)?;
+        .map_err(|error| malformed(format!("it is no tar file ({error})")))?;
+    let mut found = Sums::default();
+    let description = describe(first, &mut found)?;
     let root_key =
         hex::decode(&description.root_key).map_err(|_| malformed("its root key is not hexadecimal"))?;
     // before anything is unpacked, which may be more than there is room for
@@ -246,16 +276,29 @@ fn unpack(
     if let Some(name) = due.iter().find(|name| !is_of_a_node(name)) {
         return Err(malformed(format!("it names `{name}`")));
     }
+    let mut noted = None;
     for entry in entries {
         let entry = entry.map_err(RestoreError::Read)?;
-        let name = name_of(&entry)?;
+        let name = name_of(&entry);
+        if name == SUMS && noted.is_none() {
+            noted = Some(sums(entry)?);
+            continue;
+        }
         if !due.remove(name.as_str()) || !entry.header().entry_type().is_file() {
             return Err(malformed(format!("`{name}` does not belong into it")));
         }
-        write(disk, unpacked, &name, entry)?;
+        let mut entry = Sums::of(entry);
+        write(disk, unpacked, &name, &mut entry)?;
+        found.note(&name, entry.sum());
     }
     if let Some(name) = due.first() {
         return Err(RestoreError::Missing((*name).to_owned()).into());
+    }
+    if description.format != WITHOUT_SUMS {
+        let noted = noted.ok_or_else(|| RestoreError::Missing(SUMS.to_owned()))?;
+        if let Some(name) = found.differs(&noted) {
+            return Err(RestoreError::Damaged(name.to_owned()).into());
+        }
     }
     let incarnation = description.incarnation.saturating_add(1).max(incarnation);
     let written_by = description.written_by.map(String::into_bytes);
@@ -277,28 +320,42 @@ fn unpack(
     })
 }
 
-fn describe(entry: tar::Entry<'_, impl Read>) -> Result<Description, Unpack> {
-    if name_of(&entry)? != DESCRIPTION {
+fn describe(entry: tar::Entry<'_, impl Read>, found: &mut Sums) -> Result<Description, Unpack> {
+    if name_of(&entry) != DESCRIPTION {
         return Err(malformed(format!("it does not begin with `{DESCRIPTION}`")));
     }
-    let mut bytes = Vec::new();
-    entry
-        .take(MAX_DESCRIPTION)
-        .read_to_end(&mut bytes)
-        .map_err(RestoreError::Read)?;
+    let mut entry = Sums::of(entry);
+    let bytes = small(&mut entry)?;
+    found.note(DESCRIPTION, entry.sum());
     let description: Description =
         serde_json::from_slice(&bytes).map_err(|error| malformed(format!("`{DESCRIPTION}`: {error}")))?;
-    if description.format != FORMAT {
+    if ![WITHOUT_SUMS, FORMAT].contains(&description.format) {
         return Err(malformed(format!(
-            "it has format {}, and this version of dcanary-node reads {FORMAT}",
+            "it has format {}, and this version of dcanary-node reads {WITHOUT_SUMS} and {FORMAT}",
             description.format
         )));
     }
     Ok(description)
 }
 
-fn name_of(entry: &tar::Entry<'_, impl Read>) -> Result<String, Unpack> {
-    Ok(String::from_utf8_lossy(&entry.path_bytes()).into_owned())
+fn sums(entry: impl Read) -> Result<Sums, Unpack> {
+    let text = String::from_utf8(small(entry)?).ok();
+    text.and_then(|text| Sums::read(&text))
+        .ok_or_else(|| Unpack::Backup(RestoreError::Damaged(SUMS.to_owned())))
+}
+
+/// An entry that is read as a whole.
+fn small(entry: impl Read) -> Result<Vec<u8>, Unpack> {
+    let mut bytes = Vec::new();
+    entry
+        .take(MAX_DESCRIPTION)
+        .read_to_end(&mut bytes)
+        .map_err(RestoreError::Read)?;
+    Ok(bytes)
+}
+
+fn name_of(entry: &tar::Entry<'_, impl Read>) -> String {
+    String::from_utf8_lossy(&entry.path_bytes()).into_owned()
 }
 
 /// Whether a file of this name can be in a data folder. Nothing else is ever written: a name may come from a stranger.

@@ -1,5 +1,6 @@
 //! Taking a backup.
 
+use super::sums::{SUMS, Sums};
 use super::{DESCRIPTION, Description, FORMAT, INCARNATION};
 use crate::cert::keys::{Keys, Secrets};
 use crate::log::checkpoint::checkpoint_round;
@@ -100,25 +101,23 @@ pub fn take(folder: &Path, keys: bool, output: impl Write) -> Result<Taken, Back
         files,
     };
     let described = serde_json::to_vec(&description).map_err(|error| BackupError::Write(error.into()))?;
-    let mut tar = tar::Builder::new(output);
+    let mut tar = Tar {
+        tar: tar::Builder::new(output),
+        sums: Sums::default(),
+    };
     let mut taken = Taken { files: 0, bytes: 0 };
-    add(
-        &mut tar,
-        DESCRIPTION,
-        described.len() as u64,
-        described.as_slice(),
-    )?;
+    tar.add(DESCRIPTION, described.len() as u64, described.as_slice())?;
     for Part { name, file, len } in parts {
         // what is appended from now on is left for the next one
-        add(&mut tar, &name, len, file.take(len))?;
+        tar.add(&name, len, file.take(len))?;
         taken.files += 1;
         taken.bytes += len;
     }
     if let Some(secret) = secret {
-        add(&mut tar, KEYS, secret.len() as u64, secret.as_slice())?;
+        tar.add(KEYS, secret.len() as u64, secret.as_slice())?;
         taken.files += 1;
     }
-    let mut output = tar.into_inner().map_err(BackupError::Write)?;
+    let mut output = tar.finish()?;
     output.flush().map_err(BackupError::Write)?;
     Ok(taken)
 }
@@ -184,16 +183,29 @@ fn read(folder: &Path, name: &str) -> Result<Option<Vec<u8>>, BackupError> {
     }
 }
 
-fn add<W: Write>(
-    tar: &mut tar::Builder<W>,
-    name: &str,
-    len: u64,
-    bytes: impl Read,
-) -> Result<(), BackupError> {
-    let mut header = tar::Header::new_gnu();
-    header.set_size(len);
-    header.set_mode(0o600);
-    header.set_cksum();
-    tar.append_data(&mut header, name, bytes)
-        .map_err(BackupError::Write)
+/// A tar file that is being written.
+struct Tar<W: Write> {
+    tar: tar::Builder<W>,
+    sums: Sums,
+}
+
+impl<W: Write> Tar<W> {
+    fn add(&mut self, name: &str, len: u64, bytes: impl Read) -> Result<(), BackupError> {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(len);
+        header.set_mode(0o600);
+        header.set_cksum();
+        let mut bytes = Sums::of(bytes);
+        self.tar
+            .append_data(&mut header, name, &mut bytes)
+            .map_err(BackupError::Write)?;
+        self.sums.note(name, bytes.sum());
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<W, BackupError> {
+        let sums = self.sums.text();
+        self.add(SUMS, sums.len() as u64, sums.as_bytes())?;
+        self.tar.into_inner().map_err(BackupError::Write)
+    }
 }

@@ -1,4 +1,5 @@
 #![allow(clippy::unwrap_used)]
+use super::sums::SUMS;
 use super::*;
 use crate::log::disk::{Folder, write_atomically};
 use crate::log::frame::{SEGMENT_HEADER, SegmentHeader};
@@ -137,7 +138,7 @@ async fn without_being_asked_a_backup_holds_no_key_and_its_data_starts_under_its
     restore(there.path(), 0, bytes.as_slice()).unwrap();
     // new keys would be some under which nobody believes the data
     let refused = Node::start(Config::durable(there.path())).await.unwrap_err();
-    assert!(matches!(refused, crate::StartError::OtherKeys(_)), "{refused}");
+    assert!(matches!(refused, crate::StartError::NoKeys(_)), "{refused}");
     assert!(!there.path().join("keys.json").exists());
     let config = Config::durable(there.path()).keys(original.path().join("keys.json"));
     Node::start(config).await.unwrap().shutdown().await.unwrap();
@@ -210,11 +211,37 @@ async fn a_folder_that_is_replaced_is_kept_beside_and_its_incarnation_counts_too
     let there = names(outside.path());
     let refused = replace(&data, 0, &bytes[..bytes.len() / 2]).unwrap_err();
     assert!(
-        matches!(refused, RestoreError::Missing(_) | RestoreError::Read(_)),
+        matches!(refused, RestoreError::Missing(_) | RestoreError::EndsEarly),
         "{refused}"
     );
     assert_eq!(names(outside.path()), there, "as it was");
     start(&data).await.shutdown().await.unwrap();
+}
+
+/// Whoever starts a node while a backup takes the place of the data finds one or the other: in an empty place it would begin a new network.
+#[tokio::test]
+async fn while_a_backup_takes_the_place_of_data_the_place_is_never_empty() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let (bytes, _original) = backup(true).await;
+    let outside = tempfile::tempdir().unwrap();
+    let data = outside.path().join("node");
+    replace(&data, 0, bytes.as_slice()).unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let looks = scope.spawn(|| {
+            let mut looks = 0_u64;
+            while !done.load(Ordering::Relaxed) {
+                assert!(data.join("root_key.der").exists(), "after {looks} looks");
+                looks += 1;
+            }
+            looks
+        });
+        for _ in 0..40 {
+            replace(&data, 0, bytes.as_slice()).unwrap();
+        }
+        done.store(true, Ordering::Relaxed);
+        assert!(looks.join().unwrap() > 1_000);
+    });
 }
 
 #[tokio::test]
@@ -299,6 +326,50 @@ async fn a_backup_that_ends_early_is_refused_and_leaves_nothing() {
     }
 }
 
+/// What a folder holds, without its lock.
+fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let named = |name: String| (name.clone(), std::fs::read(folder.join(name)).unwrap());
+    names(folder).into_iter().map(named).collect()
+}
+
+/// The last record of a log above all: cut off, it would look like the trace of a crash.
+#[tokio::test]
+async fn a_backup_with_a_byte_that_is_not_its_own_is_refused_and_leaves_nothing() {
+    let (bytes, _original) = backup(true).await;
+    let there = tempfile::tempdir().unwrap();
+    restore(there.path(), 0, bytes.as_slice()).unwrap();
+    let whole = contents(there.path());
+    let mut damaged = 0;
+    for place in (0..bytes.len()).step_by(101) {
+        let mut bytes = bytes.clone();
+        bytes[place] ^= 1;
+        let there = tempfile::tempdir().unwrap();
+        match restore(there.path(), 0, bytes.as_slice()) {
+            // what fills the blocks of the tar file belongs to nothing
+            Ok(_) => assert_eq!(contents(there.path()), whole, "{place}"),
+            Err(error) => {
+                damaged += usize::from(matches!(error, RestoreError::Damaged(_)));
+                assert!(names(there.path()).is_empty(), "{place}");
+            }
+        }
+    }
+    assert!(damaged > 10, "{damaged}");
+}
+
+#[test]
+fn what_is_no_backup_is_named_so() {
+    let there = tempfile::tempdir().unwrap();
+    for nonsense in [&b""[..], b"hello", &[7; 4_096]] {
+        let refused = restore(there.path(), 0, nonsense).unwrap_err();
+        assert!(
+            refused
+                .to_string()
+                .starts_with("this is no backup of a node: it "),
+            "{refused}"
+        );
+    }
+}
+
 /// A tar file with a description and one further entry.
 fn tar_with(description: &Description, name: &str) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
@@ -317,7 +388,7 @@ fn tar_with(description: &Description, name: &str) -> Vec<u8> {
 #[test]
 fn nothing_is_written_but_files_of_a_node_that_the_description_names() {
     let description = |files: &[&str]| Description {
-        format: FORMAT,
+        format: WITHOUT_SUMS,
         node: String::new(),
         root_key: String::new(),
         written_by: None,
@@ -343,6 +414,13 @@ fn nothing_is_written_but_files_of_a_node_that_the_description_names() {
         ..description(&[segment])
     };
     let refused = restore(&there, 0, tar_with(&other, segment).as_slice()).unwrap_err();
-    assert!(refused.to_string().contains("format 2"), "{refused}");
+    assert!(refused.to_string().contains("format 3"), "{refused}");
+    let without_sums = Description {
+        format: FORMAT,
+        ..description(&[segment])
+    };
+    let refused = restore(&there, 0, tar_with(&without_sums, segment).as_slice()).unwrap_err();
+    assert!(matches!(refused, RestoreError::Missing(name) if name == SUMS));
+    // as it was before there were sums
     restore(&there, 0, tar_with(&description(&[segment]), segment).as_slice()).unwrap();
 }
