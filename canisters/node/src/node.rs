@@ -216,18 +216,8 @@ fn restore(config: &Config) -> Result<Api, StartError> {
 
 /// Restores what is on a disk; `folder` is its name in errors.
 fn open(disk: &Arc<dyn Disk>, folder: &Path, config: &Config) -> Result<Api, StartError> {
-    let keys = Arc::new(
-        keys::load(disk.as_ref(), config.keys.as_deref()).map_err(|error| match error {
-            LoadError::Io(source) => StartError::Folder {
-                folder: folder.to_owned(),
-                source,
-            },
-            LoadError::Keys(error) => error.into(),
-            LoadError::File { path, source } => StartError::KeyFile { path, source },
-            LoadError::Other => StartError::OtherKeys(folder.to_owned()),
-            LoadError::Missing => StartError::MissingKeys(folder.to_owned()),
-        })?,
-    );
+    let loaded = keys::load(disk.as_ref(), config.keys.as_deref());
+    let keys = Arc::new(loaded.map_err(|error| no_keys(error, folder, config.keys.as_deref()))?);
     let cache = Cache::new(disk.clone(), keys.secret_for("compiled modules"));
     let engine = engine(config, Some(cache))?;
     let Recovered {
@@ -253,6 +243,25 @@ fn open(disk: &Arc<dyn Disk>, folder: &Path, config: &Config) -> Result<Api, Sta
         config,
         incarnation,
     )
+}
+
+/// Why a node does not start without keys: those of the file, or of the folder.
+fn no_keys(error: LoadError, folder: &Path, file: Option<&Path>) -> StartError {
+    let folder = folder.to_owned();
+    let keys = file.map_or_else(|| folder.join(KEYS), Path::to_owned);
+    match error {
+        LoadError::Io(source) => StartError::Folder { folder, source },
+        LoadError::Make(error) => error.into(),
+        LoadError::Bad(error) => StartError::BadKeys {
+            path: keys,
+            source: error.into(),
+        },
+        LoadError::File { path, source } => StartError::KeyFile { path, source },
+        LoadError::Other => StartError::OtherKeys { folder, keys },
+        LoadError::None => StartError::NoKeys(folder),
+        LoadError::Missing => StartError::MissingKeys(folder),
+        LoadError::Alien(name) => StartError::Alien { folder, name },
+    }
 }
 
 /// The engine that the node shares, or one of its own, which keeps what it compiles where there is a place for it.

@@ -14,7 +14,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum KeysError {
     /// Not the expected JSON.
-    #[error("the key file is not readable: {0}")]
+    #[error("they are not in the form in which a node writes them")]
     Format(#[from] serde_json::Error),
     /// Not hexadecimal, or of the wrong length.
     #[error("the key `{0}` is not 32 bytes in hexadecimal")]

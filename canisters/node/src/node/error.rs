@@ -26,8 +26,8 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
-    /// The keys cannot be read or made.
-    #[error("the node's keys cannot be used")]
+    /// The keys cannot be made.
+    #[error("the node's keys cannot be made")]
     Keys(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The key file cannot be read.
     #[error("cannot read the keys in {}", path.display())]
@@ -38,21 +38,57 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// The key file holds no keys.
+    #[error("the keys in {} cannot be used", path.display())]
+    BadKeys {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The data belongs to another network.
-    #[error("the data folder {} holds the state of another root key: give the keys that it was made with", .0.display())]
-    OtherKeys(PathBuf),
+    #[error(
+        "the keys in {} are not those of the data folder {}: its state was made under another root key. Name the file with its keys with \
+         `--keys FILE`",
+        keys.display(), folder.display()
+    )]
+    OtherKeys {
+        /// The folder.
+        folder: PathBuf,
+        /// The file with the keys.
+        keys: PathBuf,
+    },
+    /// The data is there without its keys, which are made only once.
+    #[error(
+        "the data folder {} has no keys, and its state is of no use without those that it was made with: name their file with `--keys FILE`. \
+         A restored folder that took the place of another one finds them in {}.before-1/{KEYS}, or where the last number is",
+        .0.display(), .0.display()
+    )]
+    NoKeys(PathBuf),
     /// The data is there, and neither keys nor what tells whose it is: a part of a folder, or of a backup.
     #[error(
-        "the data folder {} holds a state, but neither `{KEYS}` nor `{ROOT_KEY}`: it is not whole. Copy or restore all of it, or give \
-         the keys that it was made with (--keys)",
+        "the data folder {} holds a state, but neither `{KEYS}` nor `{ROOT_KEY}`: it is not whole. Copy or restore all of it, or name the \
+         file with its keys with `--keys FILE`",
         .0.display()
     )]
     MissingKeys(PathBuf),
+    /// The folder is somebody else's.
+    #[error(
+        "{} is no data folder of a node: it has `{name}`, and neither `{KEYS}` nor `{ROOT_KEY}`. Name an empty folder, or one that a node has made",
+        folder.display()
+    )]
+    Alien {
+        /// The folder.
+        folder: PathBuf,
+        /// What is in it.
+        name: String,
+    },
     /// The data cannot be restored.
-    #[error("the state cannot be restored: {0}")]
+    #[error("the state cannot be restored")]
     Restore(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The engine cannot be set up.
-    #[error("the engine cannot be set up: {0}")]
+    #[error("the engine cannot be set up")]
     Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The address cannot be bound.
     #[error("cannot listen at {address}")]

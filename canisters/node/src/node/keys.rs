@@ -2,7 +2,7 @@
 
 use crate::cert::keys::{Keys, KeysError, Secrets};
 use crate::log::checkpoint::checkpoint_round;
-use crate::log::disk::{Disk, read_all, write_atomically};
+use crate::log::disk::{Disk, TEMPORARY, read_all, write_atomically};
 use crate::log::journal::segment_round;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,8 +16,10 @@ pub const ROOT_KEY: &str = "root_key.der";
 pub enum LoadError {
     /// The data folder cannot be used.
     Io(io::Error),
-    /// They are none.
-    Keys(KeysError),
+    /// They cannot be made.
+    Make(KeysError),
+    /// What should be keys is none.
+    Bad(KeysError),
     /// The file beside the folder cannot be read.
     File {
         /// The file.
@@ -27,8 +29,12 @@ pub enum LoadError {
     },
     /// The folder holds the state of another root key.
     Other,
+    /// The folder holds a state and no keys.
+    None,
     /// The folder holds a state, and neither keys nor a note of whose it is.
     Missing,
+    /// The folder has something else in it, and nothing of a node.
+    Alien(String),
 }
 
 /// The keys of the folder, made when it is new, or those of a file beside it. They are durable before anybody sees a signature.
@@ -46,10 +52,12 @@ pub fn load(disk: &dyn Disk, file: Option<&Path>) -> Result<Keys, LoadError> {
         None => read_all(disk, KEYS).map_err(LoadError::Io)?,
     };
     let keys = match given {
-        Some(json) => Keys::from(Secrets::from_json(&json).map_err(LoadError::Keys)?),
-        None if noted.is_some() => return Err(LoadError::Other),
-        None if has_state(disk).map_err(LoadError::Io)? => return Err(LoadError::Missing),
-        None => make(disk)?,
+        Some(json) => Keys::from(Secrets::from_json(&json).map_err(LoadError::Bad)?),
+        None if noted.is_some() => return Err(LoadError::None),
+        None => {
+            begins(disk)?;
+            make(disk)?
+        }
     };
     match noted {
         Some(noted) if noted != keys.root.der() => Err(LoadError::Other),
@@ -63,16 +71,27 @@ pub fn load(disk: &dyn Disk, file: Option<&Path>) -> Result<Keys, LoadError> {
 
 /// Makes keys and keeps them in the folder.
 fn make(disk: &dyn Disk) -> Result<Keys, LoadError> {
-    let secrets = Secrets::generate().map_err(LoadError::Keys)?;
-    let json = secrets.to_json().map_err(LoadError::Keys)?;
+    let secrets = Secrets::generate().map_err(LoadError::Make)?;
+    let json = secrets.to_json().map_err(LoadError::Make)?;
     write_atomically(disk, KEYS, &json).map_err(LoadError::Io)?;
     Ok(Keys::from(secrets))
 }
 
-/// Whether a node has worked on the folder.
-fn has_state(disk: &dyn Disk) -> io::Result<bool> {
-    let names = disk.list()?;
-    Ok(names
-        .iter()
-        .any(|name| checkpoint_round(name).is_some() || segment_round(name).is_some()))
+/// Whether a node can begin in this folder, which has neither keys nor a note of whose it is.
+fn begins(disk: &dyn Disk) -> Result<(), LoadError> {
+    let names = disk.list().map_err(LoadError::Io)?;
+    let is_state = |name: &String| checkpoint_round(name).is_some() || segment_round(name).is_some();
+    if names.iter().any(is_state) {
+        return Err(LoadError::Missing);
+    }
+    // what a volume begins with, and what a start that was killed has left
+    let is_nothing = |name: &String| {
+        ["lock", "lost+found"].contains(&name.as_str())
+            || name.starts_with('.')
+            || name.starts_with(TEMPORARY)
+    };
+    match names.into_iter().filter(|name| !is_nothing(name)).min() {
+        Some(name) => Err(LoadError::Alien(name)),
+        None => Ok(()),
+    }
 }

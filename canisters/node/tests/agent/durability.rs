@@ -96,11 +96,15 @@ async fn a_folder_is_served_with_the_keys_of_a_file_beside_it_and_with_no_others
         "the keys are in the data folder"
     );
 
-    for other in [with(&others), Config::durable(&data)] {
-        assert!(matches!(
-            Node::start(other).await,
-            Err(StartError::OtherKeys(of)) if of == data
-        ));
+    for (given, named) in [
+        (with(&others), "others.json"),
+        (Config::durable(&data), "`--keys FILE`"),
+    ] {
+        let refused = Node::start(given).await.unwrap_err();
+        assert!(
+            matches!(&refused, StartError::OtherKeys { folder, .. } | StartError::NoKeys(folder) if *folder == data)
+        );
+        assert!(refused.to_string().contains(named), "{refused}");
         assert!(
             !data.join("keys.json").exists(),
             "a refused start left keys that belong to nothing"
@@ -110,6 +114,20 @@ async fn a_folder_is_served_with_the_keys_of_a_file_beside_it_and_with_no_others
     assert_eq!(node.root_key(), root_key);
     let client = agent(&node.url(), &root_key, BasicIdentity::from_raw_key(&[7; 32]));
     assert_eq!(counts(&query(&client, canister, "get").await.unwrap()), [0, 0, 0]);
+    node.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_folder_of_somebody_else_is_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("thesis.txt"), "all of it").unwrap();
+    let refused = Node::start(Config::durable(folder.path())).await.unwrap_err();
+    assert!(matches!(&refused, StartError::Alien { name, .. } if name == "thesis.txt"));
+    assert!(!folder.path().join("keys.json").exists());
+    // what a volume has in it when it is new
+    std::fs::remove_file(folder.path().join("thesis.txt")).unwrap();
+    std::fs::create_dir(folder.path().join("lost+found")).unwrap();
+    let node = Node::start(Config::durable(folder.path())).await.unwrap();
     node.shutdown().await.unwrap();
 }
 
