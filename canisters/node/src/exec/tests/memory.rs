@@ -247,3 +247,30 @@ fn a_module_that_is_compiled_ahead_is_held_until_its_call_is_over() {
     drop(held);
     assert!(executor.engine.known(&module).is_none());
 }
+
+/// As it is known from the first look that it is too long. Where it begins would be outside of the memory as well.
+#[test]
+fn what_is_too_long_is_refused_before_any_of_it_is_copied() {
+    const LONG: &str = r#"(module
+        (import "ic0" "msg_reply_data_append" (func $append (param i32 i32)))
+        (import "ic0" "is_controller" (func $controls (param i32 i32) (result i32)))
+        (import "ic0" "env_var_name_exists" (func $exists (param i32 i32) (result i32)))
+        (import "ic0" "call_new" (func $call_new (param i32 i32 i32 i32 i32 i32 i32 i32)))
+        (memory 1)
+        (func (export "canister_update reply") (call $append (i32.const 0) (i32.const -1)))
+        (func (export "canister_update principal") (drop (call $controls (i32.const 0) (i32.const -1))))
+        (func (export "canister_update variable") (drop (call $exists (i32.const 0) (i32.const -1))))
+        (func (export "canister_update callee")
+          (call $call_new (i32.const 0) (i32.const -1) (i32.const 0) (i32.const 1)
+            (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))))"#;
+    let mut world = World::running(LONG);
+    for (method, said) in [
+        ("reply", "the reply is larger than"),
+        ("principal", "is not a principal"),
+        ("variable", "the name of an environment variable is longer than"),
+        ("callee", "the callee is not a principal"),
+    ] {
+        let reject = world.send(owner(), id(), method, b"").unwrap_err();
+        assert!(reject.message.contains(said), "{method}: {}", reject.message);
+    }
+}

@@ -152,3 +152,17 @@ async fn a_call_that_was_admitted_before_the_clock_leapt_is_not_logged_after_it(
     assert!(running.node.views().latest().time < now + YEAR);
     running.node.shutdown().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_call_that_is_repeated_is_answered_under_a_time_of_now_which_binds_the_next_start() {
+    let (running, clocks, now) = running().await;
+    let call = running.agent.update(&rig::canister(), "inc").sign();
+    let body = call.unwrap().signed_update;
+    let url = running.node.url();
+    assert_eq!(super::post(&url, body.clone()).await.0, 200);
+    clocks.pass(60 * SECOND);
+    assert_eq!(super::post(&url, body).await.0, 200);
+    assert!(running.node.views().certified() >= now + 60 * SECOND);
+    assert_eq!(running.count().await, 1);
+    running.node.shutdown().await.unwrap();
+}
