@@ -20,6 +20,7 @@ mod hostile;
 mod kubernetes;
 mod ledger;
 mod linted;
+mod masking;
 mod outages;
 mod private_registry;
 mod rbac;
