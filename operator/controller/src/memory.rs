@@ -72,18 +72,12 @@ impl RunMemory {
 
     /// Notes the answer to a creation, in place of an earlier one. One that does not get through is tried again after a pause that grows.
     pub fn answered(&mut self, mut creation: Creation, now: Instant) {
-        let before = self.creations.iter().find(|(old, _)| old.pod == creation.pod);
+        let before = self.creations.iter().find_map(|(old, _)| match old.answer {
+            CreateAnswer::Failed { times, .. } if old.pod == creation.pod => Some(times),
+            _ => None,
+        });
         if let CreateAnswer::Failed { times, retry_at, .. } = &mut creation.answer {
-            if let Some((
-                Creation {
-                    answer: CreateAnswer::Failed { times: before, .. },
-                    ..
-                },
-                _,
-            )) = before
-            {
-                *times = before.saturating_add(1);
-            }
+            *times = before.map_or(*times, |before| before.saturating_add(1));
             *retry_at += pause(times.saturating_add(SLOW_START));
         }
         self.creations.retain(|(old, _)| old.pod != creation.pod);
