@@ -53,7 +53,8 @@ impl System {
         let left = Left(Mutex::new(points.iter().map(String::as_str).collect()));
         let not_reached = || format!("not reached: {:?}", left.0);
         let kills = pin!(self.kills(points, killed, &left));
-        let (told, kills) = match select(kills, pin!(telling)).await {
+        let (told, kills) = // on the heap: a whole story is too much for the stack of a test
+        match select(kills, Box::pin(telling)).await {
             Either::Left((ended, telling)) => {
                 ended.with_context(not_reached)?;
                 return telling.await;
