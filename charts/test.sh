@@ -94,6 +94,7 @@ verdict 'the defaults are an installation with the embedded ledger'
 env_is $server DCANARY_SERVER_MAX_ARTIFACT_BYTES 10737418240 && env_is $server DCANARY_SERVER_MAX_NAMESPACE_BYTES 0 &&
   env_is $server DCANARY_SERVER_MAX_RESULTS 256 && env_is $server DCANARY_SERVER_MAX_STEPS 50 &&
   env_is $server DCANARY_SERVER_REGISTRY_RULES '[]' &&
+  env_is $operator DCANARY_MAX_STAGES 256 && env_is $operator DCANARY_MAX_SCRIPT_BYTES 262144 &&
   env_is $operator DCANARY_ANALYSIS_ALLOW_LINK_LOCAL false && env_is $server DCANARY_SERVER_REGISTRY_ALLOW_LINK_LOCAL false &&
   lacks 'value: ""' DCANARY_SERVER_RESERVE_BYTES DCANARY_RUNNER_PULL_POLICY registry-ca
 verdict 'limits are written as whole numbers and what is not set is left out'
@@ -201,7 +202,27 @@ framesBytes 65536 8388608 FRAMES_BYTES
 steps 1 50 STEPS
 connections 16 65536 CONNECTIONS
 T
+while read -r limit low high flag; do
+  render --set "operator.limits.$limit=$low" && env_is $operator "DCANARY_MAX_$flag" "$low" &&
+    render --set "operator.limits.$limit=$high" && env_is $operator "DCANARY_MAX_$flag" "$high"
+  verdict "limit $limit of definitions is settable"
+  refuses "limit $limit of definitions has a ceiling" "/operator/limits/$limit" --set "operator.limits.$limit=$((high + 1))"
+  refuses "limit $limit of definitions has a floor" "/operator/limits/$limit" --set "operator.limits.$limit=$((low - 1))"
+done << 'T'
+stages 1 1000 STAGES
+steps 1 50 STEPS
+env 1 100 ENV
+params 1 100 PARAMS
+paramBytes 1 32768 PARAM_BYTES
+scriptBytes 1 262144 SCRIPT_BYTES
+retries 0 10 RETRIES
+expressionBytes 256 4096 EXPRESSION_BYTES
+inlineResultBytes 1 4096 INLINE_RESULT_BYTES
+runInlineResultBytes 1 65536 RUN_INLINE_RESULT_BYTES
+definitionBytes 4096 262144 DEFINITION_BYTES
+T
 refuses 'a limit that is taken away is refused' connections --set server.limits.connections=null
+refuses 'a limit of definitions that is taken away is refused' retries --set operator.limits.retries=null
 refuses 'the reserve has a ceiling' /server/reserveBytes --set server.reserveBytes=68719476737
 refuses 'the reserve has a floor' /server/reserveBytes --set server.reserveBytes=1000
 refuses 'the retention has a ceiling' /server/retentionDays --set server.retentionDays=3651
@@ -209,6 +230,7 @@ refuses 'the retention has a ceiling' /server/retentionDays --set server.retenti
 refuses 'a typo in a top key is refused' sever --set sever.log=debug
 refuses 'a typo in a key of the server is refused' registryCredential --set server.registryCredential=logins
 refuses 'a typo in a limit is refused' resultByte --set server.limits.resultByte=1
+refuses 'a typo in a limit of definitions is refused' scriptByte --set operator.limits.scriptByte=1
 refuses 'a number that is text is refused' /server/limits/results --set-string server.limits.results=many
 refuses 'a digest of another form is refused' /image/digest --set image.digest=latest
 refuses 'an unknown delivery is refused' /runner/delivery --set runner.delivery=magic

@@ -203,6 +203,7 @@ async fn prepare(client: &Client, config: Config, metrics: Metrics) -> Result<(A
         server_ca: String::from_utf8(authority).context("the server's certificate authority is no PEM")?,
         pod_key: pod_key::load(client, &config).await?,
         runner_pull_policy: Some(config.runner_pull_policy.clone()).filter(|policy| !policy.is_empty()),
+        limits: config.limits(),
         ..Settings::default()
     };
     let (told, found) = mpsc::unbounded_channel();

@@ -14,7 +14,7 @@ use thiserror::Error;
 
 /// Attempts that are lost without a fault of their own are repeated this often, outside the user's retries.
 pub const LOST_RETRIES: usize = 2;
-/// Largest encoded definition; it lives in the run's status.
+/// Largest encoded definition; it lives in the run's status, which etcd has to take. An installation may set less (`Limits::definition_bytes`).
 pub const MAX_RESOLVED_BYTES: usize = 256 * 1024;
 /// Compression level; a change of it changes no digest.
 const LEVEL: i32 = 6;
@@ -94,8 +94,13 @@ pub enum DefinitionError {
     #[error("the resolved definition in the status has not the digest that the status names")]
     Digest,
     /// It does not fit.
-    #[error("the resolved definition has {0} bytes, at most {MAX_RESOLVED_BYTES} fit into a run's status")]
-    TooLarge(usize),
+    #[error("the resolved definition has {bytes} bytes, at most {most} are allowed in a run's status")]
+    TooLarge {
+        /// How many it has.
+        bytes: usize,
+        /// How many are allowed.
+        most: usize,
+    },
 }
 
 impl Definition {
@@ -111,14 +116,15 @@ impl Definition {
         Ok(sha256(&self.json()?))
     }
 
-    /// The form in which a status keeps it: JSON, zstd, base64.
+    /// The form in which a status keeps it: JSON, zstd, base64; of at most so many bytes.
     ///
     /// # Errors
     /// If it is too large.
-    pub fn encode(&self) -> Result<String, DefinitionError> {
+    pub fn encode(&self, most: usize) -> Result<String, DefinitionError> {
         let encoded = STANDARD.encode(compress(&self.json()?)?);
-        if encoded.len() > MAX_RESOLVED_BYTES {
-            return Err(DefinitionError::TooLarge(encoded.len()));
+        if encoded.len() > most {
+            let bytes = encoded.len();
+            return Err(DefinitionError::TooLarge { bytes, most });
         }
         Ok(encoded)
     }

@@ -13,6 +13,7 @@ pub mod dag;
 pub mod definition;
 pub mod effect;
 pub mod journal;
+pub mod limits;
 pub mod observed;
 pub mod outcome;
 pub mod plan;
@@ -32,6 +33,7 @@ pub mod validate;
 pub mod values;
 
 pub use effect::{CreatePod, Deploy, Effect, Event, Plan, PodRef, SealOutbox, Wake};
+pub use limits::Limits;
 pub use observed::Observed;
 pub use run::next;
 pub use seen_pod::SeenPod;

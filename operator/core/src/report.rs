@@ -3,15 +3,12 @@
 use dcanary_crds::{ArtifactStatus, ResultStatus, StepStatus};
 use dcanary_protocol::{
     exit,
-    limits::{ARTIFACTS, MESSAGE_BYTES, NAME_BYTES, RESULT_INLINE_BYTES, RESULTS, RUN_RESULT_BYTES, STEPS},
+    limits::{ARTIFACTS, MESSAGE_BYTES, NAME_BYTES, RESULTS, RUN_RESULT_BYTES, STEPS},
     report::{ArtifactKind, FinalReport, Outcome, StepOutcome},
 };
 use dcanary_types::record::{Artifact, Outputs, ResultDigest};
 
-use crate::{definition::parse_digest, text::cut};
-
-/// All results of a run that are kept by value.
-const STATUS_RESULT_BYTES: usize = 64 * 1024;
+use crate::{definition::parse_digest, limits::Limits, text::cut};
 
 /// What a report leaves in the status of its stage.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -48,19 +45,23 @@ fn only_says_the_code(message: &str, exit_code: Option<i32>) -> bool {
     exit_code.is_some_and(|code| message == format!("exit code {code}"))
 }
 
-/// Results and artifacts of a successful report.
+/// Results and artifacts of a successful report, of a run whose stages have results of so many bytes by value (`inline`) and in all (`total`).
 ///
 /// # Errors
 /// What a correct runner and server never send; the attempt then fails.
-pub fn outcomes(report: &FinalReport, inline: usize, total: u64) -> Result<Outcomes, String> {
+pub fn outcomes(
+    report: &FinalReport,
+    inline: usize,
+    total: u64,
+    limits: &Limits,
+) -> Result<Outcomes, String> {
     if report.results.len() > RESULTS || report.artifacts.len() > ARTIFACTS {
         return Err(format!(
             "it has more than {RESULTS} results or {ARTIFACTS} artifacts"
         ));
     }
     let mut all = Outcomes::default();
-    let inline_bytes = usize::try_from(RESULT_INLINE_BYTES).unwrap_or(usize::MAX);
-    let mut inline_left = STATUS_RESULT_BYTES.saturating_sub(inline);
+    let mut inline_left = limits.run_inline_result_bytes.saturating_sub(inline);
     let mut sum = total;
     for result in &report.results {
         check_name(&result.name)?;
@@ -69,10 +70,9 @@ pub fn outcomes(report: &FinalReport, inline: usize, total: u64) -> Result<Outco
         if sum > RUN_RESULT_BYTES {
             return Err("all results of the run together are larger than 16 MiB".to_owned());
         }
-        let value = result
-            .value
-            .clone()
-            .filter(|value| value.len() <= inline_bytes.min(inline_left) && !value.contains('\0'));
+        let value = result.value.clone().filter(|value| {
+            value.len() <= limits.inline_result_bytes.min(inline_left) && !value.contains('\0')
+        });
         inline_left -= value.as_ref().map_or(0, String::len);
         all.results.push(ResultStatus {
             name: result.name.clone(),

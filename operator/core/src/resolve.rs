@@ -8,6 +8,7 @@ use thiserror::Error;
 use crate::{
     dag,
     definition::{Definition, DefinitionError, Limits, StageDefinition},
+    limits,
     observed::{Observed, SeenExecutor},
     problem::{MAX_PROBLEMS, Problem, suggestion, summary},
     repository, validate,
@@ -83,8 +84,8 @@ pub fn resolve(spec: &PipelineRunSpec, seen: &Observed) -> Result<Definition, Un
             return Err(Unresolved::Invalid(vec![problem]));
         }
     };
-    let mut problems = validate::definition(definition, root, seen.settings.max_stages);
-    problems.extend(wrong_params(definition, spec));
+    let mut problems = validate::definition(definition, root, &seen.settings.limits);
+    problems.extend(wrong_params(definition, spec, &seen.settings.limits));
     problems.extend(repository::of_run(spec));
     problems.truncate(MAX_PROBLEMS);
     if !problems.is_empty() {
@@ -128,7 +129,11 @@ pub fn params(definition: &Definition, spec: &PipelineRunSpec) -> BTreeMap<Strin
 }
 
 /// What is wrong with the parameters of a run, given those of its pipeline.
-pub fn wrong_params(definition: &PipelineDefinition, spec: &PipelineRunSpec) -> Vec<Problem> {
+pub fn wrong_params(
+    definition: &PipelineDefinition,
+    spec: &PipelineRunSpec,
+    limits: &limits::Limits,
+) -> Vec<Problem> {
     let names: Vec<&str> = definition
         .params
         .iter()
@@ -154,10 +159,10 @@ pub fn wrong_params(definition: &PipelineDefinition, spec: &PipelineRunSpec) -> 
                 format!("parameter `{name}` is given twice"),
             ));
         }
-        if param.value.len() > 32 * 1024 {
+        if param.value.len() > limits.param_bytes {
             problems.push(Problem::new(
                 format!("spec.params[{i}].value"),
-                "the value is longer than 32 KiB",
+                format!("the value is longer than {}", limits::bytes(limits.param_bytes)),
             ));
         }
         if param.value.contains('\0') {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::pod::PodKey;
+use crate::{limits::Limits, pod::PodKey};
 
 /// Settings of the operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,8 +25,8 @@ pub struct Settings {
     pub pod_key: PodKey,
     /// Labels on every Pod, besides ours.
     pub labels: BTreeMap<String, String>,
-    /// Most stages of a run.
-    pub max_stages: usize,
+    /// Limits of definitions and of results in a status.
+    pub limits: Limits,
 }
 
 /// How the runner gets into build Pods.
@@ -51,7 +51,7 @@ impl Default for Settings {
             runner_pull_policy: None,
             pod_key: PodKey::default(),
             labels: BTreeMap::new(),
-            max_stages: 256,
+            limits: Limits::default(),
         }
     }
 }

@@ -18,7 +18,7 @@ mod rules;
 mod together;
 mod words;
 
-use dcanary_core::{problem::Problem, repository, validate};
+use dcanary_core::{Limits, problem::Problem, repository, validate};
 use dcanary_crds::{
     ClusterExecutor, ClusterTemplate, Decision, Environment, EnvironmentSpec, Executor, Pipeline,
     PipelineDefinition, PipelineRun, PipelineRunSpec, Profile, Promotion, Release, Template,
@@ -29,9 +29,6 @@ use serde::de::DeserializeOwned;
 use place::{Node, Place};
 pub use together::together;
 use together::{NamedPipeline, RunOfPipeline};
-
-/// Most stages that a run may have; the operator may be set to fewer.
-const MAX_STAGES: usize = 256;
 
 /// Kinds of `dcanary.dev`.
 const KINDS: [&str; 10] = [
@@ -249,8 +246,9 @@ fn judge_run(spec: &PipelineRunSpec) -> Vec<Problem> {
     problems
 }
 
+/// With the limits of an operator that is set to no others.
 fn judge(definition: &PipelineDefinition, root: &str) -> Vec<Problem> {
-    validate::definition(definition, root, MAX_STAGES)
+    validate::definition(definition, root, &Limits::default())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Files that are checked together: what one of them says of another.
 
-use dcanary_core::resolve::wrong_params;
+use dcanary_core::{Limits, resolve::wrong_params};
 use dcanary_crds::{PipelineDefinition, PipelineRunSpec};
 
 use super::{Findings, Mistake, place::Node};
@@ -82,7 +82,7 @@ fn of_run(run: &RunOfPipeline, pipelines: &[NamedPipeline]) -> Vec<Mistake> {
     let (Some(pipeline), None) = (named.next(), named.next()) else {
         return Vec::new();
     };
-    let wrong = wrong_params(&pipeline.definition, &run.spec).into_iter();
+    let wrong = wrong_params(&pipeline.definition, &run.spec, &Limits::default()).into_iter();
     wrong
         .map(|problem| Mistake {
             place: run.document.find(&problem.path),

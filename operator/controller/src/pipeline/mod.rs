@@ -71,7 +71,7 @@ async fn reconcile(cached: Arc<Pipeline>, ctx: Arc<Context>) -> Result<Action, P
         ctx.pipeline_failures.forget(&uid);
         return Ok(Action::await_change());
     }
-    let desired = status::of(&cached, jiff::Timestamp::now());
+    let desired = status::of(&cached, &ctx.settings.limits, jiff::Timestamp::now());
     if cached.status.as_ref() == Some(&desired) {
         ctx.pipeline_failures.forget(&uid);
         return Ok(Action::await_change());

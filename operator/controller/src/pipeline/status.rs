@@ -1,14 +1,14 @@
-//! The status of a Pipeline: a pure function of the object.
+//! The status of a Pipeline: a pure function of the object and the limits.
 
-use dcanary_core::{problem, settings::Settings, validate};
+use dcanary_core::{Limits, problem, validate};
 use dcanary_crds::{Condition, ConditionStatus, ConditionType, Pipeline, PipelineStatus};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 /// The status that a Pipeline should have. Conditions that did not change keep their transition time.
-pub fn of(pipeline: &Pipeline, now: Timestamp) -> PipelineStatus {
+pub fn of(pipeline: &Pipeline, limits: &Limits, now: Timestamp) -> PipelineStatus {
     let definition = &pipeline.spec.definition;
-    let problems = validate::definition(definition, "spec", Settings::default().max_stages);
+    let problems = validate::definition(definition, "spec", limits);
     let generation = pipeline.metadata.generation.unwrap_or_default();
     let old = pipeline
         .status
@@ -73,6 +73,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    fn of(pipeline: &Pipeline, now: Timestamp) -> PipelineStatus {
+        super::of(pipeline, &Limits::default(), now)
+    }
 
     fn pipeline(spec: &serde_json::Value) -> Pipeline {
         serde_json::from_value(json!({
@@ -167,5 +171,20 @@ mod tests {
             .unwrap();
         assert!(stalled.message.contains("a → c → b → a"), "{}", stalled.message);
         assert_eq!(status.definition, None);
+    }
+    #[test]
+    fn a_limit_that_is_set_lower_stalls_the_pipeline_with_its_number() {
+        let object = pipeline(&json!({"stages": [stage("a", &[]), stage("b", &[])]}));
+        let with = |stages| {
+            let limits = Limits {
+                stages,
+                ..Limits::default()
+            };
+            super::of(&object, &limits, "2026-01-01T00:00:00Z".parse().unwrap())
+        };
+        assert!(with(2).definition.is_some());
+        let status = with(1);
+        let message = &status.conditions[0].message;
+        assert_eq!(message, "spec.stages: there are 2 stages, at most 1 are allowed");
     }
 }

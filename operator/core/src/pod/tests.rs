@@ -8,7 +8,10 @@ use k8s_openapi::api::core::v1::Pod;
 
 use super::pod;
 use crate::{
-    Delivery, Observed, Settings, definition::Definition, observed::SeenExecutor, plan::Subject,
+    Delivery, Observed, Settings,
+    definition::{Definition, MAX_RESOLVED_BYTES},
+    observed::SeenExecutor,
+    plan::Subject,
     resolve::resolve,
 };
 
@@ -141,7 +144,7 @@ fn only_a_cluster_executor_leaves_the_restricted_profile() {
 fn a_definition_is_read_back_from_a_status_and_a_changed_one_is_refused() {
     let (_, definition, _) = build(Delivery::ImageVolume, Profile::Restricted, false);
     let (encoded, digest) = (
-        definition.encode().unwrap(),
+        definition.encode(MAX_RESOLVED_BYTES).unwrap(),
         crate::definition::text(&definition.digest().unwrap()),
     );
     assert_eq!(
@@ -150,7 +153,7 @@ fn a_definition_is_read_back_from_a_status_and_a_changed_one_is_refused() {
     );
     let mut other = definition.clone();
     other.stages[0].image = "evil:1".into();
-    assert!(Definition::decode(Some(&other.encode().unwrap()), Some(&digest)).is_err());
+    assert!(Definition::decode(Some(&other.encode(MAX_RESOLVED_BYTES).unwrap()), Some(&digest)).is_err());
     assert!(Definition::decode(Some("AAAA"), Some(&digest)).is_err());
 }
 

@@ -52,7 +52,7 @@ pub(super) fn first(
         if !seen.settings.ledger {
             definition.ledger = dcanary_crds::LedgerMode::Off;
         }
-        Ok((open::status(&definition, now)?, definition))
+        Ok((open::status(&definition, &seen.settings.limits, now)?, definition))
     });
     match opened {
         // nothing may be decided before the run is held: what is decided must be recorded, and what is made must be taken away

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use super::budget;
 use crate::{
     definition::{self, Definition},
+    limits::Limits,
     resolve::{self, Unresolved},
     values,
 };
@@ -21,7 +22,11 @@ use crate::{
 ///
 /// # Errors
 /// If the definition does not fit.
-pub(super) fn status(definition: &Definition, now: Timestamp) -> Result<PipelineRunStatus, Unresolved> {
+pub(super) fn status(
+    definition: &Definition,
+    limits: &Limits,
+    now: Timestamp,
+) -> Result<PipelineRunStatus, Unresolved> {
     let graph = definition.graph().map_err(|error| {
         Unresolved::Invalid(vec![crate::problem::Problem::new(
             "spec.stages",
@@ -37,7 +42,7 @@ pub(super) fn status(definition: &Definition, now: Timestamp) -> Result<Pipeline
     };
     let mut status = PipelineRunStatus {
         definition: Some(definition::text(&definition.digest()?)),
-        resolved: Some(definition.encode()?),
+        resolved: Some(definition.encode(limits.definition_bytes)?),
         project: Some(definition.project.clone()),
         started_at: Some(now),
         stages: definition

@@ -12,6 +12,13 @@ pub(super) fn template(context: &mut Context<'_>, path: &str, text: &str, index:
         Ok(template) => template,
         Err(error) => return context.tell(path, error.to_string()),
     };
+    let most = context.limits.expression_bytes;
+    if template
+        .references()
+        .any(|reference| reference.to_string().len() > most)
+    {
+        return context.tell(path, format!("an expression is longer than {most} bytes"));
+    }
     for reference in template.references() {
         match reference {
             Reference::Param(name) => param_exists(context, path, name),
@@ -32,6 +39,14 @@ pub(super) fn condition(
     index: usize,
     earlier: Option<&[String]>,
 ) {
+    let most = context.limits.expression_bytes;
+    if text.len() > most {
+        let message = format!(
+            "the expression has {} bytes; at most {most} are allowed",
+            text.len()
+        );
+        return context.tell(path, message);
+    }
     let condition = match Condition::parse(text) {
         Ok(condition) => condition,
         Err(error) => return context.tell(path, error.to_string()),

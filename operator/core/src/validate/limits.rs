@@ -5,28 +5,27 @@ use std::collections::BTreeSet;
 use dcanary_types::{graph, limits::MAX_GRAPH_BYTES};
 
 use super::{Context, all};
+use crate::limits::bytes;
 
-const PARAMS: usize = 100;
-const VALUE_BYTES: usize = 32 * 1024;
-
-pub(super) fn check(context: &mut Context<'_>, root: &str, max_stages: usize) {
-    let definition = context.definition;
+pub(super) fn check(context: &mut Context<'_>, root: &str) {
+    let (definition, limits) = (context.definition, context.limits);
     let count = definition.stages.len() + definition.finally.len();
     if definition.stages.is_empty() {
         context.tell(format!("{root}.stages"), "there is no stage");
     }
-    if count > max_stages {
+    if count > limits.stages {
         context.tell(
             format!("{root}.stages"),
-            format!("there are {count} stages, at most {max_stages} are allowed"),
+            format!("there are {count} stages, at most {} are allowed", limits.stages),
         );
     }
-    if definition.params.len() > PARAMS {
+    if definition.params.len() > limits.params {
         context.tell(
             format!("{root}.params"),
             format!(
-                "there are {} parameters, at most {PARAMS} are allowed",
-                definition.params.len()
+                "there are {} parameters, at most {} are allowed",
+                definition.params.len(),
+                limits.params
             ),
         );
     }
@@ -51,9 +50,12 @@ pub(super) fn check(context: &mut Context<'_>, root: &str, max_stages: usize) {
         if param
             .default
             .as_ref()
-            .is_some_and(|value| value.len() > VALUE_BYTES)
+            .is_some_and(|value| value.len() > limits.param_bytes)
         {
-            context.tell(format!("{path}.default"), "the value is longer than 32 KiB");
+            context.tell(
+                format!("{path}.default"),
+                format!("the value is longer than {}", bytes(limits.param_bytes)),
+            );
         }
     }
     if definition.parallelism.is_some_and(|limit| limit < 1) {

@@ -20,6 +20,7 @@ use dcanary_expr::Reference;
 
 use crate::{
     credentials,
+    limits::Limits,
     problem::{MAX_PROBLEMS, Problem, suggestion},
     repository,
 };
@@ -34,6 +35,8 @@ pub(crate) struct Context<'a> {
     pub(crate) upstream: Vec<BTreeSet<&'a str>>,
     /// References to results by their variable, and where each was first.
     pub(crate) variables: BTreeMap<String, (Reference, String)>,
+    /// How much it may be.
+    pub(crate) limits: &'a Limits,
     /// Where the definition is.
     pub(crate) root: &'a str,
     pub(crate) problems: Vec<Problem>,
@@ -76,15 +79,16 @@ impl Context<'_> {
 }
 
 /// The mistakes of a definition, at most 100, that is found at `root` (`spec` for a Pipeline, `spec.pipelineSpec` for a run). Empty: it can be run.
-pub fn definition(definition: &PipelineDefinition, root: &str, max_stages: usize) -> Vec<Problem> {
+pub fn definition(definition: &PipelineDefinition, root: &str, limits: &Limits) -> Vec<Problem> {
     let mut context = Context {
         definition,
         upstream: Vec::new(),
         variables: BTreeMap::new(),
+        limits,
         root,
         problems: Vec::new(),
     };
-    limits::check(&mut context, root, max_stages);
+    limits::check(&mut context, root);
     if let Some(source) = &definition.source {
         context.check_repository(format!("{root}.source.repo"), &source.repo);
         if source.credentials.is_some() {

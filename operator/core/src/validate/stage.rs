@@ -7,13 +7,11 @@ use dcanary_crds::{EnvVar, Resources, Stage};
 use super::{Context, deployment, expressions, limits, literal, step};
 use crate::plan::stored;
 
-const STEPS: usize = 50;
-const ENV: usize = 100;
 /// Prefixes of variables that the operator sets.
 const RESERVED: [&str; 3] = ["DCANARY_", "PARAM_", "RESULT_"];
 
 pub(super) fn check(context: &mut Context<'_>, path: &str, stage: &Stage, index: usize, finally: bool) {
-    let deploys = stage.environment.is_some();
+    let (deploys, limits) = (stage.environment.is_some(), context.limits);
     if deploys {
         deployment::check(context, path, stage, index, finally);
     }
@@ -29,16 +27,24 @@ pub(super) fn check(context: &mut Context<'_>, path: &str, stage: &Stage, index:
         }
         _ => {}
     }
-    if stage.steps.is_empty() && !deploys || stage.steps.len() > STEPS {
+    if stage.steps.is_empty() && !deploys || stage.steps.len() > limits.steps {
         context.tell(
             format!("{path}.steps"),
-            format!("there are {} steps; 1 to {STEPS} are allowed", stage.steps.len()),
+            format!(
+                "there are {} steps; 1 to {} are allowed",
+                stage.steps.len(),
+                limits.steps
+            ),
         );
     }
     if let Some(retries) = &stage.retries
-        && !(0..=10).contains(&retries.count)
+        && usize::try_from(retries.count).map_or(true, |count| count > limits.retries)
     {
-        context.tell(format!("{path}.retries.count"), "must be 0 to 10");
+        let most = match limits.retries {
+            0 => "0".to_owned(),
+            most => format!("0 to {most}"),
+        };
+        context.tell(format!("{path}.retries.count"), format!("must be {most}"));
     }
     for (name, value) in [
         ("timeout", stage.timeout),
@@ -107,10 +113,11 @@ fn secret(var: &EnvVar) -> Option<(&str, &dcanary_crds::SecretKey)> {
 }
 
 pub(super) fn env(context: &mut Context<'_>, path: &str, list: &[EnvVar], index: usize) {
-    if list.len() > ENV {
+    let most = context.limits.env;
+    if list.len() > most {
         context.tell(
             path,
-            format!("there are {} variables, at most {ENV} are allowed", list.len()),
+            format!("there are {} variables, at most {most} are allowed", list.len()),
         );
     }
     let mut names = BTreeSet::new();

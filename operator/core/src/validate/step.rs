@@ -5,9 +5,7 @@ use dcanary_expr::template::reference_in_script;
 use dcanary_protocol::names::is_item;
 
 use super::{Context, expressions, literal, stage, variables};
-use crate::plan::stored;
-
-const SCRIPT_BYTES: usize = 256 * 1024;
+use crate::{limits::bytes, plan::stored};
 
 pub(super) fn check(
     context: &mut Context<'_>,
@@ -105,8 +103,9 @@ pub(super) fn check(
 }
 
 fn check_script(context: &mut Context<'_>, path: &str, script: &str, index: usize) {
-    if script.len() > SCRIPT_BYTES {
-        return context.tell(path, "the script is longer than 256 KiB");
+    let most = context.limits.script_bytes;
+    if script.len() > most {
+        return context.tell(path, format!("the script is longer than {}", bytes(most)));
     }
     variables::script(context, path, script, index);
     variables::params(context, path, script);

@@ -3,10 +3,11 @@
 use dcanary_crds::PipelineDefinition;
 
 use super::definition;
+use crate::Limits;
 
 pub(super) fn problems(yaml: &str) -> Vec<String> {
     let parsed: PipelineDefinition = serde_saphyr::from_str(yaml).unwrap();
-    definition(&parsed, "spec", 256)
+    definition(&parsed, "spec", &Limits::default())
         .into_iter()
         .map(|problem| problem.to_string())
         .collect()
@@ -286,7 +287,7 @@ fn however_much_is_wrong_a_hundred_mistakes_are_told() {
             ..stage.clone()
         })
         .collect();
-    assert_eq!(definition(&parsed, "spec", 1000).len(), 100);
+    assert_eq!(definition(&parsed, "spec", &Limits::CEILINGS).len(), 100);
 }
 
 #[test]

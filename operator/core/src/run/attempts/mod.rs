@@ -140,7 +140,7 @@ impl Step<'_> {
         let mut made = Outcomes::default();
         if let (AttemptOutcome::Succeeded, Some(report)) = (decision.outcome, final_report) {
             let (inline, total) = self.results_so_far();
-            match report::outcomes(report, inline, total) {
+            match report::outcomes(report, inline, total, &self.seen.settings.limits) {
                 Ok(outcomes) => made = outcomes,
                 Err(message) => {
                     decision.outcome = AttemptOutcome::Failed;
