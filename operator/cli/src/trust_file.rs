@@ -91,10 +91,11 @@ pub fn load(flag: Option<&Path>, folders: &Folders) -> Result<Option<(PathBuf, T
         Ok(text) => text,
         Err(source) if source.kind() == io::ErrorKind::NotFound && !named => return Ok(None),
         Err(source) => {
-            return Err(
-                Failure::usage(format!("cannot read the trust file {}: {source}", path.display()))
-                    .with(Exit::Unchecked),
-            );
+            return Err(Failure::usage(format!(
+                "cannot read the trust file {path}: {source}; `dcanary trust pin --trust {path}` writes one",
+                path = path.display()
+            ))
+            .with(Exit::Unchecked));
         }
     };
     match TrustFile::parse(&text) {

@@ -3,7 +3,7 @@
 
 use std::{
     fs::{self, OpenOptions},
-    io::Write as _,
+    io::{self, Write as _},
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
@@ -63,6 +63,12 @@ pub enum KeyError {
     Person {
         /// Where it came from.
         place: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A key by which nobody can be named.
+    #[error("this key has no principal to sign as: {reason}")]
+    Nameless {
         /// What is wrong.
         reason: String,
     },
@@ -137,7 +143,15 @@ pub fn load(path: &Path) -> Result<BasicIdentity, KeyError> {
 /// # Errors
 /// When the file cannot be read, is open to others, or holds no such key in the clear.
 pub fn load_person(path: &Path) -> Result<Arc<dyn Identity>, KeyError> {
-    parse_person(&read(path)?, &path.display().to_string())
+    let place = path.display().to_string();
+    match read(path) {
+        Ok(pem) => parse_person(&pem, &place),
+        // not even text; what the system says of it is for programmers
+        Err(KeyError::Read { source, .. }) if source.kind() == io::ErrorKind::InvalidData => {
+            parse_person("", &place)
+        }
+        Err(other) => Err(other),
+    }
 }
 
 fn parse_person(pem: &str, place: &str) -> Result<Arc<dyn Identity>, KeyError> {
@@ -206,10 +220,7 @@ pub fn parse(pem: &str, place: &str) -> Result<BasicIdentity, KeyError> {
 /// # Errors
 /// Never for an Ed25519 key; other identities may have none.
 pub fn principal_of(identity: &dyn Identity) -> Result<Principal, KeyError> {
-    identity.sender().map_err(|reason| KeyError::Malformed {
-        place: "the identity".to_owned(),
-        reason,
-    })
+    identity.sender().map_err(|reason| KeyError::Nameless { reason })
 }
 
 #[cfg(test)]
@@ -327,6 +338,27 @@ mod tests {
                     && error.contains("icp identity export"),
                 "{error}"
             );
+        }
+    }
+
+    #[test]
+    fn each_error_of_a_persons_file_names_the_file_and_the_cause_once() {
+        let folder = scratch();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("bytes.pem"), [0xff, 0xfe]).unwrap();
+        fs::write(path("text.pem"), "hello").unwrap();
+        for name in ["bytes.pem", "text.pem"] {
+            fs::set_permissions(path(name), fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        for (name, cause) in [
+            ("bytes.pem", "no private key in PEM form"),
+            ("text.pem", "no private key in PEM form"),
+            ("missing.pem", "No such file"),
+        ] {
+            let told = load_person(&path(name)).err().unwrap().to_string();
+            for once in [name, cause] {
+                assert_eq!(told.matches(once).count(), 1, "{once} in {told}");
+            }
         }
     }
 

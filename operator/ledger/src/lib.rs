@@ -20,6 +20,7 @@ pub mod record;
 pub mod recorder;
 pub mod setup;
 pub mod transport;
+pub mod unanswered;
 
 pub use checkpoint::{Checkpoint, CheckpointStore, FileCheckpoints, MemoryCheckpoints};
 pub use error::{LedgerError, Retry};
@@ -30,3 +31,4 @@ pub use memory::MemoryLedger;
 pub use record::{Answer, Record, RunKey, Segment};
 pub use recorder::{Outbox, Outcome, Reachability, Recorder, RecorderOptions};
 pub use transport::Transport;
+pub use unanswered::{NoAnswer, Unanswered};

@@ -6,8 +6,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ic_agent::{Agent, Identity};
+use ic_agent::{Agent, AgentError, Identity};
 use thiserror::Error;
+
+use crate::unanswered::{NoAnswer, Unanswered};
 
 /// Where the network is and how long to wait for it.
 #[derive(Clone, Debug)]
@@ -52,7 +54,7 @@ pub const MAX_AGE: Duration = Duration::from_secs(180);
 /// Largest answer that is read: 500 blocks of 2.5 KiB with room for a certificate.
 const MAX_ANSWER: usize = 8 * 1024 * 1024;
 /// Characters of the body of a failure that are shown.
-const MAX_SAID: usize = 200;
+pub(crate) const MAX_SAID: usize = 200;
 
 /// Why a body that was sent brought no answer.
 #[derive(Debug, Error)]
@@ -65,6 +67,8 @@ pub(crate) enum WireError {
     Status {
         /// The status.
         status: u16,
+        /// Media type of the body.
+        kind: Option<String>,
         /// The beginning of the body.
         said: String,
     },
@@ -78,6 +82,7 @@ pub(crate) enum WireError {
 pub(crate) struct Wire {
     client: reqwest::Client,
     url: String,
+    timeout: Duration,
 }
 
 impl Wire {
@@ -85,12 +90,36 @@ impl Wire {
     pub(crate) fn new(transport: &Transport) -> Result<Self, TransportError> {
         let url = transport.url.trim_end_matches('/').to_owned();
         let client = client(transport, &url)?;
-        Ok(Self { client, url })
+        Ok(Self {
+            client,
+            url,
+            timeout: transport.timeout,
+        })
     }
 
     /// Base URL of the network, without a slash at its end.
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// What a failure of the agent over this connection means.
+    pub(crate) fn unanswered(&self, source: &AgentError) -> Unanswered {
+        let transport = Transport {
+            url: self.url.clone(),
+            timeout: self.timeout,
+        };
+        Unanswered {
+            cause: NoAnswer::of_agent(source, &transport),
+            url: transport.url,
+        }
+    }
+
+    /// What a body that brought no answer means.
+    pub(crate) fn lost(&self, source: &WireError) -> Unanswered {
+        Unanswered {
+            url: self.url.clone(),
+            cause: NoAnswer::of_wire(source, self.timeout),
+        }
     }
 
     /// Sends CBOR and returns the body of the answer; nothing for 202, "accepted, ask for it".
@@ -102,6 +131,8 @@ impl Wire {
             .send()
             .await?;
         let status = answer.status();
+        let kind = answer.headers().get(reqwest::header::CONTENT_TYPE);
+        let kind = kind.and_then(|kind| kind.to_str().ok()).map(str::to_owned);
         let mut read = Vec::new();
         while let Some(chunk) = answer.chunk().await? {
             if read.len() + chunk.len() > MAX_ANSWER {
@@ -114,6 +145,7 @@ impl Wire {
             reqwest::StatusCode::ACCEPTED => Ok(None),
             status => Err(WireError::Status {
                 status: status.as_u16(),
+                kind,
                 said: String::from_utf8_lossy(&read).chars().take(MAX_SAID).collect(),
             }),
         }

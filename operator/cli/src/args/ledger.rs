@@ -18,7 +18,7 @@ pub enum Verify {
         /// Trust file and network
         #[command(flatten)]
         trust: TrustArgs,
-        /// URL of the network [default: what the cluster names]
+        /// URL of the network; `ic` is the Internet Computer's mainnet [default: what the cluster names]
         #[arg(long, value_name = "URL")]
         network: Option<String>,
         /// Write what proves the run to a file, as JSON, for another verifier (docs/verifier)
@@ -36,7 +36,7 @@ pub enum Verify {
         /// Trust file and network
         #[command(flatten)]
         trust: TrustArgs,
-        /// URL of the network [default: what the cluster names]
+        /// URL of the network; `ic` is the Internet Computer's mainnet [default: what the cluster names]
         #[arg(long, value_name = "URL")]
         network: Option<String>,
         /// Write what proves the environment to a file, as JSON, for another verifier (docs/verifier)
@@ -85,7 +85,7 @@ pub enum LedgerCommand {
         /// Key of a controller, who may know how many cycles are left
         #[arg(long, value_name = "FILE")]
         identity: Option<PathBuf>,
-        /// The shipped wasm, to compare with [default: where this program finds it]
+        /// The shipped wasm, to compare with [default: where `dcanary ledger deploy` finds it]
         #[arg(long, value_name = "FILE")]
         wasm: Option<PathBuf>,
     },
@@ -104,9 +104,9 @@ pub enum LedgerCommand {
         after_help = "Examples:\n  dcanary ledger backup -o ledger.tar\n  kubectl get secret -n dcanary-system dcanary-ledger-keys -o yaml > keys.yaml   # RELEASE-ledger-keys; keep it secret"
     )]
     Backup,
-    /// Let the embedded node go on from a backup; the journal says so before anything else
+    /// Let the embedded node go on from a backup, which takes the place of its data; that is kept beside it, and the journal says so first
     #[command(
-        after_help = "Examples:\n  dcanary ledger restore ledger.tar\n  dcanary ledger restore ledger.tar --incarnation 3 --yes"
+        after_help = "Examples:\n  dcanary ledger restore ledger.tar\n  dcanary ledger restore ledger.tar --incarnation 3 --yes\n\nThe data that is there now need not be removed: it stays on the node's volume, as /data/node.before-1 (or the next number), until you\nremove it. Node and operator rest meanwhile and are started again, whatever becomes of it. A backup of another network is refused."
     )]
     Restore(RestoreArgs),
     /// Make a signing key, readable by its owner only, and print its principal
@@ -136,13 +136,13 @@ pub struct PersonArgs {
     /// URL of the network; `ic` is the Internet Computer's mainnet
     #[arg(long, value_name = "URL")]
     pub network: String,
-    /// Root key of the network: hex, `mainnet`, or `fetch`, which takes what the network says and shows it (not with --yes) [default for `ic`: mainnet]
+    /// Root key of the network: hex, `mainnet`, or `fetch`, which takes what the network says and shows it to somebody at a terminal (not with --yes) [default for `ic`: mainnet]
     #[arg(long, value_name = "HEX")]
     pub root_key: Option<String>,
     /// Key of the person in PEM form (Ed25519, secp256k1 or prime256v1), as `icp identity export NAME` prints it
     #[arg(long, value_name = "FILE")]
     pub identity: PathBuf,
-    /// The ledger's wasm [default: $DCANARY_CANISTERS/orchestrator.wasm, then beside this program, then /canisters]
+    /// The ledger's wasm [default: the first orchestrator.wasm that is in the folder $DCANARY_CANISTERS, in the folder `canisters` beside the one of this program (/opt/canisters for /opt/bin/dcanary; `make build` puts it so), or in /canisters (in the image)]
     #[arg(long, value_name = "FILE")]
     pub wasm: Option<PathBuf>,
     /// Do not ask
@@ -160,10 +160,10 @@ pub struct DeployArgs {
     /// Canister to use: an empty one, or one with the ledger in it
     #[arg(long, value_name = "ID", value_parser = principal)]
     pub canister: Option<Principal>,
-    /// Make a canister: on the mainnet with cycles that the person holds in the cycles ledger, elsewhere from nothing
+    /// Make a canister: on the mainnet with cycles that the person holds in the cycles ledger, elsewhere without payment
     #[arg(long)]
     pub create: bool,
-    /// With --create: cycles for the canister, of which the network takes the price of the creation; T is 10^12
+    /// With --create: cycles for the canister; T is 10^12. The mainnet takes the price of the creation from them, a development network makes them from nothing, and a node in production mode gives its default cycles whatever is said here
     #[arg(long, value_name = "N", value_parser = cycles, default_value = "5T", conflicts_with = "canister")]
     pub cycles: u128,
     /// Owner of a new ledger, who grants roles in it [default: the person]
@@ -217,7 +217,7 @@ pub struct LedgerAt {
     /// Trust file [default: $DCANARY_TRUST, then trust.json in the configuration folder]
     #[arg(long, value_name = "FILE")]
     pub trust: Option<PathBuf>,
-    /// URL of the network [default: what the cluster names]
+    /// URL of the network; `ic` is the Internet Computer's mainnet [default: what the cluster names]
     #[arg(long, value_name = "URL")]
     pub network: Option<String>,
 }
@@ -242,13 +242,13 @@ pub enum Trust {
 /// `trust pin`
 #[derive(Debug, Args)]
 pub struct PinArgs {
-    /// URL of the network [default: what the cluster names]
+    /// URL of the network; `ic` is the Internet Computer's mainnet [default: what the cluster names]
     #[arg(long, value_name = "URL")]
     pub network: Option<String>,
     /// Canister id of the ledger [default: what the cluster names]
     #[arg(long, value_name = "ID")]
     pub ledger: Option<String>,
-    /// Root key of the network as hex, if you know it [default: fetched from the network, and shown]
+    /// Root key of the network: hex, if you know it, `mainnet`, or `fetch` [default: fetched from the network, and shown; for `ic`: mainnet]
     #[arg(long, value_name = "HEX")]
     pub root_key: Option<String>,
     /// Project whose runs are to be verified [default: the cluster's default project]

@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 
 use super::{Cluster, forward::Forward};
-use crate::exit::Failure;
+use crate::{args::Global, exit::Failure};
 
 /// Name of the ConfigMap.
 pub const NAME: &str = "dcanary-ledger";
@@ -115,6 +115,16 @@ impl Route {
 }
 
 impl Cluster {
+    /// The cluster, and what it says about its ledger.
+    ///
+    /// # Errors
+    /// When there is no usable kubeconfig, or the cluster says nothing.
+    pub async fn with_ledger(global: &Global) -> Result<(Self, LedgerConfig), Failure> {
+        let cluster = Self::connect(global).await?;
+        let hints = cluster.ledger_config().await?;
+        Ok((cluster, hints))
+    }
+
     /// What the cluster says about its ledger.
     ///
     /// # Errors

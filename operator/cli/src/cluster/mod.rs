@@ -9,7 +9,7 @@ pub mod who;
 use dcanary_crds::PipelineRun;
 use kube::{
     Api, Client, Config,
-    config::{KubeConfigOptions, Kubeconfig},
+    config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
 
 use self::kind::Named as _;
@@ -43,7 +43,13 @@ impl Cluster {
         let config = match &global.kubeconfig {
             Some(path) => {
                 let file = Kubeconfig::read_from(path).map_err(|source| {
-                    Failure::cannot_tell(format!("cannot read the kubeconfig {}: {source}", path.display()))
+                    Failure::cannot_tell(unread(&source).unwrap_or_else(|| {
+                        format!(
+                            "cannot use the kubeconfig {}: {}",
+                            path.display(),
+                            causes(&source)
+                        )
+                    }))
                 })?;
                 Config::from_custom_kubeconfig(file, &options).await
             }
@@ -60,9 +66,8 @@ impl Cluster {
             },
         }
         .map_err(|source| {
-            Failure::cannot_tell(format!(
-                "no usable kubeconfig: {source}; name one with --kubeconfig FILE or $KUBECONFIG"
-            ))
+            let why = unread(&source).unwrap_or_else(|| format!("no usable kubeconfig: {}", causes(&source)));
+            Failure::cannot_tell(format!("{why}; name one with --kubeconfig FILE or $KUBECONFIG"))
         })?;
         Self::with(config, global)
     }
@@ -137,6 +142,16 @@ fn denial(message: &str) -> &str {
         .map_or(message, |(_, said)| said)
 }
 
+/// A kubeconfig that cannot be read, which is named once; `None` for what is wrong in one.
+fn unread(source: &KubeconfigError) -> Option<String> {
+    match source {
+        KubeconfigError::ReadConfig(source, path) => {
+            Some(format!("cannot read the kubeconfig {}: {source}", path.display()))
+        }
+        _ => None,
+    }
+}
+
 fn in_cluster() -> bool {
     std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
 }
@@ -158,6 +173,17 @@ pub fn causes(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_kubeconfig_that_is_not_there_is_named_once() {
+        let missing = std::io::Error::new(std::io::ErrorKind::NotFound, "no such file");
+        let source = KubeconfigError::ReadConfig(missing, "/home/ada/.kube/config".into());
+        assert_eq!(
+            unread(&source).unwrap(),
+            "cannot read the kubeconfig /home/ada/.kube/config: no such file"
+        );
+        assert_eq!(unread(&KubeconfigError::CurrentContextNotSet), None);
+    }
 
     #[test]
     fn what_a_policy_denies_is_told_without_the_names_of_policies() {

@@ -12,7 +12,7 @@ mod status;
 
 use std::{
     io::{BufWriter, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use dcanary_ledger::{Ledger as _, LedgerError, key};
@@ -25,7 +25,7 @@ use crate::{
     args::{Global, LedgerAt, LedgerCommand},
     cluster::Cluster,
     exit::{Exit, Failure},
-    journal::{self, Access},
+    journal::{self, Access, place::Unnamed},
     output::{note, print},
     trust_file::{self, Folders},
     whole_file::{Readers, WholeFile},
@@ -58,15 +58,21 @@ async fn reach(global: &Global, at: &LedgerAt) -> Result<Access, Failure> {
     let folders = Folders::of_process();
     let pinned = trust_file::load(at.trust.as_deref(), &folders)?;
     let trust = pinned.as_ref().map(|(_, trust)| trust);
+    let network = at.network.as_deref();
     // The cluster is asked only for what is not known without it.
-    let (cluster, hints) = if trust.is_some() && at.network.is_some() {
+    let (cluster, hints) = if trust.is_some() && network.is_some() {
         (None, None)
     } else {
-        let cluster = Cluster::connect(global).await?;
-        let hints = cluster.ledger_config().await?;
+        let usual = folders.trust_file(at.trust.as_deref())?;
+        let known = pinned
+            .as_ref()
+            .map(|(path, trust)| (path.as_path(), trust.ledger));
+        let (cluster, hints) = Cluster::with_ledger(global)
+            .await
+            .map_err(|cause| Unnamed::to_read(known, &usual, network, cause))?;
         (Some(cluster), Some(hints))
     };
-    let target = journal::target(trust, hints.as_ref(), at.network.as_deref())?;
+    let target = journal::target(trust, hints.as_ref(), network)?;
     if trust.is_none() {
         note("no trust file: root key and ledger are what the cluster names");
     }
@@ -101,17 +107,22 @@ async fn export(global: &Global, at: &LedgerAt) -> Result<Exit, Failure> {
             let mut output = WholeFile::create(&path, Readers::All).map_err(cannot)?;
             let size = write(&access, BufWriter::new(&mut output)).await?;
             output.finish().map_err(cannot)?;
-            note(&format!(
-                "{size} blocks in {}; check it with `dcanary verify export {}`",
-                path.display(),
-                path.display()
-            ));
+            note(&written(size, &path, at.trust.as_deref()));
         }
         None => {
             write(&access, BufWriter::new(std::io::stdout())).await?;
         }
     }
     Ok(Exit::Succeeded)
+}
+
+/// What an export is, and how to check it: by the same trust file. Pure.
+fn written(size: u64, path: &Path, trust: Option<&Path>) -> String {
+    let by = trust.map_or_else(String::new, |trust| format!(" --trust {}", trust.display()));
+    format!(
+        "{size} blocks in {path}; check it with `dcanary verify export {path}{by}`",
+        path = path.display()
+    )
 }
 
 /// Writes the journal up to the present head.
@@ -157,4 +168,22 @@ async fn write(access: &Access, output: impl Write) -> Result<u64, Failure> {
     };
     export.finish(&trailer).map_err(broken)?;
     Ok(head.size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_to_check_an_export_names_the_trust_file_that_was_given() {
+        let journal = Path::new("journal.cbor");
+        assert_eq!(
+            written(5, journal, None),
+            "5 blocks in journal.cbor; check it with `dcanary verify export journal.cbor`"
+        );
+        assert!(
+            written(5, journal, Some(Path::new("t.json")))
+                .ends_with("`dcanary verify export journal.cbor --trust t.json`")
+        );
+    }
 }

@@ -11,10 +11,13 @@ use std::{
 
 use dcanary_ledger::{Ledger as _, LedgerError};
 use dcanary_types::policy::{Policy, RoleKind};
-use dcanary_verifier::{RootKey, TrustFile, TrustedDomain};
+use dcanary_verifier::{TrustFile, TrustedDomain};
 use ic_agent::export::Principal;
 
-use super::{ask::confirmed, root_key};
+use super::{
+    ask::{Instead, confirmed_or},
+    root_key::{self, RootKeyError, Source},
+};
 use crate::{
     args::{Format, Global, PinArgs, Trust},
     cluster::{
@@ -22,7 +25,10 @@ use crate::{
         ledger_config::{LedgerConfig, NAME},
     },
     exit::{Exit, Failure},
-    journal::{self, Target},
+    journal::{
+        self, Target,
+        place::{self, Unnamed},
+    },
     output::{machine, note, print},
     render::pin::{fingerprint, pins},
     trust_file::{self, Folders},
@@ -61,8 +67,9 @@ async fn pin(global: &Global, args: &PinArgs, folders: &Folders) -> Result<Exit,
     let (cluster, hints) = if all_named {
         (None, None)
     } else {
-        let cluster = Cluster::connect(global).await?;
-        let hints = cluster.ledger_config().await?;
+        let (cluster, hints) = Cluster::with_ledger(global)
+            .await
+            .map_err(|cause| Unnamed::to_pin(args, cause))?;
         (Some(cluster), Some(hints))
     };
     let found = look(args, cluster.as_ref(), hints.as_ref(), folders, &path).await?;
@@ -88,7 +95,20 @@ async fn pin(global: &Global, args: &PinArgs, folders: &Folders) -> Result<Exit,
         )));
     }
     note("Compare the fingerprint with what the ledger's owner tells you on another way.");
-    if step == Step::Ask && !confirmed("Pin this?", "pin", stdin().is_terminal(), &mut stdin().lock())? {
+    // what the cluster names is known on another way than the network's own word
+    let instead = match source(args)? {
+        Source::Fetch if args.network.is_some() || hints.is_none() => Instead::RootKey,
+        _ => Instead::Yes,
+    };
+    if step == Step::Ask
+        && !confirmed_or(
+            "Pin this?",
+            "pin",
+            instead,
+            stdin().is_terminal(),
+            &mut stdin().lock(),
+        )?
+    {
         return Err(Failure::failed("nothing was written"));
     }
     save(&path, &found)?;
@@ -128,9 +148,9 @@ async fn look(
     path: &Path,
 ) -> Result<TrustFile, Failure> {
     let missing = |what: &str| Failure::usage(format!("name {what}, or a kubeconfig of a cluster that does"));
-    let network = args
-        .network
-        .clone()
+    let named = args.network.as_deref();
+    let network = named
+        .map(|network| place::url(network).to_owned())
         .or_else(|| hints.map(|hints| hints.network.clone()))
         .ok_or_else(|| missing("the network with --network URL"))?;
     let ledger = match &args.ledger {
@@ -144,13 +164,12 @@ async fn look(
         Some(cluster) => cluster.route(&network).await?,
         None => crate::cluster::ledger_config::Route::direct(network.clone()),
     };
-    let root_key = match &args.root_key {
-        Some(text) => hex::decode(text).map_err(|_| Failure::usage("--root-key is not hex"))?,
-        None => root_key::fetch(&route.url).await?,
+    let pinned = match source(args)? {
+        Source::Named(key) => key,
+        Source::Fetch => root_key::fetch(&route.url).await?,
     };
+    let root_key = pinned.to_der();
     agrees(hints.filter(|_| args.network.is_none()), &root_key)?;
-    let pinned = RootKey::from_der(&root_key)
-        .map_err(|_| Failure::usage("the root key is not a DER-encoded BLS key of 133 bytes"))?;
     let target = Target {
         root_key,
         ledger,
@@ -167,7 +186,8 @@ async fn look(
     let code = access.ledger.code().await.map_err(refused)?;
     let module = code.module_hash.ok_or_else(|| {
         Failure::cannot_tell(format!(
-            "nothing is installed under canister {ledger} of that network"
+            "nothing is installed under canister {ledger} at {}: check whether --ledger and --network name the same network's ledger",
+            route.url
         ))
     })?;
     access.ledger.ready().await.map_err(refused)?;
@@ -193,6 +213,15 @@ async fn look(
         module_hashes: vec![module],
         controllers: code.controllers,
     })
+}
+
+/// Where the root key comes from. Pinning is for a network of which nothing is known, so it is asked unless it is named: pure.
+fn source(args: &PinArgs) -> Result<Source, RootKeyError> {
+    match (args.network.as_deref(), args.root_key.as_deref()) {
+        (Some("ic"), named) => root_key::source("ic", named),
+        (_, None) => Ok(Source::Fetch),
+        (network, named) => root_key::source(network.unwrap_or_default(), named),
+    }
 }
 
 /// Whether the network has the root key that the cluster names, if it names one of that network: pure.

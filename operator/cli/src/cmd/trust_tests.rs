@@ -1,4 +1,5 @@
 use dcanary_types::policy::Role;
+use dcanary_verifier::RootKey;
 
 use super::*;
 
@@ -51,6 +52,39 @@ fn a_file_that_pins_something_else_is_never_replaced_unless_it_is_said() {
     );
     assert_eq!(step(None, &found, &args(false, false)), Step::Ask);
     assert_eq!(step(None, &found, &args(false, true)), Step::Write);
+}
+
+#[test]
+fn a_network_is_asked_for_its_root_key_unless_it_is_named_or_the_mainnet() {
+    let of = |network: Option<&str>, root_key: Option<&str>| {
+        source(&PinArgs {
+            network: network.map(str::to_owned),
+            root_key: root_key.map(str::to_owned),
+            ..args(false, false)
+        })
+    };
+    let mainnet = hex::encode(RootKey::mainnet().to_der());
+    for (network, named) in [(None, None), (Some("http://n"), None), (None, Some("fetch"))] {
+        assert_eq!(
+            of(network, named).unwrap(),
+            Source::Fetch,
+            "{network:?} {named:?}"
+        );
+    }
+    for (network, named) in [
+        (Some("ic"), None),
+        (None, Some("mainnet")),
+        (None, Some(mainnet.as_str())),
+    ] {
+        let known = Source::Named(RootKey::mainnet());
+        assert_eq!(of(network, named).unwrap(), known, "{network:?} {named:?}");
+    }
+    assert!(
+        of(None, Some("xyz"))
+            .unwrap_err()
+            .to_string()
+            .contains("--root-key is no hex")
+    );
 }
 
 #[test]

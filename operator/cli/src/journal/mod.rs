@@ -6,6 +6,7 @@ pub mod environment;
 pub mod evidence;
 pub mod fork;
 pub mod head;
+pub mod place;
 
 use std::{
     path::{Path, PathBuf},
@@ -55,7 +56,7 @@ impl Access {
                     None => said,
                 }
             }
-            other => other.to_string(),
+            other => place::told_at(&self.route.url, other),
         }
     }
 }
@@ -94,7 +95,7 @@ pub fn target(
             .or_else(|| hints.map(|hints| hints.ledger))
             .ok_or_else(|| missing("the ledger"))?,
         network: network
-            .map(str::to_owned)
+            .map(|network| place::url(network).to_owned())
             .or_else(|| hints.map(|hints| hints.network.clone()))
             .ok_or_else(|| missing("the network"))?,
     })

@@ -1,5 +1,7 @@
 //! A ledger's network, code and head; what a person puts into the chart's values and the trust file.
 
+use std::{collections::BTreeSet, fmt};
+
 use dcanary_ledger::{
     Head,
     deploy::{Deployed, Person},
@@ -47,7 +49,8 @@ impl Place {
         }
     }
 
-    fn is_mainnet(&self) -> bool {
+    /// Whether it is the Internet Computer's.
+    pub fn is_mainnet(&self) -> bool {
         RootKey::from_der(&self.root_key).is_ok_and(|key| key.is_mainnet())
     }
 
@@ -66,6 +69,35 @@ impl Place {
     }
 }
 
+/// A canister that is to be made, and what becomes of `--cycles`: pure. Whether a network makes cycles from nothing is known only when it
+/// has done so or not.
+pub fn new_canister(place: &Place, cycles: u128) -> String {
+    let cycles = left(Some(cycles));
+    if place.is_mainnet() {
+        return format!("a new one, with {cycles} cycles of the identity's, less the price of its creation");
+    }
+    format!(
+        "a new one, with {cycles} cycles from nothing; a node in production mode gives it the node's default cycles instead"
+    )
+}
+
+/// Whose values and trust files are shown.
+#[derive(Clone, Copy, Debug)]
+pub enum Meant<'a> {
+    /// Those of the operators that were named.
+    Role {
+        /// Project that they write.
+        project: &'a str,
+        /// Their domain.
+        domain: &'a str,
+    },
+    /// Those of every operator that has a role.
+    All {
+        /// Whether older trust files pin another module, and have to be replaced.
+        upgraded: bool,
+    },
+}
+
 /// A deployed ledger for people and for machines.
 pub struct View {
     /// Text.
@@ -74,19 +106,126 @@ pub struct View {
     pub value: Value,
 }
 
-/// What is there now, and what to do with it. `role` is the project and domain of the operators.
+/// What is there now, and what to do with it: every role, and the values and trust files of those that are meant.
 ///
 /// # Errors
 /// When the root key is none.
-pub fn deployed(place: &Place, found: &Deployed, role: (&str, &str)) -> Result<View, Failure> {
-    let (project, domain) = role;
+pub fn deployed(place: &Place, found: &Deployed, meant: Meant<'_>) -> Result<View, Failure> {
     let root_key = RootKey::from_der(&place.root_key)
-        .map_err(|_| Failure::usage("the root key is not a DER-encoded BLS key of 133 bytes"))?;
-    let owners: Vec<String> = people(&found.policy, RoleKind::Owner, None)
-        .map(|(principal, _)| principal.to_text())
+        .map_err(|source| Failure::usage(format!("the root key of {} is {source}", place.url)))?;
+    let owners: Vec<String> = people(&found.policy, RoleKind::Owner)
+        .map(|one| one.principal.to_text())
         .collect();
-    let writers: Vec<(Principal, String)> =
-        people(&found.policy, RoleKind::Operator, Some(project)).collect();
+    let writers: Vec<Writer> = people(&found.policy, RoleKind::Operator).collect();
+    let projects = match meant {
+        Meant::Role { project, .. } => BTreeSet::from([project]),
+        Meant::All { .. } => writers.iter().map(|one| one.project.as_str()).collect(),
+    };
+    let hex_key = hex::encode(&place.root_key);
+    let installed = installed(meant, &writers);
+    let mut table: Vec<(&str, String)> = vec![
+        ("network", place.network()),
+        ("root key", format!("fingerprint {}", place.fingerprint())),
+        ("ledger", found.ledger.to_text()),
+        ("module", hex::encode(found.module_hash)),
+    ];
+    table.extend(controllers(&found.controllers));
+    table.extend(owners.iter().map(|owner| ("owner", owner.clone())));
+    table.extend(writers.iter().map(|one| ("operator", one.to_string())));
+    table.push(("blocks", found.blocks.to_string()));
+    table.push(("cycles", left(found.cycles)));
+    let mut text: String = found.done.iter().map(|step| format!("{step}\n")).collect();
+    if text.is_empty() {
+        text.push_str("everything was there\n");
+    }
+    text.push('\n');
+    text.push_str(&rows(table));
+    let mut values = json!({"ledger": {
+        "embedded": {"enabled": false},
+        "external": {"url": place.url, "rootKey": hex_key, "canister": found.ledger.to_text()},
+    }});
+    let own = match installed {
+        Some((project, domain)) => {
+            values["ledger"]["project"] = json!(project);
+            values["ledger"]["domain"] = json!(domain);
+            format!("  project: {project}\n  domain: {domain}\n")
+        }
+        None => "  # project and domain: those of the installation's operator, above\n".to_owned(),
+    };
+    text.push_str(&format!(
+        "
+Values of the chart:
+ledger:
+{own}  embedded:
+    enabled: false
+  external:
+    url: {}
+    rootKey: {hex_key}
+    canister: {}
+
+Trust file, for everybody who verifies:
+",
+        place.url, found.ledger
+    ));
+    let replace = match meant {
+        Meant::All { upgraded: true } => " --replace",
+        _ => "",
+    };
+    // a ledger without operators is pinned for the project that they get when nobody says another one
+    let pinned: Vec<&str> = match projects.len() {
+        0 => vec![DEFAULT.0],
+        _ => projects.into_iter().collect(),
+    };
+    for project in &pinned {
+        text.push_str(&format!(
+            "dcanary trust pin --network {} --ledger {} --project {project} --root-key {hex_key}{replace}\n",
+            place.url, found.ledger
+        ));
+    }
+    let trust = |project: &str| trust(root_key, found, &writers, project);
+    let value = json!({
+        "network": place.url,
+        "rootKey": hex_key,
+        "ledger": found.ledger.to_text(),
+        "module": hex::encode(found.module_hash),
+        "controllers": texts(&found.controllers),
+        "owners": owners,
+        "operators": writers.iter().map(Writer::value).collect::<Vec<_>>(),
+        "blocks": found.blocks,
+        "cycles": found.cycles.map(|cycles| cycles.to_string()),
+        "done": found.done,
+        "values": values,
+        // a trust file is of one project
+        "trust": match pinned.as_slice() {
+            [only] => trust(only),
+            _ => Value::Null,
+        },
+    });
+    Ok(View { text, value })
+}
+
+/// Project and domain of an operator when nobody says other ones: the chart's defaults.
+const DEFAULT: (&str, &str) = ("default", "local");
+
+/// Project and domain of the installation that is meant, `None` where operators of several have roles: pure.
+fn installed<'a>(meant: Meant<'a>, writers: &'a [Writer]) -> Option<(&'a str, &'a str)> {
+    if let Meant::Role { project, domain } = meant {
+        return Some((project, domain));
+    }
+    let mut all = writers
+        .iter()
+        .map(|one| (one.project.as_str(), one.domain.as_str()));
+    let first = all.next().unwrap_or(DEFAULT);
+    all.all(|other| other == first).then_some(first)
+}
+
+/// The trust file of a project.
+fn trust(root_key: RootKey, found: &Deployed, writers: &[Writer], project: &str) -> Value {
+    let domain = |one: &Writer| TrustedDomain {
+        owner: one.domain.clone(),
+        domain: one.domain.clone(),
+        principal: one.principal,
+    };
     let trust = TrustFile {
         root_key,
         ledger: found.ledger,
@@ -96,103 +235,50 @@ pub fn deployed(place: &Place, found: &Deployed, role: (&str, &str)) -> Result<V
         domains: Some(
             writers
                 .iter()
-                .map(|(principal, domain)| TrustedDomain {
-                    owner: domain.clone(),
-                    domain: domain.clone(),
-                    principal: *principal,
-                })
+                .filter(|one| one.project == project)
+                .map(domain)
                 .collect(),
         ),
     };
-    let hex_key = hex::encode(&place.root_key);
-    let values = json!({"ledger": {
-        "project": project,
-        "domain": domain,
-        "embedded": {"enabled": false},
-        "external": {"url": place.url, "rootKey": hex_key, "canister": found.ledger.to_text()},
-    }});
-    let mut table: Vec<(&str, String)> = vec![
-        ("network", place.network()),
-        ("root key", format!("fingerprint {}", place.fingerprint())),
-        ("ledger", found.ledger.to_text()),
-        ("module", hex::encode(found.module_hash)),
-    ];
-    table.extend(controllers(&found.controllers));
-    table.extend(owners.iter().map(|owner| ("owner", owner.clone())));
-    let writes = |(principal, domain): &(Principal, String)| {
-        (
-            "operator",
-            format!("{principal} writes project {project}, domain {domain}"),
-        )
-    };
-    table.extend(writers.iter().map(writes));
-    table.push(("blocks", found.blocks.to_string()));
-    table.push(("cycles", left(found.cycles)));
-    let mut text: String = found.done.iter().map(|step| format!("{step}\n")).collect();
-    if text.is_empty() {
-        text.push_str("everything was there\n");
-    }
-    text.push('\n');
-    text.push_str(&rows(table));
-    text.push_str(&format!(
-        "
-Values of the chart:
-ledger:
-  project: {project}
-  domain: {domain}
-  embedded:
-    enabled: false
-  external:
-    url: {}
-    rootKey: {hex_key}
-    canister: {}
-
-Trust file, for everybody who verifies:
-dcanary trust pin --network {} --ledger {} --project {project} --root-key {hex_key}
-",
-        place.url, found.ledger, place.url, found.ledger
-    ));
-    let trust_json = serde_json::from_str(&trust.to_json()).unwrap_or(Value::Null);
-    let value = json!({
-        "network": place.url,
-        "rootKey": hex_key,
-        "ledger": found.ledger.to_text(),
-        "module": hex::encode(found.module_hash),
-        "controllers": texts(&found.controllers),
-        "owners": owners,
-        "blocks": found.blocks,
-        "cycles": found.cycles.map(|cycles| cycles.to_string()),
-        "done": found.done,
-        "values": values,
-        "trust": trust_json,
-    });
-    Ok(View { text, value })
+    serde_json::from_str(&trust.to_json()).unwrap_or(Value::Null)
 }
 
-/// Those who hold a role, and the domain under which.
-fn people<'a>(
-    policy: &'a Policy,
-    kind: RoleKind,
-    project: Option<&'a str>,
-) -> impl Iterator<Item = (Principal, String)> + 'a {
+/// Somebody who holds a role.
+struct Writer {
+    principal: Principal,
+    project: String,
+    domain: String,
+}
+
+impl Writer {
+    fn value(&self) -> Value {
+        json!({"principal": self.principal.to_text(), "project": self.project, "domain": self.domain})
+    }
+}
+
+impl fmt::Display for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            principal,
+            project,
+            domain,
+        } = self;
+        write!(f, "{principal} writes project {project}, domain {domain}")
+    }
+}
+
+/// Those who hold a role.
+fn people(policy: &Policy, kind: RoleKind) -> impl Iterator<Item = Writer> + '_ {
     policy
         .roles()
-        .filter(move |role| role.role == kind && project.is_none_or(|project| role.project == project))
+        .filter(move |role| role.role == kind)
         .filter_map(|role| {
-            Some((
-                Principal::try_from_slice(&role.principal).ok()?,
-                role.domain.clone(),
-            ))
+            Some(Writer {
+                principal: Principal::try_from_slice(&role.principal).ok()?,
+                project: role.project.clone(),
+                domain: role.domain.clone(),
+            })
         })
-}
-
-/// Project and domain of the first operator of a policy; the chart's defaults where there is none.
-pub fn told(policy: &Policy) -> (String, String) {
-    let first = policy.roles().find(|role| role.role == RoleKind::Operator);
-    first.map_or_else(
-        || ("default".to_owned(), "local".to_owned()),
-        |role| (role.project.clone(), role.domain.clone()),
-    )
 }
 
 fn texts(principals: &[Principal]) -> Vec<String> {

@@ -34,6 +34,11 @@ fn found() -> Deployed {
     }
 }
 
+const NAMED: Meant<'_> = Meant::Role {
+    project: "shop",
+    domain: "east",
+};
+
 fn mainnet() -> Place {
     Place {
         url: "https://icp-api.io".to_owned(),
@@ -43,7 +48,7 @@ fn mainnet() -> Place {
 
 #[test]
 fn what_is_printed_for_the_chart_and_the_trust_file_is_what_they_read() {
-    let view = deployed(&mainnet(), &found(), ("shop", "east")).unwrap();
+    let view = deployed(&mainnet(), &found(), NAMED).unwrap();
     let key = hex::encode(RootKey::mainnet().to_der());
     for said in [
         format!("controller   {}", principal(1)),
@@ -84,10 +89,81 @@ fn a_private_network_is_not_called_the_mainnet_and_a_ledger_without_controllers_
         cycles: None,
         ..found()
     };
-    let text = deployed(&place, &blackholed, ("shop", "east")).unwrap().text;
+    let text = deployed(&place, &blackholed, NAMED).unwrap().text;
     assert!(text.starts_with("everything was there\n"), "{text}");
     assert!(text.contains("controllers  nobody"), "{text}");
     assert!(text.contains("--identity FILE"), "{text}");
+}
+
+#[test]
+fn an_upgrade_shows_every_grant_and_pins_again_only_where_the_module_is_another_one() {
+    let role = |n: u8, project: &str, domain: &str| Role {
+        project: project.to_owned(),
+        principal: principal(n).as_slice().to_vec(),
+        role: RoleKind::Operator,
+        domain: domain.to_owned(),
+    };
+    let of = |roles: Vec<Role>| Deployed {
+        policy: Policy::new(2, roles),
+        ..found()
+    };
+    let all = of(vec![
+        role(2, "shop", "east"),
+        role(4, "shop", "west"),
+        role(5, "docs", "west"),
+    ]);
+    let upgraded = deployed(&mainnet(), &all, Meant::All { upgraded: true }).unwrap();
+    for said in [
+        format!("{} writes project shop, domain east\n", principal(2)),
+        format!("{} writes project shop, domain west\n", principal(4)),
+        format!("{} writes project docs, domain west\n", principal(5)),
+        "ledger:\n  # project and domain: those of the installation's operator, above\n".to_owned(),
+    ] {
+        assert!(upgraded.text.contains(&said), "{said} in {}", upgraded.text);
+    }
+    let pins = |view: &View| -> Vec<bool> {
+        let lines = view
+            .text
+            .lines()
+            .filter(|line| line.starts_with("dcanary trust pin"));
+        lines.map(|line| line.ends_with(" --replace")).collect()
+    };
+    assert_eq!(pins(&upgraded), [true, true], "one for each project");
+    assert_eq!(upgraded.value["operators"].as_array().map(Vec::len), Some(3));
+    assert_eq!(upgraded.value["trust"], Value::Null);
+    assert_eq!(upgraded.value["values"]["ledger"].get("project"), None);
+
+    let same = deployed(&mainnet(), &all, Meant::All { upgraded: false }).unwrap();
+    assert_eq!(pins(&same), [false, false]);
+    let one = deployed(&mainnet(), &found(), Meant::All { upgraded: false }).unwrap();
+    assert_eq!(one.value["values"]["ledger"]["domain"], "east");
+    assert_eq!(one.value["trust"]["project"], "shop");
+    let none = deployed(&mainnet(), &of(vec![]), Meant::All { upgraded: false }).unwrap();
+    assert!(
+        none.text.contains("  project: default\n  domain: local\n"),
+        "{}",
+        none.text
+    );
+    assert_eq!(none.value["trust"]["project"], "default");
+}
+
+#[test]
+fn the_cycles_of_a_new_canister_are_promised_only_where_they_are_paid() {
+    let paid = new_canister(&mainnet(), 5_000_000_000_000);
+    assert!(
+        paid.contains("5.000 T") && paid.ends_with("less the price of its creation"),
+        "{paid}"
+    );
+    let private = Place {
+        url: "http://n".to_owned(),
+        root_key: vec![],
+    };
+    let made = new_canister(&private, 5_000_000_000_000);
+    assert!(
+        made.contains("5.000 T")
+            && made.ends_with("a node in production mode gives it the node's default cycles instead"),
+        "{made}"
+    );
 }
 
 fn status(code: Option<Code>) -> Status {

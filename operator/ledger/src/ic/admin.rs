@@ -74,7 +74,7 @@ impl IcLedger {
             .agent
             .status()
             .await
-            .map_err(|source| call::explain(source, "status", self.ledger))?;
+            .map_err(|source| call::explain(source, "status", self.ledger, &self.wire))?;
         Ok(match status.values.get("incarnation").map(AsRef::as_ref) {
             Some(Value::Integer(count)) => u64::try_from(*count).unwrap_or(0),
             _ => 0,
@@ -101,7 +101,7 @@ impl IcLedger {
         method: &str,
         argument: Vec<u8>,
     ) -> Result<T, LedgerError> {
-        let refused = |source| call::explain(source, method, effective);
+        let refused = |source| call::explain(source, method, effective, &self.wire);
         let sent = self
             .agent
             .update(&canister, method)

@@ -13,6 +13,7 @@ use super::IcLedger;
 use crate::{
     error::LedgerError,
     record::{Answer, Segment},
+    transport::Wire,
 };
 
 impl IcLedger {
@@ -30,7 +31,7 @@ impl IcLedger {
             .with_arg(argument)
             .call()
             .await
-            .map_err(|source| explain(source, method, self.ledger))?;
+            .map_err(|source| explain(source, method, self.ledger, &self.wire))?;
         Decode!(&answer, T).map_err(|source| LedgerError::decode(format!("the answer of `{method}`"), source))
     }
 
@@ -175,7 +176,7 @@ pub(super) fn rejected(method: &str, message: impl Into<String>) -> LedgerError 
 }
 
 /// What a failure of the agent means. Whatever looks forged is named as such, never as "unreachable".
-pub(crate) fn explain(source: AgentError, method: &str, ledger: Principal) -> LedgerError {
+pub(super) fn explain(source: AgentError, method: &str, ledger: Principal, wire: &Wire) -> LedgerError {
     use dcanary_verifier::certificate::CertificateError as C;
     let forged = |what| LedgerError::Certificate { source: what };
     match source {
@@ -208,21 +209,7 @@ pub(crate) fn explain(source: AgentError, method: &str, ledger: Principal) -> Le
             LedgerError::decode(format!("the answer of `{method}`"), source)
         }
         other => LedgerError::Unreachable {
-            reason: chain(&other),
+            reason: wire.unanswered(&other).to_string(),
         },
     }
-}
-
-/// An error with its causes in one line, without repeating a cause that the error names itself.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let said = inner.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = inner.source();
-    }
-    text
 }

@@ -124,7 +124,7 @@ impl IcLedger {
             .agent
             .read_state_raw(paths, self.ledger)
             .await
-            .map_err(|source| call::explain(source, "read_state", self.ledger))?;
+            .map_err(|source| call::explain(source, "read_state", self.ledger, &self.wire))?;
         let mut bytes = Vec::new();
         ciborium::into_writer(&certificate, &mut bytes)
             .map_err(|source| LedgerError::decode("the certificate of the code", source))?;

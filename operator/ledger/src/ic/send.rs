@@ -9,7 +9,7 @@ use ic_transport_types::TransportCallResponse;
 
 use super::{
     IcLedger,
-    call::{chain, explain, rejected},
+    call::{explain, rejected},
 };
 use crate::error::LedgerError;
 
@@ -23,7 +23,7 @@ impl IcLedger {
         method: &str,
         argument: Vec<u8>,
     ) -> Result<Vec<u8>, LedgerError> {
-        let refused = |source| explain(source, method, self.ledger);
+        let refused = |source| explain(source, method, self.ledger, &self.wire);
         let call = self.agent.update(&self.ledger, method).with_arg(argument);
         let signed = call.sign().map_err(refused)?;
         let answer = match self.send(signed.signed_update).await? {
@@ -52,7 +52,7 @@ impl IcLedger {
         let path = format!("api/v4/canister/{}/call", self.ledger);
         let sent = self.wire.post(&path, envelope).await;
         let Some(body) = sent.map_err(|source| LedgerError::Unreachable {
-            reason: chain(&source),
+            reason: self.wire.lost(&source).to_string(),
         })?
         else {
             return Ok(TransportCallResponse::Accepted);

@@ -2,6 +2,7 @@
 
 use std::{
     io::{IsTerminal as _, stdin},
+    path::Path,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -10,16 +11,16 @@ use dcanary_ledger::{
     key,
     setup::Grant,
 };
-use dcanary_verifier::RootKey;
 use ic_agent::export::Principal;
 
 use super::{failure, person, shipped};
 use crate::{
     args::{DeployArgs, Format, Global, UpgradeArgs},
-    cmd::ask::confirmed,
+    cmd::ask::{Instead, confirmed_or},
     exit::{Exit, Failure},
+    journal::place::told_at,
     output::{machine, note, print},
-    render::ledger::{Place, deployed, plan, told},
+    render::ledger::{Meant, Place, deployed, new_canister, plan},
 };
 
 /// Runs `ledger deploy`.
@@ -27,16 +28,16 @@ pub async fn deploy(global: &Global, args: &DeployArgs) -> Result<Exit, Failure>
     let form = global.form("dcanary ledger deploy", &[Format::Json, Format::Yaml])?;
     let (person, fetched) = person::of(&args.person).await?;
     let shipped = shipped::read(args.person.wasm.as_deref())?;
-    let me = sender(&person)?;
+    let me = sender(&person, &args.person.identity)?;
     let operators = grants(args);
-    deploy::check_separate(&operators, me).map_err(|source| refused(&source))?;
+    deploy::check_separate(&operators, me).map_err(|source| refused(&person, &source))?;
     let mut rows = intro(&person, fetched, me);
     rows.push(("wasm", shipped.path.display().to_string()));
     rows.push(("sha256", hex::encode(shipped.hash)));
     rows.push((
         "canister",
         args.canister.map_or_else(
-            || format!("a new one, with {} cycles", args.cycles),
+            || new_canister(&Place::of(&person), args.cycles),
             |canister| canister.to_text(),
         ),
     ));
@@ -53,7 +54,7 @@ pub async fn deploy(global: &Global, args: &DeployArgs) -> Result<Exit, Failure>
         ));
     }
     note(&plan(&rows));
-    ask("Deploy this?", "deploy", args.person.yes)?;
+    ask("Deploy this?", "deploy", fetched, args.person.yes)?;
     let ledger = match args.canister {
         Some(canister) => canister,
         None => create(&person, args.cycles).await?,
@@ -66,22 +67,25 @@ pub async fn deploy(global: &Global, args: &DeployArgs) -> Result<Exit, Failure>
     };
     let found = deploy::deploy(&person, wanted)
         .await
-        .map_err(|source| refused(&source))?;
-    show(&person, &found, (&args.project, &args.domain), form)
+        .map_err(|source| refused(&person, &source))?;
+    let meant = Meant::Role {
+        project: &args.project,
+        domain: &args.domain,
+    };
+    show(&person, &found, meant, form)
 }
 
 async fn create(person: &Person, cycles: u128) -> Result<Principal, Failure> {
-    let mainnet = RootKey::from_der(&person.root_key).is_ok_and(|key| key.is_mainnet());
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let at = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
-    let maker = if mainnet {
+    let maker = if Place::of(person).is_mainnet() {
         Maker::CyclesLedger { at }
     } else {
         Maker::Provisional
     };
     let made = deploy::create(person, maker, cycles)
         .await
-        .map_err(|source| refused(&source))?;
+        .map_err(|source| refused(person, &source))?;
     note(&format!(
         "made canister {made}; should anything fail from here on, give --canister {made} instead of --create"
     ));
@@ -95,8 +99,8 @@ pub async fn upgrade(global: &Global, args: &UpgradeArgs) -> Result<Exit, Failur
     let shipped = shipped::read(args.person.wasm.as_deref())?;
     let present = deploy::look(&person, args.canister)
         .await
-        .map_err(|source| refused(&source))?;
-    let mut rows = intro(&person, fetched, sender(&person)?);
+        .map_err(|source| refused(&person, &source))?;
+    let mut rows = intro(&person, fetched, sender(&person, &args.person.identity)?);
     rows.push(("ledger", args.canister.to_text()));
     rows.push((
         "old module",
@@ -105,19 +109,21 @@ pub async fn upgrade(global: &Global, args: &UpgradeArgs) -> Result<Exit, Failur
     rows.push(("new module", hex::encode(shipped.hash)));
     rows.push(("wasm", shipped.path.display().to_string()));
     note(&plan(&rows));
-    if present.module_hash == Some(shipped.hash) {
-        note("it runs this module already");
+    let same = present.module_hash == Some(shipped.hash);
+    if same {
+        note("it runs this module already: no code is replaced");
     } else {
-        ask("Upgrade it?", "upgrade", args.person.yes)?;
+        ask("Upgrade it?", "upgrade", fetched, args.person.yes)?;
     }
     let found = deploy::upgrade(&person, args.canister, shipped.wasm)
         .await
-        .map_err(|source| refused(&source))?;
-    note(
-        "whoever pinned the old module hash in a trust file now pins the new one: `dcanary trust pin --replace`",
-    );
-    let (project, domain) = told(&found.policy);
-    show(&person, &found, (&project, &domain), form)
+        .map_err(|source| refused(&person, &source))?;
+    if !same {
+        note(
+            "whoever pinned the old module hash in a trust file now pins the new one: `dcanary trust pin --replace`, with --network, --ledger and --project where no cluster names them",
+        );
+    }
+    show(&person, &found, Meant::All { upgraded: !same }, form)
 }
 
 /// What both commands say first.
@@ -144,24 +150,22 @@ fn grants(args: &DeployArgs) -> Vec<Grant> {
     args.operator.iter().map(grant).collect()
 }
 
-fn ask(question: &str, verb: &str, yes: bool) -> Result<(), Failure> {
-    if yes || confirmed(question, verb, stdin().is_terminal(), &mut stdin().lock())? {
+fn ask(question: &str, verb: &str, fetched: bool, yes: bool) -> Result<(), Failure> {
+    let instead = if fetched { Instead::RootKey } else { Instead::Yes };
+    let mut input = stdin().lock();
+    if yes || confirmed_or(question, verb, instead, stdin().is_terminal(), &mut input)? {
         return Ok(());
     }
     Err(Failure::failed("nothing was done"))
 }
 
-fn sender(person: &Person) -> Result<Principal, Failure> {
-    key::principal_of(person.identity.as_ref()).map_err(|source| Failure::usage(source.to_string()))
+fn sender(person: &Person, file: &Path) -> Result<Principal, Failure> {
+    key::principal_of(person.identity.as_ref())
+        .map_err(|source| Failure::usage(format!("cannot sign with {}: {source}", file.display())))
 }
 
-fn show(
-    person: &Person,
-    found: &Deployed,
-    role: (&str, &str),
-    form: Option<Format>,
-) -> Result<Exit, Failure> {
-    let view = deployed(&Place::of(person), found, role)?;
+fn show(person: &Person, found: &Deployed, meant: Meant<'_>, form: Option<Format>) -> Result<Exit, Failure> {
+    let view = deployed(&Place::of(person), found, meant)?;
     match form {
         Some(format @ (Format::Json | Format::Yaml)) => print(&machine(&view.value, format)?),
         _ => print(&view.text),
@@ -169,9 +173,9 @@ fn show(
     Ok(Exit::Succeeded)
 }
 
-fn refused(source: &DeployError) -> Failure {
+fn refused(person: &Person, source: &DeployError) -> Failure {
     match source {
-        DeployError::Ledger(inner) => failure(inner, inner.to_string()),
+        DeployError::Ledger(inner) => failure(inner, told_at(&person.transport.url, inner)),
         other => Failure::failed(other.to_string()),
     }
 }

@@ -73,5 +73,5 @@ fn as_person(access: &Access, identity: Arc<dyn Identity>) -> Result<IcLedger, F
     };
     person
         .client(access.ledger.id())
-        .map_err(|source| Failure::cannot_tell(source.to_string()))
+        .map_err(|source| explain(access, &source))
 }
