@@ -78,7 +78,7 @@ enum Command {
         #[arg(long)]
         with_keys: bool,
     },
-    /// Put a copy from standard input into an empty folder.
+    /// Put a copy from standard input into an empty folder, or with `--replace` in the place of what is there.
     Restore {
         /// The folder.
         #[arg(long)]
