@@ -48,6 +48,8 @@ pub struct Case {
     pub name: &'static str,
     /// Faults of a node under which it must fail. A law that notices none is not tested itself, and does not count yet.
     pub notices: &'static [Fault],
+    /// The law that shows the other side: what happens where the condition of this one does not hold. `None` when it tries both sides itself.
+    pub twin: Option<&'static str>,
     pub(crate) run: fn(Network) -> BoxFuture<'static, Verdict>,
 }
 
@@ -69,13 +71,20 @@ impl Case {
     }
 }
 
-/// Makes a case of a clause, a function, and the faults that it must notice.
+/// Makes a case of a clause, a function, the faults that it must notice, and the law that shows the other side where it does not do so itself.
 macro_rules! case {
     ($clause:expr, $law:ident $(, $fault:ident)*) => {
+        $crate::case::case!($clause, $law $(, $fault)*; None)
+    };
+    ($clause:expr, $law:ident $(, $fault:ident)*; twin $twin:ident) => {
+        $crate::case::case!($clause, $law $(, $fault)*; Some(stringify!($twin)))
+    };
+    ($clause:expr, $law:ident $(, $fault:ident)*; $twin:expr) => {
         $crate::case::Case {
             clause: $clause,
             name: stringify!($law),
             notices: &[$($crate::faults::Fault::$fault),*],
+            twin: $twin,
             run: |network| Box::pin($law(network)),
         }
     };

@@ -33,4 +33,18 @@ mod tests {
         assert_eq!(names.len(), cases.len());
         assert!(cases.len() >= 150, "there are {} cases", cases.len());
     }
+
+    #[test]
+    fn every_case_that_leaves_the_other_side_to_another_names_one_that_there_is() {
+        let cases = super::all();
+        for case in &cases {
+            let Some(twin) = case.twin else { continue };
+            assert_ne!(twin, case.name);
+            assert!(
+                cases.iter().any(|other| other.name == twin),
+                "{}: {twin}",
+                case.name
+            );
+        }
+    }
 }

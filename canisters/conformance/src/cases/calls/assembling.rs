@@ -20,9 +20,10 @@ pub const CASES: &[Case] = &[
     case!(
         CALLS,
         adding_to_a_call_after_it_is_performed_traps,
-        KeepCallsAfterTrap
+        KeepCallsAfterTrap;
+        twin adding_to_a_call_that_does_not_exist_traps
     ),
-    case!(CALLS, a_one_way_call_is_delivered),
+    case!(CALLS, a_one_way_call_is_delivered, KeepCallsAfterTrap),
     case!(CALLS, a_call_of_something_that_is_no_principal_traps, LossyText),
 ];
 
@@ -54,8 +55,12 @@ async fn a_call_that_is_not_performed_is_not_sent(net: Network) -> Verdict {
 
 async fn a_new_call_replaces_one_that_is_not_performed(net: Network) -> Verdict {
     let (user, canister, other) = two(&net, |other| {
-        let first = Call::to(other, "inc").arg(bytes("first")).forgotten();
-        Module::new().update("go", [first, Call::to(other, "echo").arg(bytes("second")).go()])
+        let first = Call::to(other, "inc").then("quiet").arg(bytes("first"));
+        let second = Call::to(other, "echo").arg(bytes("second")).go();
+        Module::new()
+            .update("go", [first.forgotten(), second.clone()])
+            .update("both", [first.go(), second])
+            .callback("quiet", [skip()])
     })
     .await?;
     let reply = user.update(canister, "go", b"").await?.heard()?.reply()?;
@@ -64,6 +69,13 @@ async fn a_new_call_replaces_one_that_is_not_performed(net: Network) -> Verdict 
         "the count of the callee",
         user.query(other, "get", b"").await?.number()?,
         0,
+    )?;
+    // Calls arrive in their order, so that the first one is there when the second is answered.
+    user.update(canister, "both", b"").await?.heard()?.reply()?;
+    equal(
+        "the count when both are performed",
+        user.query(other, "get", b"").await?.number()?,
+        1,
     )
 }
 
@@ -82,12 +94,15 @@ async fn an_argument_is_what_was_appended_piece_by_piece(net: Network) -> Verdic
                     { drop_it("(call $call_perform)") },
                 ],
             )
+            .update("nothing", [Call::to(other, "echo").go()])
     })
     .await?;
     let reply = user.update(canister, "go", b"").await?.heard()?.reply()?;
     equal("the argument that arrived", reply, b"abc".to_vec())?;
     let reply = user.update(canister, "tell", b"").await?.heard()?.reply()?;
-    equal("the argument that arrived", reply, b"ade".to_vec())
+    equal("the argument that arrived", reply, b"ade".to_vec())?;
+    let reply = user.update(canister, "nothing", b"").await?.heard()?.reply()?;
+    equal("the argument without a piece", reply, vec![])
 }
 
 /// Every function that adds to a call or performs it.
@@ -102,15 +117,23 @@ fn additions() -> Vec<Code> {
 }
 
 async fn adding_to_a_call_that_does_not_exist_traps(net: Network) -> Verdict {
-    let (user, canister, _) = two(&net, |_| {
-        Module::new().update("go", [choose(arg_number(), additions()), reply()])
+    let (user, canister, _) = two(&net, |other| {
+        let begun = Call::to(other, "inc").then("quiet").forgotten();
+        Module::new()
+            .update("go", [choose(arg_number(), additions()), reply()])
+            .update("begun", [begun, choose(arg_number(), additions()), reply()])
+            .callback("quiet", [skip()])
     })
     .await?;
     each_row_traps(&user, canister, 5_u64).await?;
-    user.update(canister, "go", &5_u64.to_le_bytes())
-        .await?
-        .reply()
-        .map(drop)
+    user.update(canister, "go", &5_u64.to_le_bytes()).await?.reply()?;
+    // The same where a call was begun.
+    for row in 0..5_u64 {
+        user.update(canister, "begun", &row.to_le_bytes())
+            .await?
+            .reply()?;
+    }
+    Ok(())
 }
 
 async fn adding_to_a_call_after_it_is_performed_traps(net: Network) -> Verdict {
@@ -133,15 +156,27 @@ async fn adding_to_a_call_after_it_is_performed_traps(net: Network) -> Verdict {
 
 async fn a_one_way_call_is_delivered(net: Network) -> Verdict {
     let (user, canister, other) = two(&net, |other| {
-        Module::new().update("go", [Call::to(other, "inc").oneway().go(), reply()])
+        let one_way = Call::to(other, "inc").oneway();
+        Module::new()
+            .update("trap", [one_way.go(), trap("after the call")])
+            .update("forget", [one_way.forgotten(), reply()])
+            .update("go", [one_way.go(), reply()])
+            .update("last", [Call::to(other, "inc").go()])
     })
     .await?;
+    user.update(canister, "trap", b"")
+        .await?
+        .rejected(CANISTER_ERROR)?;
+    user.update(canister, "forget", b"").await?.reply()?;
     user.update(canister, "go", b"").await?.reply()?;
     eventually(|| async {
         let count = user.query(other, "get", b"").await?.number()?;
-        Ok((count == 1).then_some(()))
+        Ok((count >= 1).then_some(()))
     })
-    .await
+    .await?;
+    // It arrives after the others, of which only one was sent.
+    let reply = user.update(canister, "last", b"").await?.heard()?.reply()?;
+    equal("the count of the callee", numbers(&reply), vec![2])
 }
 
 async fn a_call_of_something_that_is_no_principal_traps(net: Network) -> Verdict {

@@ -9,12 +9,14 @@ pub const CASES: &[Case] = &[
     case!(
         CALLS,
         a_bounded_call_that_is_answered_in_time_is_like_any_other,
-        BoundedIsUnknown
+        BoundedIsUnknown;
+        twin a_bounded_call_that_is_not_answered_in_time_is_rejected_as_unknown
     ),
     case!(
         CALLS,
         a_bounded_call_that_is_not_answered_in_time_is_rejected_as_unknown,
-        NeverTimeOut
+        NeverTimeOut;
+        twin a_bounded_call_that_is_answered_in_time_is_like_any_other
     ),
     case!(
         "Method arguments",

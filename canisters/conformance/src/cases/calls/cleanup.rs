@@ -5,19 +5,40 @@ use crate::cases::prelude::*;
 const CALLS: &str = "Inter-canister method calls";
 
 pub const CASES: &[Case] = &[
-    case!(CALLS, a_cleanup_runs_when_the_reply_callback_traps, SkipCleanup),
-    case!(CALLS, a_cleanup_runs_when_the_reject_callback_traps, SkipCleanup),
-    case!(CALLS, a_cleanup_does_not_run_when_all_is_well, CleanupAlways),
+    case!(
+        CALLS,
+        a_cleanup_runs_when_the_reply_callback_traps,
+        SkipCleanup;
+        twin a_cleanup_does_not_run_when_all_is_well
+    ),
+    case!(
+        CALLS,
+        a_cleanup_runs_when_the_reject_callback_traps,
+        SkipCleanup;
+        twin a_cleanup_does_not_run_when_all_is_well
+    ),
+    case!(
+        CALLS,
+        a_cleanup_does_not_run_when_all_is_well,
+        CleanupAlways;
+        twin a_cleanup_runs_when_the_reply_callback_traps
+    ),
     case!(
         CALLS,
         a_cleanup_sees_the_state_without_what_the_callback_did,
         SkipCleanup
     ),
-    case!(CALLS, a_cleanup_that_traps_changes_nothing, SilentTraps),
+    case!(
+        CALLS,
+        a_cleanup_that_traps_changes_nothing,
+        SilentTraps;
+        twin a_cleanup_runs_when_the_reply_callback_traps
+    ),
     case!(
         CALLS,
         a_cleanup_does_not_run_when_the_method_itself_traps,
-        KeepCallsAfterTrap
+        KeepCallsAfterTrap;
+        twin a_cleanup_runs_when_the_reply_callback_traps
     ),
     case!(CALLS, a_call_has_at_most_one_cleanup, LaxBuilding),
 ];
@@ -78,10 +99,13 @@ async fn a_cleanup_runs_when_the_reject_callback_traps(net: Network) -> Verdict 
 }
 
 async fn a_cleanup_does_not_run_when_all_is_well(net: Network) -> Verdict {
-    let good = vec![set("callback", int(1)), reply()];
-    let (user, canister) = scene(&net, "inc", good, marks()).await?;
-    user.update(canister, "go", b"").await?.reply()?;
-    equal("what is left", left(&user, canister).await?, vec![1, 1, 0, 0, 0])
+    for method in ["inc", "reject"] {
+        let good = vec![set("callback", int(1)), reply()];
+        let (user, canister) = scene(&net, method, good, marks()).await?;
+        user.update(canister, "go", b"").await?.reply()?;
+        equal(method, left(&user, canister).await?, vec![1, 1, 0, 0, 0])?;
+    }
+    Ok(())
 }
 
 async fn a_cleanup_sees_the_state_without_what_the_callback_did(net: Network) -> Verdict {

@@ -9,10 +9,16 @@ pub const CASES: &[Case] = &[
     case!(
         QUERY,
         a_composite_query_can_query_other_canisters,
-        LonelyComposite
+        LonelyComposite;
+        twin a_query_that_is_not_composite_cannot_call
     ),
     case!(QUERY, composite_queries_can_be_nested, LonelyComposite),
-    case!(QUERY, a_composite_query_cannot_call_an_update, AnyMethodAnyWay),
+    case!(
+        QUERY,
+        a_composite_query_cannot_call_an_update,
+        AnyMethodAnyWay;
+        twin a_composite_query_can_query_other_canisters
+    ),
     case!(
         QUERY,
         a_composite_query_discards_what_it_changes_everywhere,
@@ -24,13 +30,18 @@ pub const CASES: &[Case] = &[
         AnyMethodAnyWay
     ),
     case!(QUERY, a_query_that_is_not_composite_cannot_call, LonelyComposite),
-    case!(QUERY, a_composite_query_hears_of_failures, LonelyComposite),
+    case!(
+        QUERY,
+        a_composite_query_hears_of_failures,
+        LonelyComposite;
+        twin a_composite_query_can_query_other_canisters
+    ),
     case!(
         "Certified data",
         only_the_canister_that_is_asked_has_a_certificate,
         CertificateForAll
     ),
-    case!(QUERY, endless_composite_queries_end),
+    case!(QUERY, endless_composite_queries_end; twin composite_queries_can_be_nested),
     case!(
         QUERY,
         a_callback_of_a_composite_query_that_traps_is_an_error,
@@ -71,10 +82,14 @@ async fn a_composite_query_can_query_other_canisters(net: Network) -> Verdict {
 
 async fn composite_queries_can_be_nested(net: Network) -> Verdict {
     let (user, middle, leaf) = with_leaf(&net, |leaf| {
-        Module::new().composite("go", [Call::to(leaf, "echo").arg(arg()).go()])
+        let call = Call::to(leaf, "echo").arg(arg()).go();
+        Module::new()
+            .composite("go", [call.clone()])
+            .query("plain", [call])
     })
     .await?;
     let module = Module::new()
+        .composite("plain", [Call::to(middle, "plain").go()])
         .composite(
             "go",
             [Call::to(middle, "go").arg(bytes("deep")).then("more").go()],
@@ -82,7 +97,13 @@ async fn composite_queries_can_be_nested(net: Network) -> Verdict {
         .callback("more", [Call::to(leaf, "echo").arg(bytes("again")).go()]);
     let top = user.deploy(&module).await?;
     let reply = user.query(top, "go", b"").await?.heard()?.reply()?;
-    equal("the reply", reply, b"again".to_vec())
+    equal("the reply", reply, b"again".to_vec())?;
+    // Not so where one in the middle is not composite.
+    user.query(top, "plain", b"")
+        .await?
+        .heard()?
+        .rejected(CANISTER_ERROR)
+        .map(drop)
 }
 
 async fn a_composite_query_cannot_call_an_update(net: Network) -> Verdict {
@@ -110,6 +131,9 @@ async fn a_composite_query_discards_what_it_changes_everywhere(net: Network) -> 
     }
     for id in [canister, leaf] {
         equal("what is left", user.query(id, "get", b"").await?.number()?, 0)?;
+        user.update(id, "inc", b"").await?.reply()?;
+        let kept = user.query(id, "get", b"").await?.number()?;
+        equal("what an update leaves", kept, 1)?;
     }
     Ok(())
 }
@@ -200,6 +224,8 @@ async fn a_callback_of_a_composite_query_that_traps_is_an_error(net: Network) ->
             .composite("silent", [Call::to(leaf, "echo").then("nothing").go()])
             .callback("bad", [reply(), trap("in the callback")])
             .callback("nothing", [skip()])
+            .composite("good", [Call::to(leaf, "echo").then("well").go()])
+            .callback("well", [answer(bytes("well"))])
     })
     .await?;
     let reject = user.query(canister, "go", b"").await?.rejected(CANISTER_ERROR)?;
@@ -209,6 +235,7 @@ async fn a_callback_of_a_composite_query_that_traps_is_an_error(net: Network) ->
     )?;
     user.query(canister, "silent", b"")
         .await?
-        .rejected(CANISTER_ERROR)
-        .map(drop)
+        .rejected(CANISTER_ERROR)?;
+    let reply = user.query(canister, "good", b"").await?.reply()?;
+    equal("the reply without a trap", reply, b"well".to_vec())
 }

@@ -15,17 +15,20 @@ pub const CASES: &[Case] = &[
     case!(
         CYCLES_CLAUSE,
         attached_cycles_are_available_and_what_is_not_accepted_comes_back,
-        LoseRefund
+        LoseRefund;
+        twin accepted_cycles_move_from_caller_to_callee
     ),
     case!(
         CYCLES_CLAUSE,
         accepted_cycles_move_from_caller_to_callee,
-        CreateCycles
+        CreateCycles;
+        twin attached_cycles_are_available_and_what_is_not_accepted_comes_back
     ),
     case!(
         CYCLES_CLAUSE,
         no_more_is_accepted_than_is_wanted_and_available,
-        AcceptTooMuch
+        AcceptTooMuch;
+        twin accepted_cycles_move_from_caller_to_callee
     ),
     case!(
         CYCLES_CLAUSE,
@@ -35,35 +38,49 @@ pub const CASES: &[Case] = &[
     case!(
         CYCLES_CLAUSE,
         a_callee_that_traps_accepts_nothing,
-        KeepCertifiedAfterTrap
+        KeepCertifiedAfterTrap;
+        twin accepted_cycles_move_from_caller_to_callee
     ),
     case!(
         CYCLES_CLAUSE,
         a_callee_that_does_not_exist_gets_nothing,
-        AbsentIsError
+        AbsentIsError;
+        twin accepted_cycles_move_from_caller_to_callee
     ),
     case!(
         CYCLES_CLAUSE,
         after_the_answer_nothing_is_available,
-        AcceptTooMuch
+        AcceptTooMuch;
+        twin accepted_cycles_move_from_caller_to_callee
     ),
-    case!(CYCLES_CLAUSE, an_ingress_message_has_no_cycles, AcceptTooMuch),
+    case!(
+        CYCLES_CLAUSE,
+        an_ingress_message_has_no_cycles,
+        AcceptTooMuch;
+        twin attached_cycles_are_available_and_what_is_not_accepted_comes_back
+    ),
     case!(
         CYCLES_CLAUSE,
         nobody_can_attach_more_than_there_is,
         AttachAnything
     ),
-    case!(CYCLES_CLAUSE, cycles_of_a_call_that_is_not_performed_stay),
+    case!(
+        CYCLES_CLAUSE,
+        cycles_of_a_call_that_is_not_performed_stay,
+        SendUnperformed
+    ),
     case!(
         CYCLES_CLAUSE,
         cycles_can_be_accepted_in_a_callback,
-        CallbackWithoutCycles
+        CallbackWithoutCycles;
+        twin after_the_answer_nothing_is_available
     ),
     case!(
         CYCLES_CLAUSE,
         cycles_neither_appear_nor_vanish,
         LoseRefund,
-        CreateCycles
+        CreateCycles;
+        twin a_canister_sees_and_can_burn_its_cycles
     ),
 ];
 
@@ -262,17 +279,18 @@ async fn nobody_can_attach_more_than_there_is(net: Network) -> Verdict {
 async fn cycles_of_a_call_that_is_not_performed_stay(net: Network) -> Verdict {
     let user = net.user();
     let callee = user.deploy(&callee()).await?;
-    let call = Call::to(callee, "look").cycles(int(SENT)).forgotten();
+    let call = Call::to(callee, "keep").cycles(int(SENT));
     let module = Module::new()
         .update(
             "forget",
             [
                 set("before", balance()),
-                call,
+                call.forgotten(),
                 set("attached", balance()),
                 answer_numbers([get("before"), get("attached")]),
             ],
         )
+        .update("go", [call.go()])
         .query("balance", [answer_numbers([balance()])]);
     let canister = user.deploy(&module).await?;
     let seen = user.update(canister, "forget", b"").await?.numbers()?;
@@ -284,7 +302,10 @@ async fn cycles_of_a_call_that_is_not_performed_stay(net: Network) -> Verdict {
         "that attached cycles leave the balance",
     )?;
     let after = user.query(canister, "balance", b"").await?.number()?;
-    check(after + COSTS > *before, "that they are back afterwards")
+    check(after + COSTS > *before, "that they are back afterwards")?;
+    user.update(canister, "go", b"").await?.heard()?.reply()?;
+    let last = user.query(canister, "balance", b"").await?.number()?;
+    check(last <= after - KEPT, "that those of a call that is performed go")
 }
 
 async fn cycles_can_be_accepted_in_a_callback(net: Network) -> Verdict {

@@ -11,7 +11,12 @@ const RANDOM: &str = "IC method raw_rand";
 const INFO: &str = "IC method canister_info";
 
 pub const CASES: &[Case] = &[
-    case!(RANDOM, random_bytes_differ_from_call_to_call, ConstantRandom),
+    case!(
+        RANDOM,
+        random_bytes_differ_from_call_to_call,
+        ConstantRandom,
+        ExecuteRepeated
+    ),
     case!(MANAGEMENT, some_methods_are_for_canisters_only, OpenChannels),
     case!(
         MANAGEMENT,
@@ -80,7 +85,11 @@ async fn random_bytes_differ_from_call_to_call(net: Network) -> Verdict {
         equal("how many bytes", random.len(), 32)?;
         check(seen.insert(random), "bytes that were not seen before")?;
     }
-    Ok(())
+    // The same call has the same bytes, however often it is sent.
+    let signed = Request::call(canister, "raw_rand", &nothing()).sign(&user.key);
+    let first = user.send(canister, &signed).await?.heard()?.reply()?;
+    let again = user.send(canister, &signed).await?.heard()?.reply()?;
+    equal("the bytes of a call that is sent twice", again, first)
 }
 
 async fn some_methods_are_for_canisters_only(net: Network) -> Verdict {
@@ -187,7 +196,14 @@ async fn deposited_cycles_arrive(net: Network) -> Verdict {
     check(
         after > before.clone() + amount / 2,
         format!("{amount} more than {before}, seen {after}"),
-    )
+    )?;
+    user.remove(other).await?;
+    let seen = user.update(canister, "go", &about(other)).await?.numbers()?;
+    let [code, refund] = seen.as_slice() else {
+        return Err(Failure::new("expected two numbers"));
+    };
+    check(*code != 0, "that a canister that is gone gets nothing")?;
+    equal("what comes back", *refund, amount)
 }
 
 async fn info(
@@ -218,6 +234,11 @@ async fn the_history_of_a_canister_is_complete_and_in_order(net: Network) -> Ver
         ..CanisterSettings::default()
     };
     user.set(canister, settings).await?.reply()?;
+    // What changes neither the code nor the controllers is not in it.
+    user.update(canister, "inc", b"").await?.reply()?;
+    user.install_bytes(canister, CanisterInstallMode::Reinstall, b"rubbish", b"")
+        .await?
+        .refused()?;
     user.manage(canister, "uninstall_code", &about(canister))
         .await?
         .reply()?;
@@ -286,7 +307,11 @@ async fn a_method_that_does_not_exist_is_rejected(net: Network) -> Verdict {
     check(
         heard.code == 3 || heard.code == 5,
         format!("code 3 or 5, seen {}", heard.code),
-    )
+    )?;
+    ask(&user, canister, "raw_rand", &nothing())
+        .await?
+        .reply()
+        .map(drop)
 }
 
 async fn a_canister_that_names_a_wrong_version_of_itself_is_refused(net: Network) -> Verdict {

@@ -1,5 +1,6 @@
 //! In which order calls arrive, and how many there may be.
 
+use crate::cases::door::Door;
 use crate::cases::prelude::*;
 
 const ORDER: &str = "Ordering guarantees";
@@ -7,8 +8,18 @@ const CALLS: &str = "Inter-canister method calls";
 
 pub const CASES: &[Case] = &[
     case!(ORDER, calls_of_one_execution_arrive_in_order, ReorderPair),
-    case!(ORDER, calls_of_several_executions_arrive_in_order, ReorderPair),
-    case!(CALLS, each_of_many_calls_is_answered_once, DropCall),
+    case!(
+        ORDER,
+        calls_of_several_executions_arrive_in_order,
+        ReorderPair;
+        twin calls_of_one_execution_arrive_in_order
+    ),
+    case!(
+        CALLS,
+        each_of_many_calls_is_answered_once,
+        DropCall;
+        twin calls_beyond_the_limit_are_not_taken_and_the_others_are_answered
+    ),
     case!(
         CALLS,
         calls_beyond_the_limit_are_not_taken_and_the_others_are_answered,
@@ -56,14 +67,23 @@ async fn noted(user: &User, notebook: Principal, expected: u64) -> Result<Vec<u6
 async fn calls_of_one_execution_arrive_in_order(net: Network) -> Verdict {
     let user = net.user();
     let notes = user.deploy(&notebook()).await?;
-    let call = Call::to(notes, "note").arg(number(get("next"))).then("quiet");
+    let call = |next: Code| Call::to(notes, "note").arg(number(next)).then("quiet");
     let module = Module::new()
-        .update("go", [repeat(40, &call), reply()])
+        .update("go", [repeat(40, &call(get("next"))), reply()])
+        .update("back", [repeat(40, &call(minus(int(79), get("next")))), reply()])
         .callback("quiet", [skip()]);
     let canister = user.deploy(&module).await?;
     user.update(canister, "go", b"").await?.reply()?;
     let expected: Vec<u64> = (0..40).collect();
-    equal("what arrived", noted(&user, notes, 40).await?, expected)
+    equal("what arrived", noted(&user, notes, 40).await?, expected)?;
+    // The other way round when they are made the other way round.
+    user.update(canister, "back", b"").await?.reply()?;
+    let expected: Vec<u64> = (0..40).chain((0..40).rev()).collect();
+    equal(
+        "what arrived in the end",
+        noted(&user, notes, 80).await?,
+        expected,
+    )
 }
 
 async fn calls_of_several_executions_arrive_in_order(net: Network) -> Verdict {
@@ -159,9 +179,18 @@ async fn calls_beyond_the_limit_are_not_taken_and_the_others_are_answered(net: N
 async fn calls_in_both_directions_do_not_block_each_other(net: Network) -> Verdict {
     let user = net.user();
     let (one, other) = (user.create().await?, user.create().await?);
-    let module = |peer: Principal| counter().update("go", [Call::to(peer, "inc").go()]);
+    let door = Door::new(&user).await?;
+    let module = |peer: Principal| {
+        counter()
+            .update("go", [Call::to(peer, "inc").go()])
+            .update("hold", [Call::to(peer, "wait").go()])
+            .update("wait", [Call::to(door.canister, "wait").go()])
+    };
     user.put(one, &module(other)).await?;
     user.put(other, &module(one)).await?;
+    // Only the call whose callee waits is open meanwhile.
+    let held = user.start(one, "hold", b"").await?;
+    door.is_held().await?;
     let calls = (0..10).map(|at| user.update(if at % 2 == 0 { one } else { other }, "go", b""));
     for answer in futures::future::try_join_all(calls).await? {
         answer.heard()?.reply()?;
@@ -175,5 +204,10 @@ async fn calls_in_both_directions_do_not_block_each_other(net: Network) -> Verdi
         "the calls of the other",
         user.query(other, "get", b"").await?.number()?,
         5,
-    )
+    )?;
+    let open = user.is_pending(one, &held.id).await?;
+    check(open, "that the call whose callee waits is open")?;
+    door.open().await?;
+    let heard = user.wait(one, &held.id).await?.heard()?;
+    heard.reply().map(drop)
 }

@@ -6,7 +6,11 @@ const CALLS: &str = "Inter-canister method calls";
 const CODES: &str = "Reject codes";
 
 pub const CASES: &[Case] = &[
-    case!(CALLS, a_call_delivers_its_argument_and_brings_back_the_reply),
+    case!(
+        CALLS,
+        a_call_delivers_its_argument_and_brings_back_the_reply;
+        twin a_rejection_by_the_callee_has_code_4_and_its_words
+    ),
     case!(
         CALLS,
         the_callee_sees_the_canister_as_its_caller,
@@ -15,7 +19,8 @@ pub const CASES: &[Case] = &[
     case!(
         CODES,
         a_rejection_by_the_callee_has_code_4_and_its_words,
-        ForeignRejectMessage
+        ForeignRejectMessage;
+        twin a_call_delivers_its_argument_and_brings_back_the_reply
     ),
     case!(CODES, a_callee_that_does_not_exist_is_code_3, AbsentIsError),
     case!(
@@ -30,7 +35,12 @@ pub const CASES: &[Case] = &[
     ),
     case!(CODES, a_callee_without_code_is_code_5, MissingMethodIsAbsent),
     case!(CODES, a_callee_that_is_stopped_is_code_5, StoppedTakesCalls),
-    case!(CODES, a_callee_that_does_not_answer_is_code_5, SilenceIsReply),
+    case!(
+        CODES,
+        a_callee_that_does_not_answer_is_code_5,
+        SilenceIsReply;
+        twin a_call_delivers_its_argument_and_brings_back_the_reply
+    ),
     case!(CALLS, a_callee_can_be_the_caller_itself, WrongSelf),
     case!(
         CALLS,
@@ -78,11 +88,6 @@ async fn pair(
     Ok((user, caller, callee))
 }
 
-async fn heard(net: &Network, method: &'static str) -> Result<crate::client::Heard, Failure> {
-    let (user, caller, _) = pair(net, |callee| Call::to(callee, method)).await?;
-    user.update(caller, "go", b"").await?.heard()
-}
-
 async fn a_call_delivers_its_argument_and_brings_back_the_reply(net: Network) -> Verdict {
     let (user, caller, _) = pair(&net, |callee| Call::to(callee, "echo").arg(arg())).await?;
     for sent in [b"hello".as_slice(), b"", &[0xff; 1_000]] {
@@ -105,17 +110,15 @@ async fn the_callee_sees_the_canister_as_its_caller(net: Network) -> Verdict {
 }
 
 async fn a_rejection_by_the_callee_has_code_4_and_its_words(net: Network) -> Verdict {
-    let message = heard(&net, "reject").await?.rejected(4)?;
+    let (user, caller, _) = pair(&net, |callee| Call::to(callee, "reject")).await?;
+    let message = user.update(caller, "go", b"").await?.heard()?.rejected(4)?;
     equal("the message", message.as_str(), "for this reason")
 }
 
 async fn a_callee_that_does_not_exist_is_code_3(net: Network) -> Verdict {
-    let user = net.user();
-    let gone = user.create().await?;
+    let (user, caller, gone) = pair(&net, |callee| Call::to(callee, "echo")).await?;
+    user.update(caller, "go", b"").await?.heard()?.reply()?;
     user.remove(gone).await?;
-    let caller = user
-        .deploy(&Module::new().update("go", [Call::to(gone, "echo").go()]))
-        .await?;
     user.update(caller, "go", b"")
         .await?
         .heard()?
@@ -124,17 +127,33 @@ async fn a_callee_that_does_not_exist_is_code_3(net: Network) -> Verdict {
 }
 
 async fn a_callee_that_traps_is_code_5_and_keeps_nothing(net: Network) -> Verdict {
-    let (user, caller, callee) = pair(&net, |callee| Call::to(callee, "trap")).await?;
-    let message = user.update(caller, "go", b"").await?.heard()?.rejected(5)?;
+    let user = net.user();
+    let callee = user.deploy(&callee()).await?;
+    let module = Module::new()
+        .update("trap", [Call::to(callee, "trap").go()])
+        .update("go", [Call::to(callee, "inc").go()]);
+    let caller = user.deploy(&module).await?;
+    let message = user.update(caller, "trap", b"").await?.heard()?.rejected(5)?;
     check(
         message.contains("the callee trapped"),
         format!("the words of the trap, seen {message}"),
     )?;
-    equal("the count", user.query(callee, "get", b"").await?.number()?, 0)
+    equal("the count", user.query(callee, "get", b"").await?.number()?, 0)?;
+    user.update(caller, "go", b"").await?.heard()?.reply()?;
+    equal(
+        "the count without a trap",
+        user.query(callee, "get", b"").await?.number()?,
+        1,
+    )
 }
 
 async fn a_method_that_does_not_exist_is_code_5(net: Network) -> Verdict {
-    heard(&net, "missing").await?.rejected(5).map(drop)
+    let (user, caller, other) = pair(&net, |callee| Call::to(callee, "missing")).await?;
+    user.update(caller, "go", b"").await?.heard()?.rejected(5)?;
+    user.upgrade(other, &callee().update("missing", [reply()]))
+        .await?
+        .reply()?;
+    user.update(caller, "go", b"").await?.heard()?.reply().map(drop)
 }
 
 async fn a_callee_without_code_is_code_5(net: Network) -> Verdict {
@@ -166,20 +185,33 @@ async fn a_callee_that_does_not_answer_is_code_5(net: Network) -> Verdict {
 }
 
 async fn a_callee_can_be_the_caller_itself(net: Network) -> Verdict {
-    let module = counter().update("go", [count("n"), Call::to_blob(own_id(), "inc").go()]);
     let user = net.user();
+    let other = user.deploy(&counter()).await?;
+    let module = counter()
+        .update("go", [count("n"), Call::to_blob(own_id(), "inc").go()])
+        .update("away", [count("n"), Call::to(other, "inc").go()]);
     let canister = user.deploy(&module).await?;
     let reply = user.update(canister, "go", b"").await?.heard()?.reply()?;
-    equal("the count", numbers(&reply), vec![2])
+    equal("the count", numbers(&reply), vec![2])?;
+    let reply = user.update(canister, "away", b"").await?.heard()?.reply()?;
+    equal("the count of another callee", numbers(&reply), vec![1])?;
+    let own = user.query(canister, "get", b"").await?.number()?;
+    equal("the count then", own, 3)
 }
 
 async fn a_query_method_that_is_called_changes_nothing(net: Network) -> Verdict {
-    let (user, caller, callee) = pair(&net, |callee| Call::to(callee, "change")).await?;
-    for _ in 0..2 {
-        let reply = user.update(caller, "go", b"").await?.heard()?.reply()?;
+    let user = net.user();
+    let callee = user.deploy(&callee()).await?;
+    let module = Module::new()
+        .update("query", [Call::to(callee, "change").go()])
+        .update("update", [Call::to(callee, "inc").go()]);
+    let caller = user.deploy(&module).await?;
+    for (method, left) in [("query", 0), ("query", 0), ("update", 1)] {
+        let reply = user.update(caller, method, b"").await?.heard()?.reply()?;
         equal("the reply", numbers(&reply), vec![1])?;
+        equal(method, user.query(callee, "get", b"").await?.number()?, left)?;
     }
-    equal("the count", user.query(callee, "get", b"").await?.number()?, 0)
+    Ok(())
 }
 
 async fn a_composite_query_cannot_be_called_by_an_update(net: Network) -> Verdict {
@@ -193,6 +225,7 @@ async fn a_caller_whose_callback_does_not_answer_is_rejected(net: Network) -> Ve
     let callee = user.deploy(&callee()).await?;
     let module = counter()
         .update("go", [Call::to(callee, "echo").then("quiet").go()])
+        .update("well", [Call::to(callee, "echo").go()])
         .callback("quiet", [count("n")]);
     let caller = user.deploy(&module).await?;
     user.update(caller, "go", b"").await?.rejected(CANISTER_ERROR)?;
@@ -200,18 +233,20 @@ async fn a_caller_whose_callback_does_not_answer_is_rejected(net: Network) -> Ve
         "how often the callback ran",
         user.query(caller, "get", b"").await?.number()?,
         1,
-    )
+    )?;
+    // The usual callback answers.
+    user.update(caller, "well", b"").await?.heard()?.reply().map(drop)
 }
 
 async fn a_large_argument_and_a_large_reply_arrive_whole(net: Network) -> Verdict {
     let user = net.user();
     let callee = user.deploy(&callee()).await?;
     let size = 1_900_000;
+    let call = |size: u32| Call::to(callee, "echo").arg(long(size)).then("measure").go();
     let module = Module::new()
-        .update(
-            "go",
-            [Call::to(callee, "echo").arg(long(size)).then("measure").go()],
-        )
+        .update("go", [call(size)])
+        // More than a subnet takes among its own canisters.
+        .update("too_large", [call((10 << 20) + 1)])
         .callback(
             "measure",
             [answer_numbers([
@@ -221,5 +256,9 @@ async fn a_large_argument_and_a_large_reply_arrive_whole(net: Network) -> Verdic
         );
     let caller = user.deploy(&module).await?;
     let seen = user.update(caller, "go", b"").await?.numbers()?;
-    equal("the code and the length", seen, vec![0, u64::from(size)])
+    equal("the code and the length", seen, vec![0, u64::from(size)])?;
+    user.update(caller, "too_large", b"")
+        .await?
+        .rejected(CANISTER_ERROR)
+        .map(drop)
 }

@@ -18,14 +18,20 @@ pub const CASES: &[Case] = &[
     ),
     case!(
         CANISTERS,
-        the_hash_of_a_compressed_module_is_that_of_the_uploaded_bytes
+        the_hash_of_a_compressed_module_is_that_of_the_uploaded_bytes,
+        WrongModuleHash
     ),
     case!(
         CANISTERS,
         the_controllers_are_shown_and_follow_the_settings,
         HideControllers
     ),
-    case!(CANISTERS, public_metadata_is_for_everybody, HideMetadata),
+    case!(
+        CANISTERS,
+        public_metadata_is_for_everybody,
+        HideMetadata;
+        twin private_metadata_is_for_controllers
+    ),
     case!(
         CANISTERS,
         private_metadata_is_for_controllers,
@@ -81,7 +87,14 @@ async fn the_hash_of_a_compressed_module_is_that_of_the_uploaded_bytes(net: Netw
         .await?
         .reply()?;
     equal("the hash", hash(&user, canister).await?, sha256(&compressed))?;
-    equal("it runs", user.update(canister, "inc", b"").await?.number()?, 1)
+    equal("it runs", user.update(canister, "inc", b"").await?.number()?, 1)?;
+    user.upgrade(canister, &counter()).await?.reply()?;
+    let plain = sha256(&counter().build()?);
+    equal(
+        "the hash of the same uncompressed",
+        hash(&user, canister).await?,
+        plain,
+    )
 }
 
 async fn controllers(user: &User, canister: Principal) -> Result<BTreeSet<Principal>, Failure> {
@@ -156,6 +169,15 @@ async fn private_metadata_is_for_controllers(net: Network) -> Verdict {
 async fn metadata_follows_the_module(net: Network) -> Verdict {
     let user = net.user();
     let canister = user.deploy(&labelled()).await?;
+    for (label, expected) in [(b"open".as_slice(), "for all"), (b"closed", "for some")] {
+        user.update(canister, "inc", b"").await?.reply()?;
+        let shown = user.shown(canister, &[b"metadata", label]).await?;
+        equal(
+            "a section without another module",
+            shown,
+            Found::Value(expected.into()),
+        )?;
+    }
     let other = counter().section("icp:public open", b"changed");
     user.upgrade(canister, &other).await?.reply()?;
     let shown = user.shown(canister, &[b"metadata", b"open"]).await?;
@@ -178,7 +200,13 @@ async fn the_time_of_creation_is_shown_and_stays(net: Network) -> Verdict {
     check(now().abs_diff(created) < 5 * MINUTE, "a time near now")?;
     user.put(canister, &counter()).await?;
     let later = time_at(&user, canister, b"canister_creation_timestamp").await?;
-    equal("the time after an install", later, created)
+    equal("the time after an install", later, created)?;
+    let other = user.create().await?;
+    let another = time_at(&user, other, b"canister_creation_timestamp").await?;
+    check(
+        another > created,
+        "a later time of a canister that was created later",
+    )
 }
 
 async fn the_time_of_the_last_install_is_shown_and_follows_upgrades(net: Network) -> Verdict {

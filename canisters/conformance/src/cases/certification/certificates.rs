@@ -1,6 +1,9 @@
 //! What certificates are made of.
 
 use crate::cases::prelude::*;
+use crate::client::network::Response;
+use crate::client::request::encode;
+use ciborium::Value;
 use ic_certification::labeled;
 
 const CERTIFICATE: &str = "Certificate";
@@ -60,6 +63,19 @@ async fn a_certificate_verifies_and_a_changed_one_does_not(net: Network) -> Verd
     )
 }
 
+/// The certificate in an answer with its tree twice, one beside the other.
+fn doubled(response: &Response) -> Result<Certificate, Failure> {
+    let value = response.cbor()?;
+    let bytes = entry(&value, "certificate").and_then(Value::as_bytes);
+    let whole = match ciborium::from_reader(bytes.map(Vec::as_slice).unwrap_or_default())? {
+        Value::Tag(_, inner) => *inner,
+        other => other,
+    };
+    let field = |name: &str| entry(&whole, name).cloned().unwrap_or(Value::Null);
+    let tree = Value::Array(vec![nat(1), field("tree"), field("tree")]);
+    Certificate::decode(&encode(&map([("tree", tree), ("signature", field("signature"))])))
+}
+
 async fn the_trees_of_certificates_are_well_formed(net: Network) -> Verdict {
     let user = net.user();
     let canister = user
@@ -71,8 +87,10 @@ async fn the_trees_of_certificates_are_well_formed(net: Network) -> Verdict {
         .await?;
     let id = canister.as_slice();
     let signed = Request::call(canister, "inc", b"").sign(&user.key);
-    let called = certificate_of(&user.post_call("v4", canister, &signed).await?)?;
-    called.well_formed()?;
+    let response = user.post_call("v4", canister, &signed).await?;
+    certificate_of(&response)?.well_formed()?;
+    let bent = doubled(&response)?.well_formed();
+    check(bent.is_err(), "that a tree with a label twice is not well formed")?;
     let paths = [
         path(&[b"subnet"]),
         path(&[b"canister", id, b"controllers"]),
@@ -135,14 +153,15 @@ async fn a_delegation_covers_the_canister_in_the_path(net: Network) -> Verdict {
 async fn the_certified_time_never_goes_back(net: Network) -> Verdict {
     let user = net.user();
     let canister = user.deploy(&counter()).await?;
-    let mut last = 0;
+    let first = user.read(canister, &[]).await?.time()?;
+    let mut last = first;
     for _ in 0..6 {
         user.update(canister, "inc", b"").await?.reply()?;
         let time = user.read(canister, &[]).await?.time()?;
         check(time >= last, format!("a time not before {last}, seen {time}"))?;
         last = time;
     }
-    Ok(())
+    check(last > first, "that it goes on")
 }
 
 async fn a_certificate_is_no_older_than_the_call_before_it(net: Network) -> Verdict {
@@ -150,11 +169,16 @@ async fn a_certificate_is_no_older_than_the_call_before_it(net: Network) -> Verd
     let canister = user
         .deploy(&Module::new().update("now", [answer_numbers([sys("time")])]))
         .await?;
+    let before = user.read(canister, &[]).await?.time()?;
     let signed = Request::call(canister, "now", b"").sign(&user.key);
     let response = user.post_call("v4", canister, &signed).await?;
     let executed = answer_in(&response, &signed.id)?.number()?;
     let certified = certificate_of(&response)?.time()?;
     check(certified >= executed, "a certified time not before the execution")?;
+    check(
+        before < executed,
+        "an earlier time in a certificate before the call",
+    )?;
     check(
         certified - executed < MINUTE,
         "a certified time near the execution",
@@ -180,6 +204,12 @@ async fn the_nodes_of_a_subnet_are_shown_with_their_keys(net: Network) -> Verdic
             equal("the length of a node's key", key.len(), 44)?;
             let id = Principal::self_authenticating(&key);
             equal("the id of a node", id.as_slice().to_vec(), node.clone())?;
+            let nobody = Principal::self_authenticating(net.user().key.der());
+            let labels = labels
+                .iter()
+                .map(|label| if *label == node { nobody.as_slice() } else { label });
+            let none = certificate.lookup(&labels.collect::<Vec<_>>());
+            equal("the key of somebody else", none, Found::Absent)?;
             nodes += 1;
         }
     }

@@ -8,11 +8,13 @@ pub const CASES: &[Case] = &[
     case!(
         "Certification",
         the_official_agent_verifies_calls_and_queries,
-        DelegationWithoutRanges
+        DelegationWithoutRanges;
+        twin the_official_agent_refuses_the_network_under_another_root_key
     ),
     case!(
         "Certification",
-        the_official_agent_refuses_the_network_under_another_root_key
+        the_official_agent_refuses_the_network_under_another_root_key,
+        DelegationWithoutRanges
     ),
 ];
 
@@ -46,7 +48,10 @@ async fn the_official_agent_refuses_the_network_under_another_root_key(net: Netw
     } else if let Some(byte) = key.last_mut() {
         *byte ^= 1;
     }
-    let agent = agent(&net, &key)?;
-    let called = agent.update(&canister, "inc").call_and_wait().await;
-    check(called.is_err(), "that the certificate of a call is not believed")
+    let misled = agent(&net, &key)?;
+    let called = misled.update(&canister, "inc").call_and_wait().await;
+    check(called.is_err(), "that the certificate of a call is not believed")?;
+    let trusting = agent(&net, net.root_key())?;
+    trusting.update(&canister, "inc").call_and_wait().await?;
+    Ok(())
 }

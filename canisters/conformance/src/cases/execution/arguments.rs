@@ -16,7 +16,12 @@ pub const CASES: &[Case] = &[
         a_canister_knows_its_id_and_its_subnet,
         WrongSelf
     ),
-    case!(ARGUMENTS, an_ingress_message_has_no_deadline, WrongDeadline),
+    case!(
+        ARGUMENTS,
+        an_ingress_message_has_no_deadline,
+        WrongDeadline;
+        twin the_callee_of_a_bounded_call_sees_its_deadline
+    ),
 ];
 
 async fn a_method_gets_the_argument_of_the_call(net: Network) -> Verdict {
@@ -25,7 +30,8 @@ async fn a_method_gets_the_argument_of_the_call(net: Network) -> Verdict {
         .update("echo", [answer(arg())])
         .query("say", [answer(arg())]);
     let canister = user.deploy(&module).await?;
-    for sent in [b"".as_slice(), b"hello", &[0xff; 300]] {
+    // Without an argument it gets none, also after others.
+    for sent in [b"".as_slice(), b"hello", &[0xff; 300], b""] {
         equal(
             "an update",
             user.update(canister, "echo", sent).await?.reply()?,
@@ -46,7 +52,11 @@ async fn an_argument_can_be_as_large_as_a_message(net: Network) -> Verdict {
     let canister = user.deploy(&module).await?;
     let sent: Vec<u8> = (0..1_900_000_u32).map(|at| at.to_le_bytes()[1]).collect();
     let reply = user.update(canister, "echo", &sent).await?.reply()?;
-    check(reply == sent, "the same bytes back")
+    check(reply == sent, "the same bytes back")?;
+    // No subnet takes ingress messages of 4 MiB.
+    let signed = Request::call(canister, "echo", &vec![7; 4 << 20]).sign(&user.key);
+    let response = user.post_call("v4", canister, &signed).await?;
+    response.refused().map(drop)
 }
 
 async fn a_part_of_an_argument_can_be_copied(net: Network) -> Verdict {
@@ -93,27 +103,38 @@ async fn copying_beyond_the_end_of_a_blob_traps(net: Network) -> Verdict {
 }
 
 async fn copying_to_or_from_beyond_the_memory_traps(net: Network) -> Verdict {
-    let outside = "(i32.const 0x7fff0000)";
-    let steps = [
-        format!("(call $msg_arg_data_copy {outside} (i32.const 0) (i32.const 1))"),
-        format!("(call $canister_self_copy {outside} (i32.const 0) (i32.const 1))"),
-        format!("(call $msg_reply_data_append {outside} (i32.const 1))"),
-        format!("(call $msg_reject {outside} (i32.const 1))"),
-        format!("(call $certified_data_set {outside} (i32.const 1))"),
-        format!("(drop (call $is_controller {outside} (i32.const 1)))"),
-        format!("(call $canister_cycle_balance128 {outside})"),
-        "(call $msg_reply_data_append (i32.const 8) (i32.const -1))".to_owned(),
-        // This one never traps.
-        format!("(call $debug_print {outside} (i32.const 1))"),
-    ];
+    let steps = |at: &str, length: &str| {
+        [
+            format!("(call $msg_arg_data_copy {at} (i32.const 0) (i32.const 1))"),
+            format!("(call $canister_self_copy {at} (i32.const 0) (i32.const 1))"),
+            format!("(call $msg_reply_data_append {at} (i32.const 1))"),
+            format!("(call $certified_data_set {at} (i32.const 1))"),
+            format!("(drop (call $is_controller {at} (i32.const 1)))"),
+            format!("(call $canister_cycle_balance128 {at})"),
+            format!("(call $msg_reply_data_append (i32.const 8) {length})"),
+            format!("(call $msg_reject {at} (i32.const 1))"),
+            // This one never traps.
+            format!("(call $debug_print {at} (i32.const 1))"),
+        ]
+    };
+    let outside = steps("(i32.const 0x7fff0000)", "(i32.const -1)");
+    let inside = steps("(i32.const 16)", "(i32.const 1)");
+    let answered = when(minus(arg_number(), int(7)), [reply()]);
     let user = net.user();
-    let module = Module::new().update("go", [choose(arg_number(), steps), reply()]);
+    let module = Module::new()
+        .update("go", [choose(arg_number(), outside), reply()])
+        .update("inside", [choose(arg_number(), inside), answered]);
     let canister = user.deploy(&module).await?;
     each_row_traps(&user, canister, 8_u64).await?;
-    user.update(canister, "go", &8_u64.to_le_bytes())
-        .await?
-        .reply()
-        .map(drop)
+    user.update(canister, "go", &8_u64.to_le_bytes()).await?.reply()?;
+    for row in 0..9_u64 {
+        let answer = user.update(canister, "inside", &row.to_le_bytes()).await?;
+        match row {
+            7 => drop(answer.rejected(CANISTER_REJECT)?),
+            _ => drop(answer.reply()?),
+        }
+    }
+    Ok(())
 }
 
 async fn a_canister_knows_its_id_and_its_subnet(net: Network) -> Verdict {
@@ -121,22 +142,25 @@ async fn a_canister_knows_its_id_and_its_subnet(net: Network) -> Verdict {
     let module = Module::new()
         .query("own", [answer(own_id())])
         .query("subnet", [answer(fetched("subnet_self"))]);
-    let canister = user.deploy(&module).await?;
-    equal(
-        "its id",
-        user.query(canister, "own", b"").await?.reply()?,
-        canister.as_slice().to_vec(),
-    )?;
-    let certificate = user.read(canister, &[]).await?;
-    let subnet = match &certificate.delegation {
-        Some((subnet, _)) => *subnet,
-        None => Principal::self_authenticating(net.root_key()),
-    };
-    equal(
-        "its subnet",
-        user.query(canister, "subnet", b"").await?.reply()?,
-        subnet.as_slice().to_vec(),
-    )
+    // Two with the same code, each of which has its own.
+    for canister in [user.deploy(&module).await?, user.deploy(&module).await?] {
+        equal(
+            "its id",
+            user.query(canister, "own", b"").await?.reply()?,
+            canister.as_slice().to_vec(),
+        )?;
+        let certificate = user.read(canister, &[]).await?;
+        let subnet = match &certificate.delegation {
+            Some((subnet, _)) => *subnet,
+            None => Principal::self_authenticating(net.root_key()),
+        };
+        equal(
+            "its subnet",
+            user.query(canister, "subnet", b"").await?.reply()?,
+            subnet.as_slice().to_vec(),
+        )?;
+    }
+    Ok(())
 }
 
 async fn an_ingress_message_has_no_deadline(net: Network) -> Verdict {

@@ -156,7 +156,8 @@ async fn a_trap_undoes_the_reply_and_the_timer(net: Network) -> Verdict {
 async fn the_message_of_a_trap_is_told_to_the_caller(net: Network) -> Verdict {
     let module = Module::new()
         .update("trap", [trap("these are the words")])
-        .query("ask", [trap("and these")]);
+        .query("ask", [trap("and these")])
+        .update("silent", ["(unreachable)".to_owned()]);
     let user = net.user();
     let canister = user.deploy(&module).await?;
     let reject = user
@@ -171,6 +172,14 @@ async fn the_message_of_a_trap_is_told_to_the_caller(net: Network) -> Verdict {
     check(
         reject.message.contains("and these"),
         format!("the words, seen {}", reject.message),
+    )?;
+    let reject = user
+        .update(canister, "silent", b"")
+        .await?
+        .rejected(CANISTER_ERROR)?;
+    check(
+        !reject.message.contains("these"),
+        format!("no words of others, seen {}", reject.message),
     )
 }
 

@@ -8,7 +8,8 @@ pub const CASES: &[Case] = &[
     case!(
         CERTIFIED,
         a_query_can_show_the_certificate_of_what_was_certified,
-        WrongPrune
+        WrongPrune;
+        twin there_is_no_certificate_outside_of_queries
     ),
     case!(CERTIFIED, certified_data_has_at_most_32_bytes, LongCertifiedData),
     case!(

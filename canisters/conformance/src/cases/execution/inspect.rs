@@ -11,7 +11,12 @@ pub const CASES: &[Case] = &[
         IgnoreInspection
     ),
     case!(INSPECTION, an_inspection_that_traps_denies, IgnoreInspection),
-    case!(INSPECTION, accepting_twice_traps, IgnoreInspection),
+    case!(
+        INSPECTION,
+        accepting_twice_traps,
+        IgnoreInspection;
+        twin a_message_is_executed_only_when_it_is_accepted
+    ),
     case!(
         INSPECTION,
         an_inspection_sees_method_argument_and_caller,

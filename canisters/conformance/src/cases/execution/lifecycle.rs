@@ -40,14 +40,20 @@ pub const CASES: &[Case] = &[
     case!(
         UPGRADES,
         an_upgrade_whose_pre_upgrade_traps_changes_nothing,
-        UpgradeNotAtomic
+        UpgradeNotAtomic;
+        twin an_upgrade_runs_the_hooks_of_both_modules_in_order_and_no_init
     ),
     case!(
         UPGRADES,
         a_pre_upgrade_that_traps_can_be_skipped,
         IgnoreUpgradeFlags
     ),
-    case!(UPGRADES, a_heap_can_be_kept_over_an_upgrade, IgnoreUpgradeFlags),
+    case!(
+        UPGRADES,
+        a_heap_can_be_kept_over_an_upgrade,
+        IgnoreUpgradeFlags;
+        twin an_upgrade_keeps_stable_memory_and_begins_with_a_fresh_heap
+    ),
     case!(
         UPGRADES,
         post_upgrade_gets_the_argument_and_the_caller_of_the_upgrade,
@@ -57,22 +63,35 @@ pub const CASES: &[Case] = &[
 
 async fn init_gets_the_argument_and_the_caller_of_the_install(net: Network) -> Verdict {
     // What init sees is certified, because that is where it can leave bytes.
-    let module = |what: Code| Module::new().init([certify(what)]);
-    let user = net.user();
-    let canister = user.create().await?;
-    let with_arg = module(arg()).query("get", [answer(fetched("data_certificate"))]);
-    user.install(canister, CanisterInstallMode::Install, &with_arg, b"hello")
-        .await?
-        .reply()?;
+    let module = |what: Code| {
+        let shown = [answer(fetched("data_certificate"))];
+        Module::new().init([certify(what)]).query("get", shown)
+    };
+    let (user, canister, friend) = shared(&net).await?;
     let at = [b"canister".as_slice(), canister.as_slice(), b"certified_data"];
-    let seen = Certificate::decode(&user.query(canister, "get", b"").await?.reply()?)?.value(&at)?;
-    equal("the argument", seen, b"hello".to_vec())?;
-    let with_caller = module(caller()).query("get", [answer(fetched("data_certificate"))]);
-    user.install(canister, CanisterInstallMode::Reinstall, &with_caller, b"hello")
-        .await?
-        .reply()?;
-    let seen = Certificate::decode(&user.query(canister, "get", b"").await?.reply()?)?.value(&at)?;
-    equal("the caller", seen, user.id().as_slice().to_vec())
+    let seen = async |who: &User, module: &Module, arg: &[u8]| {
+        let mode = CanisterInstallMode::Reinstall;
+        who.install(canister, mode, module, arg).await?.reply()?;
+        Certificate::decode(&who.query(canister, "get", b"").await?.reply()?)?.value(&at)
+    };
+    for (who, sent) in [(&user, b"hello".as_slice()), (&friend, b"")] {
+        let arg = seen(who, &module(arg()), sent).await?;
+        equal("the argument", arg, sent.to_vec())?;
+        let caller = seen(who, &module(caller()), sent).await?;
+        equal("the caller", caller, who.id().as_slice().to_vec())?;
+    }
+    Ok(())
+}
+
+/// An empty canister that two users control.
+async fn shared(net: &Network) -> Result<(User, Principal, User), Failure> {
+    let (user, friend) = (net.user(), net.user());
+    let settings = CanisterSettings {
+        controllers: Some(vec![user.id(), friend.id()]),
+        ..CanisterSettings::default()
+    };
+    let canister = user.create_with(settings).await?;
+    Ok((user, canister, friend))
 }
 
 async fn an_init_that_traps_leaves_the_canister_empty(net: Network) -> Verdict {
@@ -100,16 +119,27 @@ async fn a_reinstall_whose_init_traps_leaves_the_canister_as_it_was(net: Network
     user.install(canister, CanisterInstallMode::Reinstall, &bad, b"")
         .await?
         .rejected(CANISTER_ERROR)?;
-    equal("the count", user.update(canister, "inc", b"").await?.number()?, 2)
+    equal("the count", user.update(canister, "inc", b"").await?.number()?, 2)?;
+    user.install(canister, CanisterInstallMode::Reinstall, &counter(), b"")
+        .await?
+        .reply()?;
+    let count = user.update(canister, "inc", b"").await?.number()?;
+    equal("the count after a good one", count, 1)
 }
 
 async fn the_start_function_runs_before_init(net: Network) -> Verdict {
     let module = Module::new()
-        .start([set("a", int(7)), set_cell(0, int(8))])
         .init([set("b", plus(get("a"), cell(0)))])
         .query("get", [answer_numbers([get("a"), get("b")])])
         .update("touch", [reply()]);
     let user = net.user();
+    let canister = user.deploy(&module).await?;
+    equal(
+        "what init left alone",
+        user.query(canister, "get", b"").await?.numbers()?,
+        vec![0, 0],
+    )?;
+    let module = module.start([set("a", int(7)), set_cell(0, int(8))]);
     let canister = user.deploy(&module).await?;
     equal(
         "what they left",
@@ -283,8 +313,8 @@ async fn a_heap_can_be_kept_over_an_upgrade(net: Network) -> Verdict {
 }
 
 async fn post_upgrade_gets_the_argument_and_the_caller_of_the_upgrade(net: Network) -> Verdict {
-    let user = net.user();
-    let canister = user.deploy(&counter()).await?;
+    let (user, canister, friend) = shared(&net).await?;
+    user.put(canister, &counter()).await?;
     let next = Module::new()
         .post_upgrade([
             set("length", wide("(call $msg_arg_data_size)")),
@@ -292,15 +322,18 @@ async fn post_upgrade_gets_the_argument_and_the_caller_of_the_upgrade(net: Netwo
         ])
         .query("length", [answer_numbers([get("length")])])
         .query("get", [answer(fetched("data_certificate"))]);
-    user.install(canister, CanisterInstallMode::Upgrade(None), &next, b"12345")
-        .await?
-        .reply()?;
-    equal(
-        "the length",
-        user.query(canister, "length", b"").await?.number()?,
-        5,
-    )?;
-    let certificate = Certificate::decode(&user.query(canister, "get", b"").await?.reply()?)?;
-    let seen = certificate.value(&[b"canister", canister.as_slice(), b"certified_data"])?;
-    equal("the caller", seen, user.id().as_slice().to_vec())
+    for (who, arg, length) in [(user, b"12345".as_slice(), 5), (friend, b"", 0)] {
+        who.install(canister, CanisterInstallMode::Upgrade(None), &next, arg)
+            .await?
+            .reply()?;
+        equal(
+            "the length",
+            who.query(canister, "length", b"").await?.number()?,
+            length,
+        )?;
+        let certificate = Certificate::decode(&who.query(canister, "get", b"").await?.reply()?)?;
+        let seen = certificate.value(&[b"canister", canister.as_slice(), b"certified_data"])?;
+        equal("the caller", seen, who.id().as_slice().to_vec())?;
+    }
+    Ok(())
 }

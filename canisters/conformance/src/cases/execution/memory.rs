@@ -7,7 +7,11 @@ const LIFECYCLE: &str = "Canister lifecycle";
 
 pub const CASES: &[Case] = &[
     case!(LIFECYCLE, globals_and_heap_stay_from_call_to_call),
-    case!(LIFECYCLE, a_grown_heap_stays_and_begins_as_zeros),
+    case!(
+        LIFECYCLE,
+        a_grown_heap_stays_and_begins_as_zeros;
+        twin a_trap_undoes_the_growth_of_memories
+    ),
     case!(
         LIFECYCLE,
         constants_are_there_before_the_first_call,
@@ -24,7 +28,11 @@ pub const CASES: &[Case] = &[
         growing_stable_memory_gives_the_size_before_or_minus_one,
         GrowGivesNewSize
     ),
-    case!(STABLE, the_32_bit_functions_see_the_same_stable_memory),
+    case!(
+        STABLE,
+        the_32_bit_functions_see_the_same_stable_memory,
+        CompositeKeepsState
+    ),
 ];
 
 async fn globals_and_heap_stay_from_call_to_call(net: Network) -> Verdict {
@@ -34,10 +42,20 @@ async fn globals_and_heap_stay_from_call_to_call(net: Network) -> Verdict {
         answer_numbers([get("n"), cell(5)]),
     ];
     let user = net.user();
-    let canister = user.deploy(&Module::new().update("step", step)).await?;
+    let module = Module::new().update("step", step);
+    let canister = user.deploy(&module).await?;
     for round in 1..=4 {
         let seen = user.update(canister, "step", b"").await?.numbers()?;
         equal("both", seen, vec![round, 10 * round])?;
+    }
+    // Those of another canister are others, and those of a reinstalled one are new.
+    let other = user.deploy(&module).await?;
+    user.install(canister, CanisterInstallMode::Reinstall, &module, b"")
+        .await?
+        .reply()?;
+    for id in [other, canister] {
+        let seen = user.update(id, "step", b"").await?.numbers()?;
+        equal("both at first", seen, vec![1, 10])?;
     }
     Ok(())
 }
@@ -74,11 +92,15 @@ async fn a_grown_heap_stays_and_begins_as_zeros(net: Network) -> Verdict {
 }
 
 async fn constants_are_there_before_the_first_call(net: Network) -> Verdict {
-    let module = Module::new().query("read", [answer(bytes("a constant of the module"))]);
+    let module = Module::new()
+        .query("read", [answer(bytes("a constant of the module"))])
+        .query("beside", [answer("(i32.const 4096) (i32.const 8)")]);
     let user = net.user();
     let canister = user.deploy(&module).await?;
     let seen = user.query(canister, "read", b"").await?.reply()?;
-    equal("the constant", seen, b"a constant of the module".to_vec())
+    equal("the constant", seen, b"a constant of the module".to_vec())?;
+    let seen = user.query(canister, "beside", b"").await?.reply()?;
+    equal("where there is none", seen, vec![0; 8])
 }
 
 async fn stable_memory_begins_empty_and_keeps_what_is_written(net: Network) -> Verdict {
@@ -107,17 +129,21 @@ async fn stable_memory_cannot_be_used_beyond_its_size(net: Network) -> Verdict {
         "(call $stable64_read (i64.const 0x7fff0000) (i64.const 0) (i64.const 8))",
         "(call $stable64_write (i64.const 0) (i64.const 0x100000000) (i64.const 8))",
     ];
-    let steps = wrong.iter().map(|code| (*code).to_owned());
+    let right = [
+        "(call $stable64_read (i64.const 0) (i64.const 65528) (i64.const 8))",
+        "(call $stable64_write (i64.const 65528) (i64.const 0) (i64.const 8))",
+    ];
+    let steps = wrong.iter().chain(&right).map(|code| (*code).to_owned());
     let module = Module::new()
         .init([drop_it(grow_stable(1))])
         .update("go", [choose(arg_number(), steps), reply()]);
     let user = net.user();
     let canister = user.deploy(&module).await?;
     each_row_traps(&user, canister, u64::try_from(wrong.len())?).await?;
-    user.update(canister, "go", &99_u64.to_le_bytes())
-        .await?
-        .reply()
-        .map(drop)
+    for row in [6, 7, 99_u64] {
+        user.update(canister, "go", &row.to_le_bytes()).await?.reply()?;
+    }
+    Ok(())
 }
 
 async fn growing_stable_memory_gives_the_size_before_or_minus_one(net: Network) -> Verdict {
@@ -138,20 +164,34 @@ async fn growing_stable_memory_gives_the_size_before_or_minus_one(net: Network) 
 }
 
 async fn the_32_bit_functions_see_the_same_stable_memory(net: Network) -> Verdict {
-    let module = Module::new().update(
-        "write",
-        [
-            drop_it(wide("(call $stable_grow (i32.const 1))")),
-            set_cell(0, int(99)),
-            "(call $stable_write (i32.const 16) (i32.const 1024) (i32.const 8))".to_owned(),
-            answer_numbers([stable(16), wide("(call $stable_size)"), sys("stable64_size")]),
-        ],
-    );
+    let small = || wide("(call $stable_size)");
+    let large = || sys("stable64_size");
+    let module = Module::new()
+        .update(
+            "write",
+            [
+                drop_it(wide("(call $stable_grow (i32.const 1))")),
+                set_cell(0, int(99)),
+                "(call $stable_write (i32.const 16) (i32.const 1024) (i32.const 8))".to_owned(),
+                answer_numbers([stable(16), small(), large()]),
+            ],
+        )
+        .update("outgrow", [drop_it(grow_stable(65_536)), reply()])
+        .query("small", [answer_numbers([small()])])
+        .query("large", [answer_numbers([large()])]);
     let user = net.user();
     let canister = user.deploy(&module).await?;
     equal(
         "what is seen",
         user.update(canister, "write", b"").await?.numbers()?,
         vec![99, 1, 1],
-    )
+    )?;
+    // They cannot see one that is larger than 4 GiB.
+    user.query(canister, "small", b"").await?.reply()?;
+    user.update(canister, "outgrow", b"").await?.reply()?;
+    user.query(canister, "small", b"")
+        .await?
+        .rejected(CANISTER_ERROR)?;
+    let size = user.query(canister, "large", b"").await?.number()?;
+    equal("the size", size, 65_537)
 }

@@ -30,7 +30,11 @@ pub const CASES: &[Case] = &[
         a_module_with_too_much_of_something_is_refused,
         LaxModules
     ),
-    case!(FORMAT, a_broken_gzip_stream_is_refused),
+    case!(
+        FORMAT,
+        a_broken_gzip_stream_is_refused;
+        twin the_hash_of_a_compressed_module_is_that_of_the_uploaded_bytes
+    ),
     case!(
         "Public methods",
         the_name_of_a_method_can_have_spaces,
@@ -231,8 +235,9 @@ async fn a_module_with_too_much_of_something_is_refused(net: Network) -> Verdict
     }
     takes(&user, "sections", &sections(16).build()?).await?;
     refuses(&user, "sections", &sections(17).build()?).await?;
-    let large = Module::new().section("icp:public x", &vec![7; (1 << 20) + 1]);
-    refuses(&user, "bytes of sections", &large.build()?).await
+    let bytes = |size: usize| Module::new().section("icp:public x", &vec![7; size]).build();
+    takes(&user, "bytes of sections", &bytes((1 << 20) - 100)?).await?;
+    refuses(&user, "bytes of sections", &bytes((1 << 20) + 1)?).await
 }
 
 async fn a_broken_gzip_stream_is_refused(net: Network) -> Verdict {
@@ -274,5 +279,8 @@ async fn a_refused_module_leaves_the_one_that_is_there(net: Network) -> Verdict 
             .await?
             .refused()?;
     }
-    equal("the count", user.update(canister, "inc", b"").await?.number()?, 2)
+    equal("the count", user.update(canister, "inc", b"").await?.number()?, 2)?;
+    user.upgrade(canister, &counter()).await?.reply()?;
+    let count = user.update(canister, "inc", b"").await?.number()?;
+    equal("the count after a good one", count, 1)
 }

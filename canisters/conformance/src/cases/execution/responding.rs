@@ -8,9 +8,15 @@ pub const CASES: &[Case] = &[
     case!(
         RESPONDING,
         a_reply_is_what_was_appended_piece_by_piece,
-        AppendReplaces
+        AppendReplaces;
+        twin a_reply_can_be_empty
     ),
-    case!(RESPONDING, a_reply_can_be_empty, EmptyReplyLost),
+    case!(
+        RESPONDING,
+        a_reply_can_be_empty,
+        EmptyReplyLost;
+        twin a_reply_is_what_was_appended_piece_by_piece
+    ),
     case!(
         RESPONDING,
         a_rejection_carries_the_message_of_the_canister,
@@ -25,15 +31,26 @@ pub const CASES: &[Case] = &[
     case!(
         RESPONDING,
         a_rejection_discards_what_was_appended,
-        ForeignRejectMessage
+        ForeignRejectMessage;
+        twin a_reply_is_what_was_appended_piece_by_piece
     ),
     case!(
         RESPONDING,
         data_that_is_appended_but_not_sent_is_gone_in_the_next_execution,
         SilenceIsReply
     ),
-    case!(RESPONDING, appending_after_the_reply_traps, ReplyTwice),
-    case!(RESPONDING, a_reject_message_that_is_not_text_traps, LossyText),
+    case!(
+        RESPONDING,
+        appending_after_the_reply_traps,
+        ReplyTwice;
+        twin a_reply_is_what_was_appended_piece_by_piece
+    ),
+    case!(
+        RESPONDING,
+        a_reject_message_that_is_not_text_traps,
+        LossyText;
+        twin a_rejection_carries_the_message_of_the_canister
+    ),
     case!(RESPONDING, a_reply_that_is_too_large_traps, UnlimitedReplies),
     case!(RESPONDING, an_execution_goes_on_after_its_reply),
 ];
@@ -61,7 +78,8 @@ async fn deploy(net: &Network) -> Result<(User, Principal), Failure> {
         .update("binary", [count("n"), give("msg_reject", bytes([0xff, 0xfe]))])
         .update("large", [append(long(2 << 20)), reply()])
         .update("too_large", [count("n"), append(long((2 << 20) + 1)), reply()])
-        .update("goes_on", [reply(), count("n")]);
+        .update("goes_on", [reply(), count("n")])
+        .update("ends", [count("n"), reply(), trap("no"), count("n")]);
     let user = net.user();
     let canister = user.deploy(&module).await?;
     Ok((user, canister))
@@ -95,7 +113,14 @@ async fn a_rejection_carries_the_message_of_the_canister(net: Network) -> Verdic
         .update(canister, "reject", b"")
         .await?
         .rejected(CANISTER_REJECT)?;
-    equal("the message", reject.message.as_str(), "with these words: ä")
+    equal("the message", reject.message.as_str(), "with these words: ä")?;
+    // Another one has no more than its own, and a reply has none.
+    let reject = user
+        .update(canister, "append_then_reject", b"")
+        .await?
+        .rejected(CANISTER_REJECT)?;
+    equal("the other message", reject.message.as_str(), "no")?;
+    user.update(canister, "empty", b"").await?.reply().map(drop)
 }
 
 async fn a_method_that_does_not_answer_is_rejected_but_keeps_its_changes(net: Network) -> Verdict {
@@ -103,7 +128,9 @@ async fn a_method_that_does_not_answer_is_rejected_but_keeps_its_changes(net: Ne
     user.update(canister, "silent", b"")
         .await?
         .rejected(CANISTER_ERROR)?;
-    equal("the count", counted(&user, canister).await?, 1)
+    equal("the count", counted(&user, canister).await?, 1)?;
+    let answered = user.update(canister, "inc", b"").await?.number()?;
+    equal("the count of one that answers", answered, 2)
 }
 
 async fn a_second_answer_traps_and_undoes_the_first(net: Network) -> Verdict {
@@ -114,7 +141,9 @@ async fn a_second_answer_traps_and_undoes_the_first(net: Network) -> Verdict {
             .rejected(CANISTER_ERROR)
             .map_err(|failure| Failure::new(format!("{method}: {failure}")))?;
     }
-    equal("the count", counted(&user, canister).await?, 0)
+    equal("the count", counted(&user, canister).await?, 0)?;
+    let first = user.update(canister, "inc", b"").await?.number()?;
+    equal("the count of one answer", first, 1)
 }
 
 async fn a_rejection_discards_what_was_appended(net: Network) -> Verdict {
@@ -168,5 +197,10 @@ async fn a_reply_that_is_too_large_traps(net: Network) -> Verdict {
 async fn an_execution_goes_on_after_its_reply(net: Network) -> Verdict {
     let (user, canister) = deploy(&net).await?;
     user.update(canister, "goes_on", b"").await?.reply()?;
-    equal("the count", counted(&user, canister).await?, 1)
+    equal("the count", counted(&user, canister).await?, 1)?;
+    // What it does then can still end it, which undoes the reply too.
+    user.update(canister, "ends", b"")
+        .await?
+        .rejected(CANISTER_ERROR)?;
+    equal("the count after a trap", counted(&user, canister).await?, 1)
 }

@@ -7,9 +7,24 @@ const TIMER: &str = "Global timer";
 pub const CASES: &[Case] = &[
     case!(TIMER, a_timer_runs_after_its_time, TimerNeverFires),
     case!(TIMER, setting_a_timer_gives_the_previous_one, TimerSetOnce),
-    case!(TIMER, a_timer_runs_once_and_is_off_then, TimerFiresTwice),
-    case!(TIMER, a_timer_can_be_switched_off, TimerNeverFires),
-    case!(TIMER, a_timer_does_not_outlive_an_upgrade, TimerSurvivesUpgrade),
+    case!(
+        TIMER,
+        a_timer_runs_once_and_is_off_then,
+        TimerFiresTwice;
+        twin a_timer_can_be_set_in_init_and_again_in_the_timer
+    ),
+    case!(
+        TIMER,
+        a_timer_can_be_switched_off,
+        TimerNeverFires;
+        twin a_timer_runs_after_its_time
+    ),
+    case!(
+        TIMER,
+        a_timer_does_not_outlive_an_upgrade,
+        TimerSurvivesUpgrade;
+        twin setting_a_timer_gives_the_previous_one
+    ),
     case!(
         TIMER,
         a_timer_can_be_set_in_init_and_again_in_the_timer,
@@ -76,12 +91,16 @@ async fn counted(user: &User, canister: Principal) -> Result<u64, Failure> {
 async fn a_timer_runs_after_its_time(net: Network) -> Verdict {
     let user = net.user();
     let canister = user.deploy(&ticking()).await?;
+    let later = user.deploy(&ticking()).await?;
+    user.update(later, "far", b"").await?.reply()?;
     user.update(canister, "soon", b"").await?.reply()?;
     let seen = ran(&user, canister, 1).await?;
     let [1, time, due] = seen.as_slice() else {
         return Err(Failure::new(format!("expected one run, seen {seen:?}")));
     };
-    check(time >= due, format!("that it runs not before {due}, seen {time}"))
+    check(time >= due, format!("that it runs not before {due}, seen {time}"))?;
+    let early = counted(&user, later).await?;
+    equal("how often one ran whose time is far away", early, 0)
 }
 
 async fn setting_a_timer_gives_the_previous_one(net: Network) -> Verdict {
@@ -176,9 +195,13 @@ async fn a_timer_has_the_management_canister_as_caller_and_can_call(net: Network
             Call::to(other, "inc").then("done").go(),
         ])
         .callback("done", [count("n")])
+        .update("other", [answer_numbers([wide("(call $msg_caller_size)")])])
         .query("get", [answer_numbers([get("n"), get("length")])]);
     let canister = user.deploy(&module).await?;
     let seen = ran(&user, canister, 1).await?;
     equal("the callback and the length of the caller", seen, vec![1, 0])?;
-    equal("the count", user.query(other, "get", b"").await?.number()?, 1)
+    equal("the count", user.query(other, "get", b"").await?.number()?, 1)?;
+    let length = user.update(canister, "other", b"").await?.number()?;
+    let expected = u64::try_from(user.id().as_slice().len())?;
+    equal("the length of the caller of an update", length, expected)
 }

@@ -9,23 +9,32 @@ pub const CASES: &[Case] = &[
     case!(
         CALL,
         a_call_is_answered_with_a_certificate_of_its_reply,
-        WrongPrune
+        WrongPrune;
+        twin a_rejection_by_the_canister_is_certified_too
     ),
     case!(
         CALL,
         a_rejection_by_the_canister_is_certified_too,
-        UncertifiedRejections
+        UncertifiedRejections;
+        twin a_call_of_nobody_is_rejected_without_a_certificate
     ),
     case!(
         CALL,
         the_certificate_of_a_call_shows_that_request_and_the_time_only,
-        TalkativeCalls
+        TalkativeCalls;
+        twin what_was_not_asked_for_is_pruned
     ),
-    case!(CALL, version_3_answers_like_version_4, WrongPrune),
+    case!(
+        CALL,
+        version_3_answers_like_version_4,
+        WrongPrune;
+        twin an_asynchronous_call_is_accepted_with_an_empty_body_and_answered_later
+    ),
     case!(
         ASYNCHRONOUS,
         an_asynchronous_call_is_accepted_with_an_empty_body_and_answered_later,
-        TalkativeCalls
+        TalkativeCalls;
+        twin a_call_is_answered_with_a_certificate_of_its_reply
     ),
     case!(
         ASYNCHRONOUS,
@@ -35,7 +44,8 @@ pub const CASES: &[Case] = &[
     case!(
         CALL,
         a_call_of_nobody_is_rejected_without_a_certificate,
-        AdmitEverything
+        AdmitEverything;
+        twin a_rejection_by_the_canister_is_certified_too
     ),
     case!(
         CALL,
@@ -50,7 +60,8 @@ pub const CASES: &[Case] = &[
     case!(
         "Error codes",
         a_rejection_has_a_code_from_1_to_5_and_a_message,
-        SilenceIsReply
+        SilenceIsReply;
+        twin a_call_is_answered_with_a_certificate_of_its_reply
     ),
 ];
 
@@ -74,7 +85,12 @@ async fn a_call_is_answered_with_a_certificate_of_its_reply(net: Network) -> Ver
     let (certificate, signed) = certified(&net, "v4", "yes").await?;
     let at = |field: &str| certificate.value(&[b"request_status", &signed.id, field.as_bytes()]);
     equal("the status", at("status")?, b"replied".to_vec())?;
-    equal("the reply", at("reply")?, b"it is done".to_vec())
+    equal("the reply", at("reply")?, b"it is done".to_vec())?;
+    for field in [b"reject_code".as_slice(), b"reject_message"] {
+        let none = certificate.lookup(&[b"request_status", &signed.id, field]);
+        equal("what belongs to rejections", none, Found::Absent)?;
+    }
+    Ok(())
 }
 
 async fn a_rejection_by_the_canister_is_certified_too(net: Network) -> Verdict {
@@ -97,6 +113,7 @@ async fn the_certificate_of_a_call_shows_that_request_and_the_time_only(net: Net
         };
         check(allowed, format!("only the request and the time, seen {path:?}"))?;
     }
+    certificate.value(&[b"request_status", &signed.id, b"status"])?;
     certificate.time().map(drop)
 }
 
@@ -124,11 +141,19 @@ async fn what_is_refused_before_it_is_accepted_is_said_at_once(net: Network) -> 
     let signed = Request::call(canister, "go", b"").sign(&user.key);
     let response = user.post_call("v2", canister, &signed).await?;
     equal("the HTTP status", response.status, 200)?;
-    let reject = answer_in(&response, &signed.id)?.refused()?;
-    check(!reject.certified, "a rejection without certificate")?;
+    let early = answer_in(&response, &signed.id)?.refused()?;
+    check(!early.certified, "a rejection without certificate")?;
     let synchronous = user.post_call("v4", canister, &signed).await?.cbor()?;
     let status = entry(&synchronous, "status").and_then(ciborium::Value::as_text);
-    equal("the status", status, Some("non_replicated_rejection"))
+    equal("the status", status, Some("non_replicated_rejection"))?;
+    // What the canister rejects is accepted first.
+    let other = Module::new().update("go", [reject("no")]);
+    user.upgrade(canister, &other).await?.reply()?;
+    let later = Request::call(canister, "go", b"").sign(&user.key);
+    let response = user.post_call("v2", canister, &later).await?;
+    equal("the HTTP status", response.status, 202)?;
+    let late = user.wait(canister, &later.id).await?.rejected(CANISTER_REJECT)?;
+    check(late.certified, "a rejection with a certificate")
 }
 
 async fn a_call_of_nobody_is_rejected_without_a_certificate(net: Network) -> Verdict {
@@ -168,12 +193,17 @@ async fn a_query_method_can_be_called_for_a_certified_answer_and_changes_nothing
         )?;
     }
     let left = user.query(canister, "all", b"").await?.numbers()?;
-    equal("what is left of it", left, vec![0, 0, 0])
+    equal("what is left of it", left, vec![0, 0, 0])?;
+    user.update(canister, "inc", b"").await?.reply()?;
+    let left = user.query(canister, "all", b"").await?.numbers()?;
+    equal("what is left of an update method", left, vec![1, 0, 0])
 }
 
 async fn a_query_after_a_call_sees_what_the_call_did(net: Network) -> Verdict {
     let user = net.user();
-    let canister = user.deploy(&counter()).await?;
+    let (canister, other) = (user.deploy(&counter()).await?, user.deploy(&counter()).await?);
+    let before = user.query(canister, "get", b"").await?.number()?;
+    equal("a query before all calls", before, 0)?;
     for expected in 1..=5 {
         equal(
             "the reply",
@@ -183,7 +213,8 @@ async fn a_query_after_a_call_sees_what_the_call_did(net: Network) -> Verdict {
         let seen = user.query(canister, "get", b"").await?.number()?;
         equal("the query after it", seen, expected)?;
     }
-    Ok(())
+    let elsewhere = user.query(other, "get", b"").await?.number()?;
+    equal("a query of a canister that was not called", elsewhere, 0)
 }
 
 async fn a_rejection_has_a_code_from_1_to_5_and_a_message(net: Network) -> Verdict {

@@ -11,7 +11,12 @@ pub const CASES: &[Case] = &[
     case!(CBOR, a_field_of_a_wrong_type_is_refused, LaxCbor),
     case!(CBOR, a_field_given_twice_is_refused, LaxCbor),
     case!(CBOR, a_number_written_as_a_float_is_refused, LaxCbor),
-    case!(CBOR, answers_carry_the_self_describing_tag, UntaggedAnswers),
+    case!(
+        CBOR,
+        answers_carry_the_self_describing_tag,
+        UntaggedAnswers;
+        twin an_asynchronous_call_is_accepted_with_an_empty_body_and_answered_later
+    ),
 ];
 
 async fn a_body_that_is_not_cbor_is_refused_and_others_are_served(net: Network) -> Verdict {
@@ -56,7 +61,12 @@ async fn a_field_of_a_wrong_type_is_refused(net: Network) -> Verdict {
             .refused()
             .map_err(|failure| Failure::new(format!("`{field}`: {failure}")))?;
     }
-    equal("the count", user.query(canister, "get", b"").await?.number()?, 0)
+    equal("the count", user.query(canister, "get", b"").await?.number()?, 0)?;
+    equal(
+        "of the right types",
+        user.update(canister, "inc", b"").await?.number()?,
+        1,
+    )
 }
 
 async fn a_field_given_twice_is_refused(net: Network) -> Verdict {
@@ -76,14 +86,19 @@ async fn a_field_given_twice_is_refused(net: Network) -> Verdict {
 
 async fn a_number_written_as_a_float_is_refused(net: Network) -> Verdict {
     let canister = net.user().deploy(&counter()).await?;
+    let expiry = now() + MINUTE;
     #[allow(clippy::cast_precision_loss)] // What is lost does not matter.
-    let expiry = (now() + MINUTE) as f64;
-    let signed = Request::call(canister, "inc", b"")
-        .with("ingress_expiry", Value::Float(expiry))
-        .sign(&Key::Anonymous);
+    let float = Value::Float(expiry as f64);
+    let until = |expiry| {
+        Request::call(canister, "inc", b"")
+            .with("ingress_expiry", expiry)
+            .sign(&Key::Anonymous)
+    };
     let user = net.anonymous();
-    user.post_call("v4", canister, &signed).await?.refused()?;
-    equal("the count", user.query(canister, "get", b"").await?.number()?, 0)
+    user.post_call("v4", canister, &until(float)).await?.refused()?;
+    equal("the count", user.query(canister, "get", b"").await?.number()?, 0)?;
+    let integer = user.send(canister, &until(nat(expiry))).await?;
+    equal("as an integer", integer.number()?, 1)
 }
 
 async fn answers_carry_the_self_describing_tag(net: Network) -> Verdict {

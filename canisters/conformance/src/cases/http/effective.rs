@@ -67,7 +67,9 @@ async fn a_management_call_without_a_canister_is_rejected(net: Network) -> Verdi
         turned_down(&user.post_call("v4", canister, &signed).await?, &signed.id)
             .map_err(|failure| Failure::new(format!("{method}: {failure}")))?;
     }
-    Ok(())
+    let status = user.status(canister).await?.status;
+    equal("the status", status, CanisterStatusType::Running)?;
+    user.stop(canister).await
 }
 
 async fn a_path_without_a_principal_is_refused(net: Network) -> Verdict {

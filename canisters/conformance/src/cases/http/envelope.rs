@@ -163,7 +163,16 @@ async fn a_request_without_one_of_its_fields_is_refused(net: Network) -> Verdict
         .collect();
     let signed = unsent.with("content", ciborium::Value::Map(without_sender));
     user.post_call("v4", canister, &signed).await?.refused()?;
-    untouched(&user, canister).await
+    untouched(&user, canister).await?;
+    // The nonce is the only field that need not be there.
+    let signed = Request::call(canister, "inc", b"")
+        .without("nonce")
+        .sign(&user.key);
+    equal(
+        "without a nonce",
+        user.send(canister, &signed).await?.number()?,
+        1,
+    )
 }
 
 async fn a_nonce_has_at_most_32_bytes(net: Network) -> Verdict {

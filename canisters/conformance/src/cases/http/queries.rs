@@ -38,20 +38,23 @@ pub const CASES: &[Case] = &[
     ),
 ];
 
+/// Changes something of every kind, and tells what it is then.
+fn change() -> [Code; 5] {
+    [
+        count("n"),
+        set_cell(1, plus(cell(1), int(1))),
+        set_stable(0, int(9)),
+        drop_it(grow_heap(1)),
+        answer_numbers([get("n"), cell(1), stable(0)]),
+    ]
+}
+
 fn queried() -> Module {
     Module::new()
         .query("yes", [answer(bytes("fine"))])
         .query("no", [reject("not now")])
-        .query(
-            "change",
-            [
-                count("n"),
-                set_cell(1, plus(cell(1), int(1))),
-                set_stable(0, int(9)),
-                drop_it(grow_heap(1)),
-                answer_numbers([get("n"), cell(1), stable(0)]),
-            ],
-        )
+        .query("change", change())
+        .update("keep", change())
         .query(
             "left",
             [answer_numbers([get("n"), cell(1), sys("stable64_size")])],
@@ -92,6 +95,13 @@ async fn verify(user: &User, canister: Principal, id: [u8; 32], response: &Respo
     check(age < 5 * MINUTE, "that the signature is fresh")
 }
 
+/// Verifies the signatures, which must not be those of another request.
+async fn verify_this_only(user: &User, canister: Principal, id: [u8; 32], response: &Response) -> Verdict {
+    verify(user, canister, id, response).await?;
+    let other = verify(user, canister, [0; 32], response).await;
+    check(other.is_err(), "that the signature is for this request")
+}
+
 async fn signed_answer(
     net: &Network,
     method: &str,
@@ -110,16 +120,14 @@ async fn a_query_is_signed_by_a_node_of_the_subnet(net: Network) -> Verdict {
         query_answer(&response.cbor()?)?.reply()?,
         b"fine".to_vec(),
     )?;
-    verify(&user, canister, id, &response).await?;
-    let other = verify(&user, canister, [0; 32], &response).await;
-    check(other.is_err(), "that the signature is for this request")
+    verify_this_only(&user, canister, id, &response).await
 }
 
 async fn a_rejected_query_is_signed_too(net: Network) -> Verdict {
     let (user, canister, id, response) = signed_answer(&net, "no").await?;
     let reject = query_answer(&response.cbor()?)?.rejected(CANISTER_REJECT)?;
     equal("the message", reject.message.as_str(), "not now")?;
-    verify(&user, canister, id, &response).await
+    verify_this_only(&user, canister, id, &response).await
 }
 
 async fn version_2_of_queries_answers_like_version_3(net: Network) -> Verdict {
@@ -133,7 +141,13 @@ async fn version_2_of_queries_answers_like_version_3(net: Network) -> Verdict {
         query_answer(&response.cbor()?)?.reply()?,
         b"fine".to_vec(),
     )?;
-    verify(&user, canister, signed.id, &response).await
+    verify_this_only(&user, canister, signed.id, &response).await?;
+    // It refuses what version 3 refuses.
+    let late = Request::query(canister, "yes", b"")
+        .with("ingress_expiry", nat(now() - MINUTE))
+        .sign(&user.key);
+    net.post(&url, late.body()).await?.refused()?;
+    user.post_query(canister, &late).await?.refused().map(drop)
 }
 
 async fn an_update_method_cannot_be_queried(net: Network) -> Verdict {
@@ -145,6 +159,7 @@ async fn an_update_method_cannot_be_queried(net: Network) -> Verdict {
     user.query(canister, "missing", b"")
         .await?
         .rejected(CANISTER_ERROR)?;
+    user.query(canister, "yes", b"").await?.reply()?;
     user.update(canister, "write", b"").await?.reply().map(drop)
 }
 
@@ -156,7 +171,11 @@ async fn a_query_discards_everything_that_it_changes(net: Network) -> Verdict {
         equal("what the query sees of its own", seen, vec![1, 1, 9])?;
     }
     let left = user.query(canister, "left", b"").await?.numbers()?;
-    equal("what is left", left, vec![0, 0, 0])
+    equal("what is left", left, vec![0, 0, 0])?;
+    let seen = user.update(canister, "keep", b"").await?.numbers()?;
+    equal("what an update sees of its own", seen, vec![1, 1, 9])?;
+    let left = user.query(canister, "left", b"").await?.numbers()?;
+    equal("what is left of an update", left, vec![1, 1, 1])
 }
 
 async fn queries_run_at_the_same_time_without_seeing_each_other(net: Network) -> Verdict {
@@ -166,7 +185,15 @@ async fn queries_run_at_the_same_time_without_seeing_each_other(net: Network) ->
     for answer in all {
         equal("what a query sees", answer.numbers()?, vec![1, 1, 9])?;
     }
-    Ok(())
+    // Updates see each other, in whatever order they run.
+    let all = futures::future::try_join_all((0..4).map(|_| user.update(canister, "keep", b""))).await?;
+    let mut seen = Vec::new();
+    for answer in all {
+        seen.push(answer.numbers()?);
+    }
+    seen.sort();
+    let expected: Vec<_> = (1..=4).map(|number| vec![number, number, 9]).collect();
+    equal("what the updates see", seen, expected)
 }
 
 async fn a_query_of_an_empty_or_stopped_canister_is_rejected(net: Network) -> Verdict {

@@ -5,7 +5,12 @@ use crate::cases::prelude::*;
 const READ_STATE: &str = "Request: Read state";
 
 pub const CASES: &[Case] = &[
-    case!(READ_STATE, the_time_is_always_shown, WrongPrune),
+    case!(
+        READ_STATE,
+        the_time_is_always_shown,
+        WrongPrune;
+        twin what_was_not_asked_for_is_pruned
+    ),
     case!(
         READ_STATE,
         the_status_of_a_request_is_for_its_sender_only,
@@ -113,12 +118,17 @@ async fn the_status_of_a_request_is_read_through_the_canister_it_was_sent_to(net
 
 async fn a_request_that_nobody_sent_is_absent(net: Network) -> Verdict {
     let user = net.user();
-    let canister = user.create().await?;
-    let id: [u8; 32] = rand::random();
-    let certificate = user.read(canister, &[path(&[b"request_status", &id])]).await?;
-    certificate.verify(net.root_key())?;
-    let found = certificate.lookup(&[b"request_status", &id, b"status"]);
-    equal("the status", found, Found::Absent)
+    let (canister, signed) = finished(&user).await?;
+    for (id, expected) in [
+        (rand::random(), Found::Absent),
+        (signed.id, Found::Value(b"replied".to_vec())),
+    ] {
+        let certificate = user.read(canister, &[path(&[b"request_status", &id])]).await?;
+        certificate.verify(net.root_key())?;
+        let found = certificate.lookup(&[b"request_status", &id, b"status"]);
+        equal("the status", found, expected)?;
+    }
+    Ok(())
 }
 
 async fn one_read_is_about_one_request(net: Network) -> Verdict {
@@ -187,7 +197,7 @@ async fn other_canisters_than_the_one_in_the_path_are_not_shown(net: Network) ->
 
 async fn whole_subtrees_of_canisters_and_requests_are_not_shown(net: Network) -> Verdict {
     let user = net.user();
-    let (canister, _) = finished(&user).await?;
+    let (canister, signed) = finished(&user).await?;
     for labels in [
         vec![b"canister".as_slice()],
         vec![b"canister".as_slice(), canister.as_slice()],
@@ -203,7 +213,11 @@ async fn whole_subtrees_of_canisters_and_requests_are_not_shown(net: Network) ->
             check(!secret, "that whole subtrees are not shown")?;
         }
     }
-    Ok(())
+    let inside = [b"canister".as_slice(), canister.as_slice(), b"controllers"];
+    check(
+        shown(&user, canister, &inside).await? && sees(&user, canister, &signed.id).await?,
+        "that what is in them is shown",
+    )
 }
 
 async fn a_read_has_at_most_1000_paths_of_127_labels(net: Network) -> Verdict {
@@ -256,5 +270,12 @@ async fn a_subnet_shows_its_canister_ranges_and_keys(net: Network) -> Verdict {
     let key = shown.value(&[b"subnet", subnet.as_slice(), b"public_key"])?;
     equal("the length of the subnet's key", key.len(), 133)?;
     let within = shown.covers(b"canister_ranges", subnet, canister)?;
-    check(within, "that the ranges have a canister of the subnet")
+    check(within, "that the ranges have a canister of the subnet")?;
+    // What canisters have is shown through the canisters only.
+    let labels = [b"canister".as_slice(), canister.as_slice(), b"controllers"];
+    let signed = Request::read_state(&[path(&labels)]).sign(&user.key);
+    let response = net.post(&url, signed.body()).await?;
+    let hidden =
+        response.status != 200 || !matches!(certificate_of(&response)?.lookup(&labels), Found::Value(_));
+    check(hidden, "that a subnet does not show its canisters")
 }

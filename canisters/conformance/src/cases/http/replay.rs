@@ -9,7 +9,8 @@ pub const CASES: &[Case] = &[
     case!(
         OVERVIEW,
         a_request_that_is_sent_again_is_executed_once_and_answered_again,
-        ExecuteRepeated
+        ExecuteRepeated;
+        twin requests_that_differ_in_their_nonce_are_two_requests
     ),
     case!(
         OVERVIEW,
@@ -19,7 +20,8 @@ pub const CASES: &[Case] = &[
     case!(
         OVERVIEW,
         a_request_that_is_sent_through_all_endpoints_is_executed_once,
-        ExecuteRepeated
+        ExecuteRepeated;
+        twin requests_that_differ_in_their_nonce_are_two_requests
     ),
     case!(
         "Request ids",
@@ -29,7 +31,8 @@ pub const CASES: &[Case] = &[
     case!(
         "Request ids",
         the_same_content_signed_again_is_the_same_request,
-        ExecuteRepeated
+        ExecuteRepeated;
+        twin requests_that_differ_in_their_nonce_are_two_requests
     ),
 ];
 
@@ -58,7 +61,10 @@ async fn a_request_that_is_sent_many_times_at_once_is_executed_once(net: Network
     for answer in sent {
         equal("a reply", answer.number()?, 1)?;
     }
-    equal("the count", counted(&user, canister).await?, 1)
+    equal("the count", counted(&user, canister).await?, 1)?;
+    // Sixteen requests at once are executed each.
+    try_join_all((0..16).map(|_| user.update(canister, "inc", b""))).await?;
+    equal("the count", counted(&user, canister).await?, 17)
 }
 
 async fn a_request_that_is_sent_through_all_endpoints_is_executed_once(net: Network) -> Verdict {

@@ -125,7 +125,13 @@ async fn nobody_can_send_in_the_name_of_another(net: Network) -> Verdict {
     thief.post_call("v4", canister, &forged).await?.refused()?;
     let claimed = forged.with("sender_pubkey", blob(owner.key.der()));
     thief.post_call("v4", canister, &claimed).await?.refused()?;
-    equal("the count", owner.query(canister, "get", b"").await?.number()?, 0)
+    equal("the count", owner.query(canister, "get", b"").await?.number()?, 0)?;
+    // Each in the own name.
+    for (user, expected) in [(owner, 1), (thief, 2)] {
+        let own = Request::call(canister, "inc", b"").sign_as(user.id(), &user.key);
+        equal("the count", user.send(canister, &own).await?.number()?, expected)?;
+    }
+    Ok(())
 }
 
 async fn a_forged_query_and_a_forged_read_are_refused(net: Network) -> Verdict {

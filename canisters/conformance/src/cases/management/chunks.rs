@@ -9,14 +9,19 @@ const STORED: &str = "IC method stored_chunks";
 const INSTALL: &str = "IC method install_chunked_code";
 
 pub const CASES: &[Case] = &[
-    case!(UPLOAD, an_uploaded_chunk_is_known_by_its_hash, CarelessChunks),
+    case!(
+        UPLOAD,
+        an_uploaded_chunk_is_known_by_its_hash,
+        CarelessChunks;
+        twin a_chunk_that_is_not_stored_cannot_be_installed
+    ),
     case!(UPLOAD, a_chunk_has_at_most_a_mebibyte, CarelessChunks),
     case!(
         STORED,
         stored_chunks_are_listed_until_the_store_is_cleared,
         CarelessChunks
     ),
-    case!(INSTALL, a_module_can_be_installed_from_its_chunks),
+    case!(INSTALL, a_module_can_be_installed_from_its_chunks, WrongMode),
     case!(
         INSTALL,
         a_chunked_module_must_have_the_hash_that_was_named,
@@ -128,15 +133,20 @@ async fn a_module_can_be_installed_from_its_chunks(net: Network) -> Verdict {
     let canister = user.create().await?;
     let module = counter().build()?;
     let hashes = in_chunks(&user, canister, &module).await?;
-    install(&user, &chunked(canister, hashes, sha256(&module)))
-        .await?
-        .reply()?;
+    let args = chunked(canister, hashes, sha256(&module));
+    install(&user, &args).await?.reply()?;
     equal(
         "the module hash",
         user.status(canister).await?.module_hash,
         Some(sha256(&module)),
     )?;
-    equal("it runs", user.update(canister, "inc", b"").await?.number()?, 1)
+    equal("it runs", user.update(canister, "inc", b"").await?.number()?, 1)?;
+    install(&user, &args).await?.refused()?;
+    equal(
+        "it runs on",
+        user.update(canister, "inc", b"").await?.number()?,
+        2,
+    )
 }
 
 async fn a_chunked_module_must_have_the_hash_that_was_named(net: Network) -> Verdict {

@@ -20,7 +20,11 @@ pub const CASES: &[Case] = &[
     case!(CREATE, a_canister_has_at_most_10_controllers, UnboundedSettings),
     case!(CREATE, settings_out_of_bounds_are_refused, UnboundedSettings),
     case!(PROVISIONAL, a_new_canister_has_the_wanted_cycles, IgnoreWishes),
-    case!(PROVISIONAL, each_new_canister_has_an_id_of_its_own),
+    case!(
+        PROVISIONAL,
+        each_new_canister_has_an_id_of_its_own;
+        twin an_id_can_be_specified_and_is_given_once
+    ),
     case!(
         PROVISIONAL,
         an_id_can_be_specified_and_is_given_once,
@@ -149,12 +153,22 @@ async fn settings_out_of_bounds_are_refused(net: Network) -> Verdict {
 
 async fn a_new_canister_has_the_wanted_cycles(net: Network) -> Verdict {
     let user = net.user();
-    let canister = user.create().await?;
-    let cycles = user.status(canister).await?.cycles;
-    check(
-        cycles <= CYCLES && cycles > CYCLES - CYCLES / 10,
-        format!("about {CYCLES} cycles, seen {cycles}"),
-    )
+    for wanted in [CYCLES, CYCLES / 2] {
+        let args = ProvisionalCreateCanisterWithCyclesArgs {
+            amount: Some(Nat::from(wanted)),
+            settings: None,
+            specified_id: None,
+            sender_canister_version: None,
+        };
+        let reply = user.create_as(&args).await?.reply()?;
+        let canister = Decode!(&reply, ic_management_canister_types::CanisterIdRecord)?.canister_id;
+        let cycles = user.status(canister).await?.cycles;
+        check(
+            cycles <= wanted && cycles > wanted - wanted / 10,
+            format!("about {wanted} cycles, seen {cycles}"),
+        )?;
+    }
+    Ok(())
 }
 
 async fn each_new_canister_has_an_id_of_its_own(net: Network) -> Verdict {
@@ -197,7 +211,7 @@ async fn an_id_can_be_specified_and_is_given_once(net: Network) -> Verdict {
 
 async fn everybody_can_top_up_a_canister(net: Network) -> Verdict {
     let (user, other) = (net.user(), net.user());
-    let canister = user.create().await?;
+    let (canister, bystander) = (user.create().await?, user.create().await?);
     let before = user.status(canister).await?.cycles;
     let args = ic_management_canister_types::ProvisionalTopUpCanisterArgs {
         canister_id: canister,
@@ -211,5 +225,10 @@ async fn everybody_can_top_up_a_canister(net: Network) -> Verdict {
     check(
         after > before.clone() + 6_000_000_000_000_u64,
         format!("more than {before}, seen {after}"),
+    )?;
+    let others = user.status(bystander).await?.cycles;
+    check(
+        others <= CYCLES,
+        format!("that another canister gets none of it, seen {others}"),
     )
 }

@@ -8,7 +8,11 @@ pub const CASES: &[Case] = &[
     case!(INSTALL, installing_needs_an_empty_canister, WrongMode),
     case!(INSTALL, upgrading_needs_a_canister_that_is_not_empty, WrongMode),
     case!(INSTALL, a_reinstall_wipes_everything, ReinstallKeepsStable),
-    case!(INSTALL, a_module_of_one_canister_does_not_touch_another),
+    case!(
+        INSTALL,
+        a_module_of_one_canister_does_not_touch_another,
+        MissingMethodIsAbsent
+    ),
     case!(
         INSTALL,
         a_stopped_canister_can_be_upgraded_and_stays_stopped,
@@ -84,6 +88,10 @@ async fn a_reinstall_wipes_everything(net: Network) -> Verdict {
         user.query(canister, "left", b"").await?.numbers()? != fresh,
         "that something is there",
     )?;
+    // An upgrade does not wipe stable memory.
+    user.upgrade(canister, &module).await?.reply()?;
+    let kept = user.query(canister, "left", b"").await?.numbers()?;
+    equal("stable memory after an upgrade", kept.get(2).copied(), Some(1))?;
     user.install(canister, CanisterInstallMode::Reinstall, &module, b"")
         .await?
         .reply()?;
@@ -112,6 +120,7 @@ async fn a_module_of_one_canister_does_not_touch_another(net: Network) -> Verdic
     user.install(one, CanisterInstallMode::Reinstall, &Module::new(), b"")
         .await?
         .reply()?;
+    user.update(one, "inc", b"").await?.rejected(CANISTER_ERROR)?;
     equal("the other", user.update(other, "inc", b"").await?.number()?, 1)
 }
 
@@ -135,12 +144,19 @@ async fn a_stopped_canister_can_be_upgraded_and_stays_stopped(net: Network) -> V
         "the new method",
         user.query(canister, "more", b"").await?.reply()?,
         b"more".to_vec(),
+    )?;
+    user.upgrade(canister, &counter()).await?.reply()?;
+    equal(
+        "the status after an upgrade of a running one",
+        user.status(canister).await?.status,
+        CanisterStatusType::Running,
     )
 }
 
 async fn installing_into_a_canister_that_does_not_exist_is_rejected(net: Network) -> Verdict {
     let user = net.user();
     let canister = user.create().await?;
+    user.put(canister, &counter()).await?;
     user.remove(canister).await?;
     let answer = user
         .install(canister, CanisterInstallMode::Install, &counter(), b"")
@@ -174,5 +190,7 @@ async fn calls_during_many_upgrades_meet_one_module_or_the_other(net: Network) -
         Ok::<(), Failure>(())
     };
     let (upgraded, called) = futures::join!(upgrades, calls);
-    upgraded.and(called)
+    upgraded.and(called)?;
+    let seen = user.update(canister, "both", b"").await?.numbers()?;
+    equal("what a call after them meets", seen, vec![5, 5, 5])
 }

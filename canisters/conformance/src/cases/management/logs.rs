@@ -6,7 +6,12 @@ use ic_management_canister_types::{CanisterLogRecord, FetchCanisterLogsResult, L
 const LOGS: &str = "IC method fetch_canister_logs";
 
 pub const CASES: &[Case] = &[
-    case!(LOGS, what_a_canister_prints_is_logged_in_order, LogsReversed),
+    case!(
+        LOGS,
+        what_a_canister_prints_is_logged_in_order,
+        LogsReversed;
+        twin queries_are_not_logged
+    ),
     case!(
         LOGS,
         the_message_of_a_trap_is_logged_although_the_rest_is_undone,
@@ -23,7 +28,12 @@ pub const CASES: &[Case] = &[
         logs_stay_over_an_upgrade_and_go_with_the_code,
         UpgradeForgets
     ),
-    case!(LOGS, the_oldest_logs_make_room_for_new_ones, LogsStopWhenFull),
+    case!(
+        LOGS,
+        the_oldest_logs_make_room_for_new_ones,
+        LogsStopWhenFull;
+        twin what_a_canister_prints_is_logged_in_order
+    ),
     case!(LOGS, logs_cannot_be_fetched_by_a_call, OpenChannels),
 ];
 
@@ -31,7 +41,12 @@ fn talking() -> Module {
     Module::new()
         .update("say", [print(arg()), reply()])
         .query("whisper", [print(bytes("in a query")), reply()])
-        .update("fall", [print(bytes("before")), trap("the last words")])
+        .update(
+            "fall",
+            [count("n"), print(bytes("before")), trap("the last words")],
+        )
+        .update("stand", [count("n"), print(bytes("after")), reply()])
+        .query("get", [answer_numbers([get("n")])])
 }
 
 async fn fetch(user: &User, canister: Principal) -> Result<Answer, Failure> {
@@ -80,15 +95,19 @@ async fn the_message_of_a_trap_is_logged_although_the_rest_is_undone(net: Networ
     user.update(canister, "fall", b"")
         .await?
         .rejected(CANISTER_ERROR)?;
+    equal("the count", user.query(canister, "get", b"").await?.number()?, 0)?;
+    user.update(canister, "stand", b"").await?.reply()?;
+    equal("the count", user.query(canister, "get", b"").await?.number()?, 1)?;
     let texts = texts(&user, canister).await?;
-    let [first, last] = texts.as_slice() else {
-        return Err(Failure::new(format!("expected two logs, seen {texts:?}")));
+    let [first, words, last] = texts.as_slice() else {
+        return Err(Failure::new(format!("expected three logs, seen {texts:?}")));
     };
     equal("what was printed before", first.as_str(), "before")?;
     check(
-        last.contains("the last words"),
-        format!("the words of the trap, seen {last}"),
-    )
+        words.contains("the last words"),
+        format!("the words of the trap, seen {words}"),
+    )?;
+    equal("what did not trap", last.as_str(), "after")
 }
 
 async fn queries_are_not_logged(net: Network) -> Verdict {

@@ -82,6 +82,7 @@ async fn a_canister_without_controllers_cannot_be_changed(net: Network) -> Verdi
         controllers: Some(vec![]),
         ..plain()
     };
+    user.upgrade(canister, &counter()).await?.reply()?;
     user.set(canister, nobody).await?.reply()?;
     user.manage(canister, "stop_canister", &about(canister))
         .await?
@@ -103,8 +104,15 @@ async fn a_refused_change_changes_nothing(net: Network) -> Verdict {
         compute_allocation: Some(Nat::from(101_u8)),
         ..plain()
     };
+    let right = CanisterSettings {
+        compute_allocation: None,
+        ..half_wrong.clone()
+    };
     user.set(canister, half_wrong).await?.refused()?;
-    equal("the settings", user.status(canister).await?.settings, before)
+    equal("the settings", user.status(canister).await?.settings, before)?;
+    user.set(canister, right).await?.reply()?;
+    let threshold = user.status(canister).await?.settings.freezing_threshold;
+    equal("the threshold", threshold, Nat::from(77_u8))
 }
 
 async fn a_limit_of_the_heap_holds_for_updates_and_not_for_queries(net: Network) -> Verdict {

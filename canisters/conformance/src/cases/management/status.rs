@@ -28,7 +28,12 @@ pub const CASES: &[Case] = &[
 
 async fn the_status_tells_module_settings_and_memory(net: Network) -> Verdict {
     let user = net.user();
-    let canister = user.deploy(&counter()).await?;
+    let canister = user.create().await?;
+    let empty = user.status(canister).await?;
+    equal("no module", empty.module_hash, None)?;
+    let none = empty.memory_metrics.wasm_binary_size;
+    equal("the size of no module", none, Nat::from(0_u8))?;
+    user.put(canister, &counter()).await?;
     let status = user.status(canister).await?;
     let hash = Sha256::digest(counter().build()?).to_vec();
     equal("the module hash", status.module_hash, Some(hash))?;
@@ -62,6 +67,16 @@ async fn the_memory_of_a_canister_is_measured_in_parts(net: Network) -> Verdict 
     let after = user.status(canister).await?;
     let heap = after.memory_metrics.wasm_memory_size - before.memory_metrics.wasm_memory_size;
     equal("the growth of the heap", heap, Nat::from(5_u32 * 65_536))?;
+    equal(
+        "stable memory before",
+        before.memory_metrics.stable_memory_size,
+        Nat::from(0_u8),
+    )?;
+    equal(
+        "the size of the module, which does not grow",
+        after.memory_metrics.wasm_binary_size,
+        before.memory_metrics.wasm_binary_size,
+    )?;
     equal(
         "stable memory",
         after.memory_metrics.stable_memory_size,

@@ -13,14 +13,29 @@ pub const CASES: &[Case] = &[
         a_stopped_canister_takes_no_calls_until_it_is_started,
         StoppedTakesCalls
     ),
-    case!(STOP, stopping_waits_for_open_calls, StopDoesNotWait),
+    case!(
+        STOP,
+        stopping_waits_for_open_calls,
+        StopDoesNotWait;
+        twin a_stopped_canister_takes_no_calls_until_it_is_started
+    ),
     case!(
         STOP,
         a_stopping_canister_takes_no_new_calls_but_hears_answers,
-        StopDoesNotWait
+        StopDoesNotWait;
+        twin starting_cancels_a_stop_that_waits
     ),
-    case!(START, starting_cancels_a_stop_that_waits, StartEndsStopWell),
-    case!(STOP, stopping_twice_and_starting_twice_do_no_harm),
+    case!(
+        START,
+        starting_cancels_a_stop_that_waits,
+        StartEndsStopWell;
+        twin stopping_waits_for_open_calls
+    ),
+    case!(
+        STOP,
+        stopping_twice_and_starting_twice_do_no_harm,
+        StoppedTakesCalls
+    ),
     case!(
         DELETE,
         a_canister_is_deleted_only_when_it_is_stopped,
@@ -182,11 +197,15 @@ async fn stopping_twice_and_starting_twice_do_no_harm(net: Network) -> Verdict {
         ("stop_canister", CanisterStatusType::Stopped),
         ("stop_canister", CanisterStatusType::Stopped),
         ("start_canister", CanisterStatusType::Running),
+        ("start_canister", CanisterStatusType::Running),
     ] {
         user.manage(canister, method, &about(canister)).await?.reply()?;
         equal("the status", user.status(canister).await?.status, status)?;
+        let taken = user.update(canister, "inc", b"").await?.reply().is_ok();
+        let runs = status == CanisterStatusType::Running;
+        equal("whether a call is taken", taken, runs)?;
     }
-    equal("the count", user.update(canister, "inc", b"").await?.number()?, 1)
+    equal("the count", user.query(canister, "get", b"").await?.number()?, 3)
 }
 
 async fn a_canister_is_deleted_only_when_it_is_stopped(net: Network) -> Verdict {
@@ -202,6 +221,15 @@ async fn a_canister_is_deleted_only_when_it_is_stopped(net: Network) -> Verdict 
 async fn a_deleted_canister_is_gone(net: Network) -> Verdict {
     let user = net.user();
     let canister = user.deploy(&counter()).await?;
+    user.stop(canister).await?;
+    user.status(canister).await?;
+    for label in [b"module_hash".as_slice(), b"controllers"] {
+        let found = user.shown(canister, &[label]).await?;
+        check(
+            matches!(found, Found::Value(_)),
+            "that a stopped one is still there",
+        )?;
+    }
     user.remove(canister).await?;
     user.update(canister, "inc", b"")
         .await?

@@ -14,12 +14,14 @@ pub const CASES: &[Case] = &[
     case!(
         UNINSTALL,
         uninstalling_rejects_the_calls_that_are_open,
-        UninstallForgetsContexts
+        UninstallForgetsContexts;
+        twin stopping_waits_for_open_calls
     ),
     case!(
         UNINSTALL,
         an_answer_that_comes_after_uninstalling_is_not_heard,
-        UninstallForgetsContexts
+        UninstallForgetsContexts;
+        twin a_stopping_canister_takes_no_new_calls_but_hears_answers
     ),
     case!(
         UNINSTALL,
@@ -98,6 +100,8 @@ async fn uninstalling_keeps_cycles_controllers_and_status(net: Network) -> Verdi
     let before = user.status(canister).await?;
     uninstall(&user, canister).await?;
     let after = user.status(canister).await?;
+    check(before.module_hash.is_some(), "a module at first")?;
+    equal("the module, which goes", after.module_hash, None)?;
     equal("the status", after.status, CanisterStatusType::Stopped)?;
     equal("the controllers", after.settings.controllers, vec![user.id()])?;
     check(
