@@ -99,7 +99,7 @@ pub struct Config {
     #[arg(long, env = "DCANARY_SERVER_STOP_SECONDS", default_value_t = 25,
         value_parser = clap::value_parser!(u64).range(..=600))]
     pub stop_seconds: u64,
-    /// Connections at once.
+    /// Connections at once; one address has at most half of them, and those without a token have three quarters.
     #[arg(long, env = "DCANARY_SERVER_MAX_CONNECTIONS", default_value_t = 4096,
         value_parser = clap::value_parser!(u64).range(16..=65_536))]
     pub max_connections: u64,
@@ -123,7 +123,7 @@ pub struct Config {
     #[arg(long, env = "DCANARY_SERVER_MAX_ARTIFACTS", default_value_t = ARTIFACTS,
         value_parser = clap::value_parser!(u32).range(1..=i64::from(ARTIFACTS)))]
     pub max_artifacts: u32,
-    /// Artifacts of a namespace together, in bytes; 0 is no limit.
+    /// Artifacts of a namespace together, less what its kept logs and results take, in bytes; 0 is no limit.
     #[arg(long, env = "DCANARY_SERVER_MAX_NAMESPACE_BYTES", default_value_t = 0,
         value_parser = clap::value_parser!(u64).range(..=1 << 50))]
     pub max_namespace_bytes: u64,

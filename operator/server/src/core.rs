@@ -49,7 +49,7 @@ pub struct Core {
     pub reports: Reports,
     /// Uploads under way.
     pub uploads: Uploads,
-    /// What artifacts take, for the limit on namespaces.
+    /// What is taken, for the limit on namespaces.
     pub usage: Usage,
     /// Limits.
     pub limits: Limits,

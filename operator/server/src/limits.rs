@@ -17,7 +17,7 @@ pub struct Limits {
     pub artifact_bytes: u64,
     /// Artifacts of an attempt.
     pub artifacts: usize,
-    /// Artifacts of a namespace together; 0 is no limit.
+    /// Artifacts of a namespace together, less what its logs and results take; 0 is no limit.
     pub namespace_bytes: u64,
     /// Kept log of an attempt: the first quarter and the last three.
     pub log_bytes: u64,

@@ -49,6 +49,7 @@ async fn main() -> anyhow::Result<()> {
         tls,
         Arc::clone(&gate),
         config.serving(),
+        metrics.clone(),
     ));
     let opened = tokio::select! {
         opened = open(&config, metrics, stopping.clone()) => opened?,

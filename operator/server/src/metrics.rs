@@ -88,6 +88,8 @@ pub struct Metrics {
     pub sessions: Family<ResultLabels, Counter>,
     /// Images pushed.
     pub image_pushes: Family<ResultLabels, Counter>,
+    /// Connections closed for lack of a place.
+    pub connections_refused: Counter,
     /// Requests.
     pub requests: Family<RequestLabels, Counter>,
     /// Times of requests until the answer begins.
@@ -115,6 +117,7 @@ impl Default for Metrics {
             reports_waiting: Gauge::default(),
             sessions: Family::default(),
             image_pushes: Family::default(),
+            connections_refused: Counter::default(),
             requests: Family::default(),
             request_seconds: seconds(),
         };
@@ -158,6 +161,11 @@ impl Default for Metrics {
         );
         registry.register("sessions", "Trades of tokens", metrics.sessions.clone());
         registry.register("image_pushes", "Images pushed", metrics.image_pushes.clone());
+        registry.register(
+            "connections_refused",
+            "Connections closed because their address or strangers had all places that they may have",
+            metrics.connections_refused.clone(),
+        );
         registry.register("requests", "Requests", metrics.requests.clone());
         registry.register_with_unit(
             "request_duration",

@@ -1,9 +1,11 @@
-//! What the artifacts of each namespace take, for the limit on it.
+//! What each namespace takes, for the limit on what its artifacts may.
 //!
 //! ```text
 //! counted by the last sweep, or at start  +  arrived since that count began  =  taken
 //! ```
-//! So it may be too much for a while (content that was there already, an upload that was given up), and never too little.
+//! What arrives are bytes of uploads. Kept logs and results count too, from the next sweep on, so that what they take is not there for
+//! artifacts. Of these the sum may be too much for a while (content that was there already, an upload that was given up), and never too
+//! little.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -23,7 +25,7 @@ impl Sums {
     }
 }
 
-/// Bytes of artifacts by namespace.
+/// Bytes by namespace.
 #[derive(Debug, Default)]
 pub struct Usage(Mutex<Sums>);
 

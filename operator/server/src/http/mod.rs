@@ -6,6 +6,7 @@ pub mod decisions;
 pub mod environments;
 pub mod gate;
 pub mod operator;
+pub mod places;
 pub mod problem;
 pub mod reading;
 pub mod relayed;

@@ -20,14 +20,16 @@ pub struct RunFolder {
     pub namespace: Namespace,
     /// None: attempts that belong to no run.
     uid: Option<RunUid>,
-    dir: String,
-    attempts: Vec<AttemptId>,
+    /// Its path on the volume.
+    pub dir: String,
+    /// Its attempts.
+    pub attempts: Vec<AttemptId>,
     newest: u64,
     gone_since: Option<u64>,
     /// Content that its attempts refer to.
     pub contents: Vec<Digest>,
-    /// Artifacts among it, with their bytes.
-    pub artifacts: Vec<(Digest, u64)>,
+    /// Results and artifacts, with their bytes.
+    pub sizes: Vec<(Digest, u64)>,
     /// Attempts whose record cannot be read: nobody knows what they refer to.
     pub unreadable: u64,
 }
@@ -67,7 +69,7 @@ fn folder(disk: &dyn Disk, namespace: &Namespace, name: &str) -> io::Result<RunF
         newest: 0,
         gone_since: None,
         contents: Vec::new(),
-        artifacts: Vec::new(),
+        sizes: Vec::new(),
         unreadable: 0,
     };
     for name in disk.list(&folder.dir)? {
@@ -103,9 +105,11 @@ impl RunFolder {
                     .flat_map(|artifact| [Some(artifact.digest), artifact.manifest])
                     .flatten();
                 self.contents.extend(results.chain(artifacts));
-                let sizes = record.artifacts.values();
-                self.artifacts
-                    .extend(sizes.map(|artifact| (artifact.digest, artifact.size)));
+                let results = record.results.values();
+                let results = results.map(|result| (result.digest, result.size));
+                let artifacts = record.artifacts.values();
+                let artifacts = artifacts.map(|artifact| (artifact.digest, artifact.size));
+                self.sizes.extend(results.chain(artifacts));
                 let last = record.end.map_or(record.opened, |end| end.at);
                 self.newest = self.newest.max(last);
             }

@@ -63,8 +63,9 @@ pub enum UploadError {
     },
     /// The limit of a namespace.
     #[error(
-        "the artifacts of namespace {namespace} together are limited to {most} bytes (--max-namespace-bytes): those of \
-         deleted PipelineRuns count until their retention is over; whoever runs the server can raise the limit"
+        "the artifacts of namespace {namespace} together are limited to {most} bytes (--max-namespace-bytes), and what its \
+         logs and results take counts too: those of deleted PipelineRuns count until their retention is over; whoever runs \
+         the server can raise the limit"
     )]
     Namespace {
         /// Whose.

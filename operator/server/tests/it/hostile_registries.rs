@@ -328,6 +328,7 @@ async fn over_tls(router: Router) -> (String, Vec<u8>, tempfile::TempDir) {
     use dcanary_server::http::gate::Gate;
     use dcanary_server::http::serve::{self, ServeSettings};
     use dcanary_server::http::tls::Tls;
+    use dcanary_server::metrics::Metrics;
     crate::support::provider();
     let dir = tempfile::tempdir().unwrap();
     let tls = Arc::new(Tls::load(crate::support::certificate(dir.path())).unwrap());
@@ -339,7 +340,7 @@ async fn over_tls(router: Router) -> (String, Vec<u8>, tempfile::TempDir) {
         connections: 64,
         grace: Duration::from_secs(1),
     };
-    tokio::spawn(serve::protocol(listener, tls, gate, settings));
+    tokio::spawn(serve::protocol(listener, tls, gate, settings, Metrics::default()));
     let pem = std::fs::read(dir.path().join("tls.crt")).unwrap();
     (host, pem, dir)
 }

@@ -138,7 +138,13 @@ impl TestServer {
             connections: 1_024,
             grace: options.grace,
         };
-        let serving = tokio::spawn(serve::protocol(listener, tls, gate, settings));
+        let serving = tokio::spawn(serve::protocol(
+            listener,
+            tls,
+            gate,
+            settings,
+            core.metrics.clone(),
+        ));
         Self {
             address,
             core,
