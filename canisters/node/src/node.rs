@@ -259,7 +259,7 @@ fn no_keys(error: LoadError, folder: &Path, file: Option<&Path>) -> StartError {
         LoadError::File { path, source } => StartError::KeyFile { path, source },
         LoadError::Other => StartError::OtherKeys { folder, keys },
         LoadError::None => StartError::NoKeys(folder),
-        LoadError::Missing => StartError::MissingKeys(folder),
+        LoadError::Missing => StartError::NotWhole(folder),
         LoadError::Alien(name) => StartError::Alien { folder, name },
     }
 }

@@ -53,10 +53,14 @@ struct Description {
 /// # Errors
 /// When the file cannot be read or holds no number.
 pub fn incarnation(disk: &dyn Disk) -> io::Result<u64> {
-    let Some(bytes) = read_all(disk, INCARNATION)? else {
-        return Ok(0);
-    };
-    let text = String::from_utf8_lossy(&bytes);
+    match read_all(disk, INCARNATION)? {
+        Some(text) => counted(&text),
+        None => Ok(0),
+    }
+}
+
+fn counted(text: &[u8]) -> io::Result<u64> {
+    let text = String::from_utf8_lossy(text);
     text.trim().parse().map_err(|_| {
         io::Error::new(
             io::ErrorKind::InvalidData,

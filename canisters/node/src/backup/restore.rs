@@ -294,21 +294,21 @@ fn unpack(
     if let Some(name) = due.first() {
         return Err(RestoreError::Missing((*name).to_owned()).into());
     }
-    if description.format != WITHOUT_SUMS {
-        let noted = noted.ok_or_else(|| RestoreError::Missing(SUMS.to_owned()))?;
-        if let Some(name) = found.differs(&noted) {
-            return Err(RestoreError::Damaged(name.to_owned()).into());
-        }
+    if noted.is_none() && description.format != WITHOUT_SUMS {
+        return Err(RestoreError::Missing(SUMS.to_owned()).into());
+    }
+    // whatever format it claims: that is a byte of it, too
+    if let Some(name) = noted.as_ref().and_then(|noted| found.differs(noted)) {
+        return Err(RestoreError::Damaged(name.to_owned()).into());
     }
     let incarnation = description.incarnation.saturating_add(1).max(incarnation);
-    let written_by = description.written_by.map(String::into_bytes);
-    for (name, bytes) in [
-        (INCARNATION, format!("{incarnation}\n").into_bytes()),
-        (ROOT_KEY, root_key.clone()),
-    ]
-    .into_iter()
-    .chain(written_by.map(|version| (VERSION, version)))
-    {
+    let version = description
+        .written_by
+        .map(|version| (VERSION, version.into_bytes()));
+    let counted = (INCARNATION, format!("{incarnation}\n").into_bytes());
+    // last, as a node takes no state without it: what is interrupted before is no data folder
+    let whose = (ROOT_KEY, root_key.clone());
+    for (name, bytes) in [counted].into_iter().chain(version).chain([whose]) {
         unpacked.push(name.to_owned());
         write_atomically(disk, name, &bytes).map_err(Unpack::Disk)?;
     }

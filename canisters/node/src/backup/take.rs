@@ -1,7 +1,7 @@
 //! Taking a backup.
 
 use super::sums::{SUMS, Sums};
-use super::{DESCRIPTION, Description, FORMAT, INCARNATION};
+use super::{DESCRIPTION, Description, FORMAT, INCARNATION, counted};
 use crate::cert::keys::{Keys, Secrets};
 use crate::log::checkpoint::checkpoint_round;
 use crate::log::journal::segment_round;
@@ -88,7 +88,13 @@ pub fn take(folder: &Path, keys: bool, output: impl Write) -> Result<Taken, Back
     } else {
         None
     };
-    let counted = read(folder, INCARNATION)?.unwrap_or_default();
+    let incarnation = match read(folder, INCARNATION)? {
+        None => 0,
+        Some(text) => counted(&text).map_err(|source| BackupError::Read {
+            path: folder.join(INCARNATION),
+            source,
+        })?,
+    };
     let written_by = read(folder, VERSION)?.map(|text| String::from_utf8_lossy(&text).into_owned());
     let mut files: Vec<String> = parts.iter().map(|part| part.name.clone()).collect();
     files.extend(secret.is_some().then(|| KEYS.to_owned()));
@@ -97,7 +103,7 @@ pub fn take(folder: &Path, keys: bool, output: impl Write) -> Result<Taken, Back
         node: env!("CARGO_PKG_VERSION").to_owned(),
         written_by,
         root_key: hex::encode(&root_key),
-        incarnation: String::from_utf8_lossy(&counted).trim().parse().unwrap_or(0),
+        incarnation,
         files,
     };
     let described = serde_json::to_vec(&description).map_err(|error| BackupError::Write(error.into()))?;

@@ -370,6 +370,44 @@ fn what_is_no_backup_is_named_so() {
     }
 }
 
+/// What a restore leaves that is killed is no data folder: whose it is comes last.
+#[tokio::test]
+async fn until_all_of_a_backup_is_restored_its_folder_tells_nobody_whose_it_is() {
+    struct Watched<'a>(&'a [u8], &'a Path);
+    impl io::Read for Watched<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            assert!(!self.1.join("root_key.der").exists());
+            self.0.read(buffer)
+        }
+    }
+    let (bytes, _original) = backup(true).await;
+    let there = tempfile::tempdir().unwrap();
+    restore(there.path(), 0, Watched(&bytes, there.path())).unwrap();
+    assert!(there.path().join("root_key.der").exists());
+}
+
+#[tokio::test]
+async fn a_backup_with_sums_is_held_to_them_whatever_format_it_claims() {
+    let (mut bytes, _original) = backup(true).await;
+    let claim = b"\"format\":2";
+    let place = bytes
+        .windows(claim.len())
+        .position(|found| found == claim)
+        .unwrap();
+    bytes[place + claim.len() - 1] = b'1';
+    let there = tempfile::tempdir().unwrap();
+    let refused = restore(there.path(), 0, bytes.as_slice()).unwrap_err();
+    assert!(matches!(refused, RestoreError::Damaged(name) if name == DESCRIPTION));
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_tell_how_often_it_was_restored_is_not_backed_up() {
+    let (_, original) = backup(true).await;
+    std::fs::write(original.path().join(INCARNATION), "many times").unwrap();
+    let refused = take(original.path(), false, Vec::new()).unwrap_err();
+    assert!(matches!(refused, BackupError::Read { path, .. } if path.ends_with(INCARNATION)));
+}
+
 /// A tar file with a description and one further entry.
 fn tar_with(description: &Description, name: &str) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());

@@ -393,7 +393,8 @@ fn explain(error: &Error, canister: Principal, limit: u64, heap_limit_hit: bool)
             ErrorCode::CanisterInstructionLimitExceeded,
             format!("Canister exceeded the limit of {limit} instructions for single message execution."),
         ),
-        (None, Some(trap)) if heap_limit_hit => (
+        // a recursion that found no end did not end for want of a heap
+        (None, Some(trap)) if heap_limit_hit && *trap != Trap::StackOverflow => (
             ErrorCode::CanisterWasmMemoryLimitExceeded,
             format!("Canister exceeded its memory limit and trapped: {trap}"),
         ),

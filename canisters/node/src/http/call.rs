@@ -295,7 +295,7 @@ async fn admit(
         }
         let (view, limit) = (view.clone(), api.replica.policy.memory_limit);
         let compile = move || mgmt::compile_ahead(&executor, &view.state, &call, limit);
-        let compiled = api.replica.pools.modules.run(message.effective, compile).await;
+        let compiled = api.replica.pools.modules.run(message.effective, 0, compile).await;
         // One that could not be tried here is compiled in the batch.
         return Ok(compiled.unwrap_or(Ok(None)));
     }
@@ -306,6 +306,7 @@ async fn admit(
         return Ok(executor.inspect(&canister, &call).map(|()| None));
     }
     let metrics = api.replica.metrics.clone();
+    let heap = canister.heap.bytes();
     let inspect = move || {
         let inspected = executor.inspect(&canister, &call);
         metrics.executed(metrics::Kind::Inspection);
@@ -314,7 +315,7 @@ async fn admit(
     api.replica
         .pools
         .inspections
-        .run(message.canister, inspect)
+        .run(message.canister, heap, inspect)
         .await
         .map(|inspected| inspected.map(|()| None))
         .map_err(|error| HttpError::Broken(error.to_string()))

@@ -100,7 +100,13 @@ impl Intake {
                 return Err(Refusal::TooLarge);
             }
         };
-        let room = if most <= SMALL {
+        // Who announces much and sends nothing keeps no room from others.
+        let mut begun = Vec::new();
+        let room = if most <= SMALL
+            || !timeout_at(deadline, begin(body, &mut begun))
+                .await
+                .map_err(|_| Refusal::Late)??
+        {
             None
         } else {
             // It is MAX_BODY at most.
@@ -110,7 +116,7 @@ impl Intake {
         };
         // All at once when its length is known, so that it is never copied to grow.
         let capacity = if announced.is_some() { most } else { SMALL };
-        let bytes = timeout_at(deadline, read(body, capacity))
+        let bytes = timeout_at(deadline, read(body, begun, capacity))
             .await
             .map_err(|_| Refusal::Late)??;
         Ok(Bytes::from_owner(Held { bytes, _room: room }))
@@ -132,8 +138,20 @@ async fn part(body: &mut Body) -> Result<Option<Bytes>, Refusal> {
     }
 }
 
-async fn read(body: &mut Body, capacity: usize) -> Result<Vec<u8>, Refusal> {
-    let mut bytes = Vec::with_capacity(capacity);
+/// Reads until there is more than every body may have; `false` when there is no more.
+async fn begin(body: &mut Body, bytes: &mut Vec<u8>) -> Result<bool, Refusal> {
+    while bytes.len() <= SMALL {
+        let Some(part) = part(body).await? else {
+            return Ok(false);
+        };
+        bytes.extend_from_slice(&part);
+    }
+    Ok(true)
+}
+
+/// Reads the rest.
+async fn read(body: &mut Body, mut bytes: Vec<u8>, capacity: usize) -> Result<Vec<u8>, Refusal> {
+    bytes.reserve(capacity.saturating_sub(bytes.len()));
     while let Some(part) = part(body).await? {
         if bytes.len() + part.len() > MAX_BODY {
             return Err(Refusal::TooLarge);

@@ -98,6 +98,7 @@ pub async fn execute(
     };
     let _place = api.traffic.enter(Counted::Query(id), false, now)?;
     let (executor, metrics) = (api.replica.executor.clone(), api.replica.metrics.clone());
+    let heap = canister.heap.bytes();
     let run = move || {
         let asks = canister
             .code
@@ -111,7 +112,7 @@ pub async fn execute(
     api.replica
         .pools
         .queries
-        .run(id, run)
+        .run(id, heap, run)
         .await
         .map_err(|error| HttpError::Broken(error.to_string()))
 }

@@ -66,16 +66,16 @@ pub enum StartError {
         .0.display(), .0.display()
     )]
     NoKeys(PathBuf),
-    /// The data is there, and neither keys nor what tells whose it is: a part of a folder, or of a backup.
+    /// The data is there without what tells whose it is: a part of a folder, or of a backup.
     #[error(
-        "the data folder {} holds a state, but neither `{KEYS}` nor `{ROOT_KEY}`: it is not whole. Copy or restore all of it, or name the \
-         file with its keys with `--keys FILE`",
+        "the data folder {} holds a state without `{ROOT_KEY}`: it is not whole, as after a copy or restore that was interrupted. Copy or \
+         restore all of it into an empty folder",
         .0.display()
     )]
-    MissingKeys(PathBuf),
+    NotWhole(PathBuf),
     /// The folder is somebody else's.
     #[error(
-        "{} is no data folder of a node: it has `{name}`, and neither `{KEYS}` nor `{ROOT_KEY}`. Name an empty folder, or one that a node has made",
+        "{} is no data folder of a node: it has `{name}` and no `{ROOT_KEY}`. Name an empty folder, or one that a node has made",
         folder.display()
     )]
     Alien {

@@ -31,19 +31,23 @@ pub enum LoadError {
     Other,
     /// The folder holds a state and no keys.
     None,
-    /// The folder holds a state, and neither keys nor a note of whose it is.
+    /// The folder holds a state without a note of whose it is.
     Missing,
     /// The folder has something else in it, and nothing of a node.
     Alien(String),
 }
 
 /// The keys of the folder, made when it is new, or those of a file beside it. They are durable before anybody sees a signature.
-/// The folder notes whose state it holds, so that it is never served under another root key.
+/// The folder notes whose state it holds, so that it is never served under another root key. A restore writes that note last: a state
+/// without it is a part of one, whatever keys are given.
 ///
 /// What is there is compared before anything is written: a folder that is refused is left as it was, and above all without keys that
 /// belong to nothing.
 pub fn load(disk: &dyn Disk, file: Option<&Path>) -> Result<Keys, LoadError> {
     let noted = read_all(disk, ROOT_KEY).map_err(LoadError::Io)?;
+    if noted.is_none() {
+        begins(disk)?;
+    }
     let given = match file {
         Some(path) => Some(std::fs::read(path).map_err(|source| LoadError::File {
             path: path.to_owned(),
@@ -54,10 +58,7 @@ pub fn load(disk: &dyn Disk, file: Option<&Path>) -> Result<Keys, LoadError> {
     let keys = match given {
         Some(json) => Keys::from(Secrets::from_json(&json).map_err(LoadError::Bad)?),
         None if noted.is_some() => return Err(LoadError::None),
-        None => {
-            begins(disk)?;
-            make(disk)?
-        }
+        None => make(disk)?,
     };
     match noted {
         Some(noted) if noted != keys.root.der() => Err(LoadError::Other),
@@ -77,16 +78,16 @@ fn make(disk: &dyn Disk) -> Result<Keys, LoadError> {
     Ok(Keys::from(secrets))
 }
 
-/// Whether a node can begin in this folder, which has neither keys nor a note of whose it is.
+/// Whether a node can begin in this folder, which has no note of whose it is.
 fn begins(disk: &dyn Disk) -> Result<(), LoadError> {
     let names = disk.list().map_err(LoadError::Io)?;
     let is_state = |name: &String| checkpoint_round(name).is_some() || segment_round(name).is_some();
     if names.iter().any(is_state) {
         return Err(LoadError::Missing);
     }
-    // what a volume begins with, and what a start that was killed has left
+    // what a volume begins with, what a start that was killed has left, and keys that were put there
     let is_nothing = |name: &String| {
-        ["lock", "lost+found"].contains(&name.as_str())
+        ["lock", "lost+found", KEYS].contains(&name.as_str())
             || name.starts_with('.')
             || name.starts_with(TEMPORARY)
     };

@@ -4,6 +4,9 @@
 //! Tasks wait in a line for each canister, and the lines take turns. A canister may take one more thread only while as many
 //! stay free as it then has: half of them when it is alone, and one stays free whatever several have under way. That last one
 //! goes to canisters that have none yet and that were not slow a moment ago. So canisters that loop do not keep others waiting.
+//!
+//! An execution of which nothing is kept may write to all of its heap, in pages of its own. So the larger the heap the fewer of its
+//! canister run at once, down to one.
 
 use crate::wasm::engine::THREAD_STACK;
 use ic_principal::Principal;
@@ -20,8 +23,12 @@ use tokio::sync::oneshot;
 const SLOW: Duration = Duration::from_millis(100);
 /// How long that is remembered.
 const MEMORY: Duration = Duration::from_mins(1);
+/// Bytes of heaps that the tasks of one canister may write to at once, if it has more than one.
+const WRITABLE: u64 = 64 << 20;
 /// Threads of a pool at least.
 const THREADS: usize = 4;
+/// Threads of one at most: each keeps the stack that it has once used, which no limit on memory counts.
+const MOST_THREADS: usize = 8;
 
 /// The pool is gone, or the task ended by a panic.
 #[derive(Debug, Error)]
@@ -51,6 +58,8 @@ impl Task {
 struct Line {
     waiting: VecDeque<Task>,
     running: usize,
+    /// Most that may run, as the heap was when a task was added.
+    most: usize,
     /// When a task ended that was slow, if the last one was.
     slow: Option<Instant>,
 }
@@ -65,8 +74,9 @@ struct Lines {
 }
 
 impl Lines {
-    fn add(&mut self, canister: Principal, task: Task) {
+    fn add(&mut self, canister: Principal, heap: u64, task: Task) {
         let line = self.of.entry(canister).or_default();
+        line.most = usize::try_from(WRITABLE / heap.max(1)).map_or(usize::MAX, |most| most.max(1));
         // They would hold memory until it is their turn.
         line.waiting.retain(Task::is_asked);
         line.waiting.push_back(task);
@@ -80,8 +90,10 @@ impl Lines {
         let left = self.free.checked_sub(1)?;
         let (of, now) = (&self.of, Instant::now());
         let at = self.turns.iter().position(|canister| {
-            of.get(canister)
-                .is_some_and(|line| left > line.running || (line.running == 0 && !line.is_slow(now)))
+            of.get(canister).is_some_and(|line| {
+                let is_its_turn = left > line.running || (line.running == 0 && !line.is_slow(now));
+                line.running < line.most && is_its_turn
+            })
         })?;
         let canister = self.turns.remove(at)?;
         let line = self.of.get_mut(&canister)?;
@@ -172,7 +184,7 @@ impl Pool {
     /// When the system gives no threads.
     pub fn start(name: &str) -> io::Result<Self> {
         let threads = thread::available_parallelism().map_or(THREADS, usize::from);
-        Self::start_with(name, threads.max(THREADS), SLOW)
+        Self::start_with(name, threads.clamp(THREADS, MOST_THREADS), SLOW)
     }
 
     /// As [`Pool::start`], for tasks that all take long.
@@ -204,13 +216,15 @@ impl Pool {
         Ok(pool)
     }
 
-    /// Runs a task for a canister that exists. One that has not begun when its caller goes away is not run.
+    /// Runs a task for a canister that exists, which has a heap of so many bytes. One that has not begun when its caller goes away is not
+    /// run.
     ///
     /// # Errors
     /// When the task panics, or the pool ends.
     pub async fn run<T: Send + 'static>(
         &self,
         canister: Principal,
+        heap: u64,
         task: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Interrupted> {
         let (done, result) = oneshot::channel();
@@ -219,7 +233,7 @@ impl Pool {
             run: Box::new(move || drop(done.send(task()))),
             asked: Arc::downgrade(&asked),
         };
-        self.0.lock().add(canister, task);
+        self.0.lock().add(canister, heap, task);
         self.0.bell.notify_one();
         let result = result.await.map_err(|_| Interrupted);
         drop(asked);

@@ -1,11 +1,12 @@
 //! Counts the depth of calls within a canister, so that an endless recursion ends at the same call on every machine.
 //!
-//! Without this it would end where the native stack does, and how much of that a call takes is known only to whoever generated the code. So
-//! each function that calls others pays for its frame when it is entered and gets it back when it is left, from an account that
+//! Without this it would end where the native stack does, and how much of that a call takes is known only to whoever generated the code. It
+//! still does where functions keep hundreds of computed values across a call, which are neither locals nor operands (common parts of
+//! expressions): the stack is large enough for what is counted, and whoever takes more of it than that is stopped by it. Each function that calls others pays for its frame when it is entered and gets it back when it is left, from an account that
 //! all have in common:
 //!
 //! ```wat
-//! (global $left (mut i32) (i32.const 1048576))
+//! (global $left (mut i32) (i32.const 524288))
 //! (func (result i32)
 //!   (global.set $left (i32.sub (global.get $left) (i32.const 20)))
 //!   (if (i32.lt_s (global.get $left) (i32.const 0)) (then unreachable))
@@ -18,6 +19,7 @@
 
 use super::frames::Frame;
 use super::inspect::ModuleError;
+use std::collections::HashMap;
 use wasm_encoder::{
     BlockType, CodeSection, ConstExpr, Encode, GlobalSection, GlobalType, Instruction, TypeSection, ValType,
     reencode::{Reencode, RoundtripReencoder},
@@ -25,8 +27,9 @@ use wasm_encoder::{
 use wasmparser::{FuncType, FunctionBody, Operator};
 
 /// What the frames of all calls that are open may hold together, in values. A value that is kept takes 8 bytes as a rule, and most live in
-/// registers, so this is what fits into the 5 MiB of native stack that mainnet has.
-pub const MOST_VALUES: i32 = 1 << 20;
+/// registers, so half a million is about what fits
+/// into the 5 MiB of native stack that mainnet has.
+pub const MOST_VALUES: i32 = 1 << 19;
 /// Export of the global that says how many values are left; below zero when a call did not fit any more.
 pub const LEFT: &str = "dcanary:left";
 
@@ -37,6 +40,8 @@ pub struct Depth<'a> {
     results: Vec<BlockType>,
     /// Results of functions that have several, which are types of their own behind those of the module.
     added: Vec<FuncType>,
+    /// Where these are.
+    places: HashMap<Box<[wasmparser::ValType]>, usize>,
     /// Index of the global.
     left: u32,
 }
@@ -51,6 +56,7 @@ impl<'a> Depth<'a> {
             frames,
             results: Vec::with_capacity(functions.len()),
             added: Vec::new(),
+            places: HashMap::new(),
             left: globals,
         };
         for (frame, kind) in frames.iter().zip(functions) {
@@ -71,10 +77,10 @@ impl<'a> Depth<'a> {
 
     /// The index of a type without parameters and with these results.
     fn kind(&mut self, before: usize, results: &[wasmparser::ValType]) -> u32 {
-        let known = self.added.iter().position(|kind| kind.results() == results);
-        let place = known.unwrap_or_else(|| {
-            self.added.push(FuncType::new([], results.iter().copied()));
-            self.added.len() - 1
+        let added = &mut self.added;
+        let place = *self.places.entry(results.into()).or_insert_with(|| {
+            added.push(FuncType::new([], results.iter().copied()));
+            added.len() - 1
         });
         u32::try_from(before + place).unwrap_or(u32::MAX)
     }
@@ -160,7 +166,9 @@ impl<'a> Depth<'a> {
             Instruction::Unreachable,
             Instruction::End,
         ];
-        refuse.iter().for_each(|instruction| instruction.encode(code));
+        for instruction in refuse {
+            instruction.encode(code);
+        }
     }
 
     fn leave(&self, values: u32, code: &mut Vec<u8>) {

@@ -20,9 +20,9 @@ use wasmtime::{Config, InstancePre, Linker, Module, OperatorCost};
 
 /// Native stack for wasm, in bytes: what the frames may hold that [`super::depth`] counts, with 16 bytes for each value, and the last one,
 /// which nobody counts. Threads that run canisters must have [`THREAD_STACK`].
-const WASM_STACK: usize = 20 << 20;
-/// Stack of threads that run canisters, in bytes. It takes memory only where it was used.
-pub const THREAD_STACK: usize = 24 << 20;
+const WASM_STACK: usize = 10 << 20;
+/// Stack of threads that run canisters, in bytes. It takes memory only where it was used, and keeps that.
+pub const THREAD_STACK: usize = 12 << 20;
 /// Names everything that the outcome of a message depends on besides the module. Change it with the engine's version,
 /// the cost table, the limits or the meaning of a system call: a log written under another name is never replayed.
 pub const SEMANTICS: &str = "dcanary-node/6 wasmtime/48.0.8 costs/1 limits/9";

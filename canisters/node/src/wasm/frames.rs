@@ -11,6 +11,11 @@ use wasmparser::{
 
 /// Most instructions of one function: what compiling it may cost.
 const MAX_INSTRUCTIONS: usize = 1_000_000;
+/// Most of what a compiler may have to note of one function: locals, for each of its blocks. Measured at one call of `install_code`:
+/// 200 bytes and some microseconds for each.
+const MAX_NOTES: u64 = 1_000_000;
+/// Most of that of all functions together.
+const MAX_ALL_NOTES: u64 = 8_000_000;
 /// What a frame has besides its values: where to return to, saved registers, the fuel.
 const FIXED: u32 = 12;
 
@@ -40,9 +45,19 @@ pub fn validate(wasm: &[u8], features: WasmFeatures) -> Result<(Types, Vec<Frame
     let imports = types.as_ref().function_count().saturating_sub(own);
     let mut allocations = FuncValidatorAllocations::default();
     let mut frames = Vec::with_capacity(functions.len());
+    let mut noted = 0_u64;
     for (function, body) in functions {
         let mut validator = function.into_validator(allocations);
-        frames.push(frame(&mut validator, &body, imports)?);
+        let (frame, notes) = frame(&mut validator, &body, imports)?;
+        frames.push(frame);
+        noted = noted.saturating_add(notes);
+        if notes > MAX_NOTES || noted > MAX_ALL_NOTES {
+            return Err(ModuleError::Intricate {
+                function: validator.index(),
+                most: MAX_NOTES,
+                most_of_all: MAX_ALL_NOTES,
+            });
+        }
         allocations = validator.into_allocations();
     }
     Ok((types, frames))
@@ -52,11 +67,11 @@ fn frame(
     validator: &mut FuncValidator<ValidatorResources>,
     body: &FunctionBody<'_>,
     imports: u32,
-) -> Result<Frame, ModuleError> {
+) -> Result<(Frame, u64), ModuleError> {
     let mut reader = body.get_binary_reader();
     validator.read_locals(&mut reader)?;
     let mut operators = OperatorsReader::new(reader);
-    let (mut instructions, mut highest, mut calls) = (0, 0, false);
+    let (mut instructions, mut highest, mut calls, mut blocks) = (0, 0, false, 1_u64);
     while !operators.eof() {
         let offset = operators.original_position();
         let operator = operators.read()?;
@@ -67,6 +82,10 @@ fn frame(
                 function_index >= imports
             }
             Operator::CallIndirect { .. } | Operator::ReturnCallIndirect { .. } => true,
+            Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } | Operator::Else => {
+                blocks += 1;
+                false
+            }
             _ => false,
         };
         instructions += 1;
@@ -81,5 +100,6 @@ fn frame(
     let values = FIXED
         .saturating_add(validator.len_locals())
         .saturating_add(highest);
-    Ok(Frame { values, calls })
+    let notes = blocks.saturating_mul(u64::from(validator.len_locals()));
+    Ok((Frame { values, calls }, notes))
 }

@@ -74,6 +74,19 @@ pub enum ModuleError {
         /// The limit.
         limit: usize,
     },
+    /// A function, or a module, of which compiling would take too long and too much memory.
+    #[error(
+        "the function {function} is too intricate: its blocks times its locals may be {most}, and those of all functions together \
+         {most_of_all}. Split it"
+    )]
+    Intricate {
+        /// Its number among the functions of the module, imports included.
+        function: u32,
+        /// The limit of a function.
+        most: u64,
+        /// The limit of a module.
+        most_of_all: u64,
+    },
     /// A data segment whose place is not a constant, or outside the memory.
     #[error("a data segment does not fit into the memory")]
     DataSegment,

@@ -135,6 +135,37 @@ fn recursion_ends_where_its_counted_frames_say_whatever_they_hold() {
     }
 }
 
+/// Common parts of expressions that are kept across a call are neither locals nor operands. Then the machine's stack ends first, as cleanly.
+#[test]
+fn what_takes_more_stack_than_is_counted_ends_at_the_same_trap() {
+    let products = |what: &str| -> String {
+        (0..2_000)
+            .map(|n| format!("(i64.store (i32.const {}) (i64.mul (i64.extend_i32_u (local.get $left)) (i64.const {}))) {what}", n * 8, 1_000_003 + n))
+            .collect()
+    };
+    let wat = going_down("", &format!("{} (call $down)", products("")), &products(""));
+    on_a_thread(|| {
+        let world = World::running(&wat);
+        let deep = deepest(&world);
+        let call = Call {
+            arg: (deep + 1).to_le_bytes().as_slice().into(),
+            ..world.call("down")
+        };
+        let state = world.machine.state();
+        let canister = state.canister(&id()).unwrap();
+        let reject = world
+            .machine
+            .executor
+            .query(state, canister, &call, None)
+            .unwrap_err();
+        assert!(
+            reject.message.contains("call stack exhausted"),
+            "{}",
+            reject.message
+        );
+    });
+}
+
 /// What a call takes is given back on every way out of it.
 #[test]
 fn calls_one_after_the_other_are_as_many_as_one_likes() {

@@ -16,7 +16,17 @@ fn ask<'a, T: Send + 'static>(
     of: u8,
     task: impl FnOnce() -> T + Send + 'static,
 ) -> Running<'a, T> {
-    let mut asked: Running<'a, T> = Box::pin(pool.run(canister(of), task));
+    ask_with(pool, of, 0, task)
+}
+
+/// As [`ask`], for a canister with a heap of so many bytes.
+fn ask_with<'a, T: Send + 'static>(
+    pool: &'a Pool,
+    of: u8,
+    heap: u64,
+    task: impl FnOnce() -> T + Send + 'static,
+) -> Running<'a, T> {
+    let mut asked: Running<'a, T> = Box::pin(pool.run(canister(of), heap, task));
     let polled = asked.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     drop(polled);
     asked
@@ -69,7 +79,7 @@ async fn a_canister_has_half_of_the_threads_and_two_leave_one_to_a_third() {
     assert_eq!(gate.begun(), [1, 1]);
     let two: Vec<_> = (0..5).map(|_| ask(&pool, 2, gate.task(2))).collect();
     assert_eq!(gate.begun(), [2]);
-    assert_eq!(pool.run(canister(3), || 7).await.unwrap(), 7);
+    assert_eq!(pool.run(canister(3), 0, || 7).await.unwrap(), 7);
     gate.open();
     for task in one.into_iter().chain(two) {
         task.await.unwrap();
@@ -80,12 +90,12 @@ async fn a_canister_has_half_of_the_threads_and_two_leave_one_to_a_third() {
 async fn the_last_thread_is_for_those_that_were_not_slow() {
     let pool = Pool::start_with("test", 4, Duration::ZERO).unwrap();
     for slow in 1..=6 {
-        pool.run(canister(slow), || ()).await.unwrap();
+        pool.run(canister(slow), 0, || ()).await.unwrap();
     }
     let gate = Gate::new();
     let slow: Vec<_> = (1..=6).map(|of| ask(&pool, of, gate.task(of))).collect();
     assert_eq!(gate.begun(), [1, 2, 3]);
-    pool.run(canister(7), || ()).await.unwrap();
+    pool.run(canister(7), 0, || ()).await.unwrap();
     gate.open();
     for task in slow {
         task.await.unwrap();
@@ -122,7 +132,7 @@ async fn what_nobody_waits_for_any_more_is_not_run_and_nothing_is_left_of_it() {
     gate.open();
     busy.await.unwrap();
     // It has its turn behind the one that was dropped.
-    pool.run(canister(2), || ()).await.unwrap();
+    pool.run(canister(2), 0, || ()).await.unwrap();
     assert!(run.try_recv().is_err(), "it was run");
     while !pool.0.lock().of.is_empty() {
         tokio::task::yield_now().await;
@@ -132,7 +142,25 @@ async fn what_nobody_waits_for_any_more_is_not_run_and_nothing_is_left_of_it() {
 #[tokio::test]
 async fn a_task_that_panics_is_interrupted_and_its_thread_goes_on() {
     let pool = Pool::start_with("test", 1, Duration::MAX).unwrap();
-    let panicking = pool.run(canister(1), || -> () { std::panic::resume_unwind(Box::new(())) });
+    let panicking = pool.run(canister(1), 0, || -> () {
+        std::panic::resume_unwind(Box::new(()))
+    });
     panicking.await.unwrap_err();
-    assert_eq!(pool.run(canister(1), || 1).await.unwrap(), 1);
+    assert_eq!(pool.run(canister(1), 0, || 1).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn of_a_canister_with_a_large_heap_as_many_run_as_its_pages_leave_room_for() {
+    let gate = Gate::new();
+    let pool = Pool::start_with("test", 8, SLOW).unwrap();
+    let mut asked = Vec::new();
+    for of in [1, 1, 1, 2, 2, 2] {
+        let heap = if of == 1 { WRITABLE + 1 } else { WRITABLE / 2 };
+        asked.push(ask_with(&pool, of, heap, gate.task(of)));
+    }
+    assert_eq!(gate.begun(), [1, 2, 2]);
+    gate.open();
+    for one in asked {
+        one.await.unwrap();
+    }
 }

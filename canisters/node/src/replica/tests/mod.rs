@@ -21,7 +21,7 @@ use crate::log::crash::disk::FaultyDisk;
 use crate::log::crash::rig;
 use crate::log::disk::write_atomically;
 use crate::log::replay::Recovered;
-use crate::node::KEYS;
+use crate::node::{KEYS, ROOT_KEY};
 use crate::replica::{Durability, Policy, Replica};
 use crate::{Config, Node};
 use ic_agent::Agent;
@@ -47,8 +47,9 @@ impl Running {
         let disk = FaultyDisk::new(7);
         rig::prepare(&disk, more);
         // as a node made them that worked on it
-        let keys = Secrets::generate().unwrap().to_json().unwrap();
-        write_atomically(&disk, KEYS, &keys).unwrap();
+        let secrets = Secrets::generate().unwrap();
+        write_atomically(&disk, KEYS, &secrets.to_json().unwrap()).unwrap();
+        write_atomically(&disk, ROOT_KEY, Keys::from(secrets).root.der()).unwrap();
         let node = Node::start_on(Arc::new(disk.clone()), config).await.unwrap();
         PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
         let agent = Agent::builder()

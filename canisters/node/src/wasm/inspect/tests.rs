@@ -167,3 +167,32 @@ fn data_that_is_far_apart_fills_no_memory() {
         )
     });
 }
+
+/// What a compiler has to note of a function grows with both, and a small module can have much of both: one of 83 kB took minutes and a GiB.
+#[test]
+fn a_function_has_a_bounded_number_of_locals_for_all_of_its_blocks() {
+    let module = |locals: usize, blocks: usize| {
+        format!(
+            "(module (func (local {}) {}))",
+            "i32 ".repeat(locals),
+            "(loop)".repeat(blocks)
+        )
+    };
+    // with the function itself
+    assert_eq!(refusal(&module(1_000, 999)), None);
+    let refusal_of_more = refusal(&module(1_000, 1_000)).unwrap();
+    assert!(
+        refusal_of_more.contains("function 0 is too intricate"),
+        "{refusal_of_more}"
+    );
+    let eight = |more: &str| {
+        let function = format!("(func (local {}) {})", "i32 ".repeat(1_000), "(loop)".repeat(999));
+        format!("(module {} {more})", function.repeat(8))
+    };
+    assert_eq!(refusal(&eight("")), None);
+    let refusal_of_more = refusal(&eight("(func (local i32))")).unwrap();
+    assert!(
+        refusal_of_more.contains("function 8 is too intricate"),
+        "{refusal_of_more}"
+    );
+}
