@@ -48,7 +48,7 @@ const EVERYWHERE: &str = "Options of every command";
 #[derive(Clone, Debug, Default, Args)]
 pub struct Global {
     /// Namespace [default: that of the kubeconfig's context]
-    #[arg(help_heading = EVERYWHERE, short, long, global = true, value_name = "NAME")]
+    #[arg(help_heading = EVERYWHERE, short, long, global = true, value_name = "NAME", value_parser = namespace)]
     pub namespace: Option<String>,
     /// Every namespace, where objects are listed
     #[arg(help_heading = EVERYWHERE, short = 'A', long, global = true)]
@@ -66,7 +66,8 @@ pub struct Global {
         global = true,
         value_name = "NAME",
         env = "DCANARY_OPERATOR_NAMESPACE",
-        default_value = "dcanary-system"
+        default_value = "dcanary-system",
+        value_parser = namespace
     )]
     pub operator_namespace: String,
     /// Form of the output: json, yaml, wide or name, where the command has it (`ledger export`: a file)
@@ -357,6 +358,19 @@ fn param(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("write it as name=value".to_owned()),
     }
+}
+
+/// What no namespace can be called would make a request that cannot be sent, or one for something else.
+fn namespace(text: &str) -> Result<String, String> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let ends = [text.bytes().next(), text.bytes().last()];
+    let well = text.len() <= 63
+        && text.bytes().all(|byte| plain(byte) || byte == b'-')
+        && ends.into_iter().all(|end| end.is_some_and(plain));
+    if well {
+        return Ok(text.to_owned());
+    }
+    Err("no namespace is called so: a name has at most 63 small letters, digits and `-`, and no `-` at its ends".to_owned())
 }
 
 fn commit(text: &str) -> Result<String, String> {

@@ -62,3 +62,22 @@ fn values_of_parameters_may_hold_equal_signs_and_anything_else() {
     assert_eq!(param("a=").unwrap(), ("a".to_owned(), String::new()));
     assert!(param("a").is_err() && param("=b").is_err());
 }
+
+#[test]
+fn a_namespace_that_none_can_be_called_is_wrong_usage() {
+    for name in ["A B", "", "a/b", "-a", "a-", "a%20b", "a.b", &"a".repeat(64)] {
+        for flag in ["--namespace", "--operator-namespace"] {
+            let refused =
+                Cli::try_parse_from(["dcanary", "get", "runs", &format!("{flag}={name}")]).unwrap_err();
+            assert_eq!(refused.exit_code(), 2);
+            assert!(
+                refused.to_string().contains("no namespace is called so"),
+                "{refused}"
+            );
+        }
+    }
+    for name in ["a", "team-1", "0", &"a".repeat(63)] {
+        let cli = Cli::try_parse_from(["dcanary", "get", "runs", "-n", name]).unwrap();
+        assert_eq!(cli.global.namespace.as_deref(), Some(name));
+    }
+}

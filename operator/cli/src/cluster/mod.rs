@@ -126,6 +126,11 @@ impl Cluster {
                 Failure::usage(status.message.clone())
             }
             kube::Error::Api(status) => Failure::cannot_tell(format!("{what}: {}", status.message)),
+            // nothing was asked of the cluster
+            kube::Error::BuildRequest(source) => Failure::usage(format!(
+                "there can be no {what} in namespace {namespace}: a name that Kubernetes does not take makes no request ({})",
+                causes(source)
+            )),
             other => Failure::cannot_tell(format!(
                 "cannot reach the cluster at {}: {}",
                 self.config.cluster_url,
@@ -193,5 +198,28 @@ mod tests {
             "bo may not approve promotions web in namespace shop"
         );
         assert_eq!(denial("pods is forbidden"), "pods is forbidden");
+    }
+
+    #[tokio::test]
+    async fn a_name_that_no_request_can_hold_is_wrong_usage_and_no_failure_of_the_cluster() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let config = Config::new("http://127.0.0.1:1".parse().unwrap());
+        let cluster = Cluster {
+            client: Client::try_from(config.clone()).unwrap(),
+            namespace: "team".to_owned(),
+            all: false,
+            operator_namespace: "dcanary-system".to_owned(),
+            config,
+        };
+        let failure = cluster.run("web 1").await.unwrap_err();
+        assert_eq!(failure.exit, crate::exit::Exit::Usage, "{failure}");
+        assert!(
+            failure
+                .message
+                .starts_with("there can be no run web 1 in namespace team"),
+            "{failure}"
+        );
+        let failure = cluster.run("web-1").await.unwrap_err();
+        assert_eq!(failure.exit, crate::exit::Exit::CannotTell, "{failure}");
     }
 }

@@ -4,7 +4,7 @@ mod environment;
 
 use std::{
     fs::{self, File},
-    io::{BufReader, Read, stdin},
+    io::{self, BufReader, Read, stdin},
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -83,15 +83,44 @@ pub async fn run(global: &Global, verify: Verify) -> Result<Exit, Failure> {
 }
 
 fn export(file: &Path, trust: Option<&TrustFile>) -> Result<Report, Failure> {
+    let unread =
+        |source| Failure::usage(format!("cannot read {}: {source}", file.display())).with(Exit::Unchecked);
     let input: Box<dyn Read> = if file == Path::new("-") {
         Box::new(stdin().lock())
     } else {
-        let opened = File::open(file).map_err(|source| {
-            Failure::usage(format!("cannot read {}: {source}", file.display())).with(Exit::Unchecked)
-        })?;
-        Box::new(opened)
+        Box::new(File::open(file).map_err(unread)?)
     };
-    Ok(verify_export(BufReader::with_capacity(1 << 16, input), trust))
+    let mut broken = None;
+    let input = Unbroken {
+        input,
+        broken: &mut broken,
+    };
+    let report = verify_export(BufReader::with_capacity(1 << 16, input), trust);
+    broken.map_or(Ok(report), |source| Err(unread(source)))
+}
+
+/// Keeps the error of an input that cannot be read: what was not read is not false.
+struct Unbroken<'a, R> {
+    input: R,
+    broken: &'a mut Option<io::Error>,
+}
+
+impl<R: Read> Read for Unbroken<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.input.read(buffer).inspect_err(|source| {
+            if source.kind() != io::ErrorKind::Interrupted {
+                // the error itself goes on to the verifier
+                *self.broken = Some(copy(source));
+            }
+        })
+    }
+}
+
+fn copy(source: &io::Error) -> io::Error {
+    match source.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(source.kind(), source.to_string()),
+    }
 }
 
 /// What is known about a run in the cluster and in the ledger.
@@ -252,4 +281,22 @@ fn show(
 fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_export_that_cannot_be_read_is_not_called_false() {
+        let folder = tempfile::tempdir().unwrap();
+        let failure = export(folder.path(), None).unwrap_err();
+        assert_eq!(failure.exit, Exit::Unchecked);
+        let place = format!("cannot read {}: ", folder.path().display());
+        assert!(failure.message.starts_with(&place), "{failure}");
+        // What was read and ends too early is.
+        let short = folder.path().join("short.cbor");
+        fs::write(&short, [0xa3]).unwrap();
+        assert_eq!(export(&short, None).unwrap().exit_code(), 1);
+    }
 }

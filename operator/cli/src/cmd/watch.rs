@@ -99,33 +99,62 @@ pub fn states<K: Followed>(
     let (cluster, namespace, name) = (cluster.clone(), namespace.to_owned(), name.to_owned());
     watcher(objects, config)
         .default_backoff()
-        .scan(false, move |seen, event| {
-            let item = match event {
-                Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) => {
-                    *seen = true;
-                    Some(Some(Ok(object)))
-                }
-                Ok(watcher::Event::Delete(_)) => Some(Some(Err(Failure::cannot_tell(format!(
-                    "{} {name} was deleted",
-                    K::WORD
-                ))))),
-                Ok(watcher::Event::InitDone) if !*seen => Some(Some(Err(Failure::cannot_tell(format!(
-                    "{} {name} is not in namespace {namespace}; see `{}` for all",
-                    K::WORD,
-                    K::LISTED
-                ))))),
-                Ok(_) => Some(None),
-                // Connections that broke are opened again; a refusal is told, and so is that there never was one.
-                Err(watcher::Error::InitialListFailed(source) | watcher::Error::WatchStartFailed(source))
-                    if refused(&source) || !*seen =>
-                {
-                    Some(Some(Err(cluster.explain_one::<K>(&source, &namespace, &name))))
-                }
-                Err(_) => Some(None),
-            };
-            futures::future::ready(item)
+        .scan(Seen::default(), move |seen, event| {
+            let explain = |source: &kube::Error| cluster.explain_one::<K>(source, &namespace, &name);
+            futures::future::ready(Some(seen.take(event, &namespace, &name, explain)))
         })
         .filter_map(futures::future::ready)
+}
+
+/// What a watch has shown of its object.
+#[derive(Default)]
+struct Seen {
+    /// It was there once.
+    ever: bool,
+    /// The present list, or what was watched since, has it. A watch that begins anew lists again, and what was deleted meanwhile is only not
+    /// in the list.
+    listed: bool,
+}
+
+impl Seen {
+    /// What an event of the watch tells, if it tells something: pure.
+    fn take<K: Followed>(
+        &mut self,
+        event: Result<watcher::Event<K>, watcher::Error>,
+        namespace: &str,
+        name: &str,
+        explain: impl Fn(&kube::Error) -> Failure,
+    ) -> Option<Result<K, Failure>> {
+        let deleted = || Failure::cannot_tell(format!("{} {name} was deleted", K::WORD));
+        match event {
+            Ok(watcher::Event::Init) => {
+                self.listed = false;
+                None
+            }
+            Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) => {
+                *self = Self {
+                    ever: true,
+                    listed: true,
+                };
+                Some(Ok(object))
+            }
+            Ok(watcher::Event::Delete(_)) => Some(Err(deleted())),
+            Ok(watcher::Event::InitDone) if self.listed => None,
+            Ok(watcher::Event::InitDone) if self.ever => Some(Err(deleted())),
+            Ok(watcher::Event::InitDone) => Some(Err(Failure::cannot_tell(format!(
+                "{} {name} is not in namespace {namespace}; see `{}` for all",
+                K::WORD,
+                K::LISTED
+            )))),
+            // Connections that broke are opened again; a refusal is told, and so is that there never was one.
+            Err(watcher::Error::InitialListFailed(source) | watcher::Error::WatchStartFailed(source))
+                if refused(&source) || !self.ever =>
+            {
+                Some(Err(explain(&source)))
+            }
+            Err(_) => None,
+        }
+    }
 }
 
 /// What the API server says no to now, it says no to again. Of what went wrong within it, as of a version that it has no more, the watch
@@ -270,5 +299,78 @@ mod tests {
         let mut deleted = fixtures::failed();
         deleted.status.as_mut().unwrap().conditions[0].reason = "Deleted".to_owned();
         assert_eq!(exit_of(&deleted), Some(Exit::Cancelled));
+    }
+
+    /// What is told of events.
+    fn told(events: Vec<Result<watcher::Event<PipelineRun>, watcher::Error>>) -> Vec<Result<String, String>> {
+        let mut seen = Seen::default();
+        let explain = |source: &kube::Error| Failure::cannot_tell(source.to_string());
+        events
+            .into_iter()
+            .filter_map(|event| seen.take(event, "team", "web-1", explain))
+            .map(|item| item.map(|run| run.name_any()).map_err(|failure| failure.message))
+            .collect()
+    }
+
+    fn broken() -> watcher::Error {
+        watcher::Error::InitialListFailed(kube::Error::Service("the connection broke".into()))
+    }
+
+    #[test]
+    fn a_run_that_is_deleted_while_its_watch_begins_anew_was_deleted() {
+        use watcher::Event::{Apply, Delete, Init, InitApply, InitDone};
+        let run = fixtures::running;
+        let name = run().name_any();
+        let deleted = "run web-1 was deleted".to_owned();
+        assert_eq!(
+            told(vec![
+                Ok(Init),
+                Ok(InitApply(run())),
+                Ok(InitDone),
+                Ok(Apply(run())),
+                Ok(Init),
+                Err(broken()),
+                Ok(Init),
+                Ok(InitDone)
+            ]),
+            [Ok(name.clone()), Ok(name.clone()), Err(deleted.clone())]
+        );
+        assert_eq!(
+            told(vec![
+                Ok(Init),
+                Ok(InitApply(run())),
+                Ok(InitDone),
+                Ok(Delete(run()))
+            ]),
+            [Ok(name.clone()), Err(deleted)]
+        );
+        // One that is still there is followed on.
+        assert_eq!(
+            told(vec![
+                Ok(Init),
+                Ok(InitApply(run())),
+                Ok(InitDone),
+                Ok(Init),
+                Ok(InitApply(run())),
+                Ok(InitDone)
+            ]),
+            [Ok(name.clone()), Ok(name)]
+        );
+    }
+
+    #[test]
+    fn a_run_that_never_was_there_is_not_called_deleted_and_a_cluster_that_cannot_be_reached_is_told() {
+        use watcher::Event::{Init, InitDone};
+        assert_eq!(
+            told(vec![Ok(Init), Ok(InitDone)]),
+            [Err(
+                "run web-1 is not in namespace team; see `dcanary get runs -A` for all".to_owned()
+            )]
+        );
+        let said = told(vec![Ok(Init), Err(broken())]);
+        assert!(
+            matches!(said.as_slice(), [Err(said)] if said.contains("the connection broke")),
+            "{said:?}"
+        );
     }
 }

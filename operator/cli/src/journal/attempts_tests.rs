@@ -58,6 +58,11 @@ fn journal() -> Vec<Record> {
             stage: "test".to_owned(),
             reason: SkipReason::Needs,
         },
+        Transition::StageStarted {
+            stage: "tidy".to_owned(),
+            attempt: 1,
+            image: "registry.example/c:1".to_owned(),
+        },
         Transition::StageCancelled {
             stage: "tidy".to_owned(),
             reason: "Cancelled".to_owned(),
@@ -72,7 +77,7 @@ kind: PipelineRun
 metadata: {name: web-1, namespace: team, uid: uid-1}
 spec: {pipelineRef: {name: web}}
 status:
-  journal: {next: 9, recorded: 9, pending: []}
+  journal: {next: 10, recorded: 10, pending: []}
   stages:
   - name: build
     state: Failed
@@ -82,7 +87,10 @@ status:
     - {number: 2, pod: q, outcome: Failed, reason: StepFailed, disputed: SecondTrade}
     - {number: 3, pod: r, outcome: Failed, reason: StepFailed, image: 'registry.example/c:1'}
   - {name: test, state: Skipped, reason: Needs}
-  - {name: tidy, state: Cancelled, reason: Cancelled}
+  - name: tidy
+    state: Cancelled
+    reason: Cancelled
+    attempts: [{number: 1, pod: s, outcome: Cancelled, reason: Cancelled}]
 ",
     )
     .unwrap()
@@ -152,6 +160,10 @@ fn whoever_changes_an_attempt_in_the_status_is_found_and_the_field_is_named() {
             changed(|status| status.stages[2].reason.clear()),
         ),
         (
+            "attempt 1 of stage tidy succeeded in the cluster and was cancelled in the ledger",
+            changed(|status| status.stages[2].attempts[0].outcome = Some(AttemptOutcome::Succeeded)),
+        ),
+        (
             "the image of attempt 3 of stage build is evil:1 in the cluster and registry.example/c:1 in the ledger",
             changed(|status| status.stages[0].attempts[2].image = Some("evil:1".to_owned())),
         ),
@@ -163,17 +175,47 @@ fn whoever_changes_an_attempt_in_the_status_is_found_and_the_field_is_named() {
 }
 
 #[test]
+fn an_attempt_that_ended_only_in_the_cluster_is_found_and_one_that_waited_to_be_tried_again_may_be_stopped() {
+    let mut run = run();
+    let status = run.status.as_mut().unwrap();
+    status.journal = None;
+    status.stages.truncate(1);
+    status.stages[0].state = dcanary_crds::StageState::Running;
+    status.stages[0].attempts.truncate(1);
+    let under_way = records(vec![started(1)]);
+    let (found, detail) = whole(&run, &under_way);
+    assert_eq!(found, Status::Failed);
+    assert!(
+        detail.contains("attempt 1 of stage build failed in the cluster and has not ended in the ledger"),
+        "{detail}"
+    );
+    let stage = &mut run.status.as_mut().unwrap().stages[0];
+    stage.state = dcanary_crds::StageState::Cancelled;
+    stage.reason = "Cancelled".to_owned();
+    let stopped = records(vec![
+        started(1),
+        retried(1, "OutOfMemory"),
+        Transition::StageCancelled {
+            stage: "build".to_owned(),
+            reason: "Cancelled".to_owned(),
+        },
+    ]);
+    let (found, detail) = whole(&run, &stopped);
+    assert_eq!(found, Status::Passed, "{detail}");
+}
+
+#[test]
 fn an_attempt_or_dispute_that_waits_for_the_ledger_is_no_contradiction() {
     let mut ahead = run();
     let status = ahead.status.as_mut().unwrap();
-    status.journal.as_mut().unwrap().next = 10;
+    status.journal.as_mut().unwrap().next = 11;
     status.stages[0].attempts[2].disputed = Some("LateReport".to_owned());
     let (found, detail) = whole(&ahead, &journal());
     assert_eq!(found, Status::Unchecked, "{detail}");
     // Nor is one whose record was refused: a note is in its place.
     let mut refused = journal();
     refused.push(Record {
-        n: 9,
+        n: 10,
         transition: Transition::RecordRefused {
             hash: [0; 32],
             reason: "Illegal".to_owned(),

@@ -2,6 +2,7 @@
 //!
 //! The status may be ahead (records wait in the outbox) and never behind by more than a write; it may never contradict.
 
+use dcanary_core::definition::parse_digest as parse;
 use dcanary_crds::{
     ArtifactStatus, ConditionStatus, ConditionType, PipelineRun, PipelineRunStatus, ResultStatus, StageState,
     StageStatus,
@@ -9,10 +10,14 @@ use dcanary_crds::{
 use dcanary_types::{
     Hash,
     record::{Artifact, Outcome, Outputs, Record, ResultDigest, Transition},
+    value::sha256,
 };
 use dcanary_verifier::Status;
 
-use super::attempts::{self, Missing};
+use super::{
+    attempts::{self, Missing},
+    opened,
+};
 
 /// Compares a run's object with its verified records.
 pub fn compare(run: &PipelineRun, records: &[Record]) -> (Status, String) {
@@ -20,7 +25,7 @@ pub fn compare(run: &PipelineRun, records: &[Record]) -> (Status, String) {
         Ok(Agreement::Whole) => (
             Status::Passed,
             format!(
-                "definition, states, attempts, reasons, disputes, outputs and outcome in the status agree with all {} records",
+                "definition, parameters, source, states, attempts, reasons, disputes, outputs and outcome of the run agree with all {} records",
                 records.len()
             ),
         ),
@@ -47,7 +52,7 @@ fn differences(run: &PipelineRun, records: &[Record]) -> Result<Agreement, Strin
             journal.recorded
         ));
     }
-    opened(run, status, records)?;
+    same_run(run, status, records)?;
     let refused = |record: &Record| matches!(record.transition, Transition::RecordRefused { .. });
     let missing = if count(journal.next) > held || records.iter().any(refused) {
         Missing::Perhaps
@@ -78,7 +83,7 @@ fn differences(run: &PipelineRun, records: &[Record]) -> Result<Agreement, Strin
     Ok(Agreement::Whole)
 }
 
-fn opened(run: &PipelineRun, status: &PipelineRunStatus, records: &[Record]) -> Result<(), String> {
+fn same_run(run: &PipelineRun, status: &PipelineRunStatus, records: &[Record]) -> Result<(), String> {
     let uid = run.metadata.uid.as_deref().unwrap_or_default();
     // The verifier was told the UID too; whoever calls this with records from elsewhere is stopped here.
     if let Some(other) = records.iter().find(|record| record.run != uid) {
@@ -87,30 +92,15 @@ fn opened(run: &PipelineRun, status: &PipelineRunStatus, records: &[Record]) -> 
             other.run
         ));
     }
-    let Some(Transition::RunOpened { name, definition, .. }) = records.first().map(|first| &first.transition)
-    else {
-        return Ok(());
-    };
-    let here = format!(
-        "{}/{}",
-        run.metadata.namespace.as_deref().unwrap_or_default(),
-        run.metadata.name.as_deref().unwrap_or_default()
-    );
-    if *name != here {
-        return Err(format!(
-            "the ledger holds this run as {name}, the cluster as {here}"
-        ));
-    }
-    match &status.definition {
-        Some(digest) if parse(digest) != Some(*definition) => {
-            Err("the status names another definition than the ledger".to_owned())
-        }
-        _ => Ok(()),
+    match records.first() {
+        Some(first) => opened::compare(run, status, &first.transition),
+        None => Ok(()),
     }
 }
 
 fn compare_stage(stage: &StageStatus, records: &[Record], more_to_come: bool) -> Result<(), String> {
     let name = &stage.name;
+    values(stage)?;
     let ours = |record: &&Record| record.transition.stage() == Some(name);
     let end = records
         .iter()
@@ -143,6 +133,23 @@ fn compare_stage(stage: &StageStatus, records: &[Record], more_to_come: bool) ->
             }
         }
         _ => Ok(()),
+    }
+}
+
+/// The records hold digest and size of a result. Its value is what people and later stages read, so it has to be the one of that digest.
+fn values(stage: &StageStatus) -> Result<(), String> {
+    let own = |result: &&ResultStatus| {
+        result.value.as_ref().is_none_or(|value| {
+            parse(&result.digest) == Some(sha256(value.as_bytes()))
+                && usize::try_from(result.size) == Ok(value.len())
+        })
+    };
+    match stage.results.iter().find(|result| !own(result)) {
+        Some(result) => Err(format!(
+            "the value of result {} of stage {} has another digest or size than the status names beside it",
+            result.name, stage.name
+        )),
+        None => Ok(()),
     }
 }
 
@@ -224,10 +231,6 @@ fn outputs_digest(artifacts: &[ArtifactStatus], results: &[ResultStatus]) -> Opt
         })
         .collect();
     Some(Outputs::new(artifacts?, results?).digest())
-}
-
-fn parse(digest: &str) -> Option<Hash> {
-    hex::decode(digest.strip_prefix("sha256:")?).ok()?.try_into().ok()
 }
 
 #[cfg(test)]

@@ -1,4 +1,36 @@
+use dcanary_core::definition::{self, Definition, StageDefinition};
+use dcanary_crds::{AttemptOutcome, LedgerMode, Param};
+use dcanary_types::{Value, cbor, record::Source};
+
 use super::*;
+
+/// A pipeline of one stage with one parameter.
+fn definition() -> Definition {
+    Definition {
+        project: "shop".to_owned(),
+        params: vec![Param {
+            name: "who".to_owned(),
+            description: None,
+            default: Some("world".to_owned()),
+        }],
+        source: Some(dcanary_crds::Source {
+            repo: "https://git.example/web".to_owned(),
+            reference: Some("main".to_owned()),
+            credentials: None,
+        }),
+        stages: vec![StageDefinition {
+            stage: serde_saphyr::from_str("{name: build, image: i, steps: [{run: 'true'}]}").unwrap(),
+            finally: false,
+            needs: Vec::new(),
+            executor: None,
+            image: "i".to_owned(),
+        }],
+        parallelism: None,
+        timeouts: definition::Limits::default(),
+        image_pull_secrets: Vec::new(),
+        ledger: LedgerMode::default(),
+    }
+}
 
 fn record(n: u64, transition: Transition) -> Record {
     Record {
@@ -19,7 +51,7 @@ fn journal() -> Vec<Record> {
         [(
             "version".to_owned(),
             ResultDigest {
-                digest: [2; 32],
+                digest: sha256(b"1.4"),
                 size: 3,
             },
         )],
@@ -30,10 +62,16 @@ fn journal() -> Vec<Record> {
             0,
             Transition::RunOpened {
                 name: "team/web-1".to_owned(),
-                definition: [3; 32],
-                graph: [4; 32],
-                params: [5; 32],
-                source: None,
+                definition: definition().digest().unwrap(),
+                graph: definition().graph().unwrap().digest(),
+                params: sha256(&cbor::encode(&Value::Map(
+                    [("who".to_owned(), Value::Text("ada".to_owned()))].into(),
+                ))),
+                source: Some(Source {
+                    repo: "https://git.example/web".to_owned(),
+                    reference: Some("main".to_owned()),
+                    commit: "a".repeat(40),
+                }),
             },
         ),
         record(
@@ -64,15 +102,21 @@ fn journal() -> Vec<Record> {
 
 fn run() -> PipelineRun {
     let one = "01".repeat(32);
-    let two = "02".repeat(32);
-    let three = "03".repeat(32);
+    let two = definition::text(&sha256(b"1.4"));
+    let three = definition::text(&definition().digest().unwrap());
+    let resolved = definition().encode(definition::MAX_RESOLVED_BYTES).unwrap();
+    let commit = "a".repeat(40);
     serde_saphyr::from_str(&format!(
         "apiVersion: dcanary.dev/v1alpha1
 kind: PipelineRun
 metadata: {{name: web-1, namespace: team, uid: uid-1}}
-spec: {{pipelineRef: {{name: web}}}}
+spec:
+  pipelineRef: {{name: web}}
+  params: [{{name: who, value: ada}}]
+  source: {{commit: '{commit}'}}
 status:
-  definition: 'sha256:{three}'
+  definition: '{three}'
+  resolved: '{resolved}'
   conditions:
   - {{type: Succeeded, status: 'True', reason: Succeeded, message: '', lastTransitionTime: '2026-01-01T00:00:00Z'}}
   - {{type: Finished, status: 'True', reason: Succeeded, message: '', lastTransitionTime: '2026-01-01T00:00:00Z'}}
@@ -80,9 +124,9 @@ status:
   stages:
   - name: build
     state: Succeeded
-    attempts: [{{number: 1, pod: p}}]
+    attempts: [{{number: 1, pod: p, outcome: Succeeded, reason: Succeeded}}]
     artifacts: [{{name: app, digest: 'sha256:{one}', size: 7, kind: file}}]
-    results: [{{name: version, digest: 'sha256:{two}', size: 3}}]
+    results: [{{name: version, digest: '{two}', size: 3, value: '1.4'}}]
 "
     ))
     .unwrap()
@@ -101,7 +145,7 @@ fn a_status_that_says_what_the_ledger_says_passes() {
         (status, detail.as_str()),
         (
             Status::Passed,
-            "definition, states, attempts, reasons, disputes, outputs and outcome in the status agree with all 4 records"
+            "definition, parameters, source, states, attempts, reasons, disputes, outputs and outcome of the run agree with all 4 records"
         )
     );
 }
@@ -123,7 +167,29 @@ fn each_contradiction_fails_with_its_place() {
         ),
         (
             "is malformed",
-            changed(|status| status.stages[0].results[0].digest = "x".to_owned()),
+            changed(|status| {
+                status.stages[0].results[0].digest = "x".to_owned();
+                status.stages[0].results[0].value = None;
+            }),
+        ),
+        (
+            "the value of result version of stage build",
+            changed(|status| status.stages[0].results[0].value = Some("6.6".to_owned())),
+        ),
+        (
+            "the value of result version of stage build",
+            changed(|status| status.stages[0].results[0].value = Some("https://evil.example/x".to_owned())),
+        ),
+        (
+            "attempt 1 of stage build failed in the cluster and succeeded in the ledger",
+            changed(|status| {
+                status.stages[0].attempts[0].outcome = Some(AttemptOutcome::Failed);
+                status.stages[0].attempts[0].reason = "StepFailed".to_owned();
+            }),
+        ),
+        (
+            "attempt 1 of stage build goes on in the cluster and succeeded in the ledger",
+            changed(|status| status.stages[0].attempts[0].outcome = None),
         ),
         (
             "attempt 2",
@@ -132,6 +198,26 @@ fn each_contradiction_fails_with_its_place() {
         (
             "another definition",
             changed(|status| status.definition = Some(format!("sha256:{}", "00".repeat(32)))),
+        ),
+        (
+            "status.definition is not there",
+            changed(|status| status.definition = None),
+        ),
+        (
+            "status.resolved: the status has no resolved definition",
+            changed(|status| status.resolved = None),
+        ),
+        (
+            "status.resolved: the resolved definition in the status cannot be read",
+            changed(|status| status.resolved = Some("AAAA".to_owned())),
+        ),
+        (
+            "status.resolved: the resolved definition in the status has not the digest",
+            changed(|status| {
+                let mut other = definition();
+                other.stages[0].image = "evil".to_owned();
+                status.resolved = Some(other.encode(definition::MAX_RESOLVED_BYTES).unwrap());
+            }),
         ),
         (
             "the run failed in the cluster",
@@ -221,3 +307,6 @@ fn a_run_that_ended_by_its_deletion_passes_when_the_ledger_has_it_as_cancelled()
         "{detail}"
     );
 }
+
+#[path = "opened_tests.rs"]
+mod opened;

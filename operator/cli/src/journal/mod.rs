@@ -6,6 +6,7 @@ pub mod environment;
 pub mod evidence;
 pub mod fork;
 pub mod head;
+mod opened;
 pub mod place;
 
 use std::{

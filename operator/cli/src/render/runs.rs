@@ -3,7 +3,7 @@
 use dcanary_crds::{ConditionType, PipelineRun, PipelineRunStatus};
 use jiff::Timestamp;
 
-use super::tree::run_mark;
+use super::{branches::harmless, tree::run_mark};
 use crate::output::{Style, age::between, table::table};
 
 /// The newest last; at most `last` of them.
@@ -75,7 +75,7 @@ fn row(run: &PipelineRun, namespaces: bool, wide: bool, now: Timestamp, style: S
             .iter()
             .find(|condition| condition.kind == ConditionType::Succeeded);
         row.push(
-            said.map(|condition| condition.message.clone())
+            said.map(|condition| harmless(&condition.message))
                 .unwrap_or_default(),
         );
     }
@@ -103,5 +103,17 @@ mod tests {
         let kept = sorted(vec![fixtures::running(), fixtures::failed()], Some(1));
         assert_eq!(kept.len(), 1);
         assert_eq!(kept[0].metadata.name.as_deref(), Some("web-7f3ab"));
+    }
+
+    #[test]
+    fn a_message_makes_no_row_of_its_own() {
+        let now = fixtures::at("2026-03-01T12:10:00Z");
+        let mut run = fixtures::failed();
+        let conditions = &mut run.status.as_mut().unwrap().conditions;
+        for condition in conditions {
+            condition.message = "failed\nweb-1   web   \u{1b}[32m✔ Succeeded".to_owned();
+        }
+        let text = runs(&[run], false, true, now, Style::PLAIN);
+        assert!(text.lines().count() == 2 && !text.contains('\u{1b}'), "{text:?}");
     }
 }

@@ -1,4 +1,6 @@
 //! One run as a tree: run, stages, attempts where there were several, steps.
+//!
+//! What others wrote stays on its line and has no escapes: a message could else draw lines of its own.
 
 use dcanary_crds::{
     ArtifactStatus, AttemptStatus, Condition, ConditionStatus, ConditionType, JournalStatus, PipelineRun,
@@ -6,6 +8,7 @@ use dcanary_crds::{
 };
 use jiff::Timestamp;
 
+use super::branches::{harmless, joined};
 use crate::output::{
     Style, Tone,
     age::{between, span},
@@ -44,7 +47,7 @@ fn heading(run: &PipelineRun, status: &PipelineRunStatus, now: Timestamp, style:
     let mut text = format!(
         "{} {}  {}  {}  age {}\n",
         style.paint(tone, icon),
-        style.paint(Tone::Strong, name),
+        style.paint(Tone::Strong, &harmless(name)),
         style.paint(tone, word),
         took,
         between(created, None, now),
@@ -54,19 +57,19 @@ fn heading(run: &PipelineRun, status: &PipelineRunStatus, now: Timestamp, style:
             text.push_str(&format!("  {label:<11} {value}\n"));
         }
     };
-    line("namespace", namespace);
+    line("namespace", &harmless(namespace));
     line(
         "pipeline",
-        run.spec
+        &run.spec
             .pipeline_ref
             .as_ref()
-            .map_or("(inline)", |named| named.name.as_str()),
+            .map_or_else(|| "(inline)".to_owned(), |named| harmless(&named.name)),
     );
     if let Some(source) = &run.spec.source {
         let parts = [&source.repo, &source.reference, &source.commit];
         line(
             "source",
-            &parts.into_iter().flatten().cloned().collect::<Vec<_>>().join(" "),
+            &harmless(&joined(parts.into_iter().flatten().map(String::as_str), " ")),
         );
     }
     line("reason", &reason(status));
@@ -84,8 +87,7 @@ fn reason(status: &PipelineRunStatus) -> String {
         .filter(|condition| condition.status == ConditionStatus::True)
         .or_else(|| of(ConditionType::Succeeded));
     match said {
-        Some(condition) if condition.message.is_empty() => condition.reason.clone(),
-        Some(condition) => format!("{}: {}", condition.reason, condition.message),
+        Some(condition) => harmless(&joined([condition.reason.as_str(), &condition.message], ": ")),
         None => String::new(),
     }
 }
@@ -102,14 +104,14 @@ pub fn ledger(journal: Option<&JournalStatus>, conditions: &[Condition], style: 
     if let Some(refused) = &journal.refused {
         text.push_str(&format!(
             "  {}",
-            style.paint(Tone::Bad, &format!("⚠ refused: {refused}"))
+            style.paint(Tone::Bad, &format!("⚠ refused: {}", harmless(refused)))
         ));
     }
     let waiting = conditions.iter().find(|condition| {
         condition.kind == ConditionType::Recorded && condition.status == ConditionStatus::False
     });
     if let Some(condition) = waiting {
-        let why = format!("⚠ {}: {}", condition.reason, condition.message);
+        let why = harmless(&format!("⚠ {}: {}", condition.reason, condition.message));
         text.push_str(&format!("  {}", style.paint(Tone::Warn, &why)));
     }
     text
@@ -174,13 +176,7 @@ fn stage_line(stage: &StageStatus, now: Timestamp, branch: &str, style: Style) -
     }
     let (reason, message) = why(stage);
     if stage.state != StageState::Succeeded && !reason.is_empty() {
-        let said = [reason, message];
-        notes.push(
-            said.into_iter()
-                .filter(|part| !part.is_empty())
-                .collect::<Vec<_>>()
-                .join(": "),
-        );
+        notes.push(harmless(&joined([reason, message], ": ")));
     }
     if let Some(at) = stage.retry_at.filter(|_| stage.state == StageState::Retrying) {
         notes.push(format!("again in {}", span(at.as_second() - now.as_second())));
@@ -188,7 +184,7 @@ fn stage_line(stage: &StageStatus, now: Timestamp, branch: &str, style: Style) -
     let line = format!(
         "{branch}{} {:<20} {:<10} {:<7} {}",
         style.paint(tone, icon),
-        stage.name,
+        harmless(&stage.name),
         word,
         between(
             stage.started_at,
@@ -254,16 +250,16 @@ fn below(stage: &StageStatus, now: Timestamp, style: Style) -> Vec<String> {
 
 fn dispute(attempt: &AttemptStatus, style: Style) -> Option<String> {
     let why = attempt.disputed.as_ref()?;
-    Some(style.paint(Tone::Bad, &format!("⚠ disputed: {why}")))
+    Some(style.paint(Tone::Bad, &format!("⚠ disputed: {}", harmless(why))))
 }
 
 /// What a stage with an `environment` asked for.
 fn promotion(attempt: &AttemptStatus) -> Option<String> {
     let asked = attempt.promotion.as_ref()?;
-    Some(format!(
+    Some(harmless(&format!(
         "→ {}: promotion {} of release {}",
         asked.environment, asked.name, asked.release
-    ))
+    )))
 }
 
 fn attempt_line(attempt: &AttemptStatus, now: Timestamp, style: Style) -> String {
@@ -283,7 +279,7 @@ fn attempt_line(attempt: &AttemptStatus, now: Timestamp, style: Style) -> String
         "{} attempt {} {took} {}",
         style.paint(tone, icon),
         attempt.number,
-        attempt.reason
+        harmless(&attempt.reason)
     )
     .trim_end()
     .to_owned()
@@ -307,8 +303,8 @@ fn step_line(step: &StepStatus, style: Style) -> String {
     format!(
         "{} {:<18} {took:<7} {}",
         style.paint(tone, icon),
-        step.name,
-        notes.join(", ")
+        harmless(&step.name),
+        harmless(&notes.join(", "))
     )
     .trim_end()
     .to_owned()
@@ -322,12 +318,12 @@ fn result_line(result: &ResultStatus) -> String {
             let line: String = value.chars().flat_map(char::escape_debug).collect();
             let cut: String = line.chars().take(SHOWN).collect();
             let more = if cut.len() < line.len() { "…" } else { "" };
-            format!("= {} {cut}{more}", result.name)
+            format!("= {} {cut}{more}", harmless(&result.name))
         }
         None => format!(
             "= {} {} ({} bytes)",
-            result.name,
-            short(&result.digest),
+            harmless(&result.name),
+            harmless(&short(&result.digest)),
             result.size
         ),
     }
@@ -338,10 +334,10 @@ fn artifact_line(artifact: &ArtifactStatus) -> String {
         .reference
         .clone()
         .unwrap_or_else(|| short(&artifact.digest));
-    format!(
+    harmless(&format!(
         "+ {} {} {} bytes, {place}",
         artifact.name, artifact.kind, artifact.size
-    )
+    ))
 }
 
 /// Enough of a digest to tell two apart.
