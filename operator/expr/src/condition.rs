@@ -6,7 +6,7 @@ use kube_cel::cel::{Context, ExecutionError, IdedExpr, Program, Value as CelValu
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::{COST, EXPRESSION_BYTES, Mistyped, Uses, advice, cost, shape, text, typed, uses};
+use crate::{COST, EXPRESSION_BYTES, MEMORY, Mistyped, Uses, advice, cost, shape, text, typed, uses};
 
 /// A parsed condition.
 #[derive(Debug)]
@@ -34,6 +34,11 @@ pub enum ConditionError {
     /// It could take too long.
     #[error("the expression could cost {0} steps; at most {COST} are allowed: make its loops smaller")]
     TooExpensive(u64),
+    /// It could take too much memory.
+    #[error(
+        "the expression could take {0} bytes of memory; at most {MEMORY} are allowed: put fewer or shorter texts and lists together"
+    )]
+    TooLarge(u64),
     /// A variable cannot be given to CEL.
     #[error("variable `{0}` cannot be used in a condition")]
     Variable(String),
@@ -153,17 +158,13 @@ impl Condition {
     /// Evaluates it.
     ///
     /// # Errors
-    /// When it could cost too much, fails, or gives no boolean.
+    /// When it could cost too much time or memory, fails, or gives no boolean.
     pub fn evaluate(
         &self,
         variables: &BTreeMap<String, Value>,
         status: Status,
     ) -> Result<bool, ConditionError> {
-        let bound = variables.values().map(cost::longest).max().unwrap_or(1);
-        let cost = cost::of(self.program.expression(), bound);
-        if cost > COST {
-            return Err(ConditionError::TooExpensive(cost));
-        }
+        cost::check(self.expression(), variables)?;
         let mut context = Context::default();
         for (name, value) in variables {
             let value = to_value(value).map_err(|_| ConditionError::Variable(name.clone()))?;

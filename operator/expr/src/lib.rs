@@ -12,6 +12,7 @@ mod cost;
 pub mod measured;
 pub mod reference;
 mod shape;
+mod size;
 pub mod template;
 mod text;
 pub mod typed;
@@ -26,5 +27,7 @@ pub use uses::Uses;
 
 /// Longest expression in bytes.
 pub const EXPRESSION_BYTES: usize = 4 * 1024;
-/// Highest cost of one evaluation.
+/// Highest cost of one evaluation, in steps.
 pub const COST: u64 = 100_000;
+/// Most memory that one evaluation may hold, in bytes. All parameters and results of a usual run are a part of it.
+pub const MEMORY: u64 = 4 << 20;

@@ -13,7 +13,7 @@ use kube_cel::cel::{
 };
 use serde_json::Value;
 
-use crate::{COST, Condition, ConditionError, cost};
+use crate::{Condition, ConditionError, cost};
 
 /// Functions that a condition over measured values may call.
 pub const FUNCTIONS: &[&str] = &[
@@ -37,16 +37,12 @@ const UNEQUAL: &str = "@unequal";
 const WITHIN: &str = "@within";
 
 impl Condition {
-    /// Evaluates it over named values, and nothing else: no status functions, the same bound of cost.
+    /// Evaluates it over named values, and nothing else: no status functions, the same bounds of cost.
     ///
     /// # Errors
-    /// When it could cost too much, fails, or gives no boolean.
+    /// When it could cost too much time or memory, fails, or gives no boolean.
     pub fn holds(&self, values: &BTreeMap<String, Value>) -> Result<bool, ConditionError> {
-        let bound = values.values().map(cost::longest).max().unwrap_or(1);
-        let cost = cost::of(self.expression(), bound);
-        if cost > COST {
-            return Err(ConditionError::TooExpensive(cost));
-        }
+        cost::check(self.expression(), values)?;
         let mut expression = self.expression().clone();
         by_value(&mut expression);
         let mut context = Context::default();

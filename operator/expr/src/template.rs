@@ -31,6 +31,12 @@ pub enum TemplateError {
     /// A reference without a value.
     #[error("`$({0})` has no value")]
     NoValue(Reference),
+    /// With the values it would be too long.
+    #[error("with its values the text is longer than {most} bytes")]
+    TooLarge {
+        /// How long it may be.
+        most: usize,
+    },
 }
 
 impl Template {
@@ -86,20 +92,28 @@ impl Template {
         })
     }
 
-    /// The text with each reference replaced by its value.
+    /// The text with each reference replaced by its value, at most so many bytes. A short text can name a long value thousands of times, so
+    /// the sum is made before any of it is written.
     ///
     /// # Errors
-    /// When a reference has no value.
-    pub fn render(&self, values: &Values) -> Result<String, TemplateError> {
-        self.0
-            .iter()
-            .map(|part| match part {
-                Part::Text(text) => Ok(text.as_str()),
+    /// When a reference has no value, or the text would be longer.
+    pub fn render(&self, values: &Values, most: usize) -> Result<String, TemplateError> {
+        let mut parts = Vec::with_capacity(self.0.len());
+        let mut length = 0_usize;
+        for part in &self.0 {
+            let text = match part {
+                Part::Text(text) => text.as_str(),
                 Part::Reference(reference) => values
                     .get(reference)
-                    .ok_or_else(|| TemplateError::NoValue(reference.clone())),
-            })
-            .collect()
+                    .ok_or_else(|| TemplateError::NoValue(reference.clone()))?,
+            };
+            length = length.saturating_add(text.len());
+            if length > most {
+                return Err(TemplateError::TooLarge { most });
+            }
+            parts.push(text);
+        }
+        Ok(parts.concat())
     }
 }
 
@@ -135,7 +149,7 @@ mod tests {
     fn a_value_is_pasted_once_and_never_read_as_an_expression() {
         let rendered = Template::parse("a-$(params.v)-$( params.v )")
             .unwrap()
-            .render(&values())
+            .render(&values(), 100)
             .unwrap();
         let value = "\"; touch /pwned; $(id) $(params.v)";
         assert_eq!(rendered, format!("a-{value}-{value}"));
@@ -146,13 +160,23 @@ mod tests {
         assert_eq!(
             Template::parse("$(id) $(date +%s)")
                 .unwrap()
-                .render(&values())
+                .render(&values(), 100)
                 .unwrap(),
             "$(id) $(date +%s)"
         );
         assert_eq!(reference_in_script("echo $(id); echo $((1+1))"), None);
         let found = reference_in_script("echo $(id) \"$(stages.build.results.tag)\"").unwrap();
         assert_eq!(found.variable(), "RESULT_build_tag");
+    }
+
+    #[test]
+    fn a_text_that_names_a_long_value_thousands_of_times_is_refused_without_being_written() {
+        let mut values = Values::default();
+        // 16 GiB in all: only what is never written can be refused here
+        values.params.insert("v".into(), "x".repeat(1 << 20));
+        let many = Template::parse(&"$(params.v)".repeat(1 << 14)).unwrap();
+        let refused = many.render(&values, 128 << 10);
+        assert_eq!(refused, Err(TemplateError::TooLarge { most: 128 << 10 }));
     }
 
     #[test]
@@ -170,7 +194,16 @@ mod tests {
 
         #[test]
         fn a_text_without_references_is_rendered_as_it_is(text in "[^$]{0,100}") {
-            prop_assert_eq!(Template::parse(&text).unwrap().render(&Values::default()).unwrap(), text);
+            prop_assert_eq!(Template::parse(&text).unwrap().render(&Values::default(), 1_000).unwrap(), text);
+        }
+
+        #[test]
+        fn a_text_is_rendered_exactly_when_it_is_not_too_long(times in 0_usize..20, len in 0_usize..50, most in 0_usize..1_000) {
+            let mut values = Values::default();
+            values.params.insert("v".into(), "x".repeat(len));
+            let rendered = Template::parse(&"-$(params.v)".repeat(times)).unwrap().render(&values, most);
+            let wanted = format!("-{}", "x".repeat(len)).repeat(times);
+            prop_assert_eq!(rendered, if wanted.len() <= most { Ok(wanted) } else { Err(TemplateError::TooLarge { most }) });
         }
     }
 }

@@ -17,29 +17,29 @@ use crate::{
 impl Builder<'_> {
     /// The plan of a step. `beaten` are the values of executor and stage that other steps have from a Secret.
     pub(super) fn step(&self, index: usize, step: &Step, beaten: &Variables) -> Result<StepPlan, PlanError> {
-        let inherited = beaten
-            .iter()
-            .filter(|(name, _)| step.env.iter().all(|var| var.name != **name))
-            .map(|(name, value)| {
-                Ok::<_, PlanError>(EnvVar {
+        let mut env = Vec::new();
+        for (name, value) in beaten {
+            if step.env.iter().all(|var| var.name != *name) {
+                self.left.take(format_args!("steps[{index}].env"), value.len())?;
+                env.push(EnvVar {
                     name: name.clone(),
                     value: value.clone(),
-                })
-            });
-        let plain = step
-            .env
-            .iter()
-            .filter_map(|var| Some((var.name.clone(), var.value.as_ref()?)));
-        let own = plain.map(|(name, value)| {
-            Ok(EnvVar {
-                name,
-                value: self.render(value)?,
-            })
-        });
+                });
+            }
+        }
+        for (i, var) in step.env.iter().enumerate() {
+            if let Some(value) = &var.value {
+                let field = format_args!("steps[{index}].env[{i}].value");
+                env.push(EnvVar {
+                    name: var.name.clone(),
+                    value: self.render(field, &var.name, value)?,
+                });
+            }
+        }
         Ok(StepPlan {
             name: step_name(step, index),
             condition: step.condition.clone(),
-            env: inherited.chain(own).collect::<Result<_, _>>()?,
+            env,
             working_dir: step.working_dir.clone(),
             timeout_seconds: step.timeout.map_or(0, dcanary_crds::Duration::as_secs),
             continue_on_error: step.continue_on_error,
@@ -68,7 +68,7 @@ impl Builder<'_> {
             return self.download(download);
         }
         match &step.image {
-            Some(image) => self.image(image),
+            Some(image) => self.image(index, image),
             None => Err(refused("StepEmpty", format!("step {} does nothing", index + 1))),
         }
     }
@@ -76,7 +76,7 @@ impl Builder<'_> {
     fn checkout(&self, index: usize, checkout: &Checkout) -> Result<Action, PlanError> {
         let url = match &checkout.repo {
             Some(repo) => {
-                let url = self.render(repo)?;
+                let url = self.render(format_args!("steps[{index}].checkout.repo"), "", repo)?;
                 // a parameter or result may have brought a token in, and whoever may read Pods would see it
                 if let Some(problem) = repository::problem(format!("steps[{index}].checkout.repo"), &url) {
                     return Err(refused("RepositoryHoldsSecret", problem.to_string()));
@@ -95,7 +95,7 @@ impl Builder<'_> {
         }
         let credentials = self.credentials.iter().find(|c| c.steps.contains(&index));
         let revision = match &checkout.reference {
-            Some(reference) => self.render(reference)?,
+            Some(reference) => self.render(format_args!("steps[{index}].checkout.ref"), "", reference)?,
             None if checkout.repo.is_none() => self
                 .source
                 .commit
@@ -154,20 +154,23 @@ impl Builder<'_> {
         names.filter(stores).map(str::to_owned).collect()
     }
 
-    fn image(&self, image: &Image) -> Result<Action, PlanError> {
-        let render = |values: &BTreeMap<String, String>| {
-            values
-                .iter()
-                .map(|(name, value)| Ok((name.clone(), self.render(value)?)))
-                .collect::<Result<BTreeMap<_, _>, _>>()
+    fn image(&self, index: usize, image: &Image) -> Result<Action, PlanError> {
+        let render = |field: &str, values: &BTreeMap<String, String>| {
+            let rendered = values.iter().map(|(name, value)| {
+                let field = format_args!("steps[{index}].image.{field}.{name}");
+                Ok((name.clone(), self.render(field, name, value)?))
+            });
+            rendered.collect::<Result<BTreeMap<_, _>, _>>()
         };
-        let env = render(&image.env)?
+        let one =
+            |field: &str, value: &str| self.render(format_args!("steps[{index}].image.{field}"), "", value);
+        let env = render("env", &image.env)?
             .into_iter()
             .map(|(name, value)| EnvVar { name, value });
         Ok(Action::Image {
             artifact: image_name(image),
-            reference: self.render(&image.push)?,
-            base: image.base.as_ref().map(|base| self.render(base)).transpose()?,
+            reference: one("push", &image.push)?,
+            base: image.base.as_ref().map(|base| one("base", base)).transpose()?,
             files: image
                 .files
                 .iter()
@@ -181,7 +184,7 @@ impl Builder<'_> {
             env: env.collect(),
             user: image.user.clone(),
             working_dir: image.working_dir.clone(),
-            labels: render(&image.labels)?,
+            labels: render("labels", &image.labels)?,
         })
     }
 }

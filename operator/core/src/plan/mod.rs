@@ -1,11 +1,17 @@
 //! The plan that a build Pod is given (`docs/protocol.md`).
 
 mod action;
+mod bounds;
+#[cfg(test)]
+mod bounds_tests;
 mod names;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use dcanary_crds::{PipelineRun, PipelineRunStatus};
 use dcanary_expr::{Reference, Template, TemplateError, Values};
@@ -15,6 +21,7 @@ use dcanary_protocol::{
 };
 use thiserror::Error;
 
+pub(crate) use bounds::STRING_BYTES;
 pub use names::{artifact_name, image_name, kind, step_name, stored};
 
 use crate::{
@@ -91,6 +98,7 @@ struct Builder<'a> {
     values: Values,
     source: SourceValues,
     credentials: Vec<Credentials>,
+    left: bounds::Left,
 }
 
 /// The plan of an attempt. Depends only on what can no longer change once the stage's needs have ended.
@@ -107,6 +115,7 @@ pub fn plan(subject: Subject<'_>) -> Result<Plan, PlanError> {
         values: values::values(subject.run, subject.definition, subject.status, subject.index),
         source: values::source(subject.run, subject.definition),
         credentials: credentials::of(subject.run, subject.definition, stage),
+        left: bounds::Left::all(),
     };
     builder.build()
 }
@@ -158,10 +167,13 @@ impl Builder<'_> {
         })
     }
 
-    fn render(&self, text: &str) -> Result<String, PlanError> {
+    /// The text of a field with its values. `name` is that of the variable or label that it becomes, if any.
+    fn render(&self, field: impl fmt::Display, name: &str, text: &str) -> Result<String, PlanError> {
+        let (most, cause) = self.left.most(name);
         let template =
             Template::parse(text).map_err(|error| refused("ExpressionInvalid", error.to_string()))?;
-        template.render(&self.values).map_err(|error| match &error {
+        let rendered = template.render(&self.values, most).map_err(|error| match &error {
+            TemplateError::TooLarge { .. } => cause.refusal(&field),
             TemplateError::NoValue(Reference::Result { stage, name }) if is_large(self.subject.status, stage, name) => refused(
                 RESULT_TOO_LARGE,
                 format!("result `{name}` of stage `{stage}` is too large for a variable; read it from \"$DCANARY_INPUTS/{stage}/{name}\""),
@@ -173,7 +185,9 @@ impl Builder<'_> {
             },
             TemplateError::NoValue(_) => refused("ValueMissing", error.to_string()),
             TemplateError::Malformed { .. } | TemplateError::TooLong => refused("ExpressionInvalid", error.to_string()),
-        })
+        })?;
+        self.left.take(field, rendered.len())?;
+        Ok(rendered)
     }
 
     /// Plain values of executor and stage, later ones win: first those that some step has from a Secret instead, then all others.
@@ -183,9 +197,20 @@ impl Builder<'_> {
     fn plain(&self) -> Result<(Variables, Variables), PlanError> {
         let mut env = Variables::new();
         let executor = self.stage.executor.iter().flat_map(|executor| &executor.env);
-        for var in executor.chain(&self.stage.stage.env) {
+        let executor = executor.enumerate().map(|(i, var)| ("executor.", i, var));
+        let own = self
+            .stage
+            .stage
+            .env
+            .iter()
+            .enumerate()
+            .map(|(i, var)| ("", i, var));
+        for (of, i, var) in executor.chain(own) {
             match &var.value {
-                Some(value) => env.insert(var.name.clone(), self.render(value)?),
+                Some(value) => {
+                    let field = format_args!("{of}env[{i}].value");
+                    env.insert(var.name.clone(), self.render(field, &var.name, value)?)
+                }
                 // set by the kubelet; a value of the executor with the same name must not hide it
                 None => env.remove(&var.name),
             };

@@ -7,6 +7,7 @@
 
 mod env;
 mod name;
+mod program;
 mod proof;
 mod security;
 mod volumes;
@@ -59,6 +60,7 @@ pub fn pod(subject: Subject<'_>, settings: &Settings) -> Result<Pod, PlanError> 
         .unwrap_or_default();
     let volumes = volumes::volumes(subject, stage, settings);
     let mut env = env::plan(&plan)?;
+    program::check(&plan)?;
     env.extend(env::fixed(settings));
     env.extend(env::secrets(stage));
     let main = Container {
