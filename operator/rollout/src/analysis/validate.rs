@@ -178,7 +178,9 @@ fn tried(condition: &Condition) -> Result<(), ConditionError> {
         match condition.holds(&values) {
             Ok(_) => return Ok(()),
             Err(ConditionError::MixedNumbers) => mixed = true,
-            Err(error @ ConditionError::TooExpensive(_)) => return Err(error),
+            Err(error @ (ConditionError::TooExpensive(_) | ConditionError::TooLarge(_))) => {
+                return Err(error);
+            }
             Err(_) => {}
         }
     }

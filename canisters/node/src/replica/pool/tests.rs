@@ -11,22 +11,18 @@ fn canister(number: u8) -> Principal {
 type Running<'a, T> = Pin<Box<dyn Future<Output = Result<T, Interrupted>> + 'a>>;
 
 /// Asks for a task, in this order.
-fn ask<'a, T: Send + 'static>(
-    pool: &'a Pool,
-    of: u8,
-    task: impl FnOnce() -> T + Send + 'static,
-) -> Running<'a, T> {
+fn ask<T: Send + 'static>(pool: &Pool, of: u8, task: impl FnOnce() -> T + Send + 'static) -> Running<'_, T> {
     ask_with(pool, of, 0, task)
 }
 
 /// As [`ask`], for a canister with a heap of so many bytes.
-fn ask_with<'a, T: Send + 'static>(
-    pool: &'a Pool,
+fn ask_with<T: Send + 'static>(
+    pool: &Pool,
     of: u8,
     heap: u64,
     task: impl FnOnce() -> T + Send + 'static,
-) -> Running<'a, T> {
-    let mut asked: Running<'a, T> = Box::pin(pool.run(canister(of), heap, task));
+) -> Running<'_, T> {
+    let mut asked: Running<'_, T> = Box::pin(pool.run(canister(of), heap, task));
     let polled = asked.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     drop(polled);
     asked
