@@ -21,7 +21,9 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 /// A variable that no process can have.
 #[derive(Debug, PartialEq, Eq, Error)]
-#[error("`{0}` cannot be a variable: names hold no `=` and no zero byte, values no zero byte")]
+#[error(
+    "the variable `{0}` cannot be given to a process: a name is not empty and holds no `=` and no zero byte, and a value holds no zero byte; change it where `env`, a parameter or a result sets it"
+)]
 pub(crate) struct BadVariable(String);
 
 /// Variables of all steps of the stage.
@@ -31,7 +33,22 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
-    pub(crate) fn of_stage(plan: &Plan, workspace: &Workspace) -> Result<Self, BadVariable> {
+    /// With a variable that cannot be, what the container and the runner give: enough to report why the stage fails.
+    pub(crate) fn of_stage(plan: &Plan, workspace: &Workspace) -> (Self, Option<BadVariable>) {
+        let mut environment = Self::of_container(workspace);
+        let bad = match environment.with(&plan.env) {
+            Ok(added) => {
+                environment = added;
+                None
+            }
+            Err(bad) => Some(bad),
+        };
+        environment.set("DCANARY_INPUTS", workspace.own("inputs"));
+        environment.set("DCANARY_WORKSPACE", workspace.root());
+        (environment, bad)
+    }
+
+    fn of_container(workspace: &Workspace) -> Self {
         let mut variables: BTreeMap<OsString, OsString> = std::env::vars_os()
             .filter(|(name, _)| {
                 !HIDDEN
@@ -41,16 +58,11 @@ impl Environment {
             .collect();
         variables.entry("PATH".into()).or_insert_with(|| PATH.into());
         variables.insert("HOME".into(), workspace.own("home").into());
-        let mut environment = Self { variables };
-        environment.add(&plan.env)?;
-        environment.set("DCANARY_INPUTS", workspace.own("inputs"));
-        environment.set("DCANARY_WORKSPACE", workspace.root());
-        Ok(environment)
+        Self { variables }
     }
 
     pub(crate) fn of_step(&self, step: &StepPlan, results: &Path) -> Result<Self, BadVariable> {
-        let mut environment = self.clone();
-        environment.add(&step.env)?;
+        let mut environment = self.with(&step.env)?;
         environment.set("DCANARY_RESULTS", results);
         Ok(environment)
     }
@@ -59,14 +71,15 @@ impl Environment {
         self.variables.insert(name.into(), value.as_ref().to_owned());
     }
 
-    fn add(&mut self, variables: &[EnvVar]) -> Result<(), BadVariable> {
+    fn with(&self, variables: &[EnvVar]) -> Result<Self, BadVariable> {
+        let mut environment = self.clone();
         for EnvVar { name, value } in variables {
             if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
                 return Err(BadVariable(name.escape_default().to_string()));
             }
-            self.set(name, value);
+            environment.set(name, value);
         }
-        Ok(())
+        Ok(environment)
     }
 
     pub(crate) fn variables(&self) -> &BTreeMap<OsString, OsString> {
@@ -80,5 +93,53 @@ impl Environment {
             .and_then(|value| value.to_str())
             .and_then(|value| value.parse().ok())
             .unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(env: &serde_json::Value) -> Plan {
+        serde_json::from_value(serde_json::json!({
+            "protocol": 1,
+            "run": {"namespace": "n", "name": "r", "uid": "u", "pipeline": "p"},
+            "stage": "build",
+            "attempt": 1,
+            "steps": [],
+            "env": env,
+            "timeoutSeconds": 0,
+            "graceSeconds": 0,
+            "limits": {"resultInlineBytes": 1, "resultBytes": 1, "artifactBytes": 1, "spoolBytes": 1},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_variable_that_no_process_can_have_is_named_and_leaves_what_the_report_needs() {
+        let folder = tempfile::tempdir().unwrap();
+        let workspace = Workspace::open(folder.path()).unwrap();
+        let of = |env| Environment::of_stage(&plan(&env), &workspace);
+        for (name, value, shown) in [
+            ("NOTE", "a\0b", "`NOTE`"),
+            ("A=B", "x", "`A=B`"),
+            ("N\0L", "x", "`N\\u{0}L`"),
+            ("", "x", "``"),
+        ] {
+            let env = serde_json::json!([{"name": "GOOD", "value": "1"}, {"name": name, "value": value}]);
+            let (environment, bad) = of(env);
+            let message = bad.unwrap().to_string();
+            assert!(
+                message.contains(&format!("the variable {shown} cannot be given")),
+                "{message}"
+            );
+            let has = |name: &str| environment.variables().contains_key(OsStr::new(name));
+            assert!(has("HOME") && has("PATH") && has("DCANARY_WORKSPACE"));
+        }
+        let (environment, bad) = of(serde_json::json!([{"name": "GOOD", "value": "1"}]));
+        assert_eq!(
+            (bad, environment.variables()[OsStr::new("GOOD")].as_os_str()),
+            (None, OsStr::new("1"))
+        );
     }
 }

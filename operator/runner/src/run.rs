@@ -47,8 +47,6 @@ pub(crate) enum RunError {
     #[error("the workspace cannot be used: {0}")]
     Workspace(#[source] std::io::Error),
     #[error(transparent)]
-    Variable(#[from] BadVariable),
-    #[error(transparent)]
     Masks(#[from] MaskError),
     #[error(transparent)]
     Session(#[from] SessionError),
@@ -103,7 +101,7 @@ async fn attempt(
         return Err(RunError::NoSteps);
     };
     let workspace = Workspace::open(&settings.workspace).map_err(RunError::Workspace)?;
-    let environment = Environment::of_stage(&plan, &workspace)?;
+    let (environment, bad) = Environment::of_stage(&plan, &workspace);
     let token = session::read_token(&settings.token_file)?;
     let read = Masks::read(&plan.masks, &[token.clone().into_bytes()])?;
     let masks = masks.get_or_init(|| read).clone();
@@ -141,14 +139,22 @@ async fn attempt(
         reaper,
         stop,
     };
-    let ended = stage(&context, &current).await;
+    let ended = stage(&context, &current, bad).await;
     family::sweep(&context.reaper, None).await;
     let code = report_end(&context, &spool, sending, ended).await;
     context.journal.flush().await;
     code
 }
 
-async fn stage(context: &Context, current: &watch::Sender<u32>) -> Result<Ended, SpoolError> {
+async fn stage(
+    context: &Context,
+    current: &watch::Sender<u32>,
+    bad: Option<BadVariable>,
+) -> Result<Ended, SpoolError> {
+    // Every attempt has the same variables: the stage fails, and is not tried again as one that was lost.
+    if let Some(bad) = bad {
+        return stage::run(context, current, Some(("VariableInvalid", bad.to_string()))).await;
+    }
     let plan = &context.plan;
     let provided = inputs::provide(
         &context.server,

@@ -10,3 +10,5 @@ pub(crate) mod select;
 #[cfg(test)]
 mod tests;
 pub(crate) mod unpack;
+#[cfg(test)]
+mod unpack_tests;

@@ -104,6 +104,37 @@ async fn a_branch_or_tag_is_checked_out_and_a_missing_one_named() {
 }
 
 #[tokio::test]
+async fn a_branch_named_like_a_tag_does_not_take_its_place_and_a_tag_may_be_named_by_its_id() {
+    for server in [GitServer::start().await, GitServer::old().await] {
+        let repository = server.repository("app");
+        repository.commit(&[("a.txt", "tagged\n")]);
+        repository.git(&["tag", "-a", "v1", "-m", "one"]);
+        let tag = repository.git(&["rev-parse", "refs/tags/v1"]);
+        repository.commit(&[("a.txt", "newest\n")]);
+        repository.git(&["branch", "v1"]);
+        let url = format!("{}/app", server.url);
+        let mut pod = Pod::new().await;
+        let revisions = ["v1", "refs/heads/v1", "heads/v1", &tag];
+        for (number, revision) in revisions.into_iter().enumerate() {
+            pod = pod.step(with(checkout(&url, revision), |_, _, path, _| {
+                *path = number.to_string();
+            }));
+        }
+        let end = pod.run().await;
+        let read = |folder: usize| {
+            let file = pod.workspace().join(folder.to_string()).join("a.txt");
+            std::fs::read_to_string(file).unwrap_or_default()
+        };
+        assert_eq!(
+            [read(0), read(1), read(2), read(3)],
+            ["tagged\n", "newest\n", "newest\n", "tagged\n"],
+            "{:?}",
+            end.report
+        );
+    }
+}
+
+#[tokio::test]
 async fn history_is_as_deep_as_asked() {
     let server = GitServer::start().await;
     let repository = server.repository("app");
@@ -169,11 +200,16 @@ async fn submodules_are_checked_out_to_the_asked_level() {
     app.commit(&[("app.txt", "app\n")]);
     app.link("vendor/lib", "../lib", &lib_commit);
     let commit = app.commit_index();
-    for (levels, expected) in [(0, [false, false]), (1, [true, false]), (2, [true, true])] {
+    for (levels, expected, status) in [
+        (0, [false, false], [1, 1]),
+        (1, [true, false], [2, 1]),
+        (2, [true, true], [2, 0]),
+    ] {
         let pod = Pod::new().await.step(with(
             checkout(&format!("{}/app", server.url), &commit),
             |_, of, _, _| *of = levels,
         ));
+        let pod = pod.run_step("git submodule status --recursive");
         let end = pod.run().await;
         assert_eq!(end.code, Some(0), "{:?}", end.report);
         let is = |path: &str| pod.workspace().join(path).exists();
@@ -182,6 +218,10 @@ async fn submodules_are_checked_out_to_the_asked_level() {
             expected,
             "{levels}"
         );
+        // git marks with `-` what it takes for not checked out
+        let output = pod.double.output(1);
+        let open = output.lines().filter(|line| line.starts_with('-')).count();
+        assert_eq!([output.lines().count(), open], status, "{output}");
         if levels < 2 {
             assert!(
                 pod.double.output(0).contains("left out 1 submodules"),

@@ -123,6 +123,21 @@ async fn an_input_with_another_digest_fails_the_stage_before_its_first_step() {
 }
 
 #[tokio::test]
+async fn a_variable_that_no_process_can_have_fails_the_stage_by_name_before_its_first_step() {
+    let mut pod = Pod::new().await.run_step("echo never");
+    pod.plan.env.push(crate::pod::variable("NOTE", "a\0b"));
+    let end = pod.run().await;
+    assert_eq!(end.code, Some(1), "{}", end.stderr);
+    assert_eq!(end.report().reason, "VariableInvalid");
+    assert!(
+        end.report().message.contains("`NOTE`"),
+        "{}",
+        end.report().message
+    );
+    assert_eq!(end.outcomes(), [StepOutcome::Skipped]);
+}
+
+#[tokio::test]
 async fn a_result_that_the_server_does_not_take_fails_its_step_by_name_and_not_the_report() {
     let pod = Pod::new()
         .await

@@ -66,14 +66,16 @@ impl Address {
             .to_str()
             .map_err(|_| refused("its parent's path is not UTF-8"))?;
         let mut parts: Vec<&str> = path.trim_end_matches('/').split('/').collect();
+        // The first part is the empty one before the leading slash; `git@host:app.git` has none, and git goes up to its colon.
+        let top = usize::from(path.starts_with('/') || !url.serialize_alternative_form);
         for part in text.split('/') {
             match part {
                 "." | "" => {}
                 ".." => {
-                    // The first part is the empty one before the leading slash.
-                    if parts.len() < 2 || parts.pop().is_none() {
+                    if parts.len() <= top {
                         return Err(refused("it leads above the server"));
                     }
+                    parts.pop();
                 }
                 name => parts.push(name),
             }
@@ -164,5 +166,29 @@ mod tests {
         assert!(parent.of_submodule("../../../../lib").is_err());
         assert!(parent.of_submodule("file:///etc").is_err());
         assert!(parent.of_submodule("/etc").is_err());
+    }
+
+    #[test]
+    fn relative_submodules_of_an_address_with_a_colon_are_where_git_sees_them() {
+        for (parent, text, expected) in [
+            ("git@h:a.git", "../sub.git", "git@h:sub.git"),
+            ("git@h:a.git", "./sub.git", "git@h:a.git/sub.git"),
+            ("git@h:team/a.git", "../sub.git", "git@h:team/sub.git"),
+            ("git@h:team/a.git", "../../sub.git", "git@h:sub.git"),
+            ("git@h:/a.git", "../sub.git", "git@h:/sub.git"),
+        ] {
+            let found = Address::parse(parent).unwrap().of_submodule(text).unwrap();
+            assert_eq!(found.to_string(), expected, "{parent} {text}");
+        }
+        for (parent, text) in [
+            ("git@h:a.git", "../../sub.git"),
+            ("git@h:a.git", "../"),
+            ("git@h:a.git", "../-x"),
+            ("git@h:/a.git", "../../sub.git"),
+            ("ssh://git@h/a.git", "../../sub.git"),
+        ] {
+            let parent = Address::parse(parent).unwrap();
+            assert!(parent.of_submodule(text).is_err(), "{parent} {text}");
+        }
     }
 }

@@ -63,6 +63,14 @@ pub(crate) enum CheckoutError {
     NoRevision { url: String, revision: String },
     #[error("commit {commit} is not in `{url}`, or in none of its branches and tags")]
     NoCommit { url: String, commit: String },
+    #[error(
+        "`{object}` in `{url}` is no commit and no tag of one, but a {kind}; name a commit, a tag or a branch"
+    )]
+    NotCommit {
+        url: String,
+        object: String,
+        kind: gix::object::Kind,
+    },
     #[error("the commit holds a tree that is refused: {0}")]
     Tree(String),
     #[error(

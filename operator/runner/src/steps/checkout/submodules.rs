@@ -3,7 +3,7 @@
 use gix::bstr::ByteSlice;
 use gix::submodule::config::Update;
 
-use super::{CheckoutError, Session, Wanted, one};
+use super::{CheckoutError, Session, Wanted, one, worktree};
 use crate::workspace::inside;
 
 /// Submodules of one checkout on all levels together.
@@ -90,6 +90,7 @@ pub(crate) fn check_out(
             }
         }
         one(session, &below, count, notes).map_err(within)?;
+        worktree::describe_submodule(repository, &name, &below.address)?;
     }
     Ok(())
 }

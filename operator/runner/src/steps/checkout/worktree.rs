@@ -133,25 +133,85 @@ pub(crate) fn describe(
     address: &Address,
     commit: ObjectId,
 ) -> Result<(), CheckoutError> {
+    let url = quotable(&address.to_string());
+    append(
+        repository,
+        "config",
+        &format!("[remote \"origin\"]\n\turl = \"{url}\"\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n"),
+    )?;
+    append(repository, "info/exclude", "/.dcanary/\n")?;
+    append(repository, "FETCH_HEAD", &format!("{commit}\t\t{url}\n"))
+}
+
+/// Leaves in the configuration that a submodule is checked out: without it git in later steps takes it for one that is not, and leaves
+/// it alone.
+pub(crate) fn describe_submodule(
+    repository: &gix::Repository,
+    name: &str,
+    address: &Address,
+) -> Result<(), CheckoutError> {
+    // The commit names it: a line of its own would be any setting, also one that runs a command.
+    if name.contains(['\n', '\0']) {
+        return Err(CheckoutError::SubmoduleRefused {
+            name: name.escape_default().to_string(),
+            reason: "its name holds a line break or a zero byte; rename it in `.gitmodules`".to_owned(),
+        });
+    }
+    let (name, url) = (quotable(name), quotable(&address.to_string()));
+    append(
+        repository,
+        "config",
+        &format!("[submodule \"{name}\"]\n\tactive = true\n\turl = \"{url}\"\n"),
+    )
+}
+
+/// Text as it stands between quotes in a configuration of git.
+fn quotable(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"")
+}
+
+fn append(repository: &gix::Repository, name: &str, text: &str) -> Result<(), CheckoutError> {
     use std::io::Write;
-    let written = |error: std::io::Error| CheckoutError::Worktree(error.to_string());
-    let url = address.to_string().replace('\\', "\\\\").replace('"', "\\\"");
-    let append = |name: &str, text: &str| {
-        let path = repository.git_dir().join(name);
+    let path = repository.git_dir().join(name);
+    let append = || {
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent)?;
         }
         std::fs::OpenOptions::new()
             .append(true)
             .create(true)
-            .open(path)?
+            .open(&path)?
             .write_all(text.as_bytes())
     };
-    append(
-        "config",
-        &format!("[remote \"origin\"]\n\turl = \"{url}\"\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n"),
-    )
-    .map_err(written)?;
-    append("info/exclude", "/.dcanary/\n").map_err(written)?;
-    append("FETCH_HEAD", &format!("{commit}\t\t{url}\n")).map_err(written)
+    append().map_err(|error: std::io::Error| CheckoutError::Worktree(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_submodule_that_was_checked_out_is_one_for_git_whatever_its_name_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let repository = init(folder.path()).unwrap();
+        let address = Address::parse("https://h/team/lib.git").unwrap();
+        for name in ["lib", "a \"b\" \\ ] c", "deps/x.y"] {
+            describe_submodule(&repository, name, &address).unwrap();
+        }
+        let refused = describe_submodule(&repository, "x\"]\n[core]\n\tfsmonitor = true\n[a \"", &address);
+        assert!(matches!(refused, Err(CheckoutError::SubmoduleRefused { .. })));
+        let config = gix::open_opts(folder.path(), gix::open::Options::isolated()).unwrap();
+        let config = config.config_snapshot();
+        for name in ["lib", "a \"b\" \\ ] c", "deps/x.y"] {
+            let value = |key: &str| {
+                config
+                    .plumbing()
+                    .string_by("submodule", Some(name.into()), key)
+                    .map(|value| value.to_string())
+            };
+            assert_eq!(value("active").as_deref(), Some("true"), "{name}");
+            assert_eq!(value("url").as_deref(), Some("https://h/team/lib.git"), "{name}");
+        }
+        assert!(config.plumbing().string("core.fsmonitor").is_none());
+    }
 }
