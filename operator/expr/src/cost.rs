@@ -290,7 +290,7 @@ fn together(operands: &[Found<'_>]) -> (Cost, u64) {
 }
 
 /// A list or map of so many.
-fn gathered<'a>(count: usize, members: Vec<Found<'a>>) -> Found<'a> {
+fn gathered(count: usize, members: Vec<Found<'_>>) -> Found<'_> {
     let (cost, _) = together(&members);
     let size = Size::of_all(count, members.iter().map(|member| member.shape.size()));
     Found {
