@@ -1,18 +1,21 @@
 //! The product's own Pods, for tests that disturb them. Such tests run alone.
 
-mod kills;
-
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context, Result, bail};
+use futures::{AsyncBufReadExt, TryStreamExt};
 use k8s_openapi::api::{
     apps::v1::{Deployment, StatefulSet},
     core::v1::{ConfigMap, Pod},
 };
 use kube::{
     Api, ResourceExt,
-    api::{DeleteParams, ListParams, Patch, PatchParams},
-    runtime::wait::{Condition, await_condition},
+    api::{DeleteParams, ListParams, LogParams, Patch, PatchParams},
+    runtime::{
+        WatchStreamExt,
+        wait::{Condition, await_condition},
+        watcher,
+    },
 };
 use serde_json::json;
 
@@ -21,8 +24,6 @@ use crate::{Cluster, forward::Forward, metrics::metric};
 const LIMIT: Duration = Duration::from_secs(120);
 const RUN_UID: &str = "dcanary.dev/run-uid";
 const OPERATOR: &str = "dcanary-operator";
-/// Names the failpoints of the operator.
-const FAILPOINT: &str = "DCANARY_FAILPOINT";
 /// Port of the server's metrics.
 const METRICS: u16 = 9090;
 /// The ledger node.
@@ -62,7 +63,7 @@ impl System {
     /// # Errors
     /// When it does not serve in time.
     pub async fn arm(&self, failpoint: Option<&str>) -> Result<()> {
-        self.operator_variable(FAILPOINT, failpoint).await
+        self.operator_variable("DCANARY_FAILPOINT", failpoint).await
     }
 
     /// Sets a variable of the operator (`None`: none) and waits until the new operator serves.
@@ -155,6 +156,51 @@ impl System {
             await_condition(self.deployments(), OPERATOR, serves),
         )
         .await
+    }
+
+    /// Waits until the operator was killed at each of these failpoints, which it says with `killed` in its log, and serves again.
+    ///
+    /// # Errors
+    /// When that does not happen in time; names those that were not reached.
+    pub async fn operator_was_killed(&self, points: &[String], killed: &str, limit: Duration) -> Result<()> {
+        let mut left: BTreeSet<&String> = points.iter().collect();
+        let all = async {
+            // one that ended its container is told by the log of the container before
+            let pod = self.restarted(i32::from(points.len() == 1)).await?;
+            let params = LogParams {
+                previous: points.len() == 1,
+                follow: points.len() > 1,
+                ..LogParams::default()
+            };
+            let mut lines = self.pods().log_stream(&pod, &params).await?.lines();
+            while !left.is_empty() {
+                let line = lines.try_next().await?.context("the log ends")?;
+                if line.contains(killed) {
+                    left.retain(|point| !line.contains(point.as_str()));
+                }
+            }
+            self.restarted(0).await
+        };
+        let ended = tokio::time::timeout(limit, all).await;
+        match ended {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(error.context(format!("not reached: {left:?}"))),
+            Err(_) => bail!("after {limit:?} these failpoints were not reached: {left:?}"),
+        }
+    }
+
+    /// Waits until the operator's container is ready after so many restarts at least, and names its Pod.
+    async fn restarted(&self, times: i32) -> Result<String> {
+        let config = watcher::Config::default().labels("app.kubernetes.io/component=operator");
+        let mut pods = Box::pin(watcher(self.pods(), config).default_backoff().applied_objects());
+        while let Some(pod) = pods.try_next().await? {
+            let status = pod.status.clone().unwrap_or_default();
+            let mut containers = status.container_statuses.unwrap_or_default().into_iter();
+            if containers.any(|container| container.restart_count >= times && container.ready) {
+                return Ok(pod.name_any());
+            }
+        }
+        bail!("the watch ended")
     }
 
     /// Stops a stateful part ([`LEDGER`], [`SERVER`]) and waits until its Pod is gone.

@@ -144,8 +144,9 @@ where
 {
     let armed = &points.join(",");
     scenario(name, |ns| async move {
-        let telling = tell(&ns, system, story, Some(armed));
-        system.killed_meanwhile(points, KILLED, LIMIT, telling).await
+        let told = tell(&ns, system, story, Some(armed)).await?;
+        system.operator_was_killed(points, KILLED, LIMIT).await?;
+        Ok(told)
     })
     .await
 }
