@@ -87,6 +87,7 @@ pub fn resolve(spec: &PipelineRunSpec, seen: &Observed) -> Result<Definition, Un
     let mut problems = validate::definition(definition, root, &seen.settings.limits);
     problems.extend(wrong_params(definition, spec, &seen.settings.limits));
     problems.extend(repository::of_run(spec));
+    problems.extend(validate::timeouts_of_run(spec));
     problems.truncate(MAX_PROBLEMS);
     if !problems.is_empty() {
         return Err(Unresolved::Invalid(problems));

@@ -10,6 +10,7 @@ mod advice;
 pub mod condition;
 mod cost;
 pub mod measured;
+mod mention;
 pub mod reference;
 mod shape;
 mod size;
@@ -20,6 +21,7 @@ mod uses;
 
 pub use condition::{Condition, ConditionError, Status};
 pub use measured::FUNCTIONS;
+pub use mention::{Mention, mentions, reference_in_script};
 pub use reference::{Reference, Values};
 pub use template::{Template, TemplateError};
 pub use typed::Mistyped;

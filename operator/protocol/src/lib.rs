@@ -11,8 +11,10 @@
 
 pub mod credentials;
 pub mod frame;
+pub mod git;
 pub mod limits;
 pub mod names;
+pub mod paths;
 pub mod plan;
 pub mod report;
 pub mod session;

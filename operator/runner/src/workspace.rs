@@ -1,7 +1,8 @@
 //! Paths below the workspace.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
+use dcanary_protocol::paths;
 use thiserror::Error;
 
 /// Folders of the runner in `.dcanary`.
@@ -45,7 +46,7 @@ impl Workspace {
 
     /// A folder of the runner: `.dcanary/<name>`.
     pub(crate) fn own(&self, name: &str) -> PathBuf {
-        self.root.join(".dcanary").join(name)
+        self.root.join(paths::OWN).join(name)
     }
 
     /// Whether a path is a folder of the runner or lies in one.
@@ -102,36 +103,14 @@ impl Workspace {
     }
 }
 
-/// A relative path without `..`, or an absolute one below `/workspace` taken relative to it.
+/// The part of a path below the workspace.
 pub(crate) fn inside(path: &str) -> Result<PathBuf, PathError> {
-    let relative = Path::new(path)
-        .strip_prefix("/workspace")
-        .unwrap_or(Path::new(path));
-    let mut clean = PathBuf::new();
-    for component in relative.components() {
-        match component {
-            Component::Normal(part) => clean.push(part),
-            Component::CurDir => {}
-            Component::ParentDir | Component::RootDir | Component::Prefix(_) => {
-                return Err(PathError::Outside(path.to_owned()));
-            }
-        }
-    }
-    Ok(clean)
+    paths::inside(path).ok_or_else(|| PathError::Outside(path.to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn paths_out_of_the_workspace_are_refused() {
-        for path in ["..", "a/../..", "/etc", "/workspace/../etc"] {
-            assert!(matches!(inside(path), Err(PathError::Outside(_))), "{path}");
-        }
-        assert_eq!(inside("./a//b/.").unwrap(), PathBuf::from("a/b"));
-        assert_eq!(inside("/workspace/a").unwrap(), PathBuf::from("a"));
-    }
 
     #[test]
     fn a_symlink_out_of_the_workspace_is_no_working_directory() {

@@ -1,12 +1,11 @@
 //! What Kubernetes wants of every object.
 
+use dcanary_core::validate::is_subdomain;
+
 use super::{
     Mistake,
     place::{Node, Shape},
 };
-
-/// Longest name of an object in bytes.
-const NAME: usize = 253;
 
 /// Whether the object has a name that the API server takes: a DNS subdomain (RFC 1123), or the beginning of one in `generateName`.
 pub fn check(document: &Node) -> Option<Mistake> {
@@ -37,14 +36,4 @@ pub fn check(document: &Node) -> Option<Mistake> {
         (None, Some(_)) => return None,
     };
     Some(Mistake { place, message })
-}
-
-fn is_subdomain(name: &str) -> bool {
-    let label = |label: &str| {
-        let end =
-            |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-        let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        end(label.as_bytes().first()) && end(label.as_bytes().last()) && label.bytes().all(inner)
-    };
-    name.len() <= NAME && name.split('.').all(label)
 }

@@ -243,6 +243,7 @@ fn judge_run(spec: &PipelineRunSpec) -> Vec<Problem> {
         )],
     };
     problems.extend(repository::of_run(spec));
+    problems.extend(validate::timeouts_of_run(spec));
     problems
 }
 

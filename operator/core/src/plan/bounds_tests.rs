@@ -122,8 +122,12 @@ fn the_texts_of_a_stage_are_bounded_together_also_those_that_steps_have_from_it(
             .map(|i| json!({"name": format!("X{i}"), "value": three}))
             .collect()
     };
-    let steps =
-        |count: usize| vec![json!({"checkout": {"repo": "https://h.example.com/a"}, "env": env(10)}); count];
+    let checkout = |i: usize| json!({"repo": "https://h.example.com/a", "path": format!("d{i}")});
+    let steps = |count: usize| -> Vec<Value> {
+        (0..count)
+            .map(|i| json!({"checkout": checkout(i), "env": env(10)}))
+            .collect()
+    };
     let stage = |count: usize| json!({"name": "build", "image": "i", "steps": steps(count)});
     assert!(planned(&run(&stage(4))).is_ok());
     let (reason, message) = refusal(planned(&run(&stage(50))));
@@ -134,7 +138,7 @@ fn the_texts_of_a_stage_are_bounded_together_also_those_that_steps_have_from_it(
     );
 
     // a value of the stage that one step has from a Secret is one of each other step
-    let mut steps = vec![json!({"checkout": {"repo": "https://h.example.com/a"}}); 49];
+    let mut steps: Vec<Value> = (0..49).map(|i| json!({"checkout": checkout(i)})).collect();
     let secrets: Vec<Value> = (0..10)
         .map(|i| json!({"name": format!("X{i}"), "secret": {"name": "s", "key": "k"}}))
         .collect();

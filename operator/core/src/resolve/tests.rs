@@ -58,6 +58,20 @@ fn a_hundred_params_of_32_kib_are_taken_and_one_more_of_either_is_refused() {
 }
 
 #[test]
+fn the_timeouts_of_a_run_are_held_to_what_those_of_its_pipeline_are() {
+    let with = |timeouts: Value| {
+        let mut run = run(Vec::new(), json!({"stages": stages()}));
+        run.spec.timeouts = serde_json::from_value(timeouts).unwrap();
+        problems(&run)
+    };
+    assert_eq!(with(json!({"run": "1s", "finally": "1s"})), Vec::<String>::new());
+    for name in ["run", "pending", "finally"] {
+        let told = with(json!({name: "0s"}));
+        assert_eq!(told, [format!("spec.timeouts.{name}: must be longer than 0s")]);
+    }
+}
+
+#[test]
 fn a_run_with_a_thousand_wrong_params_is_told_about_a_hundred_of_them() {
     let params = (0..1000).map(|i| json!({"name": format!("{i}{}", "x".repeat(60)), "value": ""}));
     let wrong = run(params.collect(), json!({"stages": stages()}));

@@ -1,6 +1,6 @@
 //! Expressions: whether what they name is there, and upstream.
 
-use dcanary_expr::{Condition, Mistyped, Reference, Template, Uses, condition::FUNCTIONS};
+use dcanary_expr::{Condition, Mistyped, Reference, Template, Uses, condition::FUNCTIONS, mentions};
 
 use super::{Context, variables};
 
@@ -18,6 +18,12 @@ pub(super) fn template(context: &mut Context<'_>, path: &str, text: &str, index:
         .any(|reference| reference.to_string().len() > most)
     {
         return context.tell(path, format!("an expression is longer than {most} bytes"));
+    }
+    // what could not be read as a reference would stay as it is, and nobody see it
+    for found in mentions(text) {
+        if let Err(instead) = found.reference {
+            context.tell(path, format!("`{found}` is no reference: {instead}"));
+        }
     }
     for reference in template.references() {
         match reference {
@@ -54,6 +60,14 @@ pub(super) fn condition(
     if let Some(mistyped) = condition.mistyped() {
         let message = told(context, mistyped);
         context.tell(path, message);
+    }
+    // outside of quotes it is no CEL
+    if let Some(found) = mentions(text).next() {
+        let name = found.text;
+        context.tell(
+            path,
+            format!("`{found}` is not replaced in the text of a condition: write {name} without quotes and `$( )`, and join texts with `+`"),
+        );
     }
     let uses: Uses = condition.uses();
     for name in &uses.params {

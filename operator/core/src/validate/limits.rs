@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use dcanary_crds::{PipelineRunSpec, Timeouts};
 use dcanary_types::{graph, limits::MAX_GRAPH_BYTES};
 
 use super::{Context, all};
-use crate::limits::bytes;
+use crate::{limits::bytes, problem::Problem};
 
 pub(super) fn check(context: &mut Context<'_>, root: &str) {
     let (definition, limits) = (context.definition, context.limits);
@@ -62,14 +63,8 @@ pub(super) fn check(context: &mut Context<'_>, root: &str) {
         context.tell(format!("{root}.parallelism"), "must be at least 1");
     }
     if let Some(timeouts) = &definition.timeouts {
-        for (name, value) in [
-            ("pending", timeouts.pending),
-            ("run", timeouts.run),
-            ("finally", timeouts.finally),
-        ] {
-            if value.is_some_and(|value| value.as_secs() == 0) {
-                context.tell(format!("{root}.timeouts.{name}"), "must be longer than 0s");
-            }
+        for problem in self::timeouts(&format!("{root}.timeouts"), timeouts) {
+            context.tell(problem.path, problem.message);
         }
     }
     let longest = graph_bytes(context);
@@ -79,6 +74,25 @@ pub(super) fn check(context: &mut Context<'_>, root: &str) {
             format!("names and `dependsOn` of all stages take {longest} bytes in the journal, at most {MAX_GRAPH_BYTES} are allowed: use shorter names or fewer dependencies"),
         );
     }
+}
+
+/// What is wrong with the timeouts at a path.
+fn timeouts(path: &str, timeouts: &Timeouts) -> Vec<Problem> {
+    [
+        ("pending", timeouts.pending),
+        ("run", timeouts.run),
+        ("finally", timeouts.finally),
+    ]
+    .into_iter()
+    .filter(|(_, value)| value.is_some_and(|value| value.as_secs() == 0))
+    .map(|(name, _)| Problem::new(format!("{path}.{name}"), "must be longer than 0s"))
+    .collect()
+}
+
+/// What is wrong with the timeouts of a run, which go before those of its Pipeline.
+pub fn timeouts_of_run(spec: &PipelineRunSpec) -> Vec<Problem> {
+    let own = spec.timeouts.as_ref();
+    own.map(|own| timeouts("spec.timeouts", own)).unwrap_or_default()
 }
 
 /// Length of the graph document; it does not depend on the order of the stages by more than a few bytes, so each need counts as the longest index.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use dcanary_crds::{Image, PodTemplate, Stage, Step};
-use dcanary_expr::Template;
+use dcanary_expr::mentions;
 
 use super::Context;
 
@@ -16,11 +16,8 @@ pub(super) fn text(context: &mut Context<'_>, path: impl Into<String>, text: &st
 
 /// What is wrong with a text that is no template and holds an expression, and what to write.
 pub(crate) fn expression(text: &str) -> Option<String> {
-    let advice = match Template::parse(text) {
-        Ok(template) => {
-            let reference = template.references().next()?;
-            format!(", or use \"${}\" in a `run` step", reference.variable())
-        }
+    let advice = match mentions(text).next()?.reference {
+        Ok(reference) => format!(", or use \"${}\" in a `run` step", reference.variable()),
         Err(_) => String::new(),
     };
     Some(format!(
@@ -68,6 +65,18 @@ pub(super) fn definition(context: &mut Context<'_>, root: &str) {
                     format!("expressions are not replaced here: {advice}"),
                 );
             }
+        }
+    }
+    for (i, param) in definition.params.iter().enumerate() {
+        if param
+            .default
+            .as_deref()
+            .is_some_and(|value| expression(value).is_some())
+        {
+            context.tell(
+                format!("{root}.params[{i}].default"),
+                "expressions are not replaced here: write the value itself, or put the values together in `env`, where they are",
+            );
         }
     }
     list(

@@ -7,8 +7,12 @@
 mod deployment;
 mod expressions;
 mod graph;
+mod images;
 mod limits;
 mod literal;
+mod names;
+mod paths;
+mod resources;
 mod stage;
 mod step;
 mod variables;
@@ -17,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dcanary_crds::{PipelineDefinition, Stage};
 use dcanary_expr::Reference;
+use dcanary_protocol::git::{address_problem, is_revision};
 
 use crate::{
     credentials,
@@ -26,7 +31,9 @@ use crate::{
 };
 
 pub use graph::needs;
+pub use limits::timeouts_of_run;
 pub(crate) use literal::expression;
+pub use names::is_subdomain;
 
 /// What is being looked at: the whole definition and what is upstream of each stage.
 pub(crate) struct Context<'a> {
@@ -49,10 +56,24 @@ impl Context<'_> {
         }
     }
 
-    /// The address of a repository must not hold what is secret.
+    /// The address of a repository must be one that is fetched from, and hold nothing secret.
     pub(crate) fn check_repository(&mut self, path: String, url: &str) {
-        if let Some(problem) = repository::problem(path, url) {
-            self.tell(problem.path, problem.message);
+        match repository::problem(&path, url) {
+            Some(problem) => self.tell(problem.path, problem.message),
+            // what an expression becomes is known in the run only
+            None if url.contains("$(") => {}
+            None => {
+                if let Some(reason) = address_problem(url) {
+                    self.tell(path, format!("the repository cannot be fetched: {reason}"));
+                }
+            }
+        }
+    }
+
+    /// What a run checks out is the name of a branch or tag, or the id of a commit.
+    pub(crate) fn check_revision(&mut self, path: String, name: &str) {
+        if !name.contains("$(") && !is_revision(name) {
+            self.tell(path, format!("`{name}` is no branch, tag or id of a commit: write the name of one, without `:`, `~`, `^`, spaces or `*`"));
         }
     }
 
@@ -94,6 +115,15 @@ pub fn definition(definition: &PipelineDefinition, root: &str, limits: &Limits) 
         if source.credentials.is_some() {
             context.check_host(format!("{root}.source.credentials"), &source.repo);
         }
+        if let Some(reference) = &source.reference {
+            context.check_revision(format!("{root}.source.ref"), reference);
+        }
+        if let Some(secret) = &source.credentials {
+            names::secret(&mut context, format!("{root}.source.credentials"), secret);
+        }
+    }
+    for (i, secret) in definition.image_pull_secrets.iter().enumerate() {
+        names::secret(&mut context, format!("{root}.imagePullSecrets[{i}]"), secret);
     }
     literal::definition(&mut context, root);
     graph::check(&mut context, root);
@@ -130,6 +160,8 @@ pub(crate) fn all<'a>(
 
 #[cfg(test)]
 mod condition_tests;
+#[cfg(test)]
+mod known_tests;
 #[cfg(test)]
 mod literal_tests;
 #[cfg(test)]

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use dcanary_crds::{EnvVar, Resources, Stage};
+use dcanary_crds::{EnvVar, Stage};
 
-use super::{Context, deployment, expressions, limits, literal, step};
+use super::{Context, deployment, expressions, images, limits, literal, names, paths, resources, step};
 use crate::plan::stored;
 
 /// Prefixes of variables that the operator sets.
@@ -25,6 +25,7 @@ pub(super) fn check(context: &mut Context<'_>, path: &str, stage: &Stage, index:
                 "expressions are not replaced here; write the image as it is, or use an executor",
             );
         }
+        (Some(image), None) => images::pulled(context, format!("{path}.image"), image),
         _ => {}
     }
     if stage.steps.is_empty() && !deploys || stage.steps.len() > limits.steps {
@@ -59,8 +60,12 @@ pub(super) fn check(context: &mut Context<'_>, path: &str, stage: &Stage, index:
     }
     env(context, &format!("{path}.env"), &stage.env, index);
     literal::stage(context, path, stage);
+    if let Some(template) = &stage.pod_template {
+        names::pod_template(context, &format!("{path}.podTemplate"), template);
+    }
     let mut mounted = BTreeSet::new();
     for (i, secret) in stage.secrets.iter().enumerate() {
+        names::secret(context, format!("{path}.secrets[{i}].name"), &secret.name);
         if !mounted.insert(&secret.name) {
             context.tell(
                 format!("{path}.secrets[{i}]"),
@@ -69,22 +74,23 @@ pub(super) fn check(context: &mut Context<'_>, path: &str, stage: &Stage, index:
         }
     }
     if let Some(resources) = &stage.resources {
-        quantities(context, &format!("{path}.resources"), resources);
+        resources::check(context, &format!("{path}.resources"), resources);
     }
-    let mut names: Vec<String> = Vec::new();
+    paths::checkouts(context, path, stage);
+    let mut earlier: Vec<String> = Vec::new();
     let mut artifacts = BTreeSet::new();
     let mut secrets = stage.env.iter().filter_map(secret).collect::<Vec<_>>();
     for (i, one) in stage.steps.iter().enumerate() {
         let place = format!("{path}.steps[{i}]");
-        step::check(context, &place, one, index, finally, &names);
+        step::check(context, &place, one, index, finally, &earlier);
         let name = step::name(one, i);
-        if names.contains(&name) {
+        if earlier.contains(&name) {
             context.tell(
                 format!("{place}.name"),
                 format!("step `{name}` is already defined in this stage"),
             );
         }
-        names.push(name);
+        earlier.push(name);
         if let Some(artifact) = stored(one)
             && !artifacts.insert(artifact.clone())
         {
@@ -147,57 +153,18 @@ pub(super) fn env(context: &mut Context<'_>, path: &str, list: &[EnvVar], index:
         }
         if let Some(value) = &var.value {
             expressions::template(context, &format!("{place}.value"), value, index);
+            if value.contains('\0') {
+                context.tell(
+                    format!("{place}.value"),
+                    "the value has a NUL character, which no variable can hold",
+                );
+            }
         }
         if let Some(secret) = &var.secret {
             literal::text(context, format!("{place}.secret.name"), &secret.name);
             literal::text(context, format!("{place}.secret.key"), &secret.key);
+            names::secret(context, format!("{place}.secret.name"), &secret.name);
+            names::key(context, format!("{place}.secret.key"), &secret.key);
         }
     }
-}
-
-fn quantities(context: &mut Context<'_>, path: &str, resources: &Resources) {
-    for (list, values) in [("requests", &resources.requests), ("limits", &resources.limits)] {
-        for (name, value) in values {
-            if !is_quantity(value) {
-                context.tell(
-                    format!("{path}.{list}.{name}"),
-                    format!("`{value}` is no quantity, write for example 500m, 2 or 1Gi"),
-                );
-            }
-        }
-    }
-}
-
-/// The form of Kubernetes quantities: a decimal number and a suffix.
-fn is_quantity(text: &str) -> bool {
-    let end = text
-        .find(|c: char| !(c.is_ascii_digit() || c == '.'))
-        .unwrap_or(text.len());
-    let (number, suffix) = text.split_at(end);
-    let digits = number.chars().filter(char::is_ascii_digit).count();
-    let exponent = |suffix: &str| {
-        suffix
-            .strip_prefix(['e', 'E'])
-            .is_some_and(|n| n.trim_start_matches(['+', '-']).parse::<u8>().is_ok())
-    };
-    digits > 0
-        && number.matches('.').count() <= 1
-        && (matches!(
-            suffix,
-            "" | "n"
-                | "u"
-                | "m"
-                | "k"
-                | "M"
-                | "G"
-                | "T"
-                | "P"
-                | "E"
-                | "Ki"
-                | "Mi"
-                | "Gi"
-                | "Ti"
-                | "Pi"
-                | "Ei"
-        ) || exponent(suffix))
 }

@@ -1,10 +1,10 @@
 //! One step.
 
 use dcanary_crds::Step;
-use dcanary_expr::template::reference_in_script;
+use dcanary_expr::{Mention, reference_in_script};
 use dcanary_protocol::names::is_item;
 
-use super::{Context, expressions, literal, stage, variables};
+use super::{Context, expressions, images, literal, names, paths, stage, variables};
 use crate::{limits::bytes, plan::stored};
 
 pub(super) fn check(
@@ -38,6 +38,7 @@ pub(super) fn check(
         context.tell(format!("{path}.timeout"), "must be longer than 0s");
     }
     literal::step(context, path, step);
+    paths::step(context, path, step);
     stage::env(context, &format!("{path}.env"), &step.env, index);
     if let Some(checkout) = &step.checkout {
         if let Some(repo) = &checkout.repo {
@@ -45,6 +46,12 @@ pub(super) fn check(
             if checkout.credentials.is_some() {
                 context.check_host(format!("{path}.checkout.credentials"), repo);
             }
+        }
+        if let Some(reference) = &checkout.reference {
+            context.check_revision(format!("{path}.checkout.ref"), reference);
+        }
+        if let Some(secret) = &checkout.credentials {
+            names::secret(context, format!("{path}.checkout.credentials"), secret);
         }
         for (name, value) in [("repo", &checkout.repo), ("ref", &checkout.reference)] {
             if let Some(value) = value {
@@ -71,6 +78,7 @@ pub(super) fn check(
     if let Some(image) = &step.image {
         let place = format!("{path}.image");
         expressions::template(context, &format!("{place}.push"), &image.push, index);
+        images::pushed(context, format!("{place}.push"), &image.push);
         let last = image.push.rsplit('/').next().unwrap_or_default();
         if image.name.is_none()
             && last
@@ -82,6 +90,7 @@ pub(super) fn check(
         }
         if let Some(base) = &image.base {
             expressions::template(context, &format!("{place}.base"), base, index);
+            images::pulled(context, format!("{place}.base"), base);
         }
         for (list, values) in [("env", &image.env), ("labels", &image.labels)] {
             for (name, value) in values {
@@ -110,27 +119,39 @@ fn check_script(context: &mut Context<'_>, path: &str, script: &str, index: usiz
     variables::script(context, path, script, index);
     variables::params(context, path, script);
     // `$(id)` is the shell's; what is ours must come in as a variable, never as text of the program
-    if let Some(reference) = reference_in_script(script) {
-        let (line, column) = place(script, &reference.to_string());
-        context.tell(
-            path,
-            format!(
-                "line {line}, column {column}: `$({reference})` is not replaced in scripts, because its value could run as a command; write \"${}\" instead",
-                reference.variable()
-            ),
-        );
+    if let Some(found) = reference_in_script(script) {
+        let (line, column) = place(script, found.at);
+        let message = told(&found);
+        context.tell(path, format!("line {line}, column {column}: {message}"));
     }
 }
 
-/// Line and column, from 1, of `$(reference)` in a script.
-fn place(script: &str, reference: &str) -> (usize, usize) {
-    let is_it = |(at, _): &(usize, &str)| {
-        let inner = &script[at + 2..];
-        inner
-            .find(')')
-            .is_some_and(|end| inner[..end].trim() == reference)
-    };
-    let at = script.match_indices("$(").find(is_it).map_or(0, |(at, _)| at);
+/// What is wrong with a reference in a script, and what to write.
+fn told(found: &Mention<'_>) -> String {
+    match &found.reference {
+        Ok(reference) => format!(
+            "`{found}` is not replaced in scripts, because its value could run as a command; write \"${}\" instead",
+            reference.variable()
+        ),
+        Err(instead) => {
+            let variables = match found.text.split('.').next() {
+                Some("params" | "param") => ", in a script \"$PARAM_NAME\"",
+                Some("stages" | "stage" | "results") => ", in a script \"$RESULT_STAGE_NAME\"",
+                Some("source") => ", in a script \"$DCANARY_REPO\", \"$DCANARY_REF\" or \"$DCANARY_COMMIT\"",
+                Some("run") => {
+                    ", in a script \"$DCANARY_RUN\", \"$DCANARY_RUN_NAMESPACE\" or \"$DCANARY_RUN_UID\""
+                }
+                _ => "",
+            };
+            format!(
+                "`{found}` is no reference, and the shell would look for a program of that name: {instead}{variables}; a program that is really called so is `$(command NAME)`"
+            )
+        }
+    }
+}
+
+/// Line and column, from 1, of a place in a script.
+fn place(script: &str, at: usize) -> (usize, usize) {
     let start = script[..at].rfind('\n').map_or(0, |newline| newline + 1);
     (
         script[..at].matches('\n').count() + 1,

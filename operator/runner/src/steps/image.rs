@@ -1,8 +1,9 @@
 //! `image`: files as one layer of an OCI image, which the server completes with its base and pushes.
 
 use std::collections::BTreeMap;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
+use dcanary_protocol::paths;
 use dcanary_protocol::plan::{EnvVar, ImageFile};
 use dcanary_protocol::report::{ArtifactKind, ArtifactReport};
 use serde_json::{Map, Value, json};
@@ -124,7 +125,7 @@ fn layout(
             base
         };
         let (real, metadata) = select::resolve(workspace, from_root, &inside(from)?, from)?;
-        let mut target = in_image(to)?;
+        let mut target = paths::in_image(to).ok_or_else(|| ImageError::Target(to.clone()))?;
         if metadata.is_file() && (to.ends_with('/') || target.as_os_str().is_empty()) {
             target.push(Path::new(from).file_name().unwrap_or_default());
         }
@@ -144,20 +145,6 @@ fn layout(
 fn is_whiteout(path: &[u8]) -> bool {
     path.split(|&byte| byte == b'/')
         .any(|part| part.starts_with(b".wh."))
-}
-
-/// A path in the image, relative to its root.
-fn in_image(path: &str) -> Result<PathBuf, ImageError> {
-    let refused = || ImageError::Target(path.to_owned());
-    let relative = Path::new(path).strip_prefix("/").map_err(|_| refused())?;
-    if path.contains('\0')
-        || relative
-            .components()
-            .any(|part| !matches!(part, Component::Normal(_)))
-    {
-        return Err(refused());
-    }
-    Ok(relative.components().collect())
 }
 
 /// Only what the step names, so that the rest stays the base's.

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use dcanary_protocol::paths;
 use glob::{MatchOptions, Pattern};
 use thiserror::Error;
 
@@ -91,10 +92,13 @@ pub(crate) fn select(
         } else {
             base
         };
-        let found = if pattern.contains(['*', '?', '[']) {
-            globbed(&selection, base, pattern, &relative)?
-        } else {
-            vec![relative]
+        let compiled = paths::pattern(&relative).map_err(|source| SelectError::Glob {
+            pattern: pattern.clone(),
+            source,
+        })?;
+        let found = match compiled {
+            Some(compiled) => globbed(&selection, base, pattern, &compiled, &relative)?,
+            None => vec![relative],
         };
         for relative in found {
             let (real, metadata) = resolve(workspace, base, &relative, pattern)?;
@@ -147,13 +151,9 @@ fn globbed(
     selection: &Selection<'_>,
     base: &Path,
     pattern: &str,
+    compiled: &Pattern,
     relative: &Path,
 ) -> Result<Vec<PathBuf>, SelectError> {
-    let text = relative.to_string_lossy();
-    let compiled = Pattern::new(&text).map_err(|source| SelectError::Glob {
-        pattern: pattern.to_owned(),
-        source,
-    })?;
     let fixed: PathBuf = relative
         .iter()
         .take_while(|part| !part.to_string_lossy().contains(['*', '?', '[']))
@@ -161,7 +161,7 @@ fn globbed(
     let mut found = Vec::new();
     let (real, metadata) = resolve(selection.workspace, base, &fixed, pattern)?;
     if metadata.is_dir() {
-        walk(selection, &compiled, &real, &fixed, &mut found)?;
+        walk(selection, compiled, &real, &fixed, &mut found)?;
     }
     if found.is_empty() {
         return Err(SelectError::Nothing(pattern.to_owned()));

@@ -1,5 +1,6 @@
 //! Which addresses are fetched from.
 
+use dcanary_protocol::git;
 use gix::bstr::ByteSlice;
 use gix::url::Scheme;
 
@@ -18,18 +19,17 @@ impl Address {
             url: without_password(text),
             reason,
         };
+        if let Some(reason) = git::address_problem(text) {
+            return Err(refused(reason));
+        }
         let url = gix::url::parse(text).map_err(|_| refused("it is not a Git URL"))?;
         match url.scheme {
             Scheme::Https | Scheme::Http | Scheme::Ssh | Scheme::Git => {}
-            Scheme::File => {
-                return Err(refused(
-                    "local repositories are not fetched, only https, http, ssh and git",
-                ));
-            }
-            _ => return Err(refused("only https, http, ssh and git are supported")),
+            Scheme::File => return Err(refused(git::LOCAL)),
+            _ => return Err(refused(git::SCHEME)),
         }
         if url.host().is_none_or(str::is_empty) {
-            return Err(refused("it names no host"));
+            return Err(refused(git::NO_HOST));
         }
         if url.password().is_some() {
             return Err(refused("it holds a password; give credentials by a Secret"));

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 
+use dcanary_protocol::git::is_revision;
 use gix::ObjectId;
 use gix::bstr::ByteSlice;
 use gix::progress::Discard;
@@ -81,8 +82,7 @@ fn by_ref(
         url: wanted.address.to_string(),
         revision: revision.clone(),
     };
-    // No refspec of several refs and no deletion comes in through a name.
-    if revision.is_empty() || revision.contains([':', '*', '+', '^', '~', ' ', '?', '[', '\\']) {
+    if !is_revision(revision) {
         return Err(missing());
     }
     let found = once(
