@@ -7,6 +7,7 @@
 //! A node that goes on from a backup has forgotten what came after it, and its clients have not. So it says so: restoring
 //! counts up the folder's *incarnation*, which `/api/v2/status` shows and the ledger's owner writes into the journal.
 
+mod archive;
 mod restore;
 mod sums;
 mod take;

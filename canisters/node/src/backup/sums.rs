@@ -65,7 +65,12 @@ pub struct Summed<R> {
 impl<R> Summed<R> {
     /// The sum of what was read.
     pub fn sum(self) -> Hash {
-        self.hasher.finalize().into()
+        self.end().1
+    }
+
+    /// What was read from, and the sum of what was read.
+    pub fn end(self) -> (R, Hash) {
+        (self.input, self.hasher.finalize().into())
     }
 }
 

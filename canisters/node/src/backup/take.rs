@@ -1,6 +1,7 @@
 //! Taking a backup.
 
-use super::sums::{SUMS, Sums};
+use super::archive::{Archive, EntryError};
+use super::sums::SUMS;
 use super::{DESCRIPTION, Description, FORMAT, INCARNATION, counted};
 use crate::cert::keys::{Keys, Secrets};
 use crate::log::checkpoint::checkpoint_round;
@@ -8,7 +9,7 @@ use crate::log::journal::segment_round;
 use crate::log::replay::VERSION;
 use crate::node::{KEYS, ROOT_KEY};
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -107,24 +108,31 @@ pub fn take(folder: &Path, keys: bool, output: impl Write) -> Result<Taken, Back
         files,
     };
     let described = serde_json::to_vec(&description).map_err(|error| BackupError::Write(error.into()))?;
-    let mut tar = Tar {
-        tar: tar::Builder::new(output),
-        sums: Sums::default(),
+    let failed = |name: &str| {
+        let path = folder.join(name);
+        move |error| match error {
+            EntryError::Read(source) => BackupError::Read { path, source },
+            EntryError::Write(source) => BackupError::Write(source),
+        }
     };
+    let mut archive = Archive::new(output);
     let mut taken = Taken { files: 0, bytes: 0 };
-    tar.add(DESCRIPTION, described.len() as u64, described.as_slice())?;
+    archive
+        .add(DESCRIPTION, described.len() as u64, described.as_slice())
+        .map_err(failed(DESCRIPTION))?;
     for Part { name, file, len } in parts {
         // what is appended from now on is left for the next one
-        tar.add(&name, len, file.take(len))?;
+        archive.add(&name, len, file).map_err(failed(&name))?;
         taken.files += 1;
         taken.bytes += len;
     }
     if let Some(secret) = secret {
-        tar.add(KEYS, secret.len() as u64, secret.as_slice())?;
+        archive
+            .add(KEYS, secret.len() as u64, secret.as_slice())
+            .map_err(failed(KEYS))?;
         taken.files += 1;
     }
-    let mut output = tar.finish()?;
-    output.flush().map_err(BackupError::Write)?;
+    archive.finish().map_err(failed(SUMS))?;
     Ok(taken)
 }
 
@@ -186,32 +194,5 @@ fn read(folder: &Path, name: &str) -> Result<Option<Vec<u8>>, BackupError> {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(BackupError::Read { path, source }),
-    }
-}
-
-/// A tar file that is being written.
-struct Tar<W: Write> {
-    tar: tar::Builder<W>,
-    sums: Sums,
-}
-
-impl<W: Write> Tar<W> {
-    fn add(&mut self, name: &str, len: u64, bytes: impl Read) -> Result<(), BackupError> {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(len);
-        header.set_mode(0o600);
-        header.set_cksum();
-        let mut bytes = Sums::of(bytes);
-        self.tar
-            .append_data(&mut header, name, &mut bytes)
-            .map_err(BackupError::Write)?;
-        self.sums.note(name, bytes.sum());
-        Ok(())
-    }
-
-    fn finish(mut self) -> Result<W, BackupError> {
-        let sums = self.sums.text();
-        self.add(SUMS, sums.len() as u64, sums.as_bytes())?;
-        self.tar.into_inner().map_err(BackupError::Write)
     }
 }
