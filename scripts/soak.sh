@@ -44,6 +44,7 @@ if [ "${SOAK_ROUNDS:-3}" -gt 0 ]; then
     e2e/cluster/argocd.sh up
     # and stays: nothing that follows may need what a policy forbids
     e2e/cluster/netpol.sh up
+    soak "the Makefile's commands, and a cluster of one's own" scripts/test-targets.sh up
   fi
   # on a cluster of your own they have to be there (e2e/harness/src/gitops.rs)
   if [ "${CLUSTER:-local}" = local ] || { [ -n "${DCANARY_FLUX:-}" ] && [ -n "${DCANARY_ARGOCD:-}" ]; }; then

@@ -111,6 +111,7 @@ fi
 if [ "$what" = all ] || [ "$what" = e2e ]; then
   # what the README promises, as it is written there
   suite readme scripts/test-readme.sh
+  if [ "$CLUSTER" = local ]; then suite targets scripts/test-targets.sh; fi
 fi
 if [ "$what" != unit ]; then
   out=()
