@@ -165,21 +165,33 @@ impl System {
     pub async fn operator_was_killed(&self, points: &[String], killed: &str, limit: Duration) -> Result<()> {
         let mut left: BTreeSet<&String> = points.iter().collect();
         let all = async {
-            // one that ended its container is told by the log of the container before
-            let pod = self.restarted(i32::from(points.len() == 1)).await?;
-            let params = LogParams {
-                previous: points.len() == 1,
-                follow: points.len() > 1,
-                ..LogParams::default()
-            };
-            let mut lines = self.pods().log_stream(&pod, &params).await?.lines();
-            while !left.is_empty() {
-                let line = lines.try_next().await?.context("the log ends")?;
-                if line.contains(killed) {
-                    left.retain(|point| !line.contains(point.as_str()));
+            // one that ends its container is told by the log of the container before
+            let (mut pod, mut restarts) = self.restarted(i32::from(points.len() == 1)).await?;
+            loop {
+                for previous in [true, false] {
+                    if previous && restarts == 0 {
+                        continue;
+                    }
+                    let params = LogParams {
+                        previous,
+                        follow: !previous && points.len() > 1,
+                        ..LogParams::default()
+                    };
+                    let mut lines = self.pods().log_stream(&pod, &params).await?.lines();
+                    while !left.is_empty()
+                        && let Some(line) = lines.try_next().await?
+                    {
+                        if line.contains(killed) {
+                            left.retain(|point| !line.contains(point.as_str()));
+                        }
+                    }
                 }
+                if left.is_empty() {
+                    return self.restarted(0).await;
+                }
+                // its container ended while its log was read: the rest is told by the next one
+                (pod, restarts) = self.restarted(restarts + 1).await?;
             }
-            self.restarted(0).await
         };
         let ended = tokio::time::timeout(limit, all).await;
         match ended {
@@ -189,15 +201,16 @@ impl System {
         }
     }
 
-    /// Waits until the operator's container is ready after so many restarts at least, and names its Pod.
-    async fn restarted(&self, times: i32) -> Result<String> {
+    /// Waits until the operator's container is ready after so many restarts at least; its Pod, and how many there were.
+    async fn restarted(&self, times: i32) -> Result<(String, i32)> {
         let config = watcher::Config::default().labels("app.kubernetes.io/component=operator");
         let mut pods = Box::pin(watcher(self.pods(), config).default_backoff().applied_objects());
         while let Some(pod) = pods.try_next().await? {
             let status = pod.status.clone().unwrap_or_default();
             let mut containers = status.container_statuses.unwrap_or_default().into_iter();
-            if containers.any(|container| container.restart_count >= times && container.ready) {
-                return Ok(pod.name_any());
+            let ready = containers.find(|container| container.restart_count >= times && container.ready);
+            if let Some(container) = ready {
+                return Ok((pod.name_any(), container.restart_count));
             }
         }
         bail!("the watch ended")
