@@ -269,7 +269,7 @@ verdict 'the ledger node knows every variable that the chart sets'
 
 policy=NetworkPolicy-dcanary-ledger
 render --set ledger.embedded.log=dcanary_node=debug &&
-  has $ledger 'failureThreshold: 6' 'terminationGracePeriodSeconds: 150' && env_is $ledger DCANARY_LOG dcanary_node=debug && has $ledger '--mode=production' '--creators-file=' 'resource: limits.memory' && ! grep -q -- '--creators=' "$work/objects/$ledger" &&
+  has $ledger 'failureThreshold: 6' 'terminationGracePeriodSeconds: 600' && env_is $ledger DCANARY_LOG dcanary_node=debug && has $ledger '--mode=production' '--creators-file=' 'resource: limits.memory' && ! grep -q -- '--creators=' "$work/objects/$ledger" &&
   has $policy 'component: operator' 'component: server' 'policyTypes: [Ingress]' &&
   ! grep -q 'namespaceSelector' "$work/objects/$policy"
 verdict 'the ledger node is open to the operator and the server alone'

@@ -55,6 +55,11 @@ impl Machine {
             Outcome::Replied(data) => (callback.reply, Contexts::RY, data.as_slice().into(), None),
             Outcome::Rejected(reject) => (callback.reject, Contexts::RT, [].into(), Some(shown(reject))),
         };
+        if function.is_nobody() {
+            // nothing is executed, so nothing traps; what came back stays
+            self.commit(canister.clone(), &(Vec::new(), Vec::new()));
+            return None;
+        }
         let mut call = Call {
             caller: context.caller,
             method: String::new(),

@@ -196,7 +196,7 @@ impl Machine {
         let code = canister.code.as_ref().ok_or_else(|| no_code(canister.id))?;
         let executor = &self.executor;
         let mut budget = budget(canister, kind, executor.limits.update, self.growth(canister));
-        budget.calls = executor.limits.waiting.saturating_sub(self.index.under_way());
+        budget.calls = self.index.share(&canister.id, executor.limits.waiting);
         let result = run(
             &executor.engine,
             Job {

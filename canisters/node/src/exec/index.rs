@@ -31,8 +31,16 @@ pub struct Index {
     outstanding: BTreeMap<Principal, Outstanding>,
     /// What the waiting requests take, in bytes.
     waiting: u64,
+    /// What those of each caller take.
+    waiting_of: BTreeMap<Principal, u64>,
     /// Calls under way, waiting or begun.
     open: u64,
+}
+
+/// What waiting requests take, in bytes, or all calls that are under way if their records take more: who is called and never answers has them
+/// open for ever.
+fn taken(waiting: u64, calls: u64) -> u64 {
+    waiting.max(calls.saturating_mul(RECORDS))
 }
 
 impl Index {
@@ -77,20 +85,34 @@ impl Index {
         }
     }
 
-    /// What waiting requests take, in bytes, or all calls that are under way if their records take more: who is called and never answers
-    /// has them open for ever.
-    pub fn under_way(&self) -> u64 {
-        self.waiting.max(self.open.saturating_mul(RECORDS))
+    /// How many bytes a canister may add to the calls under way where all together may take `limit`. It may have as many as it leaves to the
+    /// others: so there is always room for one that has none, and who is alone may have half.
+    pub fn share(&self, caller: &Principal, limit: u64) -> u64 {
+        let others_and_own = taken(self.waiting, self.open);
+        let calls: usize = self.outstanding.get(caller).map_or(0, |all| all.values().sum());
+        let waiting = self.waiting_of.get(caller).copied().unwrap_or(0);
+        let own = taken(waiting, calls as u64);
+        limit.saturating_sub(others_and_own).saturating_sub(own) / 2
     }
 
     /// A request waits.
     pub fn add_request(&mut self, request: &Request) {
-        self.waiting = self.waiting.saturating_add(request.size());
+        let size = request.size();
+        self.waiting = self.waiting.saturating_add(size);
+        let of = self.waiting_of.entry(request.caller).or_default();
+        *of = of.saturating_add(size);
     }
 
     /// It waits no longer.
     pub fn remove_request(&mut self, request: &Request) {
-        self.waiting = self.waiting.saturating_sub(request.size());
+        let size = request.size();
+        self.waiting = self.waiting.saturating_sub(size);
+        if let Some(of) = self.waiting_of.get_mut(&request.caller) {
+            *of = of.saturating_sub(size);
+            if *of == 0 {
+                self.waiting_of.remove(&request.caller);
+            }
+        }
     }
 
     /// The calls under way of a canister.

@@ -2,9 +2,9 @@
 //!
 //! A batch executes them until it has used the instructions that there are for them ([`Limits`]). How many that are shows only while
 //! they are executed, when the batch is in the log already, so the rest cannot stay outside: it waits in the state, from where each
-//! next batch takes it up before its own. There is one order for all, that in which they were ordered, so that of what a sender
-//! sends to a canister the first is executed first, also where he first creates it. One that has expired when its turn comes is
-//! rejected.
+//! next batch takes it up before its own. The canisters that it is about take turns, so that one whose messages take long delays those
+//! of another by one or two of them, however many it has. What is about one canister, its installation too, keeps the order in which it
+//! was ordered. One that has expired when its turn comes is rejected.
 //!
 //! How a message ended is kept until nobody can ask any more, but not more than [`MOST`] of it: who floods the node with large replies
 //! makes older ones be forgotten (status `done`) and, within a batch, later messages, calls and answers wait. Source: IC interface specification,
@@ -15,13 +15,15 @@
 use super::batch::Ingress;
 use super::call::Call;
 use super::machine::Machine;
+use super::schedule::Backlog;
 use crate::faults::{Fault, broken};
 use crate::mgmt::{self, Sender};
-use crate::state::calls::{Origin, label};
+use crate::state::calls::{Origin, label, parse};
 use crate::state::request::{Outcome, Record, Reject};
 use crate::wire::hash::Hash;
 use ic_error_types::ErrorCode;
 use ic_principal::Principal;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// How long an outcome is kept at least, when it took longer than the batch that ordered the message.
@@ -31,6 +33,10 @@ const MOST: u64 = 64 << 20;
 /// Bytes of outcomes after which a batch executes no further message. Less than the half, so that what a batch ends with is there when who waits for
 /// it is told.
 const MOST_OF_A_BATCH: u64 = 24 << 20;
+
+/// So many messages, or bytes of their arguments, may wait; then no further ones are to be ordered for anybody. With what one batch brings
+/// beyond them they stay few, and no part of the state grows with those who send.
+const MOST_WAITING: (usize, usize) = (1_000, 4 << 20);
 
 /// What became of a message that is answered in the batch that begins it.
 type Ended = Option<Result<Vec<u8>, Reject>>;
@@ -43,10 +49,20 @@ fn waited_too_long() -> Reject {
 }
 
 impl Machine {
-    /// The first of the messages that wait for their turn.
-    pub(super) fn first_received(&self) -> Option<Vec<u8>> {
-        let first = self.state().calls.ingress.iter().next();
-        first.map(|(label, _)| label.to_vec())
+    /// Of which messages no further ones are to be ordered, because earlier ones wait for their turn.
+    pub(super) fn backlog(&self) -> Backlog {
+        let (mut messages, mut bytes) = (0, 0);
+        let mut canisters = BTreeSet::new();
+        for (_, message) in self.state().calls.ingress.iter() {
+            messages += 1;
+            bytes += message.arg.len();
+            canisters.insert(message.effective);
+        }
+        if messages >= MOST_WAITING.0 || bytes >= MOST_WAITING.1 {
+            Backlog::All
+        } else {
+            Backlog::Of(Arc::new(canisters))
+        }
     }
 
     /// Whether the batch executes no further message of a user.
@@ -63,7 +79,7 @@ impl Machine {
     pub(super) fn ingress(&mut self, messages: &[Ingress]) {
         self.used = 0;
         while !self.is_spent()
-            && let Some(at) = self.first_received()
+            && let Some(at) = self.state().calls.next_ingress()
         {
             self.take_up(&at);
         }
@@ -79,7 +95,7 @@ impl Machine {
         if message.expiry < self.state.time || repeated {
             return;
         }
-        // While others wait the batch is spent, so that nothing overtakes them.
+        // While others wait the batch is spent, so that nothing overtakes those about the same canister.
         let waits = self.is_spent();
         let outcome = if waits {
             None
@@ -96,7 +112,7 @@ impl Machine {
             done: false,
         };
         if waits {
-            let at = label(&Principal::management_canister(), self.state.calls.number());
+            let at = label(&message.effective, self.state.calls.number());
             self.state.calls.ingress.insert(&at, Arc::new(message.clone()));
         } else if record.outcome.is_some() {
             self.told_now = self.told_now.saturating_add(record.bytes());
@@ -107,9 +123,10 @@ impl Machine {
 
     /// Executes a message that waited, or ends it because it waited too long.
     fn take_up(&mut self, at: &[u8]) {
-        let Some(message) = self.state.calls.ingress.remove(at) else {
+        let (Some(message), Some((owner, _))) = (self.state.calls.ingress.remove(at), parse(at)) else {
             return;
         };
+        self.state.calls.ingress_turn = owner;
         let ended = if message.expiry < self.state.time {
             Some(Err(waited_too_long()))
         } else {

@@ -2,8 +2,8 @@
 //!
 //! 1. What has timed out is answered.
 //! 2. Who asked for randomness in the batch before gets it from the seed of this one.
-//! 3. Ingress messages: those that wait since earlier batches, then those of this one in its order, up to a number of instructions
-//!    ([`Limits`]). What is left waits for the next batch.
+//! 3. Ingress messages: those that wait since earlier batches, whose canisters take turns, then those of this one in its order, up to a
+//!    number of instructions ([`Limits`]). What is left waits for the next batch.
 //! 4. Timers that are due, each once, up to a number of instructions ([`Limits`]). Their canisters take turns: by how long they are
 //!    overdue one that sets its timer to the past each time would always be first. What is left stays due, for the next batch.
 //! 5. Calls and answers between canisters, up to a number, to a number of instructions ([`Limits`]) and to what users are told of. Answers come first: they end
@@ -21,36 +21,71 @@ use crate::state::canister::{Canister, Status};
 use crate::state::request::Reject;
 use ic_error_types::ErrorCode;
 use ic_principal::Principal;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// How long `stop_canister` waits for open contexts: 5 minutes, as in the replica.
 const STOP_TIMEOUT: u64 = 300 * 1_000_000_000;
 
 /// What the machine still has to do although nobody asks it to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Agenda {
     /// The batch after which this is so.
     pub round: u64,
     /// Whether ingress messages, calls or answers wait, or somebody for the next seed.
     pub busy: bool,
-    /// Whether ingress messages wait. Until they are executed no further ones are to be ordered, so that they stay few.
-    pub received: bool,
+    /// Whether all that waits is somebody for the next seed: who asks for one after the other would otherwise keep the disk busy with nothing.
+    pub only_draws: bool,
+    /// Of which ingress messages some wait. Until they are executed no further ones are to be ordered, so that they stay few.
+    pub backlog: Backlog,
     /// When a timer or a timeout is due.
     pub wake: Option<u64>,
+}
+
+/// Of which ingress messages none are to be ordered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Backlog {
+    /// Of none but those about these canisters.
+    Of(Arc<BTreeSet<Principal>>),
+    /// Of all.
+    All,
+}
+
+impl Default for Backlog {
+    fn default() -> Self {
+        Self::Of(Arc::default())
+    }
+}
+
+impl Backlog {
+    /// Whether no message waits.
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Self::Of(canisters) if canisters.is_empty())
+    }
+
+    /// Whether a message about this canister is not to be ordered.
+    pub fn holds(&self, canister: &Principal) -> bool {
+        match self {
+            Self::Of(canisters) => canisters.contains(canister),
+            Self::All => true,
+        }
+    }
 }
 
 impl Machine {
     /// What is left to do.
     pub fn agenda(&self) -> Agenda {
         let calls = &self.state().calls;
-        let received = self.first_received().is_some();
+        let backlog = self.backlog();
+        let works = !backlog.is_empty()
+            || calls.responses.iter().next().is_some()
+            || calls.requests.iter().next().is_some();
+        let draws = calls.draws.iter().next().is_some();
         Agenda {
             round: self.state().round,
-            received,
-            busy: received
-                || calls.responses.iter().next().is_some()
-                || calls.requests.iter().next().is_some()
-                || calls.draws.iter().next().is_some(),
+            busy: works || draws,
+            only_draws: draws && !works,
+            backlog,
             wake: self.index.wake(),
         }
     }

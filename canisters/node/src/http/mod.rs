@@ -32,8 +32,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
-use gateway::GatewayError;
-use http::{Method, StatusCode, Uri, header};
+use http::{StatusCode, header};
 use ic_principal::Principal;
 use intake::{Intake, take_body};
 use serve::ConnectionLimits;
@@ -151,7 +150,12 @@ fn own_subnet(api: &Api, id: &str) -> Result<Scope, HttpError> {
 pub fn router(api: Arc<Api>, limits: &ConnectionLimits) -> Router {
     let bodies = from_fn_with_state(Intake::new(limits), take_body);
     // Whether other sites may read a canister's pages is for the canister to say.
-    let pages = Router::new().fallback(gateway::serve).layer(bodies.clone());
+    let pages = Router::new()
+        .route("/api", any(gateway::beside))
+        .route("/api/", any(gateway::beside))
+        .route("/api/{*rest}", any(gateway::beside))
+        .fallback(gateway::serve)
+        .layer(bodies.clone());
     Router::new()
         .route("/api/v2/status", get(status::status))
         .route("/api/v2/canister/{id}/call", post(call::asynchronous))
@@ -165,21 +169,10 @@ pub fn router(api: Arc<Api>, limits: &ConnectionLimits) -> Router {
         .route("/api/v3/canister/{id}/read_state", post(read_state::canister))
         .route("/api/v2/subnet/{id}/read_state", post(read_state::subnet_v2))
         .route("/api/v3/subnet/{id}/read_state", post(read_state::subnet))
-        .route("/api", any(no_endpoint))
-        .route("/api/", any(no_endpoint))
-        .route("/api/{*rest}", any(no_endpoint))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(bodies)
         // Around it all: pages of other sites can read whatever is answered, also what refuses.
         .layer(CorsLayer::permissive())
         .fallback_service(pages.with_state(api.clone()))
         .with_state(api)
-}
-
-/// What is in the interface's place and no endpoint of it.
-async fn no_endpoint(method: Method, uri: Uri) -> GatewayError {
-    GatewayError::NoEndpoint {
-        path: uri.path().to_owned(),
-        method,
-    }
 }

@@ -1,15 +1,15 @@
 //! Where calls wait to be ordered, and the orderer for something to do.
 
 use super::{Pending, Refused};
-use crate::exec::schedule::Agenda;
+use crate::exec::schedule::{Agenda, Backlog};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Calls waiting to be ordered; more are refused.
 const INBOX: usize = 4_096;
-/// How long at least between two batches that nothing but a timer or a timeout asks for. A canister whose timer is always due would
-/// otherwise keep the disk busy with nothing.
+/// How long at least between two batches that nothing but a timer, a timeout or randomness asks for. A canister whose timer is always due,
+/// or that asks for one random number after the other, would otherwise keep the disk busy with nothing.
 const PACE: Duration = Duration::from_millis(50);
 
 /// How long after a batch without calls that found no room on the disk the next one is tried.
@@ -115,7 +115,7 @@ impl Drop for Orders {
 
 impl Orders {
     /// Waits for something to do after the batch `round`. Takes calls up to a number, and up to a number of bytes beyond the first,
-    /// and none while those of earlier batches wait for their turn. When no more are handed in it takes all at once: one batch
+    /// and none about a canister of which earlier ones wait for their turn. When no more are handed in it takes all at once: one batch
     /// executes no more of them than another, so that stopping takes no longer the more there are, and the rest waits in the state for
     /// the next start. `ahead` is by how much certified time is ahead of the batch: an idle node that is read from makes one without calls
     /// once an hour, which notes the time.
@@ -131,15 +131,17 @@ impl Orders {
         let mut state = shared.lock();
         loop {
             if state.closed {
-                return match gather(&mut state.pending, usize::MAX, usize::MAX) {
+                return match gather(&mut state.pending, &Backlog::default(), usize::MAX, usize::MAX) {
                     rest if rest.is_empty() => Work::End,
                     rest => Work::Batch(rest),
                 };
             }
-            if !state.pending.is_empty() && !state.agenda.received {
-                return Work::Batch(gather(&mut state.pending, calls, bytes));
+            let State { pending, agenda, .. } = &mut *state;
+            let taken = gather(pending, &agenda.backlog, calls, bytes);
+            if !taken.is_empty() {
+                return Work::Batch(taken);
             }
-            let pause = match self.due(state.agenda, round, now(), ahead()) {
+            let pause = match self.due(agenda, round, now(), ahead()) {
                 Some(Duration::ZERO) => {
                     self.last_idle = Some(Instant::now());
                     return Work::Batch(Vec::new());
@@ -153,7 +155,7 @@ impl Orders {
     }
 
     /// How long until a batch is due without calls; `None` when nobody asks for one.
-    fn due(&self, agenda: Agenda, round: u64, now: u64, ahead: u64) -> Option<Duration> {
+    fn due(&self, agenda: &Agenda, round: u64, now: u64, ahead: u64) -> Option<Duration> {
         if agenda.round < round {
             // Before the last batch is executed nobody knows what is left after it.
             return None;
@@ -161,10 +163,11 @@ impl Orders {
         let held = self.held_until.map_or(Duration::ZERO, |until| {
             until.saturating_duration_since(Instant::now())
         });
-        if agenda.busy || ahead >= AHEAD {
+        if agenda.busy && !agenda.only_draws || ahead >= AHEAD {
             return Some(held);
         }
-        let wake = Duration::from_nanos(agenda.wake?.saturating_sub(now));
+        let wake = if agenda.only_draws { now } else { agenda.wake? };
+        let wake = Duration::from_nanos(wake.saturating_sub(now));
         let pace = self
             .last_idle
             .map_or(Duration::ZERO, |last| PACE.saturating_sub(last.elapsed()));
@@ -177,15 +180,27 @@ impl Orders {
     }
 }
 
-fn gather(waiting: &mut VecDeque<Pending>, calls: usize, most: usize) -> Vec<Pending> {
+/// Takes the first messages that are to be ordered; the others keep their places.
+fn gather(waiting: &mut VecDeque<Pending>, backlog: &Backlog, calls: usize, most: usize) -> Vec<Pending> {
     let mut bytes = 0;
-    let mut taken = Vec::from_iter(waiting.pop_front());
-    while taken.len() < calls && bytes < most {
-        let Some(next) = waiting.pop_front() else {
-            break;
-        };
-        bytes += next.message.arg.len();
+    let mut taken = Vec::new();
+    let mut left = VecDeque::new();
+    while (taken.is_empty() || bytes < most)
+        && taken.len() < calls
+        && let Some(next) = waiting.pop_front()
+    {
+        if backlog.holds(&next.message.effective) {
+            left.push_back(next);
+            continue;
+        }
+        // the first one may be as large as it likes
+        if !taken.is_empty() {
+            bytes += next.message.arg.len();
+        }
         taken.push(next);
+    }
+    while let Some(next) = left.pop_back() {
+        waiting.push_front(next);
     }
     taken
 }
@@ -196,11 +211,20 @@ mod tests {
     use super::*;
     use crate::log::crash::rig;
     use crate::replica::Waiting;
+    use crate::state::ingress::Ingress;
+    use ic_principal::Principal;
     use tokio::sync::{Semaphore, oneshot};
 
     fn pending(number: u64) -> Pending {
+        of(number, rig::canister())
+    }
+
+    fn of(number: u64, canister: Principal) -> Pending {
         Pending {
-            message: rig::message(number, rig::canister(), "inc", vec![]),
+            message: Ingress {
+                effective: canister,
+                ..rig::message(number, canister, "inc", vec![])
+            },
             room: Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap(),
             waiting: Waiting {
                 done: oneshot::channel().0,
@@ -224,8 +248,12 @@ mod tests {
         let agenda = |round, received| Agenda {
             round,
             busy: received,
-            received,
-            wake: None,
+            backlog: if received {
+                Backlog::All
+            } else {
+                Backlog::default()
+            },
+            ..Agenda::default()
         };
         for number in 0..3 {
             inbox.submit(pending(number)).unwrap();
@@ -244,12 +272,49 @@ mod tests {
     }
 
     #[test]
+    fn calls_of_a_canister_of_which_some_wait_are_passed_over_and_keep_their_order() {
+        let [slow, quick] = [rig::canister(), Principal::from_slice(&[7])];
+        let mut waiting: VecDeque<Pending> = [slow, quick, slow, quick, quick]
+            .into_iter()
+            .zip(0..)
+            .map(|(canister, number)| of(number, canister))
+            .collect();
+        let number = |pending: &Pending| pending.message.id;
+        let ids: Vec<_> = waiting.iter().map(number).collect();
+        let backlog = Backlog::Of(Arc::new([slow].into()));
+        let taken = gather(&mut waiting, &backlog, 2, 1_000);
+        assert_eq!(taken.iter().map(number).collect::<Vec<_>>(), [ids[1], ids[3]]);
+        assert_eq!(
+            waiting.iter().map(number).collect::<Vec<_>>(),
+            [ids[0], ids[2], ids[4]]
+        );
+        assert_eq!(gather(&mut waiting, &Backlog::All, 2, 1_000).len(), 0);
+        let taken = gather(&mut waiting, &Backlog::default(), 2, 1_000);
+        assert_eq!(taken.iter().map(number).collect::<Vec<_>>(), [ids[0], ids[2]]);
+    }
+
+    #[test]
+    fn who_asks_for_one_random_number_after_the_other_gets_them_at_the_pace_of_timers() {
+        let mut orders = Inbox::new(Agenda::default()).orders();
+        let agenda = |only_draws| Agenda {
+            busy: true,
+            only_draws,
+            ..Agenda::default()
+        };
+        assert_eq!(orders.due(&agenda(true), 0, 9, 0), Some(Duration::ZERO));
+        orders.last_idle = Some(Instant::now());
+        let pause = orders.due(&agenda(true), 0, 9, 0).unwrap();
+        assert!(pause > Duration::ZERO && pause <= PACE, "{pause:?}");
+        assert_eq!(orders.due(&agenda(false), 0, 9, 0), Some(Duration::ZERO));
+    }
+
+    #[test]
     fn a_node_that_is_only_read_from_notes_its_time_once_an_hour() {
         let orders = Inbox::new(Agenda::default()).orders();
         for (ahead, due) in [(AHEAD - 1, None), (AHEAD, Some(Duration::ZERO))] {
-            assert_eq!(orders.due(Agenda::default(), 0, 0, ahead), due);
+            assert_eq!(orders.due(&Agenda::default(), 0, 0, ahead), due);
         }
         // not before the last one has been executed
-        assert_eq!(orders.due(Agenda::default(), 1, 0, AHEAD), None);
+        assert_eq!(orders.due(&Agenda::default(), 1, 0, AHEAD), None);
     }
 }

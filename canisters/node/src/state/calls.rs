@@ -109,6 +109,13 @@ pub struct Function {
     pub environment: u64,
 }
 
+impl Function {
+    /// Whether it stands for no function: so whoever makes a one-way call says that nobody waits for the answer (ic-cdk, `Call::oneway`).
+    pub fn is_nobody(&self) -> bool {
+        self.index == u64::from(u32::MAX) || self.index == u64::MAX
+    }
+}
+
 /// What a canister does when a call that it made is answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Callback {
@@ -184,6 +191,8 @@ pub struct Calls {
     pub turn: Principal,
     /// The canister whose timer was run last: the one after it has its turn.
     pub timer_turn: Principal,
+    /// The canister of the last waiting message of a user that was executed: the one after it has its turn.
+    pub ingress_turn: Principal,
     /// Calls that wait, by receiver.
     pub requests: Trie<Arc<Request>>,
     /// Answers that wait, by caller.
@@ -196,7 +205,7 @@ pub struct Calls {
     pub stops: Trie<Arc<Stop>>,
     /// Those who wait for randomness, all of the management canister.
     pub draws: Trie<Arc<Draw>>,
-    /// Messages of users that are ordered and wait for their turn, all of the management canister: there is one order for all of them.
+    /// Messages of users that are ordered and wait for their turn, by the canister that they are about.
     pub ingress: Trie<Arc<Ingress>>,
 }
 
@@ -206,6 +215,7 @@ impl Default for Calls {
             next: 0,
             turn: Principal::management_canister(),
             timer_turn: Principal::management_canister(),
+            ingress_turn: Principal::management_canister(),
             requests: Trie::default(),
             responses: Trie::default(),
             contexts: Trie::default(),
@@ -231,6 +241,13 @@ impl Calls {
         found.map(|(label, _)| label.to_vec())
     }
 
+    /// The message of a user whose turn it is: the oldest one of the canister after the one that had the last turn.
+    pub fn next_ingress(&self) -> Option<Vec<u8>> {
+        let first = || self.ingress.iter().next();
+        let found = after(&self.ingress, &self.ingress_turn).or_else(first);
+        found.map(|(label, _)| label.to_vec())
+    }
+
     /// Whether a canister has open contexts.
     pub fn is_open(&self, canister: &Principal) -> bool {
         of(&self.contexts, canister).next().is_some()
@@ -242,6 +259,7 @@ impl Calls {
         hasher.update(self.next.to_le_bytes());
         hasher.update(prefix(&self.turn));
         hasher.update(prefix(&self.timer_turn));
+        hasher.update(prefix(&self.ingress_turn));
         for hash in [
             self.requests.hash(),
             self.responses.hash(),

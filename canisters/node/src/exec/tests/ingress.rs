@@ -152,7 +152,7 @@ fn a_batch_begins_no_message_beyond_its_instructions_and_the_next_ones_go_on_in_
     world.apply(messages.clone());
     assert_eq!(code(world.outcome(&looping.id).unwrap()), "IC0522");
     assert_eq!(world.received(&messages), 3);
-    assert!(world.machine.agenda().busy && world.machine.agenda().received);
+    assert!(world.machine.agenda().busy && !world.machine.agenda().backlog.is_empty());
     // What comes meanwhile is executed after what waits.
     let late = message(4, "inc");
     world.apply(vec![late.clone()]);
@@ -167,8 +167,51 @@ fn a_batch_begins_no_message_beyond_its_instructions_and_the_next_ones_go_on_in_
         .map(|message| world.counted(message))
         .collect();
     assert_eq!(counts, [1, 2, 3, 4]);
-    assert!(!world.machine.agenda().busy && !world.machine.agenda().received);
+    assert!(!world.machine.agenda().busy && world.machine.agenda().backlog.is_empty());
     world.assert_replayed();
+}
+
+#[test]
+fn canisters_take_turns_with_what_waits_and_each_keeps_the_order_of_its_own() {
+    let mut world = one_by_one();
+    world.add(second(), COUNTER);
+    let mut messages: Vec<_> = (0..4).map(|number| message(number, "inc")).collect();
+    world.apply(messages.clone());
+    // one is executed, three wait, and no more of their canister are to be ordered
+    assert_eq!(world.received(&messages), 3);
+    let backlog = world.machine.agenda().backlog;
+    assert!(backlog.holds(&id()) && !backlog.holds(&second()));
+    let of_another = Ingress {
+        canister: second(),
+        effective: second(),
+        ..message(4, "inc")
+    };
+    world.apply(vec![of_another.clone()]);
+    assert_eq!(world.received(&messages), 2);
+    world.tick(0);
+    assert_eq!(world.received(&messages), 2);
+    assert_eq!(world.counted(&of_another), 1);
+    messages.push(message(5, "inc"));
+    world.apply(vec![messages[4].clone()]);
+    while world.machine.agenda().busy {
+        world.tick(0);
+    }
+    let counts: Vec<_> = messages.iter().map(|message| world.counted(message)).collect();
+    assert_eq!(counts, [1, 2, 3, 4, 5]);
+    world.assert_replayed();
+}
+
+#[test]
+fn who_has_much_waiting_stops_the_order_of_all_before_it_grows() {
+    let mut world = one_by_one();
+    let large = |number| Ingress {
+        arg: vec![0; 2 << 20].into(),
+        ..message(number, "inc")
+    };
+    world.apply(vec![message(0, "inc"), large(1)]);
+    assert!(!world.machine.agenda().backlog.holds(&second()));
+    world.apply(vec![message(2, "inc"), large(3), large(4)]);
+    assert!(world.machine.agenda().backlog.holds(&second()));
 }
 
 #[test]

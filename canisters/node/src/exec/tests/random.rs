@@ -60,7 +60,7 @@ fn a_call_is_answered_in_the_batch_after_the_one_that_took_it_and_survives_both_
     let mut world = relays();
     let request = ask(&mut world);
     assert_eq!(drawn(&world, &request), None);
-    assert!(world.machine.agenda().busy);
+    assert!(world.machine.agenda().busy && world.machine.agenda().only_draws);
     tick(&mut world, 1);
     let first = drawn(&world, &request).unwrap();
     assert!(!world.machine.agenda().busy);

@@ -29,7 +29,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use host::{Named, named};
-use http::{Method, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, Uri, header};
 use ic_error_types::ErrorCode;
 use ic_principal::Principal;
 use rand::RngCore;
@@ -143,15 +143,32 @@ fn rejected(canister: Principal, reject: Reject) -> GatewayError {
     }
 }
 
-/// Every request that no endpoint of the API takes.
+/// What is in the interface's place and no endpoint of it. A canister that the request names may have a page there; of others pages of other
+/// sites can read that there is none, as whatever the interface answers.
+pub async fn beside(State(api): State<Arc<Api>>, request: Request) -> Response {
+    let uri = request.uri();
+    if let Named::Nothing = named(host_of(request.headers(), uri), uri) {
+        let missing = GatewayError::NoEndpoint {
+            path: uri.path().to_owned(),
+            method: request.method().clone(),
+        };
+        return ([(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")], missing).into_response();
+    }
+    serve(State(api), request).await.into_response()
+}
+
+fn host_of<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&'a str> {
+    match headers.get(header::HOST) {
+        Some(host) => host.to_str().ok(),
+        None => uri.host(),
+    }
+}
+
+/// Every other request that no endpoint of the API takes.
 pub async fn serve(State(api): State<Arc<Api>>, request: Request) -> Result<Response, GatewayError> {
     let (head, body) = request.into_parts();
     let path = head.uri.path();
-    let host = match head.headers.get(header::HOST) {
-        Some(host) => host.to_str().ok(),
-        None => head.uri.host(),
-    };
-    let canister = match named(host, &head.uri) {
+    let canister = match named(host_of(&head.headers, &head.uri), &head.uri) {
         Named::Canister(canister) => canister,
         Named::Malformed(text) => return Err(GatewayError::Malformed(text)),
         Named::Nothing if path == metrics::PATH && head.method == Method::GET => {

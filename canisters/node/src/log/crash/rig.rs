@@ -251,8 +251,8 @@ impl Rig {
         let (mut round, mut time) = (machine.state().round, machine.state().time);
         let mut checked = None;
         for _ in 0..batches {
-            // While some wait, the orderer orders no further ones.
-            let messages = if machine.agenda().received {
+            // While some wait, the orderer orders no further ones about the same canister.
+            let messages = if !machine.agenda().backlog.is_empty() {
                 vec![]
             } else {
                 self.batch(machine.state(), u64::from(waiting.is_some()))

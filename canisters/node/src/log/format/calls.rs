@@ -19,6 +19,9 @@ pub struct CallsDescription {
     /// The management canister in a checkpoint of a version in which timers took no turns.
     #[serde(default = "Principal::management_canister")]
     timer_turn: Principal,
+    /// The same in one of a version in which messages of users had one order.
+    #[serde(default = "Principal::management_canister")]
+    ingress_turn: Principal,
     requests: Entries<Request>,
     responses: Entries<Response>,
     contexts: Entries<Context>,
@@ -43,6 +46,7 @@ impl CallsDescription {
             next: calls.next,
             turn: calls.turn,
             timer_turn: calls.timer_turn,
+            ingress_turn: calls.ingress_turn,
             requests: entries(&calls.requests),
             responses: entries(&calls.responses),
             contexts: entries(&calls.contexts),
@@ -59,6 +63,7 @@ impl CallsDescription {
             next: self.next,
             turn: self.turn,
             timer_turn: self.timer_turn,
+            ingress_turn: self.ingress_turn,
             requests: trie(self.requests)?,
             responses: trie(self.responses)?,
             contexts: trie(self.contexts)?,
