@@ -4,13 +4,17 @@ use anyhow::Context;
 use clap::{ArgGroup, Parser, Subcommand};
 use dcanary_node::{Config, Creators, Mode, Node, Quota, Quotas, backup, memory_of_canisters};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::io::Write;
+use std::collections::BTreeSet;
+use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-/// A small, durable Internet Computer node.
+/// Says what is logged.
+const LOG: &str = "DCANARY_LOG";
+
+/// A small, durable Internet Computer node. `DCANARY_LOG` says what it logs: a level (`error`, `warn`, `info`, `debug`), or `dcanary_node=debug`.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -38,14 +42,15 @@ struct Arguments {
     #[arg(long, value_name = "dev|production", default_value = "dev")]
     mode: Mode,
     /// Who may create canisters: `anyone`, `signed` (everybody but the anonymous principal), or principals with commas between.
-    /// [default: `anyone`, and nobody else where there is a file of them]
+    /// [default: `anyone`, in production nobody; nobody else where there is a file of them]
     #[arg(long, value_name = "LIST")]
     creators: Option<Creators>,
     /// Further ones in a file, of which each line is a principal.
     #[arg(long, value_name = "FILE")]
     creators_file: Option<PathBuf>,
-    /// Memory that the node may use, in bytes. About half of it is for canisters; what would need more is refused.
-    #[arg(long, value_name = "BYTES", env = "DCANARY_MEMORY_LIMIT")]
+    /// Memory that the node may use, in bytes. Canisters may keep three quarters of what is left of it after 192 MiB; what would need more is
+    /// refused. At least 469762048.
+    #[arg(long, value_name = "BYTES", env = "DCANARY_MEMORY_LIMIT", value_parser = bytes)]
     memory_limit: Option<u64>,
     /// Bytes that one canister may hold: heap, stable memory, module and uploaded chunks. What would need more is refused.
     /// [default: `unlimited`, in production 4 GiB]
@@ -92,18 +97,31 @@ enum Command {
     },
 }
 
+fn bytes(text: &str) -> Result<u64, &'static str> {
+    text.parse()
+        .map_err(|_| "write a number of bytes, such as 1073741824 for 1 GiB")
+}
+
 fn copy(command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Backup { data, with_keys } => {
-            let taken = backup::take(data, *with_keys, std::io::stdout().lock())?;
-            eprintln!("{} files, {} bytes", taken.files, taken.bytes);
+            let output = std::io::stdout();
+            if output.is_terminal() {
+                anyhow::bail!("a backup is no text for a terminal: write it to a file with `> backup.tar`");
+            }
+            let taken = backup::take(data, *with_keys, output.lock())?;
+            eprintln!("files: {}, bytes: {}", taken.files, taken.bytes);
         }
         Command::Restore {
             data,
             replace,
             incarnation,
         } => {
-            let input = std::io::stdin().lock();
+            let input = std::io::stdin();
+            if input.is_terminal() {
+                anyhow::bail!("a backup is read from standard input: give its file with `< backup.tar`");
+            }
+            let input = input.lock();
             let restored = if *replace {
                 let (restored, before) = backup::replace(data, *incarnation, input)?;
                 eprintln!("what was there is in {}", before.display());
@@ -111,10 +129,10 @@ fn copy(command: &Command) -> anyhow::Result<()> {
             } else {
                 backup::restore(data, *incarnation, input)?
             };
-            eprintln!("{} files, incarnation {}", restored.files, restored.incarnation);
+            eprintln!("files: {}, incarnation: {}", restored.files, restored.incarnation);
             if !restored.keys {
                 eprintln!(
-                    "without keys: start the node with those of {}",
+                    "without keys: start the node with `--keys FILE`, which has those of the root key {}",
                     hex::encode(restored.root_key)
                 );
             }
@@ -129,10 +147,26 @@ pub(crate) async fn main() -> anyhow::Result<()> {
     if let Some(command) = &arguments.command {
         return copy(command);
     }
+    let filter = EnvFilter::try_from_env(LOG);
+    let ignored = filter
+        .as_ref()
+        .err()
+        .filter(|_| std::env::var_os(LOG).is_some())
+        .map(ToString::to_string);
     tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_from_env("DCANARY_LOG").unwrap_or_else(|_| EnvFilter::new("info")))
+        .with_env_filter(filter.unwrap_or_else(|_| EnvFilter::new("info")))
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
+    if let Some(error) = ignored {
+        tracing::warn!(
+            "{LOG} is not understood and has no effect ({error}): write a level, such as `debug` or `dcanary_node=debug`"
+        );
+    }
+    // who waits for it waits for this start, not for an earlier one
+    if let Some(file) = &arguments.ready_file {
+        withdraw(file).with_context(|| format!("cannot remove {}", file.display()))?;
+    }
     allow_open_files();
     #[cfg(feature = "faults")]
     if let Some(fault) = arguments.fault {
@@ -152,6 +186,8 @@ pub(crate) async fn main() -> anyhow::Result<()> {
     let creators = match (arguments.creators, filed) {
         (Some(listed), Some(filed)) => listed.and(filed),
         (Some(some), None) | (None, Some(some)) => some,
+        // who makes canisters where records count is to be said
+        (None, None) if arguments.mode == Mode::Production => Creators::Only(BTreeSet::new()),
         (None, None) => Creators::Anyone,
     };
     config = config.mode(arguments.mode).creators(creators);
@@ -167,9 +203,23 @@ pub(crate) async fn main() -> anyhow::Result<()> {
     // Before starting, so that a signal during a long replay is not lost.
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
-    let node = Node::start(config.listen(arguments.listen))
-        .await
-        .context("the node does not start")?;
+    let starting = Node::start(config.listen(arguments.listen));
+    tokio::pin!(starting);
+    let mut asked = false;
+    let node = loop {
+        tokio::select! {
+            started = &mut starting => break started.context("the node does not start")?,
+            _ = terminate.recv(), if !asked => asked = true,
+            _ = interrupt.recv(), if !asked => asked = true,
+        }
+        tracing::info!(
+            "asked to stop: what the log has is executed first, and a checkpoint written, so that any version can go on"
+        );
+    };
+    if asked {
+        node.shutdown().await?;
+        return Ok(());
+    }
     if let Some(file) = &arguments.ready_file {
         announce(file, &node).with_context(|| format!("cannot write {}", file.display()))?;
     }
@@ -181,6 +231,9 @@ pub(crate) async fn main() -> anyhow::Result<()> {
         failure = node.failed() => return Err(failure.into()),
     }
     tracing::info!("stopping");
+    if let Some(file) = &arguments.ready_file {
+        withdraw(file).with_context(|| format!("cannot remove {}", file.display()))?;
+    }
     node.shutdown().await?;
     Ok(())
 }
@@ -204,6 +257,14 @@ fn creators_in(file: &Path) -> anyhow::Result<Creators> {
         .with_context(|| format!("cannot read {}", file.display()))?
         .parse()
         .with_context(|| format!("{} names no creators", file.display()))
+}
+
+/// Whoever reads it would take this node for one that serves.
+fn withdraw(file: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Written beside and renamed, so that a reader never sees half of it.

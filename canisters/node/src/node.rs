@@ -28,7 +28,7 @@ pub use error::{NodeFailed, StartError};
 use keys::LoadError;
 pub(crate) use keys::{KEYS, ROOT_KEY};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -139,9 +139,16 @@ impl Node {
         })
     }
 
-    /// Where it serves, as a URL.
+    /// Where it serves, as a URL. Of one that listens at all addresses it is one that a client here can use.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let mut address = self.address;
+        if address.ip().is_unspecified() {
+            address.set_ip(match address {
+                SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        format!("http://{address}")
     }
 
     /// Where it serves.

@@ -21,6 +21,9 @@ use crate::log::disk::{Disk, read_all};
 use serde::{Deserialize, Serialize};
 use std::io;
 
+/// Is there while a backup is put into a folder: what it has then is a part.
+pub(crate) const RESTORING: &str = "restoring";
+
 /// File of the data folder that counts how often it was restored; none means never.
 pub const INCARNATION: &str = "incarnation";
 /// The entry that describes a backup.

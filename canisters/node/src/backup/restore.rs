@@ -1,9 +1,9 @@
 //! Putting a backup into an empty data folder.
 
 use super::sums::{SUMS, Sums};
-use super::{DESCRIPTION, Description, FORMAT, INCARNATION, WITHOUT_SUMS};
+use super::{DESCRIPTION, Description, FORMAT, INCARNATION, RESTORING, WITHOUT_SUMS};
 use crate::log::checkpoint::checkpoint_round;
-use crate::log::disk::{Disk, Folder, WholeError, read_all, write_atomically, write_whole};
+use crate::log::disk::{Disk, Folder, TEMPORARY, WholeError, read_all, write_atomically, write_whole};
 use crate::log::journal::segment_round;
 use crate::log::replay::VERSION;
 use crate::node::{KEYS, ROOT_KEY};
@@ -25,7 +25,10 @@ pub enum RestoreError {
     #[error("the data folder {} is in use by a node", .0.display())]
     InUse(PathBuf),
     /// There is something in the folder.
-    #[error("the data folder {} is not empty: it has `{name}`. Restore into an empty one", folder.display())]
+    #[error(
+        "the data folder {} is not empty: it has `{name}`. Restore into an empty one, or give `--replace` to put the backup in its place and          keep what is there beside it",
+        folder.display()
+    )]
     NotEmpty {
         /// The folder.
         folder: PathBuf,
@@ -115,23 +118,39 @@ fn restore_beside(
     let disk = Folder::open(folder)
         .map_err(failed)?
         .ok_or_else(|| RestoreError::InUse(folder.to_owned()))?;
-    let there = disk.list().map_err(failed)?;
+    let mut there = disk.list().map_err(failed)?;
     // `lost+found` is what a new volume has
-    if let Some(name) = there
-        .into_iter()
-        .find(|name| name != "lock" && name != "lost+found")
-    {
+    there.retain(|name| name != "lock" && name != "lost+found");
+    let is_rest =
+        there.iter().any(|name| name == RESTORING) && there.iter().all(|name| is_of_a_restore(name));
+    if !is_rest && let Some(name) = there.into_iter().next() {
         return Err(RestoreError::NotEmpty {
             folder: folder.to_owned(),
             name,
         });
     }
-    let mut unpacked = Vec::new();
+    for name in disk
+        .list()
+        .map_err(failed)?
+        .iter()
+        .filter(|name| is_of_a_restore(name))
+    {
+        disk.remove(name).map_err(failed)?;
+    }
+    // until it is whole no node begins here, whatever of it is there when it is interrupted
+    write_atomically(&disk, RESTORING, b"").map_err(failed)?;
+    let mut unpacked = vec![RESTORING.to_owned()];
     let mut input = Ending { input, ended: false };
     let result = unpack(&disk, &mut unpacked, incarnation, data, &mut input).map_err(|error| match error {
         Unpack::Disk(source) => failed(source),
         Unpack::Backup(RestoreError::Read(_)) if input.ended => RestoreError::EndsEarly,
         Unpack::Backup(error) => error,
+    });
+    let result = result.and_then(|restored| {
+        disk.remove(RESTORING)
+            .and_then(|()| disk.sync_dir())
+            .map_err(failed)?;
+        Ok(restored)
     });
     if result.is_err() {
         for name in unpacked {
@@ -361,6 +380,13 @@ fn name_of(entry: &tar::Entry<'_, impl Read>) -> String {
 /// Whether a file of this name can be in a data folder. Nothing else is ever written: a name may come from a stranger.
 fn is_of_a_node(name: &str) -> bool {
     name == KEYS || checkpoint_round(name).is_some() || segment_round(name).is_some()
+}
+
+/// Whether a restore that was interrupted may have left a file of this name. Keys are not among them: they might be somebody's only ones.
+fn is_of_a_restore(name: &str) -> bool {
+    [RESTORING, INCARNATION, VERSION].contains(&name)
+        || name.starts_with(TEMPORARY)
+        || (is_of_a_node(name) && name != KEYS)
 }
 
 /// Under its name only when it is whole and synced.

@@ -3,7 +3,7 @@ use super::sums::SUMS;
 use super::*;
 use crate::log::disk::{Folder, write_atomically};
 use crate::log::frame::{SEGMENT_HEADER, SegmentHeader};
-use crate::{Config, Node};
+use crate::{Config, Node, StartError};
 use candid::{CandidType, Decode, Encode, Principal};
 use ic_agent::Agent;
 use ic_agent::identity::AnonymousIdentity;
@@ -384,6 +384,35 @@ async fn until_all_of_a_backup_is_restored_its_folder_tells_nobody_whose_it_is()
     let there = tempfile::tempdir().unwrap();
     restore(there.path(), 0, Watched(&bytes, there.path())).unwrap();
     assert!(there.path().join("root_key.der").exists());
+}
+
+#[tokio::test]
+async fn no_node_begins_in_what_an_interrupted_restore_left_and_the_next_restore_takes_its_place() {
+    /// Keeps what a process that is killed while it reads would leave.
+    struct Killed<'a>(&'a [u8], &'a Path, &'a mut Vec<tempfile::TempDir>);
+    impl io::Read for Killed<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let left = tempfile::tempdir()?;
+            for entry in std::fs::read_dir(self.1)? {
+                let entry = entry?;
+                std::fs::copy(entry.path(), left.path().join(entry.file_name()))?;
+            }
+            self.2.push(left);
+            let some = buffer.len().min(8_192);
+            self.0.read(&mut buffer[..some])
+        }
+    }
+    let (bytes, _original) = backup(false).await;
+    let (there, mut kills) = (tempfile::tempdir().unwrap(), Vec::new());
+    restore(there.path(), 0, Killed(&bytes, there.path(), &mut kills)).unwrap();
+    assert!(!there.path().join("restoring").exists());
+    assert!(kills.len() > 3, "{}", kills.len());
+    for left in kills {
+        let refused = Node::start(Config::durable(left.path())).await.unwrap_err();
+        assert!(matches!(refused, StartError::NotWhole(_)), "{refused}");
+        restore(left.path(), 0, bytes.as_slice()).unwrap();
+        assert_eq!(contents(left.path()), contents(there.path()));
+    }
 }
 
 #[tokio::test]

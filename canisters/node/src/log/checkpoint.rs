@@ -29,7 +29,7 @@ pub enum CheckpointError {
         source: io::Error,
     },
     /// The file is damaged.
-    #[error("the checkpoint `{file}` cannot be used: {source}")]
+    #[error("the checkpoint `{file}` cannot be used. Restore the data folder from a backup")]
     Unusable {
         /// The file.
         file: String,

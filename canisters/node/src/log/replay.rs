@@ -156,6 +156,15 @@ pub fn recover_when(
     };
     let mut segments: Vec<u64> = names.iter().filter_map(|name| segment_round(name)).collect();
     segments.sort_unstable();
+    if let Some(first) = segments.first() {
+        // what takes long is said before it begins
+        tracing::info!(
+            round = replay.machine.state().round,
+            segments = segments.len(),
+            first,
+            "reading the log"
+        );
+    }
     for (at, first) in segments.iter().enumerate() {
         replay.segment(disk.as_ref(), *first, at + 1 == segments.len())?;
     }

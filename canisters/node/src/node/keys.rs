@@ -1,5 +1,6 @@
 //! Where a node's keys come from.
 
+use crate::backup::RESTORING;
 use crate::cert::keys::{Keys, KeysError, Secrets};
 use crate::log::checkpoint::checkpoint_round;
 use crate::log::disk::{Disk, TEMPORARY, read_all, write_atomically};
@@ -82,7 +83,7 @@ fn make(disk: &dyn Disk) -> Result<Keys, LoadError> {
 fn begins(disk: &dyn Disk) -> Result<(), LoadError> {
     let names = disk.list().map_err(LoadError::Io)?;
     let is_state = |name: &String| checkpoint_round(name).is_some() || segment_round(name).is_some();
-    if names.iter().any(is_state) {
+    if names.iter().any(is_state) || names.iter().any(|name| name == RESTORING) {
         return Err(LoadError::Missing);
     }
     // what a volume begins with, what a start that was killed has left, and keys that were put there
