@@ -254,7 +254,8 @@ impl<'t> Replay<'t> {
             ),
             (Check::Transitions, &self.transitions, self.subjects()),
         ] {
-            if result.is_err() || self.blocks.is_ok() {
+            // What was found before the bad block is left out too: no verdict rests on blocks that are not one ledger.
+            if self.blocks.is_ok() {
                 put(report, check, result, good);
             } else {
                 report.unchecked(check, "a block is malformed");
@@ -301,5 +302,79 @@ pub(crate) fn read_block(value: Value) -> Result<(Block, Body), String> {
 fn keep(kept: &mut Result<(), String>, new: Result<(), String>) {
     if kept.is_ok() {
         *kept = new;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dcanary_types::record::{Outcome, Record};
+
+    use super::*;
+    use crate::report::Status;
+
+    const OWNER: [u8; 3] = [1, 2, 3];
+
+    fn block(
+        phash: Option<Hash>,
+        project: &str,
+        domain: &str,
+        btype: &str,
+        body: dcanary_types::Map,
+    ) -> Value {
+        Block {
+            btype: btype.to_owned(),
+            phash,
+            ts: 7,
+            claimed_ts: 7,
+            caller: OWNER.to_vec(),
+            project: project.to_owned(),
+            domain: domain.to_owned(),
+            policy: 0,
+            body,
+        }
+        .to_value()
+    }
+
+    /// An opened ledger whose one record is of a run that was never opened, by somebody without role.
+    fn illegal() -> [Value; 2] {
+        let event = LedgerEvent::Opened {
+            owner: OWNER.to_vec(),
+            incarnation: 0,
+        };
+        let opened = block(None, "", "", event.btype(), event.body());
+        let record = Record {
+            run: "r1".to_owned(),
+            n: 3,
+            claimed_ts: 7,
+            transition: Transition::RunFinished {
+                outcome: Outcome::Succeeded,
+            },
+        };
+        let finished = block(Some(opened.hash()), "shop", "east", record.btype(), record.body());
+        [opened, finished]
+    }
+
+    fn statuses(blocks: impl IntoIterator<Item = Value>) -> [Status; 3] {
+        let mut replay = Replay::new(None);
+        for block in blocks {
+            replay.add(block);
+        }
+        let mut report = Report::new(None);
+        replay.report(&mut report);
+        [Check::Blocks, Check::Transitions, Check::Policy].map(|check| report.status(check))
+    }
+
+    #[test]
+    fn what_was_found_before_a_malformed_block_stays_unchecked() {
+        let all = illegal();
+        assert_eq!(
+            statuses(all.clone()),
+            [Status::Passed, Status::Failed, Status::Failed]
+        );
+        let malformed = Value::Map([("phash".to_owned(), all[1].hash().into())].into());
+        assert_eq!(
+            statuses(all.into_iter().chain([malformed])),
+            [Status::Failed, Status::Unchecked, Status::Unchecked]
+        );
     }
 }

@@ -166,6 +166,19 @@ fn blocks(c: &mut Cases) {
     c.bad(Blocks, "an owner with a domain", |w| {
         w.change(1, body(put("role", "owner")))
     });
+    // What rests on the blocks is unchecked, whatever was seen before the bad one.
+    c.bad(
+        Blocks,
+        "a field too many, after a stage that starts at attempt 2",
+        |w| {
+            w.change(4, body(put("attempt", 2)));
+            w.change(5, put("note", "x"));
+        },
+    );
+    c.bad(Blocks, "a field too many, after a record by nobody", |w| {
+        w.change(4, put("caller", vec![1, 2, 3]));
+        w.change(5, put("note", "x"));
+    });
 }
 
 fn laws(c: &mut Cases) {
