@@ -16,7 +16,7 @@ use dcanary_verifier::Status;
 
 use super::{
     attempts::{self, Missing},
-    opened,
+    images, opened,
 };
 
 /// Compares a run's object with its verified records.
@@ -25,8 +25,9 @@ pub fn compare(run: &PipelineRun, records: &[Record]) -> (Status, String) {
         Ok(Agreement::Whole) => (
             Status::Passed,
             format!(
-                "definition, parameters, source, states, attempts, reasons, disputes, outputs and outcome of the run agree with all {} records",
-                records.len()
+                "definition, parameters, source, states, attempts, reasons, disputes, outputs and outcome of the run agree with all {} records{}",
+                records.len(),
+                images::unrecorded(run)
             ),
         ),
         Ok(Agreement::Behind(what)) => (Status::Unchecked, what),
@@ -101,6 +102,7 @@ fn same_run(run: &PipelineRun, status: &PipelineRunStatus, records: &[Record]) -
 fn compare_stage(stage: &StageStatus, records: &[Record], more_to_come: bool) -> Result<(), String> {
     let name = &stage.name;
     values(stage)?;
+    images::compare(stage)?;
     let ours = |record: &&Record| record.transition.stage() == Some(name);
     let end = records
         .iter()

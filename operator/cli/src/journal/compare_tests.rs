@@ -151,6 +151,20 @@ fn a_status_that_says_what_the_ledger_says_passes() {
 }
 
 #[test]
+fn a_run_with_an_image_passes_and_says_that_its_registry_is_not_recorded() {
+    let (status, detail) = changed(|status| {
+        let artifact = &mut status.stages[0].artifacts[0];
+        artifact.kind = "image".to_owned();
+        artifact.reference = Some(format!("registry.example/app@{}", artifact.digest));
+    });
+    assert_eq!(status, Status::Passed, "{detail}");
+    assert!(
+        detail.ends_with("; of an image's reference the digest is recorded, registry and repository are not"),
+        "{detail}"
+    );
+}
+
+#[test]
 fn each_contradiction_fails_with_its_place() {
     let cases: Vec<(&str, (Status, String))> = vec![
         (
@@ -164,6 +178,21 @@ fn each_contradiction_fails_with_its_place() {
         (
             "artifacts of stage build",
             changed(|status| status.stages[0].results.clear()),
+        ),
+        (
+            "the reference of image app of stage build is evil.example/x@sha256:00",
+            changed(|status| {
+                let artifact = &mut status.stages[0].artifacts[0];
+                artifact.kind = "image".to_owned();
+                artifact.reference = Some(format!("evil.example/x@sha256:{}", "00".repeat(32)));
+            }),
+        ),
+        (
+            "is no image but of the kind file",
+            changed(|status| {
+                let artifact = &mut status.stages[0].artifacts[0];
+                artifact.reference = Some(format!("registry.example/app@{}", artifact.digest));
+            }),
         ),
         (
             "is malformed",

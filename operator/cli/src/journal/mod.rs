@@ -6,6 +6,7 @@ pub mod environment;
 pub mod evidence;
 pub mod fork;
 pub mod head;
+mod images;
 mod opened;
 pub mod place;
 
