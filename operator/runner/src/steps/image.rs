@@ -15,7 +15,7 @@ use crate::interrupt::Interrupt;
 use crate::oci::{self, Description};
 use crate::server::upload::{Item, UploadError};
 use crate::tarball::archive::Body;
-use crate::tarball::select::{self, SelectError, Selection, Times};
+use crate::tarball::select::{self, Impossible, SelectError, Selection, Times};
 use crate::workspace::{PathError, Workspace, inside};
 
 const REASON: &str = "ImageFailed";
@@ -31,6 +31,11 @@ pub(crate) enum ImageError {
         "`{0}` cannot be a file of an image: names that begin with `.wh.` say in a layer that a file of the base is deleted"
     )]
     Whiteout(String),
+    #[error(
+        "files[{}] puts `/{}` below `/{}`, which files[{}] makes a {}: nothing can lie below it; give one of them another `to`",
+        .0.source, .0.path, .0.above, .0.above_source, if .0.is_link { "symlink" } else { "file" }
+    )]
+    Impossible(Impossible),
     #[error(transparent)]
     Select(#[from] SelectError),
     #[error("the files cannot be read: {0}")]
@@ -118,7 +123,8 @@ fn layout(
     interrupt: &Interrupt,
 ) -> Result<Body, ImageError> {
     let mut selection = Selection::new(workspace, Times::Fixed(description.created), interrupt);
-    for ImageFile { from, to } in files {
+    for (number, ImageFile { from, to }) in files.iter().enumerate() {
+        selection.set_source(number);
         let from_root = if from.starts_with('/') {
             workspace.root()
         } else {
@@ -130,6 +136,9 @@ fn layout(
             target.push(Path::new(from).file_name().unwrap_or_default());
         }
         selection.add(&real, target.as_os_str().as_encoded_bytes(), &metadata)?;
+    }
+    if let Some(impossible) = selection.impossible() {
+        return Err(ImageError::Impossible(impossible));
     }
     let files = selection.finish();
     if let Some(name) = files
@@ -175,3 +184,7 @@ fn config(image: &Image<'_>) -> Map<String, Value> {
     }
     config
 }
+
+#[cfg(test)]
+#[path = "image_tests.rs"]
+mod tests;

@@ -18,6 +18,8 @@ use crate::workspace::{OWN, PathError, Workspace, inside};
 
 /// Entries of one archive.
 const ENTRIES: usize = 1_000_000;
+/// Mode of a folder in which everybody may make files and change only their own, such as `/tmp`.
+const SHARED: u32 = 0o1777;
 const OPTIONS: MatchOptions = MatchOptions {
     case_sensitive: true,
     require_literal_separator: true,
@@ -64,6 +66,17 @@ pub(crate) enum Times {
     Raw,
 }
 
+/// An entry below one that is no directory, each with the number of the source that brought it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Impossible {
+    pub(crate) path: String,
+    pub(crate) source: usize,
+    pub(crate) above: String,
+    pub(crate) above_source: usize,
+    /// Whether it is below a symlink, and not below a file.
+    pub(crate) is_link: bool,
+}
+
 /// Collects entries below one directory.
 #[derive(Debug)]
 pub(crate) struct Selection<'a> {
@@ -71,8 +84,9 @@ pub(crate) struct Selection<'a> {
     times: Times,
     interrupt: &'a Interrupt,
     entries: Vec<Entry>,
-    /// Paths that are in, to keep each only once.
-    known: BTreeMap<Vec<u8>, usize>,
+    /// Paths that are in, to keep each only once: place in `entries`, and which of the sources brought it.
+    known: BTreeMap<Vec<u8>, (usize, usize)>,
+    source: usize,
 }
 
 /// Collects what `patterns`, relative to `base`, name.
@@ -217,6 +231,7 @@ impl<'a> Selection<'a> {
             interrupt,
             entries: Vec::new(),
             known: BTreeMap::new(),
+            source: 0,
         }
     }
 
@@ -279,7 +294,12 @@ impl<'a> Selection<'a> {
     fn meta(&self, path: &[u8], kind: Kind, metadata: &Metadata) -> Meta {
         match self.times {
             Times::Fixed(modified) => {
-                Meta::normalized(path.to_vec(), kind, metadata.mode() & 0o111 != 0, modified)
+                let mut meta = Meta::normalized(path.to_vec(), kind, metadata.mode() & 0o111 != 0, modified);
+                // Nobody's umask makes this mode, so it is as reproducible as the executable bit; a `/tmp` is of no use without it.
+                if meta.kind == Kind::Directory && metadata.mode() & SHARED == SHARED {
+                    meta.mode = SHARED;
+                }
+                meta
             }
             Times::Raw => Meta {
                 path: path.to_vec(),
@@ -294,16 +314,40 @@ impl<'a> Selection<'a> {
 
     /// The last entry of a path counts.
     fn push(&mut self, entry: Entry) -> Result<(), SelectError> {
-        if let Some(&at) = self.known.get(&entry.meta.path) {
-            self.entries[at] = entry;
+        if let Some((at, source)) = self.known.get_mut(&entry.meta.path) {
+            self.entries[*at] = entry;
+            *source = self.source;
             return Ok(());
         }
         if self.entries.len() >= ENTRIES {
             return Err(SelectError::TooMany);
         }
-        self.known.insert(entry.meta.path.clone(), self.entries.len());
+        let known = (self.entries.len(), self.source);
+        self.known.insert(entry.meta.path.clone(), known);
         self.entries.push(entry);
         Ok(())
+    }
+
+    /// What is added from here on comes from the source of this number.
+    pub(crate) fn set_source(&mut self, source: usize) {
+        self.source = source;
+    }
+
+    /// An entry that is no directory and has another one below it, which no file system can hold. One tree never has such, several put together may.
+    pub(crate) fn impossible(&self) -> Option<Impossible> {
+        self.known.iter().find_map(|(path, &(_, source))| {
+            let slashes = path.iter().enumerate().filter(|&(_, &byte)| byte == b'/');
+            slashes
+                .filter_map(|(end, _)| self.known.get_key_value(&path[..end]))
+                .find(|(_, (at, _))| self.entries[*at].meta.kind != Kind::Directory)
+                .map(|(above, &(at, above_source))| Impossible {
+                    path: String::from_utf8_lossy(path).into_owned(),
+                    source,
+                    above: String::from_utf8_lossy(above).into_owned(),
+                    above_source,
+                    is_link: self.entries[at].meta.kind != Kind::File,
+                })
+        })
     }
 
     pub(crate) fn finish(mut self) -> Vec<Entry> {

@@ -122,6 +122,40 @@ fn an_archive_comes_out_as_it_went_in_and_other_programs_read_it() {
     }
 }
 
+#[test]
+fn a_folder_for_everybody_stays_one_and_other_modes_are_normal() {
+    let folder = tempfile::tempdir().unwrap();
+    let workspace = fill(folder.path(), &["dist/secret"], 0o600);
+    for (name, mode) in [("tmp", 0o1777), ("open", 0o777), ("sticky", 0o1770)] {
+        let path = folder.path().join("dist").join(name);
+        std::fs::create_dir(&path).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let tar = tar_of(&workspace, &["dist"], Times::Fixed(0));
+    let mut archive = tar::Archive::new(tar.as_slice());
+    let modes: Vec<(String, u32)> = archive
+        .entries()
+        .unwrap()
+        .map(|entry| {
+            let entry = entry.unwrap();
+            let path = entry.path().unwrap().display().to_string();
+            (path, entry.header().mode().unwrap())
+        })
+        .collect();
+    let normal = [
+        ("dist", 0o755),
+        ("dist/open", 0o755),
+        ("dist/secret", 0o644),
+        ("dist/sticky", 0o755),
+        ("dist/tmp", 0o1777),
+    ];
+    let trimmed: Vec<(&str, u32)> = modes
+        .iter()
+        .map(|(path, mode)| (path.trim_end_matches('/'), *mode))
+        .collect();
+    assert_eq!(trimmed, normal);
+}
+
 proptest! {
     #[test]
     fn any_part_of_an_archive_reads_as_in_the_whole(
