@@ -30,9 +30,12 @@ pub enum Unresolved {
         /// The executor.
         executor: String,
     },
-    /// The definition or the parameters are wrong.
+    /// The definition is wrong.
     #[error("{}", summary(.0))]
     Invalid(Vec<Problem>),
+    /// The definition is right, and the run's own fields are wrong.
+    #[error("{}", summary(.0))]
+    InvalidRun(Vec<Problem>),
     /// The definition does not fit into a status.
     #[error(transparent)]
     Definition(#[from] DefinitionError),
@@ -60,6 +63,7 @@ impl Unresolved {
             Self::Pipeline(_) => "PipelineNotFound",
             Self::Executor { .. } => "ExecutorNotFound",
             Self::Invalid(_) => "InvalidPipeline",
+            Self::InvalidRun(_) => "InvalidRun",
             Self::Definition(_) | Self::Status { .. } => "DefinitionTooLarge",
         }
     }
@@ -85,12 +89,17 @@ pub fn resolve(spec: &PipelineRunSpec, seen: &Observed) -> Result<Definition, Un
         }
     };
     let mut problems = validate::definition(definition, root, &seen.settings.limits);
+    let is_of_run = problems.is_empty();
     problems.extend(wrong_params(definition, spec, &seen.settings.limits));
     problems.extend(repository::of_run(spec));
     problems.extend(validate::timeouts_of_run(spec));
     problems.truncate(MAX_PROBLEMS);
     if !problems.is_empty() {
-        return Err(Unresolved::Invalid(problems));
+        return Err(if is_of_run {
+            Unresolved::InvalidRun(problems)
+        } else {
+            Unresolved::Invalid(problems)
+        });
     }
     let stages = stages(definition, root, &seen.executors)?;
     Ok(Definition {

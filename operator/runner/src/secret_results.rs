@@ -112,7 +112,7 @@ impl Refused {
             .as_ref()
             .map_or_else(String::new, |origin| format!(" ({origin})"));
         format!(
-            "{what} the value of a Secret{origin}, and results are shown in the status of the run. If that value is not secret, take only the keys that are into this stage, each by `env` with `secret`, instead of the whole Secret by `secrets`"
+            "{what} the value of a Secret{origin}, and results are shown in the status of the run. If that value is not secret, give this stage only the keys that it needs, each by `env` with `secret`, instead of the whole Secret by `secrets`"
         )
     }
 }

@@ -159,7 +159,7 @@ async fn a_pod_whose_secret_is_missing_ends_the_stage_and_says_where_the_reason_
             attempt["message"].as_str().unwrap_or(""),
         );
         ensure!(
-            message.contains(&format!("kubectl describe pod {pod}")),
+            message.contains(&format!("involvedObject.name={pod})")),
             "{message}"
         );
         Ok(())

@@ -136,7 +136,7 @@ fn shown(waiting: &PodWaiting) -> PodWaiting {
 /// missing, stands in its Events only, which the operator does not read.
 fn silent(it: Situation<'_>) -> Verdict {
     let message = format!(
-        "the Pod does not begin: its image may be large, or a Secret or volume missing; its Events say which (kubectl describe pod {})",
+        "the Pod does not begin: its image may be large, or a Secret or volume missing; its Events say which, also when it is gone (kubectl get events --field-selector involvedObject.name={})",
         it.attempt.pod
     );
     let waiting = PodWaiting {
@@ -156,7 +156,7 @@ fn out_of_patience(it: Situation<'_>, waiting: Option<PodWaiting>) -> Verdict {
         return wait(waiting, Some(end));
     }
     let why = waiting.map_or_else(String::new, |waiting| {
-        format!(": {} {}", waiting.reason, waiting.message)
+        format!(": {}: {}", waiting.reason, waiting.message)
     });
     decided(
         AttemptOutcome::TimedOut,

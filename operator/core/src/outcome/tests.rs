@@ -234,7 +234,7 @@ fn a_pod_of_which_the_kubelet_says_nothing_tells_after_a_while_where_to_look() {
             panic!("decided after {now} s");
         };
         let said = waiting.map(|waiting| waiting.message).unwrap_or_default();
-        assert_eq!(said.contains("kubectl describe pod p"), told, "{now}: {said}");
+        assert_eq!(said.contains("involvedObject.name=p)"), told, "{now}: {said}");
         assert_eq!(next, Some(at(wake)), "{now}");
     }
     let Verdict::Decided(decision) = decide(situation(&attempt, Some(&pod), 900)) else {

@@ -172,6 +172,7 @@ impl Builder<'_> {
         let (most, cause) = self.left.most(name);
         let template =
             Template::parse(text).map_err(|error| refused("ExpressionInvalid", error.to_string()))?;
+        let told = |error: &TemplateError| format!("{field}: {error}");
         let rendered = template.render(&self.values, most).map_err(|error| match &error {
             TemplateError::TooLarge { .. } => cause.refusal(&field),
             TemplateError::NoValue(Reference::Result { stage, name }) if is_large(self.subject.status, stage, name) => refused(
@@ -180,10 +181,10 @@ impl Builder<'_> {
             ),
             TemplateError::NoValue(Reference::Result { stage, .. }) => PlanError::Missing {
                 reason: RESULT_MISSING,
-                message: error.to_string(),
+                message: told(&error),
                 of: vec![stage.clone()],
             },
-            TemplateError::NoValue(_) => refused("ValueMissing", error.to_string()),
+            TemplateError::NoValue(_) => refused("ValueMissing", told(&error)),
             TemplateError::Malformed { .. } | TemplateError::TooLong => refused("ExpressionInvalid", error.to_string()),
         })?;
         self.left.take(field, rendered.len())?;

@@ -24,7 +24,9 @@ fn stages() -> Value {
 fn problems(run: &PipelineRun) -> Vec<String> {
     match resolve(&run.spec, &Observed::default()) {
         Ok(_) => Vec::new(),
-        Err(Unresolved::Invalid(problems)) => problems.iter().map(ToString::to_string).collect(),
+        Err(Unresolved::Invalid(problems) | Unresolved::InvalidRun(problems)) => {
+            problems.iter().map(ToString::to_string).collect()
+        }
         Err(other) => unreachable!("{other}"),
     }
 }
@@ -181,7 +183,12 @@ fn a_run_with_a_token_in_the_address_of_its_source_ends_before_anything_is_recor
             .iter()
             .find(|one| one.kind == ConditionType::Succeeded)
             .unwrap();
-        assert_eq!(end.reason, "InvalidPipeline");
+        let reason = if of_pipeline {
+            "InvalidPipeline"
+        } else {
+            "InvalidRun"
+        };
+        assert_eq!(end.reason, reason);
         assert!(
             end.message.contains(field) && end.message.contains("`credentials`"),
             "{}",

@@ -272,3 +272,24 @@ fn names_and_labels_are_those_of_the_api_server() {
     let pull = format!("imagePullSecrets: [A B]\n{}", steps("{run: x}"));
     has(&pull, "spec.imagePullSecrets[0]", "no name of a Secret");
 }
+
+#[test]
+fn a_result_that_is_not_there_yet_is_told_where_a_script_reads_it() {
+    let with = |script: &str| {
+        format!(
+            "stages:
+- {{name: a, image: i, steps: [{{run: x}}]}}
+- {{name: unit-test, image: i, steps: [{{run: x}}]}}
+- {{name: b, image: i, dependsOn: [a], steps: [{{run: '{script}'}}]}}"
+        )
+    };
+    let place = "spec.stages[2].steps[0].run";
+    has(
+        &with("echo \"$RESULT_unit_test_x\""),
+        place,
+        "stage `unit-test` is not upstream of this one",
+    );
+    has(&with("echo ${RESULT_b_x}"), place, "after it has ended");
+    has_none(&with("echo $RESULT_a_x $RESULT_q_x $RESULT_a"));
+    has_none(&with("RESULT_b_x=1; echo $RESULT_b_x"));
+}

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use dcanary_crds::Stage;
 use dcanary_expr::Reference;
 
 use super::Context;
@@ -41,8 +42,45 @@ pub(super) fn script(context: &mut Context<'_>, path: &str, script: &str, index:
         let name = &script[at..end];
         if seen.insert(name) {
             ambiguous(context, path, name, index);
+            unset(context, path, script, name, index);
         }
     }
+}
+
+/// A variable that is read only, and would be a result of a stage that is there but does not end before this one: it is not set.
+fn unset(context: &mut Context<'_>, path: &str, script: &str, name: &str, index: usize) {
+    let text = name.trim_start_matches("RESULT_");
+    let of = |stage: &&Stage| {
+        let rest = text.strip_prefix(stage.name.replace('-', "_").as_str());
+        rest.and_then(|rest| rest.strip_prefix('_'))
+            .is_some_and(|result| !result.is_empty())
+    };
+    let all = || {
+        context
+            .definition
+            .stages
+            .iter()
+            .chain(&context.definition.finally)
+    };
+    let found: Vec<&Stage> = all().filter(of).collect();
+    let upstream = context.upstream.get(index);
+    let is_set = |stage: &&Stage| upstream.is_some_and(|upstream| upstream.contains(stage.name.as_str()));
+    let Some(stage) = found.first().filter(|_| !found.iter().any(is_set)) else {
+        return;
+    };
+    if !is_only_read(script, name) {
+        return;
+    }
+    let own = all().nth(index).is_some_and(|own| own.name == stage.name);
+    let advice = if own {
+        "a stage has its results after it has ended; use a variable of the shell".to_owned()
+    } else {
+        format!(
+            "stage `{}` is not upstream of this one: add it to `dependsOn`",
+            stage.name
+        )
+    };
+    context.tell(path, format!("`${name}` is not set: {advice}"));
 }
 
 /// Variables in a script that are a misspelt parameter, and would not be set. Only what can be nothing else is told: near a parameter's name,
