@@ -3,23 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::attempts::Attempts;
-use crate::attempts::record::Record;
 use crate::auth::Cluster;
 use crate::auth::cached::Readers;
-use crate::digest::Digest;
+use crate::grants::GRANT_LOCKS;
 use crate::images::Registries;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
-use crate::names::Namespace;
 use crate::reports::Reports;
 use crate::session::TRADE_LOCKS;
 use crate::store::Store;
-use crate::store::fault::StoreFault;
-use crate::store::op::Op;
 use crate::sweep::usage::count;
 use crate::uploads::Uploads;
 use crate::usage::Usage;
@@ -65,26 +60,10 @@ pub struct Core {
     pub registries: Registries,
     /// One first trade at a time for an attempt.
     pub trades: Vec<tokio::sync::Mutex<()>>,
+    /// One decision at a time on what a namespace may read.
+    pub granting: Vec<tokio::sync::Mutex<()>>,
     /// The server stops.
     pub stopping: CancellationToken,
-}
-
-/// Content that a namespace may read: `grants/<namespace>/<hex>.json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Grant {
-    /// The content; another digest than the grant's for images.
-    pub content: Digest,
-    /// File name for downloads.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub file_name: Option<String>,
-    /// Media type.
-    pub media_type: String,
-}
-
-/// File of a [`Grant`].
-pub fn grant_path(namespace: &Namespace, digest: &Digest) -> String {
-    format!("grants/{namespace}/{}.json", digest.hex())
 }
 
 impl Core {
@@ -119,40 +98,11 @@ impl Core {
             trades: std::iter::repeat_with(tokio::sync::Mutex::default)
                 .take(TRADE_LOCKS)
                 .collect(),
+            granting: std::iter::repeat_with(tokio::sync::Mutex::default)
+                .take(GRANT_LOCKS)
+                .collect(),
             stopping: CancellationToken::new(),
             store,
         })
-    }
-
-    /// The change that lets a namespace read some content under a digest.
-    pub fn grant(
-        &self,
-        record: &Record,
-        digest: &Digest,
-        content: &Digest,
-        file_name: Option<String>,
-        media_type: &str,
-    ) -> Op {
-        let grant = Grant {
-            content: *content,
-            file_name,
-            media_type: media_type.to_owned(),
-        };
-        Op::Replace {
-            path: grant_path(&record.namespace, digest),
-            bytes: serde_json::to_vec(&grant).unwrap_or_default(),
-        }
-    }
-
-    /// What a namespace may read under a digest.
-    ///
-    /// # Errors
-    /// When the volume fails.
-    pub async fn granted(&self, namespace: &Namespace, digest: &Digest) -> Result<Option<Grant>, StoreFault> {
-        let found = self.store.read(grant_path(namespace, digest)).await?;
-        Ok(found
-            .map(|bytes| serde_json::from_slice(&bytes))
-            .transpose()
-            .map_err(std::io::Error::from)?)
     }
 }

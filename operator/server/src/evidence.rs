@@ -5,8 +5,9 @@
 
 use bytes::Bytes;
 
-use crate::core::{Core, Grant};
+use crate::core::Core;
 use crate::digest::Digest;
+use crate::grants::Grant;
 use crate::names::Namespace;
 use crate::store::fault::StoreFault;
 use crate::store::op::Op;

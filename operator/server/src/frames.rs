@@ -12,6 +12,7 @@ use crate::attempts::record::{Over, ResultRecord, StepRecord};
 use crate::attempts::{Attempt, State};
 use crate::core::Core;
 use crate::digest::Digest;
+use crate::grants::Grant;
 use crate::limits::Limits;
 use crate::names::ItemName;
 use crate::store::fault::StoreFault;
@@ -350,13 +351,24 @@ pub async fn take(core: &Core, attempt: &Arc<Attempt>, request: FramesRequest) -
         );
     }
     let mut ops = accepted.ops;
+    let mut granting = None;
     if accepted.record_changed {
         ops.push(attempt.store(record));
-        for (digest, _) in &pins {
-            ops.push(core.grant(record, digest, digest, None, "text/plain; charset=utf-8"));
+        if !pins.is_empty() {
+            let wanted = pins.iter().map(|(digest, _)| {
+                let grant = Grant {
+                    content: *digest,
+                    file_name: None,
+                    media_type: "text/plain; charset=utf-8".to_owned(),
+                };
+                (*digest, grant)
+            });
+            let granting = granting.insert(core.grants(&record.namespace, wanted.collect()).await?);
+            ops.append(&mut granting.ops);
         }
     }
     core.store.commits.commit(ops).await.map_err(StoreFault::from)?;
+    drop(granting);
     if let (Some(run), Some(place)) = (&attempt.run, &record.run) {
         run.note_results(&attempt.id, &place.stage, record.result_bytes());
     }

@@ -15,6 +15,7 @@ pub mod digest;
 pub mod evidence;
 pub mod finish;
 pub mod frames;
+pub mod grants;
 pub mod http;
 pub mod images;
 pub mod limits;

@@ -7,8 +7,9 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 
 use super::problem::Refusal;
-use crate::core::{Core, Grant};
+use crate::core::Core;
 use crate::digest::{Digest, NotADigest};
+use crate::grants::Grant;
 use crate::store::fault::StoreFault;
 
 /// Reads a digest out of a path.

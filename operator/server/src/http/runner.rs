@@ -211,19 +211,23 @@ pub async fn input(
     let Some(run) = run else {
         return Err(Refusal::not_found("the attempt belongs to no run"));
     };
-    for record in core.attempts.records(&namespace, &run).await? {
+    let records = core.attempts.records(&namespace, &run).await?;
+    for record in &records {
         if let Some(result) = record.results.values().find(|result| result.digest == digest) {
             return match &result.value {
                 Some(value) => Ok(value.clone().into_response()),
                 None => content::serve(&core, &digest, &headers, None).await,
             };
         }
-        let artifact = record.artifacts.values().find(|artifact| {
-            artifact.complete && (artifact.digest == digest || artifact.manifest == Some(digest))
-        });
-        if let Some(artifact) = artifact {
-            return content::serve(&core, &artifact.digest, &headers, None).await;
+        let mut artifacts = record.artifacts.values();
+        if artifacts.any(|artifact| artifact.complete && artifact.digest == digest) {
+            return content::serve(&core, &digest, &headers, None).await;
         }
     }
-    Err(Refusal::not_found("no attempt of this run stored it"))
+    // Only now: what has the digest itself is not to be hidden by a tar with a manifest of those bytes.
+    let mut artifacts = records.iter().flat_map(|record| record.artifacts.values());
+    match artifacts.find(|artifact| artifact.complete && artifact.manifest == Some(digest)) {
+        Some(artifact) => content::serve(&core, &artifact.digest, &headers, None).await,
+        None => Err(Refusal::not_found("no attempt of this run stored it")),
+    }
 }

@@ -32,6 +32,14 @@ pub enum BlobError {
         /// Bytes that are there.
         have: u64,
     },
+    /// An upload is not what it was announced to be; it is dropped.
+    #[error("the upload has digest {stored} and is dropped")]
+    Differs {
+        /// Digest of what was there.
+        stored: Digest,
+        /// Its bytes.
+        size: u64,
+    },
     /// Not there.
     #[error("no such content")]
     Absent,
@@ -77,8 +85,8 @@ pub trait Blobs: Send + Sync + 'static {
     async fn upload_sync(&self, key: &UploadKey) -> Result<(), BlobError>;
     /// Digest and size of what has arrived, all of it durable.
     async fn upload_digest(&self, key: &UploadKey) -> Result<(Digest, u64), BlobError>;
-    /// Ends an upload whose digest was computed by [`Blobs::upload_digest`]: its content is there under the digest
-    /// and the upload is gone. Doing it again changes nothing.
+    /// Ends an upload: its content is there under the digest and the upload is gone. Doing it again changes nothing. An upload with
+    /// another digest is dropped ([`BlobError::Differs`]), whatever [`Blobs::upload_digest`] said of it before.
     async fn upload_finish(&self, key: &UploadKey, digest: &Digest) -> Result<Pin, BlobError>;
     /// Drops one upload.
     async fn upload_drop(&self, key: &UploadKey) -> Result<(), BlobError>;

@@ -6,9 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use super::runs::{RunFolder, folders};
 use super::{SweepError, Swept, Trouble};
-use crate::core::{Core, Grant, grant_path};
+use crate::core::Core;
 use crate::digest::Digest;
 use crate::evidence::EVIDENCE;
+use crate::grants::{Grant, grant_path};
 use crate::store::disk::Disk;
 use crate::store::op::Op;
 
@@ -61,19 +62,22 @@ fn look(disk: &dyn Disk, evidence: Duration) -> io::Result<Found> {
     let folders = folders(disk)?;
     let mut found = Found::default();
     let (mut live, mut unsure) = (HashSet::new(), HashSet::new());
+    let mut manifests = HashSet::new();
     for folder in &folders {
         found.unreadable += folder.unreadable;
         if folder.unreadable > 0 {
             unsure.insert(folder.namespace.as_str());
         }
         found.contents.extend(&folder.contents);
-        live.extend(grants(folder));
+        live.extend(grants(folder, &folder.contents));
+        manifests.extend(grants(folder, &folder.manifests));
     }
     for namespace in disk.list("grants")? {
         for name in disk.list(&format!("grants/{namespace}"))? {
             let path = format!("grants/{namespace}/{name}");
-            if unsure.contains(namespace.as_str()) {
-                // Some attempt of this namespace may be what refers to it.
+            if unsure.contains(namespace.as_str()) || manifests.contains(&path) {
+                // Some attempt of this namespace may be what refers to it; and a manifest may name the tar of another attempt, which
+                // stored it first and is gone.
                 found.contents.extend(granted(disk, &path));
             } else if name.strip_suffix(".json").is_some() && !live.contains(&path) && !is_fresh(disk, &path)?
             {
@@ -101,12 +105,8 @@ fn look(disk: &dyn Disk, evidence: Duration) -> io::Result<Found> {
     Ok(found)
 }
 
-fn grants(folder: &RunFolder) -> impl Iterator<Item = String> {
-    let namespace = &folder.namespace;
-    folder
-        .contents
-        .iter()
-        .map(move |digest| grant_path(namespace, digest))
+fn grants(folder: &RunFolder, of: &[Digest]) -> impl Iterator<Item = String> {
+    of.iter().map(|digest| grant_path(&folder.namespace, digest))
 }
 
 /// Content of a grant; a grant that cannot be read lets nobody read anything.

@@ -28,6 +28,8 @@ pub struct RunFolder {
     gone_since: Option<u64>,
     /// Content that its attempts refer to.
     pub contents: Vec<Digest>,
+    /// Manifests of their images, whose content is some tar.
+    pub manifests: Vec<Digest>,
     /// Results and artifacts, with their bytes.
     pub sizes: Vec<(Digest, u64)>,
     /// Attempts whose record cannot be read: nobody knows what they refer to.
@@ -69,6 +71,7 @@ fn folder(disk: &dyn Disk, namespace: &Namespace, name: &str) -> io::Result<RunF
         newest: 0,
         gone_since: None,
         contents: Vec::new(),
+        manifests: Vec::new(),
         sizes: Vec::new(),
         unreadable: 0,
     };
@@ -105,6 +108,9 @@ impl RunFolder {
                     .flat_map(|artifact| [Some(artifact.digest), artifact.manifest])
                     .flatten();
                 self.contents.extend(results.chain(artifacts));
+                let artifacts = record.artifacts.values();
+                self.manifests
+                    .extend(artifacts.filter_map(|artifact| artifact.manifest));
                 let results = record.results.values();
                 let results = results.map(|result| (result.digest, result.size));
                 let artifacts = record.artifacts.values();

@@ -7,6 +7,7 @@ use crate::attempts::Attempt;
 use crate::attempts::record::ArtifactRecord;
 use crate::core::Core;
 use crate::digest::Digest;
+use crate::grants::Grant;
 use crate::images::{Image, Pushed};
 use crate::names::ItemName;
 use crate::store::blobs::{BlobError, UploadKey};
@@ -47,6 +48,11 @@ pub async fn complete(
     let _pin = match core.store.blobs.upload_finish(&key, &artifact.digest).await {
         Ok(pin) => pin,
         Err(BlobError::Absent) => return Err(UploadError::Offset { have: 0 }),
+        Err(BlobError::Differs { stored, size }) => {
+            let namespace = attempt.state.lock().await.record.namespace.clone();
+            core.usage.give_back(&namespace, size);
+            return Err(UploadError::DigestMismatch { stored });
+        }
         Err(error) => return Err(fault(error)),
     };
     if request.kind == ArtifactKind::Image {
@@ -142,19 +148,22 @@ async fn commit(
     let mut next = state.clone();
     next.record.artifacts.insert(name.clone(), artifact.clone());
     let mut ops = vec![attempt.store(&next.record)];
+    let mut granting = None;
     if artifact.complete {
-        for digest in [Some(artifact.digest), artifact.manifest].into_iter().flatten() {
-            let file_name = artifact.file_name.clone();
-            ops.push(core.grant(
-                &next.record,
-                &digest,
-                &artifact.digest,
-                file_name,
-                &artifact.media_type,
-            ));
-        }
+        let named = [Some(artifact.digest), artifact.manifest].into_iter().flatten();
+        let wanted = named.map(|digest| {
+            let grant = Grant {
+                content: artifact.digest,
+                file_name: artifact.file_name.clone(),
+                media_type: artifact.media_type.clone(),
+            };
+            (digest, grant)
+        });
+        let granting = granting.insert(core.grants(&next.record.namespace, wanted.collect()).await?);
+        ops.append(&mut granting.ops);
     }
     core.store.commits.commit(ops).await.map_err(StoreFault::from)?;
+    drop(granting);
     *state = next;
     Ok(())
 }

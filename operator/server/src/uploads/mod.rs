@@ -36,8 +36,10 @@ pub enum UploadError {
         /// Where to go on.
         have: u64,
     },
-    /// It is complete already, with other content.
-    #[error("the artifact is complete")]
+    /// It has its digest already: bytes were to be added, or it was to end with another one.
+    #[error(
+        "the upload of this artifact has ended; it takes no more bytes, and other content needs another name"
+    )]
     Complete,
     /// The operator has closed the session.
     #[error("the session was closed by the operator")]
@@ -196,6 +198,30 @@ fn writable<'a>(
     Ok(known)
 }
 
+/// Whether what has a digest stands in the way of bytes at `offset`; whether it has one.
+///
+/// What was placed and is not complete, as an image that its registry refused, may be sent anew from its beginning. Bytes behind it are
+/// another thing: a server that was killed before it moved the upload would move them with it.
+fn ended(record: &Record, core: &Core, name: &ItemName, offset: u64) -> Result<bool, UploadError> {
+    match writable(record, core, name)? {
+        Some(known) if known.complete || offset > 0 => Err(UploadError::Complete),
+        known => Ok(known.is_some()),
+    }
+}
+
+/// Takes back what is recorded of an upload that begins anew, before its first bytes are written.
+async fn begin(core: &Core, attempt: &Attempt, name: &ItemName, offset: u64) -> Result<(), UploadError> {
+    let mut state = attempt.state.lock().await;
+    if ended(&state.record, core, name, offset)? {
+        let mut next = state.clone();
+        next.record.artifacts.remove(name);
+        let ops = vec![attempt.store(&next.record)];
+        core.store.commits.commit(ops).await.map_err(StoreFault::from)?;
+        *state = next;
+    }
+    Ok(())
+}
+
 /// Bytes that are there.
 ///
 /// # Errors
@@ -228,9 +254,7 @@ where
     S: Stream<Item = Result<Bytes, E>> + Unpin + Send,
 {
     let state = attempt.state.lock().await;
-    if writable(&state.record, core, name)?.is_some_and(|known| known.complete) {
-        return Err(UploadError::Complete);
-    }
+    ended(&state.record, core, name, offset)?;
     let namespace = state.record.namespace.clone();
     drop(state);
     let key = key(attempt, name);
@@ -241,7 +265,7 @@ where
         let have = core.store.blobs.upload_len(&key).await.map_err(fault)?;
         return Err(UploadError::Offset { have });
     }
-    let ended = loop {
+    let reason = loop {
         let idle = core.limits.upload_idle;
         let arrived = tokio::select! {
             piece = tokio::time::timeout(idle, bytes.next()) => piece,
@@ -268,7 +292,7 @@ where
         let len = piece.len() as u64;
         // Only while it changes: a stalled connection must not keep out the one that takes its place.
         let one_at_a_time = lock.lock().await;
-        if let Err(error) = open(&attempt.state.lock().await.record) {
+        if let Err(error) = begin(core, attempt, name, at).await {
             break Err(error);
         }
         let most = core.limits.namespace_bytes;
@@ -291,7 +315,7 @@ where
     };
     let synced = core.store.blobs.upload_sync(&key).await.map_err(fault);
     // Why it ended comes first: what belongs to an attempt that was revoked meanwhile is not there any more to be synced.
-    ended?;
+    reason?;
     synced?;
     Ok(at)
 }

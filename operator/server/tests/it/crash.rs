@@ -14,6 +14,7 @@ use dcanary_server::metrics::Metrics;
 use dcanary_server::names::ItemName;
 use dcanary_server::session::SessionError;
 use dcanary_server::store::Store;
+use dcanary_server::store::blobs::UploadKey;
 use dcanary_server::store::commit::CommitSettings;
 use dcanary_server::store::disk::Disk;
 use dcanary_server::uploads::UploadError;
@@ -83,6 +84,13 @@ async fn found(core: &Core, uid: &str) -> Option<Arc<Attempt>> {
     match core.attempts.find(&uid.parse().unwrap()).await {
         Ok(Found::Attempt(attempt)) => Some(attempt),
         _ => None,
+    }
+}
+
+fn upload_key() -> UploadKey {
+    UploadKey {
+        attempt: "a".into(),
+        name: "dist".into(),
     }
 }
 
@@ -156,6 +164,35 @@ async fn upload(core: &Core, attempt: &Attempt, promised: &mut Promised) -> Opti
         Err(UploadError::DigestMismatch { .. }) => Some(false),
         Err(_) => None,
     }
+}
+
+/// Adds bytes to what has its digest and was not moved to it, over the protocol or, as a server before this one let Pods do it, in its
+/// file, and ends it as before.
+async fn tamper(core: &Core, disk: &DiskDouble, seed: u64) {
+    let Some(attempt) = found(core, "a").await else {
+        return;
+    };
+    let placed = attempt
+        .state
+        .lock()
+        .await
+        .record
+        .artifacts
+        .get(&artifact())
+        .cloned();
+    if placed.is_none_or(|placed| placed.complete) {
+        return;
+    }
+    let more = b", and what nobody has sent";
+    let at = core.store.blobs.upload_len(&upload_key()).await.unwrap();
+    if seed % 4 < 2 {
+        let mut pieces = futures::stream::iter([Ok::<_, std::io::Error>(bytes::Bytes::from_static(more))]);
+        drop(uploads::append(core, &attempt, &artifact(), at, &mut pieces).await);
+    } else if at > 0 {
+        disk.write_at("uploads/a/dist", at, more).unwrap();
+    }
+    let request: UploadComplete = serde_json::from_value(completion(CONTENT)).unwrap();
+    drop(uploads::complete(core, &attempt, &artifact(), request).await);
 }
 
 async fn check(core: &Core, disk: &DiskDouble, promised: &Promised) {
@@ -266,6 +303,7 @@ fn one_crash(runtime: &tokio::runtime::Runtime, effects: u64, seed: u64, log_byt
     }
     let core = open(Arc::clone(&disk), log_bytes).expect("recovers");
     runtime.block_on(check(&core, &disk, &promised));
+    runtime.block_on(tamper(&core, &disk, seed));
     runtime
         .block_on(work(&core, &mut promised))
         .unwrap_or_else(|| panic!("goes on: {promised:?}"));

@@ -44,11 +44,21 @@ impl FsBlobs {
         }))
     }
 
-    /// Pins first: whoever deletes looks at the pins under the same lock.
+    /// Gives a file the name of its digest, which the caller has computed. Pins first: whoever deletes looks at the pins under the
+    /// same lock.
+    ///
+    /// A copy of another length that is there gives way, or it would keep out the right one for ever: servers before this one could name
+    /// an upload that had got bytes behind those of its digest. Copies of one length need no second reading: each file gets its name only
+    /// after its digest was compared and its content synced, and no file is written to once it has one.
     pub(super) fn place(&self, from: &str, digest: &Digest) -> Result<Pin, BlobError> {
         let pin = self.pin(*digest)?;
         let to = blob_path(digest);
-        if self.disk.stat(&to).map_err(failed("look for content"))?.is_some() {
+        let len = |path: &str| {
+            let stat = self.disk.stat(path).map_err(failed("look for content"))?;
+            Ok::<_, BlobError>(stat.map(|stat| stat.len))
+        };
+        let there = len(&to)?;
+        if there.is_some() && there == len(from)? {
             self.disk.touch(&to).map_err(failed("keep content"))?;
             self.disk.remove_file(from).map_err(failed("remove a copy"))?;
         } else {

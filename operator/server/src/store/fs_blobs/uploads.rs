@@ -9,6 +9,7 @@ use super::{FsBlobs, failed, lost};
 use crate::digest::Digest;
 
 /// Running digest of an upload, so that its end needs no second reading.
+#[derive(Clone)]
 pub(super) struct Running {
     hasher: Sha256,
     len: u64,
@@ -19,7 +20,7 @@ pub(super) fn upload_path(key: &UploadKey) -> String {
 }
 
 impl FsBlobs {
-    fn hash(&self, path: &str) -> Result<(Digest, u64), BlobError> {
+    fn hash(&self, path: &str) -> Result<Running, BlobError> {
         let mut hasher = Sha256::new();
         let mut len = 0;
         loop {
@@ -28,7 +29,7 @@ impl FsBlobs {
                 .read_at(path, len, PIECE)
                 .map_err(failed("read an upload"))?;
             if piece.is_empty() {
-                return Ok((Digest::finish(hasher), len));
+                return Ok(Running { hasher, len });
             }
             hasher.update(&piece);
             len += piece.len() as u64;
@@ -93,19 +94,29 @@ impl FsBlobs {
                 .write_at(&path, 0, &[])
                 .map_err(failed("store an upload"))?;
         }
-        let known = {
-            let running = self.running.lock().map_err(|_| lost("end an upload"))?;
-            running
-                .get(key)
-                .filter(|running| running.len == have)
-                .map(|running| running.hasher.clone())
-        };
-        let found = match known {
-            Some(hasher) => (Digest::finish(hasher), have),
-            None => self.hash(&path)?,
-        };
+        let found = self.known(key, &path, have)?;
         self.sync(key)?;
         Ok(found)
+    }
+
+    /// Digest and size of an upload with `have` bytes, read only where nobody has followed it up to there.
+    fn known(&self, key: &UploadKey, path: &str, have: u64) -> Result<(Digest, u64), BlobError> {
+        let followed = {
+            let running = self.running.lock().map_err(|_| lost("end an upload"))?;
+            running.get(key).filter(|running| running.len == have).cloned()
+        };
+        let running = match followed {
+            Some(running) => running,
+            None => {
+                let read = self.hash(path)?;
+                self.running
+                    .lock()
+                    .map_err(|_| lost("end an upload"))?
+                    .insert(key.clone(), read.clone());
+                read
+            }
+        };
+        Ok((Digest::finish(running.hasher), running.len))
     }
 
     /// After a failed sync nobody knows what is on disk, and the next sync would not tell: the upload begins anew.
@@ -118,20 +129,20 @@ impl FsBlobs {
         sync_names(self.disk.as_ref(), &path).map_err(failed("sync an upload"))
     }
 
+    /// Looks at the digest once more: whoever computed it may have been another server, and everybody reads what gets this name.
     pub(super) fn finish(&self, key: &UploadKey, digest: &Digest) -> Result<Pin, BlobError> {
         let path = upload_path(key);
-        self.running
-            .lock()
-            .map_err(|_| lost("end an upload"))?
-            .remove(key);
-        if self
-            .disk
-            .stat(&path)
-            .map_err(failed("look for an upload"))?
-            .is_some()
-        {
-            return self.place(&path, digest);
+        if let Some(stat) = self.disk.stat(&path).map_err(failed("look for an upload"))? {
+            let (stored, size) = self.known(key, &path, stat.len)?;
+            if stored != *digest {
+                self.drop_upload(key)?;
+                return Err(BlobError::Differs { stored, size });
+            }
+            let pin = self.place(&path, digest)?;
+            self.forget(key)?;
+            return Ok(pin);
         }
+        self.forget(key)?;
         let pin = self.pin(*digest)?;
         match self
             .disk
@@ -143,11 +154,14 @@ impl FsBlobs {
         }
     }
 
+    fn forget(&self, key: &UploadKey) -> Result<(), BlobError> {
+        let mut running = self.running.lock().map_err(|_| lost("end an upload"))?;
+        running.remove(key);
+        Ok(())
+    }
+
     pub(super) fn drop_upload(&self, key: &UploadKey) -> Result<(), BlobError> {
-        self.running
-            .lock()
-            .map_err(|_| lost("drop an upload"))?
-            .remove(key);
+        self.forget(key)?;
         self.disk
             .remove_file(&upload_path(key))
             .map_err(failed("drop an upload"))

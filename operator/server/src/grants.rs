@@ -1,0 +1,108 @@
+//! What a namespace may read under which digest, and what it is called: `grants/<namespace>/<hex>.json`.
+//!
+//! ```text
+//! known ╲ wanted     content of that digest    a tar whose manifest has it
+//! none               taken                     taken
+//! content            the known name stays      the known grant stays
+//! tar                taken                     the known grant stays
+//! ```
+//! Every Pod of a namespace may store the same bytes again: what is known of them is not for it to change.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::MutexGuard;
+
+use crate::core::Core;
+use crate::digest::Digest;
+use crate::names::Namespace;
+use crate::store::fault::StoreFault;
+use crate::store::op::Op;
+
+/// Locks for decisions on grants: two namespaces seldom share one.
+pub const GRANT_LOCKS: usize = 64;
+
+/// Content that a namespace may read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Grant {
+    /// The content; another digest than the grant's for images.
+    pub content: Digest,
+    /// File name for downloads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_name: Option<String>,
+    /// Media type.
+    pub media_type: String,
+}
+
+/// File of a [`Grant`].
+pub fn grant_path(namespace: &Namespace, digest: &Digest) -> String {
+    format!("grants/{namespace}/{}.json", digest.hex())
+}
+
+/// Changes that let a namespace read some content. They are committed before this is dropped: until then nobody else decides on its
+/// grants, or of two that see none the second would win.
+#[derive(Debug)]
+#[must_use]
+pub struct Granting<'a> {
+    /// The changes.
+    pub ops: Vec<Op>,
+    _alone: MutexGuard<'a, ()>,
+}
+
+fn lock_of(namespace: &Namespace) -> usize {
+    let mut hasher = DefaultHasher::new();
+    namespace.hash(&mut hasher);
+    usize::try_from(hasher.finish() % GRANT_LOCKS as u64).unwrap_or(0)
+}
+
+impl Core {
+    /// The changes that let a namespace read some content under some digests.
+    ///
+    /// # Errors
+    /// When the volume fails.
+    pub async fn grants(
+        &self,
+        namespace: &Namespace,
+        wanted: Vec<(Digest, Grant)>,
+    ) -> Result<Granting<'_>, StoreFault> {
+        let alone = self.granting[lock_of(namespace)].lock().await;
+        let mut ops = Vec::new();
+        for (digest, wanted) in wanted {
+            let path = grant_path(namespace, &digest);
+            let known = self.store.read(path.clone()).await?;
+            // One that cannot be read lets nobody read anything, and is mended here.
+            let known = known.and_then(|bytes| serde_json::from_slice::<Grant>(&bytes).ok());
+            let grant = match known {
+                Some(known) if self.stands(&digest, &known, &wanted).await? => known,
+                _ => wanted,
+            };
+            // Written in any case: a sweep may be about to take back one that is old and that nobody referred to.
+            ops.push(Op::Replace {
+                path,
+                bytes: serde_json::to_vec(&grant).unwrap_or_default(),
+            });
+        }
+        Ok(Granting { ops, _alone: alone })
+    }
+
+    async fn stands(&self, digest: &Digest, known: &Grant, wanted: &Grant) -> Result<bool, StoreFault> {
+        if known.content != *digest && wanted.content == *digest {
+            return Ok(false);
+        }
+        // Of content that was swept only the grant may be left.
+        Ok(self.store.blobs.size(&known.content).await?.is_some())
+    }
+
+    /// What a namespace may read under a digest.
+    ///
+    /// # Errors
+    /// When the volume fails.
+    pub async fn granted(&self, namespace: &Namespace, digest: &Digest) -> Result<Option<Grant>, StoreFault> {
+        let found = self.store.read(grant_path(namespace, digest)).await?;
+        Ok(found
+            .map(|bytes| serde_json::from_slice(&bytes))
+            .transpose()
+            .map_err(std::io::Error::from)?)
+    }
+}
