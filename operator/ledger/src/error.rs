@@ -190,6 +190,19 @@ impl LedgerError {
         }
     }
 
+    /// Whether a canister answered `protocol`, which every ledger has, as a program does that is none: it has no such method, gives
+    /// something else, or breaks down. One that is stopped or without cycles may well be a ledger.
+    pub fn is_of_no_ledger(&self) -> bool {
+        match self {
+            Self::Rejected { method, message } => {
+                method == "protocol"
+                    && (message.contains("has no query method") || message.contains("trapped"))
+            }
+            Self::Decode { what, .. } => what == "the answer of `protocol`",
+            _ => false,
+        }
+    }
+
     pub(crate) fn decode(what: impl Into<String>, reason: impl ToString) -> Self {
         Self::Decode {
             what: what.into(),
@@ -262,6 +275,32 @@ mod tests {
                 .to_string()
                 .contains("from 240 s in the future")
         );
+    }
+
+    #[test]
+    fn only_a_canister_that_has_no_protocol_is_taken_for_no_ledger() {
+        let refused = |method: &str, message: &str| LedgerError::Rejected {
+            method: method.to_owned(),
+            message: message.to_owned(),
+        };
+        let of = "Error from Canister rwlgt-iiaaa-aaaaa-aaaaa-cai: Canister";
+        for other in [
+            refused("protocol", &format!("{of} has no query method 'protocol'.")),
+            refused("protocol", &format!("{of} trapped: unreachable")),
+            LedgerError::decode("the answer of `protocol`", "a text"),
+        ] {
+            assert!(other.is_of_no_ledger(), "{other}");
+        }
+        for ledger in [
+            refused("protocol", &format!("{of} is stopped")),
+            refused("policy", &format!("{of} has no query method 'policy'.")),
+            LedgerError::unproven("the answer of `protocol`", "no node of the subnet signed it"),
+            LedgerError::Unreachable {
+                reason: "refused".to_owned(),
+            },
+        ] {
+            assert!(!ledger.is_of_no_ledger(), "{ledger}");
+        }
     }
 
     #[test]

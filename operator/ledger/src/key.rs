@@ -24,6 +24,14 @@ pub enum KeyError {
     /// A key is already there; it is never overwritten.
     #[error("{0} exists already; a key is never overwritten")]
     Exists(PathBuf),
+    /// Its folder is not there: more likely a slip than something to be made.
+    #[error("cannot write the key {}: there is no folder {}; make it first, or name another file", path.display(), folder.display())]
+    NoFolder {
+        /// File.
+        path: PathBuf,
+        /// Its folder.
+        folder: PathBuf,
+    },
     /// The file could not be written.
     #[error("cannot write the key {path}: {source}")]
     Write {
@@ -102,15 +110,22 @@ pub fn generate() -> Result<String, KeyError> {
 /// Makes a new key in `path` with mode 0600 and answers its principal.
 ///
 /// # Errors
-/// When the file exists or cannot be written.
+/// When the file exists or cannot be written, or its folder is not there.
 pub fn create(path: &Path) -> Result<Principal, KeyError> {
     let pem = generate()?;
     let write = |source| KeyError::Write {
         path: path.to_owned(),
         source,
     };
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(write)?;
+    // the folder of a plain name is the present one
+    if let Some(folder) = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir())
+    {
+        return Err(KeyError::NoFolder {
+            path: path.to_owned(),
+            folder: folder.to_owned(),
+        });
     }
     let mut file = OpenOptions::new()
         .write(true)
@@ -234,10 +249,19 @@ mod tests {
     #[test]
     fn a_new_key_is_readable_by_its_owner_only_and_loads_again() {
         let folder = scratch();
-        let path = folder.path().join("deep/operator.pem");
+        let path = folder.path().join("operator.pem");
         let made = create(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(principal_of(&load(&path).unwrap()).unwrap(), made);
+    }
+
+    #[test]
+    fn no_folder_is_made_for_a_key_and_the_one_that_is_missing_is_named() {
+        let folder = scratch();
+        let missing = folder.path().join("deep");
+        let error = create(&missing.join("operator.pem")).unwrap_err().to_string();
+        let named = format!("there is no folder {}; make it first", missing.display());
+        assert!(error.contains(&named) && !missing.exists(), "{error}");
     }
 
     #[test]

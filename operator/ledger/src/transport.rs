@@ -188,11 +188,25 @@ pub(crate) fn agent_over(
     Ok(agent)
 }
 
-fn client(transport: &Transport, url: &str) -> Result<reqwest::Client, TransportError> {
-    let parsed = reqwest::Url::parse(url).map_err(|_| TransportError::Url { url: url.to_owned() })?;
-    if !matches!(parsed.scheme(), "http" | "https") || parsed.host_str().is_none() {
-        return Err(TransportError::Url { url: url.to_owned() });
+/// Whether this can be the URL of a network: pure.
+///
+/// # Errors
+/// When it cannot.
+pub fn check(url: &str) -> Result<(), TransportError> {
+    parse(url).map(drop)
+}
+
+fn parse(url: &str) -> Result<reqwest::Url, TransportError> {
+    match reqwest::Url::parse(url) {
+        Ok(parsed) if matches!(parsed.scheme(), "http" | "https") && parsed.host_str().is_some() => {
+            Ok(parsed)
+        }
+        _ => Err(TransportError::Url { url: url.to_owned() }),
     }
+}
+
+fn client(transport: &Transport, url: &str) -> Result<reqwest::Client, TransportError> {
+    let parsed = parse(url)?;
     let refused = |reason: String| TransportError::Client {
         url: url.to_owned(),
         reason,

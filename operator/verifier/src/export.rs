@@ -50,7 +50,9 @@ pub enum ExportError {
         source: FieldError,
     },
     /// The header names another format.
-    #[error("the header does not begin an export of format dcanary-export/1")]
+    #[error(
+        "this is no export: it does not begin with a header of format dcanary-export/1; `dcanary ledger export` writes one"
+    )]
     Header,
     /// Bytes follow the trailer.
     #[error("bytes follow the trailer")]
@@ -103,7 +105,12 @@ impl<R: Read> ExportReader<R> {
     pub fn new(mut input: R) -> Result<Self, ExportError> {
         const WHAT: &str = "the header";
         let fields = |source| ExportError::Fields { what: WHAT, source };
-        let mut map = Fields::of(WHAT, read_value(&mut input, MAX_HEADER, WHAT)?).map_err(fields)?;
+        let first = read_value(&mut input, MAX_HEADER, WHAT).map_err(|source| match source {
+            // bytes of another kind of file, read as a value
+            ExportError::TooLong(_) | ExportError::Cbor { .. } => ExportError::Header,
+            other => other,
+        })?;
+        let mut map = Fields::of(WHAT, first).map_err(fields)?;
         let format = map.text("format").map_err(fields)?;
         let header = Header {
             ledger: map.blob("ledger").map_err(fields)?,

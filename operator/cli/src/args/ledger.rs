@@ -67,7 +67,7 @@ pub struct TrustArgs {
 pub enum LedgerCommand {
     /// Write the whole journal and its certificates to a file (-o FILE) or standard output
     #[command(
-        after_help = "Examples:\n  dcanary ledger export -o journal.cbor\n  dcanary ledger export --trust t.json --network https://icp-api.io | sha256sum"
+        after_help = "Examples:\n  dcanary ledger export -o journal.cbor\n  dcanary ledger export --trust t.json --network https://icp-api.io | dcanary verify export - --trust t.json"
     )]
     Export {
         /// Where to find the ledger

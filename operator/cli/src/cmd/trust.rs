@@ -109,7 +109,7 @@ async fn pin(global: &Global, args: &PinArgs, folders: &Folders) -> Result<Exit,
             &mut stdin().lock(),
         )?
     {
-        return Err(Failure::failed("nothing was written"));
+        return Err(Failure::failed("nothing was written").with(Exit::Cancelled));
     }
     save(&path, &found)?;
     note(&format!("wrote {}", path.display()));
@@ -190,7 +190,12 @@ async fn look(
             route.url
         ))
     })?;
-    access.ledger.ready().await.map_err(refused)?;
+    if let Err(source) = access.ledger.ready().await {
+        return Err(match no_ledger(&source, ledger, &route.url) {
+            Some(failure) => failure,
+            None => refused(source),
+        });
+    }
     let (head, document) = journal::head::with_policy(access.ledger.as_ref())
         .await
         .map_err(refused)?;
@@ -207,7 +212,7 @@ async fn look(
         ledger,
         domains: project
             .as_deref()
-            .map(|project| domains(&policy, project))
+            .map(|project| domains(&policy, ledger, project))
             .transpose()?,
         project,
         module_hashes: vec![module],
@@ -236,15 +241,29 @@ fn agrees(hints: Option<&LedgerConfig>, root_key: &[u8]) -> Result<(), Failure> 
     }
 }
 
+/// What is said of a canister that is no ledger, if it is none: pure.
+fn no_ledger(source: &LedgerError, ledger: Principal, url: &str) -> Option<Failure> {
+    source.is_of_no_ledger().then(|| {
+        Failure::failed(format!(
+            "canister {ledger} at {url} is no DCanary ledger ({source}): check whether --ledger and --network name the same network's ledger"
+        ))
+    })
+}
+
 /// The writers of a project, as the certified policy has them: pure.
-fn domains(policy: &Policy, project: &str) -> Result<Vec<TrustedDomain>, Failure> {
+fn domains(policy: &Policy, ledger: Principal, project: &str) -> Result<Vec<TrustedDomain>, Failure> {
     let operators = || policy.roles().filter(|role| role.role == RoleKind::Operator);
     let known: BTreeSet<&str> = operators().map(|role| role.project.as_str()).collect();
+    if known.is_empty() {
+        return Err(Failure::failed(format!(
+            "nobody may write runs in ledger {ledger} yet: one of its owners grants an operator its role first, with `dcanary ledger deploy --canister {ledger} --operator PRINCIPAL --project {project} --domain NAME`; then pin again"
+        )));
+    }
     if !known.contains(project) {
         let near = dcanary_core::problem::suggestion(project, known.iter().copied());
         let known: Vec<&str> = known.into_iter().collect();
         return Err(Failure::failed(format!(
-            "nobody may write runs of project `{project}` in this ledger{near}; it has {}: name one with --project, or list the project in the chart's ledger.projects",
+            "nobody may write runs of project `{project}` in this ledger, which has {}: name one with --project, or list the project in the chart's ledger.projects{near}",
             known.join(", ")
         )));
     }

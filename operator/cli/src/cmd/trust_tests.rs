@@ -126,16 +126,46 @@ fn the_writers_of_the_named_project_are_pinned_and_a_project_without_any_is_refu
             role("shop", 2, "west"),
         ],
     );
-    let pinned: Vec<(String, Principal)> = domains(&policy, "shop")
+    let id = |byte: u8| Principal::from_slice(&[byte]);
+    let pinned: Vec<(String, Principal)> = domains(&policy, id(7), "shop")
         .unwrap()
         .into_iter()
         .map(|one| (one.domain, one.principal))
         .collect();
-    let id = |byte: u8| Principal::from_slice(&[byte]);
     assert_eq!(pinned, [("east".to_owned(), id(1)), ("west".to_owned(), id(2))]);
-    let failure = domains(&policy, "shpo").unwrap_err();
+    let failure = domains(&policy, id(7), "shpo").unwrap_err();
     assert!(
-        failure.message.contains("did you mean `shop`?") && failure.message.contains("it has default, shop"),
+        failure.message.contains("which has default, shop: ")
+            && failure.message.ends_with("ledger.projects, did you mean `shop`?"),
         "{failure}"
+    );
+}
+
+#[test]
+fn a_ledger_that_nobody_may_write_is_told_with_what_to_do_first_instead_of_an_empty_list() {
+    let policy = Policy::new(1, [Role::owner(vec![9])]);
+    let ledger = Principal::from_slice(&[7]);
+    let failure = domains(&policy, ledger, "shop").unwrap_err();
+    let first = format!("dcanary ledger deploy --canister {ledger} --operator PRINCIPAL --project shop");
+    assert!(
+        failure.message.contains(&first) && !failure.message.contains("has :"),
+        "{failure}"
+    );
+}
+
+#[test]
+fn a_canister_that_is_no_ledger_is_called_so_and_one_that_rests_is_not() {
+    let refused = |message: &str| LedgerError::Rejected {
+        method: "protocol".to_owned(),
+        message: message.to_owned(),
+    };
+    let ledger = Principal::from_slice(&[7]);
+    let other = refused("Canister has no query method 'protocol'.");
+    let failure = no_ledger(&other, ledger, "http://n").unwrap();
+    let said = format!("canister {ledger} at http://n is no DCanary ledger");
+    assert!(failure.message.starts_with(&said), "{failure}");
+    assert_eq!(
+        no_ledger(&refused("Canister is stopped"), ledger, "http://n"),
+        None
     );
 }

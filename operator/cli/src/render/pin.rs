@@ -49,9 +49,15 @@ pub fn pins(trust: &TrustFile) -> String {
         None => line("writers", "any with a role: not checked"),
         Some(domains) => {
             for domain in domains {
+                // a pin made from a policy has the domain as its owner too
+                let owner = if domain.owner == domain.domain {
+                    String::new()
+                } else {
+                    format!(" ({})", domain.owner)
+                };
                 line(
                     "writer",
-                    &format!("{} of {} ({})", domain.principal, domain.domain, domain.owner),
+                    &format!("{} of {}{owner}", domain.principal, domain.domain),
                 );
             }
         }

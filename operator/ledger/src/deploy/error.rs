@@ -3,6 +3,7 @@
 use candid::{Nat, Principal};
 use thiserror::Error;
 
+use super::module::ModuleError;
 use crate::error::LedgerError;
 
 /// Why a ledger was not deployed or upgraded.
@@ -11,6 +12,51 @@ pub enum DeployError {
     /// Network, canister or certificate.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// What was given to be installed.
+    #[error("the module that was given cannot be installed: {0}; name the ledger's with --wasm FILE")]
+    Module(#[from] ModuleError),
+    /// A name that no ledger takes.
+    #[error(
+        "{flag} `{name}` is no name of a project or domain: write 1 to 63 lower-case letters, digits and `-`, with a letter or digit first and last"
+    )]
+    Name {
+        /// The flag.
+        flag: &'static str,
+        /// As given.
+        name: String,
+    },
+    /// A principal that everybody has.
+    #[error(
+        "{flag} 2vxsx-fae is the anonymous principal, which can hold no role because everybody is it; name that of a key (`dcanary ledger init-key FILE` makes one)"
+    )]
+    Anonymous {
+        /// The flag.
+        flag: &'static str,
+    },
+    /// The code was replaced, and what runs now cannot be talked to.
+    #[error(
+        "the code of canister {ledger} was replaced by module {given}, which cannot be asked now: {source}. To go back, run `dcanary ledger upgrade --canister {ledger} --wasm FILE` with the same --network, --root-key and --identity, where FILE is the module from before, with the SHA-256 {before}"
+    )]
+    Replaced {
+        /// The canister.
+        ledger: Principal,
+        /// Hex of the hash of the module that was given.
+        given: String,
+        /// Hex of the hash of the one before.
+        before: String,
+        /// What it was asked for in vain.
+        source: LedgerError,
+    },
+    /// The code was installed, and cannot be talked to.
+    #[error(
+        "the given module was installed in canister {ledger}, which was empty, and cannot be asked now: {source}. Run the same command again with --canister {ledger}; where that says the same, put the shipped module in its place with `dcanary ledger upgrade --canister {ledger}`"
+    )]
+    Installed {
+        /// The canister.
+        ledger: Principal,
+        /// What it was asked for in vain.
+        source: LedgerError,
+    },
     /// Nothing has the id.
     #[error("there is no canister {ledger} on {network}; make one with --create, or name one that is there")]
     NoCanister {

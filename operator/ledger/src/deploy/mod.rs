@@ -11,6 +11,8 @@
 pub mod code;
 mod create;
 mod error;
+pub mod module;
+mod roles;
 
 use std::sync::Arc;
 
@@ -25,6 +27,8 @@ use ic_management_canister_types::{CanisterIdRecord, CanisterInstallMode, Canist
 
 pub use create::{CYCLES_LEDGER, Maker, create};
 pub use error::DeployError;
+pub use module::ModuleError;
+pub use roles::{check_name, check_roles, check_separate};
 
 use crate::{
     error::LedgerError,
@@ -101,21 +105,6 @@ pub struct Present {
     pub controllers: Vec<Principal>,
 }
 
-/// Refuses an operator that would control the ledger, before anything is paid for: pure.
-///
-/// # Errors
-/// When one of the operators is among the controllers.
-pub fn check_separate(operators: &[Grant], person: Principal) -> Result<(), DeployError> {
-    match operators.iter().find(|grant| grant.principal == person) {
-        None => Ok(()),
-        Some(grant) => Err(DeployError::OperatorControls {
-            operator: grant.principal,
-            who: "its key, given as --identity, would control",
-            fix: "give the --identity of a person".to_owned(),
-        }),
-    }
-}
-
 /// Looks at what runs in a canister, as the network certifies it.
 ///
 /// # Errors
@@ -140,6 +129,14 @@ async fn present(client: &IcLedger, person: &Person) -> Result<Present, DeployEr
     })
 }
 
+/// Asks what runs in a canister whether it is a ledger that this program can talk to.
+///
+/// # Errors
+/// When it is not, or does not answer; [`LedgerError::is_of_no_ledger`] tells which.
+pub async fn ask(person: &Person, ledger: Principal) -> Result<(), DeployError> {
+    Ok(person.client(ledger)?.ready().await?)
+}
+
 /// Installs the ledger where the canister is empty, verifies what runs there, and grants the roles that are missing.
 ///
 /// # Errors
@@ -151,6 +148,8 @@ pub async fn deploy(person: &Person, wanted: Wanted) -> Result<Deployed, DeployE
         owner,
         operators,
     } = wanted;
+    module::check(&wasm)?;
+    check_roles(&operators, owner)?;
     let client = person.client(ledger)?;
     let present = present(&client, person).await?;
     separate(&client, &present, &operators)?;
@@ -176,6 +175,10 @@ pub async fn deploy(person: &Person, wanted: Wanted) -> Result<Deployed, DeployE
             code::put_ledger(&client, CanisterInstallMode::Install, wasm, &argument).await?;
             done.push(format!("installed the ledger, owner {owner}"));
             verify(&client, person, &given).await?;
+            client
+                .ready()
+                .await
+                .map_err(|source| DeployError::Installed { ledger, source })?;
             opened_for(&client, owner).await?;
         }
     }
@@ -210,21 +213,57 @@ pub async fn deploy(person: &Person, wanted: Wanted) -> Result<Deployed, DeployE
 /// # Errors
 /// When no ledger is there, the identity may not do it, or what runs afterwards is not what was given.
 pub async fn upgrade(person: &Person, ledger: Principal, wasm: Vec<u8>) -> Result<Deployed, DeployError> {
+    put(person, ledger, wasm, Over::Ledger).await
+}
+
+/// The same where what runs now may be no ledger: somebody has put it over one, or it answers nobody. The journal is then compared with
+/// nothing, so this is for a person who was told of it.
+///
+/// # Errors
+/// As [`upgrade`].
+pub async fn mend(person: &Person, ledger: Principal, wasm: Vec<u8>) -> Result<Deployed, DeployError> {
+    put(person, ledger, wasm, Over::AnyCode).await
+}
+
+/// What may be replaced.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Over {
+    Ledger,
+    AnyCode,
+}
+
+async fn put(person: &Person, ledger: Principal, wasm: Vec<u8>, over: Over) -> Result<Deployed, DeployError> {
+    module::check(&wasm)?;
     let client = person.client(ledger)?;
     let present = present(&client, person).await?;
     let given = value::sha256(&wasm);
     let found = present.module_hash.ok_or(DeployError::Nothing { ledger })?;
-    // whatever does not answer like a ledger is left alone
-    client.ready().await?;
-    client.head().await?;
     let mut done = Vec::new();
+    match client.ready().await {
+        Ok(()) => {
+            client.head().await?;
+        }
+        Err(source) if over == Over::AnyCode && found != given && source.is_of_no_ledger() => {
+            let found = hex::encode(found);
+            done.push(format!(
+                "replaced module {found}, which is no ledger; the journal could be compared with nothing"
+            ));
+        }
+        // whatever does not answer like a ledger is left alone
+        Err(source) => return Err(source.into()),
+    }
     if found != given {
         controls(&client, &present)?;
         let mode = CanisterInstallMode::Upgrade(None);
         code::put_ledger(&client, mode, wasm, &api::InitArg::Upgrade).await?;
         done.push(format!("upgraded the ledger to {}", hex::encode(given)));
         verify(&client, person, &given).await?;
-        client.ready().await?;
+        client.ready().await.map_err(|source| DeployError::Replaced {
+            ledger,
+            given: hex::encode(given),
+            before: hex::encode(found),
+            source,
+        })?;
     }
     if owners(&client.proven_policy().await?).contains(&client.caller()) {
         done.extend(client.tell_restored().await?);

@@ -6,6 +6,7 @@ mod cost;
 mod deploy;
 mod environment;
 mod identity;
+mod mending;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dcanary_ledger::{Transport, deploy::Person, key};
+use dcanary_ledger::{Transport, deploy::Person, key, transport};
 
 use crate::{
     args::PersonArgs,
@@ -21,6 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub async fn of(args: &PersonArgs) -> Result<(Person, bool), Failure> {
     let identity = key::load_person(&args.identity).map_err(|source| Failure::usage(source.to_string()))?;
     let url = place::url(&args.network);
+    transport::check(url).map_err(|source| Failure::usage(source.to_string()))?;
     let (root_key, fetched) = match root_key::source(&args.network, args.root_key.as_deref())? {
         Source::Named(key) => (key.to_der(), false),
         // with nobody to compare it, whoever answers first would be believed for ever
@@ -45,6 +46,26 @@ pub async fn of(args: &PersonArgs) -> Result<(Person, bool), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_is_no_url_of_a_network_is_a_wrong_command_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let identity = folder.path().join("me.pem");
+        key::create(&identity).unwrap();
+        let args = PersonArgs {
+            network: "foo".to_owned(),
+            root_key: Some("mainnet".to_owned()),
+            identity,
+            wasm: None,
+            yes: true,
+        };
+        let refused = of(&args).await.map(drop).unwrap_err();
+        assert_eq!(refused.exit, crate::exit::Exit::Usage);
+        assert!(
+            refused.message.contains("`foo` is not the URL of a network"),
+            "{refused}"
+        );
+    }
 
     #[tokio::test]
     async fn a_root_key_that_nobody_looks_at_is_not_fetched() {

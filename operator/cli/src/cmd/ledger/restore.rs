@@ -61,7 +61,7 @@ pub async fn run(global: &Global, args: &RestoreArgs) -> Result<Exit, Failure> {
             stdin().is_terminal(),
             &mut stdin().lock(),
         )? {
-            return Err(Failure::failed("nothing was restored"));
+            return Err(Failure::failed("nothing was restored").with(Exit::Cancelled));
         }
     }
     let mut stop = Interrupt::listen()?;

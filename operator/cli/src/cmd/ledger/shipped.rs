@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use dcanary_ledger::deploy::module;
 use dcanary_types::{Hash, value::sha256};
 
 use crate::exit::Failure;
@@ -25,7 +26,7 @@ pub struct Shipped {
 /// Reads the named file, or the first that is there of those where it is put.
 ///
 /// # Errors
-/// When it cannot be read, or is in none of these places.
+/// When it cannot be read, is in none of these places, or is no ledger.
 pub fn read(named: Option<&Path>) -> Result<Shipped, Failure> {
     let beside = std::env::current_exe().ok();
     let folder = std::env::var_os("DCANARY_CANISTERS").filter(|folder| !folder.is_empty());
@@ -55,12 +56,12 @@ fn read_from(named: Option<&Path>, places: &[PathBuf]) -> Result<Shipped, Failur
     };
     let wasm = fs::read(&path)
         .map_err(|source| Failure::usage(format!("cannot read the wasm {}: {source}", path.display())))?;
-    if !wasm.starts_with(b"\0asm") && !wasm.starts_with(&[0x1f, 0x8b]) {
-        return Err(Failure::usage(format!(
-            "{} is no wasm module; name the ledger's with --wasm FILE",
+    module::check(&wasm).map_err(|source| {
+        Failure::usage(format!(
+            "{} cannot be the ledger: {source}; name the ledger's wasm, {FILE}, with --wasm FILE",
             path.display()
-        )));
-    }
+        ))
+    })?;
     let hash = sha256(&wasm);
     Ok(Shipped { path, wasm, hash })
 }
@@ -92,17 +93,57 @@ mod tests {
             missing.message.contains(&place.display().to_string()) && missing.message.contains("--wasm"),
             "{missing}"
         );
-        std::fs::write(&place, b"\0asm\x01\0\0\0").unwrap();
+        let ledger = exporting(&[
+            "canister_init",
+            "canister_post_upgrade",
+            "canister_update append",
+            "canister_query protocol",
+            "canister_query policy",
+            "canister_query blocks",
+            "canister_query consistency",
+        ]);
+        std::fs::write(&place, &ledger).unwrap();
         let found = read_from(None, std::slice::from_ref(&place)).unwrap();
-        assert_eq!((found.path, found.hash), (place, sha256(b"\0asm\x01\0\0\0")));
+        assert_eq!((found.path, found.hash), (place, sha256(&ledger)));
+    }
+
+    #[test]
+    fn a_file_that_is_no_ledger_is_refused_by_its_name_with_what_is_missing() {
+        let folder = tempfile::tempdir().unwrap();
         let other = folder.path().join("x.txt");
         std::fs::write(&other, "hello").unwrap();
+        let told = |file: &Path| read_from(Some(file), &[]).err().unwrap();
+        let text = told(&other);
         assert!(
-            read_from(Some(&other), &[])
-                .err()
-                .unwrap()
-                .message
-                .contains("no wasm module")
+            text.message
+                .contains("x.txt cannot be the ledger: it is no wasm module"),
+            "{text}"
         );
+        let wrong = folder.path().join("wrong.wasm");
+        std::fs::write(&wrong, exporting(&["canister_query hello"])).unwrap();
+        let wrong = told(&wrong);
+        assert_eq!(wrong.exit, crate::exit::Exit::Usage);
+        for part in ["wrong.wasm", "`canister_query protocol`", "--wasm FILE"] {
+            assert!(wrong.message.contains(part), "{wrong}");
+        }
+    }
+
+    /// A module that exports one function under each of these names.
+    fn exporting(names: &[&str]) -> Vec<u8> {
+        let mut exports = vec![u8::try_from(names.len()).unwrap()];
+        for name in names {
+            exports.push(u8::try_from(name.len()).unwrap());
+            exports.extend(name.as_bytes());
+            exports.extend([0, 0]);
+        }
+        let mut module = b"\0asm\x01\0\0\0".to_vec();
+        module.extend([1, 4, 1, 0x60, 0, 0, 3, 2, 1, 0, 7]);
+        // the sizes are LEB128 of at most two bytes
+        let size = exports.len();
+        module.push(u8::try_from(size & 0x7f).unwrap() | 0x80);
+        module.push(u8::try_from(size >> 7).unwrap());
+        module.extend(exports);
+        module.extend([10, 4, 1, 2, 0, 0x0b]);
+        module
     }
 }
