@@ -56,10 +56,8 @@ pub async fn run(global: &Global, args: &RunArgs) -> Result<Exit, Failure> {
     }
     let exit = watch::exit_of(&ended).unwrap_or(Exit::CannotTell);
     if format.is_none() {
-        note(&format!(
-            "{name}: {}",
-            crate::render::tree::run_mark(&ended.status.unwrap_or_default()).2
-        ));
+        let lines = crate::render::ending::ending(&name, &ended.status.unwrap_or_default());
+        note(&lines.join("\n"));
     }
     Ok(exit)
 }

@@ -22,7 +22,7 @@ use crate::{
     exit::{Exit, Failure},
     journal::{self, attempts::disputes, compare::compare, evidence},
     output::{Style, machine, note, print},
-    render::{journal as table, report},
+    render::{ending, journal as table, report},
     trust_file::{self, Folders},
 };
 
@@ -205,6 +205,12 @@ async fn live(
         if claimed > 0 && missing.ends_with("is not in the ledger") {
             let detail = format!("the status says {claimed} records are recorded, the ledger holds none");
             report.record(Check::Cluster, Status::Failed, detail);
+        } else if missing.ends_with("is not in the ledger")
+            && let Some(why) = run.status.as_ref().and_then(ending::unrecorded)
+        {
+            incomplete = Some(format!(
+                "run {name} is not in the ledger, and the cluster says why: {why}"
+            ));
         }
     }
     Ok(Live {

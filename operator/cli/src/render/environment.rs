@@ -65,7 +65,7 @@ pub fn mark(status: &EnvironmentStatus) -> (&'static str, Tone, String) {
         };
     }
     if is(ConditionType::Paused).is_some() {
-        ("॥", Tone::Warn, "Paused".to_owned())
+        ("‖", Tone::Warn, "Paused".to_owned())
     } else if is(ConditionType::Progressing).is_some() {
         ("◷", Tone::Busy, "Progressing".to_owned())
     } else if is(ConditionType::RolledBack).is_some() {

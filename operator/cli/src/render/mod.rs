@@ -4,6 +4,7 @@ pub mod analysis;
 pub mod branches;
 pub mod decision;
 pub mod deliveries;
+pub mod ending;
 pub mod environment;
 pub mod journal;
 pub mod ledger;

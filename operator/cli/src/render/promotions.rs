@@ -79,7 +79,7 @@ pub fn mark(promotion: &Promotion) -> (&'static str, Tone, String) {
         return ("⚠", Tone::Bad, found.reason.clone());
     }
     if let Some(found) = holds(conditions, ConditionType::Paused) {
-        return ("॥", Tone::Warn, found.reason.clone());
+        return ("‖", Tone::Warn, found.reason.clone());
     }
     match is(conditions, ConditionType::Succeeded, ConditionStatus::Unknown) {
         Some(found) => ("◷", Tone::Busy, found.reason.clone()),

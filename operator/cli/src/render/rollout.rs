@@ -26,7 +26,7 @@ pub fn candidate(environment: &Environment, rollout: &Rollout, now: Timestamp, s
     let doing = format!("{:?}", rollout.doing);
     let waits = rollout.paused_by.is_some() || doing == "Waiting";
     let (icon, tone) = if waits {
-        ("॥", Tone::Warn)
+        ("‖", Tone::Warn)
     } else {
         ("◷", Tone::Busy)
     };
@@ -152,7 +152,7 @@ fn approvals(environment: &Environment, rollout: &Rollout, now: Timestamp, style
         let required = usize::try_from(rule.required.unwrap_or(1)).unwrap_or(1);
         if rollout.approvals.len() < required {
             let line = format!(
-                "॥ {} of {required} approvals; {}: dcanary approve {}",
+                "‖ {} of {required} approvals; {}: dcanary approve {}",
                 rollout.approvals.len(),
                 who(rule),
                 rollout.promotion

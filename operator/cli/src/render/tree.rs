@@ -81,7 +81,7 @@ fn heading(run: &PipelineRun, status: &PipelineRunStatus, now: Timestamp, style:
 }
 
 /// The reason where it says more than the state, with the message.
-fn reason(status: &PipelineRunStatus) -> String {
+pub(super) fn reason(status: &PipelineRunStatus) -> String {
     let of = |kind| status.conditions.iter().find(|condition| condition.kind == kind);
     let said = of(ConditionType::Stalled)
         .filter(|condition| condition.status == ConditionStatus::True)
@@ -151,13 +151,13 @@ fn stage_mark(stage: &StageStatus) -> Mark {
         StageState::Succeeded => ("✔", Tone::Good, "Succeeded"),
         StageState::Failed if stage.optional => ("⚠", Tone::Warn, "Failed"),
         StageState::Failed => ("✖", Tone::Bad, "Failed"),
-        StageState::Skipped => ("॥", Tone::Faint, "Skipped"),
+        StageState::Skipped => ("⊘", Tone::Faint, "Skipped"),
         StageState::Cancelled => ("✖", Tone::Warn, "Cancelled"),
     }
 }
 
 /// Why a stage is where it is: what its attempt waits for, else its own reason.
-fn why(stage: &StageStatus) -> (&str, &str) {
+pub(super) fn why(stage: &StageStatus) -> (&str, &str) {
     let under_way =
         |attempt: &&AttemptStatus| stage.state == StageState::Running && attempt.outcome.is_none();
     match stage.attempts.last().filter(under_way) {
@@ -289,14 +289,18 @@ fn step_line(step: &StepStatus, style: Style) -> String {
     let (icon, tone) = match step.outcome.as_str() {
         "succeeded" => ("✔", Tone::Good),
         "failed" | "timedOut" | "killed" => ("✖", Tone::Bad),
-        "skipped" => ("॥", Tone::Faint),
+        "skipped" => ("⊘", Tone::Faint),
         _ => ("◷", Tone::Busy),
     };
     let time = |text: &Option<String>| text.as_ref().and_then(|text| text.parse::<Timestamp>().ok());
     let (start, end) = (time(&step.started_at), time(&step.finished_at));
     let took = end.map(|end| between(start, Some(end), end)).unwrap_or_default();
     let mut notes = Vec::new();
-    if let Some(code) = step.exit_code.filter(|code| *code != 0) {
+    let told = |code: &i32| {
+        let message = step.message.as_deref();
+        message.is_some_and(|message| message.starts_with(&format!("exit code {code}")))
+    };
+    if let Some(code) = step.exit_code.filter(|code| *code != 0 && !told(code)) {
         notes.push(format!("exit code {code}"));
     }
     notes.extend(step.message.clone());
