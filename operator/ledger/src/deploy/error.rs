@@ -45,7 +45,7 @@ pub enum DeployError {
         /// Hex of the hash of the one before.
         before: String,
         /// What it was asked for in vain.
-        source: LedgerError,
+        source: Box<LedgerError>,
     },
     /// The code was installed, and cannot be talked to.
     #[error(
@@ -55,7 +55,7 @@ pub enum DeployError {
         /// The canister.
         ledger: Principal,
         /// What it was asked for in vain.
-        source: LedgerError,
+        source: Box<LedgerError>,
     },
     /// Nothing has the id.
     #[error("there is no canister {ledger} on {network}; make one with --create, or name one that is there")]

@@ -178,6 +178,7 @@ pub async fn deploy(person: &Person, wanted: Wanted) -> Result<Deployed, DeployE
             client
                 .ready()
                 .await
+                .map_err(Box::new)
                 .map_err(|source| DeployError::Installed { ledger, source })?;
             opened_for(&client, owner).await?;
         }
@@ -262,7 +263,7 @@ async fn put(person: &Person, ledger: Principal, wasm: Vec<u8>, over: Over) -> R
             ledger,
             given: hex::encode(given),
             before: hex::encode(found),
-            source,
+            source: Box::new(source),
         })?;
     }
     if owners(&client.proven_policy().await?).contains(&client.caller()) {

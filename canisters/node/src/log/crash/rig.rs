@@ -252,10 +252,10 @@ impl Rig {
         let mut checked = None;
         for _ in 0..batches {
             // While some wait, the orderer orders no further ones about the same canister.
-            let messages = if !machine.agenda().backlog.is_empty() {
-                vec![]
-            } else {
+            let messages = if machine.agenda().backlog.is_empty() {
                 self.batch(machine.state(), u64::from(waiting.is_some()))
+            } else {
+                vec![]
             };
             let batch = Batch {
                 round: round + 1,
