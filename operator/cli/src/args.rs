@@ -151,7 +151,7 @@ pub enum Command {
     Get(Get),
     /// Print the logs of a run
     #[command(
-        after_help = "Examples:\n  dcanary logs hello-1\n  dcanary logs hello-1 build -f                # one stage, until the run has ended"
+        after_help = "Examples:\n  dcanary logs hello-1\n  dcanary logs hello-1 build -f                # one stage, until the run has ended\n\nEach line has its stage before it, and from the second attempt on its number: `build#2 | `.\nThe exit code is 0 whatever the run ends as, also with -f; `dcanary get run NAME -w` has that of the run."
     )]
     Logs(LogsArgs),
     /// Cancel a run

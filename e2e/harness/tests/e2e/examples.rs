@@ -71,7 +71,7 @@ async fn diamond_skips_retries_and_survives_a_failing_optional_stage() -> Result
         let text = ns.logs("diamond").await?;
         for line in [
             "right | attempt 1",
-            "right | attempt 2",
+            "right#2 | attempt 2",
             "style is bad",
             "label-build 7; touch /pwned",
             "the run has ended",

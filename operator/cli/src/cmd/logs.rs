@@ -16,7 +16,7 @@ use crate::{
     cluster::Cluster,
     exit::{Exit, Failure},
     output::{Style, note, print},
-    render::logs,
+    render::{ending, logs},
     server,
 };
 
@@ -50,11 +50,22 @@ pub async fn run(global: &Global, args: &LogsArgs) -> Result<Exit, Failure> {
     let mut printed = Printed::default();
     match from_server(&cluster, &run, args, style, &mut printed).await {
         Ok(()) => {
-            if args.follow && printed.lines() == 0 {
-                note(&format!(
-                    "nothing was written; see `dcanary get run {}` for what became of it",
-                    args.name
-                ));
+            if printed.lines() == 0 {
+                // what is followed may have ended only now
+                let now = if args.follow {
+                    cluster.run(&args.name).await.ok()
+                } else {
+                    None
+                };
+                let told = never_began(now.as_ref().unwrap_or(&run), args);
+                if !told.is_empty() {
+                    note(&told.join("\n"));
+                } else if args.follow {
+                    note(&format!(
+                        "nothing was written; see `{}` for what became of it",
+                        look(global, args)
+                    ));
+                }
             }
         }
         // Printing the Pods' logs after half of the server's would show lines twice.
@@ -62,6 +73,10 @@ pub async fn run(global: &Global, args: &LogsArgs) -> Result<Exit, Failure> {
             return Err(Failure::cannot_tell(format!(
                 "this is not the whole log: {failure}"
             )));
+        }
+        // Neither the server nor a Pod can have what was never written.
+        Err(_) if !never_began(&run, args).is_empty() => {
+            return Err(Failure::cannot_tell(never_began(&run, args).join("\n")));
         }
         Err(failure) => {
             let later = if args.follow {
@@ -72,10 +87,27 @@ pub async fn run(global: &Global, args: &LogsArgs) -> Result<Exit, Failure> {
             note(&format!(
                 "the server's logs cannot be had ({failure}); showing those of the Pods that still exist{later}"
             ));
-            pods::show(&cluster, &run, args, style).await?;
+            pods::show(&cluster, &run, args, &look(global, args), style).await?;
         }
     }
     Ok(Exit::Succeeded)
+}
+
+/// Why there is no log of what was asked for, where the run says so.
+fn never_began(run: &PipelineRun, args: &LogsArgs) -> Vec<String> {
+    let status = run.status.as_ref();
+    status.map_or_else(Vec::new, |status| {
+        ending::never_began(status, args.stage.as_deref())
+    })
+}
+
+/// The command that shows the run, with the namespace where one was given: without it the kubeconfig's would be used.
+fn look(global: &Global, args: &LogsArgs) -> String {
+    let flag = global
+        .namespace
+        .as_ref()
+        .map_or_else(String::new, |namespace| format!(" -n {namespace}"));
+    format!("dcanary get run {}{flag}", args.name)
 }
 
 async fn from_server(
@@ -126,5 +158,27 @@ mod tests {
             path("team", "u", &args(Some("a&b"), false)),
             "/v1/namespaces/team/runs/u/logs?stage=a%26b&run=web-1&follow=false"
         );
+    }
+
+    #[test]
+    fn the_command_that_is_hinted_at_names_the_namespace_that_was_given() {
+        let args = LogsArgs {
+            name: "m5".to_owned(),
+            stage: None,
+            follow: false,
+        };
+        assert_eq!(look(&Global::default(), &args), "dcanary get run m5");
+        let named = Global {
+            namespace: Some("team".to_owned()),
+            ..Global::default()
+        };
+        let hint = look(&named, &args);
+        assert_eq!(hint, "dcanary get run m5 -n team");
+        let said = pods::none(
+            &PipelineRun::new("m5", dcanary_crds::PipelineRunSpec::default()),
+            &args,
+            &hint,
+        );
+        assert!(said.ends_with("see `dcanary get run m5 -n team`"), "{said}");
     }
 }

@@ -1,6 +1,9 @@
 //! `run PIPELINE`
 
-use dcanary_crds::{ParamValue, Pipeline, PipelineRef, PipelineRun, PipelineRunSpec, RunSource, Trigger};
+use dcanary_crds::{
+    ConditionStatus, ConditionType, ParamValue, Pipeline, PipelineRef, PipelineRun, PipelineRunSpec,
+    RunSource, Trigger,
+};
 use kube::api::PostParams;
 
 use super::watch;
@@ -9,6 +12,7 @@ use crate::{
     cluster::Cluster,
     exit::{Exit, Failure},
     output::{machine, note, print},
+    render::branches::harmless,
 };
 
 /// Longest name that `spec.trigger.by` takes, in bytes.
@@ -19,6 +23,7 @@ pub async fn run(global: &Global, args: &RunArgs) -> Result<Exit, Failure> {
     let format = global.form("dcanary run", &[Format::Json, Format::Yaml, Format::Name])?;
     let cluster = Cluster::connect(global).await?;
     let pipeline: Pipeline = cluster.read(&cluster.namespace, &args.pipeline).await?;
+    runnable(&pipeline)?;
     check(&pipeline, args)?;
     let name = args
         .name
@@ -73,6 +78,28 @@ fn started(name: &str, namespace: &str, named: bool) -> String {
     format!(
         "run {name} is created in namespace {namespace}\n  watch it:      dcanary get run {name}{flag} -w\n  read its logs: dcanary logs {name}{flag} -f"
     )
+}
+
+/// Refuses a Pipeline that the operator has found wrong as it is now: each run of it would end at once.
+fn runnable(pipeline: &Pipeline) -> Result<(), Failure> {
+    let conditions = pipeline.status.iter().flat_map(|status| &status.conditions);
+    // What was said of a former definition may be mended by the present one.
+    let mut present =
+        conditions.filter(|condition| Some(condition.observed_generation) == pipeline.metadata.generation);
+    let wrong = present.find(|condition| {
+        matches!(
+            (&condition.kind, &condition.status),
+            (ConditionType::Ready, ConditionStatus::False) | (ConditionType::Stalled, ConditionStatus::True)
+        )
+    });
+    match wrong {
+        Some(condition) => Err(Failure::usage(format!(
+            "Pipeline {} cannot be run: {}; mend it and apply it again",
+            pipeline.metadata.name.as_deref().unwrap_or_default(),
+            harmless(&format!("{}: {}", condition.reason, condition.message))
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// Parameters against the Pipeline's: what the operator would refuse later is refused now.
@@ -191,6 +218,30 @@ spec:
         assert!(said(&[("verison", "1")]).contains("did you mean `version`?"));
         assert!(said(&[("mode", "slow")]).contains("-p version=VALUE"));
         assert!(said(&[("version", "1"), ("version", "2")]).contains("twice"));
+    }
+
+    #[test]
+    fn a_pipeline_that_is_wrong_as_it_is_now_is_refused_with_what_is_wrong() {
+        let found = |status: &str, generation| {
+            let mut pipeline = pipeline();
+            pipeline.metadata.generation = Some(3);
+            pipeline.status = serde_json::from_value(serde_json::json!({"conditions": [{
+                "type": "Ready", "status": status, "reason": "InvalidDefinition", "message": "stage a needs b",
+                "lastTransitionTime": "2026-03-01T12:00:00Z", "observedGeneration": generation,
+            }]}))
+            .unwrap();
+            runnable(&pipeline)
+        };
+        let failure = found("False", 3).unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage);
+        assert!(
+            failure.message.contains("Pipeline web")
+                && failure.message.contains("InvalidDefinition: stage a needs b"),
+            "{failure}"
+        );
+        assert_eq!(found("False", 2), Ok(()), "said of a former definition");
+        assert_eq!(found("True", 3), Ok(()));
+        assert_eq!(runnable(&pipeline()), Ok(()), "nothing is said yet");
     }
 
     #[test]

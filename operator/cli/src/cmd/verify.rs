@@ -34,6 +34,11 @@ pub async fn run(global: &Global, verify: Verify) -> Result<Exit, Failure> {
             let form = global.form("dcanary verify export", &[Format::Json, Format::Yaml])?;
             let pinned = trust_file::load(trust.trust.as_deref(), &folders)?;
             let report = export(&file, pinned.as_ref().map(|(_, trust)| trust))?;
+            if form.is_none()
+                && let Some(why) = no_export(&report)
+            {
+                return Err(Failure::failed(format!("{}: {why}", file.display())));
+            }
             let subject = format!("Export {}", file.display());
             show(
                 &report,
@@ -97,6 +102,24 @@ fn export(file: &Path, trust: Option<&TrustFile>) -> Result<Report, Failure> {
     };
     let report = verify_export(BufReader::with_capacity(1 << 16, input), trust);
     broken.map_or(Ok(report), |source| Err(unread(source)))
+}
+
+/// What a file is said to be that has not even the beginning of an export: no list of checks, of which none could begin.
+fn no_export(report: &Report) -> Option<String> {
+    let format = report
+        .findings()
+        .iter()
+        .find(|finding| finding.check == Check::Format && finding.status == Status::Failed)?;
+    let detail = format
+        .detail
+        .strip_prefix("this is no export: ")
+        .unwrap_or(&format.detail);
+    let beginning = detail.len() < format.detail.len()
+        || ["the header is ", "the header: "]
+            .iter()
+            .any(|start| detail.starts_with(start))
+        || detail.ends_with(" inside the header");
+    beginning.then(|| format!("this is no export of a ledger ({detail})"))
 }
 
 /// Keeps the error of an input that cannot be read: what was not read is not false.
@@ -208,10 +231,10 @@ async fn live(
         } else if missing.ends_with("is not in the ledger")
             && let Some(why) = run.status.as_ref().and_then(ending::unrecorded)
         {
-            incomplete = Some(format!(
-                "run {name} is not in the ledger, and the cluster says why: {why}"
-            ));
+            incomplete = Some(not_recorded(name, &key.run, &why));
         }
+    } else {
+        report.record(Check::Cluster, Status::Unchecked, NOT_COMPARED);
     }
     Ok(Live {
         report,
@@ -219,6 +242,14 @@ async fn live(
         records,
         evidence,
     })
+}
+
+/// What a check of the cluster's status says where there are no verified records to compare it with.
+const NOT_COMPARED: &str = "its status is compared only with records that are verified, and these are not";
+
+/// Why a run has no records, by its name and by the UID under which the ledger would have them.
+fn not_recorded(name: &str, uid: &str, why: &str) -> String {
+    format!("run {name} ({uid}) is not in the ledger, and the cluster says why: {why}")
 }
 
 /// The verified records, for people and for programs; empty when something is false.
@@ -304,5 +335,37 @@ mod tests {
         let short = folder.path().join("short.cbor");
         fs::write(&short, [0xa3]).unwrap();
         assert_eq!(export(&short, None).unwrap().exit_code(), 1);
+    }
+
+    #[test]
+    fn a_file_that_does_not_begin_as_an_export_is_told_in_one_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("notes.txt");
+        for bytes in [
+            &b"hello, this is a text and no export of anything"[..],
+            &[],
+            &[0xa0],
+            &[0xa3],
+        ] {
+            fs::write(&file, bytes).unwrap();
+            let said = no_export(&export(&file, None).unwrap()).unwrap_or_default();
+            assert!(
+                said.starts_with("this is no export of a ledger (") && !said.contains('\n'),
+                "{bytes:?}: {said}"
+            );
+        }
+        let mut later = Report::new(None);
+        later.record(Check::Format, Status::Failed, "the export ends inside a block");
+        assert_eq!(no_export(&later), None, "one that is cut short is one");
+        assert_eq!(no_export(&Report::new(None)), None);
+    }
+
+    #[test]
+    fn a_run_without_records_is_named_beside_the_uid_of_the_ledger() {
+        let said = not_recorded("m5", "uid-1", "it has not begun");
+        assert!(
+            said.contains("m5 (uid-1)") && said.ends_with("it has not begun"),
+            "{said}"
+        );
     }
 }

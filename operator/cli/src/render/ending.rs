@@ -1,6 +1,8 @@
 //! How a run ended, and why nothing of it is recorded, in sentences.
 
-use dcanary_crds::{ConditionStatus, ConditionType, PipelineRunStatus, StageState, StageStatus};
+use dcanary_crds::{
+    AttemptStatus, ConditionStatus, ConditionType, PipelineRunStatus, StageState, StageStatus,
+};
 
 use super::{
     branches::{harmless, joined},
@@ -43,6 +45,33 @@ pub fn unrecorded(status: &PipelineRunStatus) -> Option<String> {
         .journal
         .is_none()
         .then(|| "its Pipeline keeps its runs out of the journal (`ledger.mode`)".to_owned())
+}
+
+/// Why there is no log of the stages that were asked for, a line each; empty unless it is known of all of them.
+pub fn never_began(status: &PipelineRunStatus, only: Option<&str>) -> Vec<String> {
+    let asked = status
+        .stages
+        .iter()
+        .filter(|stage| only.is_none_or(|only| only == stage.name));
+    let lines: Option<Vec<String>> = asked.map(without_log).collect();
+    lines.unwrap_or_default()
+}
+
+/// Why an ended stage has no log, where its status says so.
+fn without_log(stage: &StageStatus) -> Option<String> {
+    let ran = |attempt: &AttemptStatus| attempt.started_at.is_some() || !attempt.steps.is_empty();
+    if !stage.state.ended() || stage.reason.is_empty() || stage.attempts.iter().any(ran) {
+        return None;
+    }
+    let (name, said) = (
+        harmless(&stage.name),
+        harmless(&joined([stage.reason.as_str(), &stage.message], ": ")),
+    );
+    match stage.state {
+        StageState::Succeeded => None,
+        StageState::Skipped => Some(format!("stage {name} was skipped and has no log: {said}")),
+        _ => Some(format!("stage {name} never began: {said}")),
+    }
 }
 
 #[cfg(test)]
@@ -99,5 +128,30 @@ mod tests {
         status.conditions.clear();
         status.started_at = None;
         assert_eq!(unrecorded(&status).as_deref(), Some("it has not begun"));
+    }
+
+    #[test]
+    fn why_there_is_no_log_is_told_only_where_nothing_that_was_asked_for_began() {
+        let mut status = status();
+        assert!(never_began(&status, None).is_empty(), "some ran");
+        assert!(never_began(&status, Some("build")).is_empty());
+        assert_eq!(
+            never_began(&status, Some("package")),
+            ["stage package was skipped and has no log: NeedsNotMet"]
+        );
+        status
+            .stages
+            .retain(|stage| stage.name == "test" || stage.name == "package");
+        assert!(never_began(&status, None).is_empty(), "test ran");
+        for attempt in status.stages.iter_mut().flat_map(|stage| &mut stage.attempts) {
+            attempt.started_at = None;
+            attempt.steps.clear();
+        }
+        let told = never_began(&status, None);
+        assert_eq!(
+            told.first().map(String::as_str),
+            Some("stage test never began: OutOfMemory: killed at 64Mi")
+        );
+        assert_eq!(told.len(), 2, "{told:?}");
     }
 }

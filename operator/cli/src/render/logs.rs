@@ -1,4 +1,4 @@
-//! Log lines with the stage before them.
+//! Log lines with the stage before them, and the attempt from the second on.
 
 use std::collections::BTreeMap;
 
@@ -39,6 +39,16 @@ impl Line {
             line,
         }
     }
+
+    /// What stands before the line: the stage, and the attempt where it is not the first.
+    fn origin(&self) -> String {
+        // a Pod's label has the number as a text
+        let text = self.attempt.as_str().and_then(|text| text.parse().ok());
+        match self.attempt.as_u64().or(text) {
+            Some(number) if number > 1 => format!("{}#{number}", self.stage),
+            _ => self.stage.clone(),
+        }
+    }
 }
 
 const TONES: [Tone; 4] = [Tone::Busy, Tone::Good, Tone::Warn, Tone::Strong];
@@ -52,7 +62,7 @@ pub fn line(line: &Line, tones: &mut BTreeMap<String, Tone>, style: Style) -> St
     } else {
         without_escapes(&line.line)
     };
-    format!("{} {text}\n", style.paint(tone, &format!("{} |", line.stage)))
+    format!("{} {text}\n", style.paint(tone, &format!("{} |", line.origin())))
 }
 
 /// Removes `ESC [ … letter` and other control characters but the tabulator.
@@ -80,6 +90,21 @@ mod tests {
         let mut tones = BTreeMap::new();
         let red = Line::plain("build", "1", "\u{1b}[31mred\u{1b}[0m\tend\r".to_owned());
         assert_eq!(line(&red, &mut tones, Style::PLAIN), "build | red\tend\n");
+    }
+
+    #[test]
+    fn lines_of_a_later_attempt_are_told_from_those_of_the_first() {
+        let mut tones = BTreeMap::new();
+        let mut said = |attempt: serde_json::Value| {
+            let later = Line {
+                attempt,
+                ..Line::plain("unit", "", "x".to_owned())
+            };
+            line(&later, &mut tones, Style::PLAIN)
+        };
+        assert_eq!(said(1.into()), "unit | x\n");
+        assert_eq!(said(2.into()), "unit#2 | x\n", "as the server sends it");
+        assert_eq!(said("3".into()), "unit#3 | x\n", "as the label of a Pod has it");
     }
 
     #[test]

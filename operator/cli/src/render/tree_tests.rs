@@ -213,3 +213,23 @@ fn no_text_of_others_draws_a_line_or_has_an_escape() {
     }
     assert!(shown >= 30, "the tree shows {shown} of them");
 }
+
+#[test]
+fn an_exit_code_that_the_message_begins_with_is_told_once() {
+    let step = |message: Option<&str>| StepStatus {
+        name: "unit".to_owned(),
+        outcome: "failed".to_owned(),
+        exit_code: Some(137),
+        message: message.map(str::to_owned),
+        ..StepStatus::default()
+    };
+    let said = |message| step_line(&step(message), Style::PLAIN);
+    assert_eq!(
+        said(Some("exit code 137: out of memory"))
+            .matches("exit code 137")
+            .count(),
+        1
+    );
+    assert!(said(Some("out of memory")).ends_with("exit code 137, out of memory"));
+    assert!(said(None).ends_with("exit code 137"));
+}

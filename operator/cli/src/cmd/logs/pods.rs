@@ -18,7 +18,7 @@ use crate::{
     render::logs::{self, Line},
 };
 
-/// Prints the logs of the Pods that are there.
+/// Prints the logs of the Pods that are there. `look` is the command that shows the run.
 ///
 /// # Errors
 /// When there are none, or one cannot be read.
@@ -26,6 +26,7 @@ pub async fn show(
     cluster: &Cluster,
     run: &PipelineRun,
     args: &LogsArgs,
+    look: &str,
     style: Style,
 ) -> Result<(), Failure> {
     let uid = run.metadata.uid.clone().unwrap_or_default();
@@ -39,7 +40,7 @@ pub async fn show(
         .await
         .map_err(|source| cluster.explain(&source, "the list of Pods"))?;
     if found.items.is_empty() {
-        return Err(Failure::cannot_tell(none(run, args)));
+        return Err(Failure::cannot_tell(none(run, args, look)));
     }
     let label = |pod: &Pod, key: &str| pod.labels().get(key).cloned().unwrap_or_default();
     let mut items = found.items;
@@ -91,7 +92,7 @@ pub async fn show(
 }
 
 /// What it means that there are no Pods: pure.
-fn none(run: &PipelineRun, args: &LogsArgs) -> String {
+pub(super) fn none(run: &PipelineRun, args: &LogsArgs, look: &str) -> String {
     let (name, stages) = (&args.name, run.status.iter().flat_map(|status| &status.stages));
     let had = stages
         .filter(|stage| args.stage.as_ref().is_none_or(|wanted| *wanted == stage.name))
@@ -103,6 +104,6 @@ fn none(run: &PipelineRun, args: &LogsArgs) -> String {
     if had {
         format!("{what} has no Pods any more")
     } else {
-        format!("{what} has had no Pod, so there is no log; see `dcanary get run {name}`")
+        format!("{what} has had no Pod, so there is no log; see `{look}`")
     }
 }

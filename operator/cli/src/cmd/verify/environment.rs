@@ -7,7 +7,7 @@ use dcanary_ledger::RunKey;
 use dcanary_types::environment::EnvRecord;
 use dcanary_verifier::{Check, RunEvidence, Status};
 
-use super::{Journal, now, save, show};
+use super::{Journal, NOT_COMPARED, now, save, show};
 use crate::{
     args::{Format, Global, TrustArgs},
     cluster::Cluster,
@@ -85,6 +85,10 @@ async fn live(
             found.incomplete = Some(detail.clone());
         }
         found.report.record(Check::Cluster, status, detail);
+    } else if found.incomplete.is_none() {
+        found
+            .report
+            .record(Check::Cluster, Status::Unchecked, NOT_COMPARED);
     }
     Ok(found)
 }
