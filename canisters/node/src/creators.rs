@@ -21,7 +21,9 @@ pub enum Creators {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum CreatorsError {
     /// Not a principal.
-    #[error("`{0}` is no principal; `anyone` and `signed` stand alone, principals have commas or lines between them")]
+    #[error(
+        "`{0}` is no principal; `anyone` and `signed` stand alone, principals have commas or lines between them"
+    )]
     Malformed(String),
     /// Everybody is the anonymous principal, which a list surely does not mean.
     #[error("the anonymous principal is everybody: say `anyone`")]
