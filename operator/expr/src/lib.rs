@@ -14,6 +14,8 @@ mod mention;
 pub mod reference;
 mod shape;
 mod size;
+#[cfg(test)]
+mod stack_tests;
 pub mod template;
 mod text;
 pub mod typed;
