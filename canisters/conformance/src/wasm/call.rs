@@ -15,7 +15,8 @@ pub struct Call {
     env: u32,
     cleanup: Option<(String, u32)>,
     timeout: Option<u32>,
-    oneway: bool,
+    /// A place in the table that stands for both callbacks and has no function.
+    nowhere: Option<i32>,
 }
 
 impl Call {
@@ -36,7 +37,7 @@ impl Call {
             env: 0,
             cleanup: None,
             timeout: None,
-            oneway: false,
+            nowhere: None,
         }
     }
 
@@ -87,15 +88,21 @@ impl Call {
         self
     }
 
-    /// Without callbacks that exist.
+    /// Without callbacks, as canisters say it that wait for no answer.
     pub fn oneway(mut self) -> Self {
-        self.oneway = true;
+        self.nowhere = Some(-1);
+        self
+    }
+
+    /// With callbacks that do not exist.
+    pub fn with_missing_callbacks(mut self) -> Self {
+        self.nowhere = Some(1_000_000);
         self
     }
 
     fn assembled(&self) -> Code {
-        let (reply, reject, env) = if self.oneway {
-            let none = "(i32.const -1)".to_owned();
+        let (reply, reject, env) = if let Some(place) = self.nowhere {
+            let none = format!("(i32.const {place})");
             (none.clone(), none.clone(), none)
         } else {
             (

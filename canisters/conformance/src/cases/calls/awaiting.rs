@@ -289,7 +289,10 @@ async fn a_callback_whose_function_does_not_exist_traps(net: Network) -> Verdict
     let user = net.user();
     let other = user.deploy(&callee()).await?;
     let module = counter()
-        .update("go", [count("n"), Call::to(other, "inc").oneway().go()])
+        .update(
+            "go",
+            [count("n"), Call::to(other, "inc").with_missing_callbacks().go()],
+        )
         .update("good", [count("n"), Call::to(other, "inc").go()]);
     let canister = user.deploy(&module).await?;
     user.update(canister, "go", b"").await?.rejected(CANISTER_ERROR)?;
