@@ -150,12 +150,12 @@ pub(crate) fn code_and_hints(
     for role in policy.into_iter().flat_map(Policy::roles) {
         let who = Principal::try_from_slice(&role.principal)
             .map_or_else(|_| hex::encode(&role.principal), |id| id.to_text());
-        report.hint(format!(
-            "{} of {:?} in domain {:?}: {who}",
-            role.role.as_str(),
-            role.project,
-            role.domain
-        ));
+        let of = if role.project.is_empty() && role.domain.is_empty() {
+            "the whole ledger".to_owned()
+        } else {
+            format!("{:?} in domain {:?}", role.project, role.domain)
+        };
+        report.hint(format!("{} of {of}: {who}", role.role.as_str()));
     }
 }
 

@@ -49,11 +49,9 @@ pub enum ExportError {
         /// Which field.
         source: FieldError,
     },
-    /// The header names another format.
-    #[error(
-        "this is no export: it does not begin with a header of format dcanary-export/1; `dcanary ledger export` writes one"
-    )]
-    Header,
+    /// It does not begin as an export.
+    #[error("this is no export: {0}; `dcanary ledger export` writes one")]
+    Header(#[source] HeaderError),
     /// Bytes follow the trailer.
     #[error("bytes follow the trailer")]
     TrailingBytes,
@@ -67,6 +65,20 @@ pub enum ExportError {
     },
 }
 
+/// Why the beginning of an input is no header of an export.
+#[derive(Debug, Error)]
+pub enum HeaderError {
+    /// It ends before the header does.
+    #[error("it ends inside the header")]
+    EndsTooEarly,
+    /// It begins with something else, or the header names another format.
+    #[error("it does not begin with a header of format dcanary-export/1")]
+    Other,
+    /// The header has other fields.
+    #[error(transparent)]
+    Fields(#[from] FieldError),
+}
+
 /// The first item of an export. Its ids are hints, compared with the trust file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
@@ -74,6 +86,22 @@ pub struct Header {
     pub ledger: Vec<u8>,
     /// Number of blocks, at least 1.
     pub size: u64,
+}
+
+impl Header {
+    fn of(first: Value) -> Result<Self, HeaderError> {
+        let mut map = Fields::of("the header", first)?;
+        let format = map.text("format")?;
+        let header = Self {
+            ledger: map.blob("ledger")?,
+            size: map.nat("size")?,
+        };
+        map.done()?;
+        let is_one = format == FORMAT
+            && header.size > 0
+            && header.ledger.len() <= dcanary_types::limits::MAX_PRINCIPAL_BYTES;
+        is_one.then_some(header).ok_or(HeaderError::Other)
+    }
 }
 
 /// The last item of an export.
@@ -101,28 +129,16 @@ impl<R: Read> ExportReader<R> {
     /// Reads the header.
     ///
     /// # Errors
-    /// When the input does not begin with one.
+    /// [`ExportError::Header`] when the input does not begin with one, [`ExportError::Io`] when it cannot be read.
     pub fn new(mut input: R) -> Result<Self, ExportError> {
         const WHAT: &str = "the header";
-        let fields = |source| ExportError::Fields { what: WHAT, source };
         let first = read_value(&mut input, MAX_HEADER, WHAT).map_err(|source| match source {
+            ExportError::Io(_) => source,
+            ExportError::EndsTooEarly(_) => ExportError::Header(HeaderError::EndsTooEarly),
             // bytes of another kind of file, read as a value
-            ExportError::TooLong(_) | ExportError::Cbor { .. } => ExportError::Header,
-            other => other,
+            _ => ExportError::Header(HeaderError::Other),
         })?;
-        let mut map = Fields::of(WHAT, first).map_err(fields)?;
-        let format = map.text("format").map_err(fields)?;
-        let header = Header {
-            ledger: map.blob("ledger").map_err(fields)?,
-            size: map.nat("size").map_err(fields)?,
-        };
-        map.done().map_err(fields)?;
-        if format != FORMAT
-            || header.size == 0
-            || header.ledger.len() > dcanary_types::limits::MAX_PRINCIPAL_BYTES
-        {
-            return Err(ExportError::Header);
-        }
+        let header = Header::of(first).map_err(ExportError::Header)?;
         let left = header.size;
         Ok(Self { input, header, left })
     }
@@ -325,79 +341,97 @@ impl<W: Write> ExportWriter<W> {
 ///
 /// Give a buffered reader. Memory grows with the number of runs, environments and roles, not with the number of blocks.
 pub fn verify_export<R: Read>(reader: R, trust: Option<&TrustFile>) -> Report {
-    let mut report = Report::new(trust);
-    let mut replay = Replay::new(trust);
-    let (header, trailer) = match read_all(reader, &mut replay) {
-        Ok(read) => read,
-        Err(error) => {
-            report.fail(Check::Format, error.to_string());
-            return report;
-        }
-    };
-    report.pass(Check::Format, FORMAT);
-    let ledger = trust.map_or(header.ledger.as_slice(), |trust| trust.ledger.as_slice());
-    match trust {
-        None => report.unchecked(Check::Trust, "no trust file"),
-        Some(_) if ledger == header.ledger => report.pass(Check::Trust, "the ledger is the trust file's"),
-        Some(_) => report.fail(
-            Check::Trust,
-            "the export names another ledger than the trust file",
-        ),
+    match ExportReader::new(reader) {
+        Ok(export) => export.verify(trust),
+        Err(error) => error.report(trust),
     }
-    let labels = checks::head(
-        &mut report,
-        &trailer.certificate,
-        &trailer.hash_tree,
-        trust,
-        ledger,
-        None,
-    );
-    replay.report(&mut report);
-    let policy = checks::policy(&mut report, &trailer.policy, labels.as_ref());
-    if report.status(Check::Blocks) == Status::Passed
-        && policy.is_some_and(|policy| policy != *replay.policy())
-    {
-        report.fail(
-            Check::Policy,
-            "the policy document is not what the blocks lead to",
-        );
-    }
-    match &labels {
-        Some(labels) => {
-            let same = labels.size == replay.size() && labels.root == replay.root();
-            let good = "the blocks are the leaves of the certified tree".to_owned();
-            report.settle(
-                Check::Root,
-                if same {
-                    Ok(good)
-                } else {
-                    Err("the blocks are not the certified ones".to_owned())
-                },
-            );
-            if Some(labels.last_block_hash) != replay.last() {
-                report.fail(Check::HashLinks, "the last block is not the certified one");
-            }
-        }
-        None => report.unchecked(Check::Root, "the labels cannot be read"),
-    }
-    report.not_applicable(Check::Consistency, "an export has no earlier checkpoint");
-    checks::code_and_hints(
-        &mut report,
-        trailer.code.as_deref(),
-        trust,
-        ledger,
-        Some(replay.policy()),
-        None,
-    );
-    report.not_applicable(Check::Cluster, "an export has no cluster");
-    report
 }
 
-fn read_all<R: Read>(reader: R, replay: &mut Replay<'_>) -> Result<(Header, Trailer), ExportError> {
-    let mut reader = ExportReader::new(reader)?;
-    while let Some(block) = reader.next_block()? {
+impl ExportError {
+    /// The report on an export that cannot be read for this reason.
+    pub fn report(&self, trust: Option<&TrustFile>) -> Report {
+        let mut report = Report::new(trust);
+        report.fail(Check::Format, self.to_string());
+        report
+    }
+}
+
+impl<R: Read> ExportReader<R> {
+    /// Verifies what follows the header: as [`verify_export`], for who wants to know first whether it is an export.
+    pub fn verify(self, trust: Option<&TrustFile>) -> Report {
+        let mut replay = Replay::new(trust);
+        let (header, trailer) = match read_all(self, &mut replay) {
+            Ok(read) => read,
+            Err(error) => return error.report(trust),
+        };
+        let mut report = Report::new(trust);
+        report.pass(Check::Format, FORMAT);
+        let ledger = trust.map_or(header.ledger.as_slice(), |trust| trust.ledger.as_slice());
+        match trust {
+            None => report.unchecked(Check::Trust, "no trust file"),
+            Some(_) if ledger == header.ledger => report.pass(Check::Trust, "the ledger is the trust file's"),
+            Some(_) => report.fail(
+                Check::Trust,
+                "the export names another ledger than the trust file",
+            ),
+        }
+        let labels = checks::head(
+            &mut report,
+            &trailer.certificate,
+            &trailer.hash_tree,
+            trust,
+            ledger,
+            None,
+        );
+        replay.report(&mut report);
+        let policy = checks::policy(&mut report, &trailer.policy, labels.as_ref());
+        if report.status(Check::Blocks) == Status::Passed
+            && policy.is_some_and(|policy| policy != *replay.policy())
+        {
+            report.fail(
+                Check::Policy,
+                "the policy document is not what the blocks lead to",
+            );
+        }
+        match &labels {
+            Some(labels) => {
+                let same = labels.size == replay.size() && labels.root == replay.root();
+                let good = "the blocks are the leaves of the certified tree".to_owned();
+                report.settle(
+                    Check::Root,
+                    if same {
+                        Ok(good)
+                    } else {
+                        Err("the blocks are not the certified ones".to_owned())
+                    },
+                );
+                if Some(labels.last_block_hash) != replay.last() {
+                    report.fail(Check::HashLinks, "the last block is not the certified one");
+                }
+            }
+            None => report.unchecked(Check::Root, "the labels cannot be read"),
+        }
+        report.not_applicable(Check::Consistency, "an export has no earlier checkpoint");
+        checks::code_and_hints(
+            &mut report,
+            trailer.code.as_deref(),
+            trust,
+            ledger,
+            Some(replay.policy()),
+            None,
+        );
+        report.not_applicable(Check::Cluster, "an export has no cluster");
+        report
+    }
+}
+
+fn read_all<R: Read>(
+    mut export: ExportReader<R>,
+    replay: &mut Replay<'_>,
+) -> Result<(Header, Trailer), ExportError> {
+    while let Some(block) = export.next_block()? {
         replay.add(block);
     }
-    let header = reader.header().clone();
-    Ok((header, reader.finish()?))
+    let header = export.header().clone();
+    Ok((header, export.finish()?))
 }

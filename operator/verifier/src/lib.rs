@@ -39,7 +39,7 @@ pub use checkpoint::{AdvanceError, Checkpoint, Fork, LedgerForked};
 pub use code::{Code, check_read_state};
 pub use environment::{VerifiedEnvironment, check_environments, verify_environment};
 pub use evidence::{ExpectedRun, RunEvidence};
-pub use export::{ExportError, ExportReader, ExportWriter, verify_export};
+pub use export::{ExportError, ExportReader, ExportWriter, HeaderError, verify_export};
 pub use head::{Anchors, CertifiedHead, Evidence, HeadError, LabelsError, check_head};
 pub use report::{Check, Finding, Level, Report, Status};
 pub use run::{VerifiedRecord, VerifiedRun, verify_run};

@@ -13,7 +13,9 @@ use dcanary_core::definition::Definition;
 use dcanary_crds::PipelineRun;
 use dcanary_ledger::RunKey;
 use dcanary_types::record::Record;
-use dcanary_verifier::{Check, Report, RunEvidence, Status, TrustFile, VerifiedRecord, verify_export};
+use dcanary_verifier::{
+    Check, ExportError, ExportReader, Report, RunEvidence, Status, TrustFile, VerifiedRecord,
+};
 use serde_json::Value;
 
 use crate::{
@@ -33,10 +35,11 @@ pub async fn run(global: &Global, verify: Verify) -> Result<Exit, Failure> {
         Verify::Export { file, trust } => {
             let form = global.form("dcanary verify export", &[Format::Json, Format::Yaml])?;
             let pinned = trust_file::load(trust.trust.as_deref(), &folders)?;
-            let report = export(&file, pinned.as_ref().map(|(_, trust)| trust))?;
+            let Checked { report, none } = export(&file, pinned.as_ref().map(|(_, trust)| trust))?;
             if form.is_none()
-                && let Some(why) = no_export(&report)
+                && let Some(why) = none
             {
+                // no list of checks, of which none could begin
                 return Err(Failure::failed(format!("{}: {why}", file.display())));
             }
             let subject = format!("Export {}", file.display());
@@ -87,7 +90,15 @@ pub async fn run(global: &Global, verify: Verify) -> Result<Exit, Failure> {
     }
 }
 
-fn export(file: &Path, trust: Option<&TrustFile>) -> Result<Report, Failure> {
+/// What was found out about a file.
+#[derive(Debug)]
+struct Checked {
+    report: Report,
+    /// Why it has not even the beginning of an export.
+    none: Option<ExportError>,
+}
+
+fn export(file: &Path, trust: Option<&TrustFile>) -> Result<Checked, Failure> {
     let unread =
         |source| Failure::usage(format!("cannot read {}: {source}", file.display())).with(Exit::Unchecked);
     let input: Box<dyn Read> = if file == Path::new("-") {
@@ -100,26 +111,17 @@ fn export(file: &Path, trust: Option<&TrustFile>) -> Result<Report, Failure> {
         input,
         broken: &mut broken,
     };
-    let report = verify_export(BufReader::with_capacity(1 << 16, input), trust);
-    broken.map_or(Ok(report), |source| Err(unread(source)))
-}
-
-/// What a file is said to be that has not even the beginning of an export: no list of checks, of which none could begin.
-fn no_export(report: &Report) -> Option<String> {
-    let format = report
-        .findings()
-        .iter()
-        .find(|finding| finding.check == Check::Format && finding.status == Status::Failed)?;
-    let detail = format
-        .detail
-        .strip_prefix("this is no export: ")
-        .unwrap_or(&format.detail);
-    let beginning = detail.len() < format.detail.len()
-        || ["the header is ", "the header: "]
-            .iter()
-            .any(|start| detail.starts_with(start))
-        || detail.ends_with(" inside the header");
-    beginning.then(|| format!("this is no export of a ledger ({detail})"))
+    let checked = match ExportReader::new(BufReader::with_capacity(1 << 16, input)) {
+        Ok(export) => Checked {
+            report: export.verify(trust),
+            none: None,
+        },
+        Err(error) => Checked {
+            report: error.report(trust),
+            none: Some(error),
+        },
+    };
+    broken.map_or(Ok(checked), |source| Err(unread(source)))
 }
 
 /// Keeps the error of an input that cannot be read: what was not read is not false.
@@ -322,6 +324,8 @@ fn now() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use dcanary_verifier::{ExportWriter, export::Header};
+
     use super::*;
 
     #[test]
@@ -334,7 +338,7 @@ mod tests {
         // What was read and ends too early is.
         let short = folder.path().join("short.cbor");
         fs::write(&short, [0xa3]).unwrap();
-        assert_eq!(export(&short, None).unwrap().exit_code(), 1);
+        assert_eq!(export(&short, None).unwrap().report.exit_code(), 1);
     }
 
     #[test]
@@ -348,16 +352,26 @@ mod tests {
             &[0xa3],
         ] {
             fs::write(&file, bytes).unwrap();
-            let said = no_export(&export(&file, None).unwrap()).unwrap_or_default();
+            let none = export(&file, None).unwrap().none;
+            let said = none.map(|why| why.to_string()).unwrap_or_default();
             assert!(
-                said.starts_with("this is no export of a ledger (") && !said.contains('\n'),
+                said.starts_with("this is no export: ") && !said.contains('\n'),
                 "{bytes:?}: {said}"
             );
         }
-        let mut later = Report::new(None);
-        later.record(Check::Format, Status::Failed, "the export ends inside a block");
-        assert_eq!(no_export(&later), None, "one that is cut short is one");
-        assert_eq!(no_export(&Report::new(None)), None);
+    }
+
+    #[test]
+    fn an_export_that_is_cut_short_behind_its_header_is_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("short.cbor");
+        let header = Header {
+            ledger: vec![1],
+            size: 2,
+        };
+        ExportWriter::new(File::create(&file).unwrap(), &header).unwrap();
+        let Checked { report, none } = export(&file, None).unwrap();
+        assert!(none.is_none() && report.exit_code() == 1, "{none:?}");
     }
 
     #[test]

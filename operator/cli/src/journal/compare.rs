@@ -129,7 +129,7 @@ fn compare_stage(stage: &StageStatus, records: &[Record], more_to_come: bool) ->
             match outputs_digest(&stage.artifacts, &stage.results) {
                 Some(digest) if digest == outputs => Ok(()),
                 Some(_) => Err(format!(
-                    "results or artifacts of stage {name} are not those in the ledger"
+                    "results or artifacts of stage {name} are not those in the ledger, which keeps one digest of them all"
                 )),
                 None => Err(format!("a digest in the status of stage {name} is malformed")),
             }

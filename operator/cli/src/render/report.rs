@@ -58,17 +58,11 @@ pub fn with_disputes(
             "Compare with what its owner tells you on another way, then run `dcanary trust pin`:\n",
         );
         for line in report.to_pin() {
-            text.push_str(&format!("  {}\n", to_pin(line)));
+            text.push_str(&format!("  {line}\n"));
         }
     }
     text.push_str(&verdict(report, incomplete, style));
     text
-}
-
-/// A role that is bound to no project and no domain is one of the whole ledger.
-fn to_pin(line: &str) -> String {
-    // only names that are empty are written so: quotes within a name are escaped
-    line.replace(" of \"\" in domain \"\":", " of the whole ledger:")
 }
 
 fn verdict(report: &Report, incomplete: Option<&str>, style: Style) -> String {
@@ -176,16 +170,6 @@ mod tests {
     fn without_trust_file_it_says_what_to_pin() {
         let text = super::report(&all(Status::Unchecked, None), "Export x.cbor", None, Style::PLAIN);
         insta::assert_snapshot!("verify_unpinned", text);
-    }
-
-    #[test]
-    fn an_owner_is_one_of_the_whole_ledger_and_not_of_a_project_without_a_name() {
-        assert_eq!(
-            to_pin("owner of \"\" in domain \"\": abc"),
-            "owner of the whole ledger: abc"
-        );
-        let bound = "operator of \"shop\" in domain \"east\": abc";
-        assert_eq!(to_pin(bound), bound);
     }
 
     #[test]
