@@ -23,7 +23,7 @@ mod uses;
 
 pub use condition::{Condition, ConditionError, Status};
 pub use measured::FUNCTIONS;
-pub use mention::{Mention, mentions, reference_in_script};
+pub use mention::{Mention, mentions, mentions_in_script};
 pub use reference::{Reference, Values};
 pub use template::{Template, TemplateError};
 pub use typed::Mistyped;

@@ -58,10 +58,10 @@ fn parts(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// The first mention in a script, which must not be there: a value pasted into a script would be executed, and what is no reference the
-/// shell would take for the name of a program. After a backslash it is text for the shell as well.
-pub fn reference_in_script(script: &str) -> Option<Mention<'_>> {
-    mentions(script).find(|mention| {
+/// The mentions in a script. A reference must not be there: a value pasted into a script would be executed. What is none a shell would take
+/// for the name of a program, and another language for something of its own. After a backslash it is text for the shell as well.
+pub fn mentions_in_script(script: &str) -> impl Iterator<Item = Mention<'_>> {
+    mentions(script).filter(|mention| {
         let before = script.get(..mention.at).unwrap_or_default();
         let backslashes = before.len() - before.trim_end_matches('\\').len();
         backslashes % 2 == 0
@@ -107,8 +107,12 @@ mod tests {
 
     use super::*;
 
+    fn first(script: &str) -> Option<Mention<'_>> {
+        mentions_in_script(script).next()
+    }
+
     fn wrong(text: &str) -> String {
-        let found = reference_in_script(text).unwrap();
+        let found = first(text).unwrap();
         let shown = found.to_string();
         format!("{shown}: {}", found.reference.unwrap_err())
     }
@@ -120,13 +124,13 @@ mod tests {
             "$(run) $(./run.id) $(command run.id) $(params) $(source .env) $(run.sh -x) $(run.sh $(date)) $(source.py)",
             "echo \"\\$(params.v)\" $(",
         ] {
-            assert_eq!(reference_in_script(script), None, "{script}");
+            assert_eq!(first(script), None, "{script}");
         }
         let script = "echo $(id) \"$( stages.build.results.tag )\"";
-        let found = reference_in_script(script).unwrap();
+        let found = first(script).unwrap();
         assert_eq!(found.reference.unwrap().variable(), "RESULT_build_tag");
         assert_eq!(script.get(found.at..).unwrap().find('$'), Some(0));
-        assert!(reference_in_script("\\\\$(params.sh)").is_some());
+        assert!(first("\\\\$(params.sh)").is_some());
     }
 
     #[test]
@@ -169,7 +173,7 @@ mod tests {
             let read: usize = parts(&text).map(|(_, inner)| inner.len()).sum();
             prop_assert!(read <= text.len());
             prop_assert!(found.iter().all(|one| text[one.at..].starts_with("$(")));
-            let _ = reference_in_script(&text);
+            let _ = mentions_in_script(&text).count();
         }
 
         #[test]

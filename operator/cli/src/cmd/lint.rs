@@ -16,7 +16,7 @@ use crate::{
     render,
 };
 
-/// Checks the files; exit code 1 when there is a mistake, 2 when one could not be read.
+/// Checks the files; exit code 1 when there is a mistake (advice is none), 2 when one could not be read.
 pub fn run(global: &Global, args: &LintArgs) -> Result<Exit, Failure> {
     let format = global.form("dcanary lint", &[Format::Json, Format::Yaml])?;
     let mut all = Vec::new();
@@ -52,15 +52,18 @@ pub fn run(global: &Global, args: &LintArgs) -> Result<Exit, Failure> {
 }
 
 fn objects(file: &str, found: &Findings) -> Vec<Value> {
-    let object = |mistake: &crate::lint::Mistake| {
+    let object = |severity: &str, mistake: &crate::lint::Mistake| {
         json!({
             "file": file,
             "line": mistake.place.line,
             "column": mistake.place.column,
+            "severity": severity,
             "message": mistake.message,
         })
     };
-    found.mistakes.iter().map(object).collect()
+    let mistakes = found.mistakes.iter().map(|one| object("error", one));
+    let advice = found.advice.iter().map(|one| object("warning", one));
+    mistakes.chain(advice).collect()
 }
 
 fn read(file: &Path) -> Result<String, String> {

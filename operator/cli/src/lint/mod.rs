@@ -60,6 +60,8 @@ pub struct Findings {
     pub checked: Vec<String>,
     /// Mistakes, in the order of the file.
     pub mistakes: Vec<Mistake>,
+    /// What runs and is probably not what was meant, in the order of the file.
+    pub advice: Vec<Mistake>,
     /// It has objects, none of them of dcanary.dev: a mistake, unless such objects are in other files.
     pub foreign: bool,
     /// It could not be read.
@@ -107,8 +109,10 @@ pub fn lint(text: &str) -> Findings {
             message,
         });
     }
-    findings.mistakes.sort();
-    findings.mistakes.dedup();
+    for found in [&mut findings.mistakes, &mut findings.advice] {
+        found.sort();
+        found.dedup();
+    }
     findings
 }
 
@@ -126,15 +130,20 @@ fn check(document: &Node, findings: &mut Findings) {
         return;
     }
     let kind = document.text("kind").unwrap_or_default();
+    let mut advice = Vec::new();
     let mistakes = match kind {
         "Pipeline" => one::<Pipeline>(document, &Pipeline::crd(), |pipeline| {
             findings
                 .pipelines
                 .push(NamedPipeline::new(document, &pipeline.spec.definition));
+            advice = advise(&pipeline.spec.definition, "spec");
             told(judge(&pipeline.spec.definition, "spec"))
         }),
         "PipelineRun" => one::<PipelineRun>(document, &PipelineRun::crd(), |run| {
             findings.runs.extend(RunOfPipeline::new(document, &run.spec));
+            if let Some(inline) = &run.spec.pipeline_spec {
+                advice = advise(inline, "spec.pipelineSpec");
+            }
             told(judge_run(&run.spec))
         }),
         "Environment" => one::<Environment>(document, &Environment::crd(), |environment| {
@@ -160,6 +169,11 @@ fn check(document: &Node, findings: &mut Findings) {
     };
     findings.checked.push(format!("{kind} {}", document.name()));
     findings.mistakes.extend(mistakes);
+    let placed = advice.into_iter().map(|problem| Mistake {
+        place: document.find(&problem.path),
+        message: problem.to_string(),
+    });
+    findings.advice.extend(placed);
 }
 
 fn one<T: DeserializeOwned>(
@@ -250,6 +264,10 @@ fn judge_run(spec: &PipelineRunSpec) -> Vec<Problem> {
 /// With the limits of an operator that is set to no others.
 fn judge(definition: &PipelineDefinition, root: &str) -> Vec<Problem> {
     validate::definition(definition, root, &Limits::default())
+}
+
+fn advise(definition: &PipelineDefinition, root: &str) -> Vec<Problem> {
+    validate::advice(definition, root, &Limits::default())
 }
 
 #[cfg(test)]

@@ -32,6 +32,22 @@ fn a_good_file_has_no_mistakes() {
 }
 
 #[test]
+fn advice_has_its_place_and_is_no_mistake() {
+    let text = GOOD.replace("make test", "make test-$(source.branch)");
+    let found = lint(&text);
+    assert_eq!(found.mistakes, []);
+    let places: Vec<u64> = found.advice.iter().map(|one| one.place.line).collect();
+    assert_eq!(places, [15], "{:?}", found.advice);
+    let shown = shown(&text);
+    assert!(
+        shown.starts_with("pipeline.yaml:15:")
+            && shown.contains(" ⚠ ")
+            && shown.ends_with("✔ Pipeline web\n"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn unknown_fields_are_refused_with_place_and_suggestion() {
     let text = GOOD
         .replace("dependsOn", "dependOn")

@@ -8,12 +8,14 @@ use crate::{
 /// `file:line:column: message`, one a line; then what was checked.
 pub fn findings(file: &str, found: &Findings, style: Style) -> String {
     let mut text = String::new();
-    for mistake in &found.mistakes {
+    let mistakes = found.mistakes.iter().map(|one| (Tone::Bad, "✖", one));
+    let advice = found.advice.iter().map(|one| (Tone::Warn, "⚠", one));
+    for (tone, sign, mistake) in mistakes.chain(advice) {
         let place = format!("{file}:{}:{}:", mistake.place.line, mistake.place.column);
         text.push_str(&format!(
             "{} {} {}\n",
             style.paint(Tone::Strong, &place),
-            style.paint(Tone::Bad, "✖"),
+            style.paint(tone, sign),
             mistake.message
         ));
     }

@@ -1,6 +1,6 @@
 //! Conditions, variables of scripts, and names: what is refused before a run begins.
 
-use super::tests::{DIAMOND, has, has_none};
+use super::tests::{DIAMOND, advised, has, has_none, not_advised};
 
 #[test]
 fn a_condition_that_can_never_be_as_it_is_meant_is_refused_with_what_to_write() {
@@ -63,7 +63,7 @@ fn a_condition_of_a_step_names_earlier_steps_of_its_stage() {
 }
 
 #[test]
-fn a_misspelt_variable_of_a_parameter_is_refused_where_it_can_be_nothing_else() {
+fn a_misspelt_variable_of_a_parameter_is_told_where_it_can_be_nothing_else() {
     let yaml = |script: &str| {
         let step = serde_json::json!([{"run": script}]);
         format!("params: [{{name: who}}]\nstages: [{{name: a, image: i, steps: {step}}}]")
@@ -74,7 +74,7 @@ fn a_misspelt_variable_of_a_parameter_is_refused_where_it_can_be_nothing_else() 
         "echo \"${PARAM_whom}\"",
         "x=1; echo $PARAM_whom # who",
     ] {
-        has(
+        advised(
             &yaml(bad),
             place,
             "`$PARAM_whom`, which is not set, did you mean `PARAM_who`?",
@@ -94,7 +94,7 @@ fn a_misspelt_variable_of_a_parameter_is_refused_where_it_can_be_nothing_else() 
         "echo $$PARAM_whom \\$PARAM_whom",
         "MY_PARAM_whom=1; echo $MY_PARAM_whom",
     ] {
-        has_none(&yaml(good));
+        not_advised(&yaml(good));
     }
 }
 

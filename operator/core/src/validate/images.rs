@@ -4,9 +4,17 @@ use oci_spec::distribution::Reference;
 
 use super::Context;
 
-/// An image to run or to build on.
-pub(super) fn pulled(context: &mut Context<'_>, path: String, image: &str) {
+/// An image to build on.
+pub(super) fn base(context: &mut Context<'_>, path: String, image: &str) {
     read(context, path, image);
+}
+
+/// An image to run.
+pub(super) fn pulled(context: &mut Context<'_>, path: String, image: &str) {
+    // an IPv6 address, which the kubelet takes and the pattern here does not have
+    if !image.starts_with('[') {
+        read(context, path, image);
+    }
 }
 
 /// An image to push: to a tag of a repository whose registry is named.

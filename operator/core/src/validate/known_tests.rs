@@ -1,6 +1,6 @@
 //! Of mistakes that would show only in a Pod, and of references that cannot be.
 
-use super::tests::{has, has_none};
+use super::tests::{advised, has, has_none, not_advised};
 
 fn steps(steps: &str) -> String {
     format!("stages: [{{name: a, image: i, steps: [{steps}]}}]")
@@ -11,7 +11,7 @@ fn script(line: &str) -> String {
 }
 
 #[test]
-fn what_begins_as_a_reference_in_a_script_is_one_or_a_mistake() {
+fn what_begins_as_a_reference_in_a_script_and_is_none_is_told_and_refuses_nothing() {
     let place = "spec.stages[0].steps[0].run";
     for (line, told) in [
         (
@@ -30,11 +30,20 @@ fn what_begins_as_a_reference_in_a_script_is_one_or_a_mistake() {
         ),
         ("$(params.a", "`$(params.a` is no reference"),
     ] {
-        has(&script(line), place, told);
+        advised(&script(line), place, told);
     }
-    has_none(&script(
+    not_advised(&script(
         "echo $(date) $(git -C a log) $(run.sh) $(command run.id)",
     ));
+    // one that is a reference is a mistake, also behind one that is none
+    let both = script("make $(source.objs) $(params.a)");
+    has(&both, place, "line 1, column 21: `$(params.a)` is not replaced");
+    for other in [
+        "{shell: [python3], run: \"print('$(run.args)')\"}",
+        "{run: \"cat > Makefile <<'EOF'\\n$(source.objs)\\nEOF\"}",
+    ] {
+        has_none(&steps(other));
+    }
 }
 
 #[test]
@@ -266,11 +275,18 @@ fn names_and_labels_are_those_of_the_api_server() {
         has(&stage(more), &format!("spec.stages[0].{field}"), told);
     }
     has_none(&stage(
-        "podTemplate: {labels: {example.com/a_b.c: 1.x_y, e: ''}, annotations: {a.b/c: 'any text: it is'}, nodeSelector: {pool: builds}},
+        "podTemplate: {labels: {example.com/a_b.c: 1.x_y, e: ''}, annotations: {a.b/c: 'any text: it is', Company.com/Owner: x}, nodeSelector: {pool: builds}},
          secrets: [{name: a.b-1}], resources: {requests: {cpu: 100m, memory: 1024Mi}, limits: {cpu: '0.1', memory: 1Gi}}",
     ));
     let pull = format!("imagePullSecrets: [A B]\n{}", steps("{run: x}"));
     has(&pull, "spec.imagePullSecrets[0]", "no name of a Secret");
+}
+
+#[test]
+fn an_image_may_lie_at_an_ipv6_address_where_the_kubelet_pulls_it() {
+    has_none("stages: [{name: a, image: '[fd00::1]:5000/team/builder:1', steps: [{run: x}]}]");
+    let base = "{image: {push: r.example.com/a/b, base: '[fd00::1]:5000/team/builder:1', files: [{from: a, to: /a}]}}";
+    has(&steps(base), "spec.stages[0].steps[0].image.base", "is no image");
 }
 
 #[test]
@@ -284,12 +300,12 @@ fn a_result_that_is_not_there_yet_is_told_where_a_script_reads_it() {
         )
     };
     let place = "spec.stages[2].steps[0].run";
-    has(
+    advised(
         &with("echo \"$RESULT_unit_test_x\""),
         place,
         "stage `unit-test` is not upstream of this one",
     );
-    has(&with("echo ${RESULT_b_x}"), place, "after it has ended");
-    has_none(&with("echo $RESULT_a_x $RESULT_q_x $RESULT_a"));
-    has_none(&with("RESULT_b_x=1; echo $RESULT_b_x"));
+    advised(&with("echo ${RESULT_b_x}"), place, "after it has ended");
+    not_advised(&with("echo $RESULT_a_x $RESULT_q_x $RESULT_a"));
+    not_advised(&with("RESULT_b_x=1; echo $RESULT_b_x"));
 }

@@ -47,9 +47,20 @@ pub(crate) struct Context<'a> {
     /// Where the definition is.
     pub(crate) root: &'a str,
     pub(crate) problems: Vec<Problem>,
+    /// Whether advice is wanted: looking for it costs more, and nothing depends on it.
+    pub(crate) is_advising: bool,
+    /// What runs, and is probably not what was meant.
+    pub(crate) advice: Vec<Problem>,
 }
 
 impl Context<'_> {
+    /// What cannot be known from the text alone: a script may be in any language and set any variable.
+    pub(crate) fn advise(&mut self, path: impl Into<String>, message: impl Into<String>) {
+        if self.advice.len() < MAX_PROBLEMS {
+            self.advice.push(Problem::new(path, message));
+        }
+    }
+
     pub(crate) fn tell(&mut self, path: impl Into<String>, message: impl Into<String>) {
         if !self.is_full() {
             self.problems.push(Problem::new(path, message));
@@ -101,6 +112,26 @@ impl Context<'_> {
 
 /// The mistakes of a definition, at most 100, that is found at `root` (`spec` for a Pipeline, `spec.pipelineSpec` for a run). Empty: it can be run.
 pub fn definition(definition: &PipelineDefinition, root: &str, limits: &Limits) -> Vec<Problem> {
+    ordered(look(definition, root, limits, false).problems)
+}
+
+/// What is no mistake of a definition and probably not what was meant, at most 100: for its author, who knows. No run is refused for it.
+pub fn advice(definition: &PipelineDefinition, root: &str, limits: &Limits) -> Vec<Problem> {
+    ordered(look(definition, root, limits, true).advice)
+}
+
+fn ordered(mut problems: Vec<Problem>) -> Vec<Problem> {
+    problems.sort();
+    problems.dedup();
+    problems
+}
+
+fn look<'a>(
+    definition: &'a PipelineDefinition,
+    root: &'a str,
+    limits: &'a Limits,
+    is_advising: bool,
+) -> Context<'a> {
     let mut context = Context {
         definition,
         upstream: Vec::new(),
@@ -108,6 +139,8 @@ pub fn definition(definition: &PipelineDefinition, root: &str, limits: &Limits) 
         limits,
         root,
         problems: Vec::new(),
+        is_advising,
+        advice: Vec::new(),
     };
     limits::check(&mut context, root);
     if let Some(source) = &definition.source {
@@ -133,10 +166,7 @@ pub fn definition(definition: &PipelineDefinition, root: &str, limits: &Limits) 
         }
         stage::check(&mut context, &path, stage, index, finally);
     }
-    let mut problems = context.problems;
-    problems.sort();
-    problems.dedup();
-    problems
+    context
 }
 
 /// All stages with their path and whether they are `finally` stages; `stages` first.

@@ -50,7 +50,7 @@ pub(super) fn pod_template(context: &mut Context<'_>, path: &str, template: &Pod
         ("labels", &template.labels),
         ("nodeSelector", &template.node_selector),
     ] {
-        keys(context, &format!("{path}.{field}"), values);
+        keys(context, &format!("{path}.{field}"), values, str::to_owned);
         for (name, value) in values {
             if expression(value).is_none() && !(value.is_empty() || is_label(value)) {
                 context.tell(
@@ -60,14 +60,26 @@ pub(super) fn pod_template(context: &mut Context<'_>, path: &str, template: &Pod
             }
         }
     }
-    keys(context, &format!("{path}.annotations"), &template.annotations);
+    // the API server lowers them before it looks
+    keys(
+        context,
+        &format!("{path}.annotations"),
+        &template.annotations,
+        str::to_lowercase,
+    );
 }
 
-fn keys(context: &mut Context<'_>, path: &str, values: &BTreeMap<String, String>) {
+fn keys(
+    context: &mut Context<'_>,
+    path: &str,
+    values: &BTreeMap<String, String>,
+    looked_at: fn(&str) -> String,
+) {
     for name in values.keys() {
-        let (prefix, last) = match name.split_once('/') {
+        let key = looked_at(name);
+        let (prefix, last) = match key.split_once('/') {
             Some((prefix, last)) => (Some(prefix), last),
-            None => (None, name.as_str()),
+            None => (None, key.as_str()),
         };
         if !is_label(last) || prefix.is_some_and(|prefix| !is_subdomain(prefix)) {
             context.tell(

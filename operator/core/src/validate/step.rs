@@ -1,7 +1,7 @@
 //! One step.
 
 use dcanary_crds::Step;
-use dcanary_expr::{Mention, reference_in_script};
+use dcanary_expr::mentions_in_script;
 use dcanary_protocol::names::is_item;
 
 use super::{Context, expressions, images, literal, names, paths, stage, variables};
@@ -90,7 +90,7 @@ pub(super) fn check(
         }
         if let Some(base) = &image.base {
             expressions::template(context, &format!("{place}.base"), base, index);
-            images::pulled(context, format!("{place}.base"), base);
+            images::base(context, format!("{place}.base"), base);
         }
         for (list, values) in [("env", &image.env), ("labels", &image.labels)] {
             for (name, value) in values {
@@ -117,36 +117,39 @@ fn check_script(context: &mut Context<'_>, path: &str, script: &str, index: usiz
         return context.tell(path, format!("the script is longer than {}", bytes(most)));
     }
     variables::script(context, path, script, index);
-    variables::params(context, path, script);
     // `$(id)` is the shell's; what is ours must come in as a variable, never as text of the program
-    if let Some(found) = reference_in_script(script) {
+    let (mut is_told, mut is_advised) = (false, !context.is_advising);
+    for found in mentions_in_script(script) {
         let (line, column) = place(script, found.at);
-        let message = told(&found);
-        context.tell(path, format!("line {line}, column {column}: {message}"));
+        let place = format!("line {line}, column {column}");
+        match &found.reference {
+            Ok(reference) if !is_told => {
+                is_told = true;
+                let variable = reference.variable();
+                context.tell(path, format!("{place}: `{found}` is not replaced in scripts, because its value could run as a command; write \"${variable}\" instead"));
+            }
+            // in another language, or in a text for one, it may be anything
+            Err(instead) if !is_advised => {
+                is_advised = true;
+                let variables = variables_like(found.text);
+                context.advise(path, format!("{place}: `{found}` is no reference, and a shell would look for a program of that name: {instead}{variables}; a program that is really called so is `$(command NAME)`"));
+            }
+            _ => {}
+        }
+        if is_told && is_advised {
+            break;
+        }
     }
 }
 
-/// What is wrong with a reference in a script, and what to write.
-fn told(found: &Mention<'_>) -> String {
-    match &found.reference {
-        Ok(reference) => format!(
-            "`{found}` is not replaced in scripts, because its value could run as a command; write \"${}\" instead",
-            reference.variable()
-        ),
-        Err(instead) => {
-            let variables = match found.text.split('.').next() {
-                Some("params" | "param") => ", in a script \"$PARAM_NAME\"",
-                Some("stages" | "stage" | "results") => ", in a script \"$RESULT_STAGE_NAME\"",
-                Some("source") => ", in a script \"$DCANARY_REPO\", \"$DCANARY_REF\" or \"$DCANARY_COMMIT\"",
-                Some("run") => {
-                    ", in a script \"$DCANARY_RUN\", \"$DCANARY_RUN_NAMESPACE\" or \"$DCANARY_RUN_UID\""
-                }
-                _ => "",
-            };
-            format!(
-                "`{found}` is no reference, and the shell would look for a program of that name: {instead}{variables}; a program that is really called so is `$(command NAME)`"
-            )
-        }
+/// The variables that hold in a script what somebody may have meant.
+fn variables_like(text: &str) -> &'static str {
+    match text.split('.').next() {
+        Some("params" | "param") => ", in a script \"$PARAM_NAME\"",
+        Some("stages" | "stage" | "results") => ", in a script \"$RESULT_STAGE_NAME\"",
+        Some("source") => ", in a script \"$DCANARY_REPO\", \"$DCANARY_REF\" or \"$DCANARY_COMMIT\"",
+        Some("run") => ", in a script \"$DCANARY_RUN\", \"$DCANARY_RUN_NAMESPACE\" or \"$DCANARY_RUN_UID\"",
+        _ => "",
     }
 }
 

@@ -13,6 +13,14 @@ pub(super) fn problems(yaml: &str) -> Vec<String> {
         .collect()
 }
 
+fn advice(yaml: &str) -> Vec<String> {
+    let parsed: PipelineDefinition = serde_saphyr::from_str(yaml).unwrap();
+    super::advice(&parsed, "spec", &Limits::default())
+        .into_iter()
+        .map(|problem| problem.to_string())
+        .collect()
+}
+
 pub(super) fn has(yaml: &str, path: &str, words: &str) {
     let found = problems(yaml);
     assert!(
@@ -25,6 +33,23 @@ pub(super) fn has(yaml: &str, path: &str, words: &str) {
 
 pub(super) fn has_none(yaml: &str) {
     assert_eq!(problems(yaml), Vec::<String>::new(), "{yaml}");
+}
+
+/// It is told to who asks for advice, and nothing is refused for it.
+pub(super) fn advised(yaml: &str, path: &str, words: &str) {
+    has_none(yaml);
+    let found = advice(yaml);
+    assert!(
+        found
+            .iter()
+            .any(|one| one.starts_with(&format!("{path}: ")) && one.contains(words)),
+        "expected {path} … {words}\nin {found:#?}"
+    );
+}
+
+pub(super) fn not_advised(yaml: &str) {
+    has_none(yaml);
+    assert_eq!(advice(yaml), Vec::<String>::new(), "{yaml}");
 }
 
 pub(super) const DIAMOND: &str = r#"

@@ -28,7 +28,7 @@ pub(super) fn reference(context: &mut Context<'_>, path: &str, reference: &Refer
     }
 }
 
-/// Variables in a script that may be results of more than one stage.
+/// Variables in a script that may be results of more than one stage, and for who wants advice those that are probably not set.
 pub(super) fn script(context: &mut Context<'_>, path: &str, script: &str, index: usize) {
     let mut seen = BTreeSet::new();
     for (at, _) in script.match_indices("RESULT_") {
@@ -42,8 +42,13 @@ pub(super) fn script(context: &mut Context<'_>, path: &str, script: &str, index:
         let name = &script[at..end];
         if seen.insert(name) {
             ambiguous(context, path, name, index);
-            unset(context, path, script, name, index);
+            if context.is_advising {
+                unset(context, path, script, name, index);
+            }
         }
+    }
+    if context.is_advising {
+        params(context, path, script);
     }
 }
 
@@ -80,12 +85,12 @@ fn unset(context: &mut Context<'_>, path: &str, script: &str, name: &str, index:
             stage.name
         )
     };
-    context.tell(path, format!("`${name}` is not set: {advice}"));
+    context.advise(path, format!("`${name}` is not set: {advice}"));
 }
 
 /// Variables in a script that are a misspelt parameter, and would not be set. Only what can be nothing else is told: near a parameter's name,
 /// and read everywhere, nowhere set, and in no comment or text that the shell leaves alone.
-pub(super) fn params(context: &mut Context<'_>, path: &str, script: &str) {
+fn params(context: &mut Context<'_>, path: &str, script: &str) {
     let known: Vec<String> = context
         .definition
         .params
@@ -103,7 +108,7 @@ pub(super) fn params(context: &mut Context<'_>, path: &str, script: &str) {
         }
         let hint = context.hint(name, known.iter().map(String::as_str));
         if !hint.is_empty() && is_only_read(script, name) {
-            context.tell(
+            context.advise(
                 path,
                 format!("there is no parameter for `${name}`, which is not set{hint}"),
             );
