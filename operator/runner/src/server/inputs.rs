@@ -19,7 +19,7 @@ const ATTEMPTS: u32 = 20;
 /// Why something cannot be fetched.
 #[derive(Debug, Error)]
 pub(crate) enum FetchError {
-    #[error(transparent)]
+    #[error("{}", .0.said())]
     Refused(#[from] Refusal),
     #[error("it is larger than {0} bytes")]
     TooLarge(u64),

@@ -33,6 +33,15 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
+    /// The server's own words, for who does not know its interface.
+    pub(crate) fn said(&self) -> String {
+        match (self.detail.as_str(), self.reason.as_str()) {
+            ("", "") => self.to_string(),
+            ("", reason) => reason.to_owned(),
+            (detail, _) => detail.to_owned(),
+        }
+    }
+
     /// It may be otherwise the next time.
     fn later(&self) -> Later {
         if self.reason.is_empty() {

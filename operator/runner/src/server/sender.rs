@@ -129,12 +129,7 @@ fn is_about_a_frame(refusal: &Refusal) -> bool {
 }
 
 fn said(refusal: &Refusal) -> String {
-    let said = if refusal.detail.is_empty() {
-        &refusal.reason
-    } else {
-        &refusal.detail
-    };
-    cut(said, MESSAGE_BYTES).to_owned()
+    cut(&refusal.said(), MESSAGE_BYTES).to_owned()
 }
 
 /// A line of output in the place of a frame that is not taken, because numbers have no gaps.

@@ -24,7 +24,7 @@ pub(crate) enum UploadError {
     TooLarge { size: u64, limit: u64 },
     #[error("it cannot be read: {0}")]
     Read(#[source] std::io::Error),
-    #[error(transparent)]
+    #[error("{}", .0.said())]
     Refused(#[from] Refusal),
     #[error("the server has {offset} bytes of it, but only {sent} were sent: the name is taken")]
     Foreign { offset: u64, sent: u64 },

@@ -154,6 +154,20 @@ fn a_folder_for_everybody_stays_one_and_other_modes_are_normal() {
         .map(|(path, mode)| (path.trim_end_matches('/'), *mode))
         .collect();
     assert_eq!(trimmed, normal);
+    // and comes out as it was put in
+    let out = tempfile::tempdir().unwrap();
+    unpack(
+        tar.as_slice(),
+        out.path(),
+        1 << 20,
+        |_| false,
+        &Interrupt::default(),
+    )
+    .unwrap();
+    for (name, mode) in normal {
+        let found = out.path().join(name).metadata().unwrap().permissions().mode() & 0o7777;
+        assert_eq!(found, mode, "{name}");
+    }
 }
 
 proptest! {

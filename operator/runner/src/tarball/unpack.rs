@@ -92,7 +92,13 @@ fn unpack_one(
         return Ok(());
     }
     let path = directory.join(&relative);
-    let mode = entry.header().mode().map_err(UnpackError::Format)? & 0o777;
+    // of a folder that everybody may write into (1777) the bit that keeps each from the others' files belongs to it
+    let kept = if kind == EntryType::Directory {
+        0o1777
+    } else {
+        0o777
+    };
+    let mode = entry.header().mode().map_err(UnpackError::Format)? & kept;
     make_parents(directory, &relative, &shown)?;
     if kind == EntryType::Directory {
         if !is_directory(&path) && !relative.as_os_str().is_empty() {
