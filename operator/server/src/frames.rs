@@ -351,24 +351,19 @@ pub async fn take(core: &Core, attempt: &Arc<Attempt>, request: FramesRequest) -
         );
     }
     let mut ops = accepted.ops;
-    let mut granting = None;
     if accepted.record_changed {
         ops.push(attempt.store(record));
-        if !pins.is_empty() {
-            let wanted = pins.iter().map(|(digest, _)| {
-                let grant = Grant {
-                    content: *digest,
-                    file_name: None,
-                    media_type: "text/plain; charset=utf-8".to_owned(),
-                };
-                (*digest, grant)
-            });
-            let granting = granting.insert(core.grants(&record.namespace, wanted.collect()).await?);
-            ops.append(&mut granting.ops);
-        }
     }
-    core.store.commits.commit(ops).await.map_err(StoreFault::from)?;
-    drop(granting);
+    let wanted = pins.iter().map(|(digest, _)| {
+        let grant = Grant {
+            content: *digest,
+            file_name: None,
+            media_type: "text/plain; charset=utf-8".to_owned(),
+        };
+        (*digest, grant)
+    });
+    core.commit_granting(ops, &record.namespace, wanted.collect())
+        .await?;
     if let (Some(run), Some(place)) = (&attempt.run, &record.run) {
         run.note_results(&attempt.id, &place.stage, record.result_bytes());
     }

@@ -40,33 +40,42 @@ pub fn grant_path(namespace: &Namespace, digest: &Digest) -> String {
     format!("grants/{namespace}/{}.json", digest.hex())
 }
 
-/// Changes that let a namespace read some content. They are committed before this is dropped: until then nobody else decides on its
-/// grants, or of two that see none the second would win.
-#[derive(Debug)]
-#[must_use]
-pub struct Granting<'a> {
-    /// The changes.
-    pub ops: Vec<Op>,
-    _alone: MutexGuard<'a, ()>,
-}
-
-fn lock_of(namespace: &Namespace) -> usize {
+fn lock_of(namespace: &str) -> usize {
     let mut hasher = DefaultHasher::new();
     namespace.hash(&mut hasher);
     usize::try_from(hasher.finish() % GRANT_LOCKS as u64).unwrap_or(0)
 }
 
 impl Core {
-    /// The changes that let a namespace read some content under some digests.
+    /// Nobody else decides on what a namespace may read until this is dropped. Whoever decides commits before that: of two that see no
+    /// grant the second would win otherwise.
+    pub(crate) async fn deciding(&self, namespace: &str) -> MutexGuard<'_, ()> {
+        self.granting[lock_of(namespace)].lock().await
+    }
+
+    /// Commits changes, together with those that let a namespace read some content under some digests.
     ///
     /// # Errors
-    /// When the volume fails.
-    pub async fn grants(
+    /// When the volume fails; nothing is changed then.
+    pub async fn commit_granting(
+        &self,
+        mut ops: Vec<Op>,
+        namespace: &Namespace,
+        wanted: Vec<(Digest, Grant)>,
+    ) -> Result<(), StoreFault> {
+        if wanted.is_empty() {
+            return Ok(self.store.commits.commit(ops).await?);
+        }
+        let _alone = self.deciding(namespace.as_str()).await;
+        ops.extend(self.grants(namespace, wanted).await?);
+        Ok(self.store.commits.commit(ops).await?)
+    }
+
+    async fn grants(
         &self,
         namespace: &Namespace,
         wanted: Vec<(Digest, Grant)>,
-    ) -> Result<Granting<'_>, StoreFault> {
-        let alone = self.granting[lock_of(namespace)].lock().await;
+    ) -> Result<Vec<Op>, StoreFault> {
         let mut ops = Vec::new();
         for (digest, wanted) in wanted {
             let path = grant_path(namespace, &digest);
@@ -77,13 +86,14 @@ impl Core {
                 Some(known) if self.stands(&digest, &known, &wanted).await? => known,
                 _ => wanted,
             };
-            // Written in any case: a sweep may be about to take back one that is old and that nobody referred to.
+            // Written in any case: a sweep may be about to take back one that is old and that nobody referred to, and sees by this that
+            // somebody does.
             ops.push(Op::Replace {
                 path,
                 bytes: serde_json::to_vec(&grant).unwrap_or_default(),
             });
         }
-        Ok(Granting { ops, _alone: alone })
+        Ok(ops)
     }
 
     async fn stands(&self, digest: &Digest, known: &Grant, wanted: &Grant) -> Result<bool, StoreFault> {

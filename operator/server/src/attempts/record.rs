@@ -1,6 +1,7 @@
 //! What is known about an attempt besides its log: `attempt.json`.
 
 use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use dcanary_protocol::report::{ArtifactKind, FinalReport, StepOutcome};
 use serde::{Deserialize, Serialize};
@@ -215,10 +216,13 @@ pub fn pointer_path(attempt: &AttemptId) -> String {
     format!("attempts/{attempt}.json")
 }
 
-/// Milliseconds since 1970.
+/// Milliseconds since 1970, now.
 pub fn now_millis() -> u64 {
-    let since = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
+    millis(SystemTime::now())
+}
+
+/// Milliseconds since 1970.
+pub fn millis(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -16,8 +16,9 @@ use crate::store::op::Op;
 
 /// Entries above which unused ones are forgotten.
 const HELD: usize = 2_048;
-/// `frames` requests of one attempt at once: a runner needs one, and one more after a lost connection.
-const FRAMES_AT_ONCE: usize = 4;
+/// Requests of one attempt whose JSON is held at once: a runner needs one for frames and one for an upload or its report, and as many
+/// more after lost connections.
+const AT_ONCE: usize = 4;
 
 /// What changes about an attempt.
 #[derive(Debug, Clone)]
@@ -55,7 +56,7 @@ pub struct Attempt {
     pub run: Option<Arc<Run>>,
     /// What changes; held while a change is committed.
     pub state: tokio::sync::Mutex<State>,
-    /// Slots for `frames` requests.
+    /// Slots for requests with a body of JSON: each may have some MiB.
     pub slots: Semaphore,
     progress: watch::Sender<Progress>,
 }
@@ -213,7 +214,7 @@ impl Attempts {
             dir: record.dir(),
             run,
             state: tokio::sync::Mutex::new(state),
-            slots: Semaphore::new(FRAMES_AT_ONCE),
+            slots: Semaphore::new(AT_ONCE),
             progress: watch::Sender::new(progress),
         }))
     }

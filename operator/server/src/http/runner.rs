@@ -12,9 +12,11 @@ use dcanary_protocol::frame::{Acked, FramesRequest};
 use dcanary_protocol::report::{FinalAnswer, FinalReport, Stored, UploadComplete};
 use dcanary_protocol::session::{ProtocolRange, SessionAnswer, SessionRequest};
 use serde::Deserialize;
+use tokio::sync::SemaphorePermit;
 
 use super::problem::{Refusal, UPLOAD_OFFSET};
 use super::{body, content, detached, who};
+use crate::attempts::Attempt;
 use crate::core::Core;
 use crate::digest::Digest;
 use crate::metrics::Metrics;
@@ -29,6 +31,12 @@ const OLDEST: u32 = PROTOCOL;
 fn item(name: &str) -> Result<ItemName, Refusal> {
     name.parse()
         .map_err(|error: BadName| Refusal::new(400, "bad-name", error.to_string()))
+}
+
+/// What is held of the bodies of one attempt is bounded by these.
+fn slot(attempt: &Attempt) -> Result<SemaphorePermit<'_>, Refusal> {
+    let busy = |_| Refusal::new(503, "busy", "too many requests of this attempt at once");
+    attempt.slots.try_acquire().map_err(busy)
 }
 
 /// `POST /v1/session`
@@ -76,13 +84,7 @@ pub async fn frames(
 ) -> Result<Json<Acked>, Refusal> {
     let attempt = who::runner(&core, &headers, &attempt).await?;
     detached(async move {
-        let Ok(_slot) = attempt.slots.try_acquire() else {
-            return Err(Refusal::new(
-                503,
-                "busy",
-                "too many requests with frames of this attempt at once",
-            ));
-        };
+        let _slot = slot(&attempt)?;
         let bytes = body::whole(body, core.limits.largest_frames_body(), core.limits.body_timeout).await?;
         let size = bytes.len();
         let request: FramesRequest = serde_json::from_slice(&bytes)
@@ -167,7 +169,11 @@ pub async fn complete(
 ) -> Result<Json<Stored>, Refusal> {
     let attempt = who::runner(&core, &headers, &attempt).await?;
     let name = item(&name)?;
-    let request: UploadComplete = body::json(body, core.limits.body_bytes, core.limits.body_timeout).await?;
+    let request: UploadComplete = {
+        // Not for as long as it waits for a registry: only what is short waits there.
+        let _slot = slot(&attempt)?;
+        body::json(body, core.limits.body_bytes, core.limits.body_timeout).await?
+    };
     detached(async move { Ok(Json(uploads::complete(&core, &attempt, &name, request).await?)) }).await
 }
 
@@ -182,8 +188,9 @@ pub async fn finish(
     body: Body,
 ) -> Result<Json<FinalAnswer>, Refusal> {
     let attempt = who::runner(&core, &headers, &attempt).await?;
-    let report: FinalReport = body::json(body, core.limits.body_bytes, core.limits.body_timeout).await?;
     detached(async move {
+        let _slot = slot(&attempt)?;
+        let report: FinalReport = body::json(body, core.limits.body_bytes, core.limits.body_timeout).await?;
         let cursor = finish::take(&core, &attempt, report).await?;
         Ok(Json(FinalAnswer { cursor }))
     })

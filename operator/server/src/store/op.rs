@@ -136,8 +136,12 @@ fn crc(bytes: &[u8]) -> u32 {
     crc.sum()
 }
 
-/// Appends one record: length, checksum, changes. A record is done wholly or not at all.
+/// Appends one record: length, checksum, changes. A record is done wholly or not at all. Without changes there is none: an empty one
+/// looks like the end of the log, and hides what is behind it.
 pub fn encode_record(ops: &[Op], out: &mut Vec<u8>) {
+    if ops.is_empty() {
+        return;
+    }
     let start = out.len();
     out.extend_from_slice(&[0; 12]);
     for op in ops {
@@ -197,6 +201,14 @@ mod tests {
         assert_eq!(decode_record(&mut input), Some(sample()));
         assert_eq!(decode_record(&mut input), Some(sample()[..1].to_vec()));
         assert_eq!(decode_record(&mut input), None);
+    }
+
+    #[test]
+    fn nothing_changed_hides_no_record_behind_it() {
+        let mut log = Vec::new();
+        encode_record(&[], &mut log);
+        encode_record(&sample(), &mut log);
+        assert_eq!(decode_record(&mut log.as_slice()), Some(sample()));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Uploads that were given up, and pointers to attempts that are gone.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use super::{SweepError, Trouble};
+use super::{SweepError, Trouble, age};
 use crate::attempts::record::{Pointer, dir};
 use crate::attempts::registry::Found;
 use crate::core::Core;
@@ -17,7 +17,7 @@ const TOKEN_AGE: Duration = Duration::from_secs(2 * 24 * 3600);
 ///
 /// # Errors
 /// The first thing that could not be done.
-pub async fn give_up_uploads(core: &Core, age: Duration) -> Result<(), SweepError> {
+pub async fn give_up_uploads(core: &Core, least: Duration, now: SystemTime) -> Result<(), SweepError> {
     let mut trouble = Trouble::default();
     for name in core.store.blobs.uploads().await.map_err(SweepError::Content)? {
         let over = match name.parse::<AttemptId>() {
@@ -32,7 +32,10 @@ pub async fn give_up_uploads(core: &Core, age: Duration) -> Result<(), SweepErro
             continue;
         }
         let dir = format!("uploads/{name}");
-        let old = core.store.blocking(move |disk| is_old(disk, &dir, age)).await;
+        let old = core
+            .store
+            .blocking(move |disk| is_old(disk, &dir, least, now))
+            .await;
         if trouble.note(old.map_err(SweepError::Read)) == Some(true) {
             let dropped = core.store.blobs.upload_discard(&name).await;
             trouble.note(dropped.map_err(SweepError::Content));
@@ -41,9 +44,9 @@ pub async fn give_up_uploads(core: &Core, age: Duration) -> Result<(), SweepErro
     trouble.ended()
 }
 
-fn is_old(disk: &dyn Disk, path: &str, age: Duration) -> std::io::Result<bool> {
+fn is_old(disk: &dyn Disk, path: &str, least: Duration, now: SystemTime) -> std::io::Result<bool> {
     let stat = disk.stat(path)?;
-    Ok(stat.is_some_and(|stat| stat.modified.elapsed().is_ok_and(|since| since >= age)))
+    Ok(stat.is_some_and(|stat| age(stat.modified, now) >= least))
 }
 
 /// Forgets that attempts were closed, once no token of theirs can be valid any more. Attempts that were removed without
@@ -51,13 +54,13 @@ fn is_old(disk: &dyn Disk, path: &str, age: Duration) -> std::io::Result<bool> {
 ///
 /// # Errors
 /// The first thing that could not be done.
-pub async fn forget_closed(core: &Core) -> Result<(), SweepError> {
-    let age = core.settings.retention.max(TOKEN_AGE);
+pub async fn forget_closed(core: &Core, now: SystemTime) -> Result<(), SweepError> {
+    let least = core.settings.retention.max(TOKEN_AGE);
     let ops = core.store.blocking(move |disk| {
         let mut ops = Vec::new();
         for name in disk.list("attempts")? {
             let path = format!("attempts/{name}");
-            if !is_old(disk, &path, age)? {
+            if !is_old(disk, &path, least, now)? {
                 continue;
             }
             match serde_json::from_slice(&disk.read(&path)?) {

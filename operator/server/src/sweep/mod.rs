@@ -124,25 +124,27 @@ impl Trouble {
     }
 }
 
-/// Sweeps once.
+/// How old something is; nothing when it is younger than the sweep.
+fn age(modified: SystemTime, now: SystemTime) -> Duration {
+    now.duration_since(modified).unwrap_or_default()
+}
+
+/// Sweeps once. Everything is as old as it is when the sweep begins, which is `now`: what comes while it goes on is young.
 ///
 /// # Errors
 /// The first thing that could not be done; everything else was, and nothing that is needed was removed.
-pub async fn sweep(core: &Core, ages: Ages) -> Result<Swept, SweepError> {
-    let before = SystemTime::now()
-        .checked_sub(ages.content)
-        .unwrap_or(SystemTime::UNIX_EPOCH);
+pub async fn sweep(core: &Core, ages: Ages, now: SystemTime) -> Result<Swept, SweepError> {
     let mut swept = Swept::default();
     let mut trouble = Trouble::default();
-    trouble.note(content::sweep(core, before, ages.evidence, &mut swept).await);
-    trouble.note(leftovers::give_up_uploads(core, ages.uploads).await);
-    let removed = runs::remove(core, &mut swept, &mut trouble).await;
+    trouble.note(content::sweep(core, ages, now, &mut swept).await);
+    trouble.note(leftovers::give_up_uploads(core, ages.uploads, now).await);
+    let removed = runs::remove(core, now, &mut swept, &mut trouble).await;
     let notes = trouble.note(removed);
     if swept.runs > 0 {
-        trouble.note(content::sweep(core, before, ages.evidence, &mut swept).await);
+        trouble.note(content::sweep(core, ages, now, &mut swept).await);
     }
     runs::write(core, notes.unwrap_or_default(), &mut trouble).await;
-    trouble.note(leftovers::forget_closed(core).await);
+    trouble.note(leftovers::forget_closed(core, now).await);
     trouble.note(usage::recount(core).await);
     trouble.ended()?;
     Ok(swept)
@@ -152,7 +154,7 @@ pub async fn sweep(core: &Core, ages: Ages) -> Result<Swept, SweepError> {
 pub async fn watch(core: Arc<Core>, rhythm: Rhythm) {
     let mut full = core.store.space.follow();
     loop {
-        match sweep(&core, rhythm.ages).await {
+        match sweep(&core, rhythm.ages, SystemTime::now()).await {
             Ok(swept) => {
                 tracing::info!(swept.runs, swept.grants, swept.blobs, swept.unreadable, "swept");
             }

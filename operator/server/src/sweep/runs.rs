@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::time::UNIX_EPOCH;
+use std::time::SystemTime;
 
 use super::{SweepError, Swept, Trouble};
-use crate::attempts::record::{Pointer, Record, now_millis, pointer_path};
+use crate::attempts::record::{Pointer, Record, millis, pointer_path};
 use crate::attempts::run::RunKey;
 use crate::core::Core;
 use crate::digest::Digest;
@@ -131,8 +131,7 @@ impl RunFolder {
                     .stat(path)
                     .ok()
                     .flatten()
-                    .and_then(|stat| stat.modified.duration_since(UNIX_EPOCH).ok())
-                    .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+                    .map_or(0, |stat| millis(stat.modified));
                 self.newest = self.newest.max(changed);
             }
         }
@@ -163,8 +162,13 @@ pub struct Notes {
 ///
 /// # Errors
 /// When it is not known which runs there are.
-pub async fn remove(core: &Core, swept: &mut Swept, trouble: &mut Trouble) -> Result<Notes, SweepError> {
-    let now = now_millis();
+pub async fn remove(
+    core: &Core,
+    now: SystemTime,
+    swept: &mut Swept,
+    trouble: &mut Trouble,
+) -> Result<Notes, SweepError> {
+    let now = millis(now);
     let alive = core.cluster.run_uids().await.map_err(SweepError::Runs)?;
     let retention = u64::try_from(core.settings.retention.as_millis()).unwrap_or(u64::MAX);
     let mut notes = Notes::default();

@@ -11,7 +11,17 @@ use crate::grants::Grant;
 use crate::images::{Image, Pushed};
 use crate::names::ItemName;
 use crate::store::blobs::{BlobError, UploadKey};
-use crate::store::fault::StoreFault;
+
+/// Longest file name, media type or reference of an artifact, in bytes. The record of its attempt has them, which is held in memory and
+/// written anew with every change; a file system has shorter names.
+const SHORT: usize = 4 << 10;
+
+fn short(what: &'static str, text: Option<&String>) -> Result<(), UploadError> {
+    match text {
+        Some(text) if text.len() > SHORT => Err(UploadError::Long { what, most: SHORT }),
+        _ => Ok(()),
+    }
+}
 
 /// Ends an upload. Repeating it waits for the first and is answered alike.
 ///
@@ -24,6 +34,9 @@ pub async fn complete(
     request: UploadComplete,
 ) -> Result<Stored, UploadError> {
     let expected: Digest = request.digest.parse().map_err(UploadError::BadDigest)?;
+    short("the media type", Some(&request.media_type))?;
+    short("the file name", request.file_name.as_ref())?;
+    short("the reference", request.reference.as_ref())?;
     let key = key(attempt, name);
     let lock = core.uploads.lock(&key);
     let _one_at_a_time = lock.lock().await;
@@ -147,23 +160,22 @@ async fn commit(
     writable(&state.record, core, name)?;
     let mut next = state.clone();
     next.record.artifacts.insert(name.clone(), artifact.clone());
-    let mut ops = vec![attempt.store(&next.record)];
-    let mut granting = None;
-    if artifact.complete {
-        let named = [Some(artifact.digest), artifact.manifest].into_iter().flatten();
-        let wanted = named.map(|digest| {
-            let grant = Grant {
-                content: artifact.digest,
-                file_name: artifact.file_name.clone(),
-                media_type: artifact.media_type.clone(),
-            };
-            (digest, grant)
-        });
-        let granting = granting.insert(core.grants(&next.record.namespace, wanted.collect()).await?);
-        ops.append(&mut granting.ops);
-    }
-    core.store.commits.commit(ops).await.map_err(StoreFault::from)?;
-    drop(granting);
+    let ops = vec![attempt.store(&next.record)];
+    // What is not complete nobody may read yet.
+    let named = [Some(artifact.digest), artifact.manifest]
+        .into_iter()
+        .flatten()
+        .filter(|_| artifact.complete);
+    let wanted = named.map(|digest| {
+        let grant = Grant {
+            content: artifact.digest,
+            file_name: artifact.file_name.clone(),
+            media_type: artifact.media_type.clone(),
+        };
+        (digest, grant)
+    });
+    core.commit_granting(ops, &next.record.namespace, wanted.collect())
+        .await?;
     *state = next;
     Ok(())
 }

@@ -84,6 +84,14 @@ pub enum UploadError {
     /// The digest is none.
     #[error("digest: {0}")]
     BadDigest(#[source] crate::digest::NotADigest),
+    /// What is said of it is too long.
+    #[error("{what} of the artifact is longer than {most} bytes")]
+    Long {
+        /// What.
+        what: &'static str,
+        /// Bytes that it may have.
+        most: usize,
+    },
     /// The client paused too long.
     #[error("no bytes for {} s", .0.as_secs())]
     Slow(Duration),
@@ -110,6 +118,7 @@ impl UploadError {
             Self::Limit { .. } | Self::Namespace { .. } => (413, "too-large"),
             Self::DigestMismatch { .. } => (409, "digest-mismatch"),
             Self::BadDigest(_) => (422, "bad-digest"),
+            Self::Long { .. } => (422, "bad-report"),
             Self::Slow(_) => (408, "slow"),
             Self::Broken => (400, "broken"),
             Self::Image(error) => error.reason(),

@@ -1,6 +1,6 @@
 //! Evidence of analyses: stored by the operator, read by who may get environments, kept for its own time.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use dcanary_server::digest::Digest;
 use dcanary_server::evidence::BYTES;
@@ -105,7 +105,8 @@ async fn evidence_outlives_every_run_and_goes_when_it_is_too_old() {
         uploads: Duration::ZERO,
         evidence,
     };
-    let swept = sweep(&server.core, ages(Duration::from_secs(3600)))
+    let now = SystemTime::now();
+    let swept = sweep(&server.core, ages(Duration::from_secs(3600)), now)
         .await
         .unwrap();
     assert_eq!((swept.blobs, swept.grants), (0, 0), "no run refers to it");
@@ -113,7 +114,7 @@ async fn evidence_outlives_every_run_and_goes_when_it_is_too_old() {
         get(&server, "shop", "reader/a/shop").await.status(),
         StatusCode::OK
     );
-    let swept = sweep(&server.core, ages(Duration::ZERO)).await.unwrap();
+    let swept = sweep(&server.core, ages(Duration::ZERO), now).await.unwrap();
     assert_eq!((swept.blobs, swept.grants), (1, 1));
     let gone = get(&server, "shop", "reader/a/shop").await;
     assert_eq!(refused(gone).await, (404, "not-found".into()));

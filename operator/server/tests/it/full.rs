@@ -11,7 +11,7 @@ use dcanary_server::sweep::{self, Ages, Rhythm, sweep};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::support::{Options, Runner, TestServer, completion, line, refused, report};
+use crate::support::{Options, Runner, TestServer, after, completion, line, refused, report};
 
 const NOW: Ages = Ages {
     content: Duration::ZERO,
@@ -264,8 +264,6 @@ async fn with_a_run_that_is_gone(volume: &Mounted) -> (TestServer, Runner) {
     gone.finish(&report(0)).await;
     let alive = server.runner_of("builds", "uid-2", "run-2", "build", 1).await;
     server.cluster.runs.lock().unwrap().remove("run-1");
-    // It was not younger than the list of runs.
-    tokio::time::sleep(Duration::from_millis(5)).await;
     (server, alive)
 }
 
@@ -277,7 +275,9 @@ async fn removals_are_committed_where_nothing_else_is() {
     pause().await;
     let answer = alive.frames(1, vec![line(1)]).await;
     assert_eq!(refused(answer).await, (503, "store-full".into()));
-    let swept = sweep(&server.core, NOW).await.unwrap();
+    let swept = sweep(&server.core, NOW, after(Duration::from_secs(1)))
+        .await
+        .unwrap();
     assert_eq!((swept.runs, swept.blobs), (1, 1));
     pause().await;
     alive.lines(1, 1).await;
@@ -299,7 +299,9 @@ async fn a_volume_without_any_space_is_cleaned_beginning_with_content_that_nobod
     pause().await;
     let answer = alive.frames(1, vec![line(1)]).await;
     assert_eq!(refused(answer).await, (503, "store-full".into()));
-    let swept = sweep(&server.core, NOW).await.unwrap();
+    let swept = sweep(&server.core, NOW, after(Duration::from_secs(1)))
+        .await
+        .unwrap();
     assert_eq!((swept.runs, swept.blobs), (1, 2));
     pause().await;
     alive.lines(1, 1).await;

@@ -8,7 +8,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::layouts::{Image, body_of, image, tar};
-use crate::support::{Options, Runner, TestServer, completion, report};
+use crate::support::{Options, Runner, TestServer, after, completion, report};
 
 /// Content, file name and media type that a reader of the namespace gets.
 async fn served(server: &TestServer, digest: Digest) -> (Vec<u8>, String, String) {
@@ -120,13 +120,18 @@ async fn the_first_tar_of_a_manifest_stays_and_outlives_its_run_as_long_as_anoth
     let other = server.runner_of("builds", "uid-2", "run-2", "build", 1).await;
     store_image(&other, &image, Some(b"evil"), "evil.tar").await;
     server.cluster.runs.lock().unwrap().remove("run-1");
-    tokio::time::sleep(Duration::from_millis(20)).await;
     let ages = Ages {
         content: Duration::ZERO,
         uploads: Duration::ZERO,
         evidence: Duration::from_secs(3600),
     };
-    assert_eq!(sweep(&server.core, ages).await.unwrap().runs, 1);
+    assert_eq!(
+        sweep(&server.core, ages, after(Duration::from_secs(1)))
+            .await
+            .unwrap()
+            .runs,
+        1
+    );
     let (content, name, _) = served(&server, image.manifest).await;
     assert_eq!((content, name.as_str()), (known, "app.tar"));
 }

@@ -57,22 +57,35 @@ async fn slow_clients_time_out_and_others_go_on_meanwhile() {
 }
 
 #[tokio::test]
-async fn one_attempt_cannot_hold_many_requests_with_frames() {
+async fn one_attempt_cannot_hold_many_requests_with_a_body() {
     let server = TestServer::start().await;
-    let runner = server.runner("uid-1").await;
     let mut held = Vec::new();
-    for _ in 0..4 {
-        let (stays_open, body) = stalling(b"{");
-        held.push((
-            stays_open,
-            tokio::spawn(runner.request(Method::POST, "frames").body(body).send()),
-        ));
+    let mut runners = Vec::new();
+    for (uid, rest) in [
+        ("uid-1", "frames"),
+        ("uid-2", "final"),
+        ("uid-3", "uploads/dist/complete"),
+    ] {
+        let runner = server.runner(uid).await;
+        for _ in 0..4 {
+            let (stays_open, body) = stalling(b"{");
+            held.push((
+                stays_open,
+                tokio::spawn(runner.request(Method::POST, rest).body(body).send()),
+            ));
+        }
+        runners.push((runner, rest));
     }
     tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(
-        refused(runner.frames(1, vec![]).await).await,
-        (503, "busy".into())
-    );
-    let other = server.runner("uid-2").await;
+    for (runner, rest) in runners {
+        let more = runner
+            .request(Method::POST, rest)
+            .body("{}")
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(refused(more).await, (503, "busy".into()), "{rest}");
+    }
+    let other = server.runner("uid-4").await;
     other.lines(1, 1).await;
 }

@@ -7,7 +7,7 @@ use dcanary_server::sweep::{Ages, sweep};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::{Options, Runner, TestServer, completion, refused, report};
+use crate::support::{Options, Runner, TestServer, after, completion, refused, report};
 
 fn content(len: usize) -> Vec<u8> {
     (0..len).map(|n| u8::try_from(n * 7 % 251).unwrap()).collect()
@@ -152,13 +152,13 @@ async fn the_share_of_a_namespace_is_counted_anew_when_runs_are_swept() {
     let refused_now = alive.put("b", 0, vec![1; 700]).await;
     assert_eq!(refused_now.status(), StatusCode::PAYLOAD_TOO_LARGE);
     server.cluster.runs.lock().unwrap().remove("run-1");
-    tokio::time::sleep(Duration::from_millis(20)).await;
     let ages = Ages {
         content: Duration::ZERO,
         uploads: Duration::ZERO,
         evidence: Duration::from_secs(3600),
     };
-    assert_eq!(sweep(&server.core, ages).await.unwrap().runs, 1);
+    let later = after(Duration::from_secs(1));
+    assert_eq!(sweep(&server.core, ages, later).await.unwrap().runs, 1);
     alive.store("b", &[1; 400]).await;
     let same = server.runner_of("builds", "uid-3", "run-2", "test", 1).await;
     same.store("b", &[1; 400]).await;
@@ -168,7 +168,7 @@ async fn the_share_of_a_namespace_is_counted_anew_when_runs_are_swept() {
         StatusCode::PAYLOAD_TOO_LARGE,
         "the same content counts twice until then"
     );
-    sweep(&server.core, ages).await.unwrap();
+    sweep(&server.core, ages, later).await.unwrap();
     same.store("c", &[2; 600]).await;
     let over = same.put("d", 0, vec![3]).await;
     assert_eq!(
@@ -195,6 +195,23 @@ async fn artifacts_beyond_the_limits_are_refused_by_name() {
     runner.store("b", b"2").await;
     let third = runner.put("c", 0, vec![3]).await.text().await.unwrap();
     assert!(third.contains("--max-artifacts"), "{third}");
+}
+
+#[tokio::test]
+async fn what_is_said_of_an_artifact_is_short_for_it_is_kept_in_memory() {
+    let server = TestServer::start().await;
+    let runner = server.runner("uid-1").await;
+    let content = content(10);
+    runner.put("dist", 0, content.clone()).await;
+    for field in ["mediaType", "fileName", "reference"] {
+        let mut long = completion(&content);
+        long[field] = json!("x".repeat((4 << 10) + 1));
+        let answer = runner.complete("dist", &long).await;
+        assert_eq!(refused(answer).await, (422, "bad-report".into()), "{field}");
+    }
+    let mut longest = completion(&content);
+    longest["fileName"] = json!("x".repeat(4 << 10));
+    assert_eq!(runner.complete("dist", &longest).await.status(), StatusCode::OK);
 }
 
 #[tokio::test]

@@ -62,6 +62,9 @@ impl FsBlobs {
             self.disk.touch(&to).map_err(failed("keep content"))?;
             self.disk.remove_file(from).map_err(failed("remove a copy"))?;
         } else {
+            // Its last bytes may have arrived long ago: it is young from now on, so that a sweep that has read its references before this
+            // one was recorded leaves it alone.
+            self.disk.touch(from).map_err(failed("keep content"))?;
             self.disk.sync_file(from).map_err(failed("sync content"))?;
             self.disk.rename(from, &to).map_err(failed("name content"))?;
         }

@@ -1,12 +1,13 @@
 //! A server in this process, and who talks to it.
 
+mod blobs;
 mod client;
 mod cluster;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use dcanary_server::core::{Core, Settings};
 use dcanary_server::http::gate::Gate;
@@ -22,6 +23,7 @@ use dcanary_server::store::volume::Volume;
 use reqwest::StatusCode;
 use tokio::net::TcpListener;
 
+pub use blobs::WatchedBlobs;
 pub use client::{Http, Runner, bearer, completion, jwt, line, refused, report};
 pub use cluster::{OPERATOR, TestCluster};
 
@@ -55,9 +57,15 @@ impl Default for Options {
     }
 }
 
+/// A time of a sweep: what is old by then needs no waiting.
+pub fn after(time: Duration) -> SystemTime {
+    SystemTime::now() + time
+}
+
 pub struct TestServer {
     pub address: SocketAddr,
     pub core: Arc<Core>,
+    pub blobs: Arc<WatchedBlobs>,
     pub cluster: Arc<TestCluster>,
     pub dir: PathBuf,
     pub serving: tokio::task::JoinHandle<()>,
@@ -117,18 +125,20 @@ impl TestServer {
         let given = options.clone();
         let core = tokio::task::spawn_blocking(move || {
             let volume = Arc::new(Volume::open(data).unwrap());
-            let store = Store::open(volume, given.commits, given.reserve, store_metrics).unwrap();
-            Core::new(
+            let mut store = Store::open(volume, given.commits, given.reserve, store_metrics).unwrap();
+            let blobs = Arc::new(WatchedBlobs::new(store.blobs));
+            store.blobs = Arc::<WatchedBlobs>::clone(&blobs);
+            let core = Core::new(
                 Arc::new(store),
                 for_core,
                 given.registries,
                 given.limits,
                 given.settings,
                 metrics,
-            )
-            .unwrap()
+            );
+            (Arc::new(core.unwrap()), blobs)
         });
-        let core = Arc::new(core.await.unwrap());
+        let (core, blobs) = core.await.unwrap();
         let gate = Arc::new(Gate::new(core.stopping.clone()));
         gate.open(dcanary_server::http::router(Arc::clone(&core)));
         let tls = Arc::new(Tls::load(certificate(dir)).unwrap());
@@ -148,6 +158,7 @@ impl TestServer {
         Self {
             address,
             core,
+            blobs,
             cluster,
             dir: dir.to_owned(),
             serving,
