@@ -4,6 +4,7 @@ pub mod base;
 pub mod credentials;
 pub mod documents;
 pub mod layout;
+pub mod links;
 pub mod merge;
 pub mod push;
 pub mod registry;
@@ -49,6 +50,14 @@ pub enum ImageError {
         /// Who.
         namespace: Namespace,
     },
+    /// A directory would take the place of a symlink of the base.
+    #[error("cannot put files on base {base}: {why}")]
+    Hides {
+        /// The base.
+        base: String,
+        /// Which entry, which symlink, and what to write instead.
+        why: String,
+    },
     /// A registry refused for good.
     #[error("cannot {what} {reference}: {why}")]
     Refused {
@@ -81,7 +90,9 @@ impl ImageError {
     /// HTTP status and reason.
     pub fn reason(&self) -> (u16, &'static str) {
         match self {
-            Self::Layout(_) | Self::Blob { .. } | Self::Reference { .. } => (422, "bad-image"),
+            Self::Layout(_) | Self::Blob { .. } | Self::Reference { .. } | Self::Hides { .. } => {
+                (422, "bad-image")
+            }
             Self::Forbidden { .. } => (403, "repository-forbidden"),
             Self::Refused { .. } => (422, "registry-refused"),
             Self::Registry { .. } => (503, "registry"),

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::documents::{Documents, Held};
 use super::layout::{BASE_NAME, Layout, digest_of, read};
+use super::links::{Looks, Own};
 use super::merge::merge;
 use super::registry::{AnswerTime, Problem, Repository, Way};
 use super::rules::{Access, Rules};
@@ -36,6 +37,8 @@ pub struct Registries {
     pub authorities: Vec<Vec<u8>>,
     /// Memory for manifests and configs.
     pub documents: Documents,
+    /// What images may not hide of their bases.
+    pub looks: Looks,
 }
 
 fn parse(reference: &str) -> Result<Reference, ImageError> {
@@ -150,6 +153,13 @@ impl Registries {
             Some(from) => {
                 let source = self.login("pull base", &from, Access::Pull).await?;
                 let base = base::pull(&source, &from, &layout.config, &mut held).await?;
+                let own = Own {
+                    blobs,
+                    tar: image.tar,
+                    layout: &layout,
+                };
+                let room = self.documents.hold();
+                self.looks.check(&source, &from, &base, &own, room).await?;
                 push.base_layers(&source, &from, &base.manifest).await?;
                 push.own_blobs(false).await?;
                 let merged = merge(&base, &layout.manifest, &layout.config).map_err(ImageError::Layout)?;

@@ -15,7 +15,7 @@ use dcanary_server::images::registry::AnswerTime;
 use serde_json::json;
 
 use crate::images::options;
-use crate::layouts::{image, push};
+use crate::layouts::{image, layer_of, push};
 use crate::support::TestServer;
 
 const MIB: u64 = 1 << 20;
@@ -79,7 +79,7 @@ impl Hostile {
         };
         let server = TestServer::with(options(registries)).await;
         let runner = server.runner("uid-1").await;
-        let image = image(&[b"a layer"], &json!({}), base);
+        let image = image(&[&layer_of(&["app"])], &json!({}), base);
         let pushing = push(&runner, "app", &image, &format!("{}/team/app:1", self.host)).await;
         (pushing.status().as_u16(), pushing.text().await.unwrap())
     }

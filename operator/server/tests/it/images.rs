@@ -6,7 +6,7 @@ use dcanary_server::images::rules::Rules;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::layouts::{Image, body_of, image, layer, push, tar};
+use crate::layouts::{Image, body_of, image, layer, layer_of, push, tar};
 use crate::registry::Registry;
 use crate::support::{Options, Runner, TestServer, refused, report};
 
@@ -81,7 +81,7 @@ async fn an_image_on_a_base_has_the_layers_and_settings_of_both() {
         StatusCode::OK
     );
     let own = json!({"Env": ["A=1"], "Entrypoint": ["/own"], "Labels": {"b": "2"}});
-    let image = image(&[b"own layer"], &own, Some(&base_name));
+    let image = image(&[&layer_of(&["app"])], &own, Some(&base_name));
     let reference = format!("{}/team/app:2.0", registry.host);
     let answer = push(&runner, "app", &image, &reference).await;
     assert_eq!(answer.status(), StatusCode::OK);
@@ -134,7 +134,7 @@ async fn a_base_from_another_registry_is_passed_on_with_its_own_login() {
         StatusCode::OK
     );
     let pinned = format!("{}/base/os@{}", from.host, base.manifest);
-    let image = image(&[b"own layer"], &json!({}), Some(&pinned));
+    let image = image(&[&layer_of(&["app"])], &json!({}), Some(&pinned));
     let answer = push(&runner, "app", &image, &format!("{}/team/app:1", to.host)).await;
     assert_eq!(answer.status(), StatusCode::OK);
     let (_, manifest) = to.manifest("team/app", "1").await.unwrap();

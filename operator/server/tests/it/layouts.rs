@@ -15,6 +15,12 @@ pub struct Image {
 }
 
 pub fn image(layers: &[&[u8]], settings: &Value, base: Option<&str>) -> Image {
+    let layers: Vec<_> = layers.iter().map(|layer| (*layer, "tar")).collect();
+    image_of(&layers, settings, base)
+}
+
+/// Of layers that are compressed, as the ends of their media types say.
+pub fn image_of(layers: &[(&[u8], &str)], settings: &Value, base: Option<&str>) -> Image {
     let mut files = vec![(
         "oci-layout".to_owned(),
         br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec(),
@@ -24,7 +30,10 @@ pub fn image(layers: &[&[u8]], settings: &Value, base: Option<&str>) -> Image {
         files.push((format!("blobs/sha256/{}", digest.hex()), content.to_vec()));
         json!({"mediaType": kind, "digest": digest.to_string(), "size": content.len()})
     };
-    let diff_ids: Vec<String> = layers.iter().map(|layer| Digest::of(layer).to_string()).collect();
+    let diff_ids: Vec<String> = layers
+        .iter()
+        .map(|(layer, _)| Digest::of(layer).to_string())
+        .collect();
     let config = json!({"architecture": "amd64", "os": "linux", "config": settings,
         "rootfs": {"type": "layers", "diff_ids": diff_ids}, "history": [{"created_by": "test"}]});
     let config = blob(
@@ -33,7 +42,7 @@ pub fn image(layers: &[&[u8]], settings: &Value, base: Option<&str>) -> Image {
     );
     let layers: Vec<Value> = layers
         .iter()
-        .map(|layer| blob(layer, "application/vnd.oci.image.layer.v1.tar"))
+        .map(|(layer, kind)| blob(layer, &format!("application/vnd.oci.image.layer.v1.{kind}")))
         .collect();
     let mut manifest = json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "config": config, "layers": layers});
@@ -59,6 +68,27 @@ pub fn tar(image: &Image) -> Vec<u8> {
         builder
             .append_data(&mut header, path, content.as_slice())
             .unwrap();
+    }
+    builder.into_inner().unwrap()
+}
+
+/// A layer with these entries: `name/` is a directory, `name -> target` a symlink, anything else a file.
+pub fn layer_of(entries: &[&str]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for entry in entries {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(0);
+        header.set_mode(0o755);
+        if let Some((name, target)) = entry.split_once(" -> ") {
+            header.set_entry_type(tar::EntryType::Symlink);
+            builder.append_link(&mut header, name, target).unwrap();
+        } else if entry.ends_with('/') {
+            header.set_entry_type(tar::EntryType::Directory);
+            builder.append_data(&mut header, entry, std::io::empty()).unwrap();
+        } else {
+            header.set_size(entry.len() as u64);
+            builder.append_data(&mut header, entry, entry.as_bytes()).unwrap();
+        }
     }
     builder.into_inner().unwrap()
 }

@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod api_server;
+mod base_links;
 mod crash;
 mod disk_double;
 mod evidence;

@@ -1,5 +1,7 @@
-//! A registry that has every layer, notes what it is asked, and holds a kind of request until it is told to go on.
+//! A registry that has every layer, notes what it is asked, and holds a kind of request until it is told to go on. What is
+//! in a layer it knows of the bases that it was given.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -9,12 +11,15 @@ use axum::http::{Method, StatusCode, header};
 use axum::response::Response;
 use tokio::sync::{Notify, Semaphore};
 
+use crate::layouts::Image;
+
 struct Script {
     /// Held: requests with this method and this part in their path.
     hold: (Method, &'static str),
     arrived: Notify,
     go_on: Semaphore,
     seen: Mutex<Vec<String>>,
+    stored: Mutex<BTreeMap<String, Vec<u8>>>,
 }
 
 pub struct ScriptedRegistry {
@@ -35,10 +40,12 @@ async fn answer(State(script): State<Arc<Script>>, request: Request) -> Response
     } else {
         StatusCode::OK
     };
+    let stored = script.stored.lock().unwrap().get(&path).cloned();
+    let body = stored.filter(|_| method == Method::GET);
     Response::builder()
         .status(status)
         .header(header::LOCATION, path)
-        .body(Body::empty())
+        .body(body.map_or_else(Body::empty, Body::from))
         .unwrap()
 }
 
@@ -49,12 +56,32 @@ impl ScriptedRegistry {
             arrived: Notify::new(),
             go_on: Semaphore::new(0),
             seen: Mutex::default(),
+            stored: Mutex::default(),
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let host = listener.local_addr().unwrap().to_string();
         let router = Router::new().fallback(answer).with_state(Arc::clone(&script));
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self { host, script }
+    }
+
+    /// Nothing is held.
+    pub async fn start() -> Self {
+        Self::holding(Method::TRACE, "").await
+    }
+
+    /// Has an image as a base; its reference.
+    pub fn base(&self, tag: &str, image: &Image) -> String {
+        let mut stored = self.script.stored.lock().unwrap();
+        for (path, content) in &image.files {
+            if let Some(hex) = path.strip_prefix("blobs/sha256/") {
+                stored.insert(format!("/v2/base/os/blobs/sha256:{hex}"), content.clone());
+                if hex == image.manifest.hex() {
+                    stored.insert(format!("/v2/base/os/manifests/{tag}"), content.clone());
+                }
+            }
+        }
+        format!("{}/base/os:{tag}", self.host)
     }
 
     /// Until a request is held.

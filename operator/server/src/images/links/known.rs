@@ -1,0 +1,102 @@
+//! What bases have been found to have, so that the next image on one need not read it again.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::fold::Links;
+use crate::digest::Digest;
+
+/// Most bases.
+const BASES: usize = 1_024;
+/// Bytes of one base, which is not kept if it has more.
+const EACH: usize = 8 << 20;
+/// Bytes of all.
+const ALL: usize = 32 << 20;
+
+/// The symlinks of bases, by the digest of their manifest.
+#[derive(Debug, Clone, Default)]
+pub struct Known(Arc<Mutex<VecDeque<One>>>);
+
+/// A base.
+type One = (Digest, Arc<Links>);
+
+impl Known {
+    /// Those of a base.
+    pub fn get(&self, manifest: &Digest) -> Option<Arc<Links>> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = known.iter().position(|(known, _)| known == manifest)?;
+        let found = known.remove(at)?;
+        let links = Arc::clone(&found.1);
+        known.push_back(found);
+        Some(links)
+    }
+
+    /// Keeps those of a base. What has not been asked for longest goes.
+    pub fn put(&self, manifest: Digest, links: &Arc<Links>) {
+        if links.bytes() > EACH {
+            return;
+        }
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|(known, _)| *known != manifest);
+        known.push_back((manifest, Arc::clone(links)));
+        let mut all: usize = known.iter().map(|(_, links)| links.bytes()).sum();
+        while known.len() > BASES || all > ALL {
+            let Some((_, links)) = known.pop_front() else {
+                break;
+            };
+            all -= links.bytes();
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::fold::{Entry, Kind};
+    use super::super::place::Place;
+    use super::*;
+
+    fn links(bytes: usize) -> Arc<Links> {
+        let mut links = Links::default();
+        for number in 0.. {
+            let place = Place::named(format!("{number}").as_bytes()).unwrap();
+            let kind = Kind::Link(vec![b'x'; 4_096]);
+            links.apply(&Entry { place, kind }).unwrap();
+            if links.bytes() >= bytes {
+                break;
+            }
+        }
+        Arc::new(links)
+    }
+
+    fn digest(number: usize) -> Digest {
+        Digest::of(number.to_string().as_bytes())
+    }
+
+    #[test]
+    fn what_was_not_asked_for_longest_goes_and_what_is_too_large_is_not_kept() {
+        let known = Known::default();
+        known.put(digest(0), &links(EACH + 1));
+        assert!(known.get(&digest(0)).is_none());
+        for number in 1..=3 {
+            known.put(digest(number), &links(EACH - 8_192));
+        }
+        assert!(known.get(&digest(1)).is_some());
+        known.put(digest(4), &links(EACH - 8_192));
+        known.put(digest(5), &links(EACH - 8_192));
+        let kept = [1, 2, 3, 4, 5].map(|number| known.get(&digest(number)).is_some());
+        assert_eq!(kept, [true, false, true, true, true]);
+    }
+
+    #[test]
+    fn so_many_bases_are_kept_and_no_more() {
+        let known = Known::default();
+        let small = links(1);
+        for number in 0..=BASES {
+            known.put(digest(number), &small);
+            known.put(digest(number), &small);
+        }
+        assert!(known.get(&digest(0)).is_none() && known.get(&digest(1)).is_some());
+        assert!(known.get(&digest(BASES)).is_some());
+    }
+}
