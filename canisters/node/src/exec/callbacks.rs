@@ -55,8 +55,8 @@ impl Machine {
             Outcome::Replied(data) => (callback.reply, Contexts::RY, data.as_slice().into(), None),
             Outcome::Rejected(reject) => (callback.reject, Contexts::RT, [].into(), Some(shown(reject))),
         };
-        if function.is_nobody() {
-            // nothing is executed, so nothing traps; what came back stays
+        // a call that nobody waits for, neither for its answer nor to clean up: nothing is executed, so nothing traps; what came back stays
+        if function.is_nobody() && callback.cleanup.is_none() && context.answered {
             self.commit(canister.clone(), &(Vec::new(), Vec::new()));
             return None;
         }

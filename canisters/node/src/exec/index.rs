@@ -37,6 +37,9 @@ pub struct Index {
     open: u64,
 }
 
+/// The part of the limit that a canister may have in any case.
+const RESERVED: u64 = 1_024;
+
 /// What waiting requests take, in bytes, or all calls that are under way if their records take more: who is called and never answers has them
 /// open for ever.
 fn taken(waiting: u64, calls: u64) -> u64 {
@@ -86,13 +89,14 @@ impl Index {
     }
 
     /// How many bytes a canister may add to the calls under way where all together may take `limit`. It may have as many as it leaves to the
-    /// others: so there is always room for one that has none, and who is alone may have half.
+    /// others, so that who is alone may have half, and a 1,024th of it in any case: so there is room for each, however many they are.
     pub fn share(&self, caller: &Principal, limit: u64) -> u64 {
         let others_and_own = taken(self.waiting, self.open);
         let calls: usize = self.outstanding.get(caller).map_or(0, |all| all.values().sum());
         let waiting = self.waiting_of.get(caller).copied().unwrap_or(0);
         let own = taken(waiting, calls as u64);
-        limit.saturating_sub(others_and_own).saturating_sub(own) / 2
+        let half = limit.saturating_sub(others_and_own).saturating_sub(own) / 2;
+        half.max((limit / RESERVED).saturating_sub(own))
     }
 
     /// A request waits.

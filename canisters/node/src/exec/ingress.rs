@@ -2,9 +2,9 @@
 //!
 //! A batch executes them until it has used the instructions that there are for them ([`Limits`]). How many that are shows only while
 //! they are executed, when the batch is in the log already, so the rest cannot stay outside: it waits in the state, from where each
-//! next batch takes it up before its own. The canisters that it is about take turns, so that one whose messages take long delays those
-//! of another by one or two of them, however many it has. What is about one canister, its installation too, keeps the order in which it
-//! was ordered. One that has expired when its turn comes is rejected.
+//! next batch takes it up before its own. Its queues take turns, so that a canister whose messages take long delays those of another by one
+//! of them in each round, however many it has. Each queue ([`Ingress::queue`]) keeps the order in which it was ordered; management calls are in
+//! that of their sender. One that has expired when its turn comes is rejected.
 //!
 //! How a message ended is kept until nobody can ask any more, but not more than [`MOST`] of it: who floods the node with large replies
 //! makes older ones be forgotten (status `done`) and, within a batch, later messages, calls and answers wait. Source: IC interface specification,
@@ -23,7 +23,7 @@ use crate::state::request::{Outcome, Record, Reject};
 use crate::wire::hash::Hash;
 use ic_error_types::ErrorCode;
 use ic_principal::Principal;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// How long an outcome is kept at least, when it took longer than the batch that ordered the message.
@@ -34,9 +34,11 @@ const MOST: u64 = 64 << 20;
 /// it is told.
 const MOST_OF_A_BATCH: u64 = 24 << 20;
 
-/// So many messages, or bytes of their arguments, may wait; then no further ones are to be ordered for anybody. With what one batch brings
-/// beyond them they stay few, and no part of the state grows with those who send.
+/// So many messages, or bytes of their arguments, may wait; then no further ones are to be ordered for anybody. With what the batches under way
+/// bring beyond them they stay few, and no part of the state grows with those who send.
 const MOST_WAITING: (usize, usize) = (1_000, 4 << 20);
+/// No queue counts for more than one of so many parts of that: it is held already, and alone holds up no other.
+const PARTS: usize = 4;
 
 /// What became of a message that is answered in the batch that begins it.
 type Ended = Option<Result<Vec<u8>, Reject>>;
@@ -51,17 +53,20 @@ fn waited_too_long() -> Reject {
 impl Machine {
     /// Of which messages no further ones are to be ordered, because earlier ones wait for their turn.
     pub(super) fn backlog(&self) -> Backlog {
-        let (mut messages, mut bytes) = (0, 0);
-        let mut canisters = BTreeSet::new();
+        let mut queues: BTreeMap<Principal, (usize, usize)> = BTreeMap::new();
         for (_, message) in self.state().calls.ingress.iter() {
-            messages += 1;
-            bytes += message.arg.len();
-            canisters.insert(message.effective);
+            let (messages, bytes) = queues.entry(message.queue()).or_default();
+            *messages += 1;
+            *bytes += message.arg.len();
         }
-        if messages >= MOST_WAITING.0 || bytes >= MOST_WAITING.1 {
+        let counted = |most: usize, of: fn(&(usize, usize)) -> usize| -> bool {
+            let parts = queues.values().map(|queue| of(queue).min(most / PARTS));
+            parts.sum::<usize>() >= most
+        };
+        if counted(MOST_WAITING.0, |queue| queue.0) || counted(MOST_WAITING.1, |queue| queue.1) {
             Backlog::All
         } else {
-            Backlog::Of(Arc::new(canisters))
+            Backlog::Of(Arc::new(queues.into_keys().collect()))
         }
     }
 
@@ -95,7 +100,7 @@ impl Machine {
         if message.expiry < self.state.time || repeated {
             return;
         }
-        // While others wait the batch is spent, so that nothing overtakes those about the same canister.
+        // While others wait the batch is spent, so that nothing overtakes those of the same queue.
         let waits = self.is_spent();
         let outcome = if waits {
             None
@@ -112,7 +117,7 @@ impl Machine {
             done: false,
         };
         if waits {
-            let at = label(&message.effective, self.state.calls.number());
+            let at = label(&message.queue(), self.state.calls.number());
             self.state.calls.ingress.insert(&at, Arc::new(message.clone()));
         } else if record.outcome.is_some() {
             self.told_now = self.told_now.saturating_add(record.bytes());

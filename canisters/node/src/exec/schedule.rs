@@ -2,13 +2,13 @@
 //!
 //! 1. What has timed out is answered.
 //! 2. Who asked for randomness in the batch before gets it from the seed of this one.
-//! 3. Ingress messages: those that wait since earlier batches, whose canisters take turns, then those of this one in its order, up to a
+//! 3. Ingress messages: those that wait since earlier batches, whose queues take turns, then those of this one in its order, up to a
 //!    number of instructions ([`Limits`]). What is left waits for the next batch.
 //! 4. Timers that are due, each once, up to a number of instructions ([`Limits`]). Their canisters take turns: by how long they are
 //!    overdue one that sets its timer to the past each time would always be first. What is left stays due, for the next batch.
-//! 5. Calls and answers between canisters, up to a number, to a number of instructions ([`Limits`]) and to what users are told of. Answers come first: they end
-//!    what is under way, so that hardly any of them ever waits. Then the receivers of calls take turns, and each one is served
-//!    in the order in which it was called. What is left waits for the next batch.
+//! 5. Calls and answers between canisters, up to a number, to a number of instructions ([`Limits`]) and to what users are told of. Who executes
+//!    them takes turns, and each one has its answers first, which end what is under way, and then is served in the order in which it was called.
+//!    What is left waits for the next batch.
 //!
 //! [`Limits`]: super::limits::Limits
 
@@ -16,7 +16,7 @@ use super::call::Call;
 use super::machine::Machine;
 use crate::faults::{Fault, broken};
 use crate::mgmt::{self, Sender};
-use crate::state::calls::{Draw, Origin, Stop, label, of, parse};
+use crate::state::calls::{Draw, Due, Origin, Stop, label, of, parse};
 use crate::state::canister::{Canister, Status};
 use crate::state::request::Reject;
 use ic_error_types::ErrorCode;
@@ -45,7 +45,7 @@ pub struct Agenda {
 /// Of which ingress messages none are to be ordered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Backlog {
-    /// Of none but those about these canisters.
+    /// Of none but those in these queues.
     Of(Arc<BTreeSet<Principal>>),
     /// Of all.
     All,
@@ -60,13 +60,13 @@ impl Default for Backlog {
 impl Backlog {
     /// Whether no message waits.
     pub fn is_empty(&self) -> bool {
-        matches!(self, Self::Of(canisters) if canisters.is_empty())
+        matches!(self, Self::Of(queues) if queues.is_empty())
     }
 
-    /// Whether a message about this canister is not to be ordered.
-    pub fn holds(&self, canister: &Principal) -> bool {
+    /// Whether a message in this queue is not to be ordered.
+    pub fn holds(&self, queue: &Principal) -> bool {
         match self {
-            Self::Of(canisters) => canisters.contains(canister),
+            Self::Of(queues) => queues.contains(queue),
             Self::All => true,
         }
     }
@@ -163,13 +163,15 @@ impl Machine {
             if self.used >= limits.messages_instructions || self.has_told_enough() {
                 return;
             }
-            let response = self.state.calls.responses.iter().next();
-            if let Some(at) = response.map(|(label, _)| label.to_vec()) {
-                self.deliver(&at);
-            } else if let Some(at) = self.state.calls.next_request() {
-                self.serve(&at);
-            } else {
-                return;
+            match self.state.calls.next_due() {
+                Some(Due::Response(at)) => {
+                    if let Some((owner, _)) = parse(&at) {
+                        self.state.calls.turn = owner;
+                    }
+                    self.deliver(&at);
+                }
+                Some(Due::Request(at)) => self.serve(&at),
+                None => return,
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Where calls wait to be ordered, and the orderer for something to do.
 
-use super::{Pending, Refused};
+use super::{INBOX_BYTES, Pending, Refused};
 use crate::exec::schedule::{Agenda, Backlog};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -8,6 +8,10 @@ use std::time::{Duration, Instant};
 
 /// Calls waiting to be ordered; more are refused.
 const INBOX: usize = 4_096;
+/// How many bytes of them those of one queue may have: a quarter, so that one that is held because earlier ones wait keeps no others out.
+const QUEUE_BYTES: usize = INBOX_BYTES / 4;
+/// How many of them those of one queue may be.
+const QUEUE: usize = INBOX / 2;
 /// How long at least between two batches that nothing but a timer, a timeout or randomness asks for. A canister whose timer is always due,
 /// or that asks for one random number after the other, would otherwise keep the disk busy with nothing.
 const PACE: Duration = Duration::from_millis(50);
@@ -24,6 +28,16 @@ struct State {
     pending: VecDeque<Pending>,
     agenda: Agenda,
     closed: bool,
+}
+
+impl State {
+    /// Whether the queue of a call has as many waiting as one may have. The first may be as large as it likes.
+    fn is_full(&self, pending: &Pending) -> bool {
+        let queue = pending.message.queue();
+        let same = self.pending.iter().filter(|other| other.message.queue() == queue);
+        let (calls, bytes) = same.fold((0, 0), |(calls, bytes), other| (calls + 1, bytes + other.size()));
+        calls > 0 && (calls >= QUEUE || bytes + pending.size() > QUEUE_BYTES)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -65,7 +79,7 @@ impl Inbox {
         if state.closed {
             return Err(Refused::Stopping);
         }
-        if state.pending.len() >= INBOX {
+        if state.pending.len() >= INBOX || state.is_full(&pending) {
             return Err(Refused::Busy);
         }
         state.pending.push_back(pending);
@@ -115,7 +129,7 @@ impl Drop for Orders {
 
 impl Orders {
     /// Waits for something to do after the batch `round`. Takes calls up to a number, and up to a number of bytes beyond the first,
-    /// and none about a canister of which earlier ones wait for their turn. When no more are handed in it takes all at once: one batch
+    /// and none of a queue of which earlier ones wait for their turn. When no more are handed in it takes all at once: one batch
     /// executes no more of them than another, so that stopping takes no longer the more there are, and the rest waits in the state for
     /// the next start. `ahead` is by how much certified time is ahead of the batch: an idle node that is read from makes one without calls
     /// once an hour, which notes the time.
@@ -189,7 +203,7 @@ fn gather(waiting: &mut VecDeque<Pending>, backlog: &Backlog, calls: usize, most
         && taken.len() < calls
         && let Some(next) = waiting.pop_front()
     {
-        if backlog.holds(&next.message.effective) {
+        if backlog.holds(&next.message.queue()) {
             left.push_back(next);
             continue;
         }
@@ -211,7 +225,6 @@ mod tests {
     use super::*;
     use crate::log::crash::rig;
     use crate::replica::Waiting;
-    use crate::state::ingress::Ingress;
     use ic_principal::Principal;
     use tokio::sync::{Semaphore, oneshot};
 
@@ -221,10 +234,7 @@ mod tests {
 
     fn of(number: u64, canister: Principal) -> Pending {
         Pending {
-            message: Ingress {
-                effective: canister,
-                ..rig::message(number, canister, "inc", vec![])
-            },
+            message: rig::message(number, canister, "inc", vec![]),
             room: Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap(),
             waiting: Waiting {
                 done: oneshot::channel().0,
@@ -291,6 +301,29 @@ mod tests {
         assert_eq!(gather(&mut waiting, &Backlog::All, 2, 1_000).len(), 0);
         let taken = gather(&mut waiting, &Backlog::default(), 2, 1_000);
         assert_eq!(taken.iter().map(number).collect::<Vec<_>>(), [ids[0], ids[2]]);
+    }
+
+    #[test]
+    fn who_has_much_waiting_keeps_no_other_out() {
+        let inbox = Inbox::new(Agenda::default());
+        let [one, other] = [rig::canister(), Principal::from_slice(&[7])];
+        let large = |number, canister| {
+            let mut pending = of(number, canister);
+            pending.message.arg = vec![0; 4 << 20].into();
+            pending
+        };
+        let taken = (0..16).filter(|number| inbox.submit(large(*number, one)).is_ok());
+        assert_eq!(
+            taken.count(),
+            3,
+            "with its name the fourth would be above a quarter"
+        );
+        inbox.submit(of(16, other)).unwrap();
+        // a call about the first, of somebody else
+        let mut managed = of(17, one);
+        managed.message.canister = Principal::management_canister();
+        managed.message.sender = Principal::from_slice(&[8]);
+        inbox.submit(managed).unwrap();
     }
 
     #[test]

@@ -112,6 +112,17 @@ struct Pending {
     waiting: Waiting,
 }
 
+impl Pending {
+    /// Its bytes of the inbox.
+    fn size(&self) -> usize {
+        size(&self.message)
+    }
+}
+
+fn size(message: &Ingress) -> usize {
+    message.arg.len() + message.method.len()
+}
+
 /// A batch that is written and may be executed.
 #[derive(Debug)]
 struct Ordered {
@@ -358,7 +369,7 @@ impl Replica {
         held: Option<Held>,
     ) -> Result<oneshot::Receiver<Result<Arc<View>, Refused>>, Refused> {
         let (done, receiver) = oneshot::channel();
-        let bytes = u32::try_from(message.arg.len() + message.method.len()).map_err(|_| Refused::Busy)?;
+        let bytes = u32::try_from(size(&message)).map_err(|_| Refused::Busy)?;
         let room = self
             .room
             .clone()

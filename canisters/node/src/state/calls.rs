@@ -155,6 +155,15 @@ pub struct Draw {
     pub cycles: u128,
 }
 
+/// What is due between canisters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Due {
+    /// An answer, by its label.
+    Response(Vec<u8>),
+    /// A call, by its label.
+    Request(Vec<u8>),
+}
+
 /// The label of what belongs to a canister and has a number. All of one canister are together, in the order of the numbers.
 pub fn label(owner: &Principal, number: u64) -> Vec<u8> {
     let mut label = prefix(owner);
@@ -187,11 +196,11 @@ pub fn parse(label: &[u8]) -> Option<(Principal, u64)> {
 pub struct Calls {
     /// The next number.
     pub next: u64,
-    /// The receiver of the last request that was executed: the one after it has its turn.
+    /// Who executed the last call or answer: the one after it has its turn.
     pub turn: Principal,
     /// The canister whose timer was run last: the one after it has its turn.
     pub timer_turn: Principal,
-    /// The canister of the last waiting message of a user that was executed: the one after it has its turn.
+    /// The queue of the last waiting message of a user that was executed: the one after it has its turn.
     pub ingress_turn: Principal,
     /// Calls that wait, by receiver.
     pub requests: Trie<Arc<Request>>,
@@ -205,7 +214,7 @@ pub struct Calls {
     pub stops: Trie<Arc<Stop>>,
     /// Those who wait for randomness, all of the management canister.
     pub draws: Trie<Arc<Draw>>,
-    /// Messages of users that are ordered and wait for their turn, by the canister that they are about.
+    /// Messages of users that are ordered and wait for their turn, by their queues ([`Ingress::queue`]).
     pub ingress: Trie<Arc<Ingress>>,
 }
 
@@ -234,18 +243,21 @@ impl Calls {
         self.next
     }
 
-    /// The request whose turn it is: the oldest one of the receiver after the one that had the last turn.
-    pub fn next_request(&self) -> Option<Vec<u8>> {
-        let first = || self.requests.iter().next();
-        let found = after(&self.requests, &self.turn).or_else(first);
-        found.map(|(label, _)| label.to_vec())
+    /// The answer or call whose turn it is, of the canister after the one that had the last turn: its oldest answer, or else the oldest call
+    /// to it. Answers end what is under way, so a canister has its own first.
+    pub fn next_due(&self) -> Option<Due> {
+        let response = next(&self.responses, &self.turn);
+        let request = next(&self.requests, &self.turn);
+        match (response, request) {
+            (Some(response), Some(request)) if request.0 < response.0 => Some(Due::Request(request.1)),
+            (Some(response), _) => Some(Due::Response(response.1)),
+            (None, request) => request.map(|(_, label)| Due::Request(label)),
+        }
     }
 
-    /// The message of a user whose turn it is: the oldest one of the canister after the one that had the last turn.
+    /// The message of a user whose turn it is: the oldest one of the queue after the one that had the last turn.
     pub fn next_ingress(&self) -> Option<Vec<u8>> {
-        let first = || self.ingress.iter().next();
-        let found = after(&self.ingress, &self.ingress_turn).or_else(first);
-        found.map(|(label, _)| label.to_vec())
+        next(&self.ingress, &self.ingress_turn).map(|(_, label)| label)
     }
 
     /// Whether a canister has open contexts.
@@ -290,6 +302,19 @@ pub fn of<'a, V>(trie: &'a Trie<V>, owner: &Principal) -> impl Iterator<Item = (
     })
 }
 
+/// When somebody has their turn: whether in the next round only, and the prefix of their labels.
+type Turn = (bool, Vec<u8>);
+
+/// The first of whoever has the turn after this one, and when that is.
+fn next<V>(trie: &Trie<V>, turn: &Principal) -> Option<(Turn, Vec<u8>)> {
+    let (is_later, (label, _)) = match after(trie, turn) {
+        Some(found) => (false, found),
+        None => (true, trie.iter().next()?),
+    };
+    let owner = label.get(..label.len().saturating_sub(8)).unwrap_or_default();
+    Some(((is_later, owner.to_vec()), label.to_vec()))
+}
+
 /// The first that belongs to a canister after this one.
 fn after<'a, V>(trie: &'a Trie<V>, owner: &Principal) -> Option<(&'a [u8], &'a V)> {
     // Not below any label of the owner.
@@ -321,6 +346,8 @@ hashed!(Request Response Context Callback Stop Draw Ingress);
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::state::request::Reject;
+    use ic_error_types::ErrorCode;
     use proptest::prelude::*;
 
     fn principal() -> impl Strategy<Value = Principal> {
@@ -364,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn receivers_take_turns_and_each_one_is_served_in_order() {
+    fn canisters_take_turns_and_each_one_has_its_answers_first_and_then_is_served_in_order() {
         let mut calls = Calls::default();
         let [one, two] = [[1u8; 10], [2; 10]].map(|bytes| Principal::from_slice(&bytes));
         for (owner, number) in [(one, 1), (one, 2), (one, 3), (two, 4), (two, 5)] {
@@ -379,12 +406,24 @@ mod tests {
             calls.requests.insert(&label(&owner, number), Arc::new(request));
         }
         let mut order = Vec::new();
-        while let Some(next) = calls.next_request() {
-            let (owner, number) = parse(&next).unwrap();
-            calls.requests.remove(&next);
+        let reject = Reject::new(ErrorCode::DeadlineExpired, "");
+        for (owner, number) in [(one, 6), (two, 7), (two, 8), (two, 9)] {
+            let response = Response {
+                outcome: Outcome::Rejected(reject.clone()),
+                refund: 0,
+            };
+            calls.responses.insert(&label(&owner, number), Arc::new(response));
+        }
+        while let Some(next) = calls.next_due() {
+            let (Due::Response(at) | Due::Request(at)) = &next;
+            let (owner, number) = parse(at).unwrap();
+            match &next {
+                Due::Response(at) => drop(calls.responses.remove(at)),
+                Due::Request(at) => drop(calls.requests.remove(at)),
+            }
             calls.turn = owner;
             order.push(number);
         }
-        assert_eq!(order, [1, 4, 2, 5, 3]);
+        assert_eq!(order, [6, 7, 1, 8, 2, 9, 3, 4, 5]);
     }
 }

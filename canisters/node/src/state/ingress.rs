@@ -25,6 +25,18 @@ pub struct Ingress {
     pub expiry: u64,
 }
 
+impl Ingress {
+    /// In whose queue it waits: of those for a canister, or, as a management call, of those of its sender. So controllers reach a canister that
+    /// others flood, and nobody who makes canisters stands in the queue of one that is there.
+    pub fn queue(&self) -> Principal {
+        if self.canister == Principal::management_canister() {
+            self.sender
+        } else {
+            self.canister
+        }
+    }
+}
+
 /// Shared bytes are written as a byte string, and not as a list of numbers.
 mod shared_bytes {
     use serde::{Deserialize, Deserializer, Serializer};

@@ -202,16 +202,44 @@ fn canisters_take_turns_with_what_waits_and_each_keeps_the_order_of_its_own() {
 }
 
 #[test]
-fn who_has_much_waiting_stops_the_order_of_all_before_it_grows() {
+fn who_has_much_waiting_stops_no_other_and_four_of_them_stop_all_before_it_grows() {
     let mut world = one_by_one();
     let large = |number| Ingress {
         arg: vec![0; 2 << 20].into(),
         ..message(number, "inc")
     };
-    world.apply(vec![message(0, "inc"), large(1)]);
-    assert!(!world.machine.agenda().backlog.holds(&second()));
-    world.apply(vec![message(2, "inc"), large(3), large(4)]);
-    assert!(world.machine.agenda().backlog.holds(&second()));
+    world.apply(vec![message(0, "inc"), large(1), large(2), large(3)]);
+    let holds = |world: &World| world.machine.agenda().backlog.holds(&second());
+    assert!(!holds(&world));
+    let managed = |number: u8| Ingress {
+        canister: Principal::management_canister(),
+        sender: Principal::from_slice(&[number; 29]),
+        ..large(u64::from(number))
+    };
+    world.apply(vec![managed(4), managed(5)]);
+    assert!(!holds(&world));
+    world.apply(vec![managed(6)]);
+    assert!(holds(&world));
+}
+
+#[test]
+fn what_a_controller_asks_of_a_canister_stands_in_no_queue_of_its_messages() {
+    let mut world = one_by_one();
+    let messages: Vec<_> = (0..6).map(|number| message(number, "inc")).collect();
+    world.apply(messages.clone());
+    let backlog = world.machine.agenda().backlog;
+    assert!(backlog.holds(&id()) && !backlog.holds(&owner()));
+    let stop = Ingress {
+        canister: Principal::management_canister(),
+        arg: Encode!(&CanisterIdRecord { canister_id: id() }).unwrap().into(),
+        ..message(6, "stop_canister")
+    };
+    world.apply(vec![stop.clone()]);
+    assert_eq!(world.received(&messages), 4);
+    world.tick(0);
+    world.outcome(&stop.id).unwrap().unwrap();
+    assert!(world.received(&messages) >= 3);
+    world.assert_replayed();
 }
 
 #[test]

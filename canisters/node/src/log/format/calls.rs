@@ -2,7 +2,7 @@
 
 use super::FormatError;
 use crate::cert::trie::{Subtree, Trie};
-use crate::state::calls::{Callback, Calls, Context, Draw, Request, Response, Stop, parse};
+use crate::state::calls::{Callback, Calls, Context, Draw, Request, Response, Stop, label, parse};
 use crate::state::ingress::Ingress;
 use ic_principal::Principal;
 use serde::{Deserialize, Serialize};
@@ -70,7 +70,7 @@ impl CallsDescription {
             callbacks: trie(self.callbacks)?,
             stops: trie(self.stops)?,
             draws: trie(self.draws)?,
-            ingress: trie(self.ingress)?,
+            ingress: trie(queued(self.ingress)?)?,
         })
     }
 }
@@ -81,6 +81,19 @@ fn entries<T: Clone>(trie: &Trie<Arc<T>>) -> Entries<T> {
         .collect()
 }
 
+/// Under the labels of their queues, also those that an earlier version kept under the canisters that they are about.
+fn queued(entries: Entries<Ingress>) -> Result<Entries<Ingress>, FormatError> {
+    let relabelled = entries.into_iter().map(|(at, message)| {
+        let (_, number) = parse(&at).ok_or_else(no_label)?;
+        Ok((ByteBuf::from(label(&message.queue(), number)), message))
+    });
+    relabelled.collect()
+}
+
+fn no_label() -> FormatError {
+    FormatError::Description("a label of a call is none".to_owned())
+}
+
 fn trie<T>(entries: Entries<T>) -> Result<Trie<Arc<T>>, FormatError>
 where
     Arc<T>: Subtree,
@@ -88,7 +101,7 @@ where
     let mut trie = Trie::default();
     for (label, value) in entries {
         if parse(&label).is_none() {
-            return Err(FormatError::Description("a label of a call is none".to_owned()));
+            return Err(no_label());
         }
         trie.insert(&label, Arc::new(value));
     }
