@@ -9,6 +9,7 @@ use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 
 /// Says what is logged.
@@ -163,10 +164,6 @@ pub(crate) async fn main() -> anyhow::Result<()> {
             "{LOG} is not understood and has no effect ({error}): write a level, such as `debug` or `dcanary_node=debug`"
         );
     }
-    // who waits for it waits for this start, not for an earlier one
-    if let Some(file) = &arguments.ready_file {
-        withdraw(file).with_context(|| format!("cannot remove {}", file.display()))?;
-    }
     allow_open_files();
     #[cfg(feature = "faults")]
     if let Some(fault) = arguments.fault {
@@ -203,7 +200,12 @@ pub(crate) async fn main() -> anyhow::Result<()> {
     // Before starting, so that a signal during a long replay is not lost.
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
-    let starting = Node::start(config.listen(arguments.listen));
+    // Who waits for the file waits for this start, not for an earlier one. That of a node which has the folder stays.
+    let (told, mut withdrawn) = oneshot::channel();
+    let earlier = arguments.ready_file.clone();
+    let starting = Node::start_telling(config.listen(arguments.listen), move || {
+        let _ = told.send(withdraw(earlier.as_deref()));
+    });
     tokio::pin!(starting);
     let mut asked = false;
     let node = loop {
@@ -216,6 +218,10 @@ pub(crate) async fn main() -> anyhow::Result<()> {
             "asked to stop: what the log has is executed first, and a checkpoint written, so that any version can go on"
         );
     };
+    // it has been told before the node has started
+    if let Ok(result) = withdrawn.try_recv() {
+        result?;
+    }
     if asked {
         node.shutdown().await?;
         return Ok(());
@@ -225,17 +231,22 @@ pub(crate) async fn main() -> anyhow::Result<()> {
     }
     // last, so that whoever reads it finds the file
     tracing::info!(url = node.url(), "serving");
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        failure = node.failed() => return Err(failure.into()),
+    let failure = tokio::select! {
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+        failure = node.failed() => Some(failure),
+    };
+    // whichever way it ends, and while nobody else can have the folder; what cannot be removed keeps no state from being written
+    let withdrawn = withdraw(arguments.ready_file.as_deref());
+    if let Some(failure) = failure {
+        if let Err(error) = withdrawn {
+            tracing::warn!("{error:#}");
+        }
+        return Err(failure.into());
     }
     tracing::info!("stopping");
-    if let Some(file) = &arguments.ready_file {
-        withdraw(file).with_context(|| format!("cannot remove {}", file.display()))?;
-    }
     node.shutdown().await?;
-    Ok(())
+    withdrawn
 }
 
 /// Lets the process have as many open files as the system allows it: each canister has one, and the usual limit is meant for
@@ -259,10 +270,15 @@ fn creators_in(file: &Path) -> anyhow::Result<Creators> {
         .with_context(|| format!("{} names no creators", file.display()))
 }
 
-/// Whoever reads it would take this node for one that serves.
-fn withdraw(file: &Path) -> std::io::Result<()> {
+/// Removes the ready file: whoever reads it would take this node for one that serves.
+fn withdraw(file: Option<&Path>) -> anyhow::Result<()> {
+    let Some(file) = file else {
+        return Ok(());
+    };
     match std::fs::remove_file(file) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", file.display()))
+        }
         _ => Ok(()),
     }
 }

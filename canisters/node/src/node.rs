@@ -57,8 +57,20 @@ impl Node {
     /// # Errors
     /// When the folder is in use, damaged or not accessible, or the address is taken.
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        Self::start_telling(config, || ()).await
+    }
+
+    /// The same, which calls `held` when no other node can have the data folder any more and before its state is restored, which may take
+    /// minutes: now what one that was killed has left elsewhere is nobody's.
+    ///
+    /// # Errors
+    /// As for [`Node::start`].
+    pub async fn start_telling(
+        config: Config,
+        held: impl FnOnce() + Send + 'static,
+    ) -> Result<Self, StartError> {
         let (listen, connections) = (config.listen, config.connections);
-        Self::start_with(listen, connections, move || restore(&config)).await
+        Self::start_with(listen, connections, move || restore(&config, held)).await
     }
 
     /// Starts a node on another disk than a folder.
@@ -204,8 +216,9 @@ impl Drop for Node {
     }
 }
 
-fn restore(config: &Config) -> Result<Api, StartError> {
+fn restore(config: &Config, held: impl FnOnce()) -> Result<Api, StartError> {
     let Storage::Folder(folder) = &config.storage else {
+        held();
         let engine = engine(config, None)?;
         let keys = Arc::new(Keys::generate()?);
         let machine = Machine::new(executor(engine, &keys, config.limits), State::default());
@@ -217,6 +230,7 @@ fn restore(config: &Config) -> Result<Api, StartError> {
             source,
         })?
         .ok_or_else(|| StartError::InUse(folder.clone()))?;
+    held();
     let disk: Arc<dyn Disk> = Arc::new(disk);
     open(&disk, folder, config)
 }

@@ -8,13 +8,15 @@
 //! counts up the folder's *incarnation*, which `/api/v2/status` shows and the ledger's owner writes into the journal.
 
 mod archive;
+mod replace;
 mod restore;
 mod sums;
 mod take;
 #[cfg(test)]
 mod tests;
 
-pub use restore::{RestoreError, Restored, replace, restore};
+pub use replace::replace;
+pub use restore::{RestoreError, Restored, restore};
 pub use take::{BackupError, Taken, take};
 
 use crate::log::disk::{Disk, read_all};

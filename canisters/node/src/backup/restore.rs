@@ -3,7 +3,7 @@
 use super::sums::{SUMS, Sums};
 use super::{DESCRIPTION, Description, FORMAT, INCARNATION, RESTORING, WITHOUT_SUMS};
 use crate::log::checkpoint::checkpoint_round;
-use crate::log::disk::{Disk, Folder, TEMPORARY, WholeError, read_all, write_atomically, write_whole};
+use crate::log::disk::{Disk, Folder, TEMPORARY, WholeError, write_atomically, write_whole};
 use crate::log::journal::segment_round;
 use crate::log::replay::VERSION;
 use crate::node::{KEYS, ROOT_KEY};
@@ -26,7 +26,8 @@ pub enum RestoreError {
     InUse(PathBuf),
     /// There is something in the folder.
     #[error(
-        "the data folder {} is not empty: it has `{name}`. Restore into an empty one, or give `--replace` to put the backup in its place and          keep what is there beside it",
+        "the data folder {} is not empty: it has `{name}`. Restore into an empty one, or give `--replace` to put the backup in its place and \
+         keep what is there beside it",
         folder.display()
     )]
     NotEmpty {
@@ -105,7 +106,7 @@ pub fn restore(folder: &Path, incarnation: u64, input: impl Read) -> Result<Rest
 }
 
 /// As [`restore`], for a backup that is to come in the place of data: their folder and root key, which the backup has to have.
-fn restore_beside(
+pub(super) fn restore_beside(
     folder: &Path,
     incarnation: u64,
     data: Option<(&Path, &[u8])>,
@@ -121,25 +122,18 @@ fn restore_beside(
     let mut there = disk.list().map_err(failed)?;
     // `lost+found` is what a new volume has
     there.retain(|name| name != "lock" && name != "lost+found");
-    let is_rest =
-        there.iter().any(|name| name == RESTORING) && there.iter().all(|name| is_of_a_restore(name));
-    if !is_rest && let Some(name) = there.into_iter().next() {
+    let is_rest = there.iter().any(|name| name == RESTORING);
+    let other = there.iter().find(|name| !(is_rest && is_of_a_restore(name)));
+    if let Some(name) = other {
         return Err(RestoreError::NotEmpty {
             folder: folder.to_owned(),
-            name,
+            name: name.clone(),
         });
     }
-    for name in disk
-        .list()
-        .map_err(failed)?
-        .iter()
-        .filter(|name| is_of_a_restore(name))
-    {
-        disk.remove(name).map_err(failed)?;
-    }
+    clear(&disk, &there).map_err(failed)?;
     // until it is whole no node begins here, whatever of it is there when it is interrupted
     write_atomically(&disk, RESTORING, b"").map_err(failed)?;
-    let mut unpacked = vec![RESTORING.to_owned()];
+    let mut unpacked = Vec::new();
     let mut input = Ending { input, ended: false };
     let result = unpack(&disk, &mut unpacked, incarnation, data, &mut input).map_err(|error| match error {
         Unpack::Disk(source) => failed(source),
@@ -153,88 +147,22 @@ fn restore_beside(
         Ok(restored)
     });
     if result.is_err() {
-        for name in unpacked {
-            // what cannot be removed is named by the next attempt
-            let _ = disk.remove(&name);
-        }
+        // what cannot be removed keeps its mark, and the next attempt names it
+        let _ = clear(&disk, &unpacked).and_then(|()| disk.remove(RESTORING));
     }
     result
 }
 
-/// Puts a backup in the place of a data folder that has something in it. What was there is kept beside, as `<folder>.before-<n>`, and
-/// its incarnation counts too.
-///
-/// # Errors
-/// As for [`restore`]; the folder is left as it was.
-pub fn replace(
-    folder: &Path,
-    incarnation: u64,
-    input: impl Read,
-) -> Result<(Restored, PathBuf), RestoreError> {
-    let failed = |source| RestoreError::Folder {
-        folder: folder.to_owned(),
-        source,
-    };
-    // held until the end, so that no node starts in between
-    let disk = Folder::open(folder)
-        .map_err(failed)?
-        .ok_or_else(|| RestoreError::InUse(folder.to_owned()))?;
-    let least = super::incarnation(&disk).map_err(failed)?.saturating_add(1);
-    let here = read_all(&disk, ROOT_KEY).map_err(failed)?;
-    let beside = beside(folder, "restoring").map_err(failed)?;
-    let data = here.as_deref().map(|root_key| (folder, root_key));
-    let restored = restore_beside(&beside, incarnation.max(least), data, input);
-    let swapped = restored.and_then(|restored| {
-        let before = self::beside(folder, "before").map_err(failed)?;
-        swap(folder, &beside, &before).map_err(failed)?;
-        let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let synced =
-            std::fs::File::open(parent.unwrap_or(Path::new("."))).and_then(|parent| parent.sync_all());
-        synced.map_err(failed)?;
-        Ok((restored, before))
-    });
-    if swapped.is_err() {
-        // only what was unpacked, and its lock
-        let _ = std::fs::remove_dir_all(&beside);
-    }
-    swapped
-}
-
-/// Puts what was restored in the place of a folder, which is kept under another name. At every moment one of them is in the place: a node
-/// that found none would begin a new network under the same keys.
-fn swap(folder: &Path, restored: &Path, before: &Path) -> io::Result<()> {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-    use rustix::io::Errno;
-    match renameat_with(CWD, folder, CWD, restored, RenameFlags::EXCHANGE) {
-        // From here on it is in its place, whatever the other one is called.
-        Ok(()) => std::fs::rename(restored, before),
-        // File systems that cannot (NFS, some overlays): the next best is two steps.
-        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
-            std::fs::rename(folder, before)?;
-            std::fs::rename(restored, folder).inspect_err(|_| {
-                // the folder of before back in its place, if that is possible
-                let _ = std::fs::rename(before, folder);
-            })
+/// Removes what a restore has put there. Its mark stays until everything else is gone for good: without it a node would begin in the rest.
+fn clear(disk: &Folder, names: &[String]) -> io::Result<()> {
+    for name in names.iter().filter(|name| *name != RESTORING) {
+        match disk.remove(name) {
+            // interrupted before it had its name
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            removed => removed?,
         }
-        Err(error) => Err(error.into()),
     }
-}
-
-/// The first name `<folder>.<what>-<n>` that nothing has.
-fn beside(folder: &Path, what: &str) -> io::Result<PathBuf> {
-    let name = folder
-        .file_name()
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the folder has no name"))?;
-    let mut number = 1_u32;
-    loop {
-        let mut other = name.to_owned();
-        other.push(format!(".{what}-{number}"));
-        let path = folder.with_file_name(other);
-        if !path.try_exists()? {
-            return Ok(path);
-        }
-        number += 1;
-    }
+    disk.sync_dir()
 }
 
 /// A backup that is read, which knows whether it was read to its end. The library for tar files has no error of its own for one that ends early.
@@ -384,7 +312,7 @@ fn is_of_a_node(name: &str) -> bool {
 
 /// Whether a restore that was interrupted may have left a file of this name. Keys are not among them: they might be somebody's only ones.
 fn is_of_a_restore(name: &str) -> bool {
-    [RESTORING, INCARNATION, VERSION].contains(&name)
+    [RESTORING, INCARNATION, VERSION, ROOT_KEY].contains(&name)
         || name.starts_with(TEMPORARY)
         || (is_of_a_node(name) && name != KEYS)
 }

@@ -151,12 +151,17 @@ pub fn router(api: Arc<Api>, limits: &ConnectionLimits) -> Router {
     let bodies = from_fn_with_state(Intake::new(limits), take_body);
     // Whether other sites may read a canister's pages is for the canister to say.
     let pages = Router::new()
-        .route("/api", any(gateway::beside))
-        .route("/api/", any(gateway::beside))
-        .route("/api/{*rest}", any(gateway::beside))
         .fallback(gateway::serve)
-        .layer(bodies.clone());
-    Router::new()
+        .layer(bodies.clone())
+        .with_state(api.clone());
+    // Around it all: pages of other sites can read whatever the interface answers, also what refuses.
+    let interface = |routes: Router<Arc<Api>>| {
+        routes
+            .layer(DefaultBodyLimit::max(MAX_BODY))
+            .layer(bodies.clone())
+            .layer(CorsLayer::permissive())
+    };
+    let endpoints = Router::new()
         .route("/api/v2/status", get(status::status))
         .route("/api/v2/canister/{id}/call", post(call::asynchronous))
         .route("/api/v3/canister/{id}/call", post(call::synchronous))
@@ -168,11 +173,15 @@ pub fn router(api: Arc<Api>, limits: &ConnectionLimits) -> Router {
         .route("/api/v2/canister/{id}/read_state", post(read_state::canister_v2))
         .route("/api/v3/canister/{id}/read_state", post(read_state::canister))
         .route("/api/v2/subnet/{id}/read_state", post(read_state::subnet_v2))
-        .route("/api/v3/subnet/{id}/read_state", post(read_state::subnet))
-        .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(bodies)
-        // Around it all: pages of other sites can read whatever is answered, also what refuses.
-        .layer(CorsLayer::permissive())
-        .fallback_service(pages.with_state(api.clone()))
+        .route("/api/v3/subnet/{id}/read_state", post(read_state::subnet));
+    let others = Router::new()
+        .route("/api", any(gateway::no_endpoint))
+        .route("/api/", any(gateway::no_endpoint))
+        .route("/api/{*rest}", any(gateway::no_endpoint));
+    // A canister that is named is asked before the interface is: it answers the browsers' questions about its pages, too.
+    let others = interface(others).layer(from_fn_with_state(pages.clone(), gateway::pages_first));
+    interface(endpoints)
+        .merge(others)
+        .fallback_service(pages)
         .with_state(api)
 }

@@ -68,8 +68,8 @@ pub enum StartError {
     NoKeys(PathBuf),
     /// The data is there without what tells whose it is: a part of a folder, or of a backup.
     #[error(
-        "the data folder {} holds a state without `{ROOT_KEY}`: it is not whole, as after a copy or restore that was interrupted. Copy or \
-         restore all of it into an empty folder",
+        "the data folder {} is not whole (it has a state without `{ROOT_KEY}`, or the mark `restoring`), as after a copy or restore that \
+         was interrupted. Copy or restore all of it into an empty folder",
         .0.display()
     )]
     NotWhole(PathBuf),

@@ -32,22 +32,26 @@ pub enum LoadError {
     Other,
     /// The folder holds a state and no keys.
     None,
-    /// The folder holds a state without a note of whose it is.
+    /// The folder holds a state without a note of whose it is, or with the mark of a restore that has not ended.
     Missing,
     /// The folder has something else in it, and nothing of a node.
     Alien(String),
 }
 
 /// The keys of the folder, made when it is new, or those of a file beside it. They are durable before anybody sees a signature.
-/// The folder notes whose state it holds, so that it is never served under another root key. A restore writes that note last: a state
-/// without it is a part of one, whatever keys are given.
+/// The folder notes whose state it holds, so that it is never served under another root key. A restore writes that note last and marks
+/// the folder meanwhile: a state without the note, or with the mark, is a part of one, whatever keys are given and whatever else is there.
 ///
 /// What is there is compared before anything is written: a folder that is refused is left as it was, and above all without keys that
 /// belong to nothing.
 pub fn load(disk: &dyn Disk, file: Option<&Path>) -> Result<Keys, LoadError> {
+    let names = disk.list().map_err(LoadError::Io)?;
+    if names.iter().any(|name| name == RESTORING) {
+        return Err(LoadError::Missing);
+    }
     let noted = read_all(disk, ROOT_KEY).map_err(LoadError::Io)?;
     if noted.is_none() {
-        begins(disk)?;
+        begins(names)?;
     }
     let given = match file {
         Some(path) => Some(std::fs::read(path).map_err(|source| LoadError::File {
@@ -80,10 +84,9 @@ fn make(disk: &dyn Disk) -> Result<Keys, LoadError> {
 }
 
 /// Whether a node can begin in this folder, which has no note of whose it is.
-fn begins(disk: &dyn Disk) -> Result<(), LoadError> {
-    let names = disk.list().map_err(LoadError::Io)?;
+fn begins(names: Vec<String>) -> Result<(), LoadError> {
     let is_state = |name: &String| checkpoint_round(name).is_some() || segment_round(name).is_some();
-    if names.iter().any(is_state) || names.iter().any(|name| name == RESTORING) {
+    if names.iter().any(is_state) {
         return Err(LoadError::Missing);
     }
     // what a volume begins with, what a start that was killed has left, and keys that were put there

@@ -1,5 +1,6 @@
 //! Canisters that serve pages, as a browser gets them.
 
+use crate::browsers::preflight;
 use crate::network::*;
 use candid::{CandidType, Decode, Deserialize, Encode, Principal};
 use ic_agent::Agent;
@@ -234,6 +235,20 @@ async fn a_canister_is_found_by_the_query_too_and_the_api_stays_the_api() {
             "{path}"
         );
         assert_eq!(told(page).await, (200, "welcome".to_owned()), "{path}");
+        // a browser's question too, and a request of a page of another site
+        let named = format!("{url}{path}?canisterId={}", site.canister);
+        let posted = Client::new()
+            .post(&named)
+            .header("origin", "https://page.example.org");
+        for page in [preflight(named).await, posted.send().await.unwrap()] {
+            assert!(
+                page.headers()
+                    .keys()
+                    .all(|name| !name.as_str().starts_with("access-control")),
+                "{path}"
+            );
+            assert_eq!(told(page).await, (200, "welcome".to_owned()), "{path}");
+        }
     }
     let status = site.send(Method::GET, "/api/v2/status", b"").await;
     assert_eq!(status.headers()["content-type"], "application/cbor");

@@ -39,9 +39,18 @@ impl Program {
 
     /// Starts it. What it says is in the file `stderr`.
     pub fn spawn(folder: &Path, change: impl FnOnce(&mut Command)) -> Self {
+        let _ = std::fs::remove_file(folder.join("ready.json"));
+        Self::spawn_saying(folder, "stderr", change)
+    }
+
+    /// Starts it once more on the same folder, with what one that runs or was killed has left there. What it says is in the file `again`.
+    pub fn spawn_again(folder: &Path) -> Self {
+        Self::spawn_saying(folder, "again", |_| {})
+    }
+
+    fn spawn_saying(folder: &Path, said: &str, change: impl FnOnce(&mut Command)) -> Self {
         let ready = folder.join("ready.json");
-        let _ = std::fs::remove_file(&ready);
-        let said = folder.join("stderr");
+        let said = folder.join(said);
         let mut command = Command::new(env!("CARGO_BIN_EXE_dcanary-node"));
         command
             .args(["--listen", "127.0.0.1:0", "--data"])

@@ -73,6 +73,29 @@ async fn a_log_that_cannot_be_written_ends_the_program_with_an_error() {
     let (status, said) = program.ended();
     assert!(!status.success());
     assert!(said.contains("the log cannot be written"), "{said}");
+    assert!(!folder.path().join("ready.json").exists());
+}
+
+#[test]
+fn the_ready_file_is_that_of_the_node_that_has_the_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let ready = folder.path().join("ready.json");
+    let program = Program::start(folder.path());
+    let announced = std::fs::read(&ready).unwrap();
+    let (status, said) = Program::spawn_again(folder.path()).ended();
+    assert!(!status.success());
+    assert!(said.contains("is in use by another process"), "{said}");
+    assert_eq!(std::fs::read(&ready).unwrap(), announced);
+    program.terminate();
+    assert!(!ready.exists());
+    // What one that was killed has left is taken back by the next start, also by one that comes no further.
+    Program::start(folder.path()).kill();
+    assert!(ready.exists());
+    std::fs::write(folder.path().join("data/restoring"), "").unwrap();
+    let (status, said) = Program::spawn_again(folder.path()).ended();
+    assert!(!status.success());
+    assert!(said.contains("is not whole"), "{said}");
+    assert!(!ready.exists());
 }
 
 #[derive(CandidType)]

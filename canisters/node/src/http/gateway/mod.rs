@@ -25,16 +25,20 @@ use crate::state::request::{Outcome, Reject};
 use crate::wire::cbor::Value;
 use crate::wire::hash::hash_of_map;
 use answer::{Answer, AnswerError};
+use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use host::{Named, named};
+use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode, Uri, header};
 use ic_error_types::ErrorCode;
 use ic_principal::Principal;
 use rand::RngCore;
 use std::sync::Arc;
 use thiserror::Error;
+use tower::ServiceExt;
 
 /// Largest body of a request: with the rest of the request it must fit into a message.
 const MAX_REQUEST: usize = 2 << 20;
@@ -143,18 +147,20 @@ fn rejected(canister: Principal, reject: Reject) -> GatewayError {
     }
 }
 
-/// What is in the interface's place and no endpoint of it. A canister that the request names may have a page there; of others pages of other
-/// sites can read that there is none, as whatever the interface answers.
-pub async fn beside(State(api): State<Arc<Api>>, request: Request) -> Response {
-    let uri = request.uri();
-    if let Named::Nothing = named(host_of(request.headers(), uri), uri) {
-        let missing = GatewayError::NoEndpoint {
-            path: uri.path().to_owned(),
-            method: request.method().clone(),
-        };
-        return ([(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")], missing).into_response();
+/// What is in the interface's place and no endpoint of it goes to the pages when it names a canister, which may have one there.
+pub async fn pages_first(State(pages): State<Router>, request: Request, next: Next) -> Response {
+    match named(host_of(request.headers(), request.uri()), request.uri()) {
+        Named::Canister(_) | Named::Malformed(_) => pages.oneshot(request).await.into_response(),
+        Named::Nothing => next.run(request).await,
     }
-    serve(State(api), request).await.into_response()
+}
+
+/// And otherwise there is nothing.
+pub async fn no_endpoint(method: Method, uri: Uri) -> GatewayError {
+    GatewayError::NoEndpoint {
+        method,
+        path: uri.path().to_owned(),
+    }
 }
 
 fn host_of<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&'a str> {
@@ -176,6 +182,11 @@ pub async fn serve(State(api): State<Arc<Api>>, request: Request) -> Result<Resp
         }
         Named::Nothing => return Err(GatewayError::Nothing),
     };
+    page(api, canister, head, body).await
+}
+
+/// What a canister answers to a request.
+async fn page(api: Arc<Api>, canister: Principal, head: Parts, body: Body) -> Result<Response, GatewayError> {
     let body = to_bytes(body, MAX_REQUEST)
         .await
         .map_err(|_| GatewayError::TooLarge)?;
