@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use candid::Principal;
 use dcanary_verifier::{certificate::CertificateError, head::HeadError};
+use ic_agent::agent::RejectResponse;
 use thiserror::Error;
 
 pub use crate::fork::ForkEvidence;
@@ -11,6 +12,16 @@ use crate::{checkpoint::CheckpointError, key::KeyError, transport::TransportErro
 
 /// Reason of [`LedgerError::OperatorIsController`].
 pub const OPERATOR_IS_CONTROLLER: &str = "OperatorIsController";
+
+/// The method that every ledger has.
+const PROTOCOL: &str = "protocol";
+
+/// Codes of a network that say that the canister's code is the reason: it trapped, called `ic0.trap`, did what no code may, gave no answer,
+/// found no end, has no such method, or is not there. Not among them are refusals of the canister itself (`IC0406`), a canister that is stopped
+/// or without cycles, and limits that somebody has set.
+const OF_CODE: [&str; 7] = [
+    "IC0502", "IC0503", "IC0504", "IC0506", "IC0522", "IC0536", "IC0537",
+];
 
 /// What went wrong between this client and the ledger. No variant is ever treated as "probably fine".
 #[derive(Debug, Error)]
@@ -28,6 +39,18 @@ pub enum LedgerError {
         method: String,
         /// What it said.
         message: String,
+    },
+    /// The same, where the network's code for the reason was asked for.
+    #[error("the ledger refused `{method}`: {message} ({code}; {url} was asked)")]
+    Refused {
+        /// Method of the canister.
+        method: String,
+        /// The network's code for the reason.
+        code: String,
+        /// What it said.
+        message: String,
+        /// Where it was asked.
+        url: String,
     },
     /// The signature is not the network's: wrong root key, or an impostor.
     #[error("the answer is not certified by the pinned root key: {source}")]
@@ -159,7 +182,7 @@ impl LedgerError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Unreachable { .. } => "LedgerUnreachable",
-            Self::Rejected { .. } => "LedgerRefused",
+            Self::Rejected { .. } | Self::Refused { .. } => "LedgerRefused",
             Self::Certificate { .. } => "LedgerCertificateInvalid",
             Self::Range { .. } => "LedgerOutsideRange",
             Self::Stale { .. } => "LedgerStale",
@@ -183,6 +206,7 @@ impl LedgerError {
         match self {
             Self::Unreachable { .. }
             | Self::Rejected { .. }
+            | Self::Refused { .. }
             | Self::Lagging { .. }
             | Self::Stale { .. }
             | Self::Checkpoint(_) => Retry::Later,
@@ -194,12 +218,24 @@ impl LedgerError {
     /// something else, or breaks down. One that is stopped or without cycles may well be a ledger.
     pub fn is_of_no_ledger(&self) -> bool {
         match self {
-            Self::Rejected { method, message } => {
-                method == "protocol"
-                    && (message.contains("has no query method") || message.contains("trapped"))
-            }
+            Self::Refused { method, code, .. } => method == PROTOCOL && OF_CODE.contains(&code.as_str()),
+            Self::Rejected { method, message } => method == PROTOCOL && is_of_code(message),
             Self::Decode { what, .. } => what == "the answer of `protocol`",
             _ => false,
+        }
+    }
+
+    /// What a rejection means that may have a code.
+    pub(crate) fn of_rejection(method: &str, reject: RejectResponse, url: &str) -> Self {
+        let (method, message) = (method.to_owned(), reject.reject_message);
+        match reject.error_code {
+            Some(code) => Self::Refused {
+                method,
+                code,
+                message,
+                url: url.to_owned(),
+            },
+            None => Self::Rejected { method, message },
         }
     }
 
@@ -245,9 +281,25 @@ impl LedgerError {
     pub(crate) fn is_of_one_answer(&self) -> bool {
         matches!(
             self,
-            Self::Unproven { .. } | Self::Decode { .. } | Self::Rejected { .. }
+            Self::Unproven { .. } | Self::Decode { .. } | Self::Rejected { .. } | Self::Refused { .. }
         )
     }
+}
+
+/// Whether the words of a rejection whose code is not known are those in which a network tells that `protocol` is not there or broke down. They
+/// could be a canister's own, but a ledger refuses nobody its `protocol`.
+fn is_of_code(message: &str) -> bool {
+    let said = message
+        .strip_prefix("Error from Canister ")
+        .and_then(|rest| rest.split_once(": "))
+        .map_or(message, |(_, said)| said);
+    [
+        "Canister has no query method 'protocol'",
+        "Canister trapped: ",
+        "Canister called `ic0.trap` with message: ",
+    ]
+    .iter()
+    .any(|words| said.starts_with(words))
 }
 
 fn age(seconds: i64) -> String {
@@ -260,6 +312,8 @@ fn age(seconds: i64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use ic_agent::agent::RejectCode;
+
     use super::*;
 
     #[test]
@@ -287,12 +341,24 @@ mod tests {
         for other in [
             refused("protocol", &format!("{of} has no query method 'protocol'.")),
             refused("protocol", &format!("{of} trapped: unreachable")),
+            refused(
+                "protocol",
+                &format!("{of} called `ic0.trap` with message: 'Panicked at src/lib.rs'"),
+            ),
             LedgerError::decode("the answer of `protocol`", "a text"),
         ] {
             assert!(other.is_of_no_ledger(), "{other}");
         }
         for ledger in [
             refused("protocol", &format!("{of} is stopped")),
+            refused(
+                "protocol",
+                "the journal that had trapped has no query method for you",
+            ),
+            refused(
+                "protocol",
+                &format!("{of} exceeded its memory limit and trapped: unreachable"),
+            ),
             refused("policy", &format!("{of} has no query method 'policy'.")),
             LedgerError::unproven("the answer of `protocol`", "no node of the subnet signed it"),
             LedgerError::Unreachable {
@@ -301,6 +367,31 @@ mod tests {
         ] {
             assert!(!ledger.is_of_no_ledger(), "{ledger}");
         }
+    }
+
+    #[test]
+    fn the_code_of_a_rejection_says_whether_the_canisters_code_is_the_reason() {
+        let of = |method: &str, code: Option<&str>, said: &str| {
+            let reject = RejectResponse {
+                reject_code: RejectCode::CanisterError,
+                reject_message: said.to_owned(),
+                error_code: code.map(str::to_owned),
+            };
+            LedgerError::of_rejection(method, reject, "http://n")
+        };
+        for code in OF_CODE {
+            let broken = of("protocol", Some(code), "in other words");
+            assert!(broken.is_of_no_ledger(), "{broken}");
+            assert!(broken.to_string().contains(code), "{broken}");
+            assert!(!of("policy", Some(code), "in other words").is_of_no_ledger());
+        }
+        // out of cycles, not found, refused by the canister, stopped, stopping, a limit that was set; whatever is said beside
+        for code in ["IC0207", "IC0301", "IC0406", "IC0508", "IC0509", "IC0539", ""] {
+            let other = of("protocol", Some(code), "Canister trapped: unreachable");
+            assert!(!other.is_of_no_ledger(), "{other}");
+        }
+        assert!(of("protocol", None, "Canister trapped: unreachable").is_of_no_ledger());
+        assert!(!of("protocol", None, "in other words").is_of_no_ledger());
     }
 
     #[test]

@@ -14,7 +14,7 @@ const GZIP: &[u8] = &[0x1f, 0x8b];
 const UNPACKED_BYTES: u64 = 100 * 1024 * 1024;
 
 /// What every version of the ledger exports. Not the whole interface: a version with less of it, or with more, is one too.
-const EXPORTS: [&str; 7] = [
+pub const EXPORTS: [&str; 7] = [
     "canister_init",
     "canister_post_upgrade",
     "canister_update append",

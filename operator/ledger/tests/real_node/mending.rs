@@ -89,31 +89,81 @@ async fn code_that_is_no_ledger_is_replaced_by_who_was_told_of_it_and_the_journa
     assert_eq!((after.size, after.root), (before.size, before.root));
 }
 
+/// A module that is a ledger by its exports, and answers nothing: what it does instead.
+fn silent(protocol: &str) -> Vec<u8> {
+    let text = format!(
+        r#"(module
+        (import "ic0" "trap" (func $trap (param i32 i32)))
+        (memory 1) (data (i32.const 0) "Panicked at 'no journal'")
+        (func (export "canister_init")) (func (export "canister_post_upgrade"))
+        (func (export "canister_update append")) (func (export "canister_query protocol") {protocol})
+        (func (export "canister_query policy")) (func (export "canister_query blocks"))
+        (func (export "canister_query consistency")))"#
+    );
+    wat::parse_str(text).unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn code_that_cannot_be_asked_after_the_upgrade_is_told_with_the_way_back() {
     let world = World::new().await;
     let person = person(&world);
-    // by its exports it is a ledger, and it answers nothing
-    let silent = br#"(module
-        (func (export "canister_init")) (func (export "canister_post_upgrade"))
-        (func (export "canister_update append")) (func (export "canister_query protocol") unreachable)
-        (func (export "canister_query policy")) (func (export "canister_query blocks"))
-        (func (export "canister_query consistency")))"#;
-    let silent = wat::parse_bytes(silent).unwrap().into_owned();
     let before = look(&person, FIRST_CANISTER).await.unwrap().module_hash.unwrap();
-    let error = upgrade(&person, FIRST_CANISTER, silent.clone())
-        .await
-        .unwrap_err();
-    assert!(matches!(error, DeployError::Replaced { .. }), "{error}");
-    let told = error.to_string();
-    for part in [
-        format!("was replaced by module {}", hex::encode(sha256(&silent))),
-        format!("dcanary ledger upgrade --canister {FIRST_CANISTER} --wasm FILE"),
-        hex::encode(before),
+    let journal = world.client(memory()).head().await.unwrap();
+    for (protocol, code) in [
+        ("unreachable", "IC0502"),
+        // as code in Rust panics
+        ("(call $trap (i32.const 0) (i32.const 24))", "IC0503"),
+        ("", "IC0506"),
     ] {
-        assert!(told.contains(&part), "{told}");
+        let silent = silent(protocol);
+        let error = upgrade(&person, FIRST_CANISTER, silent.clone())
+            .await
+            .unwrap_err();
+        assert!(matches!(error, DeployError::Replaced { .. }), "{error}");
+        let told = error.to_string();
+        for part in [
+            format!("was replaced by module {}", hex::encode(sha256(&silent))),
+            format!("dcanary ledger upgrade --canister {FIRST_CANISTER} --wasm FILE"),
+            hex::encode(before),
+        ] {
+            assert!(told.contains(&part), "{told}");
+        }
+        // who runs that is told that it is none
+        let DeployError::Ledger(found) = ask(&person, FIRST_CANISTER).await.unwrap_err() else {
+            panic!("the canister answers");
+        };
+        assert!(found.is_of_no_ledger(), "{found}");
+        assert!(found.to_string().contains(code), "{found}");
+        // and it is the way back
+        let back = mend(&person, FIRST_CANISTER, wasm()).await.unwrap();
+        assert_eq!(back.module_hash, before);
     }
-    // and it is the way back
-    let back = mend(&person, FIRST_CANISTER, wasm()).await.unwrap();
-    assert_eq!(back.module_hash, before);
+    let after = world.client(memory()).head().await.unwrap();
+    assert_eq!((after.size, after.root), (journal.size, journal.root));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_canister_that_refuses_is_left_alone_whatever_it_says() {
+    let world = World::new().await;
+    let person = person(&world);
+    let words = "Canister trapped: so it says";
+    let refusing = format!(
+        r#"(module
+        (import "ic0" "msg_reject" (func $reject (param i32 i32)))
+        (memory 1) (data (i32.const 0) "{words}")
+        (func (export "canister_query protocol") (call $reject (i32.const 0) (i32.const {}))))"#,
+        words.len()
+    );
+    put_over(&world, wat::parse_str(refusing).unwrap()).await;
+    let before = look(&person, FIRST_CANISTER).await.unwrap();
+    for error in [
+        ask(&person, FIRST_CANISTER).await.unwrap_err(),
+        mend(&person, FIRST_CANISTER, wasm()).await.unwrap_err(),
+    ] {
+        let DeployError::Ledger(source) = error else {
+            panic!("{error}");
+        };
+        assert!(!source.is_of_no_ledger(), "{source}");
+    }
+    assert_eq!(look(&person, FIRST_CANISTER).await.unwrap(), before);
 }

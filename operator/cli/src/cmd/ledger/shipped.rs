@@ -93,15 +93,7 @@ mod tests {
             missing.message.contains(&place.display().to_string()) && missing.message.contains("--wasm"),
             "{missing}"
         );
-        let ledger = exporting(&[
-            "canister_init",
-            "canister_post_upgrade",
-            "canister_update append",
-            "canister_query protocol",
-            "canister_query policy",
-            "canister_query blocks",
-            "canister_query consistency",
-        ]);
+        let ledger = exporting(&module::EXPORTS);
         std::fs::write(&place, &ledger).unwrap();
         let found = read_from(None, std::slice::from_ref(&place)).unwrap();
         assert_eq!((found.path, found.hash), (place, sha256(&ledger)));
