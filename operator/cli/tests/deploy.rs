@@ -212,6 +212,54 @@ fn a_person_deploys_a_ledger_repeats_it_in_vain_and_upgrades_it() {
 }
 
 #[test]
+fn what_a_ledger_holds_is_exported_and_verified_by_what_was_pinned_without_any_cluster() {
+    let person = Person::new();
+    let made = person.done("deploy", &["--create"]);
+    let (url, ledger) = (person.node.url.as_str(), made["ledger"].as_str().unwrap());
+    let root_key = person.node.root_key.as_str();
+    let pin = |file: &str, root_key: &str| {
+        let at = ["trust", "pin", "--network", url, "--ledger", ledger];
+        let rest = [
+            "--root-key",
+            root_key,
+            "--project",
+            "shop",
+            "--trust",
+            file,
+            "--yes",
+        ];
+        person.dcanary(&[at.as_slice(), &rest].concat())
+    };
+    // the key of another network: nothing that this one says is believed, and no file is written
+    let other = pin("other.json", "mainnet");
+    assert!(!other.status.success(), "{}", said(&other));
+    assert!(!person.path("other.json").exists(), "{}", said(&other));
+    let pinned = pin("trust.json", root_key);
+    assert_eq!(pinned.status.code(), Some(0), "{}", said(&pinned));
+
+    let from = ["--network", url, "--trust", "trust.json", "-o", "journal.cbor"];
+    let export = person.dcanary(&[["ledger", "export"].as_slice(), &from].concat());
+    assert_eq!(export.status.code(), Some(0), "{}", said(&export));
+    let verify = |file: &str| {
+        let checked = person.dcanary(&["verify", "export", file, "--trust", "trust.json"]);
+        let told = format!("{}{}", String::from_utf8_lossy(&checked.stdout), said(&checked));
+        (checked.status.code(), told)
+    };
+    let (code, told) = verify("journal.cbor");
+    assert!(code == Some(0) && told.contains("Level L0"), "{code:?} {told}");
+
+    // each byte of it counts, wherever it stands
+    let whole = fs::read(person.path("journal.cbor")).unwrap();
+    for place in [0, whole.len() / 3, whole.len() / 2, whole.len() - 1] {
+        let mut changed = whole.clone();
+        changed[place] ^= 1;
+        fs::write(person.path("changed.cbor"), changed).unwrap();
+        let (code, told) = verify("changed.cbor");
+        assert_eq!(code, Some(1), "byte {place} of {}: {told}", whole.len());
+    }
+}
+
+#[test]
 fn nothing_is_made_or_paid_for_before_somebody_agreed() {
     let person = Person::new();
     let unasked = person.ledger("deploy", &["--create"]);
