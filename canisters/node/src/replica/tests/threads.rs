@@ -77,7 +77,9 @@ async fn calls_that_wait_for_a_slow_disk_take_a_bounded_number_of_bytes_and_all_
     let mut taken = Vec::new();
     let mut refused = 0;
     for number in 0..200 {
-        let call = rig::message(number, rig::canister(), "inc", vec![0; 1 << 20]);
+        // to eight canisters, as one alone has a quarter
+        let canister = Principal::from_slice(&[u8::try_from(number % 8).unwrap(); 10]);
+        let call = rig::message(number, canister, "inc", vec![0; 1 << 20]);
         match replica.submit(call, None) {
             Ok(answer) => taken.push(answer),
             Err(reason) => {
