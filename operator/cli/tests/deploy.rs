@@ -94,6 +94,13 @@ impl Person {
         command.stdin(Stdio::null()).output().unwrap()
     }
 
+    /// The principal of a new key that is an operator's.
+    fn operator(&self) -> String {
+        let made = self.dcanary(&["ledger", "init-key", "operator.pem"]);
+        let text = String::from_utf8(made.stdout).unwrap();
+        text.split_whitespace().last().unwrap().to_owned()
+    }
+
     /// Runs `dcanary ledger VERB` at the network, with its root key as its owner tells it.
     fn ledger(&self, verb: &str, more: &[&str]) -> Output {
         self.believing(&self.node.root_key, verb, more)
@@ -146,8 +153,7 @@ fn another(wasm: &[u8]) -> Vec<u8> {
 #[test]
 fn a_person_deploys_a_ledger_repeats_it_in_vain_and_upgrades_it() {
     let person = Person::new();
-    let operator = String::from_utf8(person.dcanary(&["ledger", "init-key", "operator.pem"]).stdout).unwrap();
-    let operator = operator.split_whitespace().last().unwrap().to_owned();
+    let operator = person.operator();
     let made = person.done(
         "deploy",
         &[
@@ -214,7 +220,9 @@ fn a_person_deploys_a_ledger_repeats_it_in_vain_and_upgrades_it() {
 #[test]
 fn what_a_ledger_holds_is_exported_and_verified_by_what_was_pinned_without_any_cluster() {
     let person = Person::new();
-    let made = person.done("deploy", &["--create"]);
+    let operator = person.operator();
+    let grant = ["--operator", &operator, "--project", "shop", "--domain", "east"];
+    let made = person.done("deploy", &[["--create"].as_slice(), &grant].concat());
     let (url, ledger) = (person.node.url.as_str(), made["ledger"].as_str().unwrap());
     let root_key = person.node.root_key.as_str();
     let pin = |file: &str, root_key: &str| {
