@@ -28,38 +28,40 @@ pub fn replace(
     let here = read_all(&disk, ROOT_KEY).map_err(failed)?;
     let beside = beside(folder, "restoring").map_err(failed)?;
     let data = here.as_deref().map(|root_key| (folder, root_key));
-    let restored = restore_beside(&beside, incarnation.max(least), data, input);
-    let swapped = restored.and_then(|restored| {
+    let swapped = restore_beside(&beside, incarnation.max(least), data, input).and_then(|restored| {
         let before = self::beside(folder, "before").map_err(failed)?;
-        swap(folder, &beside, &before).map_err(failed)?;
-        let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let synced =
-            std::fs::File::open(parent.unwrap_or(Path::new("."))).and_then(|parent| parent.sync_all());
-        synced.map_err(failed)?;
-        Ok((restored, before))
+        let kept = swap(folder, &beside, &before).map_err(failed)?;
+        Ok((restored, kept))
     });
     if swapped.is_err() {
         // only what was unpacked, and its lock
         let _ = std::fs::remove_dir_all(&beside);
     }
-    swapped
+    let swapped = swapped?;
+    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let synced = std::fs::File::open(parent.unwrap_or(Path::new("."))).and_then(|parent| parent.sync_all());
+    synced.map_err(failed)?;
+    Ok(swapped)
 }
 
 /// Puts what was restored in the place of a folder, which is kept under another name. At every moment one of them is in the place: a node
-/// that found none would begin a new network under the same keys.
-fn swap(folder: &Path, restored: &Path, before: &Path) -> io::Result<()> {
+/// that found none would begin a new network under the same keys. Says under which name it is kept.
+fn swap(folder: &Path, restored: &Path, before: &Path) -> io::Result<PathBuf> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
     use rustix::io::Errno;
     match renameat_with(CWD, folder, CWD, restored, RenameFlags::EXCHANGE) {
-        // From here on it is in its place, whatever the other one is called.
-        Ok(()) => std::fs::rename(restored, before),
+        // From here on it is in its place. What was there is under the other name, if it cannot have this one.
+        Ok(()) => Ok(std::fs::rename(restored, before)
+            .map_or(restored, |()| before)
+            .to_owned()),
         // File systems that cannot (NFS, some overlays): the next best is two steps.
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
             std::fs::rename(folder, before)?;
             std::fs::rename(restored, folder).inspect_err(|_| {
                 // the folder of before back in its place, if that is possible
                 let _ = std::fs::rename(before, folder);
-            })
+            })?;
+            Ok(before.to_owned())
         }
         Err(error) => Err(error.into()),
     }

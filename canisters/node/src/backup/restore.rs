@@ -146,8 +146,12 @@ pub(super) fn restore_beside(
             .map_err(failed)?;
         Ok(restored)
     });
-    if result.is_err() {
-        // what cannot be removed keeps its mark, and the next attempt names it
+    let is_marked = || {
+        disk.list()
+            .is_ok_and(|names| names.iter().any(|name| name == RESTORING))
+    };
+    // Without the mark it is whole, and stays. What cannot be removed keeps its mark, and the next attempt names it.
+    if result.is_err() && is_marked() {
         let _ = clear(&disk, &unpacked).and_then(|()| disk.remove(RESTORING));
     }
     result

@@ -7,8 +7,7 @@
 //! 4. Timers that are due, each once, up to a number of instructions ([`Limits`]). Their canisters take turns: by how long they are
 //!    overdue one that sets its timer to the past each time would always be first. What is left stays due, for the next batch.
 //! 5. Calls and answers between canisters, up to a number, to a number of instructions ([`Limits`]) and to what users are told of. Who executes
-//!    them takes turns, and each one has its answers first, which end what is under way, and then is served in the order in which it was called.
-//!    What is left waits for the next batch.
+//!    them takes turns, and each one has them in the order in which their calls were made. What is left waits for the next batch.
 //!
 //! [`Limits`]: super::limits::Limits
 

@@ -11,7 +11,7 @@ const INBOX: usize = 4_096;
 /// How many bytes of them those of one queue may have: a quarter, so that one that is held because earlier ones wait keeps no others out.
 const QUEUE_BYTES: usize = INBOX_BYTES / 4;
 /// How many of them those of one queue may be.
-const QUEUE: usize = INBOX / 2;
+const QUEUE: usize = INBOX / 4;
 /// How long at least between two batches that nothing but a timer, a timeout or randomness asks for. A canister whose timer is always due,
 /// or that asks for one random number after the other, would otherwise keep the disk busy with nothing.
 const PACE: Duration = Duration::from_millis(50);

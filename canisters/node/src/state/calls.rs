@@ -243,13 +243,13 @@ impl Calls {
         self.next
     }
 
-    /// The answer or call whose turn it is, of the canister after the one that had the last turn: its oldest answer, or else the oldest call
-    /// to it. Answers end what is under way, so a canister has its own first.
+    /// The answer or call whose turn it is: of the canister after the one that had the last turn, what belongs to the call that was made first.
+    /// So the answer to an old call comes before new calls, and neither can keep the other waiting for ever: numbers only grow.
     pub fn next_due(&self) -> Option<Due> {
         let response = next(&self.responses, &self.turn);
         let request = next(&self.requests, &self.turn);
         match (response, request) {
-            (Some(response), Some(request)) if request.0 < response.0 => Some(Due::Request(request.1)),
+            (Some(response), Some(request)) if request < response => Some(Due::Request(request.1)),
             (Some(response), _) => Some(Due::Response(response.1)),
             (None, request) => request.map(|(_, label)| Due::Request(label)),
         }
@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn canisters_take_turns_and_each_one_has_its_answers_first_and_then_is_served_in_order() {
+    fn canisters_take_turns_and_each_one_has_answers_and_calls_in_the_order_in_which_the_calls_were_made() {
         let mut calls = Calls::default();
         let [one, two] = [[1u8; 10], [2; 10]].map(|bytes| Principal::from_slice(&bytes));
         for (owner, number) in [(one, 1), (one, 2), (one, 3), (two, 4), (two, 5)] {
@@ -424,6 +424,6 @@ mod tests {
             calls.turn = owner;
             order.push(number);
         }
-        assert_eq!(order, [6, 7, 1, 8, 2, 9, 3, 4, 5]);
+        assert_eq!(order, [1, 4, 2, 5, 3, 7, 6, 8, 9]);
     }
 }
