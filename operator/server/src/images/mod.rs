@@ -11,10 +11,21 @@ pub mod registry;
 pub mod rules;
 pub mod text;
 
+use tokio::sync::{Semaphore, SemaphorePermit};
+
 use crate::digest::Digest;
 use crate::names::Namespace;
 use crate::store::fault::StoreFault;
 pub use push::Registries;
+
+/// Threads that wait for pieces of stored content. Each piece is read by a thread of the same pool: if these had all of them, none would come.
+static READERS: Semaphore = Semaphore::const_new(16);
+
+/// A place among them.
+async fn reader() -> Result<SemaphorePermit<'static>, StoreFault> {
+    let place = READERS.acquire().await;
+    place.map_err(|closed| StoreFault::Failed(Box::new(closed)))
+}
 
 /// Why an image was not pushed.
 #[derive(Debug, thiserror::Error)]

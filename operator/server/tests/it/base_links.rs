@@ -1,6 +1,7 @@
 //! An image does not hide symlinked directories of its base.
 
 use std::io::Write;
+use std::time::Duration;
 
 use dcanary_server::images::Registries;
 use dcanary_server::images::links::{Limits, Looks};
@@ -60,12 +61,17 @@ impl Scene {
     }
 
     async fn with(limits: Limits) -> Self {
+        Self::looking(Looks {
+            limits,
+            ..Looks::default()
+        })
+        .await
+    }
+
+    async fn looking(looks: Looks) -> Self {
         let registry = ScriptedRegistry::start().await;
         let registries = Registries {
-            looks: Looks {
-                limits,
-                ..Looks::default()
-            },
+            looks,
             ..plain(&registry.host)
         };
         let server = TestServer::with(options(registries)).await;
@@ -299,6 +305,24 @@ async fn a_base_that_cannot_be_read_is_refused_and_its_layer_named() {
             scene.refused(&["bin/app"], &base, why).await;
         }
         scene.accepted(&["app"], &base).await;
+    }
+}
+
+#[tokio::test]
+async fn a_base_that_is_too_large_or_comes_too_slowly_is_built_on_without_a_look() {
+    for looks in [
+        Looks {
+            stored: 10,
+            ..Looks::default()
+        },
+        Looks {
+            time: Duration::ZERO,
+            ..Looks::default()
+        },
+    ] {
+        let mut scene = Scene::looking(looks).await;
+        let base = scene.base(&[DEBIAN]);
+        scene.accepted(&["bin/app"], &base).await;
     }
 }
 

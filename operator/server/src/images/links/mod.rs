@@ -13,6 +13,7 @@ mod reading;
 pub mod unpack;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
 use oci_spec::distribution::Reference;
@@ -65,12 +66,34 @@ impl Default for Limits {
 }
 
 /// Looks for what an image hides of its base.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Looks {
     /// Bounds of one look.
     pub limits: Limits,
+    /// Bases whose layers are larger together, as they are stored, are not looked into: for them a registry that keeps both images would have
+    /// to move nothing otherwise, and one that breaks off would have to begin anew each time.
+    pub stored: u64,
+    /// Nor is what has not been read by then: the runner asks again after two minutes.
+    pub time: Duration,
     /// Bases that have been looked at.
     pub known: Known,
+}
+
+impl Default for Looks {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            stored: 1 << 30,
+            time: Duration::from_secs(90),
+            known: Known::default(),
+        }
+    }
+}
+
+/// What the layers of a manifest take as they are stored.
+fn stored(manifest: &Value) -> u64 {
+    let sizes = layers(manifest).map(|layer| layer["size"].as_u64().unwrap_or(0));
+    sizes.fold(0, u64::saturating_add)
 }
 
 /// The image.
@@ -123,8 +146,16 @@ impl Looks {
                 if !matches!(reading.search, Search::Directory(true)) {
                     return Ok(());
                 }
+                if stored(&base.manifest) > self.stored {
+                    return Ok(());
+                }
                 reading = begin(reading.room, Links::default(), Search::Nothing);
-                reading = read_base(source, from, &base.manifest, reading).await?;
+                let read = read_base(source, from, &base.manifest, reading);
+                let Ok(read) = tokio::time::timeout(self.time, read).await else {
+                    tracing::warn!(base = %from, "the base is not looked into: its registry is too slow");
+                    return Ok(());
+                };
+                reading = read?;
                 room = reading.room;
                 room.keep(reading.links.bytes());
                 let links = Arc::new(reading.links);

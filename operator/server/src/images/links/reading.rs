@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use tokio::sync::Semaphore;
 use tokio_util::io::{StreamReader, SyncIoBridge};
 use tokio_util::sync::CancellationToken;
 
@@ -14,13 +15,15 @@ use super::place::Place;
 use super::unpack::{Stored, Unpacked};
 use super::{Bad, Limits};
 use crate::digest::Digest;
-use crate::images::ImageError;
 use crate::images::documents::Held;
 use crate::images::registry::Problem;
+use crate::images::{ImageError, READERS};
 use crate::store::fault::StoreFault;
 
 /// What reading takes beside symlinks and the window of zstd: buffers and the longest records.
 const FIXED_BYTES: usize = 4 << 20;
+/// Layers of bases that are read at once: each may keep a processor busy.
+static BASES: Semaphore = Semaphore::const_new(8);
 /// In such steps.
 const STEP: usize = 256 << 10;
 
@@ -168,7 +171,12 @@ impl Reading {
         });
         let pieces = pieces.take_until(stop.clone().cancelled_owned()).boxed();
         let bridge = SyncIoBridge::new(StreamReader::new(pieces));
+        // What comes from a registry waits for no thread of this pool, and takes a place from nobody who reads what is stored.
+        let places = if named.is_some() { &BASES } else { &READERS };
+        let place = places.acquire().await;
+        let place = place.map_err(|closed| Fault::Image(StoreFault::Failed(Box::new(closed)).into()))?;
         let read = tokio::task::spawn_blocking(move || {
+            let _place = place;
             let read = self.read(Stored::new(bridge, stop), named);
             read.map(|()| self)
         });
