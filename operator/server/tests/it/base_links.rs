@@ -249,6 +249,15 @@ async fn a_base_is_read_once_and_not_at_all_for_files_beside_its_directories() {
     assert_eq!(scene.layers_read(), 1 + 3 + 2);
 }
 
+/// A tar with a file of so many zeros, and no more at its end.
+fn zeros_of(size: usize) -> Vec<u8> {
+    let mut large = tar::Header::new_gnu();
+    large.set_path("large").unwrap();
+    large.set_size(size as u64);
+    large.set_cksum();
+    [large.as_bytes().as_slice(), &vec![0; size]].concat()
+}
+
 /// A tar whose first record says that it has 1 GiB.
 fn huge_record() -> Vec<u8> {
     let mut header = tar::Header::new_ustar();
@@ -274,12 +283,7 @@ async fn a_base_that_cannot_be_read_is_refused_and_its_layer_named() {
     let many = layer_of(&names.iter().map(String::as_str).collect::<Vec<_>>());
     let links: Vec<String> = (0..90).map(|number| format!("{number} -> x")).collect();
     let links = layer_of(&links.iter().map(String::as_str).collect::<Vec<_>>());
-    let zeros = vec![0; 20 << 20];
-    let mut large = tar::Header::new_gnu();
-    large.set_path("large").unwrap();
-    large.set_size(20 << 20);
-    large.set_cksum();
-    let bomb = [large.as_bytes().as_slice(), &zeros].concat();
+    let bomb = zeros_of(20 << 20);
     for (layer, kind, why) in [
         (gzip(&huge_record()), "tar+gzip", "more than 1048576 bytes"),
         (gzip(&many), "tar+gzip", "more entries"),
@@ -321,7 +325,8 @@ async fn a_base_that_is_too_large_or_comes_too_slowly_is_built_on_without_a_look
         },
     ] {
         let mut scene = Scene::looking(looks).await;
-        let base = scene.base(&[DEBIAN]);
+        // of which more than a moment is read
+        let base = scene.base_of(&[(&layer_of(DEBIAN), "tar"), (&zeros_of(32 << 20), "tar")]);
         scene.accepted(&["bin/app"], &base).await;
     }
 }
