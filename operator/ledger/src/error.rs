@@ -33,24 +33,14 @@ pub enum LedgerError {
         reason: String,
     },
     /// The network or the canister refused the call.
-    #[error("the ledger refused `{method}`: {message}")]
+    #[error("the ledger refused `{method}`: {message}{}", bracketed(.code.as_deref()))]
     Rejected {
         /// Method of the canister.
         method: String,
+        /// The network's code for the reason, such as `IC0503`; none where the canister itself refused in an answer, or the network gave none.
+        code: Option<String>,
         /// What it said.
         message: String,
-    },
-    /// The same, where the network's code for the reason was asked for.
-    #[error("the ledger refused `{method}`: {message} ({code}; {url} was asked)")]
-    Refused {
-        /// Method of the canister.
-        method: String,
-        /// The network's code for the reason.
-        code: String,
-        /// What it said.
-        message: String,
-        /// Where it was asked.
-        url: String,
     },
     /// The signature is not the network's: wrong root key, or an impostor.
     #[error("the answer is not certified by the pinned root key: {source}")]
@@ -182,7 +172,7 @@ impl LedgerError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Unreachable { .. } => "LedgerUnreachable",
-            Self::Rejected { .. } | Self::Refused { .. } => "LedgerRefused",
+            Self::Rejected { .. } => "LedgerRefused",
             Self::Certificate { .. } => "LedgerCertificateInvalid",
             Self::Range { .. } => "LedgerOutsideRange",
             Self::Stale { .. } => "LedgerStale",
@@ -206,7 +196,6 @@ impl LedgerError {
         match self {
             Self::Unreachable { .. }
             | Self::Rejected { .. }
-            | Self::Refused { .. }
             | Self::Lagging { .. }
             | Self::Stale { .. }
             | Self::Checkpoint(_) => Retry::Later,
@@ -218,24 +207,22 @@ impl LedgerError {
     /// something else, or breaks down. One that is stopped or without cycles may well be a ledger.
     pub fn is_of_no_ledger(&self) -> bool {
         match self {
-            Self::Refused { method, code, .. } => method == PROTOCOL && OF_CODE.contains(&code.as_str()),
-            Self::Rejected { method, message } => method == PROTOCOL && is_of_code(message),
+            Self::Rejected {
+                method,
+                code: Some(code),
+                ..
+            } => method == PROTOCOL && OF_CODE.contains(&code.as_str()),
             Self::Decode { what, .. } => what == "the answer of `protocol`",
             _ => false,
         }
     }
 
-    /// What a rejection means that may have a code.
-    pub(crate) fn of_rejection(method: &str, reject: RejectResponse, url: &str) -> Self {
-        let (method, message) = (method.to_owned(), reject.reject_message);
-        match reject.error_code {
-            Some(code) => Self::Refused {
-                method,
-                code,
-                message,
-                url: url.to_owned(),
-            },
-            None => Self::Rejected { method, message },
+    /// A refusal of the network.
+    pub(crate) fn of_rejection(method: &str, reject: RejectResponse) -> Self {
+        Self::Rejected {
+            method: method.to_owned(),
+            code: reject.error_code.filter(|code| !code.is_empty()),
+            message: reject.reject_message,
         }
     }
 
@@ -281,25 +268,13 @@ impl LedgerError {
     pub(crate) fn is_of_one_answer(&self) -> bool {
         matches!(
             self,
-            Self::Unproven { .. } | Self::Decode { .. } | Self::Rejected { .. } | Self::Refused { .. }
+            Self::Unproven { .. } | Self::Decode { .. } | Self::Rejected { .. }
         )
     }
 }
 
-/// Whether the words of a rejection whose code is not known are those in which a network tells that `protocol` is not there or broke down. They
-/// could be a canister's own, but a ledger refuses nobody its `protocol`.
-fn is_of_code(message: &str) -> bool {
-    let said = message
-        .strip_prefix("Error from Canister ")
-        .and_then(|rest| rest.split_once(": "))
-        .map_or(message, |(_, said)| said);
-    [
-        "Canister has no query method 'protocol'",
-        "Canister trapped: ",
-        "Canister called `ic0.trap` with message: ",
-    ]
-    .iter()
-    .any(|words| said.starts_with(words))
+fn bracketed(code: Option<&str>) -> String {
+    code.map(|code| format!(" ({code})")).unwrap_or_default()
 }
 
 fn age(seconds: i64) -> String {
@@ -331,67 +306,47 @@ mod tests {
         );
     }
 
-    #[test]
-    fn only_a_canister_that_has_no_protocol_is_taken_for_no_ledger() {
-        let refused = |method: &str, message: &str| LedgerError::Rejected {
-            method: method.to_owned(),
-            message: message.to_owned(),
+    fn refused(method: &str, code: Option<&str>, said: &str) -> LedgerError {
+        let reject = RejectResponse {
+            reject_code: RejectCode::CanisterError,
+            reject_message: said.to_owned(),
+            error_code: code.map(str::to_owned),
         };
-        let of = "Error from Canister rwlgt-iiaaa-aaaaa-aaaaa-cai: Canister";
-        for other in [
-            refused("protocol", &format!("{of} has no query method 'protocol'.")),
-            refused("protocol", &format!("{of} trapped: unreachable")),
-            refused(
-                "protocol",
-                &format!("{of} called `ic0.trap` with message: 'Panicked at src/lib.rs'"),
-            ),
-            LedgerError::decode("the answer of `protocol`", "a text"),
-        ] {
-            assert!(other.is_of_no_ledger(), "{other}");
-        }
-        for ledger in [
-            refused("protocol", &format!("{of} is stopped")),
-            refused(
-                "protocol",
-                "the journal that had trapped has no query method for you",
-            ),
-            refused(
-                "protocol",
-                &format!("{of} exceeded its memory limit and trapped: unreachable"),
-            ),
-            refused("policy", &format!("{of} has no query method 'policy'.")),
-            LedgerError::unproven("the answer of `protocol`", "no node of the subnet signed it"),
-            LedgerError::Unreachable {
-                reason: "refused".to_owned(),
-            },
-        ] {
-            assert!(!ledger.is_of_no_ledger(), "{ledger}");
-        }
+        LedgerError::of_rejection(method, reject)
     }
 
     #[test]
     fn the_code_of_a_rejection_says_whether_the_canisters_code_is_the_reason() {
-        let of = |method: &str, code: Option<&str>, said: &str| {
-            let reject = RejectResponse {
-                reject_code: RejectCode::CanisterError,
-                reject_message: said.to_owned(),
-                error_code: code.map(str::to_owned),
-            };
-            LedgerError::of_rejection(method, reject, "http://n")
-        };
         for code in OF_CODE {
-            let broken = of("protocol", Some(code), "in other words");
+            let broken = refused("protocol", Some(code), "in some words");
             assert!(broken.is_of_no_ledger(), "{broken}");
-            assert!(broken.to_string().contains(code), "{broken}");
-            assert!(!of("policy", Some(code), "in other words").is_of_no_ledger());
+            assert!(
+                broken.to_string().ends_with(&format!("in some words ({code})")),
+                "{broken}"
+            );
+            assert!(!refused("policy", Some(code), "in some words").is_of_no_ledger());
         }
-        // out of cycles, not found, refused by the canister, stopped, stopping, a limit that was set; whatever is said beside
+        // out of cycles, not found, refused by the canister, stopped, stopping, a limit that was set, and none; whatever is said beside
         for code in ["IC0207", "IC0301", "IC0406", "IC0508", "IC0509", "IC0539", ""] {
-            let other = of("protocol", Some(code), "Canister trapped: unreachable");
+            let other = refused("protocol", Some(code), "Canister trapped: unreachable");
             assert!(!other.is_of_no_ledger(), "{other}");
         }
-        assert!(of("protocol", None, "Canister trapped: unreachable").is_of_no_ledger());
-        assert!(!of("protocol", None, "in other words").is_of_no_ledger());
+        let other = refused("protocol", None, "Canister has no query method 'protocol'");
+        assert!(
+            !other.is_of_no_ledger() && !other.to_string().contains('('),
+            "{other}"
+        );
+    }
+
+    #[test]
+    fn a_canister_that_answers_protocol_with_something_else_is_no_ledger() {
+        assert!(LedgerError::decode("the answer of `protocol`", "a text").is_of_no_ledger());
+        assert!(!LedgerError::decode("the answer of `policy`", "a text").is_of_no_ledger());
+        let unsigned = LedgerError::unproven("the answer of `protocol`", "no node of the subnet signed it");
+        let unreachable = LedgerError::Unreachable {
+            reason: "refused".to_owned(),
+        };
+        assert!(!unsigned.is_of_no_ledger() && !unreachable.is_of_no_ledger());
     }
 
     #[test]

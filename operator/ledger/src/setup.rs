@@ -204,6 +204,7 @@ impl Installer {
         }
         Err(LedgerError::Rejected {
             method: "create_canister".to_owned(),
+            code: None,
             message: format!(
                 "made {} instead of {}: the ledger has to be the first canister of its node",
                 made.canister_id, self.ledger

@@ -155,17 +155,15 @@ fn a_ledger_that_nobody_may_write_is_told_with_what_to_do_first_instead_of_an_em
 
 #[test]
 fn a_canister_that_is_no_ledger_is_called_so_and_one_that_rests_is_not() {
-    let refused = |message: &str| LedgerError::Rejected {
+    let refused = |code: &str| LedgerError::Rejected {
         method: "protocol".to_owned(),
-        message: message.to_owned(),
+        code: Some(code.to_owned()),
+        message: "in some words".to_owned(),
     };
     let ledger = Principal::from_slice(&[7]);
-    let other = refused("Canister has no query method 'protocol'.");
+    let other = refused("IC0536");
     let failure = no_ledger(&other, ledger, "http://n").unwrap();
     let said = format!("canister {ledger} at http://n is no DCanary ledger");
     assert!(failure.message.starts_with(&said), "{failure}");
-    assert_eq!(
-        no_ledger(&refused("Canister is stopped"), ledger, "http://n"),
-        None
-    );
+    assert_eq!(no_ledger(&refused("IC0508"), ledger, "http://n"), None);
 }

@@ -18,7 +18,12 @@ mod rules;
 mod together;
 mod words;
 
-use dcanary_core::{Limits, problem::Problem, repository, validate};
+use dcanary_core::{
+    Limits,
+    problem::Problem,
+    repository,
+    validate::{self, Review},
+};
 use dcanary_crds::{
     ClusterExecutor, ClusterTemplate, Decision, Environment, EnvironmentSpec, Executor, Pipeline,
     PipelineDefinition, PipelineRun, PipelineRunSpec, Profile, Promotion, Release, Template,
@@ -136,15 +141,15 @@ fn check(document: &Node, findings: &mut Findings) {
             findings
                 .pipelines
                 .push(NamedPipeline::new(document, &pipeline.spec.definition));
-            advice = advise(&pipeline.spec.definition, "spec");
-            told(judge(&pipeline.spec.definition, "spec"))
+            let found = judge(&pipeline.spec.definition, "spec");
+            advice = found.advice;
+            told(found.problems)
         }),
         "PipelineRun" => one::<PipelineRun>(document, &PipelineRun::crd(), |run| {
             findings.runs.extend(RunOfPipeline::new(document, &run.spec));
-            if let Some(inline) = &run.spec.pipeline_spec {
-                advice = advise(inline, "spec.pipelineSpec");
-            }
-            told(judge_run(&run.spec))
+            let found = judge_run(&run.spec);
+            advice = found.advice;
+            told(found.problems)
         }),
         "Environment" => one::<Environment>(document, &Environment::crd(), |environment| {
             judge_environment(&environment.spec)
@@ -246,28 +251,24 @@ fn judge_environment(spec: &EnvironmentSpec) -> Vec<(String, String)> {
     vec![(path.to_owned(), message)]
 }
 
-fn judge_run(spec: &PipelineRunSpec) -> Vec<Problem> {
-    let mut problems = match (&spec.pipeline_ref, &spec.pipeline_spec) {
-        (Some(_), None) => Vec::new(),
-        (None, Some(inline)) => judge(inline, "spec.pipelineSpec"),
-        // The API server says the same, by a rule of the schema.
-        _ => vec![Problem::new(
-            "spec",
-            "give exactly one of pipelineRef and pipelineSpec",
-        )],
+fn judge_run(spec: &PipelineRunSpec) -> Review {
+    let mut found = match &spec.pipeline_spec {
+        Some(inline) if spec.pipeline_ref.is_none() => judge(inline, "spec.pipelineSpec"),
+        _ => Review::default(),
     };
-    problems.extend(repository::of_run(spec));
-    problems.extend(validate::timeouts_of_run(spec));
-    problems
+    if spec.pipeline_ref.is_some() == spec.pipeline_spec.is_some() {
+        // The API server says the same, by a rule of the schema.
+        let both = Problem::new("spec", "give exactly one of pipelineRef and pipelineSpec");
+        found.problems.push(both);
+    }
+    found.problems.extend(repository::of_run(spec));
+    found.problems.extend(validate::timeouts_of_run(spec));
+    found
 }
 
 /// With the limits of an operator that is set to no others.
-fn judge(definition: &PipelineDefinition, root: &str) -> Vec<Problem> {
-    validate::definition(definition, root, &Limits::default())
-}
-
-fn advise(definition: &PipelineDefinition, root: &str) -> Vec<Problem> {
-    validate::advice(definition, root, &Limits::default())
+fn judge(definition: &PipelineDefinition, root: &str) -> Review {
+    validate::review(definition, root, &Limits::default())
 }
 
 #[cfg(test)]

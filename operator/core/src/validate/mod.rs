@@ -115,9 +115,22 @@ pub fn definition(definition: &PipelineDefinition, root: &str, limits: &Limits) 
     ordered(look(definition, root, limits, false).problems)
 }
 
-/// What is no mistake of a definition and probably not what was meant, at most 100: for its author, who knows. No run is refused for it.
-pub fn advice(definition: &PipelineDefinition, root: &str, limits: &Limits) -> Vec<Problem> {
-    ordered(look(definition, root, limits, true).advice)
+/// What there is to say of a definition to its author.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Review {
+    /// Its mistakes, as [`definition`] finds them.
+    pub problems: Vec<Problem>,
+    /// What runs and is probably not what was meant, at most 100. No run is refused for it.
+    pub advice: Vec<Problem>,
+}
+
+/// As [`definition`], with advice, which takes longer to look for.
+pub fn review(definition: &PipelineDefinition, root: &str, limits: &Limits) -> Review {
+    let found = look(definition, root, limits, true);
+    Review {
+        problems: ordered(found.problems),
+        advice: ordered(found.advice),
+    }
 }
 
 fn ordered(mut problems: Vec<Problem>) -> Vec<Problem> {

@@ -2,33 +2,34 @@
 
 use dcanary_crds::PipelineDefinition;
 
-use super::definition;
-use crate::Limits;
+use super::{definition, review};
+use crate::{Limits, problem::Problem};
 
 pub(super) fn problems(yaml: &str) -> Vec<String> {
     let parsed: PipelineDefinition = serde_saphyr::from_str(yaml).unwrap();
-    definition(&parsed, "spec", &Limits::default())
-        .into_iter()
-        .map(|problem| problem.to_string())
-        .collect()
+    said(definition(&parsed, "spec", &Limits::default()))
 }
 
 fn advice(yaml: &str) -> Vec<String> {
     let parsed: PipelineDefinition = serde_saphyr::from_str(yaml).unwrap();
-    super::advice(&parsed, "spec", &Limits::default())
-        .into_iter()
-        .map(|problem| problem.to_string())
-        .collect()
+    said(review(&parsed, "spec", &Limits::default()).advice)
 }
 
-pub(super) fn has(yaml: &str, path: &str, words: &str) {
-    let found = problems(yaml);
+fn said(problems: Vec<Problem>) -> Vec<String> {
+    problems.iter().map(Problem::to_string).collect()
+}
+
+fn is_among(found: &[String], path: &str, words: &str) {
     assert!(
         found
             .iter()
-            .any(|problem| problem.starts_with(&format!("{path}: ")) && problem.contains(words)),
+            .any(|one| one.starts_with(&format!("{path}: ")) && one.contains(words)),
         "expected {path} … {words}\nin {found:#?}"
     );
+}
+
+pub(super) fn has(yaml: &str, path: &str, words: &str) {
+    is_among(&problems(yaml), path, words);
 }
 
 pub(super) fn has_none(yaml: &str) {
@@ -38,13 +39,7 @@ pub(super) fn has_none(yaml: &str) {
 /// It is told to who asks for advice, and nothing is refused for it.
 pub(super) fn advised(yaml: &str, path: &str, words: &str) {
     has_none(yaml);
-    let found = advice(yaml);
-    assert!(
-        found
-            .iter()
-            .any(|one| one.starts_with(&format!("{path}: ")) && one.contains(words)),
-        "expected {path} … {words}\nin {found:#?}"
-    );
+    is_among(&advice(yaml), path, words);
 }
 
 pub(super) fn not_advised(yaml: &str) {

@@ -8,7 +8,6 @@
 //! The operator has no part in it: its key may write records and must not be a controller. [`crate::setup`] is for the
 //! embedded node, which belongs to the operator.
 
-mod answer;
 pub mod code;
 mod create;
 mod error;
@@ -135,7 +134,7 @@ async fn present(client: &IcLedger, person: &Person) -> Result<Present, DeployEr
 /// # Errors
 /// When it is not, or does not answer; [`LedgerError::is_of_no_ledger`] tells which.
 pub async fn ask(person: &Person, ledger: Principal) -> Result<(), DeployError> {
-    Ok(answer::ready(&person.client(ledger)?, person).await?)
+    Ok(person.client(ledger)?.ready().await?)
 }
 
 /// Installs the ledger where the canister is empty, verifies what runs there, and grants the roles that are missing.
@@ -241,7 +240,7 @@ async fn put(person: &Person, ledger: Principal, wasm: Vec<u8>, over: Over) -> R
     let given = value::sha256(&wasm);
     let found = present.module_hash.ok_or(DeployError::Nothing { ledger })?;
     let mut done = Vec::new();
-    match answer::ready(&client, person).await {
+    match client.ready().await {
         Ok(()) => {
             client.head().await?;
         }

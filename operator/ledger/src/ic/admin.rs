@@ -34,6 +34,7 @@ impl IcLedger {
     fn refused(&self, method: &str, about: Principal, refused: api::RoleError) -> LedgerError {
         LedgerError::Rejected {
             method: method.to_owned(),
+            code: None,
             message: match refused {
                 api::RoleError::NotAuthorised => format!("{} is no owner of the ledger", self.caller),
                 api::RoleError::Malformed { reason } => reason,

@@ -52,9 +52,14 @@ impl IcLedger {
         let result: Result<api::BatchResult, _> = self.update("append", argument).await;
         let result = result.map_err(|failure| match failure {
             // `inspect_message` refuses strangers before the method can say why.
-            LedgerError::Rejected { method, message } => LedgerError::Rejected {
+            LedgerError::Rejected {
+                method,
+                code,
+                message,
+            } => LedgerError::Rejected {
                 message: format!("{message} (does {} hold a role on {}?)", self.caller, self.ledger),
                 method,
+                code,
             },
             other => other,
         })?;
@@ -168,9 +173,10 @@ fn candid_segment(segment: &Segment) -> api::Segment {
     }
 }
 
-pub(super) fn rejected(method: &str, message: impl Into<String>) -> LedgerError {
+fn rejected(method: &str, message: impl Into<String>) -> LedgerError {
     LedgerError::Rejected {
         method: method.to_owned(),
+        code: None,
         message: message.into(),
     }
 }
@@ -181,7 +187,7 @@ pub(super) fn explain(source: AgentError, method: &str, ledger: Principal, wire:
     let forged = |what| LedgerError::Certificate { source: what };
     match source {
         AgentError::CertifiedReject { reject, .. } | AgentError::UncertifiedReject { reject, .. } => {
-            rejected(method, reject.reject_message)
+            LedgerError::of_rejection(method, reject)
         }
         AgentError::CertificateNotAuthorized() => LedgerError::Range { ledger },
         AgentError::CertificateOutdated(_) => LedgerError::Stale { seconds: 180 },

@@ -7,10 +7,7 @@
 use ic_agent::RequestId;
 use ic_transport_types::TransportCallResponse;
 
-use super::{
-    IcLedger,
-    call::{explain, rejected},
-};
+use super::{IcLedger, call::explain};
 use crate::error::LedgerError;
 
 /// CBOR's tag for "this is CBOR" (RFC 8949, 3.4.6), with which answers begin.
@@ -32,7 +29,7 @@ impl IcLedger {
             }
             TransportCallResponse::Accepted => None,
             TransportCallResponse::NonReplicatedRejection(reject) => {
-                return Err(rejected(method, reject.reject_message));
+                return Err(LedgerError::of_rejection(method, reject));
             }
         };
         if let Some(answer) = answer {
@@ -83,7 +80,11 @@ impl IcLedger {
             Some(b"rejected") => {
                 let said =
                     of(b"reject_message").ok_or_else(|| unrevealed("the certificate does not say why"))?;
-                Err(rejected(method, String::from_utf8_lossy(&said)))
+                Err(LedgerError::Rejected {
+                    method: method.to_owned(),
+                    code: of(b"error_code").map(|code| String::from_utf8_lossy(&code).into_owned()),
+                    message: String::from_utf8_lossy(&said).into_owned(),
+                })
             }
             Some(b"done") => Err(unrevealed("the network has forgotten it")),
             _ => Ok(None),

@@ -96,16 +96,17 @@ fn without_operators_the_values_are_those_of_the_roles_that_the_ledger_has() {
 
 #[test]
 fn only_code_that_answers_as_no_ledger_does_is_replaced_as_such() {
-    let refused = |message: &str| {
+    let refused = |code: &str| {
         Err(DeployError::Ledger(LedgerError::Rejected {
             method: "protocol".to_owned(),
-            message: message.to_owned(),
+            code: Some(code.to_owned()),
+            message: "in some words".to_owned(),
         }))
     };
     assert!(matches!(no_ledger(Ok(())), Ok(None)));
-    let other = no_ledger(refused("Canister has no query method 'protocol'."));
+    let other = no_ledger(refused("IC0536"));
     assert!(matches!(other, Ok(Some(_))));
-    assert!(no_ledger(refused("Canister is stopped")).is_err());
+    assert!(no_ledger(refused("IC0508")).is_err());
 }
 
 #[test]
