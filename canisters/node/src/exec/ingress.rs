@@ -37,8 +37,8 @@ const MOST_OF_A_BATCH: u64 = 24 << 20;
 /// So many messages, or bytes of their arguments, may wait; then no further ones are to be ordered for anybody. With what the batches under way
 /// bring beyond them they stay few, and no part of the state grows with those who send.
 const MOST_WAITING: (usize, usize) = (1_000, 4 << 20);
-/// No queue counts for more than one of so many parts of that: it is held already, and alone holds up no other. All together may have as many
-/// times that, whoever has it.
+/// No queue counts for more than one of so many parts of that: it is held already, and alone holds up no other. All together, without the one
+/// that has most, may have as many times that, whoever has it.
 const PARTS: usize = 4;
 
 /// What became of a message that is answered in the batch that begins it.
@@ -62,8 +62,9 @@ impl Machine {
         }
         let counted = |most: usize, of: fn(&(usize, usize)) -> usize| -> bool {
             let parts = queues.values().map(|queue| of(queue).min(most / PARTS));
-            let all = queues.values().map(of);
-            parts.sum::<usize>() >= most || all.sum::<usize>() >= most.saturating_mul(PARTS)
+            // without the largest, however much of it was under way before it was held
+            let others = queues.values().map(of).sum::<usize>() - queues.values().map(of).max().unwrap_or(0);
+            parts.sum::<usize>() >= most || others >= most.saturating_mul(PARTS)
         };
         if counted(MOST_WAITING.0, |queue| queue.0) || counted(MOST_WAITING.1, |queue| queue.1) {
             Backlog::All

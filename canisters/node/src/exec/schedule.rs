@@ -158,8 +158,10 @@ impl Machine {
     pub(super) fn work(&mut self) {
         let limits = self.executor.limits;
         self.used = 0;
-        for _ in 0..limits.messages {
-            if self.used >= limits.messages_instructions || self.has_told_enough() {
+        for executed in 0..limits.messages {
+            // One in any case: whose messages end with large replies in each batch keeps no call waiting for ever.
+            let is_spent = self.used >= limits.messages_instructions || self.has_told_enough();
+            if is_spent && executed > 0 {
                 return;
             }
             match self.state.calls.next_due() {

@@ -25,7 +25,7 @@ const WASM_STACK: usize = 10 << 20;
 pub const THREAD_STACK: usize = 12 << 20;
 /// Names everything that the outcome of a message depends on besides the module. Change it with the engine's version,
 /// the cost table, the limits or the meaning of a system call: a log written under another name is never replayed.
-pub const SEMANTICS: &str = "dcanary-node/8 wasmtime/48.0.8 costs/1 limits/9";
+pub const SEMANTICS: &str = "dcanary-node/9 wasmtime/48.0.8 costs/1 limits/9";
 
 /// The engine could not be set up.
 #[derive(Debug, Error)]

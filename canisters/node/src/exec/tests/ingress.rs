@@ -123,6 +123,24 @@ fn a_batch_with_too_many_replies_leaves_the_rest_of_its_messages_to_the_next() {
 }
 
 #[test]
+fn who_is_answered_with_large_replies_in_each_batch_keeps_no_call_waiting_for_ever() {
+    let mut world = World::running(TALKER);
+    world.add(second(), LATE_TALKER);
+    let ask = Ingress {
+        canister: second(),
+        effective: second(),
+        ..message(0, "ask")
+    };
+    for batch in 0..4 {
+        let first = (batch == 0).then(|| ask.clone());
+        // as much as a batch tells at most
+        let talks = (1..=13).map(|number| message(100 * (batch + 1) + number, "talk"));
+        world.apply(first.into_iter().chain(talks).collect());
+    }
+    world.outcome(&ask.id).unwrap().unwrap();
+}
+
+#[test]
 fn a_batch_with_too_many_replies_to_those_who_waited_leaves_the_rest_of_its_answers_to_the_next() {
     let mut world = World::running(LATE_TALKER);
     let messages: Vec<_> = (0..40).map(|number| message(number, "ask")).collect();
@@ -221,6 +239,20 @@ fn who_has_much_waiting_stops_no_other_and_four_of_them_stop_all_before_it_grows
     };
     assert!(!holds(&[]) && !holds(&[4, 5]));
     assert!(holds(&[4, 5, 6]));
+    // what was under way when a queue was held may be more than all together may have
+    let holds = |of_one, of_another| {
+        let mut world = one_by_one();
+        let mut messages = vec![message(0, "inc")];
+        messages.extend((1..=of_one).map(large));
+        messages.extend((0..of_another).map(|number| Ingress {
+            id: large(100 + number).id,
+            ..managed(4)
+        }));
+        world.apply(messages);
+        world.machine.agenda().backlog.holds(&second())
+    };
+    assert!(!holds(20, 7));
+    assert!(holds(20, 8));
 }
 
 #[test]
