@@ -1,7 +1,7 @@
 //! Putting a backup in the place of data, which are kept.
 
-use super::restore::{RestoreError, Restored, restore_beside};
-use crate::log::disk::{Folder, read_all};
+use super::restore::{RestoreError, Restored, held, restore_beside};
+use crate::log::disk::read_all;
 use crate::node::ROOT_KEY;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -10,30 +10,27 @@ use std::path::{Path, PathBuf};
 /// its incarnation counts too.
 ///
 /// # Errors
-/// As for [`restore`]; the folder is left as it was.
+/// As for [`restore`](super::restore()); the folder is left as it was. Only if the folder above cannot be synced at the end, the backup is in its place
+/// already, and what was there beside it.
 pub fn replace(
     folder: &Path,
     incarnation: u64,
     input: impl Read,
 ) -> Result<(Restored, PathBuf), RestoreError> {
-    let failed = |source| RestoreError::Folder {
-        folder: folder.to_owned(),
-        source,
-    };
-    // held until the end, so that no node starts in between
-    let disk = Folder::open(folder)
-        .map_err(failed)?
-        .ok_or_else(|| RestoreError::InUse(folder.to_owned()))?;
-    let least = super::incarnation(&disk).map_err(failed)?.saturating_add(1);
-    let here = read_all(&disk, ROOT_KEY).map_err(failed)?;
-    let beside = beside(folder, "restoring").map_err(failed)?;
+    let failed = RestoreError::of(folder);
+    // until the end, so that no node starts in between
+    let disk = held(folder)?;
+    let least = super::incarnation(&disk).map_err(&failed)?.saturating_add(1);
+    let here = read_all(&disk, ROOT_KEY).map_err(&failed)?;
+    let beside = beside(folder, "restoring").map_err(&failed)?;
     let data = here.as_deref().map(|root_key| (folder, root_key));
     let swapped = restore_beside(&beside, incarnation.max(least), data, input).and_then(|restored| {
-        let before = self::beside(folder, "before").map_err(failed)?;
-        let kept = swap(folder, &beside, &before).map_err(failed)?;
+        let before = self::beside(folder, "before").map_err(&failed)?;
+        let kept = swap(folder, &beside, &before).map_err(&failed)?;
         Ok((restored, kept))
     });
-    if swapped.is_err() {
+    // if nothing is in the place, somebody may choose what was unpacked
+    if swapped.is_err() && folder.exists() {
         // only what was unpacked, and its lock
         let _ = std::fs::remove_dir_all(&beside);
     }
@@ -57,9 +54,16 @@ fn swap(folder: &Path, restored: &Path, before: &Path) -> io::Result<PathBuf> {
         // File systems that cannot (NFS, some overlays): the next best is two steps.
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
             std::fs::rename(folder, before)?;
-            std::fs::rename(restored, folder).inspect_err(|_| {
+            std::fs::rename(restored, folder).map_err(|error| {
                 // the folder of before back in its place, if that is possible
-                let _ = std::fs::rename(before, folder);
+                let Err(back) = std::fs::rename(before, folder) else {
+                    return error;
+                };
+                let (before, restored) = (before.display(), restored.display());
+                let told = format!(
+                    "{error}; and what was there cannot be put back ({back}): it is in {before}, the backup is in {restored}, and one of them has to be renamed"
+                );
+                io::Error::new(error.kind(), told)
             })?;
             Ok(before.to_owned())
         }

@@ -82,6 +82,23 @@ pub enum RestoreError {
     Missing(String),
 }
 
+impl RestoreError {
+    /// What a failure in a folder is.
+    pub(super) fn of(folder: &Path) -> impl Fn(io::Error) -> Self {
+        move |source| Self::Folder {
+            folder: folder.to_owned(),
+            source,
+        }
+    }
+}
+
+/// A folder on which no node works, and none begins to while it is held.
+pub(super) fn held(folder: &Path) -> Result<Folder, RestoreError> {
+    Folder::open(folder)
+        .map_err(RestoreError::of(folder))?
+        .ok_or_else(|| RestoreError::InUse(folder.to_owned()))
+}
+
 /// What was restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restored {
@@ -112,27 +129,25 @@ pub(super) fn restore_beside(
     data: Option<(&Path, &[u8])>,
     input: impl Read,
 ) -> Result<Restored, RestoreError> {
-    let failed = |source| RestoreError::Folder {
-        folder: folder.to_owned(),
-        source,
-    };
-    let disk = Folder::open(folder)
-        .map_err(failed)?
-        .ok_or_else(|| RestoreError::InUse(folder.to_owned()))?;
-    let mut there = disk.list().map_err(failed)?;
+    let failed = RestoreError::of(folder);
+    let disk = held(folder)?;
+    let mut there = disk.list().map_err(&failed)?;
     // `lost+found` is what a new volume has
     there.retain(|name| name != "lock" && name != "lost+found");
     let is_rest = there.iter().any(|name| name == RESTORING);
-    let other = there.iter().find(|name| !(is_rest && is_of_a_restore(name)));
+    // what has only a temporary name is whole for nobody: the mark itself may be interrupted
+    let other = there
+        .iter()
+        .find(|name| !(name.starts_with(TEMPORARY) || is_rest && is_of_a_restore(name)));
     if let Some(name) = other {
         return Err(RestoreError::NotEmpty {
             folder: folder.to_owned(),
             name: name.clone(),
         });
     }
-    clear(&disk, &there).map_err(failed)?;
+    clear(&disk, &there).map_err(&failed)?;
     // until it is whole no node begins here, whatever of it is there when it is interrupted
-    write_atomically(&disk, RESTORING, b"").map_err(failed)?;
+    write_atomically(&disk, RESTORING, b"").map_err(&failed)?;
     let mut unpacked = Vec::new();
     let mut input = Ending { input, ended: false };
     let result = unpack(&disk, &mut unpacked, incarnation, data, &mut input).map_err(|error| match error {
@@ -143,7 +158,7 @@ pub(super) fn restore_beside(
     let result = result.and_then(|restored| {
         disk.remove(RESTORING)
             .and_then(|()| disk.sync_dir())
-            .map_err(failed)?;
+            .map_err(&failed)?;
         Ok(restored)
     });
     let is_marked = || {
@@ -316,9 +331,7 @@ fn is_of_a_node(name: &str) -> bool {
 
 /// Whether a restore that was interrupted may have left a file of this name. Keys are not among them: they might be somebody's only ones.
 fn is_of_a_restore(name: &str) -> bool {
-    [RESTORING, INCARNATION, VERSION, ROOT_KEY].contains(&name)
-        || name.starts_with(TEMPORARY)
-        || (is_of_a_node(name) && name != KEYS)
+    [RESTORING, INCARNATION, VERSION, ROOT_KEY].contains(&name) || (is_of_a_node(name) && name != KEYS)
 }
 
 /// Under its name only when it is whole and synced.

@@ -8,6 +8,7 @@ use crate::log::checkpoint::checkpoint_round;
 use crate::log::journal::segment_round;
 use crate::log::replay::VERSION;
 use crate::node::{KEYS, ROOT_KEY};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -137,7 +138,7 @@ pub fn take(folder: &Path, keys: bool, output: impl Write) -> Result<Taken, Back
 }
 
 /// Opens all checkpoints and segments at once. The node removes them only after what replaces them is durable, and an open file
-/// stays readable: so when every file of a listing could be opened, together they are a state that was on the disk.
+/// stays readable: so when every file of a listing could be opened, and the listing missed none, together they are a state that was on the disk.
 fn open(folder: &Path) -> Result<Vec<Part>, BackupError> {
     for _ in 0..ATTEMPTS {
         if let Some(parts) = try_open(folder)? {
@@ -153,26 +154,68 @@ fn try_open(folder: &Path) -> Result<Option<Vec<Part>>, BackupError> {
         let path = path.to_owned();
         move |source| BackupError::Read { path, source }
     };
-    let mut names: Vec<String> = std::fs::read_dir(folder)
-        .map_err(failed(folder))?
-        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
-        .collect::<io::Result<_>>()
-        .map_err(failed(folder))?;
-    names.retain(|name| checkpoint_round(name).is_some() || segment_round(name).is_some());
     // A segment with another after it in the listing had ended. The last one may grow, and is cut where it was when it was opened: a
     // record of which only a part is there then was not answered yet, and is cut off by the node as after a crash.
-    names.sort_unstable();
+    let names = list(folder).map_err(failed(folder))?;
     let mut parts = Vec::with_capacity(names.len());
-    for name in names {
-        let path = folder.join(&name);
+    for name in &names {
+        let path = folder.join(name);
         let file = match File::open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened.map_err(failed(&path))?,
         };
         let len = file.metadata().map_err(failed(&path))?.len();
+        let name = name.clone();
         parts.push(Part { name, file, len });
     }
-    Ok(Some(parts))
+    let after = list(folder).map_err(failed(folder))?;
+    Ok(is_whole(&names, &after).then_some(parts))
+}
+
+/// The names of checkpoints and segments.
+fn list(folder: &Path) -> io::Result<BTreeSet<String>> {
+    let names = std::fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+    names
+        .filter(|name: &io::Result<String>| {
+            name.as_ref().map_or(true, |name| {
+                checkpoint_round(name).is_some() || segment_round(name).is_some()
+            })
+        })
+        .collect()
+}
+
+/// Whether a listing missed nothing that belongs to it, as a later one shows. A listing is not one moment (`readdir` of POSIX leaves open whether it has what comes or
+/// goes meanwhile): it could miss a checkpoint that is new, and the segments that are removed because of it, too. Only segments behind all others
+/// may have come: they were begun after the first listing was.
+fn is_whole(listed: &BTreeSet<String>, later: &BTreeSet<String>) -> bool {
+    let newest = listed.iter().filter_map(|name| segment_round(name)).max();
+    later
+        .difference(listed)
+        .all(|name| segment_round(name).is_some_and(|round| newest.is_none_or(|newest| newest < round)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::checkpoint::checkpoint_name;
+    use crate::log::journal::segment_name;
+
+    #[test]
+    fn a_listing_is_whole_unless_a_later_one_has_a_checkpoint_or_an_older_segment_that_it_missed() {
+        let (checkpoint, segment) = (checkpoint_name, segment_name);
+        let listed = BTreeSet::from([checkpoint(10), segment(11), segment(15)]);
+        let with = |name: String| {
+            let mut later = listed.clone();
+            later.insert(name);
+            is_whole(&listed, &later)
+        };
+        assert!(is_whole(&listed, &listed) && is_whole(&listed, &BTreeSet::new()));
+        assert!(with(segment(16)));
+        assert!(!with(segment(13)) && !with(checkpoint(14)) && !with(checkpoint(20)));
+        let empty = BTreeSet::new();
+        assert!(is_whole(&empty, &BTreeSet::from([segment(1)])));
+        assert!(!is_whole(&empty, &BTreeSet::from([checkpoint(1)])));
+    }
 }
 
 /// The keys in the folder, if they are those of its data: with others the network's own would be lost, and nobody would know.

@@ -58,7 +58,8 @@ pub struct Checkpoints {
     chain: Vec<(u64, u64)>,
 }
 
-fn checkpoint_name(round: u64) -> String {
+/// The file name of the checkpoint after a round.
+pub fn checkpoint_name(round: u64) -> String {
     format!("checkpoint-{round:016x}")
 }
 

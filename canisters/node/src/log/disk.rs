@@ -5,7 +5,7 @@
 use rand::RngCore;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -39,6 +39,16 @@ pub trait DiskFile: Send + std::fmt::Debug {
     fn sync(&mut self) -> io::Result<()>;
 }
 
+/// Whether a path leads to an open file.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let (here, there) = (file.metadata()?, std::fs::metadata(path));
+    match there {
+        Ok(there) => Ok((here.dev(), here.ino()) == (there.dev(), there.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// A real folder, locked for this process.
 #[derive(Debug)]
 pub struct Folder {
@@ -63,19 +73,26 @@ impl Folder {
             let here = parent.as_os_str().is_empty();
             File::open(if here { Path::new(".") } else { parent })?.sync_all()?;
         }
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(path.join("lock"))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Some(Self {
-                path: path.to_owned(),
-                _lock: lock,
-            })),
-            Err(std::fs::TryLockError::WouldBlock) => Ok(None),
-            Err(std::fs::TryLockError::Error(error)) => Err(error),
+        let name = path.join("lock");
+        loop {
+            let lock = OpenOptions::new()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .mode(0o600)
+                .open(&name)?;
+            match lock.try_lock() {
+                // another folder may have come in the place of the one whose lock this is, from a backup
+                Ok(()) if !is_at(&lock, &name)? => {}
+                Ok(()) => {
+                    return Ok(Some(Self {
+                        path: path.to_owned(),
+                        _lock: lock,
+                    }));
+                }
+                Err(std::fs::TryLockError::WouldBlock) => return Ok(None),
+                Err(std::fs::TryLockError::Error(error)) => return Err(error),
+            }
         }
     }
 }

@@ -143,6 +143,15 @@ async fn what_an_interrupted_restore_left_keeps_its_mark_until_all_of_it_is_gone
 }
 
 #[tokio::test]
+async fn a_restore_that_was_interrupted_at_its_first_write_is_begun_again() {
+    let (bytes, _original) = backup(false).await;
+    let there = tempfile::tempdir().unwrap();
+    std::fs::write(there.path().join("tmp-0123456789abcdef-restoring"), "").unwrap();
+    restore(there.path(), 0, bytes.as_slice()).unwrap();
+    assert!(!names(there.path()).iter().any(|name| name.starts_with("tmp-")));
+}
+
+#[tokio::test]
 async fn a_backup_with_sums_is_held_to_them_whatever_format_it_claims() {
     let (mut bytes, _original) = backup(true).await;
     let claim = b"\"format\":2";
