@@ -1,10 +1,15 @@
 //! The counter canister, and messages.
 
-use crate::exec::batch::Ingress;
+use super::disk::FaultyDisk;
+use super::rig::executor;
+use crate::exec::batch::{Batch, Ingress, Permissions};
+use crate::log::disk::Disk;
+use crate::log::replay::recover;
 use crate::wire::hash::sha256;
 use candid::{CandidType, Encode};
 use ic_management_canister_types::CanisterInstallMode;
 use ic_principal::Principal;
+use std::sync::Arc;
 
 const COUNTER: &str = include_str!("../../../tests/canisters/counter.wat");
 
@@ -69,4 +74,21 @@ pub fn creation(number: u64, id: Principal, wasm: &[u8]) -> Vec<Ingress> {
         ),
         message(number, management, "install_code", install),
     ]
+}
+
+/// Lays out a disk whose node has the counter canister, and what more these messages make.
+pub fn prepare(disk: &FaultyDisk, more: Vec<Ingress>) {
+    let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+    let mut node = recover(&disk, executor()).unwrap();
+    let batch = Batch {
+        round: 1,
+        time: 1,
+        memory_limit: u64::MAX,
+        canister_limit: u64::MAX,
+        permissions: Permissions::ALL,
+        seed: [1; 32],
+        messages: setup().into_iter().chain(more).collect(),
+    };
+    node.machine.apply(&batch);
+    node.checkpoints.write(node.machine.state()).unwrap();
 }

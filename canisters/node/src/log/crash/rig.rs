@@ -3,7 +3,8 @@
 
 use super::disk::FaultyDisk;
 use super::end::{in_the_end, incremented};
-pub use super::made::{canister, counter, creation, message, setup};
+pub use super::made::{canister, counter, creation, message, prepare, setup};
+use super::peers::{self, Peers};
 use super::relays;
 use crate::exec::batch::{Batch, Ingress, Permissions};
 use crate::exec::call::{Call, Executor, Network};
@@ -31,10 +32,11 @@ pub fn executor() -> Executor {
 
 /// One engine for all tests; it holds the compiled code of the canisters.
 fn executor_with(limits: Limits) -> Executor {
-    static ENGINE: OnceLock<(Arc<Engine>, [Arc<Compiled>; 2])> = OnceLock::new();
+    static ENGINE: OnceLock<(Arc<Engine>, [Arc<Compiled>; 3])> = OnceLock::new();
     let (engine, _) = ENGINE.get_or_init(|| {
         let engine = Engine::new().unwrap();
-        let compiled = [counter(), relays::module()].map(|module| engine.compile(&module).unwrap());
+        let modules = [counter(), relays::module(), peers::module()];
+        let compiled = modules.map(|module| engine.compile(&module).unwrap());
         (Arc::new(engine), compiled)
     });
     let network = Network {
@@ -69,23 +71,6 @@ pub fn shown(executor: &Executor, state: &State) -> Option<u64> {
     Some(counts[0])
 }
 
-/// Lays out a disk whose node has the counter canister, and what more these messages make.
-pub fn prepare(disk: &FaultyDisk, more: Vec<Ingress>) {
-    let disk: Arc<dyn Disk> = Arc::new(disk.clone());
-    let mut node = recover(&disk, executor()).unwrap();
-    let batch = Batch {
-        round: 1,
-        time: 1,
-        memory_limit: u64::MAX,
-        canister_limit: u64::MAX,
-        permissions: Permissions::ALL,
-        seed: [1; 32],
-        messages: setup().into_iter().chain(more).collect(),
-    };
-    node.machine.apply(&batch);
-    node.checkpoints.write(node.machine.state()).unwrap();
-}
-
 /// The counter after a restart.
 pub fn recovered_count(disk: &FaultyDisk) -> Option<u64> {
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
@@ -115,6 +100,8 @@ pub struct Rig {
     pub clients: Clients,
     /// Whether there are canisters that call each other.
     relays: bool,
+    /// Those that call each other in both directions and count.
+    peers: Option<Peers>,
     random: StdRng,
 }
 
@@ -124,6 +111,7 @@ impl Rig {
             disk: FaultyDisk::new(seed),
             clients: Clients::default(),
             relays: false,
+            peers: None,
             random: StdRng::seed_from_u64(seed ^ 0x00c0_ffee),
         }
     }
@@ -131,6 +119,12 @@ impl Rig {
     /// With canisters that call each other, so slowly that calls are under way at every crash.
     pub fn with_relays(mut self) -> Self {
         self.relays = true;
+        self
+    }
+
+    /// With more of them, flooded at once, so that calls and answers wait for the same ones.
+    pub fn with_peers(mut self) -> Self {
+        self.peers = Some(Peers::three());
         self
     }
 
@@ -166,6 +160,9 @@ impl Rig {
             if self.relays {
                 messages.extend(relays::setup());
             }
+            if self.peers.is_some() {
+                messages.extend(peers::setup());
+            }
             return messages;
         }
         let mut messages = self.increments();
@@ -175,6 +172,9 @@ impl Rig {
                 self.clients.relayed.insert(call.id);
                 messages.push(call);
             }
+        }
+        if let Some(peers) = &mut self.peers {
+            messages.extend(peers.messages(state, &mut self.random));
         }
         messages
     }
@@ -251,12 +251,10 @@ impl Rig {
         let (mut round, mut time) = (machine.state().round, machine.state().time);
         let mut checked = None;
         for _ in 0..batches {
-            // While some wait, the orderer orders no further ones about the same canister.
-            let messages = if machine.agenda().backlog.is_empty() {
-                self.batch(machine.state(), u64::from(waiting.is_some()))
-            } else {
-                vec![]
-            };
+            let mut messages = self.batch(machine.state(), u64::from(waiting.is_some()));
+            // While some of a queue wait, the orderer orders no further ones of it.
+            let backlog = machine.agenda().backlog;
+            messages.retain(|message| !backlog.holds(&message.queue()));
             let batch = Batch {
                 round: round + 1,
                 time: time + 1,
@@ -367,6 +365,8 @@ impl Rig {
         }
         let end = in_the_end(&node.machine.executor, state);
         relays::verify(&end, state, &self.clients.relayed)?;
+        let peers = self.peers.as_ref();
+        peers.map_or(Ok(()), |peers| peers.verify(state, &end))?;
         self.verify_end(state, &end)?;
         let made: BTreeSet<Hash> = setup()
             .into_iter()
@@ -374,9 +374,9 @@ impl Rig {
             .map(|message| message.id)
             .collect();
         let clients = &self.clients;
-        let sent = |id| {
+        let sent = |id: &[u8]| {
             let all = [&clients.sent, &clients.others, &clients.relayed, &made];
-            all.iter().any(|known| known.contains(id))
+            all.iter().any(|known| known.contains(id)) || peers.is_some_and(|peers| peers.sent(id))
         };
         if state.requests.iter().any(|(id, _)| !sent(id)) {
             return Err("a request that nobody sent".to_owned());
