@@ -16,6 +16,7 @@ use tokio::sync::MutexGuard;
 use crate::core::Core;
 use crate::digest::Digest;
 use crate::names::Namespace;
+use crate::store::blobs::Pin;
 use crate::store::fault::StoreFault;
 use crate::store::op::Op;
 
@@ -67,25 +68,30 @@ impl Core {
             return Ok(self.store.commits.commit(ops).await?);
         }
         let _alone = self.deciding(namespace.as_str()).await;
-        ops.extend(self.grants(namespace, wanted).await?);
+        let (granted, _pins) = self.grants(namespace, wanted).await?;
+        ops.extend(granted);
         Ok(self.store.commits.commit(ops).await?)
     }
 
+    /// What to commit, and what keeps the content of grants that stay until then.
     async fn grants(
         &self,
         namespace: &Namespace,
         wanted: Vec<(Digest, Grant)>,
-    ) -> Result<Vec<Op>, StoreFault> {
-        let mut ops = Vec::new();
+    ) -> Result<(Vec<Op>, Vec<Pin>), StoreFault> {
+        let (mut ops, mut pins) = (Vec::new(), Vec::new());
         for (digest, wanted) in wanted {
             let path = grant_path(namespace, &digest);
             let known = self.store.read(path.clone()).await?;
             // One that cannot be read lets nobody read anything, and is mended here.
             let known = known.and_then(|bytes| serde_json::from_slice::<Grant>(&bytes).ok());
-            let grant = match known {
-                Some(known) if self.stands(&digest, &known, &wanted).await? => known,
-                _ => wanted,
-            };
+            let mut grant = wanted;
+            if let Some(known) = known
+                && let Some(pin) = self.stands(&digest, &known, &grant).await?
+            {
+                pins.push(pin);
+                grant = known;
+            }
             // Written in any case: a sweep may be about to take back one that is old and that nobody referred to, and sees by this that
             // somebody does.
             ops.push(Op::Replace {
@@ -93,15 +99,21 @@ impl Core {
                 bytes: serde_json::to_vec(&grant).unwrap_or_default(),
             });
         }
-        Ok(ops)
+        Ok((ops, pins))
     }
 
-    async fn stands(&self, digest: &Digest, known: &Grant, wanted: &Grant) -> Result<bool, StoreFault> {
+    /// Whether what is known stays: its content then does too, which a sweep may take for content that nobody refers to.
+    async fn stands(
+        &self,
+        digest: &Digest,
+        known: &Grant,
+        wanted: &Grant,
+    ) -> Result<Option<Pin>, StoreFault> {
         if known.content != *digest && wanted.content == *digest {
-            return Ok(false);
+            return Ok(None);
         }
         // Of content that was swept only the grant may be left.
-        Ok(self.store.blobs.size(&known.content).await?.is_some())
+        Ok(self.store.blobs.keep(&known.content).await?)
     }
 
     /// What a namespace may read under a digest.

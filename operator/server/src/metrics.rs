@@ -84,6 +84,8 @@ pub struct Metrics {
     pub reports: Counter,
     /// Reports that the operator has not acknowledged.
     pub reports_waiting: Gauge,
+    /// Times that a stored report could not be decoded.
+    pub reports_unreadable: Counter,
     /// Trades of tokens.
     pub sessions: Family<ResultLabels, Counter>,
     /// Images pushed.
@@ -115,6 +117,7 @@ impl Default for Metrics {
             upload_bytes: Counter::default(),
             reports: Counter::default(),
             reports_waiting: Gauge::default(),
+            reports_unreadable: Counter::default(),
             sessions: Family::default(),
             image_pushes: Family::default(),
             connections_refused: Counter::default(),
@@ -158,6 +161,11 @@ impl Default for Metrics {
             "reports_waiting",
             "Reports not acknowledged",
             metrics.reports_waiting.clone(),
+        );
+        registry.register(
+            "reports_unreadable",
+            "Times that a stored report could not be decoded and was left out",
+            metrics.reports_unreadable.clone(),
         );
         registry.register("sessions", "Trades of tokens", metrics.sessions.clone());
         registry.register("image_pushes", "Images pushed", metrics.image_pushes.clone());

@@ -52,6 +52,59 @@ fn path(cursor: u64) -> String {
     format!("reports/{cursor:020}.json")
 }
 
+/// As many entries as one answer has, and the cursor of the last that was looked at.
+///
+/// One that cannot be decoded never can be, so it is left out. One that cannot be read perhaps can be later: none behind it comes
+/// before it, since the operator would acknowledge it with them.
+fn entries(disk: &dyn Disk, cursors: &[u64], metrics: &Metrics) -> io::Result<(Vec<ReportEntry>, u64)> {
+    let mut reports = Vec::new();
+    let (mut bytes, mut next) = (0, 0);
+    for cursor in cursors {
+        let path = path(*cursor);
+        match disk.read(&path) {
+            Ok(entry) => {
+                bytes += entry.len();
+                match decode(*cursor, &entry) {
+                    Ok(entry) => reports.push(entry),
+                    Err(error) => {
+                        metrics.reports_unreadable.inc();
+                        tracing::error!(
+                            error = &error as &dyn std::error::Error,
+                            path = path.as_str(),
+                            "a report cannot be decoded and is left out"
+                        );
+                    }
+                }
+            }
+            // Acknowledged meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if reports.is_empty() => return Err(error),
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    path = path.as_str(),
+                    "a report cannot be read now"
+                );
+                break;
+            }
+        }
+        next = *cursor;
+        if bytes > PAGE_BYTES {
+            break;
+        }
+    }
+    Ok((reports, next))
+}
+
+fn decode(cursor: u64, bytes: &[u8]) -> serde_json::Result<ReportEntry> {
+    let entry: ReportEntry = serde_json::from_slice(bytes)?;
+    if entry.cursor == cursor {
+        Ok(entry)
+    } else {
+        Err(serde::de::Error::custom("it has the cursor of another one"))
+    }
+}
+
 /// An answer without entries.
 pub fn nothing(after: u64) -> Page {
     Page {
@@ -132,7 +185,7 @@ impl Reports {
     ///
     /// # Errors
     /// When the volume fails.
-    pub async fn page(&self, after: u64, wait: Duration) -> Result<Page, StoreFault> {
+    pub async fn page(&self, mut after: u64, wait: Duration) -> Result<Page, StoreFault> {
         let mut newest = self.newest.subscribe();
         let deadline = tokio::time::Instant::now() + wait;
         loop {
@@ -141,6 +194,7 @@ impl Reports {
             if !page.reports.is_empty() {
                 return Ok(page);
             }
+            after = page.next;
             match tokio::time::timeout_at(deadline, newest.changed()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) | Err(_) => return Ok(page),
@@ -148,47 +202,35 @@ impl Reports {
         }
     }
 
-    async fn read(&self, after: u64) -> Result<Page, StoreFault> {
-        let cursors: Vec<u64> = {
-            let list = self
-                .list
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
-            list.visible
-                .range(after.saturating_add(1)..)
-                .take(PAGE)
-                .copied()
-                .collect()
-        };
-        if cursors.is_empty() {
-            return Ok(nothing(after));
-        }
-        let read = move |disk: &dyn Disk| {
-            let mut reports: Vec<ReportEntry> = Vec::new();
-            let mut bytes = 0;
-            for cursor in cursors {
-                match disk.read(&path(cursor)) {
-                    Ok(entry) => {
-                        bytes += entry.len();
-                        reports.push(serde_json::from_slice(&entry)?);
-                    }
-                    // Acknowledged meanwhile.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    Err(error) => return Err(error),
-                }
-                if bytes > PAGE_BYTES {
-                    break;
-                }
+    /// A page without entries says that there is none behind its cursor.
+    async fn read(&self, mut after: u64) -> Result<Page, StoreFault> {
+        loop {
+            let cursors: Vec<u64> = {
+                let list = self
+                    .list
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner);
+                list.visible
+                    .range(after.saturating_add(1)..)
+                    .take(PAGE)
+                    .copied()
+                    .collect()
+            };
+            if cursors.is_empty() {
+                return Ok(nothing(after));
             }
-            Ok(reports)
-        };
-        let reports = self.store.blocking(read).await?;
-        let next = reports.last().map_or(after, |entry| entry.cursor);
-        Ok(Page {
-            reports,
-            next,
-            store_full_since: None,
-        })
+            let metrics = self.metrics.clone();
+            let read = move |disk: &dyn Disk| entries(disk, &cursors, &metrics);
+            let (reports, next) = self.store.blocking(read).await?;
+            if !reports.is_empty() {
+                return Ok(Page {
+                    reports,
+                    next,
+                    store_full_since: None,
+                });
+            }
+            after = next;
+        }
     }
 
     /// Forgets entries up to a cursor. Acknowledging again, or something newer than the list, changes nothing more.

@@ -61,6 +61,11 @@ impl Held {
         Ok(())
     }
 
+    /// Gives back all of it.
+    pub fn give_back(&mut self) {
+        self.held = None;
+    }
+
     /// Reads a document.
     ///
     /// # Errors

@@ -60,13 +60,7 @@ pub async fn read(
     let stream = blobs.get(tar, 0..size).await.map_err(StoreFault::from)?;
     let reader = StreamReader::new(stream.map_err(std::io::Error::other));
     let bridge = SyncIoBridge::new(reader);
-    let place = super::reader().await?;
-    let scan = tokio::task::spawn_blocking(move || {
-        let _place = place;
-        scan(bridge)
-    })
-    .await
-    .map_err(|error| StoreFault::Failed(Box::new(error)))??;
+    let scan = super::on_thread(&super::READERS, move || scan(bridge)).await??;
     if !scan.version {
         return Err(bad("no oci-layout file"));
     }

@@ -11,7 +11,7 @@ pub mod registry;
 pub mod rules;
 pub mod text;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::Semaphore;
 
 use crate::digest::Digest;
 use crate::names::Namespace;
@@ -21,10 +21,19 @@ pub use push::Registries;
 /// Threads that wait for pieces of stored content. Each piece is read by a thread of the same pool: if these had all of them, none would come.
 static READERS: Semaphore = Semaphore::const_new(16);
 
-/// A place among them.
-async fn reader() -> Result<SemaphorePermit<'static>, StoreFault> {
-    let place = READERS.acquire().await;
-    place.map_err(|closed| StoreFault::Failed(Box::new(closed)))
+/// Does what may wait on a thread that may, when one of `places` is free.
+async fn on_thread<T: Send + 'static>(
+    places: &'static Semaphore,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, StoreFault> {
+    let place = places.acquire().await;
+    let place = place.map_err(|closed| StoreFault::Failed(Box::new(closed)))?;
+    let done = tokio::task::spawn_blocking(move || {
+        // with the thread, which goes on when nobody waits any more
+        let _place = place;
+        work()
+    });
+    done.await.map_err(|error| StoreFault::Failed(Box::new(error)))
 }
 
 /// Why an image was not pushed.

@@ -64,6 +64,8 @@ pub type Pin = Box<dyn Send + Sync>;
 pub trait Blobs: Send + Sync + 'static {
     /// Stores some bytes.
     async fn put(&self, bytes: Bytes) -> Result<(Digest, Pin), BlobError>;
+    /// Keeps content that is there, as if it had been put again; `None` when it is not.
+    async fn keep(&self, digest: &Digest) -> Result<Option<Pin>, BlobError>;
     /// Size of some content, if it is there.
     async fn size(&self, digest: &Digest) -> Result<Option<u64>, BlobError>;
     /// A range of some content; the range must lie inside it.

@@ -3,10 +3,13 @@
 use std::io::Write;
 use std::time::Duration;
 
+use dcanary_server::digest::Digest;
 use dcanary_server::images::Registries;
 use dcanary_server::images::links::{Limits, Looks};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::images::options;
 use crate::layouts::{Image, image, image_of, layer_of, push};
@@ -50,7 +53,7 @@ async fn said(answer: reqwest::Response) -> (u16, String) {
 /// A registry with bases, and a server that pushes to it.
 struct Scene {
     registry: ScriptedRegistry,
-    _server: TestServer,
+    server: TestServer,
     runner: Runner,
     pushed: u32,
 }
@@ -69,7 +72,19 @@ impl Scene {
     }
 
     async fn looking(looks: Looks) -> Self {
-        let registry = ScriptedRegistry::start().await;
+        Self::on(ScriptedRegistry::start().await, looks).await
+    }
+
+    /// One whose registry gives no layer of [`DEBIAN`] until it is told to.
+    async fn holding(looks: Looks) -> (Self, String) {
+        let layer = Digest::of(&gzip(&layer_of(DEBIAN)));
+        let part = format!("/base/os/blobs/{layer}").leak();
+        let scene = Self::on(ScriptedRegistry::holding(Method::GET, part).await, looks).await;
+        let base = scene.base(&[DEBIAN]);
+        (scene, base)
+    }
+
+    async fn on(registry: ScriptedRegistry, looks: Looks) -> Self {
         let registries = Registries {
             looks,
             ..plain(&registry.host)
@@ -78,7 +93,7 @@ impl Scene {
         let runner = server.runner("uid-1").await;
         Self {
             registry,
-            _server: server,
+            server,
             runner,
             pushed: 0,
         }
@@ -98,6 +113,13 @@ impl Scene {
         let tag = self.registry.seen(&Method::GET).len();
         self.registry
             .base(&format!("{tag}"), &image_of(layers, &json!({}), None))
+    }
+
+    /// Begins a push of an image that the base refuses, of an attempt of its own.
+    async fn begin(&self, attempt: &str, base: &str) -> JoinHandle<(u16, String)> {
+        let (runner, image) = (self.server.runner(attempt).await, own(&["bin/app"], base));
+        let reference = format!("{}/team/app:{attempt}", self.registry.host);
+        tokio::spawn(async move { said(push(&runner, "app", &image, &reference).await).await })
     }
 
     async fn push(&mut self, image: &Image) -> (u16, String) {
@@ -186,12 +208,33 @@ async fn whatever_makes_a_directory_of_a_symlink_is_refused_and_what_does_not_is
     for entries in [
         &["app"] as &[&str],
         &["opt/bin/app", "usr/", "usr/bin/app"],
-        &["bin -> opt/bin", "bin/app"],
+        &["bin -> opt/bin"],
+        &["x -> bin", "x/", "x/app"],
         &["bin"],
         &[".wh.bin", "bin/", "bin/app"],
     ] {
         scene.accepted(entries, &base).await;
     }
+}
+
+#[tokio::test]
+async fn what_lies_below_a_symlink_of_the_image_itself_is_refused_with_both_places() {
+    let mut scene = Scene::start().await;
+    let base = scene.base(&[DEBIAN]);
+    let why = "`/x/app` goes below `/x`, which the image itself has as a symlink to `bin`; write it to";
+    scene.refused(&["x -> bin", "x/app"], &base, why).await;
+    let bin = "`/bin/app` goes below `/bin`, which the image itself has as a symlink to `opt/bin`";
+    scene.refused(&["bin -> opt/bin", "bin/app"], &base, bin).await;
+    let (first, second) = (layer_of(&["x -> bin"]), layer_of(&["x/app"]));
+    let (code, text) = scene
+        .push(&image(&[&first, &second], &json!({}), Some(&base)))
+        .await;
+    assert!(code == 422 && text.contains(why), "{code} {text}");
+    let replaced = layer_of(&["x/", "x/app"]);
+    let (code, text) = scene
+        .push(&image(&[&first, &replaced], &json!({}), Some(&base)))
+        .await;
+    assert_eq!(code, 200, "{text}");
 }
 
 #[tokio::test]
@@ -249,6 +292,68 @@ async fn a_base_is_read_once_and_not_at_all_for_files_beside_its_directories() {
     assert_eq!(scene.layers_read(), 1 + 3 + 2);
 }
 
+const SOON: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn of_pushes_at_once_on_a_base_that_is_not_known_one_reads_it() {
+    let (scene, base) = Scene::holding(Looks::default()).await;
+    let mut pushes = Vec::new();
+    for attempt in ["uid-2", "uid-3", "uid-4"] {
+        pushes.push(scene.begin(attempt, &base).await);
+    }
+    timeout(SOON, scene.registry.arrived()).await.unwrap();
+    let another = timeout(Duration::from_secs(1), scene.registry.arrived()).await;
+    assert!(another.is_err(), "the others wait");
+    scene.registry.go_on();
+    for push in pushes {
+        let (code, text) = timeout(SOON, push).await.unwrap().unwrap();
+        assert!(
+            code == 422 && text.contains("write `/usr/bin/app`"),
+            "{code} {text}"
+        );
+    }
+    // The layer once, the config for each.
+    assert_eq!(scene.layers_read(), 1 + 3);
+}
+
+#[tokio::test]
+async fn when_the_push_that_reads_a_base_ends_the_next_one_reads_it() {
+    let (scene, base) = Scene::holding(Looks::default()).await;
+    let first = scene.begin("uid-2", &base).await;
+    timeout(SOON, scene.registry.arrived()).await.unwrap();
+    let next = scene.begin("uid-3", &base).await;
+    let early = timeout(Duration::from_millis(500), scene.registry.arrived()).await;
+    assert!(early.is_err(), "it waits");
+    let (http, revoked) = (scene.server.http(), json!({"attempt": "uid-2"}));
+    let answer = http.post("/v1/session/revoke", "operator", &revoked).await;
+    assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+    let (code, text) = timeout(SOON, first).await.unwrap().unwrap();
+    assert_eq!(code, 410, "{text}");
+    timeout(SOON, scene.registry.arrived()).await.unwrap();
+    // The registry may not have noticed that nobody waits for the first answer.
+    scene.registry.go_on();
+    scene.registry.go_on();
+    let (code, text) = timeout(SOON, next).await.unwrap().unwrap();
+    assert!(code == 422 && text.contains("write `/usr/bin/app`"), "{text}");
+}
+
+#[tokio::test]
+async fn nobody_waits_longer_for_another_that_reads_a_base_than_for_the_base() {
+    let looks = Looks {
+        time: Duration::from_secs(1),
+        ..Looks::default()
+    };
+    let (scene, base) = Scene::holding(looks).await;
+    let pushes = [
+        scene.begin("uid-2", &base).await,
+        scene.begin("uid-3", &base).await,
+    ];
+    for push in pushes {
+        let (code, text) = timeout(SOON, push).await.unwrap().unwrap();
+        assert_eq!(code, 200, "{text}");
+    }
+}
+
 /// A tar with a file of so many zeros, and no more at its end.
 fn zeros_of(size: usize) -> Vec<u8> {
     let mut large = tar::Header::new_gnu();
@@ -298,7 +403,7 @@ async fn a_base_that_cannot_be_read_is_refused_and_its_layer_named() {
         (b"no tar at all".to_vec(), "tar", "it ends in the middle"),
         (debian.clone(), "tar+lzma", "the media type"),
     ] {
-        let digest = dcanary_server::digest::Digest::of(&layer);
+        let digest = Digest::of(&layer);
         let base = scene.base_of(&[(&debian, "tar+gzip"), (&layer, kind)]);
         for why in [
             "registry-refused",

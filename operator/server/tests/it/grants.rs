@@ -1,6 +1,7 @@
 //! What is known of content in a namespace is not for another Pod of it to change.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use dcanary_server::digest::Digest;
 use dcanary_server::sweep::{Ages, sweep};
@@ -134,4 +135,33 @@ async fn the_first_tar_of_a_manifest_stays_and_outlives_its_run_as_long_as_anoth
     );
     let (content, name, _) = served(&server, image.manifest).await;
     assert_eq!((content, name.as_str()), (known, "app.tar"));
+}
+
+#[tokio::test]
+async fn a_tar_that_is_granted_again_by_its_manifest_while_a_sweep_runs_is_not_swept() {
+    let mut options = Options::default();
+    options.settings.retention = Duration::ZERO;
+    let server = TestServer::with(options).await;
+    let image = image(&[b"a layer"], &json!({}), None);
+    let first = server.runner("uid-1").await;
+    let known = store_image(&first, &image, None, "app.tar").await;
+    first.finish(&report(0)).await;
+    server.cluster.runs.lock().unwrap().remove("run-1");
+    let gone = sweep(&server.core, Ages::default(), after(Duration::from_secs(1))).await;
+    assert_eq!(gone.unwrap().runs, 1);
+    let hex = Digest::of(&known).hex();
+    let content = server.dir.join(format!("data/blobs/{}/{hex}", &hex[..2]));
+    let long_ago = SystemTime::now() - Ages::default().content * 2;
+    let file = std::fs::File::options().write(true).open(&content).unwrap();
+    file.set_modified(long_ago).unwrap();
+    let other = server.runner_of("builds", "uid-2", "run-2", "build", 1).await;
+    // A sweep that has read what is referred to, and deletes next.
+    let list = server.blobs.stop_list();
+    let core = Arc::clone(&server.core);
+    let sweeping = tokio::spawn(async move { sweep(&core, Ages::default(), SystemTime::now()).await });
+    list.asked.await.unwrap();
+    store_image(&other, &image, Some(b"other"), "other.tar").await;
+    list.go_on.send(()).unwrap();
+    assert_eq!(sweeping.await.unwrap().unwrap().blobs, 0);
+    assert_eq!(served(&server, image.manifest).await.0, known);
 }

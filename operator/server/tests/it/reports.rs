@@ -1,5 +1,8 @@
 //! Final reports and the operator's list of them.
 
+use std::path::PathBuf;
+
+use dcanary_protocol::report::Reports;
 use serde_json::{Value, json};
 
 use crate::support::{Options, Runner, TestServer, line, refused, report};
@@ -143,4 +146,83 @@ async fn a_restart_keeps_frames_sessions_reports_and_acknowledgements() {
         server.http().reports(0).await.reports[0].cursor > newest,
         "never used again"
     );
+}
+
+/// The attempts of some answer.
+fn attempts(page: &Reports) -> Vec<&str> {
+    page.reports.iter().map(|entry| entry.attempt.as_str()).collect()
+}
+
+/// A server with the final reports of some attempts, and their cursors.
+async fn reported(attempts: &[&str]) -> (TestServer, Vec<u64>) {
+    let server = TestServer::start().await;
+    for attempt in attempts {
+        server.runner(attempt).await.finish(&report(0)).await;
+    }
+    let page = server.http().reports(0).await;
+    assert_eq!(page.reports.len(), attempts.len());
+    let cursors = page.reports.iter().map(|entry| entry.cursor).collect();
+    (server, cursors)
+}
+
+fn file(server: &TestServer, cursor: u64) -> PathBuf {
+    server.dir.join(format!("data/reports/{cursor:020}.json"))
+}
+
+#[tokio::test]
+async fn a_stored_report_that_cannot_be_decoded_is_left_out_and_the_others_are_served() {
+    let (server, cursors) = reported(&["uid-1", "uid-2", "uid-3", "uid-4"]).await;
+    let http = server.http();
+    std::fs::write(file(&server, cursors[1]), b"{half").unwrap();
+    let page = http.reports(0).await;
+    assert_eq!(attempts(&page), ["uid-1", "uid-3", "uid-4"]);
+    assert_eq!(page.next, cursors[3]);
+    std::fs::copy(file(&server, cursors[0]), file(&server, cursors[3])).unwrap();
+    let page = http.reports(cursors[1]).await;
+    assert_eq!(attempts(&page), ["uid-3"], "another's is none either");
+    assert_eq!(page.next, cursors[3], "it is not asked for again");
+    let page = http.reports(cursors[2]).await;
+    assert_eq!((page.reports.len(), page.next), (0, cursors[3]));
+    let metrics = server.core.metrics.text().unwrap();
+    assert!(
+        metrics.contains("dcanary_server_reports_unreadable_total 3"),
+        "{metrics}"
+    );
+    http.post("/v1/reports/ack", "operator", &json!({"cursor": cursors[2]}))
+        .await;
+    assert!(!file(&server, cursors[1]).exists());
+    server.runner("uid-5").await.finish(&report(0)).await;
+    assert_eq!(attempts(&http.reports(0).await), ["uid-5"]);
+}
+
+#[tokio::test]
+async fn more_reports_that_cannot_be_decoded_than_an_answer_has_hide_none_behind_them() {
+    let (server, cursors) = reported(&["uid-1"]).await;
+    let (dir, cluster, _temp) = server.stop().await;
+    for cursor in 1..=250 {
+        std::fs::write(dir.join(format!("data/reports/{cursor:020}.json")), b"").unwrap();
+    }
+    let server = TestServer::at(&dir, cluster, Options::default()).await;
+    let page = server.http().reports(0).await;
+    assert_eq!((attempts(&page), page.next), (vec!["uid-1"], cursors[0]));
+}
+
+#[tokio::test]
+async fn a_report_that_cannot_be_read_now_is_waited_for_and_not_passed_over() {
+    let (server, cursors) = reported(&["uid-1", "uid-2", "uid-3"]).await;
+    let http = server.http();
+    // Reading a directory is an error of the volume.
+    let (there, away) = (file(&server, cursors[1]), server.dir.join("away"));
+    std::fs::rename(&there, &away).unwrap();
+    std::fs::create_dir(&there).unwrap();
+    let page = http.reports(0).await;
+    assert_eq!((attempts(&page), page.next), (vec!["uid-1"], cursors[0]));
+    let behind = http
+        .get(&format!("/v1/reports?after={}", page.next), "operator")
+        .await;
+    assert_eq!(refused(behind).await, (503, "store-failed".into()));
+    std::fs::remove_dir(&there).unwrap();
+    std::fs::rename(&away, &there).unwrap();
+    let page = http.reports(page.next).await;
+    assert_eq!(attempts(&page), ["uid-2", "uid-3"]);
 }

@@ -196,6 +196,26 @@ async fn content_whose_last_bytes_came_long_before_its_end_is_young_when_it_gets
 }
 
 #[tokio::test]
+async fn content_that_is_kept_is_as_if_it_had_been_put_again() {
+    let server = TestServer::start().await;
+    let blobs = &server.core.store.blobs;
+    let (digest, pin) = blobs.put(bytes::Bytes::from_static(b"old")).await.unwrap();
+    drop(pin);
+    let hex = digest.hex();
+    aged(
+        &server.dir.join(format!("data/blobs/{}/{hex}", &hex[..2])),
+        RETENTION * 2,
+    );
+    let pin = blobs.keep(&digest).await.unwrap().unwrap();
+    assert!(!blobs.delete(&digest, after(RETENTION)).await.unwrap(), "pinned");
+    drop(pin);
+    let before = SystemTime::now() - RETENTION;
+    assert!(!blobs.delete(&digest, before).await.unwrap(), "young");
+    assert!(blobs.delete(&digest, after(RETENTION)).await.unwrap());
+    assert!(blobs.keep(&digest).await.unwrap().is_none(), "gone");
+}
+
+#[tokio::test]
 async fn what_a_namespace_is_granted_anew_while_a_sweep_takes_it_back_stays() {
     let mut options = Options::default();
     options.settings.retention = Duration::ZERO;

@@ -1,7 +1,7 @@
 //! Which symlinks there are after all layers, and what puts a directory in the place of one. Pure.
 //!
 //! Only symlinks are noted. Nothing lies below one: what a layer has below a symlink of a layer under it makes a real
-//! directory in its place, and what it has below one of its own goes to where that leads.
+//! directory in its place, and what it has below one of its own goes to where that leads, which may be such a place again.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -13,6 +13,8 @@ use super::place::{Place, path, shown};
 const OVERHEAD: usize = 128;
 /// Most symlinks on the way to a place, as for the kernel.
 const MOST_FOLLOWED: usize = 40;
+/// Symlinks that are removed in one go.
+const AT_ONCE: usize = 256;
 
 const WHITEOUT: &[u8] = b".wh.";
 /// Names of the programs that make whiteouts: one of them has a meaning.
@@ -50,10 +52,10 @@ pub struct Link {
     pub layer: usize,
 }
 
-/// A symlink in whose place there is a directory now.
+/// A symlink in whose place an entry puts a directory, or of the same layer and above it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hidden {
-    /// Where it was.
+    /// Where it is or was.
     pub place: Place,
     /// The symlink.
     pub link: Link,
@@ -73,7 +75,7 @@ pub struct Links {
 /// What a path is in one layer.
 enum Way {
     /// It leads through a symlink of the same layer to somewhere else.
-    Elsewhere,
+    Elsewhere(Hidden),
     /// A directory, perhaps in the place of a symlink of a layer under it.
     Directory(Option<Hidden>),
 }
@@ -95,7 +97,7 @@ impl Links {
         self.layer += 1;
     }
 
-    /// Takes the next entry of this layer.
+    /// Takes the next entry of this layer; says which symlink it does not leave alone.
     ///
     /// # Errors
     /// When a target is no path.
@@ -103,8 +105,9 @@ impl Links {
         let Some((parent, name)) = entry.place.split() else {
             return Ok(None);
         };
-        let Way::Directory(hidden) = self.directory(&parent) else {
-            return Ok(None);
+        let hidden = match self.directory(&parent) {
+            Way::Directory(hidden) => hidden,
+            Way::Elsewhere(through) => return Ok(Some(through)),
         };
         if let Some(of) = name.strip_prefix(WHITEOUT) {
             if name == OPAQUE {
@@ -172,10 +175,11 @@ impl Links {
 
     /// What this layer says by having something in a directory.
     fn directory(&mut self, place: &Place) -> Way {
-        if over(&self.here, place).is_some() {
-            return Way::Elsewhere;
+        if let Some((at, link)) = over(&self.here, place) {
+            let (place, link) = (at.clone(), link.clone());
+            return Way::Elsewhere(Hidden { place, link });
         }
-        let under = over(&self.under, place).cloned();
+        let under = over(&self.under, place).map(|(at, _)| at.clone());
         Way::Directory(under.and_then(|at| self.replace(&at)))
     }
 
@@ -193,11 +197,11 @@ fn size(place: &Place, link: &Link) -> usize {
 }
 
 /// The symlink at a place or above it.
-fn over<'a>(links: &'a BTreeMap<Place, Link>, place: &Place) -> Option<&'a Place> {
+fn over<'a>(links: &'a BTreeMap<Place, Link>, place: &Place) -> Option<(&'a Place, &'a Link)> {
     // If there is one, it is the last of all that are not after the place: between them is only what lies below it, which
     // is nothing.
-    let (at, _) = links.range(..=place).next_back()?;
-    (at == place || place.is_below(at)).then_some(at)
+    let (at, link) = links.range(..=place).next_back()?;
+    (at == place || place.is_below(at)).then_some((at, link))
 }
 
 /// Removes what is at a place; says how many bytes it took.
@@ -210,23 +214,42 @@ fn remove(links: &mut BTreeMap<Place, Link>, place: &Place) -> usize {
 }
 
 fn remove_below(links: &mut BTreeMap<Place, Link>, place: &Place) -> usize {
-    let follow = links.range((Bound::Excluded(place), Bound::Unbounded));
-    let below = follow.take_while(|(at, _)| at.is_below(place));
-    let gone: Vec<Place> = below.map(|(at, _)| at.clone()).collect();
-    gone.iter().map(|place| take(links, place)).sum()
+    let mut bytes = 0;
+    loop {
+        let follow = links.range((Bound::Excluded(place), Bound::Unbounded));
+        let below = follow.take_while(|(at, _)| at.is_below(place)).take(AT_ONCE);
+        let gone: Vec<Place> = below.map(|(at, _)| at.clone()).collect();
+        if gone.is_empty() {
+            return bytes;
+        }
+        bytes += gone.iter().map(|place| take(links, place)).sum::<usize>();
+    }
 }
 
 impl Hidden {
-    /// What an own entry does to the base, and what to write instead.
+    /// What an own entry does, and what to write instead.
     pub fn told(&self, by: &Place, base: &Links) -> String {
         let (at, target) = (shown(self.place.to_string().as_bytes()), shown(&self.link.target));
         let named = shown(by.to_string().as_bytes());
+        if self.link.layer >= base.layers() {
+            return format!(
+                "`{named}` goes below `{at}`, which the image itself has as a symlink to `{target}`; \
+                 write it to where that leads, or leave the symlink out"
+            );
+        }
         let what = if *by == self.place {
             format!("`{at}` is a directory in the image, and in the base a symlink to `{target}`")
         } else {
             format!("`{named}` goes below `{at}`, which the base has as a symlink to `{target}`")
         };
-        match base.resolve(by) {
+        let place = match by.split() {
+            // What is there itself the entry replaces, also a symlink.
+            Some((parent, name)) if *by != self.place => {
+                base.resolve(&parent).map(|parent| parent.join(name))
+            }
+            _ => base.resolve(by),
+        };
+        match place {
             Some(place) => format!("{what}; write `{}`", shown(place.to_string().as_bytes())),
             None => what,
         }

@@ -147,6 +147,7 @@ fn the_path_to_write_instead_is_told_over_several_links() {
         "a -> b",
         "b -> a/x",
         "root -> /",
+        "usr/bin/sh -> dash",
         "opt/app/current -> ../../srv/./v1/",
     ]]);
     assert_eq!(
@@ -160,6 +161,8 @@ fn the_path_to_write_instead_is_told_over_several_links() {
     for (by, place) in [
         ("lib64/a/b", "/usr/lib/a/b"),
         ("root/x", "/x"),
+        // the symlink is what it replaces, not what that leads to
+        ("bin/sh", "/usr/bin/sh"),
         ("root/lib64/x", "/usr/lib/x"),
         ("opt/app/current/bin/x", "/srv/v1/bin/x"),
     ] {
@@ -170,6 +173,34 @@ fn the_path_to_write_instead_is_told_over_several_links() {
         let told = told(&links, by);
         assert!(told.contains("goes below") && !told.contains("write"), "{told}");
     }
+}
+
+#[test]
+fn what_goes_below_an_own_symlink_is_told_with_both() {
+    let links = base(&[&["bin -> usr/bin"]]);
+    let mut own = links.clone();
+    let layer: &[&str] = &["x -> bin", "x/app", "x/lib/", "y -> bin", "z -> bin"];
+    assert_eq!(apply(&mut own, layer), ["/x", "/x"]);
+    assert_eq!(apply(&mut own, &["y/app", ".wh.z", "z/app"]), ["/y"]);
+    let mut own = links.clone();
+    own.apply(&entry("x -> bin")).unwrap();
+    let by = entry("x/app");
+    let hidden = own.apply(&by).unwrap().unwrap();
+    assert_eq!(
+        hidden.told(&by.place, &links),
+        "`/x/app` goes below `/x`, which the image itself has as a symlink to `bin`; \
+         write it to where that leads, or leave the symlink out"
+    );
+}
+
+#[test]
+fn a_whiteout_removes_any_number_of_symlinks() {
+    let names: Vec<String> = (0..=AT_ONCE * 2)
+        .map(|number| format!("a/{number} -> x"))
+        .collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let links = base(&[names.as_slice(), &[".wh.a"]]);
+    assert_eq!((links.under.len(), links.bytes()), (0, 0));
 }
 
 /// A file system as one thinks of it: a tree that each layer changes.

@@ -1,7 +1,7 @@
 //! What bases have been found to have, so that the next image on one need not read it again.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::fold::Links;
 use crate::digest::Digest;
@@ -15,15 +15,21 @@ const ALL: usize = 32 << 20;
 
 /// The symlinks of bases, by the digest of their manifest.
 #[derive(Debug, Clone, Default)]
-pub struct Known(Arc<Mutex<VecDeque<One>>>);
+pub struct Known {
+    bases: Arc<Mutex<VecDeque<One>>>,
+    turns: Arc<Mutex<HashMap<Digest, Turn>>>,
+}
 
 /// A base.
 type One = (Digest, Arc<Links>);
 
+/// Whoever has the lock reads a base. What the one before has found is there for as long as somebody has it, also when it is not kept.
+pub type Turn = Arc<tokio::sync::Mutex<Weak<Links>>>;
+
 impl Known {
     /// Those of a base.
     pub fn get(&self, manifest: &Digest) -> Option<Arc<Links>> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.bases.lock().unwrap_or_else(PoisonError::into_inner);
         let at = known.iter().position(|(known, _)| known == manifest)?;
         let found = known.remove(at)?;
         let links = Arc::clone(&found.1);
@@ -31,12 +37,19 @@ impl Known {
         Some(links)
     }
 
+    /// The turn to read a base.
+    pub fn turn(&self, manifest: &Digest) -> Turn {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.retain(|other, turn| other == manifest || Arc::strong_count(turn) > 1);
+        Arc::clone(turns.entry(*manifest).or_default())
+    }
+
     /// Keeps those of a base. What has not been asked for longest goes.
     pub fn put(&self, manifest: Digest, links: &Arc<Links>) {
         if links.bytes() > EACH {
             return;
         }
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.bases.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|(known, _)| *known != manifest);
         known.push_back((manifest, Arc::clone(links)));
         let mut all: usize = known.iter().map(|(_, links)| links.bytes()).sum();
@@ -86,6 +99,21 @@ mod tests {
         known.put(digest(5), &links(EACH - 8_192));
         let kept = [1, 2, 3, 4, 5].map(|number| known.get(&digest(number)).is_some());
         assert_eq!(kept, [true, false, true, true, true]);
+    }
+
+    #[test]
+    fn a_base_has_one_turn_for_as_long_as_somebody_waits_for_it() {
+        let known = Known::default();
+        let (first, second) = (known.turn(&digest(1)), known.turn(&digest(1)));
+        let alone = first.try_lock().unwrap();
+        assert!(second.try_lock().is_err());
+        assert!(known.turn(&digest(2)).try_lock().is_ok(), "another base");
+        drop(alone);
+        drop(first);
+        assert!(known.turn(&digest(1)).try_lock().is_ok());
+        drop(second);
+        drop(known.turn(&digest(3)));
+        assert_eq!(known.turns.lock().unwrap().len(), 1);
     }
 
     #[test]

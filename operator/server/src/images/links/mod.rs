@@ -141,25 +141,24 @@ impl Looks {
         let links = match self.known.get(&base.digest) {
             Some(known) => known,
             None => {
-                let mut reading = begin(room, Links::default(), Search::Directory(false));
-                reading = read_own(own, reading).await?;
+                let reading = begin(room, Links::default(), Search::Directory(false));
+                let reading = read_own(own, reading).await?;
                 if !matches!(reading.search, Search::Directory(true)) {
                     return Ok(());
                 }
                 if stored(&base.manifest) > self.stored {
                     return Ok(());
                 }
-                reading = begin(reading.room, Links::default(), Search::Nothing);
-                let read = read_base(source, from, &base.manifest, reading);
+                room = reading.room;
+                // Whoever waits for another's turn keeps no memory from it.
+                room.give_back();
+                let read = self.read(source, from, base, room);
                 let Ok(read) = tokio::time::timeout(self.time, read).await else {
-                    tracing::warn!(base = %from, "the base is not looked into: its registry is too slow");
+                    tracing::warn!(base = %from, "the base is not looked into: it was not read in time");
                     return Ok(());
                 };
-                reading = read?;
-                room = reading.room;
-                room.keep(reading.links.bytes());
-                let links = Arc::new(reading.links);
-                self.known.put(base.digest, &links);
+                let (rest, links) = read?;
+                room = rest;
                 links
             }
         };
@@ -177,6 +176,35 @@ impl Looks {
             }),
             _ => Ok(()),
         }
+    }
+
+    /// What a base has. Of those who ask at once one reads it, and when that is given up or fails the next one; the others wait.
+    async fn read(
+        &self,
+        source: &Repository,
+        from: &Reference,
+        base: &Base,
+        mut room: Room,
+    ) -> Result<(Room, Arc<Links>), ImageError> {
+        let turn = self.known.turn(&base.digest);
+        let mut found = turn.lock().await;
+        if let Some(known) = self.known.get(&base.digest) {
+            return Ok((room, known));
+        }
+        let links = match found.upgrade() {
+            Some(links) => links,
+            None => {
+                let reading = Reading::new(self.limits, room, Links::default(), Search::Nothing);
+                let reading = read_base(source, from, &base.manifest, reading).await?;
+                room = reading.room;
+                let links = Arc::new(reading.links);
+                self.known.put(base.digest, &links);
+                *found = Arc::downgrade(&links);
+                links
+            }
+        };
+        room.keep(links.bytes());
+        Ok((room, links))
     }
 }
 

@@ -17,8 +17,7 @@ use super::{Bad, Limits};
 use crate::digest::Digest;
 use crate::images::documents::Held;
 use crate::images::registry::Problem;
-use crate::images::{ImageError, READERS};
-use crate::store::fault::StoreFault;
+use crate::images::{ImageError, READERS, on_thread};
 
 /// What reading takes beside symlinks and the window of zstd: buffers and the longest records.
 const FIXED_BYTES: usize = 4 << 20;
@@ -56,6 +55,12 @@ impl Room {
         Self { held, taken, kept }
     }
 
+    /// Has none until it reads again.
+    pub(super) fn give_back(&mut self) {
+        self.held.give_back();
+        self.taken = 0;
+    }
+
     /// Has so many bytes more for good.
     pub(super) fn keep(&mut self, bytes: usize) {
         self.kept += bytes;
@@ -79,11 +84,12 @@ pub(super) enum Search {
     Nothing,
     /// Whether there is any directory.
     Directory(bool),
-    /// A directory in the place of a symlink of one of so many layers.
+    /// A directory in the place of a symlink of one of so many layers, or what lies below a symlink of a later one: where that is
+    /// the programs that unpack it do not agree, and some put a directory in the place of what it leads to.
     Hidden { base: usize, found: Option<Found> },
 }
 
-/// A symlink of the base that an entry hides.
+/// A symlink that an entry hides or goes below.
 pub(super) struct Found {
     pub(super) hidden: Hidden,
     /// The entry: a file if there is one, since it says more than its directory.
@@ -111,7 +117,9 @@ impl Search {
             }
             Self::Hidden { base, found } => match found {
                 None => {
-                    let hidden = hides.filter(|hidden| hidden.link.layer < *base);
+                    // An own symlink may be replaced by what says that it is a directory.
+                    let hidden =
+                        hides.filter(|hidden| hidden.link.layer < *base || hidden.place != entry.place);
                     *found = hidden.map(|hidden| Found {
                         hidden,
                         by: entry.place,
@@ -173,16 +181,11 @@ impl Reading {
         let bridge = SyncIoBridge::new(StreamReader::new(pieces));
         // What comes from a registry waits for no thread of this pool, and takes a place from nobody who reads what is stored.
         let places = if named.is_some() { &BASES } else { &READERS };
-        let place = places.acquire().await;
-        let place = place.map_err(|closed| Fault::Image(StoreFault::Failed(Box::new(closed)).into()))?;
-        let read = tokio::task::spawn_blocking(move || {
-            let _place = place;
+        let read = on_thread(places, move || {
             let read = self.read(Stored::new(bridge, stop), named);
             read.map(|()| self)
         });
-        let read = read
-            .await
-            .map_err(|error| Fault::Image(StoreFault::Failed(Box::new(error)).into()))?;
+        let read = read.await.map_err(|fault| Fault::Image(fault.into()))?;
         match Arc::into_inner(lost).and_then(OnceLock::into_inner) {
             Some(problem) if read.is_err() => Err(Fault::Lost(problem)),
             _ => read,

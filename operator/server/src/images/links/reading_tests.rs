@@ -143,4 +143,7 @@ fn memory_is_taken_from_that_for_all_images() {
     drop(rest);
     assert!(reading.read(stored(bytes.as_slice()), None).is_ok());
     assert_eq!(reading.room.taken, (8 << 20) + FIXED_BYTES + STEP);
+    assert!(all.hold().take(256 << 20).is_err());
+    reading.room.give_back();
+    assert!(all.hold().take(256 << 20).is_ok(), "all of it");
 }

@@ -73,6 +73,19 @@ impl FsBlobs {
         Ok(pin)
     }
 
+    /// Pins what is there. It is young from now on, for a sweep that has read its references before this one was recorded.
+    pub(super) fn keep_there(&self, digest: &Digest) -> Result<Option<Pin>, BlobError> {
+        let pin = self.pin(*digest)?;
+        let path = blob_path(digest);
+        // Looked for with the pin: whoever deletes has done it before, or leaves it alone.
+        let stat = self.disk.stat(&path).map_err(failed("look for content"))?;
+        if stat.is_none() {
+            return Ok(None);
+        }
+        self.disk.touch(&path).map_err(failed("keep content"))?;
+        Ok(Some(pin))
+    }
+
     pub(super) fn delete_unpinned(&self, digest: &Digest, before: SystemTime) -> Result<bool, BlobError> {
         let path = blob_path(digest);
         let pins = self.pins.lock().map_err(|_| lost("delete content"))?;

@@ -102,6 +102,12 @@ impl Blobs for FsBlobs {
         .await
     }
 
+    async fn keep(&self, digest: &Digest) -> Result<Option<Pin>, BlobError> {
+        let digest = *digest;
+        self.blocking("keep content", move |this| this.keep_there(&digest))
+            .await
+    }
+
     async fn size(&self, digest: &Digest) -> Result<Option<u64>, BlobError> {
         let path = blob_path(digest);
         self.blocking("look for content", move |this| {

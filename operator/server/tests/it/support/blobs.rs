@@ -55,6 +55,10 @@ impl Blobs for WatchedBlobs {
         self.inner.put(bytes).await
     }
 
+    async fn keep(&self, digest: &Digest) -> Result<Option<Pin>, BlobError> {
+        self.inner.keep(digest).await
+    }
+
     async fn size(&self, digest: &Digest) -> Result<Option<u64>, BlobError> {
         self.inner.size(digest).await
     }
