@@ -57,7 +57,13 @@ impl Program {
         tokio::time::timeout(LIMIT, self.process.wait())
             .await
             .context("the node does not end")??;
-        tokio::fs::remove_file(announcement(self.folder.path())).await?;
+        // one that was killed could not take it back
+        match tokio::fs::remove_file(announcement(self.folder.path())).await {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).context("remove the node's ready file");
+            }
+            Ok(()) | Err(_) => {}
+        }
         let began = Instant::now();
         (self.process, self.ready) = started(&self.program, self.folder.path()).await?;
         Ok(began.elapsed())
