@@ -126,3 +126,22 @@ async fn announced(file: &Path) -> Result<Ready> {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_node_starts_again_on_its_data_however_it_ended() {
+        // beside the folder of the tests' programs
+        let tests = std::env::current_exe().unwrap();
+        let program = tests.parent().unwrap().with_file_name("dcanary-node");
+        let mut node = Program::start(&program).await.unwrap();
+        let key = node.root_key().unwrap();
+        for signal in ["-KILL", "-TERM", "-KILL"] {
+            node.restart(signal).await.unwrap();
+            assert_eq!(node.root_key().unwrap(), key, "after {signal}");
+        }
+    }
+}
