@@ -194,6 +194,28 @@ fn is_whole(listed: &BTreeSet<String>, later: &BTreeSet<String>) -> bool {
         .all(|name| segment_round(name).is_some_and(|round| newest.is_none_or(|newest| newest < round)))
 }
 
+/// The keys in the folder, if they are those of its data: with others the network's own would be lost, and nobody would know.
+fn keys_of(folder: &Path, root_key: &[u8]) -> Result<Vec<u8>, BackupError> {
+    let json = read(folder, KEYS)?.ok_or_else(|| BackupError::NoKeys(folder.to_owned()))?;
+    let secrets = Secrets::from_json(&json).map_err(|error| BackupError::BadKeys {
+        folder: folder.to_owned(),
+        source: error.into(),
+    })?;
+    if Keys::from(secrets).root.der() != root_key {
+        return Err(BackupError::OtherKeys(folder.to_owned()));
+    }
+    Ok(json)
+}
+
+fn read(folder: &Path, name: &str) -> Result<Option<Vec<u8>>, BackupError> {
+    let path = folder.join(name);
+    match std::fs::read(&path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(BackupError::Read { path, source }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -215,27 +237,5 @@ mod tests {
         let empty = BTreeSet::new();
         assert!(is_whole(&empty, &BTreeSet::from([segment(1)])));
         assert!(!is_whole(&empty, &BTreeSet::from([checkpoint(1)])));
-    }
-}
-
-/// The keys in the folder, if they are those of its data: with others the network's own would be lost, and nobody would know.
-fn keys_of(folder: &Path, root_key: &[u8]) -> Result<Vec<u8>, BackupError> {
-    let json = read(folder, KEYS)?.ok_or_else(|| BackupError::NoKeys(folder.to_owned()))?;
-    let secrets = Secrets::from_json(&json).map_err(|error| BackupError::BadKeys {
-        folder: folder.to_owned(),
-        source: error.into(),
-    })?;
-    if Keys::from(secrets).root.der() != root_key {
-        return Err(BackupError::OtherKeys(folder.to_owned()));
-    }
-    Ok(json)
-}
-
-fn read(folder: &Path, name: &str) -> Result<Option<Vec<u8>>, BackupError> {
-    let path = folder.join(name);
-    match std::fs::read(&path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(BackupError::Read { path, source }),
     }
 }
