@@ -33,7 +33,7 @@ pub enum LedgerError {
         reason: String,
     },
     /// The network or the canister refused the call.
-    #[error("the ledger refused `{method}`: {message}{}", bracketed(.code.as_deref()))]
+    #[error("the ledger refused `{method}`: {}", with_code(.message, .code.as_deref()))]
     Rejected {
         /// Method of the canister.
         method: String,
@@ -273,8 +273,12 @@ impl LedgerError {
     }
 }
 
-fn bracketed(code: Option<&str>) -> String {
-    code.map(|code| format!(" ({code})")).unwrap_or_default()
+/// What a network said of a refusal, with its code.
+pub(crate) fn with_code(message: &str, code: Option<&str>) -> String {
+    match code {
+        Some(code) => format!("{message} ({code})"),
+        None => message.to_owned(),
+    }
 }
 
 fn age(seconds: i64) -> String {

@@ -54,7 +54,7 @@ fn path(cursor: u64) -> String {
 
 /// As many entries as one answer has, and the cursor of the last that was looked at.
 ///
-/// One that cannot be decoded never can be, so it is left out. One that cannot be read perhaps can be later: none behind it comes
+/// One that cannot be decoded would be as bad the next time, so it is left out. One that cannot be read perhaps can be later: none behind it comes
 /// before it, since the operator would acknowledge it with them.
 fn entries(disk: &dyn Disk, cursors: &[u64], metrics: &Metrics) -> io::Result<(Vec<ReportEntry>, u64)> {
     let mut reports = Vec::new();
@@ -106,7 +106,7 @@ fn decode(cursor: u64, bytes: &[u8]) -> serde_json::Result<ReportEntry> {
 }
 
 /// An answer without entries.
-pub fn nothing(after: u64) -> Page {
+fn nothing(after: u64) -> Page {
     Page {
         reports: Vec::new(),
         next: after,

@@ -22,23 +22,27 @@ pub fn replace(
     let disk = held(folder)?;
     let least = super::incarnation(&disk).map_err(&failed)?.saturating_add(1);
     let here = read_all(&disk, ROOT_KEY).map_err(&failed)?;
-    let beside = beside(folder, "restoring").map_err(&failed)?;
+    let beside = |what| self::beside(folder, what).map_err(&failed);
+    let (unpacked, before) = (beside("restoring")?, beside("before")?);
     let data = here.as_deref().map(|root_key| (folder, root_key));
-    let swapped = restore_beside(&beside, incarnation.max(least), data, input).and_then(|restored| {
-        let before = self::beside(folder, "before").map_err(&failed)?;
-        let kept = swap(folder, &beside, &before).map_err(&failed)?;
+    let swapped = restore_beside(&unpacked, incarnation.max(least), data, input).and_then(|restored| {
+        let kept = swap(folder, &unpacked, &before).map_err(&failed)?;
         Ok((restored, kept))
     });
-    // if nothing is in the place, somebody may choose what was unpacked
-    if swapped.is_err() && folder.exists() {
+    // Where the data could not be put back, somebody may choose the backup.
+    if swapped.is_err() && !before.exists() {
         // only what was unpacked, and its lock
-        let _ = std::fs::remove_dir_all(&beside);
+        let _ = std::fs::remove_dir_all(&unpacked);
     }
-    let swapped = swapped?;
+    let (restored, kept) = swapped?;
     let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
     let synced = std::fs::File::open(parent.unwrap_or(Path::new("."))).and_then(|parent| parent.sync_all());
-    synced.map_err(failed)?;
-    Ok(swapped)
+    synced.map_err(|error| {
+        let kept = kept.display();
+        let told = format!("{error}; the backup is in its place already, and what was there is in {kept}");
+        failed(io::Error::new(error.kind(), told))
+    })?;
+    Ok((restored, kept))
 }
 
 /// Puts what was restored in the place of a folder, which is kept under another name. At every moment one of them is in the place: a node
@@ -54,21 +58,23 @@ fn swap(folder: &Path, restored: &Path, before: &Path) -> io::Result<PathBuf> {
         // File systems that cannot (NFS, some overlays): the next best is two steps.
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
             std::fs::rename(folder, before)?;
-            std::fs::rename(restored, folder).map_err(|error| {
-                // the folder of before back in its place, if that is possible
-                let Err(back) = std::fs::rename(before, folder) else {
-                    return error;
-                };
-                let (before, restored) = (before.display(), restored.display());
-                let told = format!(
-                    "{error}; and what was there cannot be put back ({back}): it is in {before}, the backup is in {restored}, and one of them has to be renamed"
-                );
-                io::Error::new(error.kind(), told)
-            })?;
+            std::fs::rename(restored, folder).map_err(|error| put_back(folder, restored, before, error))?;
             Ok(before.to_owned())
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// The folder of before back in its place, if that is possible; else says where everything is.
+fn put_back(folder: &Path, restored: &Path, before: &Path, error: io::Error) -> io::Error {
+    let Err(back) = std::fs::rename(before, folder) else {
+        return error;
+    };
+    let (before, restored) = (before.display(), restored.display());
+    let told = format!(
+        "{error}; and what was there cannot be put back ({back}): it is in {before}, the backup is in {restored}, and one of them has to be renamed"
+    );
+    io::Error::new(error.kind(), told)
 }
 
 /// The first name `<folder>.<what>-<n>` that nothing has.
@@ -85,5 +91,38 @@ fn beside(folder: &Path, what: &str) -> io::Result<PathBuf> {
             return Ok(path);
         }
         number += 1;
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_put_in_the_place_leaves_what_was_there_or_says_where_it_is() {
+        let all = tempfile::tempdir().unwrap();
+        let path = |name: &str| all.path().join(name);
+        let (folder, restored, before) = (path("data"), path("restored"), path("before"));
+        let failed = || io::Error::other("it failed");
+        let fill = |path: &Path| {
+            std::fs::create_dir(path).unwrap();
+            std::fs::write(path.join("file"), "x").unwrap();
+        };
+        fill(&before);
+        let told = put_back(&folder, &restored, &before, failed()).to_string();
+        assert_eq!(told, "it failed");
+        assert!(folder.join("file").exists() && !before.exists());
+        // somebody made the folder again meanwhile
+        fill(&before);
+        let told = put_back(&folder, &restored, &before, failed()).to_string();
+        assert!(before.join("file").exists());
+        for part in [
+            failed().to_string(),
+            before.display().to_string(),
+            restored.display().to_string(),
+        ] {
+            assert!(told.contains(&part), "{told}");
+        }
     }
 }

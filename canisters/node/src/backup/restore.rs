@@ -135,10 +135,10 @@ pub(super) fn restore_beside(
     // `lost+found` is what a new volume has
     there.retain(|name| name != "lock" && name != "lost+found");
     let is_rest = there.iter().any(|name| name == RESTORING);
-    // what has only a temporary name is whole for nobody: the mark itself may be interrupted
+    // the mark itself may have been interrupted
     let other = there
         .iter()
-        .find(|name| !(name.starts_with(TEMPORARY) || is_rest && is_of_a_restore(name)));
+        .find(|name| !(is_mark_to_be(name) || is_rest && is_of_a_restore(name)));
     if let Some(name) = other {
         return Err(RestoreError::NotEmpty {
             folder: folder.to_owned(),
@@ -329,9 +329,18 @@ fn is_of_a_node(name: &str) -> bool {
     name == KEYS || checkpoint_round(name).is_some() || segment_round(name).is_some()
 }
 
+/// Whether it is the mark of a restore before it has its name.
+fn is_mark_to_be(name: &str) -> bool {
+    let middle = name.strip_prefix(TEMPORARY);
+    let middle = middle.and_then(|rest| rest.strip_suffix(RESTORING)?.strip_suffix('-'));
+    middle.is_some_and(|middle| middle.len() == 16 && middle.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
 /// Whether a restore that was interrupted may have left a file of this name. Keys are not among them: they might be somebody's only ones.
 fn is_of_a_restore(name: &str) -> bool {
-    [RESTORING, INCARNATION, VERSION, ROOT_KEY].contains(&name) || (is_of_a_node(name) && name != KEYS)
+    [RESTORING, INCARNATION, VERSION, ROOT_KEY].contains(&name)
+        || name.starts_with(TEMPORARY)
+        || (is_of_a_node(name) && name != KEYS)
 }
 
 /// Under its name only when it is whole and synced.

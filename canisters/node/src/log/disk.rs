@@ -39,6 +39,9 @@ pub trait DiskFile: Send + std::fmt::Debug {
     fn sync(&mut self) -> io::Result<()>;
 }
 
+/// How often a lock is looked for that is another file than the one that was opened.
+const ATTEMPTS: usize = 100;
+
 /// Whether a path leads to an open file.
 fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     let (here, there) = (file.metadata()?, std::fs::metadata(path));
@@ -74,7 +77,7 @@ impl Folder {
             File::open(if here { Path::new(".") } else { parent })?.sync_all()?;
         }
         let name = path.join("lock");
-        loop {
+        for _ in 0..ATTEMPTS {
             let lock = OpenOptions::new()
                 .create(true)
                 .truncate(false)
@@ -94,6 +97,9 @@ impl Folder {
                 Err(std::fs::TryLockError::Error(error)) => return Err(error),
             }
         }
+        Err(io::Error::other(
+            "`lock` is another file each time that it is opened: the file system does not fit",
+        ))
     }
 }
 

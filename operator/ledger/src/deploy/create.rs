@@ -8,7 +8,10 @@ use ic_management_canister_types::{
 use serde::Deserialize;
 
 use super::{DeployError, Person};
-use crate::{error::LedgerError, setup::FIRST_CANISTER};
+use crate::{
+    error::{LedgerError, with_code},
+    setup::FIRST_CANISTER,
+};
 
 /// The cycles ledger of the Internet Computer, `um5iw-rqaaa-aaaaq-qaaba-cai`.
 pub const CYCLES_LEDGER: Principal = Principal::from_slice(&[0, 0, 0, 0, 2, 0x10, 0, 2, 1, 1]);
@@ -62,7 +65,7 @@ async fn provisional(person: &Person, cycles: u128) -> Result<Principal, DeployE
         .await;
     let refused = match made {
         Ok(CanisterIdRecord { canister_id }) => return Ok(canister_id),
-        Err(LedgerError::Rejected { message, .. }) => message,
+        Err(LedgerError::Rejected { message, code, .. }) => with_code(&message, code.as_deref()),
         Err(other) => return Err(other.into()),
     };
     // A node in production makes nothing from nothing, but lets those create whom it lists.
@@ -72,10 +75,10 @@ async fn provisional(person: &Person, cycles: u128) -> Result<Principal, DeployE
     };
     match client.manage("create_canister", &listed).await {
         Ok(CanisterIdRecord { canister_id }) => Ok(canister_id),
-        Err(LedgerError::Rejected { message, .. }) => Err(DeployError::NotMade {
+        Err(LedgerError::Rejected { message, code, .. }) => Err(DeployError::NotMade {
             network: person.transport.url.clone(),
             identity: client.caller(),
-            message: format!("{refused}; {message}"),
+            message: format!("{refused}; {}", with_code(&message, code.as_deref())),
         }),
         Err(other) => Err(other.into()),
     }

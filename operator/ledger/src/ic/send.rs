@@ -82,7 +82,9 @@ impl IcLedger {
                     of(b"reject_message").ok_or_else(|| unrevealed("the certificate does not say why"))?;
                 Err(LedgerError::Rejected {
                     method: method.to_owned(),
-                    code: of(b"error_code").map(|code| String::from_utf8_lossy(&code).into_owned()),
+                    code: of(b"error_code")
+                        .map(|code| String::from_utf8_lossy(&code).into_owned())
+                        .filter(|code| !code.is_empty()),
                     message: String::from_utf8_lossy(&said).into_owned(),
                 })
             }

@@ -17,7 +17,6 @@ use super::{body, content, detached, who};
 use crate::core::Core;
 use crate::evidence;
 use crate::names::{AttemptId, BadName, Namespace};
-use crate::reports::nothing;
 use crate::session;
 
 type Shared = State<Arc<Core>>;
@@ -48,9 +47,9 @@ pub async fn reports(
     let mut full = core.store.space.follow();
     let page = tokio::select! {
         page = core.reports.page(after, wait) => page?,
-        // The operator is to know at once, and is told the time below.
-        _ = full.changed() => nothing(after),
-        () = core.stopping.cancelled() => nothing(after),
+        // The operator is to know at once, and is told the time below. What is there is in the answer, too: an empty one proves that nothing is.
+        _ = full.changed() => core.reports.page(after, Duration::ZERO).await?,
+        () = core.stopping.cancelled() => core.reports.page(after, Duration::ZERO).await?,
     };
     let full_since = core.store.space.full_since().await;
     Ok(Json(Reports {

@@ -148,6 +148,24 @@ async fn a_restart_keeps_frames_sessions_reports_and_acknowledgements() {
     );
 }
 
+#[tokio::test]
+async fn an_answer_that_is_given_early_has_the_reports_that_are_there() {
+    let (server, cursors) = reported(&["uid-1"]).await;
+    let (there, away) = (file(&server, cursors[0]), server.dir.join("away"));
+    std::fs::rename(&there, &away).unwrap();
+    nix::unistd::mkfifo(&there, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let http = server.http();
+    let answer = tokio::spawn(async move { http.reports(0).await });
+    // Opened when the server has begun to read, which ends no sooner than this is closed.
+    let path = there.clone();
+    let open = move || std::fs::OpenOptions::new().write(true).open(path).unwrap();
+    let held = tokio::task::spawn_blocking(open).await.unwrap();
+    std::fs::rename(&away, &there).unwrap();
+    server.core.stopping.cancel();
+    assert_eq!(attempts(&answer.await.unwrap()), ["uid-1"]);
+    drop(held);
+}
+
 /// The attempts of some answer.
 fn attempts(page: &Reports) -> Vec<&str> {
     page.reports.iter().map(|entry| entry.attempt.as_str()).collect()

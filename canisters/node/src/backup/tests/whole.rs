@@ -149,6 +149,11 @@ async fn a_restore_that_was_interrupted_at_its_first_write_is_begun_again() {
     std::fs::write(there.path().join("tmp-0123456789abcdef-restoring"), "").unwrap();
     restore(there.path(), 0, bytes.as_slice()).unwrap();
     assert!(!names(there.path()).iter().any(|name| name.starts_with("tmp-")));
+    let there = tempfile::tempdir().unwrap();
+    std::fs::write(there.path().join("tmp-notes-restoring"), "somebody's").unwrap();
+    let refused = restore(there.path(), 0, bytes.as_slice()).unwrap_err();
+    assert!(matches!(refused, RestoreError::NotEmpty { name, .. } if name == "tmp-notes-restoring"));
+    assert_eq!(names(there.path()), ["tmp-notes-restoring"]);
 }
 
 #[tokio::test]

@@ -17,14 +17,26 @@ const ALL: usize = 32 << 20;
 #[derive(Debug, Clone, Default)]
 pub struct Known {
     bases: Arc<Mutex<VecDeque<One>>>,
-    turns: Arc<Mutex<HashMap<Digest, Turn>>>,
+    turns: Arc<Mutex<HashMap<(String, Digest), Turn>>>,
 }
 
 /// A base.
 type One = (Digest, Arc<Links>);
 
-/// Whoever has the lock reads a base. What the one before has found is there for as long as somebody has it, also when it is not kept.
-pub type Turn = Arc<tokio::sync::Mutex<Weak<Links>>>;
+/// Whoever has the lock reads a base. What the one before has found is there for as long as somebody waits.
+pub type Turn = Arc<tokio::sync::Mutex<Found>>;
+
+/// What became of reading a base.
+#[derive(Debug, Default)]
+pub enum Found {
+    /// Nobody has read it to an end.
+    #[default]
+    Nothing,
+    /// What it has, for as long as somebody uses it, also when it is not kept.
+    Links(Weak<Links>),
+    /// It was not read in time.
+    TooSlow,
+}
 
 impl Known {
     /// Those of a base.
@@ -37,11 +49,12 @@ impl Known {
         Some(links)
     }
 
-    /// The turn to read a base.
-    pub fn turn(&self, manifest: &Digest) -> Turn {
+    /// The turn to read a base from a repository: another one may be slower.
+    pub fn turn(&self, repository: String, manifest: &Digest) -> Turn {
+        let base = (repository, *manifest);
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-        turns.retain(|other, turn| other == manifest || Arc::strong_count(turn) > 1);
-        Arc::clone(turns.entry(*manifest).or_default())
+        turns.retain(|other, turn| *other == base || Arc::strong_count(turn) > 1);
+        Arc::clone(turns.entry(base).or_default())
     }
 
     /// Keeps those of a base. What has not been asked for longest goes.
@@ -104,15 +117,19 @@ mod tests {
     #[test]
     fn a_base_has_one_turn_for_as_long_as_somebody_waits_for_it() {
         let known = Known::default();
-        let (first, second) = (known.turn(&digest(1)), known.turn(&digest(1)));
-        let alone = first.try_lock().unwrap();
+        let turn = |from: &str, number| known.turn(from.to_owned(), &digest(number));
+        let (first, second) = (turn("a", 1), turn("a", 1));
+        let mut alone = first.try_lock().unwrap();
         assert!(second.try_lock().is_err());
-        assert!(known.turn(&digest(2)).try_lock().is_ok(), "another base");
+        assert!(turn("a", 2).try_lock().is_ok(), "another base");
+        assert!(turn("b", 1).try_lock().is_ok(), "from another repository");
+        *alone = Found::TooSlow;
         drop(alone);
         drop(first);
-        assert!(known.turn(&digest(1)).try_lock().is_ok());
+        assert!(matches!(*second.try_lock().unwrap(), Found::TooSlow));
         drop(second);
-        drop(known.turn(&digest(3)));
+        drop(turn("a", 3));
+        assert!(matches!(*turn("a", 1).try_lock().unwrap(), Found::Nothing));
         assert_eq!(known.turns.lock().unwrap().len(), 1);
     }
 

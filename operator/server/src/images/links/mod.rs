@@ -30,7 +30,7 @@ use crate::digest::Digest;
 use crate::store::blobs::Blobs;
 use crate::store::fault::StoreFault;
 use fold::Links;
-use known::Known;
+use known::{Found, Known};
 use reading::{Fault, Reading, Room, Search};
 
 /// What cannot be read, and why.
@@ -152,12 +152,9 @@ impl Looks {
                 room = reading.room;
                 // Whoever waits for another's turn keeps no memory from it.
                 room.give_back();
-                let read = self.read(source, from, base, room);
-                let Ok(read) = tokio::time::timeout(self.time, read).await else {
-                    tracing::warn!(base = %from, "the base is not looked into: it was not read in time");
+                let Some((rest, links)) = self.read(source, from, base, room).await? else {
                     return Ok(());
                 };
-                let (rest, links) = read?;
                 room = rest;
                 links
             }
@@ -178,33 +175,46 @@ impl Looks {
         }
     }
 
-    /// What a base has. Of those who ask at once one reads it, and when that is given up or fails the next one; the others wait.
+    /// What a base has; nothing if it is not read in time. Of those who ask at once one reads it, and when that is given up or fails the next
+    /// one, who has as much time; the others wait.
     async fn read(
         &self,
         source: &Repository,
         from: &Reference,
         base: &Base,
         mut room: Room,
-    ) -> Result<(Room, Arc<Links>), ImageError> {
-        let turn = self.known.turn(&base.digest);
+    ) -> Result<Option<(Room, Arc<Links>)>, ImageError> {
+        let repository = format!("{}/{}", from.registry(), from.repository());
+        let turn = self.known.turn(repository, &base.digest);
         let mut found = turn.lock().await;
         if let Some(known) = self.known.get(&base.digest) {
-            return Ok((room, known));
+            return Ok(Some((room, known)));
         }
-        let links = match found.upgrade() {
+        let there = match &*found {
+            Found::TooSlow => return Ok(None),
+            Found::Links(links) => links.upgrade(),
+            Found::Nothing => None,
+        };
+        let links = match there {
             Some(links) => links,
             None => {
                 let reading = Reading::new(self.limits, room, Links::default(), Search::Nothing);
-                let reading = read_base(source, from, &base.manifest, reading).await?;
+                let read = read_base(source, from, &base.manifest, reading);
+                let Ok(reading) = tokio::time::timeout(self.time, read).await else {
+                    tracing::warn!(base = %from, "the base is not looked into: it was not read in time");
+                    *found = Found::TooSlow;
+                    return Ok(None);
+                };
+                let reading = reading?;
                 room = reading.room;
                 let links = Arc::new(reading.links);
                 self.known.put(base.digest, &links);
-                *found = Arc::downgrade(&links);
+                *found = Found::Links(Arc::downgrade(&links));
                 links
             }
         };
         room.keep(links.bytes());
-        Ok((room, links))
+        Ok(Some((room, links)))
     }
 }
 
