@@ -23,7 +23,7 @@ demo-delivery: ## A good canary, a bad one that rolls itself back, a blue/green 
 down: ## Stops everything that was started here
 	@scripts/down.sh
 
-env: ## Prints what a shell needs to use it: eval "$$(make -s env)"
+env: ## Prints what a shell needs to use it: eval "$(make -s env)"
 	@scripts/shell-env.sh
 
 build: ## Programs, canisters and images
