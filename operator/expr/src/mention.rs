@@ -19,6 +19,20 @@ const WORDS: [(&str, &str); 9] = [
         "expressions know nothing of who or what started the run: give it as a parameter",
     ),
 ];
+/// First words of what other tools replace in scripts. In other texts they may stand.
+const OF_OTHERS: [(&str, &str); 5] = [
+    ("tasks", "a result of another stage is a variable"),
+    ("inputs", "a parameter is a variable"),
+    (
+        "outputs",
+        "a result is written with echo \"NAME=VALUE\" >> \"$DCANARY_RESULTS\"",
+    ),
+    ("context", "what is known of the run is in variables"),
+    (
+        "workspaces",
+        "a stage has one workspace, in which its steps begin",
+    ),
+];
 /// Ends of names of programs, such as `$(run.sh)`, which is the shell's.
 const PROGRAMS: [&str; 6] = ["sh", "bash", "py", "pl", "rb", "js"];
 /// So much of what is no reference is shown.
@@ -45,7 +59,7 @@ impl fmt::Display for Mention<'_> {
 
 /// All mentions of a text in their order.
 pub fn mentions(text: &str) -> impl Iterator<Item = Mention<'_>> {
-    parts(text).filter_map(|(at, inner)| mention(at, inner))
+    parts(text).filter_map(|(at, inner)| mention(at, inner, &[]))
 }
 
 /// What is behind each `$(`, up to the next one: nothing is looked at twice, however many there are.
@@ -61,17 +75,19 @@ fn parts(text: &str) -> impl Iterator<Item = (usize, &str)> {
 /// The mentions in a script. A reference must not be there: a value pasted into a script would be executed. What is none a shell would take
 /// for the name of a program, and another language for something of its own. After a backslash it is text for the shell as well.
 pub fn mentions_in_script(script: &str) -> impl Iterator<Item = Mention<'_>> {
-    mentions(script).filter(|mention| {
+    let found = parts(script).filter_map(|(at, inner)| mention(at, inner, &OF_OTHERS));
+    found.filter(|mention| {
         let before = script.get(..mention.at).unwrap_or_default();
         let backslashes = before.len() - before.trim_end_matches('\\').len();
         backslashes % 2 == 0
     })
 }
 
-fn mention(at: usize, inner: &str) -> Option<Mention<'_>> {
+fn mention<'a>(at: usize, inner: &'a str, others: &[(&'static str, &'static str)]) -> Option<Mention<'a>> {
     let begun = inner.trim_start();
     let (word, rest) = begun.split_once('.')?;
-    let (_, instead) = WORDS.into_iter().find(|(known, _)| *known == word)?;
+    let mut words = WORDS.iter().chain(others);
+    let (_, instead) = words.find(|(known, _)| *known == word)?;
     let closed = inner.split_once(')').map(|(name, _)| name.trim());
     if let Some(Some(Ok(reference))) = closed.map(Reference::parse) {
         return Some(Mention {
@@ -155,6 +171,16 @@ mod tests {
             wrong(&format!("$(run.{}", "ü".repeat(1000))).find(": "),
             Some(126)
         );
+    }
+
+    #[test]
+    fn what_other_tools_replace_is_found_in_scripts_alone() {
+        for word in ["tasks", "inputs", "outputs", "context", "workspaces"] {
+            let text = format!("echo $({word}.a.b)");
+            assert!(wrong(&text).starts_with(&format!("$({word}.a.b): ")), "{text}");
+            assert_eq!(mentions(&text).count(), 0, "{text}");
+        }
+        assert_eq!(first("$(tasks.sh) $(tasks) $(./inputs.d)"), None);
     }
 
     #[test]

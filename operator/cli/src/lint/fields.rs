@@ -89,7 +89,10 @@ fn unknown<'a>(
             "; a name such as on, y or no is read as true or false: put it in quotes".to_owned()
         }
         TEMPLATED => words::TEMPLATE.to_owned(),
-        _ => suggestion(name, known),
+        _ => {
+            let known: Vec<&str> = known.into_iter().collect();
+            words::of_others(name, &known).unwrap_or_else(|| suggestion(name, known))
+        }
     };
     Mistake {
         place,

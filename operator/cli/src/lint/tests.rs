@@ -56,6 +56,37 @@ fn unknown_fields_are_refused_with_place_and_suggestion() {
 }
 
 #[test]
+fn fields_of_other_tools_are_told_with_what_to_write() {
+    for (ours, theirs, told) in [
+        (
+            "dependsOn",
+            "needs",
+            "unknown field `needs` in `spec.stages[1]`; here it is `dependsOn: [STAGE]`",
+        ),
+        ("dependsOn", "runAfter", "here it is `dependsOn: [STAGE]`"),
+        (
+            "stages:",
+            "tasks:",
+            "unknown field `tasks` in `spec`; here it is `stages`",
+        ),
+        (
+            "- run: make test",
+            "- script: make test",
+            "here it is `run: COMMANDS`",
+        ),
+        (
+            "- run: make test",
+            "- when: success()",
+            "here it is `if: CONDITION`",
+        ),
+    ] {
+        let text = GOOD.replace(ours, theirs);
+        let shown = shown(&text);
+        assert!(text != GOOD && shown.contains(told), "{shown}");
+    }
+}
+
+#[test]
 fn a_cycle_and_a_missing_stage_are_found_at_their_place() {
     let cycle = GOOD.replace("  - name: build\n", "  - name: build\n    dependsOn: [test]\n");
     insta::assert_snapshot!("cycle", shown(&cycle));

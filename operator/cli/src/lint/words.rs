@@ -47,6 +47,27 @@ pub fn told(error: &Error, text: &str, line: usize) -> String {
     said
 }
 
+/// What other tools call fields of ours, and what to write.
+const OF_OTHERS: [(&str, &str, &str); 10] = [
+    ("needs", "dependsOn", "dependsOn: [STAGE]"),
+    ("runAfter", "dependsOn", "dependsOn: [STAGE]"),
+    ("depends", "dependsOn", "dependsOn: [STAGE]"),
+    ("dependencies", "dependsOn", "dependsOn: [STAGE]"),
+    ("tasks", "stages", "stages"),
+    ("jobs", "stages", "stages"),
+    ("script", "run", "run: COMMANDS"),
+    ("command", "run", "run: COMMANDS"),
+    ("when", "if", "if: CONDITION"),
+    ("valueFrom", "secret", "secret: {name: SECRET, key: KEY}"),
+];
+
+/// What to write for a field of another tool, where ours can stand.
+pub fn of_others(name: &str, known: &[&str]) -> Option<String> {
+    let mut all = OF_OTHERS.iter();
+    let (_, _, instead) = all.find(|(theirs, ours, _)| *theirs == name && known.contains(ours))?;
+    Some(format!("; here it is `{instead}`"))
+}
+
 /// Marks that Git writes at the beginning of a line.
 const CONFLICT: [&str; 3] = ["<<<<<<< ", ">>>>>>> ", "|||||||"];
 

@@ -48,7 +48,7 @@ fn a_condition_of_a_step_names_earlier_steps_of_its_stage() {
     has(
         &yaml("steps[\"run-2\"].outcome == \"failed\""),
         place,
-        "no step before this one is named `run-2`",
+        "no step before this one is named `run-2`; before it there are `",
     );
     has(
         &yaml("steps[\"push-it\"].outcome == \"cancelled\""),
@@ -118,6 +118,13 @@ fn names_that_the_server_would_refuse_are_refused() {
         &globbed.replace("x.tar", "\"*.tar\""),
         "spec.stages[1].steps[0].downloadArtifact.name",
         "stores an artifact",
+    );
+    has(
+        &globbed
+            .replace("name: x.tar", "name: dist.tr")
+            .replace("dist/*.tar", "dist.tar"),
+        "spec.stages[1].steps[0].downloadArtifact.name",
+        "did you mean `dist.tar`?",
     );
 }
 

@@ -4,6 +4,8 @@ use dcanary_expr::{Condition, Mistyped, Reference, Template, Uses, condition::FU
 
 use super::{Context, variables};
 
+/// So many names of steps are told.
+const LISTED: usize = 8;
 /// Roots that a condition may name.
 const ROOTS: [&str; 4] = ["params", "stages", "source", "run"];
 
@@ -112,6 +114,12 @@ pub(super) fn condition(
         let hint = match longer {
             Some(name) => format!("; for a name with `-` write steps[\"{name}\"]"),
             None => context.hint(step, earlier.into_iter().flatten().map(String::as_str)),
+        };
+        let there: Vec<&str> = earlier.into_iter().flatten().map(String::as_str).collect();
+        let hint = if hint.is_empty() && (1..=LISTED).contains(&there.len()) {
+            format!("; before it there are `{}`", there.join("`, `"))
+        } else {
+            hint
         };
         context.tell(path, format!("no step before this one is named `{step}`{hint}"));
     }

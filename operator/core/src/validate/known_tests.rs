@@ -29,6 +29,15 @@ fn what_begins_as_a_reference_in_a_script_and_is_none_is_told_and_refuses_nothin
             "give it as a parameter; a program that is really called so is `$(command NAME)`",
         ),
         ("$(params.a", "`$(params.a` is no reference"),
+        (
+            "$(tasks.a.results.b)",
+            "a result of another stage is a variable, in a script \"$RESULT_STAGE_NAME\"",
+        ),
+        ("$(workspaces.src.path)", "a stage has one workspace"),
+        (
+            "echo ${{ inputs.x }}",
+            "line 1, column 6: `${{` is not replaced in scripts",
+        ),
     ] {
         advised(&script(line), place, told);
     }

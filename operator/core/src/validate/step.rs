@@ -1,6 +1,6 @@
 //! One step.
 
-use dcanary_crds::Step;
+use dcanary_crds::{Stage, Step};
 use dcanary_expr::mentions_in_script;
 use dcanary_protocol::names::is_item;
 
@@ -140,15 +140,24 @@ fn check_script(context: &mut Context<'_>, path: &str, script: &str, index: usiz
             break;
         }
     }
+    // no shell knows it, and a template of JavaScript may have it
+    if context.is_advising
+        && let Some(at) = script.find("${{")
+    {
+        let (line, column) = place(script, at);
+        context.advise(path, format!("line {line}, column {column}: `${{{{` is not replaced in scripts: parameters, results and what is known of the run are variables (\"$PARAM_NAME\", \"$RESULT_STAGE_NAME\", \"$DCANARY_RUN\")"));
+    }
 }
 
 /// The variables that hold in a script what somebody may have meant.
 fn variables_like(text: &str) -> &'static str {
     match text.split('.').next() {
-        Some("params" | "param") => ", in a script \"$PARAM_NAME\"",
-        Some("stages" | "stage" | "results") => ", in a script \"$RESULT_STAGE_NAME\"",
+        Some("params" | "param" | "inputs") => ", in a script \"$PARAM_NAME\"",
+        Some("stages" | "stage" | "results" | "tasks") => ", in a script \"$RESULT_STAGE_NAME\"",
         Some("source") => ", in a script \"$DCANARY_REPO\", \"$DCANARY_REF\" or \"$DCANARY_COMMIT\"",
-        Some("run") => ", in a script \"$DCANARY_RUN\", \"$DCANARY_RUN_NAMESPACE\" or \"$DCANARY_RUN_UID\"",
+        Some("run" | "context") => {
+            ", in a script \"$DCANARY_RUN\", \"$DCANARY_RUN_NAMESPACE\" or \"$DCANARY_RUN_UID\""
+        }
         _ => "",
     }
 }
@@ -175,11 +184,7 @@ fn check_download(
             return;
         }
         let stage = context.definition.stages.iter().find(|stage| stage.name == from);
-        let names: Vec<String> = stage
-            .iter()
-            .flat_map(|stage| stage.steps.iter())
-            .filter_map(stored)
-            .collect();
+        let names: Vec<String> = stage.into_iter().flat_map(artifacts).collect();
         if !names.iter().any(|name| name == artifact) {
             let hint = context.hint(artifact, names.iter().map(String::as_str));
             context.tell(
@@ -197,9 +202,11 @@ fn check_download(
             } else {
                 "no stage that this one depends on"
             };
+            let names: Vec<String> = upstream(context, index).flat_map(artifacts).collect();
+            let hint = context.hint(artifact, names.iter().map(String::as_str));
             context.tell(
                 format!("{path}.name"),
-                format!("{which} stores an artifact `{artifact}`"),
+                format!("{which} stores an artifact `{artifact}`{hint}"),
             );
         }
         several => context.tell(
@@ -214,15 +221,21 @@ fn check_download(
 
 /// Stages upstream that store an artifact of this name.
 fn makers(context: &Context<'_>, artifact: &str, index: usize) -> Vec<String> {
-    let upstream = context.upstream.get(index);
-    context
-        .definition
-        .stages
-        .iter()
-        .filter(|stage| upstream.is_some_and(|upstream| upstream.contains(stage.name.as_str())))
-        .filter(|stage| stage.steps.iter().filter_map(stored).any(|name| name == artifact))
+    upstream(context, index)
+        .filter(|stage| artifacts(stage).any(|name| name == artifact))
         .map(|stage| stage.name.clone())
         .collect()
+}
+
+fn upstream<'a>(context: &Context<'a>, index: usize) -> impl Iterator<Item = &'a Stage> {
+    let names = context.upstream.get(index).cloned().unwrap_or_default();
+    let stages = context.definition.stages.iter();
+    stages.filter(move |stage| names.contains(stage.name.as_str()))
+}
+
+/// Names of the artifacts that a stage stores.
+fn artifacts(stage: &Stage) -> impl Iterator<Item = String> {
+    stage.steps.iter().filter_map(stored)
 }
 
 /// Name of a step: its own, or its kind and number.

@@ -9,6 +9,18 @@ use crate::{
     seen::{Key, Kind},
 };
 
+/// How many Pods are ready. Where Pods of the release before are in the same workload nobody says how many of the ready ones are theirs.
+fn counted(state: Option<&WorkloadState>) -> String {
+    match state {
+        None => "there are none".to_owned(),
+        Some(state) if state.updated < state.total => format!(
+            "{} of {} are, those of the release before among them",
+            state.available, state.total
+        ),
+        Some(state) => format!("{} of {} are", state.available, state.replicas),
+    }
+}
+
 impl Pass<'_> {
     /// Whether a workload has the Pod template of this release.
     pub(super) fn carries(&self, workload: &str, identity: &str) -> bool {
@@ -34,10 +46,10 @@ impl Pass<'_> {
             self.say(reason, format!("{missing}{problem}"));
             return;
         }
-        let available = state.map_or(0, |state| state.available);
         let message = format!(
-            "its Pods did not become ready within {} s ({available} are){problem}",
-            self.deadline()
+            "its Pods did not become ready within {} s ({}){problem}",
+            self.deadline(),
+            counted(state)
         );
         self.turn_back(RolloutOutcome::RolledBack, "ProgressDeadlineExceeded", &message);
     }

@@ -40,6 +40,17 @@ impl Later {
     }
 }
 
+impl Later {
+    /// For whom it waits, for people: the server itself may wait for a registry.
+    fn told(&self) -> String {
+        if self.reason == "registry" {
+            format!("waiting for the registry: {}", self.detail)
+        } else {
+            format!("waiting for the server: {self}")
+        }
+    }
+}
+
 impl std::fmt::Display for Later {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(&self.reason)?;
@@ -102,8 +113,7 @@ impl Announcer {
         if mentioned.is_due(&later.reason, since, Instant::now()) {
             drop(mentioned);
             let step = *self.step.borrow();
-            self.journal
-                .remark(step, &format!("waiting for the server: {later}"));
+            self.journal.remark(step, &later.told());
         }
     }
 }
@@ -162,6 +172,18 @@ mod tests {
         assert!(mentioned.is_due("store-full", since, now));
         assert!(!mentioned.is_due("store-full", since, now + Duration::from_secs(1)));
         assert!(mentioned.is_due("registry", since, now + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn who_waits_for_a_registry_is_told_so_and_not_to_look_at_the_server() {
+        let mut later = Later::because("registry");
+        later.detail = "cannot push docker.io/me/x: name not known".to_owned();
+        let told = "waiting for the registry: cannot push docker.io/me/x: name not known";
+        assert_eq!(later.told(), told);
+        assert_eq!(
+            Later::because("store-full").told(),
+            "waiting for the server: store-full"
+        );
     }
 
     #[test]
