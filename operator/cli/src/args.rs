@@ -212,9 +212,11 @@ pub enum Command {
     #[command(subcommand)]
     #[command(after_help = "Examples:\n  dcanary analysis replay evidence.json")]
     Analysis(AnalysisCommand),
-    /// Verify a run or an export against the trust file
+    /// Verify a run, an environment or an export against the trust file
     #[command(subcommand)]
-    #[command(after_help = "Examples:\n  dcanary verify run hello-1\n  dcanary verify export journal.cbor")]
+    #[command(
+        after_help = "Examples:\n  dcanary verify run hello-1\n  dcanary verify environment production\n  dcanary verify export journal.cbor"
+    )]
     Verify(Verify),
     /// Look at the ledger, or put it on a network of others
     #[command(subcommand)]

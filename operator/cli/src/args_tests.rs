@@ -7,6 +7,17 @@ fn the_command_line_is_consistent() {
 }
 
 #[test]
+fn the_help_of_verify_names_everything_that_it_verifies() {
+    let command = Cli::command();
+    let verify = command.find_subcommand("verify").unwrap();
+    let (about, examples) = (verify.get_about().unwrap(), verify.get_after_help().unwrap());
+    for what in verify.get_subcommands().map(clap::Command::get_name) {
+        assert!(about.to_string().contains(what), "{what}: {about}");
+        assert!(examples.to_string().contains(what), "{what}: {examples}");
+    }
+}
+
+#[test]
 fn every_command_has_an_example_and_says_what_it_does() {
     fn walk(command: &clap::Command, path: &str) {
         for inner in command.get_subcommands() {

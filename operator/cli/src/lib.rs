@@ -27,7 +27,7 @@ use std::{
 
 use clap::{
     Command, CommandFactory as _, FromArgMatches as _,
-    error::{ContextKind, ErrorKind},
+    error::{ContextKind, ContextValue, ErrorKind},
 };
 
 use args::Cli;
@@ -41,6 +41,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
     let matches = match command.try_get_matches_from_mut(&arguments) {
         Ok(matches) => matches,
         Err(shown) => {
+            let shown = waited(&command, &arguments, shown);
             let code = u8::try_from(shown.exit_code()).unwrap_or(2);
             let _ = shown.print();
             let words = words(&command, &arguments);
@@ -72,6 +73,25 @@ fn helped(mut arguments: Vec<OsString>) -> Vec<OsString> {
         arguments.push("--help".into());
     }
     arguments
+}
+
+/// `-w`, which watches in `get`, is answered with `--wait` by a command that has that.
+fn waited(command: &Command, arguments: &[OsString], mut shown: clap::Error) -> clap::Error {
+    let tried =
+        matches!(shown.get(ContextKind::InvalidArg), Some(ContextValue::String(tried)) if tried == "-w");
+    let verb = arguments
+        .iter()
+        .skip(1)
+        .find_map(|word| command.find_subcommand(word));
+    let waits = verb.is_some_and(|verb| verb.get_arguments().any(|one| one.get_long() == Some("wait")));
+    if shown.kind() == ErrorKind::UnknownArgument && tried && waits {
+        shown.remove(ContextKind::Suggested);
+        shown.insert(
+            ContextKind::SuggestedArg,
+            ContextValue::String("--wait".to_owned()),
+        );
+    }
+    shown
 }
 
 /// Words that may follow those that are known.
@@ -141,6 +161,21 @@ mod tests {
             words(&command, &line("dcanary -n run get pods")),
             ["runs", "env", "releases", "promotions", "run"]
         );
+    }
+
+    #[test]
+    fn who_watches_a_command_that_can_only_be_waited_for_is_told_of_wait() {
+        let told = |words: &str| {
+            let refused = Cli::command().try_get_matches_from(line(words)).unwrap_err();
+            waited(&Cli::command(), &line(words), refused).to_string()
+        };
+        for words in ["dcanary run hello -w", "dcanary promote production web-42 -w"] {
+            let said = told(words);
+            assert!(said.contains("'--wait'") && !said.contains("-- -w"), "{said}");
+        }
+        for words in ["dcanary cancel hello-1 -w", "dcanary run hello -x"] {
+            assert!(!told(words).contains("'--wait'"), "{words}");
+        }
     }
 
     #[test]

@@ -90,7 +90,11 @@ pub struct Header {
 
 impl Header {
     fn of(first: Value) -> Result<Self, HeaderError> {
-        let mut map = Fields::of("the header", first)?;
+        let Value::Map(map) = first else {
+            // of another kind of file, the bytes of which are a value
+            return Err(HeaderError::Other);
+        };
+        let mut map = Fields::new(map);
         let format = map.text("format")?;
         let header = Self {
             ledger: map.blob("ledger")?,

@@ -6,6 +6,11 @@ pub mod ledger_config;
 pub mod token;
 pub mod who;
 
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+};
+
 use dcanary_crds::PipelineRun;
 use kube::{
     Api, Client, Config,
@@ -28,6 +33,8 @@ pub struct Cluster {
     pub operator_namespace: String,
     /// Name of the user of a client certificate cannot be told from a token; this is the token, if there is one.
     pub config: Config,
+    /// The kubeconfig, as people call it; none inside a Pod.
+    pub kubeconfig: Option<String>,
 }
 
 impl Cluster {
@@ -40,16 +47,19 @@ impl Cluster {
             context: global.context.clone(),
             ..KubeConfigOptions::default()
         };
+        let (variable, home) = (std::env::var_os("KUBECONFIG"), std::env::var_os("HOME"));
+        let place = place(
+            global.kubeconfig.as_deref(),
+            variable.as_deref(),
+            home.map(PathBuf::from).as_deref(),
+        );
         let config = match &global.kubeconfig {
             Some(path) => {
                 let file = Kubeconfig::read_from(path).map_err(|source| {
-                    Failure::cannot_tell(unread(&source).unwrap_or_else(|| {
-                        format!(
-                            "cannot use the kubeconfig {}: {}",
-                            path.display(),
-                            causes(&source)
-                        )
-                    }))
+                    Failure::cannot_tell(
+                        unread(&source)
+                            .unwrap_or_else(|| format!("cannot use the {place}: {}", causes(&source))),
+                    )
                 })?;
                 Config::from_custom_kubeconfig(file, &options).await
             }
@@ -60,19 +70,20 @@ impl Cluster {
                             "cannot use the Pod's own access to the cluster: {source}"
                         ))
                     })?;
-                    return Self::with(config, global);
+                    return Self::with(config, global, None);
                 }
                 other => other,
             },
         }
         .map_err(|source| {
-            let why = unread(&source).unwrap_or_else(|| format!("no usable kubeconfig: {}", causes(&source)));
+            let why =
+                unread(&source).unwrap_or_else(|| format!("cannot use the {place}: {}", causes(&source)));
             Failure::cannot_tell(format!("{why}; name one with --kubeconfig FILE or $KUBECONFIG"))
         })?;
-        Self::with(config, global)
+        Self::with(config, global, Some(place))
     }
 
-    fn with(config: Config, global: &Global) -> Result<Self, Failure> {
+    fn with(config: Config, global: &Global, kubeconfig: Option<String>) -> Result<Self, Failure> {
         let client = Client::try_from(config.clone())
             .map_err(|source| Failure::cannot_tell(format!("cannot use the kubeconfig: {source}")))?;
         Ok(Self {
@@ -84,6 +95,7 @@ impl Cluster {
             operator_namespace: global.operator_namespace.clone(),
             client,
             config,
+            kubeconfig,
         })
     }
 
@@ -100,6 +112,24 @@ impl Cluster {
         self.read(&self.namespace, name).await
     }
 
+    /// Reads one run whose traces outlive it, and says where they are when there is none.
+    ///
+    /// # Errors
+    /// When there is none, or the API server refuses.
+    pub async fn run_or(&self, name: &str, traces: &str) -> Result<PipelineRun, Failure> {
+        self.runs().get(name).await.map_err(|source| {
+            let failure = self.explain_one::<PipelineRun>(&source, &self.namespace, name);
+            if is_missing(&source) {
+                Failure {
+                    message: format!("{failure}. If it was deleted: {traces}"),
+                    ..failure
+                }
+            } else {
+                failure
+            }
+        })
+    }
+
     /// What a failed request means, with place and fix.
     pub fn explain(&self, source: &kube::Error, what: &str) -> Failure {
         self.explain_at(source, what, &self.namespace, PipelineRun::LISTED)
@@ -108,14 +138,12 @@ impl Cluster {
     /// The same for an object of another namespace, and the command that shows all of its kind.
     pub fn explain_at(&self, source: &kube::Error, what: &str, namespace: &str, listed: &str) -> Failure {
         match source {
-            kube::Error::Api(status) if status.code == 404 && status.message.contains("could not find") => {
-                Failure::cannot_tell(
-                    "the cluster does not know this kind of dcanary.dev/v1alpha1; install or upgrade the chart dcanary-crds first",
-                )
-            }
-            kube::Error::Api(status) if status.code == 404 => Failure::cannot_tell(format!(
+            missing if is_missing(missing) => Failure::cannot_tell(format!(
                 "{what} is not in namespace {namespace}; see `{listed}` for all"
             )),
+            kube::Error::Api(status) if status.code == 404 => Failure::cannot_tell(
+                "the cluster does not know this kind of dcanary.dev/v1alpha1; install or upgrade the chart dcanary-crds first",
+            ),
             kube::Error::Api(status) if status.code == 403 => {
                 Failure::cannot_tell(format!("not allowed: {}", denial(&status.message)))
             }
@@ -132,12 +160,20 @@ impl Cluster {
                 causes(source)
             )),
             other => Failure::cannot_tell(format!(
-                "cannot reach the cluster at {}: {}",
+                "cannot reach the cluster at {}{}: {}",
                 self.config.cluster_url,
+                self.kubeconfig
+                    .as_ref()
+                    .map_or_else(String::new, |place| format!(" ({place})")),
                 causes(other)
             )),
         }
     }
+}
+
+/// Whether there is no such object, where the kind is known: pure.
+fn is_missing(source: &kube::Error) -> bool {
+    matches!(source, kube::Error::Api(status) if status.code == 404 && !status.message.contains("could not find"))
 }
 
 /// What an admission policy says to people, without what the API server puts before it.
@@ -145,6 +181,16 @@ fn denial(message: &str) -> &str {
     message
         .split_once("denied request: ")
         .map_or(message, |(_, said)| said)
+}
+
+/// The kubeconfig that is used, as people call it: pure. The flag names it, else the variable, which may name several, else it is at home.
+fn place(flag: Option<&Path>, variable: Option<&OsStr>, home: Option<&Path>) -> String {
+    match (flag, variable.filter(|list| !list.is_empty()), home) {
+        (Some(path), ..) => format!("kubeconfig {}", path.display()),
+        (None, Some(list), _) => format!("kubeconfig {}", list.to_string_lossy()),
+        (None, None, Some(home)) => format!("kubeconfig {}", home.join(".kube/config").display()),
+        (None, None, None) => "kubeconfig".to_owned(),
+    }
 }
 
 /// A kubeconfig that cannot be read, which is named once; `None` for what is wrong in one.
@@ -191,6 +237,19 @@ mod tests {
     }
 
     #[test]
+    fn an_object_that_is_not_there_is_told_from_a_kind_that_is_not_known() {
+        let refused = |code, said: &str| {
+            let status = kube::core::response::Status::failure(said, "NotFound").with_code(code);
+            kube::Error::Api(status.boxed())
+        };
+        let gone = refused(404, "pipelineruns.dcanary.dev \"web-1\" not found");
+        assert!(is_missing(&gone));
+        let unknown = refused(404, "the server could not find the requested resource");
+        assert!(!is_missing(&unknown));
+        assert!(!is_missing(&refused(403, "pipelineruns is forbidden")));
+    }
+
+    #[test]
     fn what_a_policy_denies_is_told_without_the_names_of_policies() {
         let said = "decisions.dcanary.dev \"x\" is forbidden: ValidatingAdmissionPolicy 'dcanary-decisions' with binding 'dcanary-decisions' denied request: bo may not approve promotions web in namespace shop";
         assert_eq!(
@@ -210,6 +269,7 @@ mod tests {
             all: false,
             operator_namespace: "dcanary-system".to_owned(),
             config,
+            kubeconfig: Some("kubeconfig /home/ada/.kube/config".to_owned()),
         };
         let failure = cluster.run("web 1").await.unwrap_err();
         assert_eq!(failure.exit, crate::exit::Exit::Usage, "{failure}");
@@ -221,5 +281,21 @@ mod tests {
         );
         let failure = cluster.run("web-1").await.unwrap_err();
         assert_eq!(failure.exit, crate::exit::Exit::CannotTell, "{failure}");
+        assert!(
+            failure.message.contains(" (kubeconfig /home/ada/.kube/config): "),
+            "{failure}"
+        );
+    }
+
+    #[test]
+    fn the_kubeconfig_that_is_used_is_named_as_kubectl_would_find_it() {
+        let (flag, home) = (Path::new("/tmp/k"), Path::new("/home/ada"));
+        let variable = OsStr::new("/a:/b");
+        assert_eq!(place(Some(flag), Some(variable), Some(home)), "kubeconfig /tmp/k");
+        assert_eq!(place(None, Some(variable), Some(home)), "kubeconfig /a:/b");
+        for none in [None, Some(OsStr::new(""))] {
+            assert_eq!(place(None, none, Some(home)), "kubeconfig /home/ada/.kube/config");
+        }
+        assert_eq!(place(None, None, None), "kubeconfig");
     }
 }

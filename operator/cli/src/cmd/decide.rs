@@ -78,7 +78,8 @@ pub async fn undo(global: &Global, args: &UndoArgs) -> Result<Exit, Failure> {
     let format = global.form("dcanary undo", &FORMS)?;
     let cluster = Cluster::connect(global).await?;
     let found = cluster.read(&cluster.namespace, &args.environment).await?;
-    note(&environment::back(&found)?);
+    let promotion = find::under_way_in(&cluster, &found).await;
+    note(&environment::back(&found, promotion.as_ref())?);
     let caller = cluster.whoami().await?;
     let about = About::environment(&found, None);
     made::create(&cluster, &about, Verb::Undo, &caller, &args.why, format).await

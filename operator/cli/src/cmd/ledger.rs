@@ -27,6 +27,7 @@ use crate::{
     exit::{Exit, Failure},
     journal::{self, Access, place::Unnamed},
     output::{note, print},
+    render::pin::unpinned,
     trust_file::{self, Folders},
     whole_file::{Readers, WholeFile},
 };
@@ -74,7 +75,7 @@ async fn reach(global: &Global, at: &LedgerAt) -> Result<Access, Failure> {
     };
     let target = journal::target(trust, hints.as_ref(), network)?;
     if trust.is_none() {
-        note("no trust file: root key and ledger are what the cluster names");
+        note(&unpinned(&target.root_key));
     }
     let path = pinned.as_ref().map(|(path, _)| path.as_path());
     journal::access(&target, cluster.as_ref(), &folders, path).await

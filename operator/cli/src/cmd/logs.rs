@@ -7,10 +7,15 @@ mod pods;
 mod printed;
 mod stream;
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future,
+};
 
 use dcanary_crds::PipelineRun;
+use futures::StreamExt as _;
 
+use super::{verify::RECORDED, watch};
 use crate::{
     args::{Global, LogsArgs},
     cluster::Cluster,
@@ -27,7 +32,7 @@ use stream::PATIENCE;
 pub async fn run(global: &Global, args: &LogsArgs) -> Result<Exit, Failure> {
     global.form("dcanary logs", &[])?;
     let cluster = Cluster::connect(global).await?;
-    let run = cluster.run(&args.name).await?;
+    let run = cluster.run_or(&args.name, &traces()).await?;
     let stages: Vec<String> = run
         .status
         .iter()
@@ -48,24 +53,19 @@ pub async fn run(global: &Global, args: &LogsArgs) -> Result<Exit, Failure> {
     }
     let style = Style::detect(global);
     let mut printed = Printed::default();
-    match from_server(&cluster, &run, args, style, &mut printed).await {
+    let done = lines(&cluster, &run, args, style, &mut printed).await;
+    // what is followed may have begun or ended only now
+    let now = if args.follow && printed.lines() == 0 {
+        cluster.run(&args.name).await.ok()
+    } else {
+        None
+    };
+    let run = now.as_ref().unwrap_or(&run);
+    match done {
         Ok(()) => {
-            if printed.lines() == 0 {
-                // what is followed may have ended only now
-                let now = if args.follow {
-                    cluster.run(&args.name).await.ok()
-                } else {
-                    None
-                };
-                let told = never_began(now.as_ref().unwrap_or(&run), args);
-                if !told.is_empty() {
-                    note(&told.join("\n"));
-                } else if args.follow {
-                    note(&format!(
-                        "nothing was written; see `{}` for what became of it",
-                        look(global, args)
-                    ));
-                }
+            let said = beside(run, args, printed.lines(), &look(global, args));
+            if !said.is_empty() {
+                note(&said.join("\n"));
             }
         }
         // Printing the Pods' logs after half of the server's would show lines twice.
@@ -75,8 +75,16 @@ pub async fn run(global: &Global, args: &LogsArgs) -> Result<Exit, Failure> {
             )));
         }
         // Neither the server nor a Pod can have what was never written.
-        Err(_) if !never_began(&run, args).is_empty() => {
-            return Err(Failure::cannot_tell(never_began(&run, args).join("\n")));
+        Err(_) if !never_began(run, args).is_empty() => {
+            return Err(Failure::cannot_tell(never_began(run, args).join("\n")));
+        }
+        // Nor what is not written yet.
+        Err(failure) if !no_log_yet(run, args).is_empty() => {
+            let mut said = no_log_yet(run, args);
+            if args.follow {
+                said.push(format!("what comes later is not followed: {failure}"));
+            }
+            return Err(Failure::cannot_tell(said.join("\n")));
         }
         Err(failure) => {
             let later = if args.follow {
@@ -87,10 +95,15 @@ pub async fn run(global: &Global, args: &LogsArgs) -> Result<Exit, Failure> {
             note(&format!(
                 "the server's logs cannot be had ({failure}); showing those of the Pods that still exist{later}"
             ));
-            pods::show(&cluster, &run, args, &look(global, args), style).await?;
+            pods::show(&cluster, run, args, &look(global, args), style).await?;
         }
     }
     Ok(Exit::Succeeded)
+}
+
+/// Where the traces of a deleted run are: pure.
+fn traces() -> String {
+    format!("the server keeps its logs for a time, under its UID (docs/protocol.md, Reading); {RECORDED}")
 }
 
 /// Why there is no log of what was asked for, where the run says so.
@@ -101,6 +114,51 @@ fn never_began(run: &PipelineRun, args: &LogsArgs) -> Vec<String> {
     })
 }
 
+/// What the stages wait for that have written nothing yet, as far as the run says so.
+fn waiting(run: &PipelineRun, args: &LogsArgs) -> Vec<String> {
+    let status = run.status.as_ref();
+    let waiting = status.map_or_else(Vec::new, |status| ending::waiting(status, args.stage.as_deref()));
+    waiting.into_iter().map(|(_, line)| line).collect()
+}
+
+/// The same where there is nothing else to show.
+fn no_log_yet(run: &PipelineRun, args: &LogsArgs) -> Vec<String> {
+    let status = run.status.as_ref();
+    status.map_or_else(Vec::new, |status| {
+        ending::no_log_yet(status, args.stage.as_deref())
+    })
+}
+
+/// What is said beside so many lines of a log: pure. What is followed was told what it waits for meanwhile.
+fn beside(run: &PipelineRun, args: &LogsArgs, lines: usize, look: &str) -> Vec<String> {
+    let mut said = if args.follow {
+        Vec::new()
+    } else {
+        waiting(run, args)
+    };
+    if lines == 0 {
+        said.extend(never_began(run, args));
+    }
+    if lines == 0 && said.is_empty() && args.follow {
+        said.push(format!("nothing was written; see `{look}` for what became of it"));
+    }
+    said
+}
+
+/// Lines that were told, each once.
+#[derive(Debug, Default)]
+struct Told(BTreeSet<String>);
+
+impl Told {
+    /// Those that are new.
+    fn take(&mut self, lines: Vec<String>) -> Vec<String> {
+        lines
+            .into_iter()
+            .filter(|line| self.0.insert(line.clone()))
+            .collect()
+    }
+}
+
 /// The command that shows the run, with the namespace where one was given: without it the kubeconfig's would be used.
 fn look(global: &Global, args: &LogsArgs) -> String {
     let flag = global
@@ -108,6 +166,37 @@ fn look(global: &Global, args: &LogsArgs) -> String {
         .as_ref()
         .map_or_else(String::new, |namespace| format!(" -n {namespace}"));
     format!("dcanary get run {}{flag}", args.name)
+}
+
+/// Prints the lines that the server has; while they are followed it is told what stages wait for.
+async fn lines(
+    cluster: &Cluster,
+    run: &PipelineRun,
+    args: &LogsArgs,
+    style: Style,
+    printed: &mut Printed,
+) -> Result<(), Failure> {
+    let lines = from_server(cluster, run, args, style, printed);
+    if !args.follow {
+        return lines.await;
+    }
+    tokio::select! {
+        done = lines => done,
+        never = tell_waiting(cluster, args) => never,
+    }
+}
+
+/// Tells what stages wait for, once for each reason, as long as the run can be watched. It does not end by itself.
+async fn tell_waiting(cluster: &Cluster, args: &LogsArgs) -> Result<(), Failure> {
+    let states = watch::states::<PipelineRun>(cluster, &cluster.namespace, &args.name);
+    let mut states = Box::pin(states);
+    let mut told = Told::default();
+    while let Some(Ok(run)) = states.next().await {
+        for line in told.take(waiting(&run, args)) {
+            note(&line);
+        }
+    }
+    future::pending().await
 }
 
 async fn from_server(
@@ -142,6 +231,7 @@ fn path(namespace: &str, uid: &str, args: &LogsArgs) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::render::tree::fixtures;
 
     #[test]
     fn the_server_is_told_the_name_of_the_run_with_or_without_a_stage() {
@@ -158,6 +248,63 @@ mod tests {
             path("team", "u", &args(Some("a&b"), false)),
             "/v1/namespaces/team/runs/u/logs?stage=a%26b&run=web-1&follow=false"
         );
+    }
+
+    fn asked(follow: bool) -> LogsArgs {
+        LogsArgs {
+            name: "web-7f3ab".to_owned(),
+            stage: Some("scan".to_owned()),
+            follow,
+        }
+    }
+
+    /// A run whose stage `scan` waits for its Pod.
+    fn waits() -> PipelineRun {
+        let mut run = fixtures::running();
+        let stages = &mut run.status.as_mut().unwrap().stages;
+        let scan = stages.iter_mut().find(|stage| stage.name == "scan").unwrap();
+        let attempt = scan.attempts.last_mut().unwrap();
+        attempt.started_at = None;
+        attempt.reason = "CreateContainerConfigError".to_owned();
+        attempt.message = "secret \"nope\" not found".to_owned();
+        run
+    }
+
+    #[test]
+    fn a_log_without_lines_of_a_stage_that_waits_says_what_it_waits_for() {
+        let line = "stage scan waits: CreateContainerConfigError: secret \"nope\" not found";
+        assert_eq!(beside(&waits(), &asked(false), 0, "look"), [line]);
+        assert_eq!(no_log_yet(&waits(), &asked(false)), [line]);
+        // lines of an earlier attempt
+        assert_eq!(beside(&waits(), &asked(false), 3, "look"), [line]);
+        assert!(beside(&fixtures::running(), &asked(false), 0, "look").is_empty());
+    }
+
+    #[test]
+    fn a_log_that_was_followed_without_lines_names_the_command_that_shows_the_run() {
+        let said = beside(&fixtures::running(), &asked(true), 0, "dcanary get run web-7f3ab");
+        assert_eq!(
+            said,
+            ["nothing was written; see `dcanary get run web-7f3ab` for what became of it"]
+        );
+        assert!(beside(&fixtures::running(), &asked(true), 1, "look").is_empty());
+    }
+
+    #[test]
+    fn while_a_log_is_followed_each_reason_is_told_once() {
+        let mut told = Told::default();
+        let lines = |all: &[&str]| all.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
+        assert_eq!(told.take(lines(&["a", "b"])), ["a", "b"]);
+        assert!(told.take(lines(&["a"])).is_empty());
+        assert_eq!(told.take(lines(&["b", "c"])), ["c"]);
+    }
+
+    #[test]
+    fn who_asks_for_the_log_of_a_deleted_run_is_told_where_its_traces_are() {
+        let said = traces();
+        for part in ["UID", "`dcanary ledger export ", "`dcanary verify export "] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
     }
 
     #[test]

@@ -27,7 +27,7 @@ use crate::{
     exit::{Exit, Failure},
     journal::{
         self, Target,
-        place::{self, Unnamed},
+        place::{self, Anchor, Unnamed},
     },
     output::{machine, note, print},
     render::pin::{fingerprint, pins},
@@ -174,6 +174,7 @@ async fn look(
         root_key,
         ledger,
         network: route.url.clone(),
+        anchor: Anchor::Named,
     };
     let access = journal::access(&target, None, folders, Some(path)).await?;
     let refused = |source: LedgerError| {

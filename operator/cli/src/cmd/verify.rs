@@ -24,7 +24,7 @@ use crate::{
     exit::{Exit, Failure},
     journal::{self, attempts::disputes, compare::compare, evidence},
     output::{Style, machine, note, print},
-    render::{ending, journal as table, report},
+    render::{ending, journal as table, pin::unpinned, report},
     trust_file::{self, Folders},
 };
 
@@ -191,9 +191,12 @@ async fn live(
     let trust = pinned.map(|(_, trust)| trust);
     let path = pinned.map(|(path, _)| path.as_path());
     let cluster = Cluster::connect(global).await?;
-    let run = cluster.run(name).await?;
+    let run = cluster.run_or(name, RECORDED).await?;
     let hints = cluster.ledger_config().await?;
     let target = journal::target(trust, Some(&hints), network)?;
+    if trust.is_none() {
+        note(&unpinned(&target.root_key));
+    }
     let access = journal::access(&target, Some(&cluster), folders, path).await?;
     let uid =
         run.metadata.uid.clone().ok_or_else(|| {
@@ -245,6 +248,9 @@ async fn live(
         evidence,
     })
 }
+
+/// Where the records of a run are that is not in the cluster any more.
+pub(super) const RECORDED: &str = "what was recorded of it stays in the ledger; `dcanary ledger export -o journal.cbor` writes that to a file, and `dcanary verify export journal.cbor` verifies it";
 
 /// What a check of the cluster's status says where there are no verified records to compare it with.
 const NOT_COMPARED: &str = "its status is compared only with records that are verified, and these are not";
@@ -359,6 +365,19 @@ mod tests {
                 "{bytes:?}: {said}"
             );
         }
+    }
+
+    #[test]
+    fn a_text_whose_bytes_are_a_value_is_told_as_no_export_and_not_by_its_fields() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("mine.yaml");
+        fs::write(&file, "apiVersion: dcanary.dev/v1alpha1\nkind: PipelineRun\n").unwrap();
+        let none = export(&file, None).unwrap().none;
+        let said = none.map(|why| why.to_string()).unwrap_or_default();
+        assert!(
+            said.starts_with("this is no export: it does not begin with a header"),
+            "{said}"
+        );
     }
 
     #[test]

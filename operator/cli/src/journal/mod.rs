@@ -22,6 +22,7 @@ use dcanary_ledger::{
 use dcanary_verifier::{Check, HeadError, Report, Status, TrustFile};
 use ic_agent::{export::Principal, identity::AnonymousIdentity};
 
+use self::place::Anchor;
 use crate::{
     cluster::{
         Cluster,
@@ -45,6 +46,8 @@ pub struct Access {
     pub evidence: Option<PathBuf>,
     /// The folder of the checkpoints, when they are kept.
     pub memory: Option<PathBuf>,
+    /// Who says the root key.
+    pub anchor: Anchor,
 }
 
 impl Access {
@@ -58,7 +61,7 @@ impl Access {
                     None => said,
                 }
             }
-            other => place::told_at(&self.route.url, other),
+            other => place::told_at(&self.route.url, other, self.anchor),
         }
     }
 }
@@ -71,6 +74,8 @@ pub struct Target {
     pub ledger: Principal,
     /// URL of the network.
     pub network: String,
+    /// Who says the root key.
+    pub anchor: Anchor,
 }
 
 /// Decides where to look: pure.
@@ -100,6 +105,10 @@ pub fn target(
             .map(|network| place::url(network).to_owned())
             .or_else(|| hints.map(|hints| hints.network.clone()))
             .ok_or_else(|| missing("the network"))?,
+        anchor: match trust {
+            Some(_) => Anchor::Pinned,
+            None => Anchor::Hinted,
+        },
     })
 }
 
@@ -138,6 +147,7 @@ pub async fn access(
         route,
         evidence: folders.evidence(trust_file),
         memory,
+        anchor: target.anchor,
     })
 }
 
@@ -279,9 +289,11 @@ mod tests {
         };
         let found = target(Some(&trust()), Some(&swapped), None).unwrap();
         assert_eq!(
-            (found.ledger, found.root_key),
-            (trust().ledger, trust().root_key.to_der())
+            (found.ledger, found.root_key, found.anchor),
+            (trust().ledger, trust().root_key.to_der(), Anchor::Pinned)
         );
+        let hinted = target(None, Some(&hints()), None).unwrap();
+        assert_eq!(hinted.anchor, Anchor::Hinted);
         assert_eq!(
             target(Some(&trust()), Some(&hints()), Some("http://m"))
                 .unwrap()

@@ -124,12 +124,38 @@ impl From<Unnamed> for Failure {
     }
 }
 
+/// Who says by which root key a network is believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anchor {
+    /// The command line, or the network itself where a command asks it.
+    Named,
+    /// The trust file.
+    Pinned,
+    /// The cluster.
+    Hinted,
+}
+
+impl Anchor {
+    /// What to check when a network's certificate is not signed by that key: pure.
+    fn check(self) -> &'static str {
+        match self {
+            Self::Named => {
+                "check whether it is the network whose root key was given (--root-key); its owner tells the fingerprint"
+            }
+            Self::Pinned => {
+                "check whether it is the network that the trust file pins; one that was set up anew has another root key: where its owner tells the fingerprint of that, `dcanary trust pin --replace` pins it"
+            }
+            Self::Hinted => {
+                "check whether it is the network whose root key the cluster names; its owner tells the fingerprint"
+            }
+        }
+    }
+}
+
 /// What an error of the ledger's client says, with the URL that was asked where it does not name it, and with what to check: pure.
-pub fn told_at(url: &str, error: &LedgerError) -> String {
+pub fn told_at(url: &str, error: &LedgerError, anchor: Anchor) -> String {
     match error {
-        LedgerError::Certificate { .. } => format!(
-            "{error}. {url} was asked: check whether it is the network whose root key was given (--root-key) or pinned (trust file); its owner tells the fingerprint"
-        ),
+        LedgerError::Certificate { .. } => format!("{error}. {url} was asked: {}", anchor.check()),
         LedgerError::Range { .. } => {
             format!("{error}. {url} was asked: check whether the ledger is on this network")
         }
@@ -220,9 +246,25 @@ mod tests {
             reason: "http://n: the connection was refused; check host and port".to_owned(),
         };
         for error in [root, range, unreachable] {
-            let told = told_at("http://n", &error);
-            assert_eq!(told.matches("http://n").count(), 1, "{told}");
-            assert!(told.contains("check"), "{told}");
+            for anchor in [Anchor::Named, Anchor::Pinned, Anchor::Hinted] {
+                let told = told_at("http://n", &error, anchor);
+                assert_eq!(told.matches("http://n").count(), 1, "{told}");
+                assert!(told.contains("check"), "{told}");
+            }
         }
+    }
+
+    #[test]
+    fn a_certificate_by_another_key_names_the_flag_only_where_there_is_one_and_else_how_to_pin_anew() {
+        let error = LedgerError::Certificate {
+            source: CertificateError::Signature("root"),
+        };
+        let told = |anchor| told_at("http://n", &error, anchor);
+        assert!(told(Anchor::Named).contains("--root-key"));
+        for anchor in [Anchor::Pinned, Anchor::Hinted] {
+            assert!(!told(anchor).contains("--root-key"), "{anchor:?}");
+        }
+        let pinned = told(Anchor::Pinned);
+        assert!(pinned.contains("`dcanary trust pin --replace`"), "{pinned}");
     }
 }

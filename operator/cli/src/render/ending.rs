@@ -49,17 +49,48 @@ pub fn unrecorded(status: &PipelineRunStatus) -> Option<String> {
 
 /// Why there is no log of the stages that were asked for, a line each; empty unless it is known of all of them.
 pub fn never_began(status: &PipelineRunStatus, only: Option<&str>) -> Vec<String> {
-    let asked = status
+    let lines: Option<Vec<String>> = asked(status, only).map(without_log).collect();
+    lines.unwrap_or_default()
+}
+
+/// What the stages that were asked for wait for before they can write anything: the name of the Pod, and a line, of each.
+pub fn waiting<'s>(status: &'s PipelineRunStatus, only: Option<&str>) -> Vec<(&'s str, String)> {
+    asked(status, only)
+        .filter_map(|stage| {
+            let attempt = stage.attempts.last()?;
+            let waits = stage.state == StageState::Running && attempt.outcome.is_none() && !ran(attempt);
+            if !waits || attempt.reason.is_empty() {
+                return None;
+            }
+            let said = harmless(&joined([attempt.reason.as_str(), &attempt.message], ": "));
+            let line = format!("stage {} waits: {said}", harmless(&stage.name));
+            Some((attempt.pod.as_str(), line))
+        })
+        .collect()
+}
+
+/// Those lines, where nothing that was asked for has run: then there is no log yet.
+pub fn no_log_yet(status: &PipelineRunStatus, only: Option<&str>) -> Vec<String> {
+    if asked(status, only).any(|stage| stage.attempts.iter().any(ran)) {
+        return Vec::new();
+    }
+    waiting(status, only).into_iter().map(|(_, line)| line).collect()
+}
+
+fn asked<'s>(status: &'s PipelineRunStatus, only: Option<&str>) -> impl Iterator<Item = &'s StageStatus> {
+    status
         .stages
         .iter()
-        .filter(|stage| only.is_none_or(|only| only == stage.name));
-    let lines: Option<Vec<String>> = asked.map(without_log).collect();
-    lines.unwrap_or_default()
+        .filter(move |stage| only.is_none_or(|only| only == stage.name))
+}
+
+/// Whether an attempt began, so that there may be a log of it.
+fn ran(attempt: &AttemptStatus) -> bool {
+    attempt.started_at.is_some() || !attempt.steps.is_empty()
 }
 
 /// Why an ended stage has no log, where its status says so.
 fn without_log(stage: &StageStatus) -> Option<String> {
-    let ran = |attempt: &AttemptStatus| attempt.started_at.is_some() || !attempt.steps.is_empty();
     if !stage.state.ended() || stage.reason.is_empty() || stage.attempts.iter().any(ran) {
         return None;
     }
@@ -128,6 +159,51 @@ mod tests {
         status.conditions.clear();
         status.started_at = None;
         assert_eq!(unrecorded(&status).as_deref(), Some("it has not begun"));
+    }
+
+    #[test]
+    fn a_stage_whose_pod_waits_is_told_with_what_for_and_one_that_runs_is_not() {
+        let mut status = fixtures::running().status.unwrap_or_default();
+        assert!(waiting(&status, None).is_empty(), "it runs");
+        let scan = status.stages.iter_mut().find(|stage| stage.name == "scan");
+        let Some(attempt) = scan.and_then(|stage| stage.attempts.last_mut()) else {
+            unreachable!()
+        };
+        attempt.started_at = None;
+        attempt.reason = "CreateContainerConfigError".to_owned();
+        attempt.message = "secret \"nope\" not\nfound\u{1b}[2J".to_owned();
+        let told = waiting(&status, None);
+        let [(pod, line)] = told.as_slice() else {
+            unreachable!()
+        };
+        assert_eq!(*pod, "q");
+        let begins = "stage scan waits: CreateContainerConfigError: secret \"nope\" not";
+        assert!(
+            line.starts_with(begins) && !line.contains(['\n', '\u{1b}']),
+            "{line:?}"
+        );
+        assert_eq!(waiting(&status, Some("scan")).len(), 1);
+        assert!(waiting(&status, Some("test")).is_empty());
+    }
+
+    #[test]
+    fn there_is_no_log_yet_only_where_nothing_that_was_asked_for_has_run() {
+        let mut status = fixtures::running().status.unwrap_or_default();
+        let scan = status.stages.iter_mut().find(|stage| stage.name == "scan");
+        let Some(attempt) = scan.and_then(|stage| stage.attempts.last_mut()) else {
+            unreachable!()
+        };
+        attempt.started_at = None;
+        attempt.reason = "Unschedulable".to_owned();
+        assert!(no_log_yet(&status, None).is_empty(), "test ran");
+        assert_eq!(
+            no_log_yet(&status, Some("scan")),
+            ["stage scan waits: Unschedulable"]
+        );
+        assert!(
+            no_log_yet(&status, Some("deploy")).is_empty(),
+            "nothing is known of it"
+        );
     }
 
     #[test]

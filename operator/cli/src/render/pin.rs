@@ -13,6 +13,14 @@ pub fn fingerprint(bytes: &[u8]) -> String {
     groups.join(" ")
 }
 
+/// What is said where there is no trust file: by which root key the ledger is believed. Pure.
+pub fn unpinned(root_key: &[u8]) -> String {
+    format!(
+        "no trust file: ledger and root key (fingerprint {}) are what the cluster names",
+        fingerprint(root_key)
+    )
+}
+
 /// The pins, one a line.
 pub fn pins(trust: &TrustFile) -> String {
     let level = Level::of(trust);
@@ -69,6 +77,13 @@ pub fn pins(trust: &TrustFile) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn without_trust_file_the_fingerprint_of_the_root_key_is_told() {
+        let said = unpinned(&[1]);
+        assert!(said.contains(&fingerprint(&[1])), "{said}");
+        assert_ne!(said, unpinned(&[2]));
+    }
 
     #[test]
     fn a_fingerprint_is_short_and_in_groups() {

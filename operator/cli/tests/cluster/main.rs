@@ -364,6 +364,47 @@ fn a_run_that_is_not_there_is_exit_code_5_with_the_namespace_and_what_to_do() {
 }
 
 #[test]
+fn who_asks_for_log_or_proof_of_a_deleted_run_is_told_where_its_traces_are() {
+    let home = tempfile::tempdir().unwrap();
+    let api = Api::start(vec![], ("True", "Succeeded"));
+    for (arguments, code) in [(&["logs", "web-9"][..], 5), (&["verify", "run", "web-9"], 2)] {
+        let done = api.dcanary(home.path(), arguments);
+        let said = text(&done.stderr);
+        assert_eq!(done.status.code(), Some(code), "{arguments:?}: {said}");
+        for part in [
+            "is not in namespace team",
+            "`dcanary ledger export ",
+            "`dcanary verify export ",
+        ] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+    }
+}
+
+#[test]
+fn a_log_of_a_stage_that_waits_for_its_pod_says_what_for_and_shows_no_errors_of_the_cluster() {
+    let home = tempfile::tempdir().unwrap();
+    let mut waits = run("web-1", 5, None);
+    let attempt = |reason: &str, message: &str| json!([{"number": 1, "pod": "web-1-b", "reason": reason, "message": message}]);
+    waits["status"]["stages"] = json!([
+        {"name": "a", "state": "Succeeded", "attempts": [{"number": 1, "pod": "web-1-a", "startedAt": "2026-03-01T12:00:01Z"}]},
+        {"name": "b", "state": "Running", "attempts": attempt("CreateContainerConfigError", "secret \"nope\" not found")},
+    ]);
+    let api = Api::start(vec![waits], ("True", "Succeeded"));
+    let line = "stage b waits: CreateContainerConfigError: secret \"nope\" not found";
+    let done = api.dcanary(home.path(), &["logs", "web-1", "b"]);
+    let said = text(&done.stderr);
+    assert_eq!(done.status.code(), Some(5), "{said}");
+    assert_eq!(said, format!("dcanary: {line}\n"));
+    // beside what the Pods that ran have written
+    let done = api.dcanary(home.path(), &["logs", "web-1"]);
+    let said = text(&done.stderr);
+    assert_eq!(done.status.code(), Some(0), "{said}");
+    assert_eq!(text(&done.stdout), "a | \"one\"\n");
+    assert!(said.contains(line) && !said.contains("web-1-b"), "{said}");
+}
+
+#[test]
 fn cancel_sets_the_field_that_the_operator_stops_a_run_for_and_nothing_else() {
     let home = tempfile::tempdir().unwrap();
     let api = Api::start(vec![run("web-1", 5, None)], ("True", "Succeeded"));

@@ -190,13 +190,20 @@ fn an_answer_to_an_environment_is_about_the_promotion_that_waits_there_and_says_
 
 #[test]
 fn undo_hold_and_unhold_are_about_the_environment() {
+    let mut settled = shop();
+    settled.objects[0].1["status"]["rollout"] = Value::Null;
+    for (world, said) in [
+        (settled, "goes back from web-41 to web-40"),
+        (
+            shop(),
+            "Environment production ends the rollout of web-42; web-41 stays",
+        ),
+    ] {
+        let done = Api::start(world).dcanary(&["undo", "production"]);
+        assert!(text(&done.stderr).contains(said), "{}", text(&done.stderr));
+    }
     let api = Api::start(shop());
-    let done = api.dcanary(&["undo", "production"]);
-    assert!(
-        text(&done.stderr).contains("goes back from web-41 to web-40"),
-        "{}",
-        text(&done.stderr)
-    );
+    api.shown(&["undo", "production"]);
     assert_eq!(
         api.last()["spec"]["for"],
         json!({"kind": "Environment", "name": "production", "uid": "uid-production"})

@@ -2,22 +2,29 @@
 
 use std::collections::BTreeMap;
 
-use dcanary_crds::{DeployedRelease, Environment, EnvironmentStatus, Promotion};
+use dcanary_crds::{DeployedRelease, Doing, Environment, EnvironmentStatus, Promotion, Rollout};
 use kube::ResourceExt as _;
 
 use crate::{
     exit::Failure,
-    render::{environment::named, tree::short},
+    render::{
+        environment::{named, under_way},
+        tree::short,
+    },
 };
 
 /// Digits of an identity that name a release.
 const DIGITS: usize = 6;
 
-/// What undo does: back to the latest release before that is not held. What was adopted goes by the name of its workload.
-pub fn back(environment: &Environment) -> Result<String, Failure> {
+/// What undo does: in the middle of a rollout it ends that, else it goes back to the latest release before that is not held. What was adopted
+/// goes by the name of its workload. `promotion` is that of the rollout, where it can be read.
+pub fn back(environment: &Environment, promotion: Option<&Promotion>) -> Result<String, Failure> {
     let place = environment.name_any();
     let nothing = EnvironmentStatus::default();
     let status = environment.status.as_ref().unwrap_or(&nothing);
+    if let Some(rollout) = status.rollout.as_ref().filter(|rollout| under_way(rollout)) {
+        return ends(&place, rollout, status.stable.as_ref(), promotion);
+    }
     let held = |identity: &str| status.held.iter().any(|held| held.identity == identity);
     let is_stable = |identity: &str| {
         let stable = status.stable.as_ref();
@@ -30,21 +37,51 @@ pub fn back(environment: &Environment) -> Result<String, Failure> {
     match (&status.stable, before) {
         (Some(stable), Some(before)) => Ok(format!(
             "Environment {place} goes back from {} to {} ({})",
-            called(stable),
-            called(before),
+            called(&stable.release, &stable.workload),
+            called(&before.release, &before.workload),
             short(&before.identity)
         )),
         _ => Err(Failure::usage(format!(
-            "Environment {place} has no earlier release that is not held: nothing to undo; a rollout under way ends with `dcanary abort {place}`"
+            "Environment {place} has no earlier release that is not held: nothing to undo"
         ))),
     }
 }
 
-fn called(deployed: &DeployedRelease) -> String {
-    if deployed.release.is_empty() {
-        format!("{} {}", deployed.workload, named(""))
+/// What undo does in the middle of a rollout. One that goes back already is not ended, as the operator ignores it too.
+fn ends(
+    place: &str,
+    rollout: &Rollout,
+    stable: Option<&DeployedRelease>,
+    promotion: Option<&Promotion>,
+) -> Result<String, Failure> {
+    let candidate = called(&rollout.release, &rollout.workload);
+    if matches!(rollout.doing, Doing::RollingBack | Doing::AfterRollback) {
+        return Err(Failure::usage(format!(
+            "Environment {place} goes back from {candidate} already: nothing to undo"
+        )));
+    }
+    let undoes = promotion.is_some_and(|promotion| {
+        promotion.uid().as_deref() == Some(rollout.promotion_uid.as_str()) && promotion.spec.undo
+    });
+    if undoes && rollout.straight {
+        return Err(Failure::usage(format!(
+            "Environment {place} goes back to {candidate} already (undo): nothing to undo; `dcanary abort {place}` ends that"
+        )));
+    }
+    let rest = stable.map_or_else(
+        || "no release was stable before it".to_owned(),
+        |stable| format!("{} stays", called(&stable.release, &stable.workload)),
+    );
+    Ok(format!(
+        "Environment {place} ends the rollout of {candidate}; {rest}"
+    ))
+}
+
+fn called(release: &str, workload: &str) -> String {
+    if release.is_empty() {
+        format!("{workload} {}", named(""))
     } else {
-        deployed.release.clone()
+        release.to_owned()
     }
 }
 
@@ -175,28 +212,86 @@ mod tests {
         format!("sha256:{}ff", pair.repeat(31))
     }
 
+    /// The same with no rollout under way.
+    fn settled() -> Environment {
+        let mut environment = canary();
+        environment.status.as_mut().unwrap().rollout = None;
+        environment
+    }
+
+    fn rollout(environment: &mut Environment) -> &mut Rollout {
+        environment.status.as_mut().unwrap().rollout.as_mut().unwrap()
+    }
+
     #[test]
     fn undo_says_where_it_leads_and_refuses_where_there_is_nothing_before() {
-        let said = back(&canary()).unwrap();
+        let said = back(&settled(), None).unwrap();
         assert!(
             said.starts_with("Environment production goes back from web-41 to web-40"),
             "{said}"
         );
-        let mut environment = canary();
+        let mut environment = settled();
         environment.status.as_mut().unwrap().held = vec![dcanary_crds::HeldRelease {
             identity: identity("40"),
             ..dcanary_crds::HeldRelease::default()
         }];
-        let said = back(&environment).unwrap();
+        let said = back(&environment, None).unwrap();
         assert!(
             said.starts_with("Environment production goes back from web-41 to web (adopted)"),
             "past the held one: {said}"
         );
         environment.status.as_mut().unwrap().history.pop();
-        let said = back(&environment).unwrap_err().message;
+        let said = back(&environment, None).unwrap_err().message;
         assert!(said.contains("nothing to undo"), "only a held one: {said}");
-        let said = back(&rolled_back()).unwrap_err().message;
+        let said = back(&rolled_back(), None).unwrap_err().message;
         assert!(said.contains("nothing to undo"), "{said}");
+    }
+
+    #[test]
+    fn undo_in_the_middle_of_a_rollout_says_that_it_ends_it_and_what_stays() {
+        let mut environment = canary();
+        assert_eq!(
+            back(&environment, None).unwrap(),
+            "Environment production ends the rollout of web-42; web-41 stays"
+        );
+        environment.status.as_mut().unwrap().stable = None;
+        assert_eq!(
+            back(&environment, None).unwrap(),
+            "Environment production ends the rollout of web-42; no release was stable before it"
+        );
+        rollout(&mut environment).doing = Doing::Ended;
+        let said = back(&environment, None).unwrap_err().message;
+        assert!(said.contains("nothing to undo"), "one that ended: {said}");
+    }
+
+    #[test]
+    fn undo_of_what_goes_back_already_is_refused_as_the_operator_would_ignore_it() {
+        for doing in [Doing::RollingBack, Doing::AfterRollback] {
+            let mut environment = canary();
+            rollout(&mut environment).doing = doing;
+            let failure = back(&environment, None).unwrap_err();
+            assert_eq!(failure.exit, crate::exit::Exit::Usage);
+            assert!(
+                failure.message.contains("goes back from web-42 already"),
+                "{failure}"
+            );
+        }
+        let mut environment = canary();
+        rollout(&mut environment).straight = true;
+        let mut promotion: Promotion = serde_json::from_value(serde_json::json!({
+            "apiVersion": "dcanary.dev/v1alpha1", "kind": "Promotion",
+            "metadata": {"name": "web-42-aaaaa", "namespace": "shop", "uid": "uid-web-42-aaaaa"},
+            "spec": {"environmentRef": {"name": "production"}, "releaseRef": {"name": "web-42"}, "undo": true},
+        }))
+        .unwrap();
+        let said = back(&environment, Some(&promotion)).unwrap_err().message;
+        assert!(said.contains("goes back to web-42 already (undo)"), "{said}");
+        // one that a person asked for otherwise, or that is another one, is ended
+        promotion.spec.undo = false;
+        assert!(back(&environment, Some(&promotion)).is_ok());
+        promotion.spec.undo = true;
+        promotion.metadata.uid = Some("another".to_owned());
+        assert!(back(&environment, Some(&promotion)).is_ok());
     }
 
     #[test]

@@ -89,6 +89,17 @@ pub async fn promotion(cluster: &Cluster, name: &str, verb: Verb) -> Result<Foun
     })
 }
 
+/// The promotion of an Environment's rollout. Whoever decides may have no right to read it; the operator has.
+pub async fn under_way_in(cluster: &Cluster, environment: &Environment) -> Option<Promotion> {
+    let rollout = environment.status.as_ref()?.rollout.as_ref()?;
+    cluster
+        .of::<Promotion>(&rollout.promotion_namespace)
+        .get_opt(&rollout.promotion)
+        .await
+        .ok()
+        .flatten()
+}
+
 /// Promotions of the namespace into one of its Environments.
 pub async fn into(cluster: &Cluster, environment: &str) -> Result<Vec<Promotion>, Failure> {
     let mut all = list(cluster).await?;

@@ -20,7 +20,7 @@ use crate::{
     args::{DeployArgs, Format, Global, UpgradeArgs},
     cmd::ask::{Instead, confirmed_or},
     exit::{Exit, Failure},
-    journal::place::{MAINNET_URL, told_at},
+    journal::place::{Anchor, MAINNET_URL, told_at},
     output::{machine, note, print},
     render::ledger::{Meant, Place, deployed, new_canister, plan},
 };
@@ -240,7 +240,7 @@ fn show(person: &Person, found: &Deployed, meant: Meant<'_>, form: Option<Format
 
 fn refused(person: &Person, source: &DeployError) -> Failure {
     match source {
-        DeployError::Ledger(inner) => failure(inner, told_at(&person.transport.url, inner)),
+        DeployError::Ledger(inner) => failure(inner, told_at(&person.transport.url, inner, Anchor::Named)),
         other => Failure::failed(other.to_string()),
     }
 }

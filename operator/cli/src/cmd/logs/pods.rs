@@ -15,7 +15,10 @@ use crate::{
     cluster::{Cluster, causes},
     exit::Failure,
     output::{Style, note, print},
-    render::logs::{self, Line},
+    render::{
+        ending,
+        logs::{self, Line},
+    },
 };
 
 /// Prints the logs of the Pods that are there. `look` is the command that shows the run.
@@ -42,8 +45,15 @@ pub async fn show(
     if found.items.is_empty() {
         return Err(Failure::cannot_tell(none(run, args, look)));
     }
+    let status = run.status.as_ref();
+    let waiting = status.map_or_else(Vec::new, |status| ending::waiting(status, args.stage.as_deref()));
+    for (_, line) in &waiting {
+        note(line);
+    }
     let label = |pod: &Pod, key: &str| pod.labels().get(key).cloned().unwrap_or_default();
     let mut items = found.items;
+    // the kubelet has no log of what waits
+    items.retain(|pod| waiting.iter().all(|(name, _)| *name != pod.name_any()));
     items.sort_by_key(|pod| pod.metadata.creation_timestamp.as_ref().map(|time| time.0));
     let streams = items.into_iter().map(|pod| {
         let (stage, attempt) = (label(&pod, labels::STAGE), label(&pod, labels::ATTEMPT));

@@ -13,8 +13,8 @@ use crate::{
     cluster::Cluster,
     exit::{Exit, Failure},
     journal::{self, environment},
-    output::Style,
-    render::deliveries,
+    output::{Style, note},
+    render::{deliveries, pin::unpinned},
     trust_file::{self, Folders},
 };
 
@@ -70,6 +70,9 @@ async fn live(
     let object: Environment = cluster.read(&cluster.namespace, name).await?;
     let hints = cluster.ledger_config().await?;
     let target = journal::target(trust, Some(&hints), network)?;
+    if trust.is_none() {
+        note(&unpinned(&target.root_key));
+    }
     let access = journal::access(&target, Some(&cluster), folders, path).await?;
     let uid = object.metadata.uid.clone().ok_or_else(|| {
         Failure::cannot_tell(format!("the cluster's environment {name} has no UID to look for"))
