@@ -58,7 +58,10 @@ pub fn waiting<'s>(status: &'s PipelineRunStatus, only: Option<&str>) -> Vec<(&'
     asked(status, only)
         .filter_map(|stage| {
             let attempt = stage.attempts.last()?;
-            let waits = stage.state == StageState::Running && attempt.outcome.is_none() && !ran(attempt);
+            // what is deployed has no Pod of its own
+            let has_pod = attempt.promotion.is_none();
+            let waits =
+                has_pod && stage.state == StageState::Running && attempt.outcome.is_none() && !ran(attempt);
             if !waits || attempt.reason.is_empty() {
                 return None;
             }
@@ -184,6 +187,11 @@ mod tests {
         );
         assert_eq!(waiting(&status, Some("scan")).len(), 1);
         assert!(waiting(&status, Some("test")).is_empty());
+        let scan = status.stages.iter_mut().find(|stage| stage.name == "scan");
+        if let Some(attempt) = scan.and_then(|stage| stage.attempts.last_mut()) {
+            attempt.promotion = Some(dcanary_crds::AttemptPromotion::default());
+        }
+        assert!(waiting(&status, None).is_empty(), "it rolls out");
     }
 
     #[test]

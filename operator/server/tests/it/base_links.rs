@@ -340,20 +340,20 @@ async fn when_the_push_that_reads_a_base_ends_the_next_one_reads_it() {
 #[tokio::test]
 async fn who_has_waited_for_another_has_as_much_time_to_read_a_base() {
     let looks = Looks {
-        time: Duration::from_secs(4),
+        time: Duration::from_secs(10),
         ..Looks::default()
     };
     let (scene, base) = Scene::holding(looks).await;
     let first = scene.begin("uid-2", &base).await;
     timeout(SOON, scene.registry.arrived()).await.unwrap();
     let next = scene.begin("uid-3", &base).await;
-    let early = timeout(Duration::from_secs(3), scene.registry.arrived()).await;
+    let early = timeout(Duration::from_secs(6), scene.registry.arrived()).await;
     assert!(early.is_err(), "it waits");
     let (http, revoked) = (scene.server.http(), json!({"attempt": "uid-2"}));
     http.post("/v1/session/revoke", "operator", &revoked).await;
     first.await.unwrap();
     timeout(SOON, scene.registry.arrived()).await.unwrap();
-    let more = timeout(Duration::from_secs(2), scene.registry.arrived()).await;
+    let more = timeout(Duration::from_secs(5), scene.registry.arrived()).await;
     assert!(more.is_err(), "nothing else is asked for");
     scene.registry.go_on();
     scene.registry.go_on();

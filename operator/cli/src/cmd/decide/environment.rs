@@ -72,8 +72,14 @@ fn ends(
         || "no release was stable before it".to_owned(),
         |stable| format!("{} stays", called(&stable.release, &stable.workload)),
     );
+    // a straight one may be an undo, which is not ended by another
+    let unless = if promotion.is_none() && rollout.straight {
+        "; unless that is an undo itself (its Promotion cannot be read)"
+    } else {
+        ""
+    };
     Ok(format!(
-        "Environment {place} ends the rollout of {candidate}; {rest}"
+        "Environment {place} ends the rollout of {candidate}; {rest}{unless}"
     ))
 }
 
@@ -286,6 +292,8 @@ mod tests {
         .unwrap();
         let said = back(&environment, Some(&promotion)).unwrap_err().message;
         assert!(said.contains("goes back to web-42 already (undo)"), "{said}");
+        let said = back(&environment, None).unwrap();
+        assert!(said.ends_with("(its Promotion cannot be read)"), "{said}");
         // one that a person asked for otherwise, or that is another one, is ended
         promotion.spec.undo = false;
         assert!(back(&environment, Some(&promotion)).is_ok());

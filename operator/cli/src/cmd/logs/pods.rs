@@ -53,7 +53,10 @@ pub async fn show(
     let label = |pod: &Pod, key: &str| pod.labels().get(key).cloned().unwrap_or_default();
     let mut items = found.items;
     // the kubelet has no log of what waits
-    items.retain(|pod| waiting.iter().all(|(name, _)| *name != pod.name_any()));
+    items.retain(|pod| has_begun(pod) || waiting.iter().all(|(name, _)| *name != pod.name_any()));
+    if items.is_empty() {
+        return Err(Failure::cannot_tell("there is no log yet"));
+    }
     items.sort_by_key(|pod| pod.metadata.creation_timestamp.as_ref().map(|time| time.0));
     let streams = items.into_iter().map(|pod| {
         let (stage, attempt) = (label(&pod, labels::STAGE), label(&pod, labels::ATTEMPT));
@@ -99,6 +102,13 @@ pub async fn show(
         "this is not the whole log: {unread} {} could not be read",
         if unread == 1 { "Pod" } else { "Pods" }
     )))
+}
+
+/// Whether a container of a Pod has begun, as the kubelet says; the run's status may be older. Pure.
+fn has_begun(pod: &Pod) -> bool {
+    let statuses = pod.status.iter().flat_map(|status| &status.container_statuses);
+    let mut states = statuses.flatten().filter_map(|status| status.state.as_ref());
+    states.any(|state| state.running.is_some() || state.terminated.is_some())
 }
 
 /// What it means that there are no Pods: pure.

@@ -53,7 +53,11 @@ impl Known {
     pub fn turn(&self, repository: String, manifest: &Digest) -> Turn {
         let base = (repository, *manifest);
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-        turns.retain(|other, turn| *other == base || Arc::strong_count(turn) > 1);
+        // What was found is of those who wait, or use it still: a registry that was too slow once need not be so for ever.
+        turns.retain(|_, turn| {
+            let used = |found: &Found| matches!(found, Found::Links(links) if links.strong_count() > 0);
+            Arc::strong_count(turn) > 1 || turn.try_lock().is_ok_and(|found| used(&found))
+        });
         Arc::clone(turns.entry(base).or_default())
     }
 
@@ -128,8 +132,13 @@ mod tests {
         drop(first);
         assert!(matches!(*second.try_lock().unwrap(), Found::TooSlow));
         drop(second);
-        drop(turn("a", 3));
         assert!(matches!(*turn("a", 1).try_lock().unwrap(), Found::Nothing));
+        let links = links(1);
+        *turn("a", 1).try_lock().unwrap() = Found::Links(Arc::downgrade(&links));
+        assert!(matches!(*turn("a", 1).try_lock().unwrap(), Found::Links(_)));
+        drop(links);
+        assert!(matches!(*turn("a", 1).try_lock().unwrap(), Found::Nothing));
+        drop(turn("a", 3));
         assert_eq!(known.turns.lock().unwrap().len(), 1);
     }
 
