@@ -16,10 +16,12 @@ ctr=${ctr%/*}/ctr
 for file in "$@"; do
   [ -f "$file" ] || die "no such file: $file"
   rc=0
-  out=$("$ctr" -a "$containerd_socket" -n k8s.io images import --all-platforms "$file" 2>&1 | grep -v '^time=.*DEPRECATION') || rc=$?
+  out=$("$ctr" -a "$containerd_socket" -n k8s.io images import --all-platforms "$file" 2>&1) || rc=$?
   if [ $rc != 0 ]; then
-    printf '%s\n' "$out" >&2
+    sed '/^time=.*DEPRECATION/d' <<< "$out" >&2
     die "$file could not be imported; it must be an OCI image archive"
   fi
-  awk '$2 == "saved" {print "cluster: loaded " $1}' <<< "$out"
+  # it tells its progress from time to time only, so of a quick one perhaps nothing
+  names=$(awk '$2 == "saved" {print "cluster: loaded " $1}' <<< "$out")
+  printf '%s\n' "${names:-cluster: loaded $file}"
 done
