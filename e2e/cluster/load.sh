@@ -21,7 +21,7 @@ for file in "$@"; do
     sed '/^time=.*DEPRECATION/d' <<< "$out" >&2
     die "$file could not be imported; it must be an OCI image archive"
   fi
-  # it tells its progress from time to time only, so of a quick one perhaps nothing
-  names=$(awk '$2 == "saved" {print "cluster: loaded " $1}' <<< "$out")
-  printf '%s\n' "${names:-cluster: loaded $file}"
+  # containerd tells its progress from time to time only, so of a quick import nothing: the names are those in the archive
+  names=$(tar -xOf "$file" index.json 2> /dev/null | sed 's/"io\.containerd\.image\.name"/\n&/g' | sed -nE 's/^"io\.containerd\.image\.name": *"([^"]*)".*/\1/p') || names=
+  while read -r name; do echo "cluster: loaded ${name:-$file}"; done <<< "$names"
 done
