@@ -22,6 +22,6 @@ for file in "$@"; do
     die "$file could not be imported; it must be an OCI image archive"
   fi
   # containerd tells its progress from time to time only, so of a quick import nothing: the names are those in the archive
-  names=$(tar -xOf "$file" index.json 2> /dev/null | sed 's/"io\.containerd\.image\.name"/\n&/g' | sed -nE 's/^"io\.containerd\.image\.name": *"([^"]*)".*/\1/p') || names=
+  names=$(tar -xOf "$file" index.json 2> /dev/null | grep -o '"io\.containerd\.image\.name": *"[^"]*"' | cut -d '"' -f 4) || names=
   while read -r name; do echo "cluster: loaded ${name:-$file}"; done <<< "$names"
 done

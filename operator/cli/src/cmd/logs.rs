@@ -12,7 +12,7 @@ use std::{
     future,
 };
 
-use dcanary_crds::PipelineRun;
+use dcanary_crds::{PipelineRun, PipelineRunStatus};
 use futures::StreamExt as _;
 
 use super::{verify::RECORDED, watch};
@@ -63,9 +63,9 @@ pub async fn run(global: &Global, args: &LogsArgs) -> Result<Exit, Failure> {
     let run = now.as_ref().unwrap_or(&run);
     match done {
         Ok(()) => {
-            let said = beside(run, args, printed.lines(), &look(global, args));
-            if !said.is_empty() {
-                note(&said.join("\n"));
+            let told = beside(run, args, printed.lines(), &look(global, args));
+            if !told.is_empty() {
+                note(&told.join("\n"));
             }
         }
         // Printing the Pods' logs after half of the server's would show lines twice.
@@ -75,16 +75,17 @@ pub async fn run(global: &Global, args: &LogsArgs) -> Result<Exit, Failure> {
             )));
         }
         // Neither the server nor a Pod can have what was never written.
-        Err(_) if !never_began(run, args).is_empty() => {
-            return Err(Failure::cannot_tell(never_began(run, args).join("\n")));
+        Err(_) if !said(run, args, ending::never_began).is_empty() => {
+            let why = said(run, args, ending::never_began);
+            return Err(Failure::cannot_tell(why.join("\n")));
         }
         // Nor what is not written yet.
-        Err(failure) if !no_log_yet(run, args).is_empty() => {
-            let mut said = no_log_yet(run, args);
+        Err(failure) if !said(run, args, ending::no_log_yet).is_empty() => {
+            let mut why = said(run, args, ending::no_log_yet);
             if args.follow {
-                said.push(format!("what comes later is not followed: {failure}"));
+                why.push(format!("what comes later is not followed: {failure}"));
             }
-            return Err(Failure::cannot_tell(said.join("\n")));
+            return Err(Failure::cannot_tell(why.join("\n")));
         }
         Err(failure) => {
             let later = if args.follow {
@@ -106,43 +107,36 @@ fn traces() -> String {
     format!("the server keeps its logs for a time, under its UID (docs/protocol.md, Reading); {RECORDED}")
 }
 
-/// Why there is no log of what was asked for, where the run says so.
-fn never_began(run: &PipelineRun, args: &LogsArgs) -> Vec<String> {
+/// What the status of a run says of the stages that were asked for.
+fn said<'r, T>(
+    run: &'r PipelineRun,
+    args: &LogsArgs,
+    of: impl FnOnce(&'r PipelineRunStatus, Option<&str>) -> Vec<T>,
+) -> Vec<T> {
     let status = run.status.as_ref();
-    status.map_or_else(Vec::new, |status| {
-        ending::never_began(status, args.stage.as_deref())
-    })
+    status.map_or_else(Vec::new, |status| of(status, args.stage.as_deref()))
 }
 
 /// What the stages wait for that have written nothing yet, as far as the run says so.
 fn waiting(run: &PipelineRun, args: &LogsArgs) -> Vec<String> {
-    let status = run.status.as_ref();
-    let waiting = status.map_or_else(Vec::new, |status| ending::waiting(status, args.stage.as_deref()));
+    let waiting = said(run, args, ending::waiting);
     waiting.into_iter().map(|(_, line)| line).collect()
-}
-
-/// The same where there is nothing else to show.
-fn no_log_yet(run: &PipelineRun, args: &LogsArgs) -> Vec<String> {
-    let status = run.status.as_ref();
-    status.map_or_else(Vec::new, |status| {
-        ending::no_log_yet(status, args.stage.as_deref())
-    })
 }
 
 /// What is said beside so many lines of a log: pure. What is followed was told what it waits for meanwhile.
 fn beside(run: &PipelineRun, args: &LogsArgs, lines: usize, look: &str) -> Vec<String> {
-    let mut said = if args.follow {
+    let mut told = if args.follow {
         Vec::new()
     } else {
         waiting(run, args)
     };
     if lines == 0 {
-        said.extend(never_began(run, args));
+        told.extend(said(run, args, ending::never_began));
     }
-    if lines == 0 && said.is_empty() && args.follow {
-        said.push(format!("nothing was written; see `{look}` for what became of it"));
+    if lines == 0 && told.is_empty() && args.follow {
+        told.push(format!("nothing was written; see `{look}` for what became of it"));
     }
-    said
+    told
 }
 
 /// Lines that were told, each once.
@@ -274,7 +268,7 @@ mod tests {
     fn a_log_without_lines_of_a_stage_that_waits_says_what_it_waits_for() {
         let line = "stage scan waits: CreateContainerConfigError: secret \"nope\" not found";
         assert_eq!(beside(&waits(), &asked(false), 0, "look"), [line]);
-        assert_eq!(no_log_yet(&waits(), &asked(false)), [line]);
+        assert_eq!(said(&waits(), &asked(false), ending::no_log_yet), [line]);
         // lines of an earlier attempt
         assert_eq!(beside(&waits(), &asked(false), 3, "look"), [line]);
         assert!(beside(&fixtures::running(), &asked(false), 0, "look").is_empty());

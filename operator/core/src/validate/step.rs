@@ -227,10 +227,10 @@ fn makers(context: &Context<'_>, artifact: &str, index: usize) -> Vec<String> {
         .collect()
 }
 
-fn upstream<'a>(context: &Context<'a>, index: usize) -> impl Iterator<Item = &'a Stage> {
-    let names = context.upstream.get(index).cloned().unwrap_or_default();
+fn upstream<'c>(context: &'c Context<'_>, index: usize) -> impl Iterator<Item = &'c Stage> {
+    let names = context.upstream.get(index);
     let stages = context.definition.stages.iter();
-    stages.filter(move |stage| names.contains(stage.name.as_str()))
+    stages.filter(move |stage| names.is_some_and(|names| names.contains(stage.name.as_str())))
 }
 
 /// Names of the artifacts that a stage stores.

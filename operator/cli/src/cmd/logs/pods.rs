@@ -45,8 +45,7 @@ pub async fn show(
     if found.items.is_empty() {
         return Err(Failure::cannot_tell(none(run, args, look)));
     }
-    let status = run.status.as_ref();
-    let waiting = status.map_or_else(Vec::new, |status| ending::waiting(status, args.stage.as_deref()));
+    let waiting = super::said(run, args, ending::waiting);
     for (_, line) in &waiting {
         note(line);
     }
